@@ -1,0 +1,39 @@
+// Package all is the table of transports: the only place that names them all.
+// Only cmd/chatd and tests import it, since it links every transport's library.
+// It holds no state; any goroutine may call it.
+package all
+
+import (
+	"slices"
+
+	"chatbench/backends"
+	"chatbench/backends/epoll"
+	"chatbench/backends/goroutine"
+)
+
+// All lists the transports in the order they are shown.
+func All() []backends.Backend {
+	return []backends.Backend{
+		epoll.Backend,
+		goroutine.Backend,
+	}
+}
+
+// Find is the transport of that name.
+func Find(name string) (backends.Backend, bool) {
+	list := All()
+	i := slices.IndexFunc(list, func(b backends.Backend) bool { return b.Name == name })
+	if i < 0 {
+		return backends.Backend{}, false
+	}
+	return list[i], true
+}
+
+// Names lists the transports' names.
+func Names() []string {
+	var names []string
+	for _, b := range All() {
+		names = append(names, b.Name)
+	}
+	return names
+}

@@ -1,0 +1,103 @@
+// Package backends is the contract between the chat core and the transports
+// that drive it: what a transport is given, and what it MUST keep. Each
+// transport is a package below this one and stands for one concurrency model;
+// the table of all of them is backends/all, the suite that holds them to the
+// contract is backends/backendtest.
+//
+// A transport MUST:
+//
+//  1. bind Config.Listen before Start returns, and take connections until
+//     Shutdown is called;
+//  2. call Room.Join once for each accepted connection, feed the session the
+//     bytes of its client in order, by one goroutine at a time, and never feed
+//     it again after Leave;
+//  3. write exactly what Session.Next gives, in that order, report every octet
+//     the kernel took with Session.Wrote, and lose or repeat none: what its
+//     library cannot take yet stays in the core;
+//  4. after each Feed and whenever it is woken look at Session.Closing; once a
+//     session is closing and Next gives nothing, end the connection the one
+//     way: shutdown(SHUT_WR), read and throw away to EOF or Config.Linger,
+//     close;
+//  5. call Session.Leave exactly when a connection is gone: ReasonEOF after the
+//     client's FIN (all it sent before has been fed), ReasonReset after an
+//     error, ReasonCut when Shutdown's context ends first; for a session that
+//     was closing any reason will do, the core keeps the first;
+//  6. never block on a slow client while others wait, and hold no more than one
+//     write of output per connection outside the core;
+//  7. survive running out of descriptors: serve those who are in, take new
+//     ones again when descriptors are free, and not spin meanwhile;
+//  8. set the socket options of Config on every connection, TCP_NODELAY always;
+//  9. leave no goroutine, thread, process or descriptor behind when Shutdown
+//     has returned, and let the same port be bound again at once;
+//  10. count what it does in Config.Counters.
+package backends
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"chatbench/core"
+)
+
+// Config is what a transport is given: the same for all of them.
+type Config struct {
+	Listen     string        // TCP address, as net.Listen takes it; port 0 picks a free one
+	Room       *core.Room    // where connections join
+	Counters   *Counters     // what the transport did; never nil
+	Log        *slog.Logger  // rare events only, never one line a message; never nil
+	MaxClients int           // what Room was given: for sizing tables
+	SendBuffer int           // SO_SNDBUF in octets; 0 leaves it to the kernel
+	Backlog    int           // of listen(2)
+	Linger     time.Duration // how long a closing connection may take to say FIN
+}
+
+// Counters is what a transport did since it started. Safe for any goroutine.
+type Counters struct {
+	Accepts       atomic.Int64 // connections accepted
+	AcceptErrors  atomic.Int64 // accept(2) failed, EMFILE included
+	NoDescriptors atomic.Int64 // connections turned away for lack of descriptors
+	Reads         atomic.Int64 // reads that brought bytes
+	BytesIn       atomic.Int64
+	Writes        atomic.Int64 // writes that took bytes
+	BytesOut      atomic.Int64
+	Stalls        atomic.Int64 // writes that took less than was offered
+}
+
+// Backend is one transport as the table lists it.
+type Backend struct {
+	Name      string // as -backend takes it
+	Model     string // one line: who waits where
+	Threads   string // "1", "1 per client", …
+	Processes string
+	Library   string // module and version, "" for none
+	Limits    string // what it cannot do, "" for nothing
+	// MaxClients is the most clients the model can carry whatever the file
+	// limit is; 0 for no such bound.
+	MaxClients int
+	// FDsPerClient is how many descriptors one client costs the server process.
+	FDsPerClient int
+	// Gaps names the cases of the conformance suite that the transport's
+	// library cannot pass, each with the reason. Empty for most.
+	Gaps map[string]string
+	// Start binds and serves in the background.
+	Start func(Config) (Server, error)
+}
+
+// Server is a transport at work.
+type Server interface {
+	// Addr is the bound address.
+	Addr() netip.AddrPort
+	// Shutdown stops accepting and returns when every connection has ended
+	// and nothing is left behind. The caller has drained the room, so
+	// sessions close by themselves; those still open when ctx ends are cut.
+	// It may be called more than once and from any goroutine. It returns
+	// ctx's error if it had to cut.
+	Shutdown(ctx context.Context) error
+	// Done is closed when the transport has ended, by Shutdown or by itself.
+	Done() <-chan struct{}
+	// Err is why it ended by itself; nil after Shutdown. Valid after Done.
+	Err() error
+}
