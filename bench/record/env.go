@@ -1,0 +1,50 @@
+package record
+
+// Env is env.json: the machine as it was. What cannot be read is absent.
+type Env struct {
+	Schema           int               `json:"schema"`
+	Host             string            `json:"host"`
+	OS               string            `json:"os"`   // GOOS/GOARCH
+	Go               string            `json:"go"`   // the bench's toolchain
+	CPU              string            `json:"cpu"`  // model name
+	CPUs             int               `json:"cpus"` // this process may use
+	CPUMHz           []float64         `json:"cpu_mhz,omitempty"`
+	Siblings         []string          `json:"siblings,omitempty"` // thread siblings by CPU
+	Governor         string            `json:"governor,omitempty"`
+	Hypervisor       bool              `json:"hypervisor"`
+	Memory           int64             `json:"memory_bytes"`
+	Kernel           string            `json:"kernel"`
+	CommandLine      string            `json:"kernel_command_line,omitempty"`
+	ClockSource      string            `json:"clock_source"`
+	Congestion       string            `json:"tcp_congestion_control"`
+	Sysctls          map[string]string `json:"sysctls"`
+	Mitigations      map[string]string `json:"mitigations"`
+	PerfParanoid     string            `json:"perf_event_paranoid"`
+	OpenFiles        uint64            `json:"nofile"`             // the bench's limit
+	LoadAverage      string            `json:"load_average"`       // before the first round
+	StealBefore      int64             `json:"steal_before_ticks"` // of all CPUs since boot
+	StealAfter       int64             `json:"steal_after_ticks"`
+	TickHz           int64             `json:"tick_hz"`
+	TransparentPages string            `json:"transparent_hugepages,omitempty"`
+}
+
+// Check is one line of checks.json: something that must hold, and whether it did.
+type Check struct {
+	Name   string `json:"name"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail"` // the figure and what it is held against
+}
+
+// Checks is checks.json.
+type Checks struct {
+	Schema int     `json:"schema"`
+	Checks []Check `json:"checks"`
+	// Void counts the rounds that do not count, by reason. A round may have
+	// several; VoidRounds counts it once.
+	Void       map[Reason]int `json:"void"`
+	VoidRounds int            `json:"void_rounds"`
+	Rounds     int            `json:"rounds"` // measured, the certificate not among them
+	// Files is the SHA-256 of every raw file, in hex: what the derived files
+	// were made from.
+	Files map[string]string `json:"files"`
+}

@@ -1,0 +1,109 @@
+// Package record is what a bench run leaves on disk: the types of every line
+// and file, their units, and how a directory of them is written and read back.
+//
+// It refuses to measure, to judge and to print: numbers are kept as they were
+// taken, in base units (nanoseconds, octets, counts), and are scaled only where
+// they are shown. A figure that could not be taken is absent, never zero.
+// Values have no locks: one goroutine at a time.
+package record
+
+import "time"
+
+// Schema is the version of every type in this package. A reader refuses others.
+const Schema = 1
+
+// NullArm is the arm of the generator's certificate: the null server in the
+// server's place.
+const NullArm = "null"
+
+// AgainSuffix ends the name of the A/A arm: the reference backend once more.
+const AgainSuffix = ".aa"
+
+// Manifest is manifest.json: what was to be done, and how to do it again.
+type Manifest struct {
+	Schema    int       `json:"schema"`
+	Name      string    `json:"name"`     // of the run's directory
+	Scenario  string    `json:"scenario"` // "broadcast"
+	Started   time.Time `json:"started"`
+	Finished  time.Time `json:"finished"`
+	Argv      []string  `json:"argv"`
+	Commit    string    `json:"commit"` // of the sources, "" where git does not say
+	Dirty     bool      `json:"dirty"`  // the sources had changes that are in no commit
+	Seed      uint64    `json:"seed"`   // of the order of arms, the loads' arrivals and the bootstrap
+	Reference string    `json:"reference"`
+	Arms      []Arm     `json:"arms"`
+	Loads     []Load    `json:"loads"`
+	Rounds    int       `json:"rounds"` // planned; each is every arm under every load once
+	// Order is the cells in the order they were run.
+	Order         []Cell `json:"order"`
+	ServerCPUs    []int  `json:"server_cpus"`
+	GeneratorCPUs []int  `json:"generator_cpus"`
+	// SharedCPU: server and generator had to share their CPUs, so every figure
+	// is of the pair.
+	SharedCPU bool  `json:"shared_cpu"`
+	Rules     Rules `json:"rules"`
+	// Measures says of each kind of figure how it was taken, or why it is absent.
+	Measures map[string]string `json:"measures"`
+	// Servers is what each arm's server said of itself when it was ready, but
+	// for its address and process id.
+	Servers map[string]map[string]any `json:"servers"`
+}
+
+// Arm is one thing that is measured in every round.
+type Arm struct {
+	Name    string `json:"name"`    // the backend's name, with AgainSuffix for the A/A arm
+	Backend string `json:"backend"` // as chatd -backend takes it
+	Again   bool   `json:"again"`   // the A/A arm
+}
+
+// Load is what the generator does to each arm.
+type Load struct {
+	Name     string        `json:"name"` // in tags, file names and benchmark names: "fixed1000", "window128"
+	Clients  int           `json:"clients"`
+	Senders  int           `json:"senders"`   // of the clients
+	Rate     float64       `json:"rate"`      // messages a second by all senders together; 0: closed loop
+	Arrivals string        `json:"arrivals"`  // "fixed" or "poisson"; "" for a closed loop
+	Window   int           `json:"window"`    // messages each sender has under way; 0: open loop
+	Size     int           `json:"size"`      // of a message's text, octets
+	Warmup   time.Duration `json:"warmup_ns"` // before the timed section
+	Duration time.Duration `json:"duration_ns"`
+}
+
+// Open says whether messages are due by a schedule, whatever the server does.
+func (l Load) Open() bool { return l.Rate > 0 }
+
+// Cell is one arm under one load in one round.
+type Cell struct {
+	Round int    `json:"round"` // from 1; 0 for the certificate
+	Load  string `json:"load"`
+	Arm   string `json:"arm"`
+}
+
+// Rules is when a round does not count, or counts with a mark. Fixed before
+// the first round.
+type Rules struct {
+	// StealMax is the largest share of a CPU in use that the hypervisor may
+	// take from it during a round.
+	StealMax float64 `json:"steal_max"`
+	// RateError is how far, relatively, an open loop may be off its rate.
+	RateError float64 `json:"rate_error"`
+	// LagP99Max is the largest p99 of the time from due to sent in an open
+	// loop: a tenth of the latency objective.
+	LagP99Max time.Duration `json:"lag_p99_max_ns"`
+	// CeilingShare: a closed-loop rate above this share of what the generator
+	// reaches against the null server is the generator's, not the server's.
+	CeilingShare float64 `json:"ceiling_share"`
+	// BusyShare is the use of its CPUs from which a side counts as the limit.
+	BusyShare float64 `json:"busy_share"`
+}
+
+// DefaultRules are the thresholds of the method. The latency objective is 50 ms.
+func DefaultRules() Rules {
+	return Rules{
+		StealMax:     0.05,
+		RateError:    0.01,
+		LagP99Max:    5 * time.Millisecond,
+		CeilingShare: 0.70,
+		BusyShare:    0.95,
+	}
+}
