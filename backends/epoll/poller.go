@@ -1,0 +1,70 @@
+package epoll
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"chatbench/backends/internal/readiness"
+)
+
+// poller is epoll, level-triggered: what a turn leaves unread shows again in
+// the next. The generation of an ID travels in the event's free half, so that
+// the kernel hands back just what was registered.
+type poller struct {
+	fd  int
+	raw []unix.EpollEvent
+}
+
+func newPoller() (readiness.Poller, error) {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	return &poller{fd: fd}, nil
+}
+
+func event(id readiness.ID, write bool) *unix.EpollEvent {
+	e := &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP, Fd: int32(uint32(id)), Pad: int32(uint32(id >> 32))}
+	if write {
+		e.Events |= unix.EPOLLOUT
+	}
+	return e
+}
+
+func (p *poller) Add(id readiness.ID) error {
+	return unix.EpollCtl(p.fd, unix.EPOLL_CTL_ADD, id.FD(), event(id, false))
+}
+
+func (p *poller) Want(id readiness.ID, write bool) error {
+	return unix.EpollCtl(p.fd, unix.EPOLL_CTL_MOD, id.FD(), event(id, write))
+}
+
+func (p *poller) Remove(id readiness.ID) {
+	_ = unix.EpollCtl(p.fd, unix.EPOLL_CTL_DEL, id.FD(), nil)
+}
+
+func (p *poller) Wait(events []readiness.Event, timeout time.Duration) (int, error) {
+	if len(p.raw) < len(events) {
+		p.raw = make([]unix.EpollEvent, len(events))
+	}
+	ms := -1
+	if timeout >= 0 {
+		ms = int((timeout + time.Millisecond - 1) / time.Millisecond)
+	}
+	n, err := unix.EpollWait(p.fd, p.raw[:len(events)], ms)
+	if err == unix.EINTR {
+		return 0, nil
+	}
+	for i := range max(n, 0) {
+		e := &p.raw[i]
+		events[i] = readiness.Event{
+			ID:       readiness.ID(uint32(e.Pad))<<32 | readiness.ID(uint32(e.Fd)),
+			Readable: e.Events&^unix.EPOLLOUT != 0,
+			Writable: e.Events&(unix.EPOLLOUT|unix.EPOLLERR|unix.EPOLLHUP) != 0,
+		}
+	}
+	return n, err
+}
+
+func (p *poller) Close() error { return unix.Close(p.fd) }

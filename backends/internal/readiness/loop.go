@@ -1,0 +1,324 @@
+package readiness
+
+import (
+	"fmt"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"chatbench/backends"
+	"chatbench/core"
+)
+
+const (
+	readSize    = 64 << 10  // octets one read takes
+	turnOctets  = 256 << 10 // read or said in a turn before it flushes in the middle
+	turnEvents  = 512       // taken from the poller at once
+	turnAccepts = 64        // connections taken in a turn
+)
+
+// loop is one event loop with its listener and its connections.
+type loop struct {
+	cfg      backends.Config
+	poller   Poller
+	listener *listener
+	bell     *doorbell
+
+	// Work noted by any goroutine.
+	roomGrew atomic.Bool
+	mu       sync.Mutex
+	mail     []*conn // sessions with output of their own, or that must close
+	stopping atomic.Bool
+	cutting  atomic.Bool
+
+	// The loop's own.
+	conns     []*conn // by descriptor
+	live      []*conn
+	lingering lingerQueue
+	spareMail []*conn
+	events    []Event
+	buf       []byte
+	flushedAt uint64 // Room.Said at the last flush of the room
+	read      int    // octets since the last flush
+	born      uint32 // generation of the newest connection
+}
+
+// conn is one connection.
+type conn struct {
+	loop    *loop
+	id      ID
+	session *core.Session
+	place   int         // in loop.live
+	mailed  atomic.Bool // is in loop.mail
+	blocked bool        // the kernel took less than was offered
+	leaving bool        // our FIN is sent
+	gone    bool
+	until   time.Time // when leaving ends
+}
+
+func newLoop(cfg backends.Config, poller Poller) (*loop, error) {
+	l := &loop{cfg: cfg, poller: poller, events: make([]Event, turnEvents), buf: make([]byte, readSize)}
+	var err error
+	if l.bell, err = newDoorbell(); err != nil {
+		return nil, fmt.Errorf("readiness: eventfd: %w", err)
+	}
+	if l.listener, err = listen(cfg); err != nil {
+		l.bell.close()
+		return nil, err
+	}
+	for _, fd := range []int{l.bell.fd, l.listener.fd} {
+		if err := poller.Add(newID(fd, 0)); err != nil {
+			l.close()
+			return nil, fmt.Errorf("readiness: watching the listener: %w", err)
+		}
+	}
+	return l, nil
+}
+
+func (l *loop) close() {
+	l.listener.stop(l.poller)
+	l.bell.close()
+	_ = l.poller.Close()
+}
+
+// WakeRoom notes that the log has grown.
+func (l *loop) WakeRoom() {
+	if !l.roomGrew.Load() && !l.roomGrew.Swap(true) {
+		l.bell.ring()
+	}
+}
+
+// Wake notes that a session has output of its own, or must close.
+func (l *loop) Wake(s *core.Session) {
+	c := s.Tag().(*conn)
+	if c.mailed.Load() || c.mailed.Swap(true) {
+		return
+	}
+	l.mu.Lock()
+	l.mail = append(l.mail, c)
+	l.mu.Unlock()
+	l.bell.ring()
+}
+
+// run turns until the loop is told to stop and its last connection is gone.
+func (l *loop) run() error {
+	defer l.close()
+	for {
+		if l.stopping.Load() && l.stopped() {
+			return nil
+		}
+		n, err := l.wait()
+		if err != nil {
+			l.cutAll()
+			return fmt.Errorf("readiness: waiting: %w", err)
+		}
+		for _, e := range l.events[:n] {
+			l.handle(e)
+		}
+		l.flush()
+		if l.lingering.len() > 0 {
+			l.endLingering(time.Now())
+		}
+		if l.listener.resting() {
+			l.endRest(time.Now())
+		}
+	}
+}
+
+// stopped says whether a loop that is to stop has come to its end.
+func (l *loop) stopped() bool {
+	l.listener.stop(l.poller)
+	if l.cutting.Load() {
+		l.cutAll()
+	}
+	return len(l.live) == 0
+}
+
+// wait sleeps until there is work, without losing any noted meanwhile: the
+// loop says that it sleeps before it looks for the last time.
+func (l *loop) wait() (int, error) {
+	timeout := time.Duration(-1)
+	if l.lingering.len() > 0 {
+		timeout = max(time.Until(l.lingering.first()), time.Millisecond)
+	}
+	if l.listener.resting() && (timeout < 0 || timeout > restTime) {
+		timeout = restTime
+	}
+	l.bell.sleeping.Store(true)
+	if l.hasWork() {
+		timeout = 0
+	}
+	n, err := l.poller.Wait(l.events, timeout)
+	l.bell.sleeping.Store(false)
+	return n, err
+}
+
+func (l *loop) hasWork() bool {
+	if l.roomGrew.Load() || l.cutting.Load() || l.stopping.Load() && l.listener.fd >= 0 {
+		return true
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.mail) > 0
+}
+
+func (l *loop) handle(e Event) {
+	fd := e.ID.FD()
+	switch {
+	case fd == l.bell.fd:
+		l.bell.clear()
+		return
+	case fd == l.listener.fd:
+		l.accept()
+		return
+	}
+	if fd >= len(l.conns) {
+		return
+	}
+	c := l.conns[fd]
+	if c == nil || c.id != e.ID {
+		return // closed earlier in this turn
+	}
+	if e.Writable && c.blocked {
+		c.blocked = false
+		if l.want(c, false) {
+			l.write(c)
+		}
+	}
+	if e.Readable && !c.gone {
+		l.readFrom(c)
+	}
+	if l.read > turnOctets || l.cfg.Room.Said()-l.flushedAt > turnOctets {
+		l.flush()
+	}
+}
+
+// readFrom takes what a client has sent, one read a turn.
+func (l *loop) readFrom(c *conn) {
+	n, err := unix.Read(c.id.FD(), l.buf)
+	switch {
+	case n > 0:
+		if c.leaving {
+			return // thrown away
+		}
+		l.cfg.Counters.Reads.Add(1)
+		l.cfg.Counters.BytesIn.Add(int64(n))
+		l.read += n
+		c.session.Feed(l.buf[:n])
+	case n == 0 && err == nil:
+		l.drop(c, core.ReasonEOF)
+	case err != unix.EAGAIN && err != unix.EINTR:
+		l.drop(c, core.ReasonReset)
+	}
+}
+
+// flush writes to every client all that it is behind, once.
+func (l *loop) flush() {
+	l.read = 0
+	if l.roomGrew.Load() {
+		l.roomGrew.Store(false) // before the log is read: what comes later wakes again
+		l.flushedAt = l.cfg.Room.Said()
+		for i := len(l.live) - 1; i >= 0; i-- { // write may drop the one it is at
+			if c := l.live[i]; !c.blocked {
+				l.write(c)
+			}
+		}
+	}
+	l.mu.Lock()
+	mail := l.mail
+	l.mail = l.spareMail
+	l.mu.Unlock()
+	for i, c := range mail {
+		c.mailed.Store(false)
+		mail[i] = nil
+		l.attend(c)
+	}
+	l.spareMail = mail[:0]
+}
+
+// attend looks after a session that has output of its own or must close.
+func (l *loop) attend(c *conn) {
+	if c.gone {
+		return
+	}
+	if !c.blocked {
+		l.write(c)
+		return
+	}
+	if _, closing := c.session.Closing(); closing && c.session.Next() == nil {
+		l.finish(c) // it is cut off: what the kernel has not taken is not sent
+	}
+}
+
+// write gives the kernel what waits for a client, and ends the connection when
+// a closing session has no more.
+func (l *loop) write(c *conn) {
+	if c.leaving {
+		return
+	}
+	for {
+		p := c.session.Next()
+		if p == nil {
+			break
+		}
+		n, err := unix.Write(c.id.FD(), p)
+		if n > 0 {
+			l.cfg.Counters.Writes.Add(1)
+			l.cfg.Counters.BytesOut.Add(int64(n))
+			c.session.Wrote(n)
+		}
+		if n < len(p) {
+			l.stalled(c, err)
+			return
+		}
+	}
+	if _, closing := c.session.Closing(); closing {
+		l.finish(c)
+	}
+}
+
+// stalled handles a write that took less than was offered.
+func (l *loop) stalled(c *conn, err error) {
+	if err != nil && err != unix.EAGAIN && err != unix.EINTR {
+		l.drop(c, core.ReasonReset)
+		return
+	}
+	l.cfg.Counters.Stalls.Add(1)
+	c.blocked = true
+	l.want(c, true)
+}
+
+// want watches a connection for writing, or no more.
+func (l *loop) want(c *conn, write bool) bool {
+	if err := l.poller.Want(c.id, write); err != nil {
+		l.cfg.Log.Error("a connection cannot be watched", "peer", c.session.Peer(), "err", err)
+		l.drop(c, core.ReasonReset)
+		return false
+	}
+	return true
+}
+
+// add makes a connection of an accepted socket.
+func (l *loop) add(fd int, peer netip.AddrPort) {
+	l.born++
+	c := &conn{loop: l, id: newID(fd, l.born)}
+	if err := l.poller.Add(c.id); err != nil {
+		l.cfg.Counters.NoDescriptors.Add(1)
+		l.cfg.Log.Warn("a connection is turned away", "err", err)
+		_ = unix.Close(fd)
+		return
+	}
+	for fd >= len(l.conns) {
+		l.conns = append(l.conns, make([]*conn, len(l.conns)+64)...)
+	}
+	l.conns[fd] = c
+	c.place = len(l.live)
+	l.live = append(l.live, c)
+	c.session = l.cfg.Room.Join(peer, l, c)
+	if _, closing := c.session.Closing(); closing {
+		l.write(c)
+	}
+}

@@ -1,0 +1,47 @@
+// Package readiness is the one loop behind every transport that waits until
+// descriptors are ready: a turn takes all input that is there, then writes to
+// each client, once, all it is behind. What differs between epoll, poll, select
+// and a busy loop is a Poller of a few functions.
+//
+// It refuses to know how a Poller waits, and to serve a connection from two
+// threads: everything of a loop belongs to its own goroutine but the
+// core.Waker's methods and Shutdown, which any goroutine may call.
+package readiness
+
+import (
+	"time"
+)
+
+// ID names a descriptor registered with a Poller: the descriptor in the low
+// half and a generation in the high half, so that an event of a connection
+// that is gone is never taken for one of its successor.
+type ID uint64
+
+func newID(fd int, generation uint32) ID { return ID(generation)<<32 | ID(uint32(fd)) }
+
+// FD is the descriptor of an ID.
+func (id ID) FD() int { return int(uint32(id)) }
+
+// Event says what a descriptor is ready for. An error or a hang-up counts as
+// readable: the read that follows tells which.
+type Event struct {
+	ID       ID
+	Readable bool
+	Writable bool
+}
+
+// Poller waits for descriptors. Only the loop's goroutine calls it.
+type Poller interface {
+	// Add registers a descriptor for reading. It fails if the poller cannot
+	// watch one more, or not this one.
+	Add(id ID) error
+	// Want sets whether the descriptor is watched for writing beside reading.
+	Want(id ID, write bool) error
+	// Remove forgets the descriptor. The caller closes it afterwards.
+	Remove(id ID)
+	// Wait fills events with what is ready, waiting up to timeout; a negative
+	// timeout waits for ever. It returns 0 after the timeout or a signal.
+	Wait(events []Event, timeout time.Duration) (int, error)
+	// Close gives up what the poller holds.
+	Close() error
+}

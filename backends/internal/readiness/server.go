@@ -1,0 +1,91 @@
+package readiness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+
+	"chatbench/backends"
+)
+
+// Start serves with so many loops, each on a Poller of its own. Several loops
+// share the port with SO_REUSEPORT, and all read the one broadcast log.
+func Start(cfg backends.Config, loops int, newPoller func() (Poller, error)) (backends.Server, error) {
+	s := &server{done: make(chan struct{})}
+	for range loops {
+		p, err := newPoller()
+		if err != nil {
+			s.abandon()
+			return nil, fmt.Errorf("readiness: opening a poller: %w", err)
+		}
+		l, err := newLoop(cfg, p)
+		if err != nil {
+			s.abandon()
+			return nil, err
+		}
+		s.loops = append(s.loops, l)
+		cfg.Listen = l.listener.addr.String() // the others bind the port the first was given
+	}
+	s.addr = s.loops[0].listener.addr
+	go s.run()
+	return s, nil
+}
+
+// server is a set of loops.
+type server struct {
+	loops []*loop
+	addr  netip.AddrPort
+	done  chan struct{}
+	err   error // set before done is closed
+}
+
+// abandon closes loops that never ran.
+func (s *server) abandon() {
+	for _, l := range s.loops {
+		l.close()
+	}
+}
+
+func (s *server) run() {
+	errs := make([]error, len(s.loops))
+	var wg sync.WaitGroup
+	for i, l := range s.loops {
+		wg.Go(func() {
+			if errs[i] = l.run(); errs[i] != nil {
+				s.stop(true) // one loop less would serve only some of the clients
+			}
+		})
+	}
+	wg.Wait()
+	s.err = errors.Join(errs...)
+	close(s.done)
+}
+
+// stop tells the loops to end when their connections have, or to cut them.
+func (s *server) stop(cut bool) {
+	for _, l := range s.loops {
+		if cut {
+			l.cutting.Store(true)
+		}
+		l.stopping.Store(true)
+		l.bell.ring()
+	}
+}
+
+func (s *server) Addr() netip.AddrPort  { return s.addr }
+func (s *server) Done() <-chan struct{} { return s.done }
+func (s *server) Err() error            { return s.err }
+
+func (s *server) Shutdown(ctx context.Context) error {
+	s.stop(false)
+	select {
+	case <-s.done:
+		return nil
+	case <-ctx.Done():
+		s.stop(true)
+		<-s.done
+		return context.Cause(ctx)
+	}
+}
