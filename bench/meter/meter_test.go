@@ -1,0 +1,185 @@
+package meter
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// calls is how many system calls the child makes, and again its own child.
+const calls = 50_000
+
+// TestMain is also the child that is measured: at a line on stdin it makes its
+// calls, on a thread of its own, has a child make as many, and says so.
+func TestMain(m *testing.M) {
+	switch os.Getenv("METER_CHILD") {
+	case "":
+		os.Exit(m.Run())
+	case "parent":
+		in := bufio.NewReader(os.Stdin)
+		fmt.Println("ready")
+		if _, err := in.ReadString('\n'); err != nil {
+			os.Exit(1)
+		}
+		work()
+		grandchild := exec.Command("/proc/self/exe")
+		grandchild.Env = append(os.Environ(), "METER_CHILD=leaf")
+		grandchild.Stdout = os.Stdout
+		hold, err := grandchild.StdinPipe()
+		if err != nil || grandchild.Start() != nil {
+			os.Exit(1)
+		}
+		in.ReadString('\n') // the test ends
+		hold.Close()
+		grandchild.Wait()
+	case "leaf":
+		work()
+		fmt.Println("done")
+		io.Copy(io.Discard, os.Stdin)
+	}
+}
+
+// work makes the calls on a thread that did not exist before.
+func work() {
+	done := make(chan bool)
+	go func() {
+		runtime.LockOSThread()
+		for range calls {
+			unix.Getppid()
+		}
+		close(done)
+	}()
+	<-done
+}
+
+// measured starts the child, looks before and after its work, and gives both
+// usage and what it holds at the end.
+func measured(t *testing.T, withCounters bool) (*Meter, Sample, Sample) {
+	t.Helper()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	m := &Meter{ServerCPUs: []int{0}}
+	if withCounters {
+		m.Counters = OpenCounters(true)
+		t.Cleanup(m.Counters.Close)
+	}
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), "METER_CHILD=parent")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { in.Close(); cmd.Wait() })
+	lines := bufio.NewScanner(out)
+	m.Root = cmd.Process.Pid
+	if !lines.Scan() {
+		t.Fatal("the child said nothing")
+	}
+	from, err := m.Look(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintln(in)
+	if !lines.Scan() || lines.Text() != "done" {
+		t.Fatal("the child's child did nothing")
+	}
+	to, err := m.Look(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m, from, to
+}
+
+func TestCountersSeeTheTree(t *testing.T) {
+	m, from, to := measured(t, true)
+	for what, why := range m.Counters.why {
+		if why != nil {
+			t.Skipf("counter %d is not allowed here: %v", what, why)
+		}
+	}
+	u := m.Between(from, to)
+	// Two processes made calls; the rest is the runtime starting up.
+	if got := *u.Syscalls; got < 2*calls || got > 2*calls+15_000 {
+		t.Errorf("%d system calls, made %d and a few", got, 2*calls)
+	}
+	if *u.CPU <= 0 || *u.CPU != *u.CPUUser+*u.CPUKernel || *u.CPU > 2*int64(time.Since(from.At)) {
+		t.Errorf("cpu %d = user %d + kernel %d", *u.CPU, *u.CPUUser, *u.CPUKernel)
+	}
+	if *u.ContextSwitches < 1 {
+		t.Error("two processes worked and waited without a context switch")
+	}
+	if u.Steal == nil || *u.Steal < 0 || *u.Steal > 1 || u.Foreign == nil {
+		t.Errorf("steal %v, foreign %v", u.Steal, u.Foreign)
+	}
+	m.Hold(&u)
+	if u.Processes != 2 || u.Threads < 4 {
+		t.Errorf("%d processes, %d threads; there are 2 Go processes", u.Processes, u.Threads)
+	}
+	if *u.RSS < 1<<20 || *u.RSSPeak < *u.RSS/2 || *u.PSS > *u.RSS || *u.PSS <= 0 {
+		t.Errorf("rss %d, peak %d, pss %d", *u.RSS, *u.RSSPeak, *u.PSS)
+	}
+}
+
+func TestWithoutCounters(t *testing.T) {
+	m, from, to := measured(t, false)
+	u := m.Between(from, to)
+	if u.Syscalls != nil {
+		t.Error("system calls without a counter")
+	}
+	if u.CPU == nil || *u.ContextSwitches < 1 {
+		t.Errorf("cpu %v, context switches %v", u.CPU, u.ContextSwitches)
+	}
+	if *u.CPU%int64(10*time.Millisecond) != 0 {
+		t.Errorf("%d ns is no number of ticks", *u.CPU)
+	}
+}
+
+func TestNotes(t *testing.T) {
+	c := OpenCounters(false)
+	defer c.Close()
+	if n := c.Notes(); !strings.HasPrefix(n["syscalls"], "absent: ") {
+		t.Errorf("not asked for, but: %q", n["syscalls"])
+	}
+	if _, ok := c.read(syscalls); ok {
+		t.Error("a counter that was not opened counts")
+	}
+}
+
+func TestParse(t *testing.T) {
+	user, system, err := parseTicks([]byte("7 (a) b (c d) S 1 7 7 0 -1 4194560 1 2 3 4 100 20 3 4 20 0 5 0"))
+	if err != nil || user != 103 || system != 24 {
+		t.Errorf("user %d, system %d, %v; want 103, 24", user, system, err)
+	}
+	if _, _, err := parseTicks([]byte("7 (x) S 1")); err == nil {
+		t.Error("a torn stat line passed")
+	}
+	if n, ok := parseSockstat([]byte("sockets: used 1\nTCP: inuse 5 orphan 0 tw 0 alloc 7 mem 3\nUDP: inuse 1 mem 9\n"), 4096); !ok || n != 3*4096 {
+		t.Errorf("sockstat %d, %v", n, ok)
+	}
+	cpus := parseMachineTicks([]byte("cpu  9 9 9 9 9 9 9 9 9 9\ncpu1 1 2 4 8 16 32 64 128 1 0\nintr 5\n"))
+	if c := cpus[1]; len(cpus) != 1 || c != (cpuTicks{busy: 1 + 2 + 4 + 32 + 64, steal: 128, total: 255}) {
+		t.Errorf("%+v", cpus)
+	}
+	share := stolen(Sample{machine: map[int]cpuTicks{1: {}}}, Sample{machine: cpus}, []int{0, 1})
+	if share != 128.0/255 {
+		t.Errorf("stolen %v", share)
+	}
+	if n, ok := value([]byte("VmPeak:\t 9 kB\nVmHWM:\t  12 kB\n"), "VmHWM:"); !ok || n != 12 {
+		t.Errorf("VmHWM %d, %v", n, ok)
+	}
+}
