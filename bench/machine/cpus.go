@@ -1,0 +1,150 @@
+// Package machine knows the machine a bench runs on: which CPUs there are and
+// how to keep a thread on some of them, and what has to be written down so that
+// two runs can be compared.
+//
+// It refuses to change anything but the calling process's own affinity: no
+// sysctl, no governor. Linux only. Its functions may be called from any
+// goroutine, except where they say otherwise.
+package machine
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Allowed is the CPUs this process may run on, in order. Ask before anything
+// is pinned: it is the main thread that answers.
+func Allowed() ([]int, error) {
+	var set unix.CPUSet
+	if err := unix.SchedGetaffinity(os.Getpid(), &set); err != nil {
+		return nil, fmt.Errorf("machine: sched_getaffinity: %w", err)
+	}
+	var cpus []int
+	for c := range len(set) * 64 {
+		if set.IsSet(c) {
+			cpus = append(cpus, c)
+		}
+	}
+	return cpus, nil
+}
+
+// Split divides the CPUs: one for the server, the first; one for the
+// generator, the last that shares no core with it. One core each is what makes
+// figures of different machines comparable. Of a single CPU both get the same,
+// and shared is true.
+func Split(allowed []int) (server, generator []int, shared bool) {
+	return split(allowed, siblings)
+}
+
+func split(allowed []int, siblings func(int) []int) (server, generator []int, shared bool) {
+	first := allowed[0]
+	if len(allowed) == 1 {
+		return []int{first}, []int{first}, true
+	}
+	last := allowed[len(allowed)-1]
+	beside := siblings(first)
+	for _, c := range slices.Backward(allowed) {
+		if c != first && !slices.Contains(beside, c) {
+			last = c
+			break
+		}
+	}
+	return []int{first}, []int{last}, false
+}
+
+// siblings is the CPUs on the same core, the CPU itself included.
+func siblings(cpu int) []int {
+	text, err := os.ReadFile(fmt.Sprintf("/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", cpu))
+	if err != nil {
+		return []int{cpu}
+	}
+	cpus, err := ParseCPUs(strings.TrimSpace(string(text)))
+	if err != nil {
+		return []int{cpu}
+	}
+	return cpus
+}
+
+// ParseCPUs reads a list as the kernel writes it: "0,2-3".
+func ParseCPUs(list string) ([]int, error) {
+	var cpus []int
+	for part := range strings.SplitSeq(list, ",") {
+		low, high, ranged := strings.Cut(part, "-")
+		if !ranged {
+			high = low
+		}
+		from, err1 := strconv.Atoi(low)
+		to, err2 := strconv.Atoi(high)
+		if err1 != nil || err2 != nil || from < 0 || to < from || to >= 64*len(unix.CPUSet{}) {
+			return nil, fmt.Errorf("machine: %q is no list of CPUs such as 0,2-3", list)
+		}
+		for c := from; c <= to; c++ {
+			cpus = append(cpus, c)
+		}
+	}
+	slices.Sort(cpus)
+	return slices.Compact(cpus), nil
+}
+
+// FormatCPUs is the other way: "0,2-3".
+func FormatCPUs(cpus []int) string {
+	var b strings.Builder
+	for i := 0; i < len(cpus); i++ {
+		if b.Len() > 0 {
+			b.WriteByte(',')
+		}
+		from := i
+		for i+1 < len(cpus) && cpus[i+1] == cpus[i]+1 {
+			i++
+		}
+		fmt.Fprintf(&b, "%d", cpus[from])
+		if i > from {
+			fmt.Fprintf(&b, "-%d", cpus[i])
+		}
+	}
+	return b.String()
+}
+
+// PinThread keeps the calling thread, and every thread and process it will
+// start, on the CPUs. The caller has locked the goroutine to its thread.
+func PinThread(cpus []int) error { return pin(0, cpus) }
+
+// PinProcess keeps all threads of this process on the CPUs: those there are,
+// and so those they will start. Threads that are pinned afterwards, by
+// PinThread, go their own way.
+func PinProcess(cpus []int) error {
+	tids, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		return fmt.Errorf("machine: %w", err)
+	}
+	for _, e := range tids {
+		tid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		if err := pin(tid, cpus); err != nil && err != unix.ESRCH {
+			return err
+		}
+	}
+	return nil
+}
+
+func pin(tid int, cpus []int) error {
+	var set unix.CPUSet
+	for _, c := range cpus {
+		set.Set(c)
+	}
+	err := unix.SchedSetaffinity(tid, &set)
+	if err == unix.ESRCH {
+		return err
+	}
+	if err != nil {
+		return fmt.Errorf("machine: cannot run on CPU %s: %w", FormatCPUs(cpus), err)
+	}
+	return nil
+}
