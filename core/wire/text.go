@@ -1,0 +1,52 @@
+package wire
+
+import (
+	"bytes"
+	"unicode/utf8"
+)
+
+// IsSafe says whether text can be shown on a terminal as it is: no control
+// rune but TAB. Bytes that are not UTF-8 are left to whoever shows them.
+func IsSafe(text []byte) bool {
+	for i, c := range text {
+		switch {
+		case c < 0x20 && c != '\t' || c == 0x7f:
+			return false
+		case c == 0xc2 && i+1 < len(text) && text[i+1] >= 0x80 && text[i+1] <= 0x9f:
+			// The C1 controls are C2 80 to C2 9F, and C2 never stands inside
+			// another rune.
+			return false
+		}
+	}
+	return true
+}
+
+// AppendSafe appends text made safe for a terminal: each control rune (C0 but
+// TAB, DEL, C1) becomes U+FFFD, a newline U+2424. It works by rune, so that a
+// byte like 9C inside a Hangul syllable stays. Bytes that are not UTF-8 pass
+// unchanged.
+func AppendSafe(dst, text []byte) []byte {
+	for len(text) > 0 {
+		r, n := utf8.DecodeRune(text)
+		switch {
+		case r == '\n':
+			dst = utf8.AppendRune(dst, '\u2424')
+		case r < 0x20 && r != '\t' || r >= 0x7f && r <= 0x9f:
+			dst = utf8.AppendRune(dst, utf8.RuneError)
+		default:
+			dst = append(dst, text[:n]...)
+		}
+		text = text[n:]
+	}
+	return dst
+}
+
+// SplitName splits the body of a File frame into the name and what follows it
+// from the first space on, that space included. rest is empty where there is
+// no space.
+func SplitName(body []byte) (name, rest []byte) {
+	if i := bytes.IndexByte(body, ' '); i >= 0 {
+		return body[:i], body[i:]
+	}
+	return body, nil
+}
