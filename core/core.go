@@ -1,0 +1,101 @@
+// Package core is the chat: a room with its pool of clients, logins, the
+// broadcast log, the relay of file frames, and every limit. It is sans-I/O: a
+// transport feeds it the bytes of its clients and asks it what to write.
+//
+// It refuses to open sockets, start goroutines, read the clock or log; time
+// arrives with Tick, and every way a connection ends is a counted Reason.
+//
+// # The broadcast log
+//
+// What is said in the room is encoded once and appended once to a log of
+// fixed-size chunks. A session holds only a cursor into it, so that a message
+// costs the core the same however many listen, output takes no memory for each
+// client, and a transport hands the kernel all that a client is behind in one
+// write.
+//
+// # Who may call what
+//
+// Room's methods are safe for any goroutine. Of one session, Feed is called by
+// one goroutine at a time and Next and Wrote by one at a time, which may be
+// another; Leave by whoever owns the output. Closing, Tag and Peer are free.
+package core
+
+import (
+	"net/netip"
+	"time"
+
+	"chatbench/core/wire"
+)
+
+// LargestFrame bounds Config.MaxFrame, in octets: what a frame may grow to
+// once its text is made safe has to fit into one chunk of the log.
+const LargestFrame = 64 << 10
+
+// Config is what a room is made with. Zero values take the defaults named.
+type Config struct {
+	MaxClients       int           // slots, held from Join to Leave; 10,000
+	MaxPending       int           // clients not logged in yet; a quarter of the slots, at least 64
+	MaxPerAddress    int           // clients from one address, loopback exempt; 0 is no limit
+	MaxFrame         int           // octets, at most LargestFrame; wire.MaxFrame
+	LoginTimeout     time.Duration // from Join to granted, absolute; 10 s
+	LagLimit         int           // octets a client may be behind; 256 KiB
+	Announce         bool          // joins and leaves are said to the room
+	AdvertiseClaimed bool          // a DnAck keeps the address its sender claims
+	Authenticator    Authenticator // who may log in; required
+	Now              time.Time     // the clock's reading now; later ones come with Tick
+}
+
+func (cfg Config) withDefaults() Config {
+	if cfg.Authenticator == nil {
+		panic("core: Config needs an Authenticator")
+	}
+	if cfg.MaxFrame > LargestFrame {
+		panic("core: Config.MaxFrame over LargestFrame")
+	}
+	if cfg.MaxClients <= 0 {
+		cfg.MaxClients = 10_000
+	}
+	if cfg.MaxPending <= 0 {
+		cfg.MaxPending = max(cfg.MaxClients/4, 64)
+	}
+	if cfg.MaxFrame <= 0 {
+		cfg.MaxFrame = wire.MaxFrame
+	}
+	if cfg.LoginTimeout <= 0 {
+		cfg.LoginTimeout = 10 * time.Second
+	}
+	if cfg.LagLimit <= 0 {
+		cfg.LagLimit = 256 << 10
+	}
+	return cfg
+}
+
+// Authenticator decides who may log in.
+type Authenticator interface {
+	// Authenticate decides on one login and calls answer exactly once, before
+	// it returns or later, from any goroutine. A nil error lets the client in;
+	// the text of any other is what the client is told. It MUST NOT block:
+	// whoever needs time (hashing a password) answers later.
+	Authenticate(peer netip.AddrPort, name, password string, answer func(error))
+}
+
+// OpenDoor is the Authenticator that lets everybody in at once.
+type OpenDoor struct{}
+
+// Authenticate grants.
+func (OpenDoor) Authenticate(_ netip.AddrPort, _, _ string, answer func(error)) { answer(nil) }
+
+// Waker is a transport's side of the room, one for each of its event loops or
+// one for all of it. Both methods may be called from any goroutine, the one
+// inside Feed included, and run under the room's lock: they MUST NOT block and
+// MUST NOT call back into the core. They note that there is work, no more.
+type Waker interface {
+	WakeRoom()       // the log has grown: every granted session of this waker has output
+	Wake(s *Session) // this session has output of its own, or must close
+}
+
+// CheckName decides whether name may log in. canonical is how it is shown,
+// folded how it is compared. The error's text is for the user.
+func CheckName(name string) (canonical, folded string, err error) {
+	return checkName([]byte(name))
+}

@@ -1,0 +1,154 @@
+package core
+
+import (
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"chatbench/core/wire"
+)
+
+// Session is one client in the pool.
+type Session struct {
+	room  *Room
+	waker Waker
+	tag   any
+	peer  netip.AddrPort
+
+	in input // guarded by in.mu
+
+	// Guarded by the room's lock.
+	state        State
+	pooled       bool // holds a slot
+	left         bool
+	place        int // in room.granted or room.pending
+	name, folded string
+	deadline     time.Time // of the login
+	mail         mailbox
+
+	out output // the writer's
+
+	changed  atomic.Bool   // there is mail for the writer
+	offered  atomic.Bool   // Next gave octets that are not all written
+	closing  atomic.Uint32 // 1 + the Reason
+	position atomic.Uint64 // in the log, of what is written
+}
+
+// Tag is what Join was given.
+func (s *Session) Tag() any { return s.tag }
+
+// Peer is the client's address.
+func (s *Session) Peer() netip.AddrPort { return s.peer }
+
+// State is where the client stands.
+func (s *Session) State() State {
+	s.room.mu.Lock()
+	defer s.room.mu.Unlock()
+	return s.state
+}
+
+// Closing says whether the connection is to end, and why: write what Next
+// still gives, then close.
+func (s *Session) Closing() (Reason, bool) {
+	c := s.closing.Load()
+	return Reason(c - 1), c != 0
+}
+
+// Leave says that the connection is gone. The first call counts; if the
+// session was closing already, the reason it was closing for stands. The
+// caller is not inside Next or Wrote.
+func (s *Session) Leave(why Reason) {
+	r := s.room
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s.left {
+		return
+	}
+	s.left = true
+	r.end(s, why, nil)
+	s.mail.start.close()
+	s.out.at.close()
+	s.out = output{aborted: true}
+	s.mail = mailbox{}
+	s.changed.Store(false)
+	r.release(s)
+}
+
+// input is the reading half of a session.
+type input struct {
+	mu      sync.Mutex
+	decoder wire.Decoder
+	asking  bool   // a login is being decided
+	waiting []byte // what arrived meanwhile
+}
+
+// Feed takes bytes from the client as they came. in may be reused when it
+// returns. What arrives while a login is being decided waits in the session,
+// at most LagLimit octets.
+func (s *Session) Feed(in []byte) {
+	s.in.mu.Lock()
+	login, ask := s.feed(in)
+	s.in.mu.Unlock()
+	if ask {
+		s.room.cfg.Authenticator.Authenticate(s.peer, login.name, login.password, login.answer)
+	}
+}
+
+// feed works through frames; the caller holds in.mu. If ask is true the login
+// has to be decided, without in.mu held.
+func (s *Session) feed(in []byte) (login login, ask bool) {
+	if s.in.asking {
+		s.wait(in)
+		return login, false
+	}
+	said := false
+	for s.closing.Load() == 0 {
+		f, rest, ok, err := s.in.decoder.Next(in)
+		if err != nil {
+			s.room.violation(s, reasonOf(err))
+			break
+		}
+		in = rest
+		if !ok {
+			break
+		}
+		switch f.Type {
+		case wire.Chat:
+			said = s.room.chat(s, f.Body) || said
+		case wire.File:
+			s.room.file(s, f)
+		case wire.Close:
+			s.room.bye(s)
+		case wire.Cred:
+			if login, ask = s.room.cred(s, f.Body); ask {
+				s.in.asking = true
+				s.wait(in)
+				return login, true
+			}
+		}
+	}
+	if said {
+		s.room.wakeAll()
+	}
+	return login, false
+}
+
+// wait keeps bytes until the login is decided.
+func (s *Session) wait(in []byte) {
+	if len(s.in.waiting)+len(in) > s.room.cfg.LagLimit {
+		s.room.violation(s, ReasonImpatient)
+		return
+	}
+	s.in.waiting = append(s.in.waiting, in...)
+}
+
+func reasonOf(err error) Reason {
+	switch err {
+	case wire.ErrType:
+		return ReasonBadType
+	case wire.ErrCommand:
+		return ReasonBadCommand
+	}
+	return ReasonTooLong
+}

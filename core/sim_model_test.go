@@ -1,0 +1,184 @@
+package core
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"chatbench/core/wire"
+)
+
+// model is the chat restated at the level of whole frames: who is owed what.
+// It shares no code with the room but the names of things.
+type model struct {
+	said  []string // every frame of the room, in order
+	names map[string]*simClient
+}
+
+// simClient is one client: what it still has to send, what it is owed, and
+// what came.
+type simClient struct {
+	id       int
+	session  *Session
+	name     string
+	unsent   []byte   // of the frame that is being fed
+	sending  string   // the frame that is being fed, for the model
+	waiting  []string // frames fed while the login is decided
+	answer   func(error)
+	deadline time.Time
+
+	in       bool // in the room
+	was      bool // has been in the room
+	over     bool // closing: owed nothing new
+	silent   bool // closing without a last word: any prefix will do
+	gone     bool // has left
+	from, to int  // of model.said; to counts when over
+	private  []string
+	final    []string
+	got      []byte
+}
+
+// notice is a frame in which the server speaks.
+func notice(text string) string { return "\x00server: " + text + "\x00" }
+
+const closeFrame = "\x03\x00"
+
+// end takes a client out of the room.
+func (m *model) end(c *simClient, final ...string) {
+	if c.over {
+		return
+	}
+	c.over, c.to, c.final = true, len(m.said), final
+	c.silent = len(final) == 0
+	if c.in {
+		delete(m.names, c.name)
+	}
+	c.in = false
+}
+
+// frame is what a whole frame from a client does.
+func (m *model) frame(c *simClient, f string) {
+	switch {
+	case c.over:
+	case c.answer != nil:
+		c.waiting = append(c.waiting, f)
+	case f[0] > 3:
+		m.end(c, notice("unknown frame type"), closeFrame)
+	case f[0] == 3:
+		m.end(c)
+	case f[0] == 1 && c.in:
+		m.end(c, notice("you are logged in already"), closeFrame)
+	case f[0] == 1:
+		c.name = strings.Fields(f[1:])[0]
+	case !c.in:
+		m.end(c, notice("log in first"), closeFrame)
+	case f[0] == 0:
+		text := f[1 : len(f)-1]
+		text = strings.NewReplacer("\n", "\u2424", "\x1b", "\ufffd", "\u009b", "\ufffd").Replace(text)
+		m.said = append(m.said, "\x00"+c.name+": "+text+"\x00")
+	default:
+		m.file(c, f)
+	}
+}
+
+func (m *model) file(c *simClient, f string) {
+	body := f[2 : len(f)-1]
+	to, rest := body, ""
+	if cmd := f[1]; cmd != 0 && cmd != 1 && cmd != 3 {
+		to, rest, _ = strings.Cut(body, " ")
+		rest = " " + rest
+		if rest == " " {
+			m.end(c, notice("malformed file frame"), closeFrame)
+			return
+		}
+	}
+	target := m.names[to]
+	if target == nil {
+		c.private = append(c.private, notice("No such user: "+to))
+		return
+	}
+	target.private = append(target.private, f[:2]+c.name+rest+"\x00")
+	if f[1] == byte(wire.DnNack) {
+		target.private = append(target.private, notice("File not found:"+rest))
+	}
+}
+
+// decided is what an Authenticator's answer does.
+func (m *model) decided(c *simClient, err error) {
+	c.answer = nil
+	switch {
+	case c.over:
+	case err != nil:
+		m.end(c, "\x01denied "+err.Error()+"\x00", closeFrame)
+	case m.names[c.name] != nil:
+		m.end(c, "\x01denied name is taken\x00", closeFrame)
+	default:
+		c.in, c.was, c.from = true, true, len(m.said)
+		m.names[c.name] = c
+		c.private = append(c.private, "\x01granted\x00")
+	}
+	waiting := c.waiting
+	c.waiting = nil
+	for _, f := range waiting {
+		m.frame(c, f)
+	}
+}
+
+// check compares what a client got with what it is owed. whole says that
+// nothing more will come, so that all of it has to be there.
+func (m *model) check(c *simClient, whole bool) error {
+	room, private, final := m.owed(c), c.private, c.final
+	var d wire.Decoder
+	d.Max = 1 << 20
+	rest := c.got
+	for {
+		before := rest
+		_, after, ok, err := d.Next(rest)
+		if err != nil {
+			return fmt.Errorf("client %d: undecodable output %q: %v", c.id, before, err)
+		}
+		if !ok {
+			break
+		}
+		f := string(before[:len(before)-len(after)])
+		rest = after
+		switch {
+		case len(private) > 0 && f == private[0]:
+			private = private[1:]
+		case len(room) > 0 && f == room[0]:
+			room = room[1:]
+		case len(room) == 0 && len(final) > 0 && f == final[0]:
+			final = final[1:]
+		default:
+			return fmt.Errorf("client %d: got %q; owed next: room %.1q, private %.1q, last %q", c.id, f, room, private, final)
+		}
+	}
+	if held := c.got[len(c.got)-d.Held():]; len(held) > 0 && whole {
+		return fmt.Errorf("client %d: half a frame at the end: %q", c.id, held)
+	}
+	if whole && len(room)+len(private)+len(final) > 0 {
+		return fmt.Errorf("client %d: still owed %q %q %q", c.id, room, private, final)
+	}
+	return nil
+}
+
+// owed is what the room has said to a client.
+func (m *model) owed(c *simClient) []string {
+	switch {
+	case !c.was:
+		return nil
+	case c.over:
+		return m.said[c.from:c.to]
+	}
+	return m.said[c.from:]
+}
+
+// behind is how many octets a client has not taken.
+func (m *model) behind(c *simClient) int {
+	n := 0
+	for _, f := range append(slices.Clone(m.owed(c)), c.private...) {
+		n += len(f)
+	}
+	return n - len(c.got)
+}
