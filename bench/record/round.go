@@ -130,15 +130,17 @@ type Usage struct {
 // Server is what chatd says of itself when it stops: counts of its whole life,
 // login and warm-up included.
 type Server struct {
-	Reads       int64 `json:"reads"`
-	BytesIn     int64 `json:"bytes_in"`
-	Writes      int64 `json:"writes"`
-	BytesOut    int64 `json:"bytes_out"`
-	Stalls      int64 `json:"stalls"` // writes that took less than was offered
-	GCCycles    int64 `json:"gc_cycles"`
-	GCPause     int64 `json:"gc_pause_total_ns"`
-	HeapBytes   int64 `json:"heap_bytes"`
-	Goroutines  int64 `json:"goroutines"`
-	Threads     int64 `json:"threads"`
-	StoppedInNs int64 `json:"stopped_in_ns"` // from SIGTERM to its end
+	Reads      int64 `json:"reads"`
+	BytesIn    int64 `json:"bytes_in"`
+	Writes     int64 `json:"writes"`
+	BytesOut   int64 `json:"bytes_out"`
+	Stalls     int64 `json:"stalls"` // writes that took less than was offered
+	GCCycles   int64 `json:"gc_cycles"`
+	GCPause    int64 `json:"gc_pause_total_ns"`
+	HeapBytes  int64 `json:"heap_bytes"`
+	Goroutines int64 `json:"goroutines"`
+	Threads    int64 `json:"threads"`
+	// Ends counts connections by how they ended: "eof", "slow", …
+	Ends    map[string]int64 `json:"ends,omitempty"`
+	Stopped time.Duration    `json:"stopped_in_ns"` // from SIGTERM to its end
 }

@@ -1,0 +1,88 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"chatbench/bench/machine"
+	"chatbench/bench/meter"
+)
+
+// Launcher owns the one thread from which servers are started. It is pinned to
+// the servers' CPUs, so that they are there from their first instruction;
+// counters opened on it go over to the server alone; and as it lives as long
+// as the launcher, the kernel's parent-death signal means what it should.
+type Launcher struct {
+	cpus []int
+	jobs chan func()
+}
+
+// NewLauncher starts the thread.
+func NewLauncher(cpus []int) (*Launcher, error) {
+	l := &Launcher{cpus: cpus, jobs: make(chan func())}
+	pinned := make(chan error)
+	go func() {
+		runtime.LockOSThread() // for good: the thread ends with the goroutine
+		pinned <- machine.PinThread(cpus)
+		for job := range l.jobs {
+			job()
+		}
+	}()
+	if err := <-pinned; err != nil {
+		close(l.jobs)
+		return nil, err
+	}
+	return l, nil
+}
+
+// Close ends the thread, and with it any server that still runs.
+func (l *Launcher) Close() { close(l.jobs) }
+
+// Start runs a command and returns when it listens. withSyscalls asks for the
+// system call counter too. When ctx ends first, the command is killed.
+func (l *Launcher) Start(ctx context.Context, withSyscalls bool, path string, args ...string) (*Process, error) {
+	p := &Process{cmd: exec.Command(path, args...)}
+	p.cmd.Env = environment(os.Environ(), len(l.cpus))
+	p.cmd.Stderr = &p.errText
+	p.cmd.WaitDelay = time.Second // a child that outlives it may hold its stderr
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{
+		Setpgid:   true, // Ctrl-C is the bench's to handle
+		Pdeathsig: syscall.SIGKILL,
+	}
+	stdout, err := p.cmd.StdoutPipe()
+	if err != nil {
+		return nil, fmt.Errorf("server: %w", err)
+	}
+	forked := make(chan error)
+	l.jobs <- func() {
+		p.Counters = meter.OpenCounters(withSyscalls)
+		forked <- p.cmd.Start()
+	}
+	if err := <-forked; err != nil {
+		p.Counters.Close()
+		return nil, fmt.Errorf("server: %w", err)
+	}
+	p.started(stdout)
+	if err := p.listen(ctx); err != nil {
+		p.Kill()
+		return nil, err
+	}
+	return p, nil
+}
+
+// environment is the server's: as many Go threads at work as it has CPUs.
+func environment(own []string, cpus int) []string {
+	env := []string{fmt.Sprintf("GOMAXPROCS=%d", cpus)}
+	for _, v := range own {
+		if !strings.HasPrefix(v, "GOMAXPROCS=") {
+			env = append(env, v)
+		}
+	}
+	return env
+}

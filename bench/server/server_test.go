@@ -1,0 +1,178 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"chatbench/bench/machine"
+)
+
+// TestMain is also the server that is started: what it does is its argument.
+func TestMain(m *testing.M) {
+	if os.Getenv("SERVER_CHILD") == "" {
+		os.Exit(m.Run())
+	}
+	term := make(chan os.Signal, 1)
+	signal.Notify(term, syscall.SIGTERM)
+	listening := func() {
+		fmt.Printf(`{"event":"listening","backend":"fake","addr":"127.0.0.1:1","pid":%d,"gomaxprocs":%d}`+"\n", os.Getpid(), runtime.GOMAXPROCS(0))
+	}
+	switch os.Args[1] {
+	case "good", "child":
+		if os.Args[1] == "child" {
+			cmd := exec.Command("sleep", "100")
+			cmd.Stderr = os.Stderr
+			if err := cmd.Start(); err != nil {
+				os.Exit(1)
+			}
+		}
+		listening()
+		<-term
+		fmt.Println(`{"event":"stopped","counters":{"writes":7,"bytes_out":70},"room":{"messages":1},"ends":{"eof":3},"runtime":{"gc_cycles":2,"heap_bytes":9},"error":""}`)
+	case "silent":
+		<-term
+	case "babble":
+		fmt.Println("hello")
+		<-term
+	case "refuses":
+		fmt.Fprintln(os.Stderr, "a line\nfake: port in use")
+		os.Exit(1)
+	case "dies":
+		listening()
+		fmt.Fprintln(os.Stderr, "fake: out of luck")
+		os.Exit(4)
+	case "mute at the end":
+		listening()
+		<-term
+	case "fails at the end":
+		listening()
+		<-term
+		fmt.Println(`{"event":"stopped","error":"loop broke"}`)
+	}
+}
+
+func launcher(t *testing.T) *Launcher {
+	t.Helper()
+	t.Setenv("SERVER_CHILD", "1")
+	t.Setenv("GOMAXPROCS", "7")
+	cpus, err := machine.Allowed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := NewLauncher(cpus[:1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.Close)
+	return l
+}
+
+func TestLifecycle(t *testing.T) {
+	l := launcher(t)
+	for range 3 { // a fresh one each time
+		p, err := l.Start(context.Background(), true, "/proc/self/exe", "good")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Addr != "127.0.0.1:1" || p.Said["gomaxprocs"] != 1.0 || p.Said["pid"] != nil || p.Died() != nil {
+			t.Errorf("ready: %q, %v, %v", p.Addr, p.Said, p.Died())
+		}
+		got, err := p.Stop()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Writes != 7 || got.BytesOut != 70 || got.GCCycles != 2 || got.Ends["eof"] != 3 || got.Stopped <= 0 {
+			t.Errorf("counted %+v", got)
+		}
+		p.Kill() // again does no harm
+	}
+}
+
+func TestBadServers(t *testing.T) {
+	l := launcher(t)
+	for name, want := range map[string]string{
+		"refuses": "before it listened: exit status 1: fake: port in use",
+		"babble":  `said "hello" where a JSON line was due`,
+	} {
+		if _, err := l.Start(context.Background(), false, "/proc/self/exe", name); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", name, err, want)
+		}
+	}
+	for name, want := range map[string]string{
+		"dies":             "exit status 4: fake: out of luck",
+		"mute at the end":  "where its counters were due",
+		"fails at the end": "loop broke",
+	} {
+		p, err := l.Start(context.Background(), false, "/proc/self/exe", name)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if name == "dies" {
+			<-p.Done()
+			if p.Died() == nil {
+				t.Error("nobody noticed a death")
+			}
+		}
+		if _, err := p.Stop(); !errors.Is(err, ErrDied) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", name, err, want)
+		}
+	}
+	if _, err := l.Start(context.Background(), false, "/nowhere/chatd"); err == nil {
+		t.Error("a program that is not there started")
+	}
+}
+
+// TestNothingLeft: neither a server that is interrupted before it listens nor
+// the child of one that is killed stays behind.
+func TestNothingLeft(t *testing.T) {
+	l := launcher(t)
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := l.Start(ctx, false, "/proc/self/exe", "silent"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a silent server: %v", err)
+	}
+	p, err := l.Start(context.Background(), false, "/proc/self/exe", "child")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Kill()
+	for i := 0; ; i++ { // the orphan is reaped by init in its own time
+		if err := syscall.Kill(-p.PID, 0); err == syscall.ESRCH || zombies(p.PID) {
+			break
+		}
+		if i == 500 {
+			t.Fatal("the server's child outlives it")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// zombies says whether all that is left of a process group is dead.
+func zombies(group int) bool {
+	out, _ := exec.Command("ps", "-o", "stat=", "-g", fmt.Sprint(group)).Output()
+	for _, state := range strings.Fields(string(out)) {
+		if state[0] != 'Z' {
+			return false
+		}
+	}
+	return true
+}
+
+func TestTail(t *testing.T) {
+	var end tail
+	for range 3 {
+		fmt.Fprintf(&end, "%s\nlast line\n\n", strings.Repeat("x", tailSize))
+	}
+	if end.last() != "last line" || len(end.text) > tailSize {
+		t.Errorf("kept %d octets, the last line is %q", len(end.text), end.last())
+	}
+}
