@@ -76,11 +76,12 @@ func (l *Launcher) Start(ctx context.Context, withSyscalls bool, path string, ar
 	return p, nil
 }
 
-// environment is the server's: as many Go threads at work as it has CPUs.
+// environment is the server's: as many Go threads at work as it has CPUs, and
+// none of the defaults its user may have set for other occasions.
 func environment(own []string, cpus int) []string {
 	env := []string{fmt.Sprintf("GOMAXPROCS=%d", cpus)}
 	for _, v := range own {
-		if !strings.HasPrefix(v, "GOMAXPROCS=") {
+		if !strings.HasPrefix(v, "GOMAXPROCS=") && !strings.HasPrefix(v, "CHATD_") {
 			env = append(env, v)
 		}
 	}

@@ -176,3 +176,10 @@ func TestTail(t *testing.T) {
 		t.Errorf("kept %d octets, the last line is %q", len(end.text), end.last())
 	}
 }
+
+func TestEnvironment(t *testing.T) {
+	got := environment([]string{"HOME=/root", "GOMAXPROCS=9", "CHATD_MAX_CLIENTS=3"}, 2)
+	if strings.Join(got, " ") != "GOMAXPROCS=2 HOME=/root" {
+		t.Errorf("the server gets %q", got)
+	}
+}
