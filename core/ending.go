@@ -2,9 +2,22 @@ package core
 
 import (
 	"fmt"
+	"time"
 
 	"chatbench/core/wire"
 )
+
+// farewell is how long a closing client may take over what it is still owed.
+const farewell = 10 * time.Second
+
+// lastWords is what a closing session is still given: the log up to limit,
+// then text. If text is nil it is given nothing at all, not even the log.
+type lastWords struct {
+	text  []byte
+	limit uint64
+}
+
+var nothingMore = &lastWords{}
 
 // end begins the end of a session: it is out of the room at once. final is
 // what its client is still sent, after all that was said until now; nil for
@@ -13,16 +26,21 @@ func (r *Room) end(s *Session, why Reason, final []byte) {
 	if s.closing.Load() != 0 {
 		return
 	}
-	m := &s.mail
-	m.ending, m.final, m.limit, m.aborted = true, final, r.log.end.Load(), final == nil
 	wasIn := s.state == StateGrant
-	r.unlist(s)
-	s.state = StateError
-	if why == ReasonDenied || why.TurnedAway() {
-		s.state = StateDenied
+	if s.pooled {
+		r.unlist(s)
+		r.enlist(s, StateError)
 	}
+	s.state = StateError
+	s.deadline = r.now.Add(farewell)
+	if final == nil {
+		s.silence()
+	} else {
+		s.mail.last = &lastWords{final, r.log.end.Load()}
+		s.changed.Store(true)
+	}
+	// After changed: whoever sees the session closing finds the last words.
 	s.closing.Store(1 + uint32(why))
-	s.changed.Store(true)
 	if s.pooled && !s.left {
 		s.waker.Wake(s)
 	}
@@ -32,28 +50,22 @@ func (r *Room) end(s *Session, why Reason, final []byte) {
 	}
 }
 
-// unlist takes a session off the list it is on.
-func (r *Room) unlist(s *Session) {
-	if !s.pooled {
-		return
-	}
-	list := &r.pending
-	if s.state == StateGrant {
-		list = &r.granted
-	}
-	last := len(*list) - 1
-	moved := (*list)[last]
-	(*list)[s.place], moved.place = moved, s.place
-	(*list)[last] = nil
-	*list = (*list)[:last]
+// silence takes back all that a closing session was still to be given, and
+// lets go of the log for it.
+func (s *Session) silence() {
+	s.silent = true
+	s.mail.start.close()
+	s.mail.private, s.mail.spare, s.mail.last = nil, nil, nothingMore
+	s.changed.Store(true)
 }
 
-// deny turns a client away.
+// deny turns a client away. The session is not closing yet.
 func (r *Room) deny(s *Session, why Reason, text string) {
 	if why == ReasonDenied {
 		r.stats.Denials++
 	}
 	r.end(s, why, wire.AppendClose(wire.AppendDenied(nil, text)))
+	s.state = StateDenied
 }
 
 // bye ends a session whose client said Close.

@@ -116,11 +116,8 @@ func (c *cursor) pending(limit uint64) []byte {
 	return nil
 }
 
-// position is where in the log the cursor stands.
+// position is where in the log an open cursor stands.
 func (c *cursor) position() uint64 {
-	if c.chunk == nil {
-		return 0
-	}
 	return c.chunk.base + uint64(c.off)
 }
 

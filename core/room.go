@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"chatbench/core/wire"
@@ -13,13 +14,15 @@ import (
 
 // Room is the chat room: everybody who is connected, and what is said.
 type Room struct {
-	cfg Config
+	cfg   Config
+	ticks atomic.Uint32 // Ticks until now, counted from firstTick
 
 	mu       sync.Mutex // guards all below, and the parts of sessions that say so
 	log      *broadcastLog
 	names    map[string]*Session // in the room, by folded name
 	granted  []*Session
 	pending  []*Session // not logged in yet
+	ending   []*Session // closing, and not left yet
 	address  map[netip.Addr]int
 	wakers   []wakerUse
 	clients  int // slots held
@@ -28,6 +31,9 @@ type Room struct {
 	scratch  []byte // text being made safe
 	stats    Stats
 }
+
+// firstTick is such that what is refused always lies long ago.
+const firstTick = refused + 2
 
 // wakerUse is a Waker and how many sessions it has.
 type wakerUse struct {
@@ -40,13 +46,15 @@ type wakerUse struct {
 func NewRoom(cfg Config) *Room { return newRoom(cfg, chunkSize) }
 
 func newRoom(cfg Config, chunkSize int) *Room {
-	return &Room{
+	r := &Room{
 		cfg:     cfg.withDefaults(),
 		log:     newBroadcastLog(chunkSize),
 		names:   make(map[string]*Session),
 		address: make(map[netip.Addr]int),
 		now:     cfg.Now,
 	}
+	r.ticks.Store(firstTick)
+	return r
 }
 
 // Join takes a new connection into the pool. It never fails: a client that is
@@ -57,7 +65,7 @@ func newRoom(cfg Config, chunkSize int) *Room {
 func (r *Room) Join(peer netip.AddrPort, w Waker, tag any) *Session {
 	s := &Session{room: r, waker: w, tag: tag, peer: peer}
 	s.in.decoder.Max = r.cfg.MaxFrame
-	s.out.limit = forever
+	s.position.Store(forever)
 	addr := peer.Addr().Unmap()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -73,8 +81,7 @@ func (r *Room) Join(peer netip.AddrPort, w Waker, tag any) *Session {
 	default:
 		s.pooled = true
 		s.deadline = r.now.Add(r.cfg.LoginTimeout)
-		s.place = len(r.pending)
-		r.pending = append(r.pending, s)
+		r.enlist(s, StateAuth)
 		r.clients++
 		if limit > 0 {
 			r.address[addr]++
@@ -82,6 +89,34 @@ func (r *Room) Join(peer netip.AddrPort, w Waker, tag any) *Session {
 		r.use(w, +1)
 	}
 	return s
+}
+
+// list is the one that sessions of a state are on.
+func (r *Room) list(st State) *[]*Session {
+	switch st {
+	case StateAuth:
+		return &r.pending
+	case StateGrant:
+		return &r.granted
+	}
+	return &r.ending
+}
+
+// enlist puts a session into a state, and on its list.
+func (r *Room) enlist(s *Session, st State) {
+	list := r.list(st)
+	s.state, s.place = st, int32(len(*list))
+	*list = append(*list, s)
+}
+
+// unlist takes a session off the list it is on.
+func (r *Room) unlist(s *Session) {
+	list := r.list(s.state)
+	last := len(*list) - 1
+	moved := (*list)[last]
+	(*list)[s.place], moved.place = moved, s.place
+	(*list)[last] = nil
+	*list = (*list)[:last]
 }
 
 // use counts the sessions of a waker; one without sessions is forgotten.
@@ -103,6 +138,7 @@ func (r *Room) release(s *Session) {
 	if !s.pooled {
 		return
 	}
+	r.unlist(s)
 	s.pooled = false
 	r.clients--
 	if addr := s.peer.Addr().Unmap(); r.cfg.MaxPerAddress > 0 {
@@ -119,6 +155,7 @@ func (r *Room) Tick(now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.now = now
+	r.ticks.Add(1)
 	for i := len(r.pending) - 1; i >= 0; i-- {
 		if s := r.pending[i]; now.After(s.deadline) {
 			r.deny(s, ReasonLoginTimeout, "no login in time")
@@ -197,16 +234,15 @@ func (r *Room) announce(text string) {
 	r.wakeRoom()
 }
 
-// grant lets a client in.
+// grant lets a client in. What is said of it goes to those who are there
+// already; saying it can end one of them, so it comes first.
 func (r *Room) grant(s *Session) {
-	r.unlist(s)
-	here := r.whoIsHere()
-	s.state = StateGrant
-	r.names[s.folded] = s
-	s.place = len(r.granted)
-	r.granted = append(r.granted, s)
-	r.stats.Logins++
 	r.announce(s.name + " has joined")
+	here := r.whoIsHere()
+	r.unlist(s)
+	r.enlist(s, StateGrant)
+	r.names[s.folded] = s
+	r.stats.Logins++
 	s.mail.start = r.log.openCursor()
 	s.position.Store(s.mail.start.position())
 	private := wire.AppendGranted(s.mail.private)
@@ -253,24 +289,41 @@ func (r *Room) notice(s *Session, text string) {
 
 // tooFar says whether a client that is so many octets behind has to go. One
 // whose transport has not come round to it yet is not slow, within reason:
-// only octets that were offered and not taken speak against a client.
+// only octets that were offered and refused speak against a client, or such
+// that have been with the transport for a whole time from Tick to Tick.
 func (r *Room) tooFar(s *Session, behind int) bool {
 	const patience = 16
-	limit := r.cfg.LagLimit
-	return behind > patience*limit || behind > limit && s.offered.Load()
+	if behind <= r.cfg.LagLimit {
+		return false
+	}
+	offered := s.offered.Load()
+	return behind/patience > r.cfg.LagLimit || offered != allTaken && r.ticks.Load()-offered >= 2
 }
 
-// endSlow ends the clients that are too far behind.
+// behind is how many octets of the log are kept for a session.
+func (r *Room) behind(s *Session) int {
+	end, position := r.log.end.Load(), s.position.Load()
+	if position >= end {
+		return 0
+	}
+	return int(min(end-position, math.MaxInt32))
+}
+
+// endSlow ends the clients that are too far behind, and gives those up that
+// are ending and take too long over it: nothing else bounds what is kept for them.
 func (r *Room) endSlow() {
-	end := r.log.end.Load()
 	for i := len(r.granted) - 1; i >= 0; i-- {
 		if i >= len(r.granted) {
 			continue // ending one can fill another chunk, and so end more
 		}
-		s := r.granted[i]
-		behind := min(end-s.position.Load(), math.MaxInt32)
-		if int(behind) > r.cfg.LagLimit && r.tooFar(s, int(behind)) {
+		if s := r.granted[i]; r.tooFar(s, r.behind(s)) {
 			r.end(s, ReasonSlow, nil)
+		}
+	}
+	for _, s := range r.ending {
+		if !s.silent && (r.now.After(s.deadline) || r.tooFar(s, r.behind(s))) {
+			s.silence()
+			s.waker.Wake(s)
 		}
 	}
 }

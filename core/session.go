@@ -21,18 +21,19 @@ type Session struct {
 	// Guarded by the room's lock.
 	state        State
 	pooled       bool // holds a slot
+	silent       bool // closing, and given nothing more
 	left         bool
-	place        int // in room.granted or room.pending
+	place        int32 // on the room's list for its state
 	name, folded string
-	deadline     time.Time // of the login
+	deadline     time.Time // of the login; of a closing session, for taking its last words
 	mail         mailbox
 
 	out output // the writer's
 
 	changed  atomic.Bool   // there is mail for the writer
-	offered  atomic.Bool   // Next gave octets that are not all written
+	offered  atomic.Uint32 // the Tick in which Next gave octets that are not all written; see allTaken
 	closing  atomic.Uint32 // 1 + the Reason
-	position atomic.Uint64 // in the log, of what is written
+	position atomic.Uint64 // in the log, of what is written; forever while it is not read
 }
 
 // Tag is what Join was given.
@@ -49,7 +50,8 @@ func (s *Session) State() State {
 }
 
 // Closing says whether the connection is to end, and why: write what Next
-// still gives, then close.
+// still gives, then close. Ask it before Next: a session that was closing
+// before Next gave nothing has nothing more to say.
 func (s *Session) Closing() (Reason, bool) {
 	c := s.closing.Load()
 	return Reason(c - 1), c != 0
@@ -69,7 +71,7 @@ func (s *Session) Leave(why Reason) {
 	r.end(s, why, nil)
 	s.mail.start.close()
 	s.out.at.close()
-	s.out = output{aborted: true}
+	s.out = output{last: nothingMore}
 	s.mail = mailbox{}
 	s.changed.Store(false)
 	r.release(s)
@@ -136,6 +138,9 @@ func (s *Session) feed(in []byte) (login login, ask bool) {
 
 // wait keeps bytes until the login is decided.
 func (s *Session) wait(in []byte) {
+	if s.closing.Load() != 0 {
+		return // whatever the answer is
+	}
 	if len(s.in.waiting)+len(in) > s.room.cfg.LagLimit {
 		s.room.violation(s, ReasonImpatient)
 		return

@@ -2,7 +2,6 @@ package core
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -32,6 +31,7 @@ type simClient struct {
 	was      bool // has been in the room
 	over     bool // closing: owed nothing new
 	silent   bool // closing without a last word: any prefix will do
+	ended    time.Time
 	gone     bool // has left
 	from, to int  // of model.said; to counts when over
 	private  []string
@@ -176,9 +176,18 @@ func (m *model) owed(c *simClient) []string {
 
 // behind is how many octets a client has not taken.
 func (m *model) behind(c *simClient) int {
+	return size(m.owed(c)) + size(c.private) - len(c.got)
+}
+
+// kept is how many octets a client that is ending keeps in the log, and its own.
+func (m *model) kept(c *simClient) int {
+	return size(m.said[c.from:]) + size(c.private) - len(c.got)
+}
+
+func size(frames []string) int {
 	n := 0
-	for _, f := range append(slices.Clone(m.owed(c)), c.private...) {
+	for _, f := range frames {
 		n += len(f)
 	}
-	return n - len(c.got)
+	return n
 }

@@ -104,9 +104,30 @@ func (w *world) compare() error {
 		if closing != c.over {
 			return fmt.Errorf("client %d: closing %v (%v), the model says %v", c.id, closing, why, c.over)
 		}
+		if err := w.givenUp(c); err != nil {
+			return err
+		}
 		if behind := w.model.behind(c); !c.over && behind > 20*w.room.cfg.LagLimit+8192 {
 			return fmt.Errorf("client %d is %d octets behind and not ended", c.id, behind)
 		}
+	}
+	return nil
+}
+
+// givenUp looks whether a client that is ending was given up, and had to be.
+func (w *world) givenUp(c *simClient) error {
+	switch {
+	case !c.over || c.silent:
+		return nil
+	case c.ended.IsZero():
+		c.ended = w.now
+	}
+	if !c.session.silent {
+		return nil
+	}
+	c.silent = true
+	if kept := w.model.kept(c); kept <= w.room.cfg.LagLimit && !w.now.After(c.ended.Add(farewell)) {
+		return fmt.Errorf("client %d was given up %v after its end, %d octets kept", c.id, w.now.Sub(c.ended), kept)
 	}
 	return nil
 }
@@ -297,7 +318,7 @@ func (w *world) finish() error {
 	switch {
 	case ends != uint64(w.joined):
 		return fmt.Errorf("%d clients joined, %d ends are counted", w.joined, ends)
-	case st.Clients+st.Pending+st.Granted+len(r.names)+len(r.wakers) != 0:
+	case st.Clients+st.Pending+st.Granted+len(r.ending)+len(r.names)+len(r.wakers) != 0:
 		return fmt.Errorf("an empty room still holds %+v, names %v", st, r.names)
 	case r.log.first != r.log.last || r.log.last.readers.Load() != 0:
 		return fmt.Errorf("the log still has readers")

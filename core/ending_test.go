@@ -1,0 +1,189 @@
+package core
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"chatbench/core/wire"
+)
+
+// chunks is how many chunks the log is kept in.
+func chunks(r *Room) int {
+	r.log.reclaim()
+	n := 1
+	for c := r.log.first; c != r.log.last; c = c.next.Load() {
+		n++
+	}
+	return n
+}
+
+// TestEndingKeepsNoLog: whoever is ending lets go of the log, however it ends
+// and whether or not its connection lingers.
+func TestEndingKeepsNoLog(t *testing.T) {
+	badType := []byte{9}
+	for _, tt := range []struct {
+		name string
+		end  func(r *Room, s *Session)
+	}{
+		{"bye", func(_ *Room, s *Session) { s.Feed(wire.AppendClose(nil)); s.Next() }},
+		{"bye, never asked for output", func(_ *Room, s *Session) { s.Feed(wire.AppendClose(nil)) }},
+		{"violation, last words taken", func(_ *Room, s *Session) { s.Feed(badType); take(s) }},
+		{"violation, last words refused", func(_ *Room, s *Session) {
+			s.Feed(badType)
+			for p := s.Next(); !strings.Contains(string(p), "unknown"); p = s.Next() {
+				s.Wrote(len(p))
+			}
+			s.Wrote(1)
+		}},
+		{"left", func(_ *Room, s *Session) { s.Leave(ReasonEOF) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := testRoom(1000, Config{LagLimit: 1 << 20})
+			ann := enter(t, r, "ann")
+			bob := r.Join(netip.AddrPort{}, quiet{}, nil)
+			bob.Feed(wire.AppendCred(nil, "bob", "x"))
+			if tt.name != "bye, never asked for output" {
+				take(bob)
+			}
+			speak(r, ann, 100)
+			tt.end(r, bob)
+			speak(r, ann, 10_000)
+			take(ann)
+			if n := chunks(r); n > 2 {
+				t.Errorf("%d chunks are kept for a client that has ended", n)
+			}
+		})
+	}
+}
+
+// TestStuckEndingIsGivenUp: a client that broke the protocol and then reads
+// nothing keeps neither the log nor its connection.
+func TestStuckEndingIsGivenUp(t *testing.T) {
+	stuck := func(r *Room) (ann, bob *Session) {
+		ann, bob = enter(t, r, "ann"), enter(t, r, "bob")
+		speak(r, ann, 500)
+		bob.Next()
+		bob.Wrote(1)
+		bob.Feed([]byte{9})
+		return ann, bob
+	}
+	t.Run("too far behind", func(t *testing.T) {
+		r := testRoom(2000, Config{LagLimit: 1000})
+		ann, bob := stuck(r)
+		if bob.Next() == nil {
+			t.Fatal("a client that ends is not given what was said before")
+		}
+		speak(r, ann, 4000) // a chunk fills
+		if bob.Next() != nil {
+			t.Error("it is still given something, 4000 octets behind")
+		}
+		take(ann)
+		if n := chunks(r); n > 2 {
+			t.Errorf("%d chunks are kept", n)
+		}
+		ended(t, bob, ReasonBadType)
+	})
+	t.Run("out of time", func(t *testing.T) {
+		r := testRoom(2000, Config{LagLimit: 1000})
+		_, bob := stuck(r)
+		r.Tick(start.Add(farewell))
+		if bob.Next() == nil {
+			t.Fatal("given up too early")
+		}
+		r.Tick(start.Add(farewell + 1))
+		if bob.Next() != nil {
+			t.Error("it is still given something, out of time")
+		}
+		bob.Wrote(7) // of a write that was under way
+		ended(t, bob, ReasonBadType)
+		bob.Leave(ReasonReset)
+		if st := r.Snapshot(); st.Ends[ReasonBadType] != 1 || len(r.ending) != 0 {
+			t.Errorf("ends %v, %d still ending", st.Ends, len(r.ending))
+		}
+	})
+	t.Run("the transport is told", func(t *testing.T) {
+		r := testRoom(2000, Config{LagLimit: 1000})
+		w := &counting{}
+		bob := r.Join(netip.AddrPort{}, w, nil)
+		bob.Feed([]byte{9})
+		told := w.sessions
+		for range 3 {
+			r.Tick(r.now.Add(farewell + 1))
+		}
+		if w.sessions != told+1 {
+			t.Errorf("told %d times that a client is given up, want once", w.sessions-told)
+		}
+	})
+}
+
+// counting counts what it is told.
+type counting struct{ room, sessions int }
+
+func (c *counting) WakeRoom()     { c.room++ }
+func (c *counting) Wake(*Session) { c.sessions++ }
+
+// TestWakers: a waker is told of the room while it has a session, once for
+// what is fed in one piece, and of a session when there is something for it.
+func TestWakers(t *testing.T) {
+	r := testRoom(1<<20, Config{})
+	a, b := &counting{}, &counting{}
+	join := func(w Waker, name string) *Session {
+		s := r.Join(netip.AddrPort{}, w, nil)
+		s.Feed(wire.AppendCred(nil, name, "x"))
+		return s
+	}
+	expect := func(what string, want [4]int) {
+		t.Helper()
+		if got := [4]int{a.room, a.sessions, b.room, b.sessions}; got != want {
+			t.Errorf("%s: woken %v, want %v", what, got, want)
+		}
+		*a, *b = counting{}, counting{}
+	}
+	ann, bob, cid := join(a, "ann"), join(a, "bob"), join(b, "cid")
+	expect("logins", [4]int{0, 2, 0, 1})
+	ann.Feed(append(append(chat(9), chat(9)...), chat(9)...))
+	expect("three messages", [4]int{1, 0, 1, 0})
+	ann.Feed(chat(9)[:5])
+	expect("half a message", [4]int{})
+	ann.Feed(append(chat(9)[5:], 9))
+	expect("a message and a violation", [4]int{1, 1, 1, 0})
+	bob.Feed(wire.AppendFile(nil, wire.LsReq, "cid", nil))
+	expect("a relayed frame", [4]int{0, 0, 0, 1})
+	bob.Feed(wire.AppendFile(nil, wire.LsReq, "zoe", nil))
+	expect("a notice", [4]int{0, 1, 0, 0})
+	bob.Leave(ReasonEOF)
+	cid.Feed(chat(9))
+	expect("ann is still there", [4]int{1, 0, 1, 0})
+	ann.Leave(ReasonEOF)
+	cid.Feed(chat(9))
+	expect("a has nobody", [4]int{0, 0, 1, 0})
+	r.Drain()
+	expect("drain", [4]int{0, 0, 0, 1})
+	r.Join(netip.AddrPort{}, a, nil)
+	expect("turned away", [4]int{})
+}
+
+// TestLastWordsAreThere: a writer that sees the session closing and then asks
+// for output is given the last words, also if the end comes at that moment.
+func TestLastWordsAreThere(t *testing.T) {
+	r := testRoom(1<<16, Config{LoginTimeout: time.Hour})
+	for i := range 20_000 {
+		s := r.Join(netip.AddrPort{}, quiet{}, nil)
+		done := make(chan []byte)
+		go func() {
+			for {
+				if _, closing := s.Closing(); closing {
+					done <- take(s)
+					return
+				}
+			}
+		}()
+		s.Feed([]byte{9})
+		if got := string(<-done); got != "\x00server: unknown frame type\x00\x03\x00" {
+			t.Fatalf("round %d: a closing client is given %q", i, got)
+		}
+		s.Leave(ReasonEOF)
+	}
+}
