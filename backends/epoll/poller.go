@@ -2,6 +2,7 @@ package epoll
 
 import (
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -44,19 +45,17 @@ func (p *poller) Remove(id readiness.ID) {
 	_ = unix.EpollCtl(p.fd, unix.EPOLL_CTL_DEL, id.FD(), nil)
 }
 
-func (p *poller) Wait(events []readiness.Event, timeout time.Duration) (int, error) {
+func (p *poller) Wait(events []readiness.Event, timeout time.Duration, brief bool) (int, error) {
 	if len(p.raw) < len(events) {
 		p.raw = make([]unix.EpollEvent, len(events))
 	}
 	ms := -1
-	if timeout >= 0 {
+	if timeout >= 0 { // rounded up: a wait must not end before its time
 		ms = int((timeout + time.Millisecond - 1) / time.Millisecond)
 	}
-	n, err := unix.EpollWait(p.fd, p.raw[:len(events)], ms)
-	if err == unix.EINTR {
-		return 0, nil
-	}
-	for i := range max(n, 0) {
+	n, err := readiness.Call(brief, unix.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.raw[0])),
+		uintptr(len(events)), uintptr(ms), 0, 0)
+	for i := range n {
 		e := &p.raw[i]
 		events[i] = readiness.Event{
 			ID:       readiness.ID(uint32(e.Pad))<<32 | readiness.ID(uint32(e.Fd)),

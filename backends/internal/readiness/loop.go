@@ -137,34 +137,6 @@ func (l *loop) stopped() bool {
 	return len(l.live) == 0
 }
 
-// wait sleeps until there is work, without losing any noted meanwhile: the
-// loop says that it sleeps before it looks for the last time.
-func (l *loop) wait() (int, error) {
-	timeout := time.Duration(-1)
-	if l.lingering.len() > 0 {
-		timeout = max(time.Until(l.lingering.first()), time.Millisecond)
-	}
-	if l.listener.resting() && (timeout < 0 || timeout > restTime) {
-		timeout = restTime
-	}
-	l.bell.sleeping.Store(true)
-	if l.hasWork() {
-		timeout = 0
-	}
-	n, err := l.poller.Wait(l.events, timeout)
-	l.bell.sleeping.Store(false)
-	return n, err
-}
-
-func (l *loop) hasWork() bool {
-	if l.roomGrew.Load() || l.cutting.Load() || l.stopping.Load() && l.listener.fd >= 0 {
-		return true
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.mail) > 0
-}
-
 func (l *loop) handle(e Event) {
 	fd := e.ID.FD()
 	switch {

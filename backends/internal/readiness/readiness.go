@@ -10,6 +10,8 @@ package readiness
 
 import (
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // ID names a descriptor registered with a Poller: the descriptor in the low
@@ -40,8 +42,19 @@ type Poller interface {
 	// Remove forgets the descriptor. The caller closes it afterwards.
 	Remove(id ID)
 	// Wait fills events with what is ready, waiting up to timeout; a negative
-	// timeout waits for ever. It returns 0 after the timeout or a signal.
-	Wait(events []Event, timeout time.Duration) (int, error)
+	// timeout waits for ever. It returns 0 after the timeout or a signal. It
+	// waits in Call, which takes brief.
+	Wait(events []Event, timeout time.Duration, brief bool) (int, error)
 	// Close gives up what the poller holds.
 	Close() error
+}
+
+// Timespec is a timeout as ppoll and pselect take it; it lives in the Poller.
+// It is nil for a wait without end.
+func Timespec(t *unix.Timespec, timeout time.Duration) *unix.Timespec {
+	if timeout < 0 {
+		return nil
+	}
+	*t = unix.NsecToTimespec(int64(timeout))
+	return t
 }

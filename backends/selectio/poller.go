@@ -1,0 +1,78 @@
+package selectio
+
+import (
+	"fmt"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"chatbench/backends/internal/readiness"
+)
+
+// poller is select(2): two bit sets of 1024 descriptors go to the kernel with
+// every wait and come back changed.
+type poller struct {
+	read, write        unix.FdSet // what is watched
+	readable, writable unix.FdSet // what the kernel made of it
+	timeout            unix.Timespec
+	ids                [unix.FD_SETSIZE]readiness.ID
+	top                int // all registered descriptors are below
+	from               int // where the next look begins, so that nobody starves
+}
+
+func newPoller() (readiness.Poller, error) { return &poller{}, nil }
+
+func (p *poller) Add(id readiness.ID) error {
+	fd := id.FD()
+	if fd >= unix.FD_SETSIZE {
+		return fmt.Errorf("selectio: descriptor %d: select(2) takes those below %d", fd, unix.FD_SETSIZE)
+	}
+	p.read.Set(fd)
+	p.ids[fd] = id
+	p.top = max(p.top, fd+1)
+	return nil
+}
+
+func (p *poller) Want(id readiness.ID, write bool) error {
+	if write {
+		p.write.Set(id.FD())
+	} else {
+		p.write.Clear(id.FD())
+	}
+	return nil
+}
+
+func (p *poller) Remove(id readiness.ID) {
+	p.read.Clear(id.FD())
+	p.write.Clear(id.FD())
+	for p.top > 0 && !p.read.IsSet(p.top-1) {
+		p.top--
+	}
+}
+
+func (p *poller) Wait(events []readiness.Event, timeout time.Duration, brief bool) (int, error) {
+	p.readable, p.writable = p.read, p.write
+	ready, err := readiness.Call(brief, unix.SYS_PSELECT6, uintptr(p.top), uintptr(unsafe.Pointer(&p.readable)),
+		uintptr(unsafe.Pointer(&p.writable)), 0, uintptr(unsafe.Pointer(readiness.Timespec(&p.timeout, timeout))), 0)
+	if err != nil || ready == 0 {
+		return 0, err
+	}
+	n := 0
+	for range p.top {
+		if n == len(events) {
+			break
+		}
+		if p.from++; p.from >= p.top {
+			p.from = 0
+		}
+		fd := p.from
+		if r, w := p.readable.IsSet(fd), p.writable.IsSet(fd); r || w {
+			events[n] = readiness.Event{ID: p.ids[fd], Readable: r, Writable: w}
+			n++
+		}
+	}
+	return n, nil
+}
+
+func (p *poller) Close() error { return nil }
