@@ -1,0 +1,195 @@
+// Package users is the user store: an htpasswd file, one "name:hash" a line,
+// whose passwords are bcrypt hashes. Empty lines and lines that begin with #
+// are kept and mean nothing.
+//
+// It refuses weak or foreign hashes, passwords bcrypt would cut short, and a
+// file with even one bad line: half a user list is worse than the old one. It
+// has no cache, watches no file and starts no goroutine.
+//
+// A *Users is what the file said when it was loaded and never changes: any
+// goroutine may ask it. Add, SetPassword and Delete change the file, one
+// process at a time, and replace it whole, so that a server may load it at
+// any moment.
+package users
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"golang.org/x/crypto/bcrypt"
+
+	"chatbench/core"
+)
+
+const (
+	// MaxPassword is the longest password in octets: bcrypt ignores what follows.
+	MaxPassword = 72
+	// MinCost and MaxCost bound the bcrypt cost of a hash in the file: below,
+	// guessing is cheap; above, one login takes seconds of a processor.
+	MinCost = 10
+	MaxCost = 14
+)
+
+// newCost is what new passwords are hashed with: about 65 ms of a processor.
+// Tests lower it, and with it the least cost that is taken.
+var newCost, leastCost = MinCost, MinCost
+
+// What changing the file can be refused for.
+var (
+	ErrExists   = errors.New("users: there is such a user already: to change the password use passwd")
+	ErrUnknown  = errors.New("users: there is no such user: list shows them, add makes one")
+	ErrPassword = errors.New("users: unfit password")
+)
+
+// Users is the content of a file.
+type Users struct {
+	names  []string          // in the file's order
+	hashes map[string][]byte // by folded name
+	costs  []int             // of every hash, in the file's order
+	decoys map[int][]byte    // a hash of no password, by cost
+	seed   maphash.Seed
+}
+
+// Load reads a file. The error of a bad one names the line.
+func Load(path string) (*Users, error) {
+	data, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil, fmt.Errorf("users: there is no file %s: chatd user add %s NAME makes it", path, path)
+	case err != nil:
+		return nil, fmt.Errorf("users: %w", err)
+	}
+	u, _, err := parse(path, data)
+	return u, err
+}
+
+// Len is how many users there are.
+func (u *Users) Len() int { return len(u.names) }
+
+// Names is who they are, in the file's order.
+func (u *Users) Names() []string { return append([]string(nil), u.names...) }
+
+// Verify says whether name may log in with password. It hashes, which takes
+// tens of milliseconds of a processor, and as long for a name that is unknown
+// as for one that is not.
+func (u *Users) Verify(name, password string) bool {
+	_, folded, err := core.CheckName(name)
+	hash, known := u.hashes[folded]
+	if err != nil || !known {
+		hash, known = u.decoy(name), false
+	}
+	same := bcrypt.CompareHashAndPassword(hash, []byte(password)) == nil
+	return same && known && len(password) <= MaxPassword
+}
+
+// decoy is the hash an unknown name is compared with. Its cost is one of the
+// file's, always the same for the same name, so that the time a denial takes
+// tells nothing even where costs are mixed.
+func (u *Users) decoy(name string) []byte {
+	if len(u.costs) == 0 {
+		return u.decoys[newCost]
+	}
+	i := maphash.String(u.seed, name) % uint64(len(u.costs))
+	return u.decoys[u.costs[i]]
+}
+
+// newDecoy makes up a hash that no password is known for.
+func newDecoy(cost int) []byte {
+	const alphabet = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+	tail := make([]byte, hashTail)
+	rand.Read(tail) // never fails
+	for i, b := range tail {
+		tail[i] = alphabet[b%64]
+	}
+	return fmt.Appendf(nil, "$2a$%02d$%s", cost, tail)
+}
+
+// hashTail is how many characters of salt and hash follow the cost.
+const hashTail = 53
+
+var hashForm = regexp.MustCompile(`^\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}$`)
+
+// parse reads a file's content. at gives the index in lines of each folded name.
+func parse(path string, data []byte) (u *Users, at map[string]int, err error) {
+	u = &Users{
+		hashes: make(map[string][]byte),
+		decoys: map[int][]byte{newCost: newDecoy(newCost)},
+		seed:   maphash.MakeSeed(),
+	}
+	at = make(map[string]int)
+	for i, line := range splitLines(data) {
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		name, hash, found := strings.Cut(line, ":")
+		if !found {
+			return nil, nil, fmt.Errorf("users: %s:%d: no colon: a line is NAME:HASH, as chatd user add writes it", path, i+1)
+		}
+		canonical, folded, err := core.CheckName(name)
+		if err != nil {
+			return nil, nil, fmt.Errorf("users: %s:%d: bad name %q: %w", path, i+1, name, err)
+		}
+		if first, taken := at[folded]; taken {
+			return nil, nil, fmt.Errorf("users: %s:%d: %q is in line %d already: delete one of them", path, i+1, name, first+1)
+		}
+		cost, err := checkHash(hash)
+		if err != nil {
+			return nil, nil, fmt.Errorf("users: %s:%d: %s: %w", path, i+1, canonical, err)
+		}
+		at[folded] = i
+		u.names = append(u.names, canonical)
+		u.hashes[folded] = []byte(hash)
+		u.costs = append(u.costs, cost)
+		if u.decoys[cost] == nil {
+			u.decoys[cost] = newDecoy(cost)
+		}
+	}
+	return u, at, nil
+}
+
+// splitLines gives the lines without their ends; what follows the last end is
+// a line only if there is something.
+func splitLines(data []byte) []string {
+	text := strings.TrimSuffix(string(data), "\n")
+	if text == "" {
+		return nil
+	}
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		lines[i] = strings.TrimSuffix(line, "\r")
+	}
+	return lines
+}
+
+// checkHash says what is wrong with a hash, but never shows it.
+func checkHash(hash string) (cost int, err error) {
+	parts := hashForm.FindStringSubmatch(hash)
+	if parts == nil {
+		return 0, errors.New("not a bcrypt hash: set the password with chatd user passwd, or with htpasswd -B -C 10")
+	}
+	cost, _ = strconv.Atoi(parts[1]) // two digits
+	if cost < leastCost || cost > MaxCost {
+		return 0, fmt.Errorf("bcrypt cost %d is not in %d to %d: set the password anew", cost, leastCost, MaxCost)
+	}
+	return cost, nil
+}
+
+// checkPassword says whether a password can be stored: bcrypt has to see all
+// of it, and the protocol has to carry it.
+func checkPassword(password string) error {
+	switch {
+	case password == "":
+		return fmt.Errorf("%w: it is empty", ErrPassword)
+	case len(password) > MaxPassword:
+		return fmt.Errorf("%w: it has %d octets, bcrypt takes %d at most: choose a shorter one", ErrPassword, len(password), MaxPassword)
+	case strings.ContainsAny(password, "\x00\r\n"):
+		return fmt.Errorf("%w: it holds a NUL or a line end, which no client can send", ErrPassword)
+	}
+	return nil
+}
