@@ -1,0 +1,91 @@
+package server
+
+import (
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"chatbench/backends"
+)
+
+var peer = netip.MustParseAddrPort("192.0.2.1:4000")
+
+func TestMisuse(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*Options)
+		want   string
+	}{
+		{"nobody may log in", func(o *Options) { o.Open = false }, "say -users FILE"},
+		{"both doors", func(o *Options) { o.Users = "x" }, "exclude each other"},
+		{"open to the network", func(o *Options) { o.Listen = "0.0.0.0:0" }, "-open would let everybody"},
+		{"even with -insecure", func(o *Options) { o.Listen, o.Insecure = ":0", true }, "-open would let everybody"},
+		{"open on IPv6", func(o *Options) { o.Listen = "[::]:0" }, "-open would let everybody"},
+		{"plaintext", func(o *Options) { o.Open, o.Users, o.Listen = false, "x", "192.0.2.1:1" }, "-insecure"},
+		{"no port", func(o *Options) { o.Listen = "127.0.0.1" }, "no HOST:PORT"},
+		{"no such host", func(o *Options) { o.Listen = "no.such.host.invalid:1" }, "no address of this machine"},
+		{"frame too large", func(o *Options) { o.MaxFrame = 1 << 20 }, "-max-frame"},
+		{"frame too small", func(o *Options) { o.MaxFrame = 10 }, "-max-frame"},
+		{"negative", func(o *Options) { o.MaxPerAddress = -1 }, "-max-per-address is out of range"},
+		{"no time", func(o *Options) { o.LoginTimeout = 0 }, "-login-timeout is out of range"},
+		{"no time to drain", func(o *Options) { o.Drain = -time.Second }, "-drain is out of range"},
+		{"too many clients", func(o *Options) { o.MaxClients = 1 << 30 }, "lower it to"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			o := options(new(logged))
+			c.change(&o)
+			s, err := Start(t.Context(), o)
+			if err == nil {
+				s.Stop(t.Context())
+				t.Fatal("it starts")
+			}
+			if !errors.As(err, new(Misuse)) || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%v, want a misuse with %q", err, c.want)
+			}
+		})
+	}
+}
+
+// Loopback has many names; a name that also means another address is none.
+func TestOnlyLoopback(t *testing.T) {
+	for host, want := range map[string]bool{
+		"127.0.0.1": true, "127.1.2.3": true, "::1": true, "::ffff:127.0.0.1": true, "localhost": true,
+		"": false, "0.0.0.0": false, "::": false, "192.0.2.1": false, "::ffff:192.0.2.1": false,
+	} {
+		if got, err := onlyLoopback(t.Context(), host); err != nil || got != want {
+			t.Errorf("onlyLoopback(%q) = %v, %v, want %v", host, got, err, want)
+		}
+	}
+}
+
+func TestFitClients(t *testing.T) {
+	const nofile = 1064 // with the spare ones off: 1000
+	for _, c := range []struct {
+		asked, each, most int
+		want              int
+		err               string
+	}{
+		{asked: 1000, each: 1, want: 1000},
+		{asked: 1001, each: 1, err: "needs 1065 descriptors with backend b, the file limit is 1064: lower it to 1000"},
+		{asked: 334, each: 3, err: "lower it to 333"},
+		{asked: 333, each: 3, want: 333},
+		{asked: 333, each: 0, want: 333},
+		{asked: 501, each: 1, most: 500, err: "backend b carries at most 500"},
+		{asked: 500, each: 1, most: 500, want: 500},
+		{asked: 0, each: 1, want: 1000},
+		{asked: 0, each: 4, want: 250},
+		{asked: 0, each: 1, most: 500, want: 500},
+		{asked: 0, each: 2000, err: "no room for clients"},
+	} {
+		b := backends.Backend{Name: "b", FDsPerClient: c.each, MaxClients: c.most}
+		got, err := fitClients(c.asked, b, nofile, options(new(logged)).Log)
+		switch {
+		case c.err == "" && (err != nil || got != c.want):
+			t.Errorf("%+v: %d, %v", c, got, err)
+		case c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)):
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}

@@ -1,0 +1,126 @@
+package server
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// A pool whose threads are busy takes as much as its queue holds and refuses
+// the rest at once; what it took it answers exactly once.
+func TestPoolIsBounded(t *testing.T) {
+	const workers, queue = 2, 5
+	p := newPool(workers, queue)
+	release := make(chan struct{})
+	var running, most, answered atomic.Int64
+	var started sync.WaitGroup
+	started.Add(workers)
+	work := func(first bool) job {
+		return job{
+			work: func() error {
+				if n := running.Add(1); n > most.Load() {
+					most.Store(n)
+				}
+				if first {
+					started.Done()
+				}
+				<-release
+				running.Add(-1)
+				return nil
+			},
+			done: func(err error) {
+				if err != nil {
+					t.Errorf("a job that was taken got %v", err)
+				}
+				answered.Add(1)
+			},
+		}
+	}
+	for range workers {
+		if err := p.submit(work(true)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	started.Wait() // the threads are busy, the queue is empty
+	for i := range queue {
+		if err := p.submit(work(false)); err != nil {
+			t.Fatalf("job %d of %d that fit: %v", i, queue, err)
+		}
+	}
+	for range 3 {
+		if err := p.submit(work(false)); !errors.Is(err, errBusy) {
+			t.Errorf("a job over the bound: %v, want %v", err, errBusy)
+		}
+	}
+	close(release)
+	waitFor(t, func() bool { return answered.Load() == workers+queue })
+	p.close()
+	if answered.Load() != workers+queue || most.Load() > workers {
+		t.Errorf("%d answers to %d jobs, %d at once", answered.Load(), workers+queue, most.Load())
+	}
+}
+
+// Closing answers what waits, and refuses what comes later.
+func TestPoolClose(t *testing.T) {
+	p := newPool(1, 100)
+	begun, release := make(chan struct{}), make(chan struct{})
+	var right, refused atomic.Int64
+	count := func(err error) {
+		switch {
+		case err == nil:
+			right.Add(1)
+		case errors.Is(err, errStopping):
+			refused.Add(1)
+		}
+	}
+	p.submit(job{func() error { close(begun); <-release; return nil }, count})
+	<-begun
+	var submits sync.WaitGroup
+	var taken atomic.Int64
+	for range 50 {
+		submits.Go(func() {
+			if p.submit(job{func() error { return nil }, count}) == nil {
+				taken.Add(1)
+			}
+		})
+	}
+	submits.Wait()
+	var closes sync.WaitGroup
+	closes.Go(p.close)
+	closes.Go(p.close)
+	waitFor(t, p.stopping.Load)
+	close(release)
+	closes.Wait()
+	if right.Load() != 1 || refused.Load() != taken.Load() || taken.Load() != 50 {
+		t.Errorf("%d done and %d refused of 1 running and %d waiting", right.Load(), refused.Load(), taken.Load())
+	}
+	if err := p.submit(job{}); !errors.Is(err, errStopping) {
+		t.Errorf("submit after close: %v", err)
+	}
+}
+
+// The threads that hash are of lower priority, and the one that answers is not.
+func TestPoolPriority(t *testing.T) {
+	// The system call gives 20 - nice, so that errors can be negative.
+	nice := func() int {
+		n, err := unix.Getpriority(unix.PRIO_PROCESS, unix.Gettid())
+		if err != nil {
+			t.Error(err)
+		}
+		return 20 - n
+	}
+	p := newPool(1, 1)
+	defer p.close()
+	own := nice()
+	var working int
+	answering := make(chan int)
+	if err := p.submit(job{func() error { working = nice(); return nil }, func(error) { answering <- nice() }}); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-answering; got != own || working != max(own, niceness) {
+		t.Errorf("nice %d at work and %d when answering, want %d and %d", working, got, max(own, niceness), own)
+	}
+}

@@ -1,0 +1,149 @@
+package server
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"runtime/metrics"
+
+	"chatbench/backends"
+	"chatbench/core"
+)
+
+// listening is the first JSON line: the server is ready, and how it is set.
+type listening struct {
+	Event         string `json:"event"`
+	Backend       string `json:"backend"`
+	Addr          string `json:"addr"`
+	PID           int    `json:"pid"`
+	Go            string `json:"go"`
+	GOMAXPROCS    int    `json:"gomaxprocs"`
+	Hashers       int    `json:"hashers"` // threads that hash passwords
+	NoFile        int    `json:"nofile"`
+	SendBuffer    int    `json:"sndbuf"`
+	Backlog       int    `json:"backlog"`
+	MaxClients    int    `json:"max_clients"`
+	MaxPending    int    `json:"max_pending"`
+	MaxPerAddress int    `json:"max_per_address"`
+	MaxFrame      int    `json:"max_frame"`
+	LagLimit      int    `json:"lag_limit"`
+	Announce      bool   `json:"announce"`
+	Open          bool   `json:"open"`
+}
+
+func (s *Server) listening() listening {
+	o := s.opts
+	l := listening{
+		Event: "listening", Backend: o.Backend.Name, Addr: s.Addr().String(), PID: os.Getpid(),
+		Go: runtime.Version(), GOMAXPROCS: runtime.GOMAXPROCS(0), NoFile: s.nofile,
+		SendBuffer: o.SendBuffer, Backlog: o.Backlog,
+		MaxClients: o.MaxClients, MaxPending: o.MaxPending, MaxPerAddress: o.MaxPerAddress,
+		MaxFrame: o.MaxFrame, LagLimit: o.LagLimit, Announce: o.Announce, Open: o.Open,
+	}
+	if s.gate != nil {
+		l.Hashers = hashers()
+	}
+	return l
+}
+
+// stopped is the second and last JSON line: what the server has done.
+type stopped struct {
+	Event    string       `json:"event"`
+	Counters counters     `json:"counters"`
+	Room     roomStats    `json:"room"`
+	Ends     core.Ends    `json:"ends"`
+	Logins   loginStats   `json:"logins"`
+	Runtime  runtimeStats `json:"runtime"`
+	Error    string       `json:"error"`
+}
+
+// roomStats is the room's, but for the ends, which have a place of their own.
+type roomStats struct {
+	core.Stats
+	Ends *struct{} `json:"ends,omitempty"`
+}
+
+type counters struct {
+	Accepts       int64 `json:"accepts"`
+	AcceptErrors  int64 `json:"accept_errors"`
+	NoDescriptors int64 `json:"no_descriptors"`
+	Reads         int64 `json:"reads"`
+	BytesIn       int64 `json:"bytes_in"`
+	Writes        int64 `json:"writes"`
+	BytesOut      int64 `json:"bytes_out"`
+	Stalls        int64 `json:"stalls"`
+}
+
+func readCounters(c *backends.Counters) counters {
+	return counters{
+		Accepts: c.Accepts.Load(), AcceptErrors: c.AcceptErrors.Load(), NoDescriptors: c.NoDescriptors.Load(),
+		Reads: c.Reads.Load(), BytesIn: c.BytesIn.Load(),
+		Writes: c.Writes.Load(), BytesOut: c.BytesOut.Load(), Stalls: c.Stalls.Load(),
+	}
+}
+
+// loginStats is how the gate decided; all zero with an open door.
+type loginStats struct {
+	Right     int64 `json:"right"`
+	Wrong     int64 `json:"wrong"`
+	Throttled int64 `json:"throttled"`
+	Busy      int64 `json:"busy"`
+}
+
+func (s *Server) loginStats() loginStats {
+	if s.gate == nil {
+		return loginStats{}
+	}
+	c := &s.gate.counts
+	return loginStats{c.right.Load(), c.wrong.Load(), c.throttled.Load(), c.busy.Load()}
+}
+
+// runtimeStats is the Go runtime's part, as it was before the drain.
+type runtimeStats struct {
+	GCCycles      uint32 `json:"gc_cycles"`
+	GCPauseNS     uint64 `json:"gc_pause_total_ns"`
+	HeapBytes     uint64 `json:"heap_bytes"`
+	Goroutines    int    `json:"goroutines"`
+	GoroutinesMax int    `json:"goroutines_max"` // seen by the ticker
+	Threads       uint64 `json:"threads"`
+}
+
+func readRuntime() runtimeStats {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	threads := []metrics.Sample{{Name: "/sched/threads/total:threads"}}
+	metrics.Read(threads)
+	r := runtimeStats{GCCycles: m.NumGC, GCPauseNS: m.PauseTotalNs, HeapBytes: m.HeapAlloc, Goroutines: runtime.NumGoroutine()}
+	if threads[0].Value.Kind() == metrics.KindUint64 {
+		r.Threads = threads[0].Value.Uint64()
+	}
+	return r
+}
+
+// stoppedLine is valid once Stop has returned.
+func (s *Server) stoppedLine(r runtimeStats, failed error) stopped {
+	st := s.room.Snapshot()
+	r.GoroutinesMax = max(s.peak, r.Goroutines)
+	line := stopped{
+		Event: "stopped", Counters: readCounters(&s.counters), Room: roomStats{Stats: st}, Ends: st.Ends,
+		Logins: s.loginStats(), Runtime: r,
+	}
+	if failed != nil {
+		line.Error = failed.Error()
+	}
+	return line
+}
+
+// printLine prints one line for machines.
+func printLine(w io.Writer, line any) error {
+	text, err := json.Marshal(line)
+	if err != nil {
+		panic("server: " + err.Error()) // nothing in the lines can fail
+	}
+	if _, err := w.Write(append(text, '\n')); err != nil {
+		return fmt.Errorf("server: standard output: %w", err)
+	}
+	return nil
+}

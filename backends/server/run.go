@@ -1,0 +1,102 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+
+	"golang.org/x/sys/unix"
+)
+
+// Run serves until SIGTERM, SIGINT or the end of ctx, drains, and returns nil;
+// a second such signal cuts what is left, a third ends the process. SIGHUP
+// loads the users file again. It returns an error if the server could not
+// start or its transport ended by itself.
+func Run(ctx context.Context, o Options) error {
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
+	defer signal.Stop(signals)
+	s, err := Start(ctx, o)
+	if err != nil {
+		return err
+	}
+	failed := s.printReady()
+	if failed == nil {
+		failed = s.serve(ctx, signals)
+	}
+	before := readRuntime()
+	s.stopOn(signals)
+	if err := s.printStopped(before, failed); failed == nil {
+		failed = err
+	}
+	return failed
+}
+
+// serve waits for a reason to stop; an error if it is not a wish.
+func (s *Server) serve(ctx context.Context, signals <-chan os.Signal) error {
+	log := s.opts.Log
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.Done():
+			log.Error("the transport ended by itself", "err", s.Err())
+			return s.Err()
+		case sig := <-signals:
+			if sig != unix.SIGHUP {
+				log.Info("draining", "signal", sig.String(), "at_most", s.opts.Drain)
+				return nil
+			}
+			if err := s.Reload(); err != nil {
+				log.Error("reload", "err", err)
+			}
+		}
+	}
+}
+
+// stopOn stops the server, and cuts it short on one more signal.
+func (s *Server) stopOn(signals chan os.Signal) {
+	ctx, cut := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case sig := <-signals:
+				if sig != unix.SIGHUP {
+					signal.Stop(signals) // the next one ends the process
+					s.opts.Log.Warn("cutting the connections that are left", "signal", sig.String())
+					cut()
+				}
+			}
+		}
+	}()
+	if err := s.Stop(ctx); err != nil {
+		s.opts.Log.Warn("connections had to be cut", "err", err)
+	}
+	cut()
+	<-done
+}
+
+func (s *Server) printReady() error {
+	if s.opts.JSON {
+		return printLine(s.opts.Out, s.listening())
+	}
+	if _, err := fmt.Fprintf(s.opts.Out, "chatd: %s listening on %s\n", s.opts.Backend.Name, s.Addr()); err != nil {
+		return fmt.Errorf("server: standard output: %w", err)
+	}
+	return nil
+}
+
+func (s *Server) printStopped(before runtimeStats, failed error) error {
+	line := s.stoppedLine(before, failed)
+	if s.opts.JSON {
+		return printLine(s.opts.Out, line)
+	}
+	s.opts.Log.Info("stopped", "messages", line.Room.Messages, "logins", line.Room.Logins,
+		"accepts", line.Counters.Accepts, "bytes_out", line.Counters.BytesOut)
+	return nil
+}

@@ -1,0 +1,113 @@
+package server
+
+import (
+	"container/list"
+	"net/netip"
+	"sync"
+	"time"
+
+	"chatbench/core/units"
+)
+
+// attempt is whose wrong passwords are counted together. An IPv6 address
+// counts as its /64: whoever has one of it has all.
+type attempt struct {
+	from netip.Prefix
+	name string // folded
+}
+
+func newAttempt(from netip.Addr, name string) attempt {
+	from = from.Unmap().WithZone("")
+	bits := 32
+	if from.Is6() {
+		bits = 64
+	}
+	prefix, _ := from.Prefix(bits) // no address has no prefix, which is a key too
+	return attempt{prefix, name}
+}
+
+// throttle is a token bucket for each attempt: it holds a minute's worth of
+// wrong passwords and fills up within a minute. A try takes a token before its
+// password is looked at, so that parallel tries count too, and a right
+// password gives it back. Any goroutine may call it.
+type throttle struct {
+	perMinute float64
+	most      int // buckets
+
+	mu      sync.Mutex
+	buckets map[attempt]*list.Element
+	recent  *list.List // of *bucket, the last used in front
+}
+
+type bucket struct {
+	attempt attempt
+	tokens  float64
+	at      time.Time // when tokens was right
+}
+
+// throttleTable bounds the buckets. To push its own out, an attacker has to
+// have so many other passwords hashed first.
+const throttleTable = 8192
+
+func newThrottle(rate units.Rate, most int) *throttle {
+	return &throttle{
+		perMinute: max(float64(rate)*60, 1),
+		most:      most,
+		buckets:   make(map[attempt]*list.Element),
+		recent:    list.New(),
+	}
+}
+
+// take asks for a try at now.
+func (t *throttle) take(a attempt, now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	b := t.bucket(a, now)
+	b.fill(t.perMinute, now)
+	// A hair less than a whole token will do: a bucket fills by fractions.
+	if b.tokens < 1-1e-9 {
+		return false
+	}
+	b.tokens--
+	return true
+}
+
+// giveBack returns the token of a try that was no wrong password.
+func (t *throttle) giveBack(a attempt) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.buckets[a]
+	if e == nil {
+		return
+	}
+	b := e.Value.(*bucket)
+	if b.tokens++; b.tokens >= t.perMinute {
+		t.drop(e) // right passwords leave nothing behind
+	}
+}
+
+// bucket finds or makes one; the longest unused makes way.
+func (t *throttle) bucket(a attempt, now time.Time) *bucket {
+	if e := t.buckets[a]; e != nil {
+		t.recent.MoveToFront(e)
+		return e.Value.(*bucket)
+	}
+	if len(t.buckets) >= t.most {
+		t.drop(t.recent.Back())
+	}
+	b := &bucket{attempt: a, tokens: t.perMinute, at: now}
+	t.buckets[a] = t.recent.PushFront(b)
+	return b
+}
+
+func (t *throttle) drop(e *list.Element) {
+	delete(t.buckets, e.Value.(*bucket).attempt)
+	t.recent.Remove(e)
+}
+
+func (b *bucket) fill(perMinute float64, now time.Time) {
+	if d := now.Sub(b.at); d > 0 {
+		b.tokens = min(b.tokens+d.Minutes()*perMinute, perMinute)
+		b.at = now
+	}
+}
