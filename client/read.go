@@ -1,0 +1,158 @@
+package client
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"chatbench/core/wire"
+)
+
+// largestFrame bounds a frame from the server, whose own limit on what clients
+// send may be raised, and whose text can grow when it is made safe.
+const largestFrame = 256 << 10
+
+// Event is something that happened in the conversation.
+type Event interface{ isEvent() }
+
+// Said is what somebody said, ourselves included. Both are safe to show.
+type Said struct{ From, Text string }
+
+// Notice is what the server itself said, safe to show.
+type Notice struct{ Text string }
+
+func (Said) isEvent()   {}
+func (Notice) isEvent() {}
+
+// read is the reader's whole life. It gives one verdict on the login, and
+// closes the connection: who receives a Close does so at once.
+func (c *Client) read(verdict chan<- error) {
+	defer close(c.ended)
+	defer c.conn.Close()
+	defer close(c.events)
+	r := reader{Client: c, verdict: verdict, decoder: wire.Decoder{Max: largestFrame}}
+	err := r.frames()
+	if stuck := c.stuck.Load(); stuck != nil {
+		err = *stuck
+	}
+	select {
+	case <-c.leave:
+		c.err = nil // it ends because we wanted it to
+	default:
+		c.err = err
+	}
+	if !r.granted {
+		verdict <- r.beforeLogin(err)
+	}
+}
+
+// reader is what the reader knows.
+type reader struct {
+	*Client
+	verdict chan<- error
+	decoder wire.Decoder
+	granted bool
+	notice  string // the last before the login
+}
+
+// frames reads until the conversation ends, and says why it did.
+func (r *reader) frames() error {
+	buf := make([]byte, 16<<10)
+	for {
+		n, err := r.conn.Read(buf)
+		for in := buf[:n]; ; {
+			f, rest, ok, err := r.decoder.Next(in)
+			if err != nil {
+				return fmt.Errorf("%w: %w", ErrProtocol, err)
+			}
+			if !ok {
+				break
+			}
+			if err := r.frame(f); err != nil {
+				return err
+			}
+			in = rest
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return fmt.Errorf("%w: it hung up", ErrGone)
+		case err != nil:
+			return fmt.Errorf("%w: %w", ErrGone, cause(err))
+		}
+	}
+}
+
+func (r *reader) frame(f wire.Frame) error {
+	switch f.Type {
+	case wire.Close:
+		return ErrClosed
+	case wire.Cred:
+		return r.cred(f.Body)
+	case wire.Chat:
+		r.chat(f.Body)
+	case wire.File:
+		r.decline(f)
+	}
+	return nil
+}
+
+func (r *reader) cred(body []byte) error {
+	if reason, ok := bytes.CutPrefix(body, []byte(wire.DeniedPrefix)); ok {
+		return &DeniedError{Safe(reason)}
+	}
+	if r.granted || string(body) != wire.Granted {
+		return fmt.Errorf("%w: unexpected answer to a login", ErrProtocol)
+	}
+	r.granted = true
+	r.verdict <- nil
+	return nil
+}
+
+func (r *reader) chat(body []byte) {
+	from, text, found := bytes.Cut(body, []byte(": "))
+	if !found || string(from) == wire.ServerName {
+		if !found {
+			text = body
+		}
+		r.notice = Safe(text)
+		r.emit(Notice{r.notice})
+		return
+	}
+	r.emit(Said{Safe(from), Safe(text)})
+}
+
+// emit hands an event to whoever takes them. Before the login nobody does.
+func (r *reader) emit(e Event) {
+	if !r.granted {
+		return
+	}
+	select {
+	case r.events <- e:
+	case <-r.leave:
+	}
+}
+
+// decline answers for someone who shares nothing: an empty list, no such file.
+// Without an answer the other side would wait.
+func (r *reader) decline(f wire.Frame) {
+	name, file := wire.SplitName(f.Body)
+	switch f.Command {
+	case wire.LsReq:
+		r.send(func(b []byte) []byte {
+			b = wire.AppendFile(b, wire.LsStart, string(name), nil)
+			return wire.AppendFile(b, wire.LsEnd, string(name), nil)
+		})
+	case wire.DnReq:
+		r.send(func(b []byte) []byte { return wire.AppendFile(b, wire.DnNack, string(name), file) })
+	}
+}
+
+// beforeLogin makes the best of an end that came before the login: what the
+// server said last explains it.
+func (r *reader) beforeLogin(err error) error {
+	if r.notice != "" && !errors.As(err, new(*DeniedError)) {
+		return fmt.Errorf("%w: it said %q", err, r.notice)
+	}
+	return err
+}
