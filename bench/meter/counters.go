@@ -97,10 +97,10 @@ func (c *Counters) Close() {
 func (c *Counters) Notes() map[string]string {
 	notes := map[string]string{
 		"cpu":              "perf task-clock of the process tree, in nanoseconds",
-		"cpu split":        "user by the ticks of /proc/PID/stat (10 ms), kernel is the rest: softirq on the server's behalf is in it",
+		"cpu split":        "user by the ticks of /proc/PID/stat over the whole load (10 ms), kernel is the rest: softirq on the server's behalf is in it",
 		"context switches": "perf context-switches of the process tree",
 		"syscalls":         "perf tracepoint raw_syscalls:sys_enter of the process tree; it makes each system call of the machine some 30 ns dearer",
-		"memory":           "/proc/PID/smaps_rollup and VmHWM of the process tree, clients connected",
+		"memory":           "/proc/PID/smaps_rollup and VmHWM of the process tree, after the load, clients connected",
 		"socket memory":    "/proc/net/sockstat of the whole machine, less what it said before the server started",
 	}
 	if err := c.why[cpuTime]; err != nil {

@@ -1,8 +1,8 @@
 // Package meter takes what a server's process tree uses: CPU, system calls,
 // context switches, memory, and what others took of its CPUs meanwhile.
 //
-// It refuses to sample on its own: it looks when it is told to, at the start
-// and the end of the timed section, for a look costs CPU. It measures from
+// It refuses to sample on its own: it looks when it is told to, for a look
+// costs CPU. It measures from
 // outside, so that a server need not help and cannot lie. A Meter belongs to
 // one goroutine at a time; Linux only.
 package meter
@@ -27,71 +27,59 @@ type Meter struct {
 // Sample is one look.
 type Sample struct {
 	At       time.Time
-	cpu      int64 // nanoseconds; valid if cpuOK
-	cpuOK    bool
-	user     int64 // ticks
-	system   int64
+	cpu      int64 // nanoseconds
 	switches int64
 	syscalls int64
 	callsOK  bool
-	machine  map[int]cpuTicks
+	// Only in the samples Look takes.
+	user    int64 // nanoseconds, by ticks
+	system  int64
+	machine map[int]cpuTicks
 }
 
-// Look takes a sample. The exact counters are read first: they cost
-// microseconds, /proc tenths of a millisecond and more for a large tree. At the
-// start of a section that cost is spent before it, at its end after it, if
-// first says which of the two this is.
-func (m *Meter) Look(first bool) (Sample, error) {
-	var s Sample
-	if first {
-		if err := m.lookAround(&s); err != nil {
-			return s, err
-		}
-	}
-	s.At = time.Now()
-	s.cpu, s.cpuOK = m.Counters.read(cpuTime)
+// Glance takes what Between needs of the start and the end of the timed
+// section. With counters it costs microseconds; without, it reads /proc.
+func (m *Meter) Glance() Sample {
+	s := Sample{At: time.Now()}
+	var cpuOK, switchesOK bool
+	s.cpu, cpuOK = m.Counters.read(cpuTime)
 	s.syscalls, s.callsOK = m.Counters.read(syscalls)
-	if n, ok := m.Counters.read(switches); ok {
-		s.switches = n
+	s.switches, switchesOK = m.Counters.read(switches)
+	if cpuOK && switchesOK {
+		return s
 	}
-	if !first {
-		if err := m.lookAround(&s); err != nil {
-			return s, err
-		}
-	}
-	return s, nil
-}
-
-// lookAround is the part of a look that goes through /proc.
-func (m *Meter) lookAround(s *Sample) error {
 	pids := tree(m.Root)
-	for i, pid := range pids {
-		user, system, err := ticks(pid)
-		if err != nil {
-			if i == 0 {
-				return err
-			}
-			continue // a child that has just ended: its parent has its time
-		}
-		s.user, s.system = s.user+user, s.system+system
+	if !cpuOK {
+		user, system := treeTicks(pids)
+		s.cpu = user + system
 	}
-	if _, ok := m.Counters.read(switches); !ok {
+	if !switchesOK {
 		s.switches = statusSwitches(pids)
 	}
-	s.machine = machineTicks()
-	return nil
+	return s
 }
 
-// Between is the use from one sample to the next. Memory and the size of the
-// tree are Hold's.
-func (m *Meter) Between(from, to Sample) record.Usage {
+// Look takes what changes slowly too: it is for before and after the load.
+func (m *Meter) Look() Sample {
+	s := m.Glance()
+	s.user, s.system = treeTicks(tree(m.Root))
+	s.machine = machineTicks()
+	return s
+}
+
+// Between is the use from one glance to the next. The two looks before and
+// after the whole load say how it splits into user and kernel, and what else
+// went on: both come in ticks of 10 ms, too coarse for a short section. Memory
+// and the size of the tree are Hold's.
+func (m *Meter) Between(from, to, before, after Sample) record.Usage {
 	var u record.Usage
-	const tick = int64(time.Second) / userHz
-	cpu, user := (to.user+to.system-from.user-from.system)*tick, (to.user-from.user)*tick
-	if from.cpuOK && to.cpuOK {
-		cpu = to.cpu - from.cpu
+	cpu := to.cpu - from.cpu
+	user := cpu
+	// What ran in softirq on the server's behalf is in cpu and in no tick: it
+	// is the kernel's. So the share is of cpu, not of the ticks' sum.
+	if whole := max(after.cpu-before.cpu, after.user+after.system-before.user-before.system); whole > 0 {
+		user = int64(float64(cpu) * float64(after.user-before.user) / float64(whole))
 	}
-	user = min(user, cpu)
 	kernel := cpu - user
 	u.CPU, u.CPUUser, u.CPUKernel = &cpu, &user, &kernel
 	changes := to.switches - from.switches
@@ -100,17 +88,27 @@ func (m *Meter) Between(from, to Sample) record.Usage {
 		calls := to.syscalls - from.syscalls
 		u.Syscalls = &calls
 	}
-	if from.machine != nil && to.machine != nil {
-		steal := max(stolen(from, to, m.ServerCPUs), stolen(from, to, m.OtherCPUs))
-		u.Steal = &steal
-		foreign := -cpu
-		for _, c := range m.ServerCPUs {
-			foreign += (to.machine[c].busy - from.machine[c].busy) * tick
-		}
-		foreign = max(foreign, 0) // the tick is coarser than the counter
-		u.Foreign = &foreign
+	if before.machine != nil && after.machine != nil {
+		steal := max(stolen(before, after, m.ServerCPUs), stolen(before, after, m.OtherCPUs))
+		foreign := m.foreign(before, after)
+		u.Steal, u.Foreign = &steal, &foreign
 	}
 	return u
+}
+
+// foreign is the share of the server's CPUs that others used. The tick is
+// coarser than the counter: what comes out below nothing is nothing.
+func (m *Meter) foreign(before, after Sample) float64 {
+	var busy, total int64
+	for _, c := range m.ServerCPUs {
+		busy += after.machine[c].busy - before.machine[c].busy
+		total += after.machine[c].total - before.machine[c].total
+	}
+	if total == 0 {
+		return 0
+	}
+	own := float64(after.cpu-before.cpu) / float64(tick)
+	return max(0, float64(busy)-own) / float64(total)
 }
 
 // stolen is the largest share that was stolen from one of the CPUs.
@@ -125,7 +123,7 @@ func stolen(from, to Sample, cpus []int) (share float64) {
 }
 
 // Hold adds to a usage what the tree holds now. It reads page tables and may
-// take milliseconds: call it outside the timed section.
+// take milliseconds: it is for after the load, with everybody still connected.
 func (m *Meter) Hold(u *record.Usage) {
 	var rss, peak, pss int64
 	rssOK, peakOK := true, true

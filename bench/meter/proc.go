@@ -6,11 +6,12 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 )
 
-// userHz is the unit of the ticks in /proc: 1/100 s on every architecture Go
-// and Linux share, whatever the kernel's own tick is.
-const userHz = 100
+// tick is the unit of times in /proc, in nanoseconds: 1/100 s on every
+// architecture Go and Linux share, whatever the kernel's own tick is.
+const tick = int64(time.Second) / 100
 
 // tree lists a process and its descendants. Children are found by the threads
 // that forked them; a kernel built without that list shows the root alone.
@@ -47,14 +48,20 @@ func threads(pid int) []int {
 	return tids
 }
 
-// ticks reads user and system time of a process, children it has waited for
-// included.
-func ticks(pid int) (user, system int64, err error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, 0, fmt.Errorf("meter: %w", err)
+// treeTicks sums user and system time of the processes, children they have
+// waited for included, in nanoseconds. A process that has just ended is left
+// out: its parent has its time.
+func treeTicks(pids []int) (user, system int64) {
+	for _, pid := range pids {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			continue
+		}
+		if u, s, err := parseTicks(text); err == nil {
+			user, system = user+u*tick, system+s*tick
+		}
 	}
-	return parseTicks(text)
+	return user, system
 }
 
 // parseTicks takes fields 14 to 17 of proc(5)'s stat. The command's name, the

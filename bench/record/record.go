@@ -87,9 +87,11 @@ type Rules struct {
 	StealMax float64 `json:"steal_max"`
 	// RateError is how far, relatively, an open loop may be off its rate.
 	RateError float64 `json:"rate_error"`
-	// LagP99Max is the largest p99 of the time from due to sent in an open
-	// loop: a tenth of the latency objective.
-	LagP99Max time.Duration `json:"lag_p99_max_ns"`
+	// Objective is the p99 that a user would be content with. An open loop's
+	// last deliveries may take so long, and LagShare of it is how late the
+	// generator itself may be, at its p99.
+	Objective time.Duration `json:"objective_ns"`
+	LagShare  float64       `json:"lag_share"`
 	// CeilingShare: a closed-loop rate above this share of what the generator
 	// reaches against the null server is the generator's, not the server's.
 	CeilingShare float64 `json:"ceiling_share"`
@@ -97,12 +99,13 @@ type Rules struct {
 	BusyShare float64 `json:"busy_share"`
 }
 
-// DefaultRules are the thresholds of the method. The latency objective is 50 ms.
+// DefaultRules are the thresholds of the method.
 func DefaultRules() Rules {
 	return Rules{
 		StealMax:     0.05,
 		RateError:    0.01,
-		LagP99Max:    5 * time.Millisecond,
+		Objective:    50 * time.Millisecond,
+		LagShare:     0.10,
 		CeilingShare: 0.70,
 		BusyShare:    0.95,
 	}

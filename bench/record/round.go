@@ -1,6 +1,9 @@
 package record
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Round is one line of rounds.jsonl: one cell, measured once.
 type Round struct {
@@ -35,29 +38,29 @@ func (r *Round) Counts() bool { return len(r.Void) == 0 }
 
 // Marked says whether the round carries the mark.
 func (r *Round) Marked(mark Reason) bool {
-	for _, m := range r.Marks {
-		if m == mark {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(r.Marks, mark)
 }
 
 // Reason is why a round is void or marked.
 type Reason string
 
-// Void rules, and the one mark. Lost, Duplicated, Reordered and Altered are
-// violations of the server: the run ends with exit code 3.
+// Void reasons, and the one that may be a mark instead.
 const (
 	Lost       Reason = "lost"
 	Duplicated Reason = "duplicated"
 	Reordered  Reason = "reordered"
 	Altered    Reason = "altered"
+	// OtherOrder: receivers saw the senders interleaved in different ways.
+	OtherOrder Reason = "other-order"
+	// Disconnected: a client lost its connection.
+	Disconnected Reason = "disconnected"
+	// TargetMissed: the server did not keep up with the rate.
+	TargetMissed Reason = "target-missed"
 	// ServerDied: chatd ended before it was told to, or not as told.
 	ServerDied Reason = "server-died"
 	// NotStarted: chatd or its clients did not come up.
 	NotStarted Reason = "not-started"
-	// LoadFailed: the generator gave up.
+	// LoadFailed: the generator gave up for a reason of its own.
 	LoadFailed Reason = "load-failed"
 	// GeneratorLimited: the generator was late or off its rate (open loop:
 	// void), or near its own ceiling (closed loop: a mark on the rate).
@@ -66,27 +69,34 @@ const (
 	Steal Reason = "steal"
 )
 
-// Violation says whether the reason is the server's breach of its contract.
-func (r Reason) Violation() bool {
-	switch r {
-	case Lost, Duplicated, Reordered, Altered, ServerDied:
-		return true
-	}
-	return false
+// Reasons is all of them, the gravest first.
+var Reasons = []Reason{
+	Lost, Duplicated, Reordered, Altered, OtherOrder, Disconnected, TargetMissed,
+	ServerDied, NotStarted, LoadFailed, GeneratorLimited, Steal,
 }
 
-// Traffic is what the generator's ledger holds of the timed section.
+// Violation says whether the reason is the server's breach of its contract:
+// the run then ends with exit code 3.
+func (r Reason) Violation() bool {
+	return slices.Contains(Reasons[:slices.Index(Reasons, NotStarted)], r)
+}
+
+// Traffic is what the generator's ledger holds. A message belongs to the timed
+// section if it was due in it (closed loop: sent in it).
 type Traffic struct {
-	Messages   int64 `json:"messages"`   // sent
-	Deliveries int64 `json:"deliveries"` // received and found right
-	Expected   int64 `json:"expected"`   // messages × receivers
-	Lost       int64 `json:"lost"`
+	Due        int64 `json:"due"`        // messages due in the timed section; 0 in a closed loop
+	Messages   int64 `json:"messages"`   // that the kernel took in the timed section
+	Deliveries int64 `json:"deliveries"` // that arrived in the timed section
+	Stalled    int64 `json:"stalled"`    // timed messages that found the server not reading
+	Checked    int64 `json:"checked"`    // deliveries of the whole round, warm-up and drain included
+	Lost       int64 `json:"lost"`       // of the whole round, as the next ones
 	Duplicated int64 `json:"duplicated"`
 	Reordered  int64 `json:"reordered"`
 	Altered    int64 `json:"altered"`
+	OtherOrder int64 `json:"other_order"` // receivers
 	// GeneratorBusy is the share of the timed section in which the generator
-	// was not merely polling; absent where it does not say.
-	GeneratorBusy *float64 `json:"generator_busy,omitempty"`
+	// was not merely polling.
+	GeneratorBusy float64 `json:"generator_busy"`
 }
 
 // Latency is one histogram in a few figures; the whole of it is in the .hlog
@@ -104,27 +114,27 @@ type Latency struct {
 }
 
 // Usage is what the server's process tree took from the machine between the
-// start and the end of the timed section, and what it held at its end. Fields
-// that could not be taken are absent; Manifest.Measures says why.
+// start and the end of the timed section, and what it held when all had
+// arrived and everybody was still connected. Fields that could not be taken
+// are absent; Manifest.Measures says why.
 type Usage struct {
 	CPU             *int64 `json:"cpu_ns,omitempty"`        // user and kernel, the whole tree
-	CPUUser         *int64 `json:"cpu_user_ns,omitempty"`   // CPU split by the kernel's own accounting of
-	CPUKernel       *int64 `json:"cpu_kernel_ns,omitempty"` // ticks; the two sum to CPU
+	CPUUser         *int64 `json:"cpu_user_ns,omitempty"`   // CPU split as the kernel's ticks
+	CPUKernel       *int64 `json:"cpu_kernel_ns,omitempty"` // split the whole load; the two sum to CPU
 	Syscalls        *int64 `json:"syscalls,omitempty"`
 	ContextSwitches *int64 `json:"context_switches,omitempty"`
-	Processes       int    `json:"processes"` // of the tree at the end
+	Processes       int    `json:"processes"` // of the tree
 	Threads         int    `json:"threads"`
-	RSS             *int64 `json:"rss_bytes,omitempty"`      // at the end, clients connected
+	RSS             *int64 `json:"rss_bytes,omitempty"`
 	RSSPeak         *int64 `json:"rss_peak_bytes,omitempty"` // of each process, summed
-	PSS             *int64 `json:"pss_bytes,omitempty"`      // at the end
+	PSS             *int64 `json:"pss_bytes,omitempty"`
 	// SocketMemory is what all TCP sockets of this machine hold in the kernel
-	// at the end, less what they held before the server started.
+	// less what they held before the server started.
 	SocketMemory *int64 `json:"socket_memory_bytes,omitempty"`
 	// Steal is the largest share that was stolen from any one CPU in use.
 	Steal *float64 `json:"steal,omitempty"`
-	// Foreign is the CPU time others took on the server's CPUs, softirq of
-	// nobody's account included.
-	Foreign *int64 `json:"foreign_cpu_ns,omitempty"`
+	// Foreign is the share of the server's CPUs that others used.
+	Foreign *float64 `json:"foreign,omitempty"`
 }
 
 // Server is what chatd says of itself when it stops: counts of its whole life,

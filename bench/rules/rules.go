@@ -13,52 +13,66 @@ import (
 	"chatbench/bench/record"
 )
 
-// Facts are what a record says beside its numbers: things that were seen to
-// happen. They void a round and are taken as they stand.
-var facts = []record.Reason{record.NotStarted, record.ServerDied, record.LoadFailed}
+// facts are what a record says beside its numbers: things that were seen to
+// happen, so that there are no numbers or none to be trusted. They void a round
+// and are taken as they stand.
+var facts = []record.Reason{
+	record.Disconnected, record.TargetMissed, record.ServerDied, record.NotStarted, record.LoadFailed,
+}
 
 // Judge gives the reasons for which a round is void and the marks it carries.
 // ceiling is what the generator reached against the null server under the same
 // load, in deliveries a second; 0 if that is not known.
 func Judge(r record.Round, l record.Load, rules record.Rules, ceiling float64) (void, marks []record.Reason) {
+	t := r.Traffic
+	broken := r.Error != ""
+	late, slow := false, false
+	if !broken && l.Open() {
+		late, slow = Late(r, l, rules)
+	}
+	for reason, holds := range map[record.Reason]bool{
+		record.Lost:             t.Lost > 0,
+		record.Duplicated:       t.Duplicated > 0,
+		record.Reordered:        t.Reordered > 0,
+		record.Altered:          t.Altered > 0,
+		record.OtherOrder:       t.OtherOrder > 0,
+		record.TargetMissed:     slow,
+		record.GeneratorLimited: late,
+		record.Steal:            r.Usage.Steal != nil && *r.Usage.Steal > rules.StealMax,
+	} {
+		if holds {
+			void = append(void, reason)
+		}
+	}
 	for _, fact := range facts {
-		if slices.Contains(r.Void, fact) {
+		if broken && slices.Contains(r.Void, fact) {
 			void = append(void, fact)
 		}
 	}
-	for _, breach := range []struct {
-		count  int64
-		reason record.Reason
-	}{
-		{r.Traffic.Lost, record.Lost}, {r.Traffic.Duplicated, record.Duplicated},
-		{r.Traffic.Reordered, record.Reordered}, {r.Traffic.Altered, record.Altered},
-	} {
-		if breach.count > 0 {
-			void = append(void, breach.reason)
-		}
+	slices.SortFunc(void, func(a, b record.Reason) int {
+		return slices.Index(record.Reasons, a) - slices.Index(record.Reasons, b)
+	})
+	if !broken && !l.Open() && ceiling > 0 && r.Arm != record.NullArm && PerSecond(r) > rules.CeilingShare*ceiling {
+		marks = append(marks, record.GeneratorLimited)
 	}
-	if r.Usage.Steal != nil && *r.Usage.Steal > rules.StealMax {
-		void = append(void, record.Steal)
-	}
-	if len(void) > 0 && slices.ContainsFunc(void, func(v record.Reason) bool { return slices.Contains(facts, v) }) {
-		return void, nil // the numbers of a round that broke off say nothing more
-	}
-	if !limited(r, l, rules, ceiling) {
-		return void, nil
-	}
-	if l.Open() {
-		return append(void, record.GeneratorLimited), nil
-	}
-	return void, []record.Reason{record.GeneratorLimited}
+	return void, marks
 }
 
-// limited says whether what was measured is the generator rather than the
-// server: late or off its rate in an open loop, near its ceiling in a closed one.
-func limited(r record.Round, l record.Load, rules record.Rules, ceiling float64) bool {
-	if l.Open() {
-		return RateError(r, l) > rules.RateError || r.Lag.P99 > int64(rules.LagP99Max)
-	}
-	return ceiling > 0 && r.Arm != record.NullArm && PerSecond(r) > rules.CeilingShare*ceiling
+// Late says of an open loop whether the generator was late or off its rate,
+// and whether the server did not keep up: did not read what was due, or did
+// not deliver it in the section. A delivery may take as long as the objective,
+// so the last ones may be missing.
+func Late(r record.Round, l record.Load, rules record.Rules) (generator, server bool) {
+	t := r.Traffic
+	due := float64(t.Due)
+	missed := math.Abs(float64(t.Messages)-due)/max(due, 1) > rules.RateError
+	generator = rateError(t.Due, r, l) > rules.RateError ||
+		missed && t.Stalled == 0 ||
+		float64(r.Lag.P99) > rules.LagShare*float64(rules.Objective)
+	short := 1 - float64(t.Deliveries)/max(due*float64(l.Clients), 1)
+	server = missed && t.Stalled > 0 ||
+		!generator && short > rules.RateError+rules.Objective.Seconds()/r.Wall.Seconds()
+	return generator, server
 }
 
 // PerSecond is the deliveries of a round a second.
@@ -69,18 +83,15 @@ func PerSecond(r record.Round) float64 {
 	return float64(r.Traffic.Deliveries) / r.Wall.Seconds()
 }
 
-// RateError is how far an open loop was off its rate, relatively. Poisson
-// arrivals are off by chance: what three standard deviations of the number of
-// messages explain is not counted.
-func RateError(r record.Round, l record.Load) float64 {
-	due := l.Rate * r.Wall.Seconds()
-	if due <= 0 {
-		return math.Inf(1)
-	}
-	off := math.Abs(float64(r.Traffic.Messages) - due)
+// rateError is how far the number of messages due was off the rate, relatively.
+// Poisson arrivals are off by chance: what three standard deviations of the
+// number of messages explain is not counted.
+func rateError(messages int64, r record.Round, l record.Load) float64 {
+	wanted := l.Rate * r.Wall.Seconds()
+	off := math.Abs(float64(messages) - wanted)
 	if l.Arrivals == "poisson" {
-		off = max(0, off-3*math.Sqrt(due))
+		off = max(0, off-3*math.Sqrt(wanted))
 	}
 	// One message more or less is where the section was cut, not the rate.
-	return max(0, off-1) / due
+	return max(0, off-1) / wanted
 }

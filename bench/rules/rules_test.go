@@ -9,16 +9,19 @@ import (
 )
 
 func TestJudge(t *testing.T) {
-	open := record.Load{Rate: 1000, Arrivals: "fixed"}
-	poisson := record.Load{Rate: 1000, Arrivals: "poisson"}
-	closed := record.Load{Window: 128}
+	open := record.Load{Rate: 1000, Arrivals: "fixed", Clients: 100}
+	poisson := record.Load{Rate: 1000, Arrivals: "poisson", Clients: 100}
+	closed := record.Load{Window: 128, Clients: 100}
 	const ceiling = 20e6
 	good := func(change func(*record.Round)) record.Round {
-		r := record.Round{Arm: "epoll", Wall: time.Second, Traffic: record.Traffic{Messages: 1000, Deliveries: 100_000, Expected: 100_000}}
+		r := record.Round{Arm: "epoll", Wall: time.Second, Traffic: record.Traffic{Due: 1000, Messages: 1000, Deliveries: 100_000}}
 		if change != nil {
 			change(&r)
 		}
 		return r
+	}
+	rate := func(due, sent int64) record.Round {
+		return good(func(r *record.Round) { r.Traffic = record.Traffic{Due: due, Messages: sent, Deliveries: 100 * sent} })
 	}
 	steal := 0.2
 	type reasons = []record.Reason
@@ -31,24 +34,27 @@ func TestJudge(t *testing.T) {
 		{"good", open, good(nil), nil, nil},
 		{"lost", open, good(func(r *record.Round) { r.Traffic.Lost = 1 }), reasons{record.Lost}, nil},
 		{"all at once", open, good(func(r *record.Round) {
-			r.Traffic = record.Traffic{Messages: 1000, Lost: 1, Duplicated: 1, Reordered: 1, Altered: 1}
-		}), reasons{record.Lost, record.Duplicated, record.Reordered, record.Altered}, nil},
+			r.Traffic.Lost, r.Traffic.Duplicated, r.Traffic.Reordered, r.Traffic.Altered, r.Traffic.OtherOrder = 1, 1, 1, 1, 1
+		}), reasons{record.Lost, record.Duplicated, record.Reordered, record.Altered, record.OtherOrder}, nil},
 		{"stolen from", open, good(func(r *record.Round) { r.Usage.Steal = &steal }), reasons{record.Steal}, nil},
 		{"a little late", open, good(func(r *record.Round) { r.Lag.P99 = int64(5 * time.Millisecond) }), nil, nil},
 		{"late", open, good(func(r *record.Round) { r.Lag.P99 = int64(5*time.Millisecond) + 1 }), reasons{record.GeneratorLimited}, nil},
-		{"11 short is the cut and 1 %", open, good(func(r *record.Round) { r.Traffic.Messages = 989 }), nil, nil},
-		{"12 short is off the rate", open, good(func(r *record.Round) { r.Traffic.Messages = 988 }), reasons{record.GeneratorLimited}, nil},
-		{"12 more is off the rate", open, good(func(r *record.Round) { r.Traffic.Messages = 1012 }), reasons{record.GeneratorLimited}, nil},
-		{"chance is not", poisson, good(func(r *record.Round) { r.Traffic.Messages = 920 }), nil, nil},
-		{"beyond chance is", poisson, good(func(r *record.Round) { r.Traffic.Messages = 850 }), reasons{record.GeneratorLimited}, nil},
+		{"11 less due is the cut and 1 %", open, rate(989, 989), nil, nil},
+		{"12 less is off the rate", open, rate(988, 988), reasons{record.GeneratorLimited}, nil},
+		{"12 more is off the rate", open, rate(1012, 1012), reasons{record.GeneratorLimited}, nil},
+		{"due but not sent", open, rate(1000, 980), reasons{record.GeneratorLimited}, nil},
+		{"due but not read", open, good(func(r *record.Round) { r.Traffic.Messages, r.Traffic.Stalled = 980, 20 }), reasons{record.TargetMissed}, nil},
+		{"delivered a little late", open, good(func(r *record.Round) { r.Traffic.Deliveries = 94_001 }), nil, nil},
+		{"fallen behind", open, good(func(r *record.Round) { r.Traffic.Deliveries = 93_900 }), reasons{record.TargetMissed}, nil},
+		{"chance is not off the rate", poisson, rate(920, 920), nil, nil},
+		{"beyond chance is", poisson, rate(850, 850), reasons{record.GeneratorLimited}, nil},
 		{"below the ceiling", closed, good(func(r *record.Round) { r.Traffic.Deliveries = 14e6 }), nil, nil},
 		{"near the ceiling", closed, good(func(r *record.Round) { r.Traffic.Deliveries = 15e6 }), nil, reasons{record.GeneratorLimited}},
 		{"the ceiling itself", closed, good(func(r *record.Round) { r.Traffic.Deliveries = 20e6; r.Arm = record.NullArm }), nil, nil},
-		{"broke off", closed, good(func(r *record.Round) {
-			r.Void = reasons{record.ServerDied}
-			r.Traffic.Lost, r.Traffic.Deliveries = 5, 19e6
-		}), reasons{record.ServerDied, record.Lost}, nil},
-		{"a judgement is not a fact", open, good(func(r *record.Round) { r.Void = reasons{record.Steal} }), nil, nil},
+		{"broke off", open, record.Round{
+			Void: reasons{record.ServerDied}, Error: "exit status 2", Traffic: record.Traffic{Lost: 5},
+		}, reasons{record.Lost, record.ServerDied}, nil},
+		{"a judgement is not a fact", open, good(func(r *record.Round) { r.Void = reasons{record.Steal, record.TargetMissed} }), nil, nil},
 	} {
 		void, marks := Judge(c.round, c.load, record.DefaultRules(), ceiling)
 		if !reflect.DeepEqual(void, c.void) || !reflect.DeepEqual(marks, c.marks) {

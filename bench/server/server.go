@@ -3,7 +3,8 @@
 // stopped by SIGTERM, and heard on its way out.
 //
 // It refuses to know what a backend is: it is given a command line, and takes
-// two JSON lines on its stdout, "listening" and "stopped". It never leaves a
+// two JSON lines on its stdout, "listening" and "stopped" (or, for a server
+// that will only ever be killed, a line "… listening on HOST:PORT"). It never leaves a
 // process behind: whatever Start has started ends at the latest with this
 // process. Methods may be called from any goroutine; Start only when the
 // process before has been stopped.
@@ -86,6 +87,11 @@ func (p *Process) listen(ctx context.Context) error {
 		return fmt.Errorf("server: %s did not listen within %v", p.cmd, startLimit)
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+	// The null server, which is no chatd, says it in words.
+	if _, addr, ok := strings.Cut(line, " listening on "); ok && line[0] != '{' {
+		p.Addr = addr
+		return nil
 	}
 	if err := json.Unmarshal([]byte(line), &p.Said); err != nil {
 		return fmt.Errorf("server: %s said %q where a JSON line was due", p.cmd, line)

@@ -38,6 +38,9 @@ func TestMain(m *testing.M) {
 		listening()
 		<-term
 		fmt.Println(`{"event":"stopped","counters":{"writes":7,"bytes_out":70},"room":{"messages":1},"ends":{"eof":3},"runtime":{"gc_cycles":2,"heap_bytes":9},"error":""}`)
+	case "plain":
+		fmt.Println("null: listening on 127.0.0.1:2")
+		<-term
 	case "silent":
 		<-term
 	case "babble":
@@ -126,6 +129,11 @@ func TestBadServers(t *testing.T) {
 			t.Errorf("%s: %v, want %q", name, err, want)
 		}
 	}
+	p, err := l.Start(context.Background(), false, "/proc/self/exe", "plain")
+	if err != nil || p.Addr != "127.0.0.1:2" {
+		t.Fatalf("a plain server: %v", err)
+	}
+	p.Kill()
 	if _, err := l.Start(context.Background(), false, "/nowhere/chatd"); err == nil {
 		t.Error("a program that is not there started")
 	}

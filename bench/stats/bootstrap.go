@@ -35,16 +35,34 @@ func BootstrapMedian(xs []float64, level float64, resamples int, seed uint64) In
 	if len(xs) == 0 || resamples < 1 {
 		return Interval{math.NaN(), math.NaN()}
 	}
+	sorted := slices.Sorted(slices.Values(xs))
 	source := rand.New(rand.NewPCG(seed, uint64(len(xs))))
-	medians, sample := make([]float64, resamples), make([]float64, len(xs))
+	medians, drawn := make([]float64, resamples), make([]int, len(xs))
 	for i := range medians {
-		for j := range sample {
-			sample[j] = xs[source.IntN(len(xs))]
+		clear(drawn)
+		for range xs {
+			drawn[source.IntN(len(xs))]++
 		}
-		slices.Sort(sample)
-		medians[i] = quantileSorted(sample, 0.5)
+		medians[i] = medianDrawn(sorted, drawn)
 	}
 	slices.Sort(medians)
 	tail := (1 - level) / 2
 	return Interval{quantileSorted(medians, tail), quantileSorted(medians, 1-tail)}
+}
+
+// medianDrawn is the median of a sample that holds sorted[i] drawn[i] times,
+// as many values as sorted has: what sorting the sample would give, in one pass.
+func medianDrawn(sorted []float64, drawn []int) float64 {
+	lower, upper := (len(sorted)-1)/2, len(sorted)/2 // the places of the middle
+	seen, low := 0, math.NaN()
+	for i, n := range drawn {
+		seen += n
+		if math.IsNaN(low) && seen > lower {
+			low = sorted[i]
+		}
+		if seen > upper {
+			return (low + sorted[i]) / 2
+		}
+	}
+	return low
 }

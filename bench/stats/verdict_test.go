@@ -50,6 +50,26 @@ func binomial(n, k int) float64 {
 	return math.Exp(lg(n) - lg(k) - lg(n-k))
 }
 
+// TestMedianDrawn holds the median by counting against the median by sorting.
+func TestMedianDrawn(t *testing.T) {
+	source := rand.New(rand.NewPCG(8, 9))
+	for range 500 {
+		sorted := make([]float64, 1+source.IntN(8))
+		drawn, sample := make([]int, len(sorted)), []float64(nil)
+		for i := range sorted {
+			sorted[i] = float64(i * i)
+		}
+		for range sorted {
+			i := source.IntN(len(sorted))
+			drawn[i]++
+			sample = append(sample, sorted[i])
+		}
+		if got, want := medianDrawn(sorted, drawn), Median(sample); got != want {
+			t.Fatalf("%v drawn %v times: %v, want %v", sorted, drawn, got, want)
+		}
+	}
+}
+
 func scaled(xs []float64, by float64) []float64 {
 	out := slices.Clone(xs)
 	for i := range out {
@@ -113,7 +133,7 @@ func TestJudgeCorrects(t *testing.T) {
 // noise the method expects (log-normal, drifting from round to round), and
 // counts how often it calls them different, or the A/A arm broken.
 func TestFalsePositives(t *testing.T) {
-	const runs = 1500
+	const runs = 1000
 	source := rand.New(rand.NewPCG(3, 4))
 	for _, rounds := range []int{8, 20} {
 		var differ, broken int

@@ -1,0 +1,147 @@
+package report
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"chatbench/bench/record"
+	"chatbench/bench/stats"
+)
+
+// minPairs is the fewest rounds with which a difference can be called one.
+const minPairs = 6
+
+// checkArrived is the first check, and the first thing to know of a run.
+const checkArrived = "every message arrived"
+
+// foreignMax is how much of the server's CPUs others may take before it is said.
+const foreignMax = 0.05
+
+// check makes checks.json: what must hold for the figures to be believed.
+func check(run *record.Run, s *Summary, sums map[string]string) record.Checks {
+	c := record.Checks{Schema: record.Schema, Void: make(map[record.Reason]int), Files: sums}
+	var t record.Traffic
+	for i := range run.Rounds {
+		r := &run.Rounds[i]
+		if r.Arm == record.NullArm {
+			continue
+		}
+		c.Rounds++
+		t.Checked += r.Traffic.Checked
+		t.Lost += r.Traffic.Lost
+		t.Duplicated += r.Traffic.Duplicated
+		t.Reordered += r.Traffic.Reordered
+		t.Altered += r.Traffic.Altered
+		t.OtherOrder += r.Traffic.OtherOrder
+		if !r.Counts() {
+			c.VoidRounds++
+		}
+		for _, reason := range r.Void {
+			c.Void[reason]++
+		}
+	}
+	add := func(name string, ok bool, format string, args ...any) {
+		c.Checks = append(c.Checks, record.Check{Name: name, OK: ok, Detail: fmt.Sprintf(format, args...)})
+	}
+	add(checkArrived, t.Lost+t.Duplicated+t.Reordered+t.Altered+t.OtherOrder == 0 && t.Checked > 0,
+		"%s deliveries checked, %d lost, %d twice, %d out of order, %d altered", count(float64(t.Checked)), t.Lost, t.Duplicated, t.Reordered+t.OtherOrder, t.Altered)
+	add("every round counts", c.VoidRounds == 0, "%d of %d void%s", c.VoidRounds, c.Rounds, voids(c.Void))
+	planned := run.Manifest.Rounds * len(run.Manifest.Arms) * len(run.Manifest.Loads)
+	add("every round was run", c.Rounds == planned, "%d of %d", c.Rounds, planned)
+	add("CPUs of their own", !run.Manifest.SharedCPU, "server on %v, generator on %v", run.Manifest.ServerCPUs, run.Manifest.GeneratorCPUs)
+	for i := range s.Loads {
+		checkLoad(&s.Loads[i], run.Manifest.Rounds, add)
+	}
+	return c
+}
+
+func checkLoad(l *LoadSummary, rounds int, add func(string, bool, string, ...any)) {
+	if !l.Open() {
+		add(l.Name+": the generator's ceiling is known", l.Ceiling > 0, "%s deliveries/s against the null server", count(l.Ceiling))
+	}
+	for _, a := range l.Arms {
+		add(l.Name+": enough rounds of "+a.Name, a.Rounds >= min(minPairs, rounds), "%d count", a.Rounds)
+		if f, ok := a.Figures["foreign"]; ok {
+			add(l.Name+": "+a.Name+" alone on its CPUs", f.Median <= foreignMax, "others took %s %% of them (median)", percent(f.Median))
+		}
+	}
+	again := l.again()
+	if again == nil {
+		return
+	}
+	for _, m := range metrics {
+		if v := again.Figures[m.key].Versus; v != nil {
+			add(l.Name+": A/A in "+m.title, v.Verdict == holds, "%s %s", ratioText(v), resolves(l.Resolution[m.key]))
+		}
+	}
+}
+
+// Violated says whether a server broke its contract in any round, or an arm
+// was left without a single round that counts.
+func (s *Summary) Violated() bool {
+	for reason := range s.Checks.Void {
+		if reason.Violation() {
+			return true
+		}
+	}
+	for _, l := range s.Loads {
+		for _, a := range l.Arms {
+			if a.Rounds == 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// voids writes reasons and how often each occurred: ": 2 steal, 1 lost".
+func voids(by map[record.Reason]int) string {
+	var parts []string
+	for _, reason := range record.Reasons {
+		if n := by[reason]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, reason))
+		}
+	}
+	if parts == nil {
+		return ""
+	}
+	return ": " + strings.Join(parts, ", ")
+}
+
+// ratioText writes a ratio with its interval: "0.81 (0.78–0.84)".
+func ratioText(v *Versus) string {
+	return fmt.Sprintf("%s (%s–%s)", digits(v.Ratio), digits(v.Low), digits(v.High))
+}
+
+// digits keeps what a ratio needs.
+func digits(ratio float64) string {
+	switch {
+	case ratio >= 100:
+		return fmt.Sprintf("%.0f", ratio)
+	case ratio >= 10:
+		return fmt.Sprintf("%.1f", ratio)
+	case ratio >= 0.5:
+		return fmt.Sprintf("%.2f", ratio)
+	case ratio >= 0.01:
+		return fmt.Sprintf("%.3f", ratio)
+	}
+	return fmt.Sprintf("%.2g", ratio)
+}
+
+// resolves writes a resolution: "±7 %".
+func resolves(x float64) string {
+	if x < stats.Margin {
+		return fmt.Sprintf("±%.1f %%", 100*x)
+	}
+	return fmt.Sprintf("±%.0f %%", 100*x)
+}
+
+// change writes a ratio as one says it: "20 % cheaper", "9.8× faster".
+func (v *Versus) change() string {
+	by := max(v.Ratio, 1/v.Ratio)
+	if by >= 2 {
+		return digits(by) + "× " + v.Verdict
+	}
+	return fmt.Sprintf("%.0f %% %s", 100*math.Abs(v.Ratio-1), v.Verdict)
+}

@@ -1,0 +1,121 @@
+package report
+
+import (
+	"bytes"
+	"encoding/csv"
+	"fmt"
+	"strconv"
+
+	"chatbench/bench/record"
+)
+
+// The derived files of a run.
+const (
+	ChecksFile  = "checks.json"
+	BenchFile   = "bench.txt"
+	SummaryFile = "summary.csv"
+	HTMLFile    = "report.html"
+	gramSuffix  = ".hgrm"
+)
+
+// Files makes every derived file of a run from its records. sums is the
+// SHA-256 of the raw files. The same records give the same octets.
+func Files(run *record.Run, sums map[string]string) (map[string][]byte, error) {
+	s := Summarize(run, sums)
+	files := map[string][]byte{
+		BenchFile:   benchText(run),
+		SummaryFile: s.csv(),
+	}
+	var err error
+	if files[ChecksFile], err = record.JSON(s.Checks); err != nil {
+		return nil, err
+	}
+	if files[HTMLFile], err = s.html(run); err != nil {
+		return nil, err
+	}
+	for _, l := range s.Loads {
+		for _, a := range l.Arms {
+			if a.curve == nil {
+				continue
+			}
+			var gram bytes.Buffer
+			if _, err := a.curve.PercentilesPrint(&gram, 5, 1e6); err != nil { // in milliseconds
+				return nil, fmt.Errorf("report: %w", err)
+			}
+			files[l.Name+"."+a.Name+gramSuffix] = gram.Bytes()
+		}
+	}
+	return files, nil
+}
+
+// csv is every figure of every arm, one a line, in base units.
+func (s *Summary) csv() []byte {
+	var out bytes.Buffer
+	w := csv.NewWriter(&out)
+	w.Write([]string{"load", "arm", "figure", "better", "n", "median", "min", "max", "spread", "at_least",
+		"pairs", "ratio", "low", "high", "p", "p_holm", "verdict", "why"})
+	for _, l := range s.Loads {
+		if l.Ceiling > 0 {
+			v := number(l.Ceiling)
+			w.Write([]string{l.Name, record.NullArm, keyRate, string(higher), "1", v, v, v, "0", "false", "", "", "", "", "", "", "", ""})
+		}
+		for _, a := range l.Arms {
+			for _, m := range metrics {
+				f, ok := a.Figures[m.key]
+				if !ok {
+					continue
+				}
+				row := []string{l.Name, a.Name, m.key, string(m.better), strconv.Itoa(f.N),
+					number(f.Median), number(f.Min), number(f.Max), number(f.Spread), strconv.FormatBool(f.AtLeast)}
+				if v := f.Versus; v != nil {
+					row = append(row, strconv.Itoa(v.N), number(v.Ratio), number(v.Low), number(v.High),
+						number(v.P), number(v.Adjusted), v.Verdict, v.Why)
+				} else {
+					row = append(row, "", "", "", "", "", "", "", "")
+				}
+				w.Write(row)
+			}
+		}
+	}
+	w.Flush()
+	return out.Bytes()
+}
+
+// number writes a float in the fewest digits that give it back, up to nine:
+// beyond that is rounding of different machines.
+func number(v float64) string { return strconv.FormatFloat(v, 'g', 9, 64) }
+
+// benchText is the rounds in the format of Go's benchmarks, one line each, for
+// benchstat -col /backend. Void rounds are comments, lest benchstat counts them.
+func benchText(run *record.Run) []byte {
+	var out bytes.Buffer
+	m := &run.Manifest
+	fmt.Fprintf(&out, "run: %s\ncommit: %s\ncpu: %s\nkernel: %s\ngo: %s\ntcp-congestion-control: %s\n",
+		m.Name, m.Commit, run.Env.CPU, run.Env.Kernel, run.Env.Go, run.Env.Congestion)
+	for _, metric := range metrics {
+		if metric.better != "" {
+			fmt.Fprintf(&out, "Unit %s better=%s\n", metric.key, metric.better)
+		}
+	}
+	for i := range run.Rounds {
+		r := &run.Rounds[i]
+		load, ok := run.Load(r.Load)
+		if !ok || r.Arm == record.NullArm {
+			continue
+		}
+		if !r.Counts() {
+			out.WriteString("# void ")
+			for _, reason := range r.Void {
+				fmt.Fprintf(&out, "%s ", reason)
+			}
+		}
+		fmt.Fprintf(&out, "BenchmarkBroadcast/backend=%s/n=%d/size=%d/load=%s-%d %d", r.Arm, load.Clients, load.Size, load.Name, max(len(m.ServerCPUs), 1), r.Traffic.Deliveries)
+		for _, metric := range metrics {
+			if v, ok := metric.of(view{r, load, len(m.ServerCPUs)}); ok && metric.applies(load) {
+				fmt.Fprintf(&out, " %s %s", number(v), metric.key)
+			}
+		}
+		out.WriteByte('\n')
+	}
+	return out.Bytes()
+}

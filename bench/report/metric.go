@@ -1,0 +1,244 @@
+package report
+
+import (
+	"fmt"
+	"math"
+
+	"chatbench/bench/record"
+	"chatbench/bench/rules"
+)
+
+// better says which way a figure is good; "" where neither is.
+type better string
+
+const (
+	lower  better = "lower"
+	higher better = "higher"
+)
+
+// when says under which loads a figure means something.
+type when int
+
+const (
+	always when = iota
+	openOnly
+	closedOnly
+)
+
+// metric is one figure of a round. Its key is its unit in bench.txt, its row in
+// summary.csv and its name in JSON: base units, scaled only in tables.
+type metric struct {
+	key    string
+	title  string // in words, for tables and plots
+	unit   string // of what print gives
+	better better
+	when   when
+	judged bool // arms are compared in it
+	words  [2]string
+	print  func(float64) string
+	of     func(view) (float64, bool)
+}
+
+func (m metric) applies(l record.Load) bool {
+	return m.when == always || (m.when == openOnly) == l.Open()
+}
+
+// The keys that the summary asks for by name.
+const (
+	keyRate     = "deliveries/s"
+	keyCPU      = "cpu-ns/delivery"
+	keyUser     = "user-ns/delivery"
+	keyKernel   = "kernel-ns/delivery"
+	keySyscalls = "syscalls/delivery"
+	keySwitches = "switches/delivery"
+	keyP50      = "p50-ns"
+	keyP99      = "p99-ns"
+	keyP999     = "p99.9-ns"
+	keyRSS      = "rss-B"
+	keyBusy     = "server-busy"
+	keyGenBusy  = "generator-busy"
+	keyLag      = "lag-p99-ns"
+)
+
+var (
+	speed = [2]string{"faster", "slower"}
+	cost  = [2]string{"cheaper", "dearer"}
+	size  = [2]string{"smaller", "larger"}
+	span  = [2]string{"shorter", "longer"}
+)
+
+// metrics is every figure there is, in the order of summary.csv.
+var metrics = []metric{
+	{key: keyRate, title: "deliveries/s", better: higher, judged: true, when: closedOnly, words: speed, print: count, of: perSecond},
+	{key: "messages/s", title: "messages/s", print: count, of: func(v view) (float64, bool) {
+		return ratio(&v.Traffic.Messages, v.Wall.Seconds())
+	}},
+	{key: keyCPU, title: "CPU per delivery", unit: "µs/1000", better: lower, judged: true, words: cost, print: plain,
+		of: perDelivery(func(u record.Usage) *int64 { return u.CPU })},
+	{key: keyUser, title: "in user code", unit: "µs/1000", better: lower, print: plain,
+		of: perDelivery(func(u record.Usage) *int64 { return u.CPUUser })},
+	{key: keyKernel, title: "in the kernel", unit: "µs/1000", better: lower, print: plain,
+		of: perDelivery(func(u record.Usage) *int64 { return u.CPUKernel })},
+	{key: keySyscalls, title: "system calls per delivery", better: lower, judged: true, words: cost, print: small,
+		of: perDelivery(func(u record.Usage) *int64 { return u.Syscalls })},
+	{key: keySwitches, title: "context switches per 1000 deliveries", better: lower, judged: true, words: cost, print: thousandth,
+		of: perDelivery(func(u record.Usage) *int64 { return u.ContextSwitches })},
+
+	{key: keyP50, title: "p50", unit: "ms", better: lower, judged: true, words: span, print: millis, of: latency(p50)},
+	{key: "p90-ns", title: "p90", unit: "ms", better: lower, print: millis, of: latency(p90)},
+	{key: keyP99, title: "p99", unit: "ms", better: lower, judged: true, words: span, print: millis, of: latency(p99)},
+	{key: keyP999, title: "p99.9", unit: "ms", better: lower, print: millis, of: latency(p999)},
+	{key: "max-ns", title: "slowest", unit: "ms", better: lower, print: millis, of: latency(top)},
+	{key: "p50-sent-ns", title: "p50 from the send", unit: "ms", better: lower, when: openOnly, print: millis, of: fromSend(p50)},
+	{key: "p99-sent-ns", title: "p99 from the send", unit: "ms", better: lower, when: openOnly, print: millis, of: fromSend(p99)},
+	{key: "p99.9-sent-ns", title: "p99.9 from the send", unit: "ms", better: lower, when: openOnly, print: millis, of: fromSend(p999)},
+	{key: keyLag, title: "generator lag p99", unit: "ms", better: lower, when: openOnly, print: millis,
+		of: func(v view) (float64, bool) { return float64(v.Lag.P99), v.Lag.Count > 0 }},
+
+	{key: keyRSS, title: "RSS", unit: "MiB", better: lower, judged: true, words: size, print: mebi,
+		of: held(func(u record.Usage) *int64 { return u.RSS })},
+	{key: "rss-peak-B", title: "RSS at its peak", unit: "MiB", better: lower, print: mebi,
+		of: held(func(u record.Usage) *int64 { return u.RSSPeak })},
+	{key: "pss-B", title: "PSS", unit: "MiB", better: lower, print: mebi,
+		of: held(func(u record.Usage) *int64 { return u.PSS })},
+	{key: "socket-B", title: "socket memory, both sides", unit: "MiB", better: lower, print: mebi,
+		of: held(func(u record.Usage) *int64 { return u.SocketMemory })},
+
+	{key: "B/write", title: "octets per write", better: higher, print: count, of: perWrite},
+	{key: "short-writes", title: "short writes", better: lower, print: count, of: ofServer(func(s *record.Server) int64 { return s.Stalls })},
+	{key: "gc-cycles", title: "GC cycles", better: lower, print: count, of: ofServer(func(s *record.Server) int64 { return s.GCCycles })},
+	{key: "gc-pause-ns", title: "GC pauses", unit: "ms", better: lower, print: millis, of: ofServer(func(s *record.Server) int64 { return s.GCPause })},
+
+	{key: keyBusy, title: "server's use of its CPUs", unit: "%", print: percent,
+		of: busy},
+	{key: keyGenBusy, title: "generator's use of its CPU", unit: "%", print: percent,
+		of: func(v view) (float64, bool) { return v.Traffic.GeneratorBusy, v.Wall > 0 }},
+	{key: "foreign", title: "others on the server's CPUs", unit: "%", better: lower, print: percent,
+		of: func(v view) (float64, bool) { return optional(v.Usage.Foreign) }},
+	{key: "steal", title: "stolen by the hypervisor", unit: "%", better: lower, print: percent,
+		of: func(v view) (float64, bool) { return optional(v.Usage.Steal) }},
+}
+
+// find gives the metric of a key; the keys above are all there.
+func find(key string) metric {
+	for _, m := range metrics {
+		if m.key == key {
+			return m
+		}
+	}
+	panic("report: no metric " + key)
+}
+
+// view is what a figure is taken from.
+type view struct {
+	*record.Round
+	load record.Load
+	cpus int // of the server
+}
+
+// ratio is absent where either of its halves is.
+func ratio(v *int64, by float64) (float64, bool) {
+	if v == nil || by <= 0 {
+		return 0, false
+	}
+	return float64(*v) / by, true
+}
+
+func optional(v *float64) (float64, bool) {
+	if v == nil {
+		return 0, false
+	}
+	return *v, true
+}
+
+func perSecond(v view) (float64, bool) { return rules.PerSecond(*v.Round), v.Wall > 0 }
+
+func perDelivery(of func(record.Usage) *int64) func(view) (float64, bool) {
+	return func(v view) (float64, bool) { return ratio(of(v.Usage), float64(v.Traffic.Deliveries)) }
+}
+
+func held(of func(record.Usage) *int64) func(view) (float64, bool) {
+	return func(v view) (float64, bool) { return ratio(of(v.Usage), 1) }
+}
+
+// busy is the share of all the server's CPUs over the timed section.
+func busy(v view) (float64, bool) { return ratio(v.Usage.CPU, float64(v.Wall)*float64(v.cpus)) }
+
+func ofServer(of func(*record.Server) int64) func(view) (float64, bool) {
+	return func(v view) (float64, bool) {
+		if v.Server == nil {
+			return 0, false
+		}
+		return float64(of(v.Server)), true
+	}
+}
+
+func perWrite(v view) (float64, bool) {
+	if v.Server == nil {
+		return 0, false
+	}
+	return ratio(&v.Server.BytesOut, float64(v.Server.Writes))
+}
+
+// latency takes a percentile of the time from due to delivery. A closed loop
+// has no due times: there it is the time from the send.
+func latency(of func(record.Latency) int64) func(view) (float64, bool) {
+	return func(v view) (float64, bool) {
+		if !v.load.Open() {
+			return float64(of(v.Sent)), v.Sent.Count > 0
+		}
+		return float64(of(v.Due)), v.Due.Count > 0
+	}
+}
+
+func fromSend(of func(record.Latency) int64) func(view) (float64, bool) {
+	return func(v view) (float64, bool) { return float64(of(v.Sent)), v.Sent.Count > 0 }
+}
+
+func p50(l record.Latency) int64  { return l.P50 }
+func p90(l record.Latency) int64  { return l.P90 }
+func p99(l record.Latency) int64  { return l.P99 }
+func p999(l record.Latency) int64 { return l.P999 }
+func top(l record.Latency) int64  { return l.Max }
+
+// How figures are printed: as many digits as can mean something.
+
+// plain keeps three digits, and all of a whole number.
+func plain(v float64) string {
+	switch a := math.Abs(v); {
+	case a >= 100 || v == 0:
+		return fmt.Sprintf("%.0f", v)
+	case a >= 10:
+		return fmt.Sprintf("%.1f", v)
+	case a >= 0.01:
+		return fmt.Sprintf("%.2f", v)
+	}
+	return fmt.Sprintf("%.2g", v)
+}
+
+// count writes large numbers by thousands and millions.
+func count(v float64) string {
+	switch a := math.Abs(v); {
+	case a >= 1e9:
+		return plain(v/1e9) + " G"
+	case a >= 1e6:
+		return plain(v/1e6) + " M"
+	case a >= 1e4:
+		return plain(v/1e3) + " k"
+	}
+	return plain(v)
+}
+
+func small(v float64) string {
+	if math.Abs(v) >= 0.01 || v == 0 {
+		return fmt.Sprintf("%.3f", v)
+	}
+	return fmt.Sprintf("%.2g", v)
+}
+
+// thousandth is for what a delivery has little of.
+func thousandth(v float64) string { return plain(1000 * v) }
+
+func millis(v float64) string  { return plain(v / 1e6) }
+func mebi(v float64) string    { return fmt.Sprintf("%.1f", v/(1<<20)) }
+func percent(v float64) string { return fmt.Sprintf("%.0f", 100*v) }

@@ -1,0 +1,188 @@
+package report
+
+import (
+	"bytes"
+	"encoding/xml"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"chatbench/bench/record"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if line, differ := difference(got, want); differ {
+		t.Errorf("%s, line %d differs; look at the change, then run go test -update\n%s", name, line, got)
+	}
+}
+
+func TestGolden(t *testing.T) {
+	run := sample(t)
+	s := Summarize(run, map[string]string{"raw": "sum"})
+	var text bytes.Buffer
+	s.Text(&text, Style{Width: 100}, "results/sample")
+	golden(t, "summary.txt", text.Bytes())
+	golden(t, "summary.csv", s.csv())
+	golden(t, "bench.txt", benchText(run))
+	checks, err := record.JSON(s.Checks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "checks.json", checks)
+}
+
+// TestColour: colour adds escapes and changes nothing else.
+func TestColour(t *testing.T) {
+	s := Summarize(sample(t), nil)
+	var plain, coloured bytes.Buffer
+	s.Text(&plain, Style{}, "")
+	s.Text(&coloured, Style{Color: true}, "")
+	stripped := regexp.MustCompile("\x1b\\[[0-9;]*m").ReplaceAllString(coloured.String(), "")
+	if stripped != plain.String() || coloured.Len() == plain.Len() {
+		t.Error("colour changes the text, or is not there")
+	}
+	for line := range strings.Lines(plain.String()) {
+		if n := len([]rune(line)); strings.ContainsAny(line, "┤└") && n > 81 {
+			t.Errorf("%d columns on a terminal of 80: %q", n-1, line)
+		}
+	}
+}
+
+func TestVerdicts(t *testing.T) {
+	s := Summarize(sample(t), nil)
+	for _, c := range []struct{ load, arm, key, want string }{
+		{"fixed1000", "epoll", keyCPU, "cheaper"},
+		{"fixed1000", "epoll", keySyscalls, "tie"},
+		{"fixed1000", "goroutine.aa", keyCPU, holds},
+		{"window128", "epoll", keyRate, "faster"},
+	} {
+		for i := range s.Loads {
+			if s.Loads[i].Name != c.load {
+				continue
+			}
+			v := s.Loads[i].arm(c.arm).Figures[c.key].Versus
+			if v == nil || v.Verdict != c.want {
+				t.Errorf("%s, %s, %s: %+v, want %q", c.load, c.arm, c.key, v, c.want)
+			}
+		}
+	}
+	if ref := s.Loads[0].arm("goroutine").Figures[keyCPU].Versus; ref != nil {
+		t.Errorf("the reference against itself: %+v", ref)
+	}
+	if s.Violated() {
+		t.Error("a clean run is in violation")
+	}
+}
+
+// TestBounded: where the generator was the limit, a rate is at least so much,
+// and no word is said that more could turn around.
+func TestBounded(t *testing.T) {
+	run := sample(t)
+	mark := func(arm string) {
+		for i := range run.Rounds {
+			if r := &run.Rounds[i]; r.Arm == arm && r.Load == "window128" {
+				r.Marks = []record.Reason{record.GeneratorLimited}
+			}
+		}
+	}
+	rate := func() Figure { return Summarize(run, nil).Loads[1].arm("epoll").Figures[keyRate] }
+	mark("epoll")
+	if f := rate(); !f.AtLeast || f.Versus.Verdict != "faster" || !strings.HasPrefix(f.value(find(keyRate), false), "≥ ") {
+		t.Errorf("at least so fast is faster still: %+v %+v", f, f.Versus)
+	}
+	mark("goroutine")
+	if f := rate(); f.Versus.Verdict != "not resolved" {
+		t.Errorf("faster than a reference that could do more: %+v", f.Versus)
+	}
+}
+
+func TestVoidRounds(t *testing.T) {
+	run := sample(t)
+	for i := range run.Rounds {
+		if r := &run.Rounds[i]; r.Arm == "epoll" && r.Load == "fixed1000" && r.Round <= 2 {
+			r.Traffic.Lost, r.Void = 3, []record.Reason{record.Lost}
+		}
+	}
+	s := Summarize(run, nil)
+	if !s.Violated() || s.Checks.VoidRounds != 2 || s.Checks.Void[record.Lost] != 2 || s.Checks.Checks[0].OK {
+		t.Errorf("checks %+v", s.Checks)
+	}
+	arm := s.Loads[0].arm("epoll")
+	if arm.Rounds != 6 || arm.Void != 2 || arm.Figures[keyCPU].N != 6 || arm.Figures[keyCPU].Versus.N != 6 {
+		t.Errorf("counted %d rounds, %d void, %d values, %d pairs", arm.Rounds, arm.Void, arm.Figures[keyCPU].N, arm.Figures[keyCPU].Versus.N)
+	}
+	var text bytes.Buffer
+	s.Text(&text, Style{}, "")
+	for _, want := range []string{"NOT CORRECT", "6 lost", "2 of 48 rounds void: 2 lost"} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("the summary does not say %q:\n%s", want, text.String())
+		}
+	}
+}
+
+// TestHTML: the page needs nothing but itself, its plots are well-formed, and
+// nobody's name becomes markup.
+func TestHTML(t *testing.T) {
+	run := sample(t)
+	run.Manifest.Name = "<script>alert(1)</script>"
+	page, err := Summarize(run, nil).html(run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range []string{"<script", "http:", "https:", "@import", "NaN", "Inf"} {
+		if bytes.Contains(page, []byte(bad)) {
+			t.Errorf("the page contains %q", bad)
+		}
+	}
+	plots := regexp.MustCompile(`(?s)<svg.*?</svg>`).FindAll(page, -1)
+	if want := 5 + 4; len(plots) != want { // a closed loop has no lag
+		t.Errorf("%d plots, want %d", len(plots), want)
+	}
+	for i, plot := range plots {
+		dec := xml.NewDecoder(bytes.NewReader(plot))
+		for {
+			if _, err := dec.Token(); err == io.EOF {
+				break
+			} else if err != nil {
+				t.Errorf("plot %d: %v", i, err)
+				break
+			}
+		}
+	}
+}
+
+func TestPrinting(t *testing.T) {
+	for got, want := range map[string]string{
+		count(23_456_789): "23.5 M", count(999): "999", count(12_345): "12.3 k", count(0): "0",
+		plain(4759.3): "4759", plain(47.59): "47.6", plain(0.0401): "0.04", plain(0.00123): "0.0012",
+		duration(1500): "1.5 µs", duration(2e6): "2 ms", duration(3e9): "3 s", duration(12): "12.0 ns",
+		small(1.02): "1.020", small(0.00104): "0.001", thousandth(0.0052): "5.20", digits(0.8123): "0.81", digits(151): "151", digits(0.0987): "0.099",
+		resolves(0.034): "±3.4 %", resolves(0.3): "±30 %", percentile(4): "99.99 %",
+	} {
+		if got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	if fmt.Sprint(freeRow([]string{"", "x", ""}, 1)) != "0" {
+		t.Error("a label goes where one is")
+	}
+}

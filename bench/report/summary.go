@@ -1,0 +1,218 @@
+// Package report turns the records of a run into everything that is shown of
+// it: the summary on a terminal, tables, plots, files for other tools, and the
+// comparison of runs.
+//
+// It refuses to measure, and to remember: whatever it prints is a pure function
+// of the raw files, so that Verify can make it again and compare. Functions may
+// be called from any goroutine, on a run that nobody changes.
+package report
+
+import (
+	"math"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"chatbench/bench/record"
+	"chatbench/bench/stats"
+)
+
+// Summary is a run in figures: what the tables print, and what -json gives.
+type Summary struct {
+	Name      string        `json:"name"`
+	Started   time.Time     `json:"started"`
+	Commit    string        `json:"commit,omitempty"`
+	Dirty     bool          `json:"dirty,omitempty"`
+	Reference string        `json:"reference"`
+	SharedCPU bool          `json:"shared_cpu,omitempty"`
+	Loads     []LoadSummary `json:"loads"`
+	Checks    record.Checks `json:"checks"`
+}
+
+// LoadSummary is all arms under one load.
+type LoadSummary struct {
+	record.Load
+	// Ceiling is what the generator reached against the null server, in
+	// deliveries a second; closed loops only.
+	Ceiling float64      `json:"ceiling,omitempty"`
+	Arms    []ArmSummary `json:"arms"`
+	// Resolution is, by figure, the smallest relative difference this machine
+	// can tell from none, from the reference against itself.
+	Resolution map[string]float64 `json:"resolution,omitempty"`
+}
+
+// ArmSummary is one arm under one load.
+type ArmSummary struct {
+	record.Arm
+	Rounds     int               `json:"rounds"` // that count
+	Void       int               `json:"void"`
+	Deliveries int64             `json:"deliveries"` // of rounds that count
+	Limit      string            `json:"limit,omitempty"`
+	Figures    map[string]Figure `json:"figures"` // by key, in base units
+
+	curve *hdrhistogram.Histogram // of all rounds that count; nil of none
+	lag   *hdrhistogram.Histogram
+}
+
+// Figure is one figure of one arm over its rounds.
+type Figure struct {
+	N      int     `json:"n"`
+	Median float64 `json:"median"`
+	Min    float64 `json:"min"`
+	Max    float64 `json:"max"`
+	Spread float64 `json:"spread,omitempty"` // coefficient of variation
+	// AtLeast: the generator was the limit, the server can do more.
+	AtLeast bool    `json:"at_least,omitempty"`
+	Versus  *Versus `json:"versus,omitempty"` // the reference; absent for the reference itself
+}
+
+// Versus is an arm against the reference in one figure.
+type Versus struct {
+	N        int     `json:"n"` // pairs
+	Ratio    float64 `json:"ratio"`
+	Low      float64 `json:"low"` // of the 95 % interval
+	High     float64 `json:"high"`
+	P        float64 `json:"p"`
+	Adjusted float64 `json:"p_holm"`
+	Verdict  string  `json:"verdict"`
+	Why      string  `json:"why"`
+}
+
+// The A/A arm's verdicts.
+const (
+	holds = "holds" // the machine finds the reference equal to itself
+	fails = "fails"
+)
+
+// Summarize works out a run.
+func Summarize(run *record.Run, sums map[string]string) *Summary {
+	m := &run.Manifest
+	s := &Summary{
+		Name: m.Name, Started: m.Started, Commit: m.Commit, Dirty: m.Dirty,
+		Reference: m.Reference, SharedCPU: m.SharedCPU,
+	}
+	for _, l := range m.Loads {
+		s.Loads = append(s.Loads, summarizeLoad(run, l))
+	}
+	s.Checks = check(run, s, sums)
+	return s
+}
+
+// arm finds an arm by name; nil if there is none.
+func (l *LoadSummary) arm(name string) *ArmSummary {
+	for i := range l.Arms {
+		if l.Arms[i].Name == name {
+			return &l.Arms[i]
+		}
+	}
+	return nil
+}
+
+// again is the A/A arm.
+func (l *LoadSummary) again() *ArmSummary {
+	for i := range l.Arms {
+		if l.Arms[i].Again {
+			return &l.Arms[i]
+		}
+	}
+	return nil
+}
+
+func summarizeLoad(run *record.Run, load record.Load) LoadSummary {
+	l := LoadSummary{Load: load, Ceiling: Ceiling(run, load.Name), Resolution: make(map[string]float64)}
+	values := make(map[string]map[string]series) // by arm and figure
+	for _, a := range run.Manifest.Arms {
+		arm, of := summarizeArm(run, load, a)
+		l.Arms, values[a.Name] = append(l.Arms, arm), of
+	}
+	for _, m := range metrics {
+		if m.judged && m.applies(load) {
+			l.compare(m, values, run.Manifest.Reference, run.Manifest.Seed)
+		}
+	}
+	return l
+}
+
+// Ceiling is what the generator reached against the null server under a load.
+func Ceiling(run *record.Run, load string) float64 {
+	for i := range run.Rounds {
+		if r := &run.Rounds[i]; r.Arm == record.NullArm && r.Load == load && r.Counts() {
+			v, _ := perSecond(view{Round: r})
+			return v
+		}
+	}
+	return 0
+}
+
+// series is a figure by round.
+type series map[int]float64
+
+func summarizeArm(run *record.Run, load record.Load, a record.Arm) (ArmSummary, map[string]series) {
+	arm := ArmSummary{Arm: a, Figures: make(map[string]Figure)}
+	stream := record.StreamDue
+	if !load.Open() {
+		stream = record.StreamSent
+	}
+	of := make(map[string]series)
+	var curves, lags []*hdrhistogram.Histogram
+	limited := false
+	for i := range run.Rounds {
+		r := &run.Rounds[i]
+		if r.Arm != a.Name || r.Load != load.Name {
+			continue
+		}
+		if !r.Counts() {
+			arm.Void++
+			continue
+		}
+		arm.Rounds++
+		arm.Deliveries += r.Traffic.Deliveries
+		limited = limited || r.Marked(record.GeneratorLimited)
+		curves = append(curves, run.Histograms[record.Key{Load: load.Name, Arm: a.Name, Stream: stream, StartedMs: r.StartedMs}])
+		lags = append(lags, run.Histograms[record.Key{Load: load.Name, Arm: a.Name, Stream: record.StreamLag, StartedMs: r.StartedMs}])
+		for _, m := range metrics {
+			if v, ok := m.of(view{r, load, len(run.Manifest.ServerCPUs)}); ok && m.applies(load) {
+				if of[m.key] == nil {
+					of[m.key] = make(series)
+				}
+				of[m.key][r.Round] = v
+			}
+		}
+	}
+	for key, values := range of {
+		f := figure(values)
+		f.AtLeast = limited && key == keyRate
+		arm.Figures[key] = f
+	}
+	if !load.Open() {
+		arm.Limit = arm.limit(run.Manifest.Rules, limited)
+	}
+	arm.curve, arm.lag = record.Merge(curves), record.Merge(lags)
+	return arm, of
+}
+
+func figure(values series) Figure {
+	xs := values.all()
+	f := Figure{N: len(xs), Median: stats.Median(xs), Min: stats.Quantile(xs, 0), Max: stats.Quantile(xs, 1)}
+	if spread := stats.Spread(xs); !math.IsNaN(spread) && !math.IsInf(spread, 0) {
+		f.Spread = spread
+	}
+	return f
+}
+
+// limit says which side stood in the way of more in a closed loop.
+func (a *ArmSummary) limit(rules record.Rules, generatorLimited bool) string {
+	server := a.Figures[keyBusy].Median >= rules.BusyShare
+	generator := generatorLimited || a.Figures[keyGenBusy].Median >= rules.BusyShare
+	switch {
+	case a.Rounds == 0:
+		return ""
+	case server && generator:
+		return "both"
+	case server:
+		return "server"
+	case generator:
+		return "generator"
+	}
+	return "neither"
+}

@@ -1,0 +1,89 @@
+package report
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+
+	"chatbench/bench/record"
+	"chatbench/bench/rules"
+)
+
+// ErrMismatch is returned by Verify for a run whose files do not say the same.
+var ErrMismatch = errors.New("report: files do not agree")
+
+// Verify makes everything that was derived from a run's raw files again: each
+// round's percentiles from its histograms, each judgement from the rules, every
+// table, plot and check. It gives how many files and rounds it found in order,
+// and ErrMismatch, naming the first thing that differs.
+func Verify(dir string) (files, rounds int, err error) {
+	run, sums, err := record.Read(dir)
+	if err != nil {
+		if errors.Is(err, record.ErrNotRun) {
+			return 0, 0, err
+		}
+		return 0, 0, fmt.Errorf("%w: %w", ErrMismatch, err)
+	}
+	for i := range run.Rounds {
+		if err := verifyRound(run, &run.Rounds[i]); err != nil {
+			return 0, i, err
+		}
+	}
+	derived, err := Files(run, sums)
+	if err != nil {
+		return 0, len(run.Rounds), err
+	}
+	for _, name := range slices.Sorted(maps.Keys(derived)) {
+		found, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			return files, len(run.Rounds), fmt.Errorf("%w: %v", ErrMismatch, err)
+		}
+		if line, differ := difference(found, derived[name]); differ {
+			return files, len(run.Rounds), fmt.Errorf("%w: %s, line %d is not what the raw files give", ErrMismatch, name, line)
+		}
+		files++
+	}
+	return files + len(sums), len(run.Rounds), nil
+}
+
+// verifyRound holds a round's summary against its histograms, and its void
+// reasons and marks against the rules.
+func verifyRound(run *record.Run, r *record.Round) error {
+	where := fmt.Sprintf("%s, line %d", record.RoundsFile, r.Seq)
+	load, ok := run.Load(r.Load)
+	if !ok {
+		return fmt.Errorf("%w: %s: there is no load %q", ErrMismatch, where, r.Load)
+	}
+	for stream, says := range map[string]record.Latency{
+		record.StreamDue: r.Due, record.StreamSent: r.Sent, record.StreamLag: r.Lag,
+	} {
+		h := run.Histograms[record.Key{Load: r.Load, Arm: r.Arm, Stream: stream, StartedMs: r.StartedMs}]
+		if record.Summarize(h) != says {
+			return fmt.Errorf("%w: %s and %s differ in %s", ErrMismatch, where, record.LogFile(r.Load), record.Tag(r.Arm, stream))
+		}
+	}
+	void, marks := rules.Judge(*r, load, run.Manifest.Rules, Ceiling(run, r.Load))
+	if !reflect.DeepEqual(void, r.Void) || !reflect.DeepEqual(marks, r.Marks) {
+		return fmt.Errorf("%w: %s: the rules give void %v, marks %v", ErrMismatch, where, void, marks)
+	}
+	return nil
+}
+
+// difference finds the first line in which two texts differ.
+func difference(a, b []byte) (line int, differ bool) {
+	if bytes.Equal(a, b) {
+		return 0, false
+	}
+	as, bs := bytes.Split(a, []byte("\n")), bytes.Split(b, []byte("\n"))
+	for i := range min(len(as), len(bs)) {
+		if !bytes.Equal(as[i], bs[i]) {
+			return i + 1, true
+		}
+	}
+	return min(len(as), len(bs)) + 1, true
+}

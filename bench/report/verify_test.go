@@ -1,0 +1,71 @@
+package report
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"chatbench/bench/record"
+)
+
+func TestVerify(t *testing.T) {
+	run := sample(t)
+	files, rounds, err := Verify(store(t, run))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// manifest, env, rounds, 2 logs; bench, csv, html, checks; 6 grams
+	if files != 5+4+6 || rounds != len(run.Rounds) {
+		t.Errorf("%d files, %d rounds in order", files, rounds)
+	}
+}
+
+// TestVerifyFindsAnyChange changes one thing in each kind of file.
+func TestVerifyFindsAnyChange(t *testing.T) {
+	dir := store(t, sample(t))
+	for _, c := range []struct{ name, file, old, new, want string }{
+		{"a measured figure", record.RoundsFile, `"cpu_ns":5`, `"cpu_ns":6`, "not what the raw files give"},
+		{"a percentile", record.RoundsFile, `"p99_ns":`, `"p99_ns":1`, "window128.hlog differ in"},
+		{"a loss covered up", record.RoundsFile, `"lost":0`, `"lost":1`, "the rules give void [lost]"},
+		{"a rule bent", record.ManifestFile, `"ceiling_share": 0.7`, `"ceiling_share": 0.01`, "the rules give"},
+		{"another seed", record.ManifestFile, `"seed": 7`, `"seed": 8`, "not what the raw files give"},
+		{"another machine", record.EnvFile, "Some CPU", "Best CPU", "not what the raw files give"},
+		{"a latency", "fixed1000.hlog", "Tag=epoll.due,1800000004.000000", "Tag=epoll.due,1800000004.001000", "differ in epoll.due"},
+		{"a printed figure", SummaryFile, "fixed1000,epoll,cpu-ns/delivery,lower,8,5", "fixed1000,epoll,cpu-ns/delivery,lower,8,4", SummaryFile + ", line"},
+		{"a benchmark line", BenchFile, "backend=epoll", "backend=other", BenchFile + ", line"},
+		{"a check", ChecksFile, `"ok": true`, `"ok": false`, ChecksFile + ", line"},
+		{"the page", HTMLFile, "cheaper", "dearer!", HTMLFile + ", line"},
+		{"a percentile file", "fixed1000.epoll.hgrm", "0.", "1.", "fixed1000.epoll.hgrm, line"},
+	} {
+		path := filepath.Join(dir, c.file)
+		good, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bad := bytes.Replace(good, []byte(c.old), []byte(c.new), 1)
+		if bytes.Equal(bad, good) {
+			t.Fatalf("%s: %s does not hold %q", c.name, c.file, c.old)
+		}
+		if err := os.WriteFile(path, bad, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := Verify(dir); !errors.Is(err, ErrMismatch) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.name, err, c.want)
+		}
+		if err := os.WriteFile(path, good, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Remove(filepath.Join(dir, HTMLFile)); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := Verify(dir); !errors.Is(err, ErrMismatch) {
+		t.Errorf("a file is gone: %v", err)
+	}
+	if _, _, err := Verify(t.TempDir()); !errors.Is(err, record.ErrNotRun) {
+		t.Errorf("an empty directory: %v", err)
+	}
+}
