@@ -1,0 +1,128 @@
+package gnet
+
+import (
+	"sync/atomic"
+	"time"
+
+	lib "github.com/panjf2000/gnet/v2"
+	"golang.org/x/sys/unix"
+
+	"chatbench/core"
+)
+
+// conn is one connection.
+type conn struct {
+	loop    *loop
+	gnet    lib.Conn // nil once it is gone
+	session *core.Session
+	place   int         // in loop.live
+	mailed  atomic.Bool // is in loop.mail
+	listed  bool        // is in loop.lagging
+	held    int         // octets of what Next gave that gnet had not passed on when last seen
+	leaving bool        // our FIN is sent, or is to be sent when gnet has passed all on
+	fin     bool        // our FIN is sent
+	until   time.Time   // when leaving ends
+}
+
+// feed gives the session what its client has sent.
+func (c *conn) feed(in []byte) {
+	if c.leaving || len(in) == 0 {
+		return // thrown away
+	}
+	l := c.loop
+	l.cfg.Counters.Reads.Add(1)
+	l.cfg.Counters.BytesIn.Add(int64(len(in)))
+	l.read += len(in)
+	c.session.Feed(in)
+}
+
+// feedRest reads what a client sent before its connection broke. gnet finds
+// out by a write that fails and does not read any more, but the octets are
+// there. A peer that has reset the connection sends no more, so this ends.
+func (c *conn) feedRest() {
+	if c.leaving {
+		return
+	}
+	buf := make([]byte, readSize)
+	for {
+		n, err := unix.Read(c.gnet.Fd(), buf)
+		if err == unix.EINTR {
+			continue
+		}
+		if n <= 0 {
+			return
+		}
+		c.feed(buf[:n])
+	}
+}
+
+// settle tells the session what gnet has passed on to the kernel since it was
+// last asked. It is true if gnet holds nothing any more.
+func (c *conn) settle() bool {
+	if c.held == 0 {
+		return true
+	}
+	left := c.gnet.OutboundBuffered()
+	if took := c.held - left; took > 0 {
+		c.loop.cfg.Counters.Writes.Add(1)
+		c.loop.cfg.Counters.BytesOut.Add(int64(took))
+		c.session.Wrote(took)
+		c.held = left
+	}
+	return left == 0
+}
+
+// write gives gnet what waits for a client, piece by piece while the kernel
+// takes them whole, and ends the connection when a closing session has no more.
+func (c *conn) write() {
+	if c.gnet == nil || c.fin {
+		return
+	}
+	for c.settle() {
+		p := c.session.Next()
+		if p == nil {
+			if _, closing := c.session.Closing(); closing {
+				c.finish()
+			}
+			return
+		}
+		p = p[:min(len(p), writeSize)]
+		if _, err := c.gnet.Write(p); err != nil {
+			return // OnClose was called within Write
+		}
+		c.held = len(p)
+		if !c.settle() {
+			c.loop.cfg.Counters.Stalls.Add(1)
+		}
+	}
+	c.lag()
+}
+
+// lag keeps a connection in mind for which gnet holds octets. One whose
+// session gives nothing more, as it is cut off, has until the end of Linger
+// to take them.
+func (c *conn) lag() {
+	if !c.listed {
+		c.listed = true
+		c.loop.lagging = append(c.loop.lagging, c)
+	}
+	if _, closing := c.session.Closing(); closing && c.session.Next() == nil {
+		c.leave()
+	}
+}
+
+// finish sends our FIN after the last octet; the connection then waits for the
+// client's, so that closing does not reset it and destroy what is on its way.
+func (c *conn) finish() {
+	c.fin = true
+	_ = unix.Shutdown(c.gnet.Fd(), unix.SHUT_WR)
+	c.leave()
+}
+
+// leave gives the connection a time to end by itself.
+func (c *conn) leave() {
+	if !c.leaving {
+		c.leaving = true
+		c.loop.lingering.push(c)
+	}
+}
