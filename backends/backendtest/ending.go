@@ -1,0 +1,163 @@
+package backendtest
+
+import (
+	"fmt"
+	"io"
+
+	"chatbench/core"
+	"chatbench/core/wire"
+)
+
+var endingScenarios = []scenario{
+	{"half-close", halfClose},
+	{"close-while-others-talk", closeWhileOthersTalk},
+	{"client-says-close", clientSaysClose},
+	{"reset-within-a-frame", resetWithinAFrame},
+	{"gone-during-output", goneDuringOutput},
+	{"name-is-free-again", nameIsFreeAgain},
+}
+
+// halfClose: what a client sent before its FIN reaches the others, and the
+// connection ends in order on the server's side too.
+func halfClose(l *lab) {
+	const messages = 1000
+	r := l.open()
+	bob := r.login("bob")
+	heard := bob.listen("the end")
+	alice := r.login("alice")
+	var out []byte
+	for i := range messages {
+		out = wire.AppendChat(out, fmt.Sprintf("no %d", i))
+	}
+	alice.send(wire.AppendChat(out, "the end"))
+	alice.finish()
+	counted(l, heard.all(), "alice", "no", messages)
+	alice.untilEOF()
+	r.waitEnds(core.ReasonEOF, 1)
+	r.waitClients(1)
+}
+
+// untilEOF throws away what comes up to the server's FIN, which has to come.
+func (c *client) untilEOF() {
+	c.rig.Helper()
+	for {
+		if _, err := c.read(); err == io.EOF {
+			return
+		} else if err != nil {
+			c.rig.Fatalf("%s: %v in place of the end of the stream", c.name, err)
+		}
+	}
+}
+
+// closeWhileOthersTalk: a client talks and closes at once, without reading
+// what it is sent. The server learns by an error when it writes that the
+// client is gone, yet what came before has to be read and heard.
+func closeWhileOthersTalk(l *lab) {
+	const leavers, messages = 10, 1500
+	r := l.open()
+	bob := r.login("bob")
+	heard := bob.listen("the end")
+	for n := range leavers {
+		c := r.login(fmt.Sprint("leaver", n))
+		var out []byte
+		for i := range messages {
+			out = wire.AppendChat(out, fmt.Sprintf("no %d", i))
+		}
+		c.send(out)
+		c.hangUp()
+	}
+	r.waitClients(1)
+	bob.say("the end")
+	texts := heard.all()
+	for n := range leavers {
+		counted(l, texts, fmt.Sprint("leaver", n), "no", messages)
+	}
+}
+
+// clientSaysClose: a client that says Close is gone at once; what it said
+// before is heard, and nothing it sends after.
+func clientSaysClose(l *lab) {
+	r := l.open()
+	bob := r.login("bob")
+	alice := r.login("alice")
+	out := wire.AppendClose(wire.AppendChat(nil, "so long"))
+	alice.send(wire.AppendChat(out, "too late"))
+	bob.expectChat("alice: so long")
+	alice.untilEOF()
+	alice.hangUp()
+	r.waitEnds(core.ReasonBye, 1)
+	r.waitClients(1)
+	bob.say("alone")
+	bob.expectChat("bob: alone")
+}
+
+// resetWithinAFrame: a connection breaks in the middle of a frame. Nobody else
+// notices, and the half frame is heard by nobody.
+func resetWithinAFrame(l *lab) {
+	r := l.open()
+	bob := r.login("bob")
+	for i := range 20 {
+		alice := r.login("alice")
+		alice.say("whole %d", i)
+		bob.expectChat("alice: whole %d", i)
+		alice.expectChat("alice: whole %d", i)
+		before := r.counters.BytesIn.Load()
+		alice.send([]byte("\x00half a"))
+		r.eventually(func() bool { return r.counters.BytesIn.Load() == before+7 }, "the half frame is read")
+		alice.reset()
+		r.waitEnds(core.ReasonReset, uint64(i+1))
+		bob.say("and %d", i)
+		bob.expectChat("bob: and %d", i)
+	}
+}
+
+// goneDuringOutput: clients break off while much is being written to them.
+func goneDuringOutput(l *lab) {
+	const messages = 2000
+	r := l.open(func(s *settings) { s.net.SendBuffer = 8 << 10 })
+	bob, carol := r.login("bob"), r.login("carol")
+	heard := listenAll([]*client{bob, carol}, "the end")
+	var goners []*client
+	for i := range 10 {
+		c := r.dialNarrow()
+		c.enter(fmt.Sprint("goner", i))
+		goners = append(goners, c)
+	}
+	for i := range messages {
+		bob.say("no %d", i)
+		if i%64 == 63 {
+			r.eventually(func() bool { return lowest(heard) == int64(i+1) }, "message %d is heard", i)
+		}
+		if i%200 == 100 {
+			c := goners[i/200]
+			if i%400 == 100 {
+				c.reset()
+			} else {
+				c.hangUp() // with unread input: a reset from the kernel
+			}
+		}
+	}
+	r.waitClients(2)
+	bob.say("the end")
+	counted(l, sameForAll(heard), "bob", "no", messages)
+}
+
+// nameIsFreeAgain: whoever has gone, however it went, can come again.
+func nameIsFreeAgain(l *lab) {
+	r := l.open()
+	for i, leave := range []func(*client){
+		(*client).hangUp,
+		(*client).reset,
+		func(c *client) { c.finish(); c.untilEOF() },
+		func(c *client) { c.send(wire.AppendClose(nil)); c.untilEOF() },
+		func(c *client) { c.send([]byte{9}); c.untilEOF() },
+	} {
+		c := r.login("alice")
+		c.say("here %d", i)
+		c.expectChat("alice: here %d", i)
+		leave(c)
+		r.eventually(func() bool { return r.room.Snapshot().Granted == 0 }, "alice is gone (way %d)", i)
+		c.hangUp()
+		r.waitClients(0)
+	}
+}

@@ -1,0 +1,151 @@
+package backendtest
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"time"
+
+	"chatbench/core"
+	"chatbench/core/wire"
+)
+
+var loginScenarios = []scenario{
+	{"late-answer", lateAnswer},
+	{"denied", denied},
+	{"answers-from-anywhere", answersFromAnywhere},
+	{"peer-address", peerAddress},
+}
+
+// door is an Authenticator in the hands of a case.
+type door func(peer netip.AddrPort, name, password string, answer func(error))
+
+func (d door) Authenticate(peer netip.AddrPort, name, password string, answer func(error)) {
+	d(peer, name, password, answer)
+}
+
+// lateAnswer: the login is decided 50 ms later, from another goroutine, when
+// nothing else happens on the server. What the client sent meanwhile is heard
+// afterwards, in order, also what was cut within a frame.
+func lateAnswer(l *lab) {
+	r := l.open(func(s *settings) {
+		s.room.Authenticator = door(func(_ netip.AddrPort, _, _ string, answer func(error)) {
+			time.AfterFunc(50*time.Millisecond, func() { answer(nil) })
+		})
+	})
+	bob := r.login("bob")
+	alice := r.dial()
+	out := wire.AppendCred(nil, "alice", "x")
+	for i := range 500 {
+		out = wire.AppendChat(out, fmt.Sprintf("no %d", i))
+	}
+	half := len(out) - 3
+	alice.send(out[:half])
+	alice.expect(wire.Cred, 0, wire.Granted)
+	alice.send(wire.AppendChat(out[half:len(out):len(out)], "the end"))
+	heard := listenAll([]*client{alice, bob}, "the end")
+	counted(l, sameForAll(heard), "alice", "no", 500)
+}
+
+// denied: a login that is denied, at once or later, is answered with the
+// reason and Close, and the stream ends in order.
+func denied(l *lab) {
+	r := l.open(func(s *settings) {
+		s.room.Authenticator = door(func(_ netip.AddrPort, name, password string, answer func(error)) {
+			switch name {
+			case "now":
+				answer(errors.New("wrong " + password))
+			case "later":
+				time.AfterFunc(20*time.Millisecond, func() { answer(errors.New("wrong " + password)) })
+			default:
+				answer(nil)
+			}
+		})
+	})
+	bob := r.login("bob")
+	for _, name := range []string{"now", "later"} {
+		c := r.dial()
+		c.send(wire.AppendChat(wire.AppendCred(nil, name, "pass word"), "never heard"))
+		c.expect(wire.Cred, 0, "denied wrong pass word")
+		c.expectClosed()
+		c.hangUp()
+	}
+	r.waitEnds(core.ReasonDenied, 2)
+	bob.say("alone")
+	bob.expectChat("bob: alone")
+}
+
+// answersFromAnywhere: logins are answered from many goroutines while others
+// talk. Whoever comes in hears a part of the talk without a gap from there on.
+func answersFromAnywhere(l *lab) {
+	const newcomers, messages = 40, 1500
+	var mu sync.Mutex
+	rng := rand.New(rand.NewPCG(1, 2))
+	r := l.open(func(s *settings) {
+		s.room.Authenticator = door(func(_ netip.AddrPort, _, _ string, answer func(error)) {
+			mu.Lock()
+			d := time.Duration(rng.IntN(4000)) * time.Microsecond
+			mu.Unlock()
+			time.AfterFunc(d, func() { answer(nil) })
+		})
+	})
+	talkers := r.logins("t", 2)
+	heard := listenAll(talkers, "the end")
+	joined := make([]*listener, newcomers)
+	failed := make([]error, newcomers)
+	var group sync.WaitGroup
+	for i := range newcomers {
+		group.Go(func() {
+			c, err := r.tryDial(nil)
+			if err == nil {
+				err = c.tryEnter(fmt.Sprint("new", i))
+				joined[i] = c.listen("the end")
+			}
+			failed[i] = err
+		})
+	}
+	entered := make(chan struct{})
+	go func() { group.Wait(); close(entered) }()
+	said := 0
+	for all := false; said < messages || !all; said++ {
+		talkers[said%2].say("no %d", said/2)
+		if said%32 == 31 { // no faster than all can follow
+			r.eventually(func() bool { return heard[0].heard.Load() == int64(said+1) }, "message %d is heard", said)
+			select {
+			case <-entered:
+				all = true
+			default:
+			}
+		}
+	}
+	talkers[0].say("the end")
+	texts := sameForAll(heard)
+	for i, n := range joined {
+		if failed[i] != nil {
+			r.Fatalf("newcomer %d: %v", i, failed[i])
+		}
+		own := n.all()
+		n.c.hangUp()
+		if len(own) > len(texts) {
+			r.Fatalf("%s heard more than was said", n.c.name)
+		}
+		diff(l, "those who were there", texts[len(texts)-len(own):], n.c.name, own)
+	}
+}
+
+// peerAddress: the room is told where a client comes from.
+func peerAddress(l *lab) {
+	seen := make(chan netip.AddrPort, 1)
+	r := l.open(func(s *settings) {
+		s.room.Authenticator = door(func(peer netip.AddrPort, _, _ string, answer func(error)) {
+			seen <- peer
+			answer(nil)
+		})
+	})
+	alice := r.login("alice")
+	if got, want := (<-seen).String(), alice.conn.LocalAddr().String(); got != want {
+		r.Errorf("the client at %s is known as one at %s", want, got)
+	}
+}

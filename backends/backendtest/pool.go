@@ -1,0 +1,98 @@
+package backendtest
+
+import (
+	"fmt"
+	"time"
+
+	"chatbench/core"
+	"chatbench/core/wire"
+)
+
+var poolScenarios = []scenario{
+	{"full-pool", fullPool},
+	{"too-many-pending", tooManyPending},
+	{"one-name-twice", oneNameTwice},
+	{"login-deadline", loginDeadline},
+}
+
+// fullPool: who finds no slot is told so and sent away at once. Slots are free
+// again when somebody leaves.
+func fullPool(l *lab) {
+	r := l.open(func(s *settings) { s.room.MaxClients = 3 })
+	clients := r.logins("c", 3)
+	for range 5 {
+		late := r.dial()
+		late.expect(wire.Cred, 0, "denied server is full")
+		late.expectClosed()
+		late.hangUp()
+	}
+	r.waitEnds(core.ReasonFull, 5)
+	clients[1].hangUp()
+	r.waitClients(2)
+	next := r.login("next")
+	next.say("in after all")
+	clients[0].expectChat("next: in after all")
+}
+
+// tooManyPending: those who do not log in cannot take all slots.
+func tooManyPending(l *lab) {
+	r := l.open(func(s *settings) { s.room.MaxPending = 2 })
+	alice := r.login("alice")
+	first, second := r.dial(), r.dial()
+	r.waitClients(3)
+	third := r.dial()
+	third.untilEOF()
+	third.hangUp()
+	r.waitEnds(core.ReasonPending, 1)
+	first.enter("first")
+	second.enter("second")
+	alice.say("welcome")
+	second.expectChat("alice: welcome")
+}
+
+// oneNameTwice: of several logins of one name at once, one is let in; the
+// others are told, sent Close, and their streams end in order.
+func oneNameTwice(l *lab) {
+	const rivals = 8
+	r := l.open()
+	clients := make([]*client, rivals)
+	for i := range clients {
+		clients[i] = r.dial()
+	}
+	talkAll(r, clients, func(c *client) error { return c.trySend(wire.AppendCred(nil, "alice", "x")) })
+	granted := 0
+	for i, c := range clients {
+		c.name = fmt.Sprint("rival ", i)
+		f, err := c.read()
+		if err != nil || f.Type != wire.Cred {
+			r.Fatalf("%s: %s, %v in place of an answer", c.name, show(f), err)
+		}
+		if string(f.Body) == wire.Granted {
+			granted++
+			continue
+		}
+		c.expectClosed()
+		c.hangUp()
+	}
+	if granted != 1 {
+		r.Errorf("%d of %d were let in", granted, rivals)
+	}
+	r.waitEnds(core.ReasonDenied, rivals-1)
+}
+
+// loginDeadline: who does not log in in time is sent away, also one who keeps
+// sending a login that does not end. Who has logged in may stay silent.
+func loginDeadline(l *lab) {
+	r := l.open(func(s *settings) { s.room.LoginTimeout = 150 * time.Millisecond })
+	alice := r.login("alice")
+	mute, slow := r.dial(), r.dial()
+	slow.send([]byte("\x01bo"))
+	for _, c := range []*client{mute, slow} {
+		c.untilEOF()
+		c.hangUp()
+	}
+	r.waitEnds(core.ReasonLoginTimeout, 2)
+	r.waitClients(1)
+	alice.say("still here")
+	alice.expectChat("alice: still here")
+}

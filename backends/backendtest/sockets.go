@@ -1,0 +1,124 @@
+package backendtest
+
+import (
+	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"chatbench/backends/internal/socket"
+)
+
+var socketScenarios = []scenario{
+	{"socket-options", socketOptions},
+	{"no-descriptors", noDescriptors},
+	{"nothing-left-behind", nothingLeftBehind},
+}
+
+// socketOptions: the options of Config are on the server's sockets.
+func socketOptions(l *lab) {
+	r := l.open(func(s *settings) { s.net.SendBuffer, s.net.Backlog = 24<<10, 77 })
+	alice := r.login("alice")
+	client := netip.MustParseAddrPort(alice.conn.LocalAddr().String())
+	found, listeners := 0, 0
+	for _, pid := range processTree() {
+		eachSocket(pid, func(fd int) {
+			if listening, _ := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); listening == 1 {
+				if sa, err := unix.Getsockname(fd); err == nil && socket.AddrPort(sa) == r.server.Addr() {
+					listeners++
+					checkBacklog(r, fd, 77)
+				}
+				return
+			}
+			if sa, err := unix.Getpeername(fd); err == nil && socket.AddrPort(sa) == client {
+				found++
+				checkOptions(r, fd)
+			}
+		})
+	}
+	if found == 0 || listeners == 0 {
+		r.Errorf("found %d sockets of the connection and %d that listen", found, listeners)
+	}
+}
+
+// checkOptions looks at the server's end of a connection.
+func checkOptions(r *rig, fd int) {
+	r.Helper()
+	const deadAfter = 105 * time.Second // at most, of a peer that is silent
+	get := func(level, opt int) int {
+		v, err := unix.GetsockoptInt(fd, level, opt)
+		if err != nil {
+			r.Errorf("getsockopt %d %d: %v", level, opt, err)
+		}
+		return v
+	}
+	if get(unix.IPPROTO_TCP, unix.TCP_NODELAY) != 1 {
+		r.Errorf("TCP_NODELAY is not set")
+	}
+	if got := get(unix.SOL_SOCKET, unix.SO_SNDBUF); got != 2*r.net.SendBuffer { // the kernel doubles it
+		r.Errorf("SO_SNDBUF is %d where %d was asked for", got, r.net.SendBuffer)
+	}
+	if get(unix.SOL_SOCKET, unix.SO_KEEPALIVE) != 1 {
+		r.Errorf("SO_KEEPALIVE is not set")
+	}
+	user := time.Duration(get(unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT)) * time.Millisecond
+	idle := time.Duration(get(unix.IPPROTO_TCP, unix.TCP_KEEPIDLE)) * time.Second
+	every := time.Duration(get(unix.IPPROTO_TCP, unix.TCP_KEEPINTVL)) * time.Second
+	// The last probe can come an interval after the timeout, and something
+	// that is sent just before it makes the kernel count anew.
+	if user == 0 || max(user, idle)+every+user > deadAfter {
+		r.Errorf("a dead peer may stay longer than %v: user timeout %v, keepalive after %v every %v", deadAfter, user, idle, every)
+	}
+}
+
+// checkBacklog looks at the listening socket. Of one, TCP_INFO tells the
+// backlog where it tells of segments otherwise.
+func checkBacklog(r *rig, fd, want int) {
+	r.Helper()
+	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	if err != nil || int(info.Sacked) != want {
+		r.Errorf("the backlog is %d, %v where %d was asked for", info.Sacked, err, want)
+	}
+}
+
+// noDescriptors: while the process is out of descriptors, those who are in
+// talk on and the server does not spin; when there are some, it accepts again.
+func noDescriptors(l *lab) {
+	r := l.open()
+	alice, bob := r.login("alice"), r.login("bob")
+	var waiting []int // sockets of newcomers, made while it was possible
+	for range 3 {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			r.Fatalf("socket: %v", err)
+		}
+		defer unix.Close(fd)
+		waiting = append(waiting, fd)
+	}
+	free, err := takeAllDescriptors()
+	defer free()
+	if err != nil {
+		r.Fatalf("take all descriptors: %v", err)
+	}
+	addr := unix.SockaddrInet4{Port: int(r.server.Addr().Port()), Addr: r.server.Addr().Addr().As4()}
+	for _, fd := range waiting {
+		if err := unix.Connect(fd, &addr); err != nil {
+			r.Fatalf("connect: %v", err)
+		}
+	}
+	r.eventually(func() bool { return r.counters.AcceptErrors.Load() > 0 }, "the server is out of descriptors")
+	for i := range 200 {
+		alice.say("no %d", i)
+		alice.expectChat("alice: no %d", i)
+		bob.expectChat("alice: no %d", i)
+		time.Sleep(time.Millisecond)
+	}
+	// A newcomer may cost an error, and a retry now and then another.
+	if n := r.counters.AcceptErrors.Load(); n > 100 {
+		r.Errorf("accept failed %d times: the server spins", n)
+	}
+	free()
+	carol := r.login("carol")
+	carol.say("made it")
+	bob.expectChat("carol: made it")
+}

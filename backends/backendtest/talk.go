@@ -1,0 +1,202 @@
+package backendtest
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+
+	"chatbench/core/wire"
+)
+
+var talkScenarios = []scenario{
+	{"hello", hello},
+	{"empty-chat", emptyChat},
+	{"one-order-for-all", oneOrderForAll},
+	{"fan-out", fanOut},
+	{"burst", burst},
+	{"big-messages", bigMessages},
+	{"counters", countersAreRight},
+}
+
+// hello: one logs in and hears itself, another joins and both hear both.
+func hello(l *lab) {
+	r := l.open()
+	alice := r.login("alice")
+	alice.say("anybody here?")
+	alice.expectChat("alice: anybody here?")
+	bob := r.login("bob")
+	bob.say("I am, 안녕하세요")
+	for _, c := range []*client{alice, bob} {
+		c.expectChat("bob: I am, 안녕하세요")
+	}
+	if st := r.room.Snapshot(); st.Clients != 2 || st.Messages != 2 {
+		r.Errorf("the room counts %d clients and %d messages", st.Clients, st.Messages)
+	}
+}
+
+// emptyChat: an empty message is a message.
+func emptyChat(l *lab) {
+	r := l.open()
+	alice, bob := r.login("alice"), r.login("bob")
+	alice.send([]byte{0, 0, 0, 0})
+	alice.say("after")
+	for _, c := range []*client{alice, bob} {
+		c.expectChat("alice: ")
+		c.expectChat("alice: ")
+		c.expectChat("alice: after")
+	}
+}
+
+// oneOrderForAll: several talk at once, and all hear the same in one order,
+// which is the order of each of those who talk.
+func oneOrderForAll(l *lab) {
+	const each = 400
+	r := l.open()
+	clients := r.logins("c", 8)
+	heard := listenAll(clients, "the end")
+	talkAll(r, clients[:5], func(c *client) error {
+		for i := range each {
+			if err := c.trySend(wire.AppendChat(nil, fmt.Sprintf("no %d", i))); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	r.eventually(func() bool { return lowest(heard) == 5*each }, "all is heard by all")
+	clients[0].say("the end")
+	texts := sameForAll(heard)
+	for _, c := range clients[:5] {
+		counted(l, texts, c.name, "no", each)
+	}
+}
+
+// talkAll has clients talk at once and waits until all have.
+func talkAll(r *rig, clients []*client, talk func(*client) error) {
+	r.Helper()
+	failed := make([]error, len(clients))
+	var group sync.WaitGroup
+	for i, c := range clients {
+		group.Go(func() { failed[i] = talk(c) })
+	}
+	group.Wait()
+	for i, err := range failed {
+		if err != nil {
+			r.Fatalf("%s: send: %v", clients[i].name, err)
+		}
+	}
+}
+
+// fanOut: each message reaches many.
+func fanOut(l *lab) {
+	const messages = 200
+	r := l.open()
+	clients := r.logins("c", 60)
+	heard := listenAll(clients, "the end")
+	for i := range messages {
+		clients[i%3].say("no %d", i)
+		if i%50 == 49 { // so that one speaker's message is after another's
+			r.eventually(func() bool { return heard[0].heard.Load() == int64(i+1) }, "message %d is heard", i)
+		}
+	}
+	clients[0].say("the end")
+	if texts := sameForAll(heard); len(texts) != messages+1 {
+		r.Fatalf("%d messages were heard of %d", len(texts), messages+1)
+	}
+}
+
+// burst: one client sends 100,000 frames as fast as the server takes them. No
+// listener may be given up as slow meanwhile: all read, and what is said fits
+// into the kernel's buffers. So a transport must not read on and on without
+// writing in between.
+func burst(l *lab) {
+	const frames = 100_000
+	r := l.open()
+	clients := r.logins("c", 4)
+	heard := listenAll(clients, "the end")
+	talker := clients[0]
+	var batch []byte
+	for i := range frames {
+		batch = wire.AppendChat(batch, fmt.Sprintf("no %d", i))
+		if len(batch) > 64<<10 || i == frames-1 {
+			talker.send(batch)
+			batch = batch[:0]
+		}
+	}
+	talker.say("the end")
+	counted(l, sameForAll(heard), talker.name, "no", frames)
+}
+
+// bigMessages: frames of the largest size go round whole, so that writes end
+// within them and chunks of the log are crossed.
+func bigMessages(l *lab) {
+	const messages = 600
+	r := l.open(func(s *settings) { s.net.SendBuffer = 16 << 10 })
+	clients := r.logins("c", 3)
+	heard := listenAll(clients, "the end")
+	for i := range messages {
+		text := strings.Repeat(string(rune('a'+i%26)), wire.MaxFrame-2)
+		clients[0].say("%s", text)
+		r.eventually(func() bool { return lowest(heard) > int64(i-16) }, "message %d is heard by all", i-16)
+	}
+	clients[0].say("the end")
+	texts := sameForAll(heard)
+	if len(texts) != messages+1 {
+		r.Fatalf("%d messages were heard of %d", len(texts), messages+1)
+	}
+	for i, text := range texts[:messages] {
+		if want := "c0: " + strings.Repeat(string(rune('a'+i%26)), wire.MaxFrame-2); text != want {
+			r.Fatalf("message %d was altered: %.60q…", i, text)
+		}
+	}
+}
+
+// lowest is how many messages the one has heard who heard the fewest.
+func lowest(heard []*listener) int64 {
+	least := heard[0].heard.Load()
+	for _, l := range heard[1:] {
+		least = min(least, l.heard.Load())
+	}
+	return least
+}
+
+// countersAreRight: the transport counts what its clients sent and received,
+// to the octet.
+func countersAreRight(l *lab) {
+	r := l.open()
+	clients := r.logins("c", 5)
+	for i := range 100 {
+		clients[i%5].say("no %d", i)
+		for _, c := range clients {
+			c.expectChat("c%d: no %d", i%5, i)
+		}
+	}
+	for _, c := range clients {
+		c.send(wire.AppendClose(nil))
+		c.expectEOF()
+		c.hangUp()
+	}
+	r.close()
+	var sent, got int64
+	for _, c := range clients {
+		sent, got = sent+c.sent, got+c.got
+	}
+	n := r.counters
+	for _, check := range []struct {
+		name      string
+		have, min int64
+		max       int64
+	}{
+		{"accepts", n.Accepts.Load(), 5, 5},
+		{"accept errors", n.AcceptErrors.Load(), 0, 0},
+		{"turned away", n.NoDescriptors.Load(), 0, 0},
+		{"octets in", n.BytesIn.Load(), sent, sent},
+		{"octets out", n.BytesOut.Load(), got, got},
+		{"reads", n.Reads.Load(), 1, sent},
+		{"writes", n.Writes.Load(), 500, 505}, // each was waited for, so none carried two
+		{"stalls", n.Stalls.Load(), 0, 0},
+	} {
+		if check.have < check.min || check.have > check.max {
+			r.Errorf("%s: %d counted, where %d to %d is right", check.name, check.have, check.min, check.max)
+		}
+	}
+}
