@@ -1,0 +1,68 @@
+// Package goroutine is the transport that is natural in Go, and the model of a
+// thread for each client: a goroutine reads each client for as long as it is
+// connected, and another writes to it while there is output. The waiting is
+// left to the netpoller of Go's runtime.
+//
+// It refuses to share a goroutine between clients, and it keeps no output: a
+// client is behind in the room's log, not here. Any goroutine may call Start
+// and the methods of what it returns.
+//
+// # Model
+//
+//	accept ──► conn ──► reader, one for each client
+//	                      waits until there is something to read
+//	                      Session.Feed ──► room ──► Waker
+//	                                                  │ rings
+//	                                                  ▼
+//	                                               rounds, one goroutine
+//	                                                  │ begins a round: starts the
+//	                                                  │ writers that have output
+//	               ┌───────────────┬──────────────────┤
+//	               ▼               ▼                  ▼
+//	            writer          writer             writer
+//	               write(Session.Next) until nothing waits, then it ends;
+//	               one whose client takes no more waits by itself, for its
+//	               client alone
+//	               └───────────────┴──────────────────┤
+//	                                                  ▼
+//	                                               the round ends: the next may begin
+//
+// A round ends when every writer it started has written what it could. What is
+// said meanwhile goes into the next round, so that under load one write carries
+// all that was said in a round. A reader that feeds the room waits for the end
+// of the round when much was said since its beginning; otherwise a fast sender
+// would be read on and on, and clients that do read would be far behind without
+// any fault of theirs. A writer that is stalled belongs to no round: nobody
+// waits for a slow client.
+//
+// A reader takes a buffer from a pool when there is something to read and gives
+// it back when there is nothing more, so that an idle client costs a goroutine
+// and no buffer.
+//
+// The alternative to starting writers, a second goroutine for each client that
+// sleeps on a channel, took the same CPU in every load tried (100 clients at
+// 1,000 messages/s, 1,000 at 100, both saturated: 6.2 and 6.3 µs a write, within
+// the noise, as long as a turn allocates nothing) and 9.4 KiB of resident memory
+// for an idle client in place of 6.5.
+//
+// # Who owns what
+//
+//   - The reader owns the reading half of the socket and calls Session.Feed.
+//   - The writer, while there is one, owns the writing half and calls
+//     Session.Next and Session.Wrote.
+//   - Whichever of the two ends last closes the connection and calls
+//     Session.Leave, so that Leave is never called within Next.
+//   - conn.mu guards the writer's state, and which of the two has ended.
+//   - rounds alone starts writers. server.mu guards the list of connections.
+//   - When a session is closing the writer writes what is left and says FIN, and
+//     the reader reads on to the client's FIN. Both have until Config.Linger is
+//     over, counted from when the session began to close.
+//
+// # Known limits
+//
+//   - Each message to be delivered costs a start of a goroutine for each client
+//     that is not behind, beside the system call.
+//   - An idle client costs a goroutine's stack, 4 KiB where the reader has grown
+//     it, beside what package net keeps for a connection.
+//   - The order in which the writers of a round run is the scheduler's.
+package goroutine

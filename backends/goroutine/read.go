@@ -1,0 +1,77 @@
+package goroutine
+
+import (
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"chatbench/core"
+)
+
+const (
+	readSize = 32 << 10
+	// feedSize is how much is fed at once: what the room makes of so many
+	// octets, at worst all of them empty messages, stays below the lag limit.
+	feedSize = 4 << 10
+)
+
+// readBuffers are shared by all readers. A reader holds one only while there
+// is something to read, so that an idle client costs none.
+var readBuffers = sync.Pool{New: func() any { return new([readSize]byte) }}
+
+// readAll feeds the session until nothing can come any more.
+func (c *conn) readAll() {
+	reason := core.ReasonReset // if a deadline or cutOff ends it
+	c.raw.Read(func(fd uintptr) (done bool) {
+		why, done := c.read(int(fd))
+		if done {
+			reason = why
+		}
+		return done
+	})
+	c.readerEnds(reason)
+}
+
+// read takes what is there. It reads until there is nothing more even after a
+// short read, for a FIN that came along with the bytes is announced but once.
+func (c *conn) read(fd int) (why core.Reason, done bool) {
+	buf := readBuffers.Get().(*[readSize]byte)
+	defer readBuffers.Put(buf)
+	counters := c.server.cfg.Counters
+	for {
+		n, err := unix.Read(fd, buf[:])
+		switch {
+		case n > 0:
+			counters.Reads.Add(1)
+			counters.BytesIn.Add(int64(n))
+			if !c.feed(buf[:n]) && time.Now().After(*c.until.Load()) {
+				return core.ReasonReset, true
+			}
+		case err == unix.EAGAIN:
+			return 0, false
+		case err == unix.EINTR:
+		case err == nil:
+			return core.ReasonEOF, true
+		default:
+			return core.ReasonReset, true
+		}
+	}
+}
+
+// feed gives the session its bytes, in pieces between which the writers may
+// have their turn. It is false once the session is closing: what comes then is
+// thrown away.
+func (c *conn) feed(in []byte) (open bool) {
+	for len(in) > 0 {
+		if _, closing := c.session.Closing(); closing {
+			c.urge()
+			return false
+		}
+		n := min(len(in), feedSize)
+		c.session.Feed(in[:n])
+		in = in[n:]
+		c.server.rounds.pace()
+	}
+	return true
+}
