@@ -10,8 +10,8 @@ import (
 // table is rows of cells; the first two rows are its head.
 type table [][]string
 
-// write aligns the first column to the left and the others to the right.
-func (t table) write(w io.Writer, indent int, style Style) {
+// write aligns the first columns to the left and the others to the right.
+func (t table) write(w io.Writer, left int, style Style) {
 	var widths []int
 	for _, row := range t {
 		for i, cell := range row {
@@ -22,13 +22,16 @@ func (t table) write(w io.Writer, indent int, style Style) {
 		}
 	}
 	for n, row := range t {
-		line := strings.Repeat(" ", indent)
+		line := " "
 		for i, cell := range row {
 			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
-			if i == 0 {
-				line += cell + pad
+			if i > 0 {
+				line += " "
+			}
+			if i < left {
+				line += " " + cell + pad
 			} else {
-				line += "  " + pad + cell
+				line += " " + pad + cell
 			}
 		}
 		line = strings.TrimRight(line, " ")

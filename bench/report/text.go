@@ -191,7 +191,7 @@ func (l *LoadSummary) text(w io.Writer, style Style, reference string) {
 		}
 		t = append(t, row)
 	}
-	t.write(w, 2, style)
+	t.write(w, 1, style)
 	l.ratios(w, style, reference)
 	l.limits(w)
 	if text := l.resolution(); text != "" {
@@ -229,7 +229,7 @@ func (l *LoadSummary) ratios(w io.Writer, style Style, reference string) {
 			t = append(t, row)
 		}
 	}
-	t.write(w, 2, style)
+	t.write(w, 1, style)
 }
 
 // heads is what stands over a column, in two lines.

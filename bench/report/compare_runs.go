@@ -1,0 +1,149 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"slices"
+
+	"chatbench/bench/machine"
+	"chatbench/bench/record"
+)
+
+// Compared is one run among others.
+type Compared struct {
+	Dir     string   `json:"dir"`
+	Summary *Summary `json:"summary"`
+	// Differs is what the run was measured under otherwise than the first.
+	Differs []string `json:"differs,omitempty"`
+}
+
+// Compare sets runs side by side, the oldest first. They were measured at
+// different times, so their figures are not paired and no verdict is given.
+func Compare(runs []*record.Run, dirs []string) []Compared {
+	type one struct {
+		run *record.Run
+		dir string
+	}
+	all := make([]one, len(runs))
+	for i := range runs {
+		all[i] = one{runs[i], dirs[i]}
+	}
+	slices.SortStableFunc(all, func(a, b one) int { return a.run.Manifest.Started.Compare(b.run.Manifest.Started) })
+	var out []Compared
+	for _, o := range all {
+		out = append(out, Compared{Dir: o.dir, Summary: Summarize(o.run, nil), Differs: differences(all[0].run, o.run)})
+	}
+	return out
+}
+
+// differences names what makes two runs hard to compare.
+func differences(a, b *record.Run) (out []string) {
+	say := func(what, was, is string) {
+		if was != is {
+			out = append(out, fmt.Sprintf("%s %q, not %q", what, is, was))
+		}
+	}
+	say("CPU", a.Env.CPU, b.Env.CPU)
+	say("number of CPUs", fmt.Sprint(a.Env.CPUs), fmt.Sprint(b.Env.CPUs))
+	say("server's CPUs", machine.FormatCPUs(a.Manifest.ServerCPUs), machine.FormatCPUs(b.Manifest.ServerCPUs))
+	say("host", a.Env.Host, b.Env.Host)
+	say("kernel", a.Env.Kernel, b.Env.Kernel)
+	say("congestion control", a.Env.Congestion, b.Env.Congestion)
+	say("clock source", a.Env.ClockSource, b.Env.ClockSource)
+	say("governor", a.Env.Governor, b.Env.Governor)
+	say("Go", a.Env.Go, b.Env.Go)
+	say("system calls", a.Manifest.Measures["syscalls"], b.Manifest.Measures["syscalls"])
+	for _, l := range b.Manifest.Loads {
+		if was, ok := a.Load(l.Name); ok && was != l {
+			say("load "+l.Name, loadText(was), loadText(l))
+		}
+	}
+	return out
+}
+
+func loadText(l record.Load) string {
+	return fmt.Sprintf("%d clients, %d senders, %d octets, %v after %v", l.Clients, l.Senders, l.Size, l.Duration, l.Warmup)
+}
+
+// WriteCompared writes the comparison for a person, load by load.
+func WriteCompared(w io.Writer, runs []Compared, style Style) {
+	var names []string
+	for _, r := range runs {
+		for _, l := range r.Summary.Loads {
+			if !slices.Contains(names, l.Name) {
+				names = append(names, l.Name)
+			}
+		}
+	}
+	for i, name := range names {
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		compareLoad(w, runs, name, style)
+	}
+	fmt.Fprintln(w, "\nMedians of rounds. Runs are not paired: what lies between two of them may be the machine;\nto compare backends put them into one run. ± is what each run resolves in CPU per delivery.")
+	for _, r := range runs {
+		for _, d := range r.Differs {
+			fmt.Fprintf(w, "warning: %s: %s\n", r.Summary.Name, d)
+		}
+	}
+}
+
+func compareLoad(w io.Writer, runs []Compared, name string, style Style) {
+	columns := []string{keyRate, keyCPU, keySyscalls, keySwitches, keyP50, keyP99, keyRSS}
+	var t table
+	described := false
+	for _, r := range runs {
+		for i := range r.Summary.Loads {
+			l := &r.Summary.Loads[i]
+			if l.Name != name {
+				continue
+			}
+			if !described {
+				described = true
+				fmt.Fprintln(w, style.paint(bold, name)+": "+l.describe())
+				if l.Open() {
+					columns = columns[1:]
+				}
+				t = compareHead(columns)
+			}
+			for _, a := range l.Arms {
+				if !a.Again {
+					t = append(t, l.compareRow(r.Summary.Name, a, columns))
+				}
+			}
+		}
+	}
+	t.write(w, 2, style)
+}
+
+func compareHead(columns []string) table {
+	t := table{{"run", "backend"}, {"", ""}}
+	for _, key := range columns {
+		t[0], t[1] = append(t[0], heads[key][0]), append(t[1], heads[key][1])
+		if key == keyCPU {
+			t[0], t[1] = append(t[0], ""), append(t[1], "±")
+		}
+	}
+	t[0], t[1] = append(t[0], "rounds"), append(t[1], "")
+	return t
+}
+
+func (l *LoadSummary) compareRow(run string, a ArmSummary, columns []string) []string {
+	row := []string{run, a.Name}
+	for _, key := range columns {
+		cell := "–"
+		if f, ok := a.Figures[key]; ok {
+			cell = f.value(find(key), false)
+		}
+		row = append(row, cell)
+		if key == keyCPU {
+			resolution := "–"
+			if x, ok := l.Resolution[key]; ok {
+				resolution = resolves(x)
+			}
+			row = append(row, resolution)
+		}
+	}
+	return append(row, fmt.Sprintf("%d of %d", a.Rounds, a.Rounds+a.Void))
+}
