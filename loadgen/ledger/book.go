@@ -130,14 +130,24 @@ func New(c Config) *Book {
 // Timed sets the timed section: from ≤ t < to.
 func (b *Book) Timed(from, to int64) { b.from, b.to = from, to }
 
+// Due notes when message seq of a sender is due; in an open loop only, before Sent.
+func (b *Book) Due(sender int, seq uint64, due int64) { b.stampOf(sender, seq).due = due }
+
+// DueAt is what Due noted.
+func (b *Book) DueAt(sender int, seq uint64) int64 { return b.stampOf(sender, seq).due }
+
 // Sent notes that the kernel took message seq of a sender. Messages of a
 // sender are noted in their order, each before anything that arrives later is
 // given to Receive.
-func (b *Book) Sent(sender int, seq uint64, due, sent int64) {
-	*b.stampOf(sender, seq) = stamp{due, sent}
+func (b *Book) Sent(sender int, seq uint64, sent int64) {
+	b.stampOf(sender, seq).sent = sent
 	b.sent[sender] = seq + 1
 	b.sentInAll++
 }
+
+// Reach is how many messages of one sender have their times remembered: no
+// more may be due and not delivered.
+func (b *Book) Reach() uint64 { return 1 << b.stampBits }
 
 func (b *Book) stampOf(sender int, seq uint64) *stamp {
 	return &b.stamps[sender<<b.stampBits|int(seq)&(1<<b.stampBits-1)]
@@ -150,6 +160,9 @@ func (b *Book) remembers(sender int, seq uint64) bool {
 
 // Missing is how many deliveries of what was sent are still to come.
 func (b *Book) Missing() uint64 { return b.sentInAll*uint64(len(b.receivers)) - b.delivered }
+
+// Messages counts what was sent.
+func (b *Book) Messages() uint64 { return b.sentInAll }
 
 // Delivered counts the deliveries so far: messages that came whole and
 // unaltered, each once a receiver.

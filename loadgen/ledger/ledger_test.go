@@ -52,7 +52,8 @@ func (p *play) frame(m said) []byte {
 // send notes every message as due at 10, 20, … and sent 1 later.
 func (p *play) send() {
 	for i, m := range p.order {
-		p.book.Sent(m.sender, m.seq, int64(10*i), int64(10*i+1))
+		p.book.Due(m.sender, m.seq, int64(10*i))
+		p.book.Sent(m.sender, m.seq, int64(10*i+1))
 	}
 }
 
@@ -214,7 +215,8 @@ func BenchmarkFollow(b *testing.B) {
 				for i := range batch {
 					now++
 					sent := now &^ 127 // in bursts
-					book.Sent(0, seq, now, sent)
+					book.Due(0, seq, now)
+					book.Sent(0, seq, sent)
 					script.PutSaid(stream[i*script.SaidLen():], 0, seq)
 					seq++
 				}

@@ -154,6 +154,13 @@ func TestOtherDamage(t *testing.T) {
 		"half a frame missing": {func(s []byte, f int) []byte { return append(s[:3*f:3*f], s[3*f+f/2:]...) }, Tally{Altered: 1}},
 		"cut short":            {func(s []byte, f int) []byte { return s[:len(s)-2*f-f/2] }, Tally{Lost: 3}},
 		"ten in a row":         {func(s []byte, f int) []byte { return append(s[:3*f:3*f], s[13*f:]...) }, Tally{Lost: 10}},
+		"three altered": {func(s []byte, f int) []byte {
+			s = append([]byte(nil), s...)
+			s[3*f+9]++
+			s[4*f+9]++
+			s[5*f+9]++
+			return s
+		}, Tally{Altered: 3}},
 		"a stranger": {func(s []byte, f int) []byte {
 			return append(s[:3*f:3*f], append([]byte("\x00eve: hi\x00"), s[3*f:]...)...)
 		}, Tally{Altered: 1}},
@@ -175,6 +182,32 @@ func TestOtherDamage(t *testing.T) {
 			if got := p.book.Tally(); got != c.want {
 				t.Errorf("%s, seed %d: %+v, want %+v", name, seed, got, c.want)
 			}
+		}
+	}
+}
+
+// A message that nobody has sent yet is none, however right its octets are.
+func TestInventedMessage(t *testing.T) {
+	for _, apart := range []bool{false, true} { // from the reference
+		p := newPlay(rand.New(rand.NewPCG(1, 6)), 2, 1, 4, 0)
+		p.order = p.order[:3]
+		p.send()
+		var stream []byte
+		for i, m := range []said{{0, 0}, {0, 1}, {0, 2}, {0, 3}} {
+			if apart && i == 1 {
+				stream = append(stream, "\x00eve: hi\x00"...)
+			}
+			stream = append(stream, p.frame(m)...)
+		}
+		if _, err := p.book.Receive(0, stream, 1); err != nil {
+			t.Fatal(err)
+		}
+		want := Tally{Altered: 1, Lost: 3} // the other client has had nothing
+		if apart {
+			want.Altered++
+		}
+		if got := p.book.Tally(); got != want {
+			t.Errorf("apart %v: %+v, want %+v", apart, got, want)
 		}
 	}
 }

@@ -1,0 +1,223 @@
+package loadgen
+
+import (
+	"errors"
+	"fmt"
+	"net"
+
+	"golang.org/x/sys/unix"
+
+	"chatbench/core/wire"
+	"chatbench/loadgen/message"
+)
+
+const (
+	maxJoining = 64 // clients that connect and log in at the same time
+	spareFiles = 32 // open files besides the clients
+	password   = "load"
+)
+
+// joining is a client on its way into the room.
+type joining struct {
+	asked   bool // connected, and its login is sent
+	in      bool
+	decoder wire.Decoder
+}
+
+// fleet brings the clients into the room.
+type fleet struct {
+	*generator
+	address unix.Sockaddr
+	family  int
+	joining []joining
+	started int
+	inside  int
+	latest  int64 // when somebody last got in
+}
+
+// connect logs all clients in, a bounded number at a time.
+func (g *generator) connect() (err error) {
+	if err := allowFiles(uint64(g.cfg.Clients + spareFiles)); err != nil {
+		return err
+	}
+	f := &fleet{generator: g, joining: make([]joining, g.cfg.Clients), latest: g.now()}
+	if f.address, f.family, err = resolve(g.cfg.Server); err != nil {
+		return err
+	}
+	if g.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return fmt.Errorf("loadgen: epoll_create1: %w", err)
+	}
+	for f.inside < len(f.clients) {
+		for f.started < len(f.clients) && f.started-f.inside < maxJoining {
+			if err := f.start(f.started); err != nil {
+				return err
+			}
+			f.started++
+		}
+		if err := f.wait(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// wait deals with what happens in the next tenth of a second.
+func (f *fleet) wait() error {
+	n, err := unix.EpollWait(f.epoll, f.events, 100)
+	if err != nil && err != unix.EINTR {
+		return fmt.Errorf("loadgen: epoll_wait: %w", err)
+	}
+	for i := range max(n, 0) {
+		if err := f.step(int(f.events[i].Fd)); err != nil {
+			return err
+		}
+	}
+	if f.interrupted.Load() {
+		return ErrInterrupted
+	}
+	f.shown.clients.Store(int64(f.inside))
+	if f.now()-f.latest > int64(f.cfg.Connect) {
+		return fmt.Errorf("%w: %d of %d clients are in, and %s answered no other login for %v",
+			ErrUnreachable, f.inside, len(f.clients), f.cfg.Server, f.cfg.Connect)
+	}
+	return nil
+}
+
+// start begins to connect client i.
+func (f *fleet) start(i int) error {
+	fd, err := unix.Socket(f.family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
+		return fmt.Errorf("%w: none is left for client %d; raise the limit with `ulimit -n %d`", ErrFileLimit, i+1, len(f.clients)+spareFiles+f.started)
+	}
+	if err != nil {
+		return fmt.Errorf("loadgen: socket: %w", err)
+	}
+	f.clients[i].fd = fd
+	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
+		return fmt.Errorf("loadgen: TCP_NODELAY: %w", err)
+	}
+	if err := unix.Connect(fd, f.address); err != nil && err != unix.EINPROGRESS {
+		return f.unreachable(i, err)
+	}
+	if err := f.watch(unix.EPOLL_CTL_ADD, i, unix.EPOLLIN|unix.EPOLLOUT); err != nil {
+		return fmt.Errorf("loadgen: epoll_ctl: %w", err)
+	}
+	return nil
+}
+
+func (f *fleet) unreachable(i int, err error) error {
+	switch {
+	case errors.Is(err, unix.ECONNREFUSED) && i == 0:
+		return fmt.Errorf("%w: nothing listens on %s; start the server first", ErrUnreachable, f.cfg.Server)
+	case errors.Is(err, unix.EADDRNOTAVAIL):
+		return fmt.Errorf("%w: no local port is left after %d connections; widen net.ipv4.ip_local_port_range", ErrUnreachable, i)
+	}
+	return fmt.Errorf("%w: connection %d to %s: %v", ErrUnreachable, i+1, f.cfg.Server, err)
+}
+
+// step goes one step on with client i: connected, it logs in; logged in, it is
+// in the room and what else came is the ledger's.
+func (f *fleet) step(i int) error {
+	c, j := &f.clients[i], &f.joining[i]
+	if !j.asked {
+		if code, err := unix.GetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_ERROR); err != nil || code != 0 {
+			return f.unreachable(i, errors.Join(err, unix.Errno(code)))
+		}
+		j.asked = true
+		if err := f.watch(unix.EPOLL_CTL_MOD, i, unix.EPOLLIN); err != nil {
+			return fmt.Errorf("loadgen: epoll_ctl: %w", err)
+		}
+		if _, err := unix.Write(c.fd, wire.AppendCred(nil, message.Name(i), password)); err != nil {
+			return f.last(i, err)
+		}
+		return nil
+	}
+	if j.in {
+		_, err := f.receive(i)
+		return err
+	}
+	n, err := unix.Read(c.fd, f.in[f.front:])
+	switch {
+	case err == unix.EAGAIN || err == unix.EINTR:
+		return nil
+	case err != nil || n == 0:
+		return f.lost(i, err)
+	}
+	return f.answer(i, n)
+}
+
+// answer looks for the answer to a login in what came, n octets from front on.
+func (f *fleet) answer(i, n int) error {
+	j := &f.joining[i]
+	for in := f.in[f.front : f.front+n]; ; {
+		frame, rest, ok, err := j.decoder.Next(in)
+		switch {
+		case err != nil:
+			return fmt.Errorf("%w: %s answers a login with what is no frame (%v); is it a chat server?", ErrUnreachable, f.cfg.Server, err)
+		case !ok:
+			return nil
+		case frame.Type == wire.Cred && string(frame.Body) == wire.Granted:
+			j.in = true
+			f.inside++
+			f.latest = f.now()
+			if len(rest) == 0 {
+				return nil
+			}
+			copy(f.in[f.front:], rest)
+			return f.take(i, f.front+len(rest), f.latest)
+		case frame.Type == wire.Cred:
+			return fmt.Errorf("%w: %s was told %q; is the server open to anybody (-open), and its pool large enough?", ErrDenied, message.Name(i), frame.Body)
+		case frame.Type == wire.Close:
+			return f.lost(i, nil)
+		}
+		in = rest // a notice before the answer
+	}
+}
+
+// disconnect says goodbye for everybody.
+func (g *generator) disconnect() {
+	for i := range g.clients {
+		if fd := g.clients[i].fd; fd >= 0 {
+			unix.Write(fd, wire.AppendClose(g.out[:0]))
+			unix.Close(fd)
+		}
+	}
+	if g.epoll >= 0 {
+		unix.Close(g.epoll)
+	}
+}
+
+// resolve turns HOST:PORT into what connect(2) takes.
+func resolve(server string) (unix.Sockaddr, int, error) {
+	a, err := net.ResolveTCPAddr("tcp", server)
+	if err != nil {
+		return nil, 0, fmt.Errorf("%w: %v", ErrUnreachable, err)
+	}
+	ip := a.AddrPort().Addr().Unmap()
+	switch {
+	case !ip.IsValid():
+		return nil, 0, fmt.Errorf("%w: %q names no host; give HOST:PORT", ErrUnreachable, server)
+	case ip.Is4():
+		return &unix.SockaddrInet4{Port: a.Port, Addr: ip.As4()}, unix.AF_INET, nil
+	}
+	return &unix.SockaddrInet6{Port: a.Port, Addr: ip.As16()}, unix.AF_INET6, nil
+}
+
+// allowFiles raises the limit on open files as far as it is needed.
+func allowFiles(need uint64) error {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("loadgen: getrlimit: %w", err)
+	}
+	if limit.Max < need {
+		return fmt.Errorf("%w: %d are needed and %d allowed; raise the limit with `ulimit -n %d`", ErrFileLimit, need, limit.Max, need)
+	}
+	if limit.Cur >= need {
+		return nil
+	}
+	limit.Cur = limit.Max
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("%w: %d are needed (%v); raise the limit with `ulimit -n %d`", ErrFileLimit, need, err, need)
+	}
+	return nil
+}

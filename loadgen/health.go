@@ -1,0 +1,121 @@
+package loadgen
+
+import (
+	"runtime/metrics"
+
+	"golang.org/x/sys/unix"
+
+	"chatbench/loadgen/hist"
+)
+
+// counters is what the generator does, counted since it began.
+type counters struct {
+	busy, idle int64  // nanoseconds in turns with something to do, and without
+	polls      uint64 // epoll_wait
+	recvs      uint64
+	octets     uint64 // received
+	sends      uint64
+}
+
+// health is the generator's measurement of itself.
+type health struct {
+	counters
+	lag     *hist.Histogram // from due to the first attempt to send, of timed messages
+	due     uint64          // messages due in the timed section
+	sent    uint64          // messages the kernel took in the timed section
+	stalled uint64          // timed messages that found the server not reading
+
+	worked  bool  // in the turn that is going on
+	started int64 // when it began
+
+	begun, ended  bool // the timed section
+	first, last   counters
+	before, after reading
+	samples       []metrics.Sample
+}
+
+// reading is what the kernel and the runtime say of us.
+type reading struct {
+	usage   unix.Rusage // of the generator's thread
+	objects uint64      // ever allocated by the process
+}
+
+func newHealth() health {
+	return health{
+		lag:     hist.New(),
+		samples: []metrics.Sample{{Name: "/gc/heap/allocs:objects"}},
+	}
+}
+
+// turn ends the turn before and begins one at now.
+func (h *health) turn(now int64) {
+	if spent := now - h.started; h.worked {
+		h.busy += spent
+	} else {
+		h.idle += spent
+	}
+	h.started, h.worked = now, false
+}
+
+// pass notes that it is now: where the timed section begins or ends, what has
+// been counted is kept.
+func (h *health) pass(now, from, to int64) {
+	if !h.begun && now >= from {
+		h.begun, h.first = true, h.counters
+		h.read(&h.before)
+	}
+	if !h.ended && now >= to {
+		h.ended, h.last = true, h.counters
+		h.read(&h.after)
+	}
+}
+
+func (h *health) read(r *reading) {
+	unix.Getrusage(unix.RUSAGE_THREAD, &r.usage)
+	metrics.Read(h.samples)
+	r.objects = h.samples[0].Value.Uint64()
+}
+
+// Generator is what the generator says of itself, over the timed section.
+type Generator struct {
+	// Lag is how late the generator came to each message: from when it was due
+	// to the first attempt to send it. To wait for a server that does not read
+	// is no lag; how many messages had to is Stalled.
+	Lag     Latency `json:"lag"`
+	Stalled uint64  `json:"stalled_messages"`
+
+	BusyRatio   float64 `json:"busy_ratio"` // time in turns with something to do
+	CPUUser     int64   `json:"cpu_user_ns"`
+	CPUSystem   int64   `json:"cpu_system_ns"`
+	Wall        int64   `json:"wall_ns"`
+	Preempted   int64   `json:"involuntary_switches"`
+	Yielded     int64   `json:"voluntary_switches"`
+	Polls       uint64  `json:"polls"`
+	Recvs       uint64  `json:"recvs"`
+	RecvOctets  uint64  `json:"recv_octets"`
+	PerRecv     float64 `json:"octets_per_recv"`
+	Sends       uint64  `json:"sends"`
+	HeapObjects uint64  `json:"heap_objects_allocated"` // by the whole process
+}
+
+func (h *health) report() Generator {
+	a, b := &h.before.usage, &h.after.usage
+	g := Generator{
+		Lag:         latency(h.lag),
+		Stalled:     h.stalled,
+		CPUUser:     b.Utime.Nano() - a.Utime.Nano(),
+		CPUSystem:   b.Stime.Nano() - a.Stime.Nano(),
+		Preempted:   b.Nivcsw - a.Nivcsw,
+		Yielded:     b.Nvcsw - a.Nvcsw,
+		Polls:       h.last.polls - h.first.polls,
+		Recvs:       h.last.recvs - h.first.recvs,
+		RecvOctets:  h.last.octets - h.first.octets,
+		Sends:       h.last.sends - h.first.sends,
+		HeapObjects: h.after.objects - h.before.objects,
+	}
+	busy, idle := h.last.busy-h.first.busy, h.last.idle-h.first.idle
+	g.Wall = busy + idle
+	g.BusyRatio = float64(busy) / float64(max(g.Wall, 1))
+	g.PerRecv = float64(g.RecvOctets) / float64(max(g.Recvs, 1))
+	return g
+}

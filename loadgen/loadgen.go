@@ -1,0 +1,87 @@
+// Package loadgen puts load on a chat server and measures what its users
+// would have: how long each message takes to each of them, and that every one
+// of them comes, once, in order and unaltered.
+//
+// # Method
+//
+// One thread, locked and if wanted pinned, spins: it reads no sleep and no
+// timer between two messages. Every octet of every delivery is checked
+// (package ledger). In the open loop message n is sent when its Schedule says,
+// whatever the server does, and latency counts from then: a stall of the
+// server, or of the generator, is in the figure. In the closed loop each sender
+// keeps a window of messages without their echo: that finds saturation and
+// nothing else, and the result is labelled so. After the timed section nothing
+// is sent and the run waits until everything has come; what does not is lost.
+//
+// The generator measures itself: its lag, how busy it was, and (given its
+// ceiling against the server of package null) how far below its own limit it
+// stayed. Result says when the figures may be its own and not the server's.
+//
+// # What it refuses
+//
+// It never lowers the load to what the server takes, never skips a delivery,
+// and reports no figures of a run that did not end: a connection lost on the
+// way is an error, not a sample. The room must be its own: what anybody else
+// says there counts as altered.
+//
+// Broadcast may be called from any goroutine; runs at the same time in one
+// process disturb one another.
+package loadgen
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"chatbench/loadgen/null"
+)
+
+// Broadcast runs one broadcast load: everybody in the room receives what the
+// senders say. A Result says itself whether it is void; an error means that
+// there is none.
+func Broadcast(ctx context.Context, cfg Config) (*Result, error) {
+	if err := cfg.Check(); err != nil {
+		return nil, err
+	}
+	g := newGenerator(cfg.withDefaults())
+	defer context.AfterFunc(ctx, func() { g.interrupted.Store(true) })()
+	defer g.report()()
+	failed := make(chan error, 1)
+	go func() { failed <- g.run() }()
+	if err := <-failed; err != nil {
+		return nil, err
+	}
+	return g.result(), nil
+}
+
+// Ceiling finds how many deliveries a second the generator itself can check
+// with as many clients and texts of the same size: a closed loop of a second
+// against a null server in this process, whose thread runs on nullCPU. Set
+// Config.Ceiling to it.
+func Ceiling(ctx context.Context, cfg Config, nullCPU []int) (float64, error) {
+	s, err := null.Listen("127.0.0.1:0")
+	if err != nil {
+		return 0, fmt.Errorf("loadgen: ceiling: %w", err)
+	}
+	s.CPU = nullCPU
+	serving, stop := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(serving) }()
+	cfg = cfg.withDefaults()
+	cfg.Server = s.Addr()
+	cfg.Rate, cfg.Poisson, cfg.Ceiling, cfg.Progress = 0, false, 0, nil
+	cfg.Window = min(128, maxInFlight/max(cfg.Senders, 1))
+	cfg.Warmup, cfg.Duration = 300*time.Millisecond, time.Second
+	r, err := Broadcast(ctx, cfg)
+	stop()
+	if nullErr := <-ended; err == nil {
+		err = nullErr
+	}
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("loadgen: ceiling: %w", err)
+	case r.Void():
+		return 0, fmt.Errorf("loadgen: ceiling: the null server itself failed: %s", r.Violations[0])
+	}
+	return r.Deliveries.PerSecond, nil
+}

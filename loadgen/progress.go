@@ -1,0 +1,98 @@
+package loadgen
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Phase is the section a run is in.
+type Phase int32
+
+// The sections in their order.
+const (
+	connecting Phase = iota
+	warmup
+	timed
+	draining
+)
+
+func (p Phase) String() string {
+	return [...]string{"connecting", "warm-up", "measuring", "draining"}[p]
+}
+
+// Progress is what can be seen of a run while it goes on.
+type Progress struct {
+	Phase     Phase
+	Clients   int           // in the room
+	Left      time.Duration // until the timed section ends; 0 while connecting
+	Messages  uint64        // sent so far
+	PerSecond float64       // deliveries, since the last call
+}
+
+const (
+	showEvery   = 50 * time.Millisecond  // the generator's thread
+	reportEvery = 250 * time.Millisecond // the one who looks on
+)
+
+// shown is what the generator's thread lets others see.
+type shown struct {
+	next       int64 // its own: when to show again
+	phase      atomic.Int32
+	clients    atomic.Int64
+	left       atomic.Int64
+	messages   atomic.Uint64
+	deliveries atomic.Uint64
+}
+
+// show updates what others see, now and then.
+func (g *generator) show(now int64) {
+	s := &g.shown
+	if now < s.next {
+		return
+	}
+	s.next = now + int64(showEvery)
+	switch {
+	case now >= g.to:
+		s.phase.Store(int32(draining))
+	case now >= g.from:
+		s.phase.Store(int32(timed))
+	}
+	s.left.Store(max(0, g.to-now))
+	s.messages.Store(g.book.Messages())
+	s.deliveries.Store(g.book.Delivered())
+}
+
+// report calls the Progress callback until the function it returns is called.
+func (g *generator) report() (stop func()) {
+	if g.cfg.Progress == nil {
+		return func() {}
+	}
+	done := make(chan struct{})
+	var ended sync.WaitGroup
+	ended.Go(func() {
+		tick := time.NewTicker(reportEvery)
+		defer tick.Stop()
+		before, seen := time.Now(), uint64(0)
+		for {
+			select {
+			case <-done:
+				return
+			case now := <-tick.C:
+				deliveries := g.shown.deliveries.Load()
+				g.cfg.Progress(Progress{
+					Phase:     Phase(g.shown.phase.Load()),
+					Clients:   int(g.shown.clients.Load()),
+					Left:      time.Duration(g.shown.left.Load()),
+					Messages:  g.shown.messages.Load(),
+					PerSecond: float64(deliveries-seen) / now.Sub(before).Seconds(),
+				})
+				before, seen = now, deliveries
+			}
+		}
+	})
+	return func() {
+		close(done)
+		ended.Wait()
+	}
+}

@@ -1,0 +1,174 @@
+package loadgen
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"chatbench/loadgen/hist"
+	"chatbench/loadgen/ledger"
+)
+
+// Schema is the version of Result as JSON.
+const Schema = 1
+
+// Result is what a run measured.
+//
+// Which messages and which deliveries are timed: a message belongs to the
+// timed section if it was due in it (closed loop: sent in it). The latency of
+// each of its deliveries counts whenever it arrives, so that the slow ones are
+// not cut off; messages of the warm-up have no latency. A rate counts what
+// happened in the timed section: the messages the kernel took in it, and the
+// deliveries that arrived in it, divided by its length; what arrives late
+// in a section is made up for by what arrives late from before it, as
+// long as the server keeps up. The ledger counts everything, warm-up included.
+type Result struct {
+	Schema   int       `json:"schema"`
+	Scenario string    `json:"scenario"` // broadcast
+	Loop     string    `json:"loop"`     // open or closed
+	Arrivals string    `json:"arrivals"` // fixed, poisson, or window in a closed loop
+	Server   string    `json:"server"`
+	Clients  int       `json:"clients"`
+	Senders  int       `json:"senders"`
+	Rate     float64   `json:"target_messages_per_second"` // 0 in a closed loop
+	Window   int       `json:"window_messages"`            // 0 in an open loop
+	Size     int       `json:"size_octets"`                // of a text
+	Frame    int       `json:"frame_octets"`               // of a text as delivered
+	Seed     uint64    `json:"seed"`
+	Started  time.Time `json:"started"` // of the load, warm-up included
+	Warmup   int64     `json:"warmup_ns"`
+	Duration int64     `json:"duration_ns"` // of the timed section
+
+	Messages   Messages   `json:"messages"`
+	Deliveries Deliveries `json:"deliveries"`
+
+	// FromDue is the latency as a user has it: a stall of the server or the
+	// generator is in it. Empty in a closed loop, where nothing is due.
+	FromDue  Latency `json:"latency_from_due"`
+	FromSend Latency `json:"latency_from_send"`
+
+	Generator Generator    `json:"generator"`
+	Ledger    ledger.Tally `json:"ledger"`
+	Notices   uint64       `json:"server_notices"`
+
+	// Violations is what the server did wrong or did not manage. Not empty: the
+	// result is void, exit status 3.
+	Violations []string `json:"violations"`
+	// GeneratorLimited is why the figures may be the generator's and not the
+	// server's. Not empty: never print them as the server's.
+	GeneratorLimited []string `json:"generator_limited"`
+}
+
+// Messages counts what was said.
+type Messages struct {
+	InAll     uint64  `json:"in_all"` // warm-up included
+	Unsent    uint64  `json:"unsent"` // that were due, but the server never read
+	Due       uint64  `json:"due_in_time"`
+	Sent      uint64  `json:"sent_in_time"`
+	PerSecond float64 `json:"sent_per_second"`
+}
+
+// Deliveries counts what was heard; every octet of each was checked.
+type Deliveries struct {
+	InAll     uint64  `json:"in_all"` // warm-up included
+	Timed     uint64  `json:"timed"`  // of timed messages: those with a latency
+	InTime    uint64  `json:"in_time"`
+	PerSecond float64 `json:"per_second"`
+}
+
+// Latency is a distribution: its summary, and all of it.
+type Latency struct {
+	hist.Summary
+	Histogram *hist.Histogram `json:"histogram"`
+}
+
+func latency(h *hist.Histogram) Latency { return Latency{h.Summary(), h} }
+
+// Void says whether the result must not be used as a measurement of the server.
+func (r *Result) Void() bool { return len(r.Violations) > 0 }
+
+func (g *generator) result() *Result {
+	c, h, b := &g.cfg, &g.health, g.book
+	seconds := c.Duration.Seconds()
+	r := &Result{
+		Schema: Schema, Scenario: "broadcast", Loop: "open", Arrivals: "fixed",
+		Server: c.Server, Clients: c.Clients, Senders: c.Senders, Rate: float64(c.Rate), Window: c.Window,
+		Size: g.script.Size, Frame: g.script.SaidLen(), Seed: c.Seed,
+		Started: g.base.Add(time.Duration(g.origin)), Warmup: int64(c.Warmup), Duration: int64(c.Duration),
+		Messages: Messages{
+			InAll: b.Messages(), Unsent: g.waiting,
+			Due: h.due, Sent: h.sent, PerSecond: float64(h.sent) / seconds,
+		},
+		Deliveries: Deliveries{InAll: b.Delivered(), InTime: b.InTime(), PerSecond: float64(b.InTime()) / seconds},
+		FromDue:    latency(b.FromDue),
+		FromSend:   latency(b.FromSend),
+		Generator:  h.report(),
+		Ledger:     b.Tally(),
+		Notices:    b.Notices(),
+	}
+	r.Deliveries.Timed = uint64(r.FromSend.Count)
+	switch {
+	case c.Window > 0:
+		r.Loop, r.Arrivals = "closed", "window"
+	case c.Poisson:
+		r.Arrivals = "poisson"
+	}
+	r.judge(c)
+	return r
+}
+
+// judge applies the rules, all of them fixed beforehand.
+func (r *Result) judge(c *Config) {
+	r.Violations, r.GeneratorLimited = []string{}, []string{}
+	violated := func(format string, args ...any) { r.Violations = append(r.Violations, fmt.Sprintf(format, args...)) }
+	limited := func(format string, args ...any) {
+		r.GeneratorLimited = append(r.GeneratorLimited, fmt.Sprintf(format, args...))
+	}
+	l := r.Ledger
+	for _, wrong := range []struct {
+		n    uint64
+		what string
+	}{
+		{l.Lost, "deliveries lost"}, {l.Duplicated, "deliveries duplicated"},
+		{l.Reordered, "deliveries reordered"}, {l.Altered, "deliveries altered"},
+		{l.OtherOrder, "receivers saw another order than the first"},
+		{r.Messages.Unsent, "messages the server never read"},
+	} {
+		if wrong.n > 0 {
+			violated("%d %s", wrong.n, wrong.what)
+		}
+	}
+	if c.Ceiling > 0 && r.Deliveries.PerSecond > 0.7*c.Ceiling {
+		limited("%.1f M deliveries/s are above 70 %% of the generator's ceiling of %.1f M", r.Deliveries.PerSecond/1e6, c.Ceiling/1e6)
+	}
+	if r.Loop == "closed" {
+		return
+	}
+	if lag := time.Duration(r.Generator.Lag.P99NS); lag > c.Objective/10 {
+		limited("its lag p99 of %v is above 10 %% of the objective of %v", lag, c.Objective)
+	}
+	r.judgeRate(c, violated, limited)
+}
+
+// judgeRate compares what was sent and heard in time with what was due, to 1 %.
+// Beyond that a message may be as late as the rule on lag lets it, and a
+// delivery take as long as the objective: as much may be missing at the end of
+// the section, or left over at its beginning.
+func (r *Result) judgeRate(c *Config, violated, limited func(string, ...any)) {
+	due := float64(r.Messages.Due)
+	allowed := 0.01 + c.Objective.Seconds()/10/c.Duration.Seconds()
+	if short := 1 - float64(r.Messages.Sent)/due; math.Abs(short) > allowed {
+		switch {
+		case r.Generator.Stalled > 0:
+			violated("target rate missed: %.1f of %.1f messages/s sent, %d had to wait for the server to read", r.Messages.PerSecond, due/c.Duration.Seconds(), r.Generator.Stalled)
+		default:
+			violated("target rate missed: %.1f of %.1f messages/s sent", r.Messages.PerSecond, due/c.Duration.Seconds())
+			limited("its rate is off by %.1f %%", -100*short)
+		}
+	}
+	offered := due * float64(c.Clients)
+	allowed = 0.01 + c.Objective.Seconds()/c.Duration.Seconds()
+	if short := 1 - float64(r.Deliveries.InTime)/offered; short > allowed {
+		violated("the server fell behind: %.1f %% of the deliveries did not come in time", 100*short)
+	}
+}

@@ -1,0 +1,58 @@
+package loadgen
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"chatbench/loadgen/hist"
+)
+
+// A result of 100 clients at 1000/s over 5 s that nothing is wrong with, and
+// what each rule says when one thing is.
+func TestJudge(t *testing.T) {
+	for name, c := range map[string]struct {
+		change            func(*Result, *Config)
+		violated, limited string
+	}{
+		"good":                {func(r *Result, c *Config) {}, "", ""},
+		"lost":                {func(r *Result, c *Config) { r.Ledger.Lost = 3 }, "3 deliveries lost", ""},
+		"duplicated":          {func(r *Result, c *Config) { r.Ledger.Duplicated = 3 }, "3 deliveries duplicated", ""},
+		"reordered":           {func(r *Result, c *Config) { r.Ledger.Reordered = 3 }, "3 deliveries reordered", ""},
+		"altered":             {func(r *Result, c *Config) { r.Ledger.Altered = 3 }, "3 deliveries altered", ""},
+		"other order":         {func(r *Result, c *Config) { r.Ledger.OtherOrder = 3 }, "3 receivers saw another order", ""},
+		"unsent":              {func(r *Result, c *Config) { r.Messages.Unsent = 3 }, "3 messages the server never read", ""},
+		"near the ceiling":    {func(r *Result, c *Config) { c.Ceiling = 130e3 }, "", "above 70 %"},
+		"far below it":        {func(r *Result, c *Config) { c.Ceiling = 150e3 }, "", ""},
+		"lag":                 {func(r *Result, c *Config) { r.Generator.Lag.P99NS = 5_000_001 }, "", "lag p99"},
+		"lag, lax objective":  {func(r *Result, c *Config) { r.Generator.Lag.P99NS, c.Objective = 5_000_001, time.Second }, "", ""},
+		"rate off by 0.9 %":   {func(r *Result, c *Config) { r.Messages.Sent = 4955 }, "", ""},
+		"rate off by -1.2 %":  {func(r *Result, c *Config) { r.Messages.Sent = 4940 }, "target rate missed", "rate is off by -1.2 %"},
+		"rate off by +1.2 %":  {func(r *Result, c *Config) { r.Messages.Sent = 5060 }, "target rate missed", "rate is off by 1.2 %"},
+		"server did not read": {func(r *Result, c *Config) { r.Messages.Sent, r.Generator.Stalled = 4900, 80 }, "80 had to wait", ""},
+		"1.9 % late":          {func(r *Result, c *Config) { r.Deliveries.InTime = 490_500 }, "", ""},
+		"2.1 % late":          {func(r *Result, c *Config) { r.Deliveries.InTime = 489_500 }, "fell behind: 2.1 %", ""},
+		"closed loop":         {func(r *Result, c *Config) { r.Loop, r.Messages.Due, r.Generator.Lag.P99NS = "closed", 0, 1e9 }, "", ""},
+	} {
+		cfg := Config{Clients: 100, Rate: 1000}.withDefaults()
+		r := &Result{
+			Loop:       "open",
+			Messages:   Messages{Due: 5000, Sent: 5000, PerSecond: 1000},
+			Deliveries: Deliveries{InTime: 500_000, PerSecond: 100_000},
+			Generator:  Generator{Lag: Latency{Summary: hist.Summary{P99NS: 1000}}},
+		}
+		c.change(r, &cfg)
+		r.judge(&cfg)
+		for _, said := range []struct {
+			got  []string
+			want string
+		}{{r.Violations, c.violated}, {r.GeneratorLimited, c.limited}} {
+			if len(said.got) > 1 || strings.Join(said.got, "") == "" != (said.want == "") || !strings.Contains(strings.Join(said.got, ""), said.want) {
+				t.Errorf("%s: %q, want %q", name, said.got, said.want)
+			}
+		}
+		if r.Void() != (c.violated != "") {
+			t.Errorf("%s: void %v", name, r.Void())
+		}
+	}
+}

@@ -1,0 +1,207 @@
+package loadgen
+
+import (
+	"math/rand/v2"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"chatbench/core/wire"
+	"chatbench/loadgen/message"
+)
+
+// room is a small and correct broadcast server, unless it is told to damage
+// what it delivers, or to stall, or to be rude.
+type room struct {
+	net.Listener
+	script   message.Script
+	messages uint64 // of each sender in the whole run: the last of them is not held back
+
+	damage string // drop, duplicate, reorder, alter
+	all    bool   // for everybody alike, or for one at a time
+	deaf   bool   // says nothing at all
+	deny   string // what a login is answered with instead
+	cutAt  int    // after so many messages the first member is closed
+	stall  func(said int) time.Duration
+
+	sync.Mutex
+	random  *rand.Rand
+	members []*member
+	common  member // whose stream everybody gets when all are damaged alike
+	said    int
+	done    uint64 // damages done, in deliveries
+}
+
+type member struct {
+	conn  net.Conn
+	queue []byte
+	held  map[uint64][]byte // of a sender: a frame that comes after its next
+	more  *sync.Cond
+	gone  bool
+}
+
+const damageOdds = 1e-5
+
+// newRoom starts a room that set has made what it is.
+func newRoom(t *testing.T, seed uint64, set func(*room)) *room {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &room{Listener: l, random: rand.New(rand.NewPCG(seed, 7)), common: member{held: map[uint64][]byte{}}}
+	t.Cleanup(func() { l.Close() })
+	set(r)
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go r.serve(conn)
+		}
+	}()
+	return r
+}
+
+func (r *room) serve(conn net.Conn) {
+	defer conn.Close()
+	m := &member{conn: conn, held: map[uint64][]byte{}, more: sync.NewCond(&r.Mutex)}
+	defer func() {
+		r.Lock()
+		m.gone = true
+		m.more.Signal()
+		r.Unlock()
+	}()
+	var decoder wire.Decoder
+	buf, name := make([]byte, 64<<10), ""
+	for {
+		n, err := conn.Read(buf)
+		if err != nil {
+			return
+		}
+		for in := buf[:n]; ; {
+			f, rest, ok, err := decoder.Next(in)
+			if err != nil {
+				return
+			}
+			if !ok {
+				break
+			}
+			in = rest
+			switch f.Type {
+			case wire.Cred:
+				user, _ := wire.SplitName(f.Body)
+				name = string(user)
+				if !r.join(m) {
+					return
+				}
+			case wire.Chat:
+				r.say(wire.AppendSaid(nil, name, f.Body))
+			case wire.Close:
+				return
+			}
+		}
+	}
+}
+
+func (r *room) join(m *member) bool {
+	r.Lock()
+	defer r.Unlock()
+	if r.deny != "" {
+		m.conn.Write(wire.AppendClose(wire.AppendDenied(nil, r.deny)))
+		return false
+	}
+	m.queue = wire.AppendNotice(wire.AppendGranted(wire.AppendNotice(m.queue, "hello")), "welcome")
+	r.members = append(r.members, m)
+	go r.write(m)
+	return true
+}
+
+func (r *room) write(m *member) {
+	for {
+		r.Lock()
+		for len(m.queue) == 0 && !m.gone {
+			m.more.Wait()
+		}
+		out := m.queue
+		m.queue = nil
+		r.Unlock()
+		if len(out) == 0 {
+			return
+		}
+		if _, err := m.conn.Write(out); err != nil {
+			return
+		}
+	}
+}
+
+// say gives everybody a frame, damaged now and then and at least once.
+func (r *room) say(frame []byte) {
+	r.Lock()
+	defer r.Unlock()
+	r.said++
+	if r.deaf {
+		return
+	}
+	if r.stall != nil {
+		time.Sleep(r.stall(r.said))
+	}
+	victim := -1
+	if r.said == 150 {
+		victim = r.random.IntN(len(r.members))
+	}
+	if r.all {
+		out := r.spoil(&r.common, frame, victim >= 0, uint64(len(r.members)))
+		for _, m := range r.members {
+			m.queue = append(m.queue, out...)
+			m.more.Signal()
+		}
+		return
+	}
+	for i, m := range r.members {
+		m.queue = append(m.queue, r.spoil(m, frame, i == victim, 1)...)
+		m.more.Signal()
+	}
+	if r.said == r.cutAt {
+		m := r.members[0]
+		m.queue = wire.AppendClose(wire.AppendNotice(m.queue, "you are too slow"))
+	}
+}
+
+// spoil is what a member gets for a frame, which for each of n counts as one damage.
+func (r *room) spoil(m *member, frame []byte, must bool, n uint64) (out []byte) {
+	if r.damage == "" {
+		return frame
+	}
+	sender, seq, ok := r.script.ParseSaid(frame)
+	if !ok {
+		panic("no message: " + string(frame))
+	}
+	held := m.held[sender]
+	delete(m.held, sender)
+	if held == nil && seq+1 < r.messages && (must || r.random.Float64() < damageOdds) {
+		r.done += n
+		switch r.damage {
+		case "drop":
+			return nil
+		case "duplicate":
+			return append(append(out, frame...), frame...)
+		case "reorder":
+			m.held[sender] = frame
+			return nil
+		case "alter":
+			out = append(out, frame...)
+			out[r.random.IntN(len(out))] ^= byte(1 + r.random.IntN(255))
+			return out
+		}
+	}
+	return append(append(out, frame...), held...)
+}
+
+// damages is how many deliveries were damaged.
+func (r *room) damages() uint64 {
+	r.Lock()
+	defer r.Unlock()
+	return r.done
+}
