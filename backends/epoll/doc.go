@@ -40,6 +40,6 @@ var Backend = backends.Backend{
 	Processes:    "1",
 	FDsPerClient: 1,
 	Start: func(cfg backends.Config) (backends.Server, error) {
-		return readiness.Start(cfg, 1, newPoller)
+		return readiness.Start(cfg, 1, readiness.NewEpoll)
 	},
 }

@@ -26,8 +26,8 @@ type listener struct {
 
 func (l *listener) resting() bool { return !l.until.IsZero() }
 
-func listen(cfg backends.Config) (*listener, error) {
-	fd, addr, err := socket.ListenFD(cfg)
+func listen(cfg backends.Config, share bool) (*listener, error) {
+	fd, addr, err := socket.ListenFD(cfg, share)
 	if err != nil {
 		return nil, err
 	}

@@ -59,13 +59,13 @@ type conn struct {
 	until   time.Time // when leaving ends
 }
 
-func newLoop(cfg backends.Config, poller Poller) (*loop, error) {
+func newLoop(cfg backends.Config, poller Poller, share bool) (*loop, error) {
 	l := &loop{cfg: cfg, poller: poller, events: make([]Event, turnEvents), buf: make([]byte, readSize)}
 	var err error
 	if l.bell, err = newDoorbell(); err != nil {
 		return nil, fmt.Errorf("readiness: eventfd: %w", err)
 	}
-	if l.listener, err = listen(cfg); err != nil {
+	if l.listener, err = listen(cfg, share); err != nil {
 		l.bell.close()
 		return nil, err
 	}

@@ -8,25 +8,33 @@ import (
 	"sync"
 
 	"chatbench/backends"
+	"chatbench/backends/internal/socket"
 )
 
 // Start serves with so many loops, each on a Poller of its own. Several loops
 // share the port with SO_REUSEPORT, and all read the one broadcast log.
 func Start(cfg backends.Config, loops int, newPoller func() (Poller, error)) (backends.Server, error) {
 	s := &server{done: make(chan struct{})}
+	if loops > 1 { // sharing a port would hide that another server has it
+		l, err := socket.Listen(cfg)
+		if err != nil {
+			return nil, err
+		}
+		cfg.Listen = socket.Bound(l).String()
+		_ = l.Close()
+	}
 	for range loops {
 		p, err := newPoller()
 		if err != nil {
 			s.abandon()
 			return nil, fmt.Errorf("readiness: opening a poller: %w", err)
 		}
-		l, err := newLoop(cfg, p)
+		l, err := newLoop(cfg, p, loops > 1)
 		if err != nil {
 			s.abandon()
 			return nil, err
 		}
 		s.loops = append(s.loops, l)
-		cfg.Listen = l.listener.addr.String() // the others bind the port the first was given
 	}
 	s.addr = s.loops[0].listener.addr
 	go s.run()

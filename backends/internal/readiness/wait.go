@@ -1,6 +1,7 @@
 package readiness
 
 import (
+	"runtime"
 	"syscall"
 	"time"
 
@@ -8,7 +9,7 @@ import (
 )
 
 // holdTime is how long a loop waits with its processor in hand.
-const holdTime = 5 * time.Millisecond
+const holdTime = 2 * time.Millisecond
 
 // Call makes the system call in which a Poller waits.
 //
@@ -51,6 +52,7 @@ func (l *loop) wait() (int, error) {
 	if timeout < 0 || timeout > holdTime {
 		brief = holdTime
 	}
+	runtime.Gosched() // whoever else is ready goes first: the brief wait keeps the processor
 	n, err := l.poller.Wait(l.events, brief, true)
 	if n == 0 && err == nil && brief != timeout {
 		n, err = l.poller.Wait(l.events, timeout, false)

@@ -37,12 +37,19 @@ const (
 // Listen opens the listening socket of cfg for a transport on package net.
 // Connections it accepts have all the options of Configure already, for Linux
 // hands those of the listening socket down.
-func Listen(cfg backends.Config) (*net.TCPListener, error) {
+func Listen(cfg backends.Config) (*net.TCPListener, error) { return open(cfg, false) }
+
+func open(cfg backends.Config, share bool) (*net.TCPListener, error) {
 	var failed error
 	lc := net.ListenConfig{
 		KeepAlive: -1, // ours are set below; package net would set its own over them
 		Control: func(_, _ string, c syscall.RawConn) error {
-			return errors.Join(c.Control(func(fd uintptr) { failed = Configure(int(fd), cfg) }), failed)
+			return errors.Join(c.Control(func(fd uintptr) {
+				failed = Configure(int(fd), cfg)
+				if share {
+					failed = errors.Join(failed, unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1))
+				}
+			}), failed)
 		},
 	}
 	lc.SetMultipathTCP(false) // its sockets take other options than TCP's
@@ -75,8 +82,10 @@ func setBacklog(l *net.TCPListener, backlog int) error {
 
 // ListenFD opens the same socket as Listen for a transport with a loop of its
 // own: a non-blocking descriptor that is closed on exec, and where it is bound.
-func ListenFD(cfg backends.Config) (fd int, bound netip.AddrPort, err error) {
-	l, err := Listen(cfg)
+// With share it sets SO_REUSEPORT, so that others who do can bind the same
+// port and the kernel spreads connections over all of them.
+func ListenFD(cfg backends.Config, share bool) (fd int, bound netip.AddrPort, err error) {
+	l, err := open(cfg, share)
 	if err != nil {
 		return -1, netip.AddrPort{}, err
 	}

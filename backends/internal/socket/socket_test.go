@@ -34,7 +34,7 @@ func dial(t *testing.T, listener int, addr netip.AddrPort) (client net.Conn, con
 
 func listen(t *testing.T, cfg backends.Config) (int, netip.AddrPort) {
 	t.Helper()
-	fd, addr, err := ListenFD(cfg)
+	fd, addr, err := ListenFD(cfg, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func TestListenRefuses(t *testing.T) {
 		"127.0.0.1":     "missing port",
 		"nobody.test:x": "socket: cannot listen on \"nobody.test:x\"",
 	} {
-		fd, _, err := ListenFD(backends.Config{Listen: addr})
+		fd, _, err := ListenFD(backends.Config{Listen: addr}, false)
 		if err == nil {
 			unix.Close(fd)
 			t.Errorf("listens on %q", addr)

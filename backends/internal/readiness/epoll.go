@@ -1,31 +1,31 @@
-package epoll
+package readiness
 
 import (
 	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
-
-	"chatbench/backends/internal/readiness"
 )
 
-// poller is epoll, level-triggered: what a turn leaves unread shows again in
+// epoll is epoll(7), level-triggered: what a turn leaves unread shows again in
 // the next. The generation of an ID travels in the event's free half, so that
 // the kernel hands back just what was registered.
-type poller struct {
+type epoll struct {
 	fd  int
 	raw []unix.EpollEvent
 }
 
-func newPoller() (readiness.Poller, error) {
+// NewEpoll opens a Poller on epoll(7). It is here, and not in the transport of
+// that name, because two transports use it.
+func NewEpoll() (Poller, error) {
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, err
 	}
-	return &poller{fd: fd}, nil
+	return &epoll{fd: fd}, nil
 }
 
-func event(id readiness.ID, write bool) *unix.EpollEvent {
+func event(id ID, write bool) *unix.EpollEvent {
 	e := &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP, Fd: int32(uint32(id)), Pad: int32(uint32(id >> 32))}
 	if write {
 		e.Events |= unix.EPOLLOUT
@@ -33,19 +33,19 @@ func event(id readiness.ID, write bool) *unix.EpollEvent {
 	return e
 }
 
-func (p *poller) Add(id readiness.ID) error {
+func (p *epoll) Add(id ID) error {
 	return unix.EpollCtl(p.fd, unix.EPOLL_CTL_ADD, id.FD(), event(id, false))
 }
 
-func (p *poller) Want(id readiness.ID, write bool) error {
+func (p *epoll) Want(id ID, write bool) error {
 	return unix.EpollCtl(p.fd, unix.EPOLL_CTL_MOD, id.FD(), event(id, write))
 }
 
-func (p *poller) Remove(id readiness.ID) {
+func (p *epoll) Remove(id ID) {
 	_ = unix.EpollCtl(p.fd, unix.EPOLL_CTL_DEL, id.FD(), nil)
 }
 
-func (p *poller) Wait(events []readiness.Event, timeout time.Duration, brief bool) (int, error) {
+func (p *epoll) Wait(events []Event, timeout time.Duration, brief bool) (int, error) {
 	if len(p.raw) < len(events) {
 		p.raw = make([]unix.EpollEvent, len(events))
 	}
@@ -53,12 +53,12 @@ func (p *poller) Wait(events []readiness.Event, timeout time.Duration, brief boo
 	if timeout >= 0 { // rounded up: a wait must not end before its time
 		ms = int((timeout + time.Millisecond - 1) / time.Millisecond)
 	}
-	n, err := readiness.Call(brief, unix.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.raw[0])),
+	n, err := Call(brief, unix.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.raw[0])),
 		uintptr(len(events)), uintptr(ms), 0, 0)
 	for i := range n {
 		e := &p.raw[i]
-		events[i] = readiness.Event{
-			ID:       readiness.ID(uint32(e.Pad))<<32 | readiness.ID(uint32(e.Fd)),
+		events[i] = Event{
+			ID:       ID(uint32(e.Pad))<<32 | ID(uint32(e.Fd)),
 			Readable: e.Events&^unix.EPOLLOUT != 0,
 			Writable: e.Events&(unix.EPOLLOUT|unix.EPOLLERR|unix.EPOLLHUP) != 0,
 		}
@@ -66,4 +66,4 @@ func (p *poller) Wait(events []readiness.Event, timeout time.Duration, brief boo
 	return n, err
 }
 
-func (p *poller) Close() error { return unix.Close(p.fd) }
+func (p *epoll) Close() error { return unix.Close(p.fd) }

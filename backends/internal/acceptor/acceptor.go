@@ -1,0 +1,143 @@
+// Package acceptor is a goroutine that accepts connections, for transports
+// whose library would not do it as the contract asks: it goes on when
+// descriptors run out, without spinning, and it can stop accepting while the
+// connections that are there go on.
+//
+// It refuses to serve: each connection is handed to a function of the
+// transport's, on the acceptor's own goroutine. That function alone may call
+// FD and Conn; the other methods are for any goroutine.
+package acceptor
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"chatbench/backends"
+	"chatbench/backends/internal/socket"
+)
+
+// How long accepting rests when it is of no use for now.
+const (
+	shortestRest = 5 * time.Millisecond
+	longestRest  = time.Second
+)
+
+// Acceptor accepts the connections of one listener.
+type Acceptor struct {
+	name     string
+	cfg      backends.Config
+	listener *net.TCPListener
+	raw      syscall.RawConn
+	reserve  *socket.Reserve // the goroutine's
+
+	stop     sync.Once
+	stopping chan struct{}
+	stopped  chan struct{}
+}
+
+// Listen binds Config.Listen. Nothing is accepted before Run.
+func Listen(cfg backends.Config, name string) (*Acceptor, error) {
+	listener, err := socket.Listen(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	a := &Acceptor{
+		name: name, cfg: cfg, listener: listener,
+		stopping: make(chan struct{}), stopped: make(chan struct{}),
+	}
+	if a.raw, err = listener.SyscallConn(); err == nil {
+		a.reserve, err = socket.NewReserve()
+	}
+	if err != nil {
+		listener.Close()
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return a, nil
+}
+
+// Addr is where it is bound.
+func (a *Acceptor) Addr() netip.AddrPort { return socket.Bound(a.listener) }
+
+// Run starts to accept. take accepts one connection, with FD or Conn, and
+// hands it on; an error is what they gave.
+func (a *Acceptor) Run(take func() error) { go a.run(take) }
+
+// FD waits for the next connection and gives its descriptor, which is
+// non-blocking and the caller's.
+func (a *Acceptor) FD() (fd int, peer netip.AddrPort, err error) {
+	closed := a.raw.Read(func(listener uintptr) bool {
+		fd, peer, err = socket.Accept(int(listener))
+		return err != unix.EAGAIN
+	})
+	if closed != nil {
+		return -1, peer, closed
+	}
+	return fd, peer, err
+}
+
+// Conn is FD for libraries that take a net.Conn.
+func (a *Acceptor) Conn() (*net.TCPConn, error) { return a.listener.AcceptTCP() }
+
+// Close accepts no more and returns when take is not running and will not be
+// called again. The port is free then. It may be called more than once, but
+// only after Run.
+func (a *Acceptor) Close() {
+	a.stop.Do(func() {
+		close(a.stopping)
+		a.listener.Close()
+	})
+	<-a.stopped
+}
+
+// Abandon is Close for an Acceptor that never ran.
+func (a *Acceptor) Abandon() {
+	a.listener.Close()
+	a.reserve.Close()
+}
+
+func (a *Acceptor) run(take func() error) {
+	defer close(a.stopped)
+	defer a.reserve.Close()
+	rest := shortestRest
+	for {
+		err := take()
+		if err == nil {
+			rest = shortestRest
+			a.cfg.Counters.Accepts.Add(1)
+			continue
+		}
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		a.cfg.Counters.AcceptErrors.Add(1)
+		if socket.Exhausted(err) && a.turnAway() {
+			continue
+		}
+		if rest == shortestRest {
+			a.cfg.Log.Warn("cannot accept connections", "backend", a.name, "err", err)
+		}
+		select {
+		case <-time.After(rest):
+		case <-a.stopping:
+		}
+		rest = min(2*rest, longestRest)
+	}
+}
+
+// turnAway closes the connection at the head of the queue, for which there is
+// no descriptor. It is false if that could not be done.
+func (a *Acceptor) turnAway() (gone bool) {
+	err := a.raw.Control(func(fd uintptr) { gone = a.reserve.TurnAway(int(fd)) })
+	if err != nil || !gone {
+		return false
+	}
+	a.cfg.Counters.NoDescriptors.Add(1)
+	return true
+}
