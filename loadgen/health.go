@@ -98,6 +98,12 @@ type Generator struct {
 	HeapObjects uint64  `json:"heap_objects_allocated"` // by the whole process
 }
 
+// ran is for how much of the time the thread had a CPU. It spins: less than all
+// of it means that something else ran there.
+func (g *Generator) ran() float64 {
+	return float64(g.CPUUser+g.CPUSystem) / float64(max(g.Wall, 1))
+}
+
 func (h *health) report() Generator {
 	a, b := &h.before.usage, &h.after.usage
 	g := Generator{

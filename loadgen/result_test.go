@@ -33,13 +33,14 @@ func TestJudge(t *testing.T) {
 		"1.9 % late":          {func(r *Result, c *Config) { r.Deliveries.InTime = 490_500 }, "", ""},
 		"2.1 % late":          {func(r *Result, c *Config) { r.Deliveries.InTime = 489_500 }, "fell behind: 2.1 %", ""},
 		"closed loop":         {func(r *Result, c *Config) { r.Loop, r.Messages.Due, r.Generator.Lag.P99NS = "closed", 0, 1e9 }, "", ""},
+		"closed, no CPU":      {func(r *Result, c *Config) { r.Loop, r.Generator.CPUUser = "closed", 0 }, "", "had a CPU for 50 %"},
 	} {
 		cfg := Config{Clients: 100, Rate: 1000}.withDefaults()
 		r := &Result{
 			Loop:       "open",
 			Messages:   Messages{Due: 5000, Sent: 5000, PerSecond: 1000},
 			Deliveries: Deliveries{InTime: 500_000, PerSecond: 100_000},
-			Generator:  Generator{Lag: Latency{Summary: hist.Summary{P99NS: 1000}}},
+			Generator:  Generator{CPUUser: 5e8, CPUSystem: 5e8, Wall: 1e9, Lag: Latency{Summary: hist.Summary{P99NS: 1000}}},
 		}
 		c.change(r, &cfg)
 		r.judge(&cfg)
