@@ -47,6 +47,15 @@ func take(s *Session) (got []byte) {
 	return got
 }
 
+// takeAll writes all that waits for everybody, and keeps nothing of it.
+func takeAll(all []*Session) {
+	for _, s := range all {
+		for p := s.Next(); p != nil; p = s.Next() {
+			s.Wrote(len(p))
+		}
+	}
+}
+
 // chat is a Chat frame of n octets.
 func chat(n int) []byte {
 	f := make([]byte, n)

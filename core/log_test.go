@@ -1,0 +1,130 @@
+package core
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// TestLogUnderReaders: one appender and readers that come and go, each at full
+// speed and without a lock, over chunks that hold a few numbers: every reader
+// sees every number in turn, and chunks are used again meanwhile. The appender
+// is held back so that the readers stay at its heels, where it is dangerous.
+func TestLogUnderReaders(t *testing.T) {
+	const octets, numbers, ahead = 8, 100_000, 18
+	l := newBroadcastLog(6 * octets)
+	var mu sync.Mutex // the appender's
+	var over atomic.Bool
+	made := map[*chunk]bool{}
+
+	// read follows the log from now on until the end, or for some numbers; at
+	// says how far it has come.
+	read := func(most int, at *atomic.Uint64) bool {
+		mu.Lock()
+		c := l.openCursor()
+		next := c.position() / octets
+		mu.Unlock()
+		defer c.close()
+		for n := 0; n < most; {
+			last := over.Load() // before looking: then nothing came after
+			p := c.pending(forever)
+			if p == nil && last {
+				return next == numbers
+			}
+			if p == nil {
+				runtime.Gosched()
+			}
+			for ; len(p) > 0; p = p[octets:] {
+				if got := binary.LittleEndian.Uint64(p); got != next {
+					t.Errorf("read %d, want %d", got, next)
+					return false
+				}
+				next++
+				n++
+				c.off += octets
+			}
+			at.Store(next)
+		}
+		return true
+	}
+
+	var readers sync.WaitGroup
+	var at [2]atomic.Uint64
+	for i := range at {
+		readers.Go(func() {
+			if !read(2*numbers, &at[i]) && !t.Failed() {
+				t.Error("a reader missed the end")
+			}
+		})
+		readers.Go(func() {
+			random := rand.New(rand.NewPCG(1, uint64(i)))
+			for !over.Load() && !t.Failed() {
+				read(1+random.IntN(100), new(atomic.Uint64))
+			}
+		})
+	}
+	for i := range uint64(numbers) {
+		mu.Lock()
+		space, filled := l.reserve(octets)
+		l.commit(binary.LittleEndian.AppendUint64(space, i))
+		mu.Unlock()
+		if filled {
+			made[l.last] = true
+		}
+		for (at[0].Load()+ahead < i || at[1].Load()+ahead < i) && !t.Failed() {
+			runtime.Gosched()
+		}
+	}
+	over.Store(true)
+	readers.Wait()
+	l.reclaim()
+	if l.first != l.last || l.last.readers.Load() != 0 {
+		t.Error("the log has readers when all are gone")
+	}
+	if fills := numbers / 6; len(made) > fills*9/10 {
+		t.Errorf("%d chunks were made for %d fills: hardly any was used again", len(made), fills)
+	}
+}
+
+// TestCursorLimit: a limit is kept to the octet, also where chunks meet, and
+// by a cursor that is beyond it already.
+func TestCursorLimit(t *testing.T) {
+	l := newBroadcastLog(10)
+	ahead := l.openCursor()
+	say := func(text string) {
+		space, _ := l.reserve(len(text))
+		l.commit(append(space, text...))
+	}
+	say("0123")
+	say("4567") // two octets stay empty
+	say("89abcdefgh")
+	say("ij")
+	all := "0123456789abcdefghij"
+	for limit := range len(all) + 1 {
+		c := l.first
+		c.readers.Add(1)
+		cur, got := cursor{chunk: c}, ""
+		for p := cur.pending(uint64(limit)); p != nil; p = cur.pending(uint64(limit)) {
+			got += string(p)
+			cur.off += len(p)
+		}
+		if got != all[:limit] {
+			t.Errorf("up to %d: got %q", limit, got)
+		}
+		if where := cur.position(); where != uint64(limit) {
+			t.Errorf("up to %d: the cursor stands at %d", limit, where)
+		}
+		cur.close()
+	}
+	for p := ahead.pending(forever); p != nil; p = ahead.pending(forever) {
+		ahead.off += len(p)
+	}
+	for limit := range len(all) + 1 {
+		if p := ahead.pending(uint64(limit)); p != nil {
+			t.Errorf("a cursor at the end, given the limit %d, gives %q", limit, p)
+		}
+	}
+}

@@ -1,0 +1,262 @@
+package core
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"chatbench/core/wire"
+)
+
+// patience is how long a wake-up may be missing before a test says it is lost.
+const patience = 30 * time.Second
+
+// stage is a room used from many goroutines at once, over tiny chunks.
+type stage struct {
+	t       *testing.T
+	room    *Room
+	answers sync.WaitGroup
+}
+
+// Authenticate answers from goroutines of its own, and denies some.
+func (st *stage) Authenticate(_ netip.AddrPort, name, password string, answer func(error)) {
+	st.answers.Go(func() {
+		if password == "wrong" {
+			answer(errors.New("wrong name or password"))
+			return
+		}
+		answer(nil)
+	})
+}
+
+// loop is a transport's thread: it sleeps until it is woken, and then writes
+// for its sessions.
+type loop struct {
+	bell     chan struct{}
+	sessions []*loopSession
+}
+
+type loopSession struct {
+	*Session
+	got  []byte
+	over bool
+}
+
+func newLoop() *loop { return &loop{bell: make(chan struct{}, 1)} }
+
+func (l *loop) WakeRoom() {
+	select {
+	case l.bell <- struct{}{}:
+	default:
+	}
+}
+
+func (l *loop) Wake(*Session) { l.WakeRoom() }
+
+func (l *loop) join(r *Room, password, name string) *loopSession {
+	s := &loopSession{Session: r.Join(netip.AddrPort{}, l, nil)}
+	l.sessions = append(l.sessions, s)
+	s.Feed(wire.AppendCred(nil, name, password))
+	return s
+}
+
+// run writes, in pieces of all sizes, until every session of the loop is over.
+func (l *loop) run(t *testing.T, random *rand.Rand) {
+	for {
+		live := 0
+		for _, s := range l.sessions {
+			s.write(random)
+			if !s.over {
+				live++
+			}
+		}
+		if live == 0 {
+			return
+		}
+		select {
+		case <-l.bell:
+		case <-time.After(patience):
+			t.Error("a wake-up is lost")
+			return
+		}
+	}
+}
+
+func (s *loopSession) write(random *rand.Rand) {
+	for !s.over {
+		_, closing := s.Closing()
+		p := s.Next()
+		if p == nil {
+			s.over = closing
+			return
+		}
+		if random.IntN(2) == 0 {
+			p = p[:random.IntN(len(p)+1)]
+		}
+		s.got = append(s.got, p...)
+		s.Wrote(len(p))
+	}
+}
+
+// split takes a stream apart: what the room said, and the frames for this
+// client alone.
+func split(t *testing.T, got []byte) (room []byte, own []string) {
+	for _, f := range framesOf(t, got) {
+		if f[0] == byte(wire.Chat) && !bytes.HasPrefix([]byte(f), []byte("\x00server: ")) {
+			room = append(room, f...)
+		} else {
+			own = append(own, f)
+		}
+	}
+	return room, own
+}
+
+// TestManyGoroutines feeds, writes, ticks, answers, joins and leaves from
+// goroutines of their own. Everybody who was there throughout is given the same
+// octets in one order with Close at the end, the others a piece of them, and no
+// wake-up is lost.
+func TestManyGoroutines(t *testing.T) {
+	const feeders, messages = 3, 4000
+	st := &stage{t: t}
+	st.room = testRoom(100, Config{Authenticator: st, LagLimit: 1 << 30, MaxPending: 1000})
+	var stop atomic.Bool
+	var others, loops, feeding sync.WaitGroup
+
+	// Loops of three sessions, and one that has a session alone.
+	var fixed []*loop
+	for i := range 4 {
+		l := newLoop()
+		for k := range 3 {
+			if i < 3 || k == 0 {
+				l.join(st.room, "x", fmt.Sprintf("s%d%d", i, k))
+			}
+		}
+		fixed = append(fixed, l)
+	}
+	st.answers.Wait()
+	for i, l := range fixed {
+		loops.Go(func() { l.run(t, rand.New(rand.NewPCG(1, uint64(i)))) })
+	}
+
+	for i := range feeders {
+		s := fixed[i].sessions[0]
+		feeding.Go(func() { feedMany(s.Session, i, messages) })
+	}
+	others.Go(func() {
+		for now := start; !stop.Load(); time.Sleep(50 * time.Microsecond) {
+			now = now.Add(time.Millisecond)
+			st.room.Tick(now)
+			st.room.Snapshot()
+		}
+	})
+	var visited [2][][]byte
+	for i := range visited {
+		others.Go(func() { visited[i] = st.visit(i, &stop) })
+	}
+
+	feeding.Wait()
+	stop.Store(true)
+	others.Wait()
+	st.answers.Wait()
+	st.room.Drain()
+	loops.Wait()
+	st.check(fixed, visited[0], visited[1])
+	if n := st.room.Snapshot().Messages; n != feeders*messages {
+		t.Errorf("%d messages are counted, %d were said", n, feeders*messages)
+	}
+}
+
+// feedMany says so many messages, in pieces of all sizes, and asks others for
+// their lists now and then.
+func feedMany(s *Session, id, messages int) {
+	random := rand.New(rand.NewPCG(2, uint64(id)))
+	var in []byte
+	for i := range messages {
+		in = wire.AppendChat(in, fmt.Sprintf("%d of %d", i, id))
+		if i%16 == 0 {
+			in = wire.AppendFile(in, wire.LsReq, fmt.Sprintf("s%d%d", random.IntN(3), random.IntN(3)), nil)
+		}
+		if i < messages-1 && random.IntN(3) == 0 {
+			continue
+		}
+		cut := len(in)
+		if i < messages-1 {
+			cut = random.IntN(len(in) + 1)
+		}
+		s.Feed(in[:cut])
+		in = append(in[:0], in[cut:]...)
+	}
+}
+
+// visit joins, listens for a while and leaves, over and over. It returns what
+// each visitor was given by the room.
+func (st *stage) visit(id int, stop *atomic.Bool) (heard [][]byte) {
+	random := rand.New(rand.NewPCG(3, uint64(id)))
+	for n := 0; !stop.Load() && !st.t.Failed(); n++ {
+		l := newLoop()
+		password := "x"
+		if n%8 == 0 {
+			password = "wrong"
+		}
+		s := l.join(st.room, password, fmt.Sprintf("v%d%d", id, n%3))
+		for range random.IntN(20) {
+			s.write(random)
+			if s.over {
+				break
+			}
+			select {
+			case <-l.bell:
+			case <-time.After(time.Millisecond): // nothing may be said just now
+			}
+		}
+		for len(s.got) > 0 && s.got[len(s.got)-1] != 0 && !s.over { // to the end of a frame
+			s.write(random)
+		}
+		s.Leave(ReasonEOF)
+		room, _ := split(st.t, s.got)
+		heard = append(heard, room)
+	}
+	return heard
+}
+
+// check compares all that was heard, and looks that nothing is left.
+func (st *stage) check(fixed []*loop, visited ...[][]byte) {
+	all, _ := split(st.t, fixed[0].sessions[0].got)
+	for _, l := range fixed {
+		for _, s := range l.sessions {
+			room, own := split(st.t, s.got)
+			if !bytes.Equal(room, all) {
+				st.t.Errorf("%s was given %d octets by the room, the first client %d: not the same", s.name, len(room), len(all))
+			}
+			if len(own) < 2 || own[0] != "\x01granted\x00" || own[len(own)-1] != "\x03\x00" {
+				st.t.Errorf("%s was not greeted, or not sent Close", s.name)
+			}
+			s.Leave(ReasonEOF)
+		}
+	}
+	heard := 0
+	for _, v := range visited {
+		for _, room := range v {
+			heard += len(room)
+			if !bytes.Contains(all, room) {
+				st.t.Errorf("a visitor was given %q, which the room did not say in one piece", room)
+			}
+		}
+	}
+	r := st.room
+	r.log.reclaim()
+	switch snap := r.Snapshot(); {
+	case heard == 0:
+		st.t.Error("no visitor heard anything")
+	case snap.Clients+snap.Pending+snap.Granted+len(r.ending)+len(r.names)+len(r.wakers) != 0:
+		st.t.Errorf("an empty room holds %+v", snap)
+	case r.log.first != r.log.last || r.log.last.readers.Load() != 0:
+		st.t.Error("the log has readers when all are gone")
+	}
+}
