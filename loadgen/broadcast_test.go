@@ -253,18 +253,20 @@ func TestSilentServer(t *testing.T) {
 }
 
 func TestInterrupted(t *testing.T) {
-	ctx, cancel := context.WithCancel(context.Background())
-	seen := make(chan Progress, 1000)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	var seen Progress // by one goroutine, which has ended when Broadcast returns
 	cfg := Config{Server: startNull(t), Clients: 5, Rate: 1000, Duration: time.Hour}
 	cfg.Progress = func(p Progress) {
-		seen <- p
-		cancel()
+		if seen = p; p.PerSecond > 0 {
+			cancel()
+		}
 	}
 	if _, err := Broadcast(ctx, cfg); err != ErrInterrupted {
 		t.Errorf("%v", err)
 	}
-	if p := <-seen; p.Clients != 5 || p.Phase != timed || p.Messages == 0 || p.PerSecond == 0 || p.Left < 59*time.Minute {
-		t.Errorf("progress %+v", p)
+	if seen.Clients != 5 || seen.Phase != timed || seen.Messages == 0 || seen.PerSecond == 0 || seen.Left < 59*time.Minute {
+		t.Errorf("progress %+v", seen)
 	}
 }
 
