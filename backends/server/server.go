@@ -121,6 +121,9 @@ func (s *Server) tick() {
 // Addr is where it listens.
 func (s *Server) Addr() netip.AddrPort { return s.engine.Addr() }
 
+// Snapshot is what the room has counted.
+func (s *Server) Snapshot() core.Stats { return s.room.Snapshot() }
+
 // Reload reads the users file again; a bad one is an error and changes nothing.
 // Whoever is logged in stays so.
 func (s *Server) Reload() error {

@@ -25,22 +25,21 @@ func Add(path, name, password string) error {
 	if strings.HasPrefix(canonical, "#") {
 		return fmt.Errorf("users: bad name %q: a line that begins with # is a comment", name)
 	}
-	hash, err := hashPassword(password)
-	if err != nil {
-		return err
+	if err := checkPassword(password); err != nil {
+		return err // before there is a file
 	}
 	return edit(path, os.O_CREATE, func(lines []string, at map[string]int) ([]string, error) {
 		if _, taken := at[folded]; taken {
 			return nil, ErrExists
 		}
-		return append(lines, canonical+":"+hash), nil
+		hash, err := hashPassword(password)
+		return append(lines, canonical+":"+hash), err
 	})
 }
 
 // SetPassword changes a user's password.
 func SetPassword(path, name, password string) error {
-	hash, err := hashPassword(password)
-	if err != nil {
+	if err := checkPassword(password); err != nil {
 		return err
 	}
 	return edit(path, 0, func(lines []string, at map[string]int) ([]string, error) {
@@ -48,9 +47,10 @@ func SetPassword(path, name, password string) error {
 		if err != nil {
 			return nil, err
 		}
+		hash, err := hashPassword(password)
 		kept, _, _ := strings.Cut(lines[i], ":")
 		lines[i] = kept + ":" + hash
-		return lines, nil
+		return lines, err
 	})
 }
 
@@ -75,9 +75,6 @@ func find(at map[string]int, name string) (int, error) {
 }
 
 func hashPassword(password string) (string, error) {
-	if err := checkPassword(password); err != nil {
-		return "", err
-	}
 	hash, err := bcrypt.GenerateFromPassword([]byte(password), newCost)
 	if err != nil {
 		return "", fmt.Errorf("users: %w", err)

@@ -170,6 +170,25 @@ func TestDecoys(t *testing.T) {
 	if len(seen) != 2 || !seen[5] || !seen[6] {
 		t.Errorf("decoys of costs %v, want 5 and 6", seen)
 	}
+	// Whatever is wrong, it costs one comparison, with a hash of a cost of the file's.
+	works := 0
+	compare = func(hash, password []byte) error {
+		if _, err := checkHash(string(hash)); err != nil {
+			t.Errorf("compared with %q: %v", hash, err)
+		}
+		works++
+		return nil // and a decoy that fits lets nobody in
+	}
+	defer func() { compare = bcrypt.CompareHashAndPassword }()
+	for _, name := range []string{"mallory", "a b", "", "server"} {
+		if u.Verify(name, "x") {
+			t.Errorf("%q is let in by a decoy", name)
+		}
+	}
+	u.Verify("alice", strings.Repeat("x", MaxPassword+1))
+	if works != 5 {
+		t.Errorf("5 logins cost %d comparisons", works)
+	}
 	// A decoy that cannot be decoded would be compared in no time.
 	if err := bcrypt.CompareHashAndPassword(u.decoy("x"), []byte("y")); !errors.Is(err, bcrypt.ErrMismatchedHashAndPassword) {
 		t.Errorf("comparing with a decoy: %v", err)

@@ -1,0 +1,190 @@
+package terminal
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ergochat/readline"
+	"golang.org/x/term"
+
+	"chatbench/client"
+)
+
+// editor shows a conversation above a line that is being typed.
+//
+// The line editor's own idea of Enter is to leave the typed line on the screen
+// and to return; ours is that the line vanishes and comes back from the server
+// as everybody sees it. So Enter never reaches the editor: filter swallows the
+// key, and listen, which is called after each key with the line so far, takes
+// the line out. That way a single ReadLine lasts the whole conversation, and
+// all that touches the editor's buffer happens in its own goroutine.
+type editor struct {
+	line   *readline.Instance
+	out    io.Writer
+	style  style
+	prompt string
+	typed  chan string
+	ended  sync.WaitGroup
+	online atomic.Bool
+
+	// The reading goroutine's own.
+	pressed rune // the swallowed key that listen has to act on, 0 for none
+	empty   bool // the line is
+	left    bool
+}
+
+// typedAhead is how many lines may wait to be said.
+const typedAhead = 64
+
+// cursorReport is what a terminal answers when asked where its cursor is: here,
+// at the left edge. The editor asks once, before its first prompt; we know, and
+// so it works on terminals that do not answer.
+const cursorReport = "\x1b[1;1R"
+
+func openEditor(o Options, name string) (*editor, error) {
+	e := &editor{out: o.Out, style: style{o.Colour, name}, prompt: name, typed: make(chan string, typedAhead), empty: true}
+	line, err := readline.NewFromConfig(&readline.Config{
+		Prompt: e.promptFor(true),
+		Stdin:  io.MultiReader(strings.NewReader(cursorReport), o.In),
+		Stdout: unasked{o.Out},
+		Stderr: unasked{o.Out},
+
+		DisableAutoSaveHistory: true, // what is entered is saved by listen
+		FuncFilterInputRune:    e.filter,
+		Listener:               e.listen,
+		FuncGetSize: func() (width, height int) {
+			if width, height, err := term.GetSize(int(o.Out.Fd())); err == nil && width > 0 {
+				return width, height
+			}
+			return 80, 24
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("terminal: %w", err)
+	}
+	e.line = line
+	e.ended.Go(func() {
+		line.ReadLine() // ends by close, or when the terminal is gone
+		e.leave()
+	})
+	return e, nil
+}
+
+// unasked keeps the question for the cursor from the terminal: the answer is
+// at hand already.
+type unasked struct{ io.Writer }
+
+func (w unasked) Write(p []byte) (int, error) {
+	if string(p) == "\x1b[6n" {
+		return len(p), nil
+	}
+	return w.Writer.Write(p)
+}
+
+// filter sees each key first. What it swallows becomes a bell, which does
+// nothing by itself but call listen.
+func (e *editor) filter(key rune) (rune, bool) {
+	switch {
+	case e.left:
+		return 0, false
+	case key == readline.CharEnter || key == readline.CharCtrlJ:
+	case key == readline.CharInterrupt || key == readline.CharEOT && e.empty:
+		key = readline.CharInterrupt
+	case key == 0 || key == readline.CharBckSearch || key == readline.CharFwdSearch:
+		return 0, false // NUL cannot be said; searching would race with what arrives
+	default:
+		return key, true
+	}
+	e.pressed = key
+	return readline.CharBell, true
+}
+
+// listen is called after each key with the line as it is now, and says what it
+// is to be instead.
+func (e *editor) listen(line []rune, _ int, _ rune) (instead []rune, pos int, replace bool) {
+	pressed := e.pressed
+	e.pressed = 0
+	e.empty = len(line) == 0
+	switch pressed {
+	case 0:
+		return nil, 0, false
+	case readline.CharInterrupt:
+		e.leave()
+	default:
+		text := string(line)
+		if strings.TrimSpace(text) != "" && !e.take(text) {
+			io.WriteString(e.out, "\a")
+			return nil, 0, false // the draft stays
+		}
+	}
+	e.empty = true
+	return nil, 0, true
+}
+
+// leave ends the typing.
+func (e *editor) leave() {
+	if !e.left {
+		e.left = true
+		close(e.typed)
+	}
+}
+
+// take hands a line over, unless there is nobody to say it to.
+func (e *editor) take(text string) bool {
+	if !e.online.Load() && !command(text) {
+		return false
+	}
+	select {
+	case e.typed <- text:
+		e.line.SaveToHistory(text)
+		return true
+	default:
+		return false
+	}
+}
+
+func (e *editor) show(batch []client.Event) {
+	var b strings.Builder
+	now := time.Now()
+	for _, event := range batch {
+		switch event := event.(type) {
+		case client.Said:
+			e.style.said(&b, now, event.From, event.Text)
+		case client.Notice:
+			e.style.notice(&b, now, event.Text)
+		}
+	}
+	io.WriteString(e.line, b.String())
+}
+
+func (e *editor) status(text string) {
+	var b strings.Builder
+	e.style.status(&b, time.Now(), text)
+	io.WriteString(e.line, b.String())
+}
+
+func (e *editor) lines() <-chan string { return e.typed }
+
+// connected shows by the prompt whether Enter will do anything. Both prompts
+// are as wide, so that the line below does not have to be laid out anew.
+func (e *editor) connected(is bool) {
+	e.online.Store(is)
+	e.line.SetPrompt(e.promptFor(is))
+	e.line.Refresh()
+}
+
+func (e *editor) promptFor(connected bool) string {
+	if connected {
+		return e.prompt + "> "
+	}
+	return e.prompt + "! "
+}
+
+func (e *editor) close() {
+	e.line.Close()
+	e.ended.Wait()
+}

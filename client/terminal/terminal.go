@@ -1,0 +1,205 @@
+// Package terminal is the conversation as a person has it: what arrives is
+// shown above the line being typed, what is typed is said, and a server that
+// goes away is come back to. Where input or output is no terminal the same
+// conversation runs plainly, line by line, for pipes and scripts.
+//
+// It refuses to know the protocol: that is package client's. Run is called
+// once, from one goroutine; it starts what it needs beside it and, but for a
+// read of the keyboard that cannot be broken off, leaves nothing behind.
+package terminal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/term"
+
+	"chatbench/client"
+)
+
+const (
+	// dialTimeout bounds one try to connect and log in. The server's own
+	// deadline for a login is 10 s, after which the try is lost anyway.
+	dialTimeout = 12 * time.Second
+	// echoTimeout is how long input that has ended waits for the next of its
+	// lines to come back from the server.
+	echoTimeout = 10 * time.Second
+	// unheardMost is how many of our lines may be on their way at once.
+	unheardMost = 256
+	// denialsMost is how many denials in a row end the tries to come back.
+	denialsMost = 5
+)
+
+// Options is whom to talk to, and where.
+type Options struct {
+	Client    client.Config
+	Reconnect bool
+	In        *os.File
+	Out       *os.File
+	Err       *os.File
+	Colour    bool // on a terminal
+}
+
+// screen is where the conversation is shown and where lines come from.
+type screen interface {
+	// show shows what the server sent.
+	show(batch []client.Event)
+	// status tells something of the program's own.
+	status(text string)
+	// lines gives what is typed; it is closed when that has ended.
+	lines() <-chan string
+	// connected says whether there is anybody to talk to.
+	connected(bool)
+	// close gives the terminal back.
+	close()
+}
+
+// errLeft is the end the user wanted.
+var errLeft = errors.New("terminal: left")
+
+// conversation is the state of one Run.
+type conversation struct {
+	Options
+	screen
+	interactive bool
+	typed       <-chan string // lines(), nil once input has ended
+	unheard     []string      // said by us, not yet come back
+	unsaid      int           // lines that were lost for good
+	backoff     client.Backoff
+}
+
+// Run holds a conversation until the user leaves or ctx ends, which are no
+// errors, or until the server is gone for good.
+func Run(ctx context.Context, o Options) error {
+	c, err := dial(ctx, o.Client)
+	if err != nil {
+		return err
+	}
+	v := conversation{Options: o}
+	if v.screen, v.interactive, err = open(o, c.Name()); err != nil {
+		c.Close()
+		return err
+	}
+	defer v.close()
+	v.typed = v.lines()
+	if v.interactive {
+		v.status(fmt.Sprintf("connected to %s as %s; /help shows what can be typed", o.Client.Server, c.Name()))
+	}
+	for {
+		v.connected(true)
+		err := v.talk(ctx, c)
+		v.connected(false)
+		c.Close()
+		switch {
+		case errors.Is(err, errLeft):
+			return v.verdict()
+		case !o.Reconnect || !v.interactive && v.typed == nil:
+			v.lost()
+			return err
+		}
+		v.status(fmt.Sprintf("%s; trying to come back", trim(err)))
+		v.lost()
+		if c, err = v.comeBack(ctx); err != nil {
+			if errors.Is(err, errLeft) {
+				return v.verdict()
+			}
+			return err
+		}
+		v.status("back at " + o.Client.Server)
+	}
+}
+
+// open makes the screen that fits where we are.
+func open(o Options, name string) (s screen, interactive bool, err error) {
+	if term.IsTerminal(int(o.In.Fd())) && term.IsTerminal(int(o.Out.Fd())) {
+		s, err = openEditor(o, name)
+		return s, true, err
+	}
+	return openPlain(o), false, nil
+}
+
+// verdict is how a conversation that was left went: badly if lines were lost.
+func (v *conversation) verdict() error {
+	if v.unsaid > 0 && !v.interactive {
+		return fmt.Errorf("terminal: %d lines were not said for certain", v.unsaid)
+	}
+	return nil
+}
+
+// lost gives up the lines that have not come back: they may have been said or not.
+func (v *conversation) lost() {
+	for _, text := range v.unheard {
+		v.status("perhaps not said: " + client.Safe([]byte(text)))
+	}
+	v.unsaid += len(v.unheard)
+	v.unheard = nil
+}
+
+func dial(ctx context.Context, cfg client.Config) (*client.Client, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	return client.Dial(ctx, cfg)
+}
+
+// comeBack dials until it is let in. The user may leave meanwhile.
+func (v *conversation) comeBack(ctx context.Context) (*client.Client, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type result struct {
+		client *client.Client
+		err    error
+	}
+	results := make(chan result, 1)
+	go func() {
+		c, err := v.redial(ctx)
+		results <- result{c, err}
+	}()
+	typed := v.typed
+	if !v.interactive {
+		typed = nil // what is piped in waits for the connection
+	}
+	for {
+		select {
+		case r := <-results:
+			return r.client, r.err
+		case line, ok := <-typed:
+			if ok && !v.offline(line) {
+				continue
+			}
+			cancel()
+			if r := <-results; r.client != nil {
+				r.client.Close()
+			}
+			return nil, errLeft
+		}
+	}
+}
+
+// redial tries again and again, later and later. Being denied once is no
+// reason to give up: the server may not have noticed yet that we were gone.
+func (v *conversation) redial(ctx context.Context) (*client.Client, error) {
+	v.backoff.Reset()
+	for denials := 0; ; {
+		select {
+		case <-time.After(v.backoff.Next()):
+		case <-ctx.Done():
+			return nil, errLeft
+		}
+		c, err := dial(ctx, v.Client)
+		switch {
+		case err == nil:
+			return c, nil
+		case ctx.Err() != nil:
+			return nil, errLeft
+		case errors.As(err, new(*client.DeniedError)):
+			if denials++; denials >= denialsMost {
+				return nil, err
+			}
+		default:
+			denials = 0
+		}
+	}
+}

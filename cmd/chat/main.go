@@ -1,0 +1,68 @@
+// Command chat is a chat client for the terminal.
+//
+//	chat -server 127.0.0.1:9000 -user alice
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"chatbench/client"
+	"chatbench/client/terminal"
+	"chatbench/cmd/internal/askpass"
+	"chatbench/cmd/internal/cmdline"
+)
+
+const intro = `chat is a client for the chat server.
+
+  chat -user alice                   talk; /help shows what else can be typed
+  echo hello | chat -user alice      say a line and leave
+
+The password is taken from CHAT_PASSWORD, or asked for on the terminal. Without
+a terminal the conversation is plain lines. NO_COLOR=1 turns colours off.`
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+func run(args []string) int {
+	fs := flag.NewFlagSet("chat", flag.ContinueOnError)
+	o := terminal.Options{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
+	fs.StringVar(&o.Client.Server, "server", "127.0.0.1:9000", "`HOST:PORT` of the server")
+	fs.StringVar(&o.Client.User, "user", os.Getenv("USER"), "`NAME` to log in with")
+	fs.BoolVar(&o.Reconnect, "reconnect", true, "come back when the server was gone")
+	if code, done := cmdline.Parse(fs, intro, args); done {
+		return code
+	}
+	if o.Client.User == "" {
+		return cmdline.Fail("chat", cmdline.Usage, errors.New("who are you? say -user NAME"))
+	}
+	o.Colour = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	err := setPassword(ctx, &o.Client)
+	if err == nil {
+		err = terminal.Run(ctx, o)
+	}
+	switch {
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		return cmdline.OK // left before it began
+	case err != nil:
+		return cmdline.Fail("chat", cmdline.Failed, err)
+	}
+	return cmdline.OK
+}
+
+func setPassword(ctx context.Context, cfg *client.Config) (err error) {
+	var given bool
+	if cfg.Password, given = os.LookupEnv("CHAT_PASSWORD"); given {
+		return nil
+	}
+	cfg.Password, err = askpass.Ask(ctx, "Password of "+cfg.User+": ")
+	if errors.Is(err, askpass.ErrNoTerminal) {
+		return errors.New("no terminal to ask for the password on: set CHAT_PASSWORD")
+	}
+	return err
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"flag"
+	"log/slog"
+	"os"
+
+	"chatbench/backends"
+	"chatbench/backends/server"
+	"chatbench/core/units"
+)
+
+const intro = `chatd is a chat server with a choice of concurrency models under it.
+
+  chatd -open                                  try it: any password lets in
+  chatd user add users.txt alice               make a user
+  chatd -users users.txt -listen 127.0.0.1:9000
+  chatd -list                                  what -backend can be
+
+SIGTERM and Ctrl-C send everybody what was said before and stop; SIGHUP loads
+the users file again.`
+
+// flags is the command line.
+type flags struct {
+	set         *flag.FlagSet
+	backend     string
+	list        bool
+	lag, sndbuf units.Size
+	o           server.Options
+}
+
+func newFlags() *flags {
+	f := &flags{set: flag.NewFlagSet("chatd", flag.ContinueOnError), o: server.Defaults()}
+	f.lag, f.sndbuf = units.Size(f.o.LagLimit), units.Size(f.o.SendBuffer)
+	fs, o := f.set, &f.o
+	fs.StringVar(&f.backend, "backend", "epoll", "concurrency model by `NAME`, see -list")
+	fs.BoolVar(&f.list, "list", false, "print the backends there are")
+	fs.StringVar(&o.Listen, "listen", o.Listen, "TCP `HOST:PORT` to listen on; port 0 picks a free one")
+	fs.StringVar(&o.Users, "users", "", "users `FILE`, see chatd user")
+	fs.BoolVar(&o.Open, "open", false, "any password lets in; on a loopback address only")
+	fs.BoolVar(&o.Insecure, "insecure", false, "allow passwords to cross the network unencrypted")
+	fs.IntVar(&o.MaxClients, "max-clients", 0, "at most `N` connections (0: 10000, or what the file limit allows)")
+	fs.IntVar(&o.MaxPending, "max-pending", 0, "of them at most `N` not logged in yet (0: a quarter, at least 64)")
+	fs.IntVar(&o.MaxPerAddress, "max-per-address", o.MaxPerAddress, "at most `N` connections from one address, loopback exempt; 0: no limit")
+	fs.DurationVar(&o.LoginTimeout, "login-timeout", o.LoginTimeout, "`TIME` from connecting to being logged in")
+	fs.IntVar(&o.MaxFrame, "max-frame", o.MaxFrame, "a frame from a client has at most `N` octets")
+	fs.Var(&f.lag, "lag-limit", "a client further behind than `SIZE` is closed as slow")
+	fs.Var(&f.sndbuf, "sndbuf", "kernel send buffer of a connection, `SIZE`; 0B: the kernel's choice")
+	fs.IntVar(&o.Backlog, "backlog", o.Backlog, "at most `N` connections waiting to be accepted")
+	fs.DurationVar(&o.Linger, "linger", o.Linger, "`TIME` a closing client has to say goodbye")
+	fs.DurationVar(&o.Drain, "drain", o.Drain, "`TIME` the server has to stop before connections are cut")
+	fs.BoolVar(&o.Announce, "announce", o.Announce, "say to the room who joins and leaves")
+	fs.Func("flood", "flood control, `off`", oneOf("off", func(string) {}))
+	fs.Func("login-throttle", "wrong passwords by address and name, `RATE` or off (10/m)", throttle(&o.LoginThrottle))
+	fs.Func("p2p-advertise", "address of a file sharer, `peer|claimed`: as seen by the server, or as it says (peer)",
+		oneOf("peer|claimed", func(s string) { o.AdvertiseClaimed = s == "claimed" }))
+	fs.BoolVar(&o.JSON, "json", false, "print readiness and the final counters as JSON lines")
+	return f
+}
+
+// options is what the flags say, once they have been parsed.
+func (f *flags) options(b backends.Backend) server.Options {
+	o := f.o
+	o.Backend, o.LagLimit, o.SendBuffer = b, int(f.lag), int(f.sndbuf)
+	o.Out = os.Stdout
+	o.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	return o
+}

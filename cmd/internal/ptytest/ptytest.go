@@ -1,0 +1,171 @@
+// Package ptytest runs a command of the test's own binary on a pseudo-terminal:
+// a test types, and sees what the terminal is sent.
+//
+// It refuses to interpret what it sees: escape sequences and all, it is octets.
+// A Terminal belongs to one goroutine.
+package ptytest
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
+)
+
+// patience is how long a test waits for anything.
+const patience = 30 * time.Second
+
+// NoWait keeps a command built with the race detector from sleeping for a
+// second at its end.
+const NoWait = "GORACE=atexit_sleep_ms=0"
+
+// Terminal is a pseudo-terminal with a command on it.
+type Terminal struct {
+	t      *testing.T
+	cmd    *exec.Cmd
+	master *os.File
+	slave  *os.File // kept open, to look at its modes after the end
+	read   sync.WaitGroup
+
+	mu   sync.Mutex
+	seen []byte
+	from int // what Await has not looked at yet begins here
+}
+
+// Start runs the test binary as command name, by testscript.Main, on a terminal
+// of 80 columns with no environment but env and PATH.
+func Start(t *testing.T, env []string, name string, args ...string) *Terminal {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	master, slave, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := pty.Setsize(master, &pty.Winsize{Rows: 24, Cols: 80}); err != nil {
+		t.Fatal(err)
+	}
+	p := &Terminal{t: t, master: master, slave: slave}
+	p.cmd = &exec.Cmd{
+		Path: self, Args: append([]string{name}, args...),
+		Env:   append([]string{"PATH=" + os.Getenv("PATH"), "TERM=xterm", NoWait}, env...),
+		Stdin: slave, Stdout: slave, Stderr: slave,
+		SysProcAttr: &unix.SysProcAttr{Setsid: true, Setctty: true},
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p.read.Go(p.collect)
+	t.Cleanup(p.clean)
+	return p
+}
+
+func (p *Terminal) collect() {
+	buf := make([]byte, 4096)
+	for {
+		n, err := p.master.Read(buf)
+		p.mu.Lock()
+		p.seen = append(p.seen, buf[:n]...)
+		p.mu.Unlock()
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (p *Terminal) clean() {
+	p.cmd.Process.Kill()
+	p.cmd.Wait()
+	p.slave.Close()
+	p.master.Close()
+	p.read.Wait()
+	if p.t.Failed() {
+		p.t.Logf("the terminal saw:\n%q", p.seen)
+	}
+}
+
+// Type sends keys, all at once.
+func (p *Terminal) Type(keys string) {
+	p.t.Helper()
+	if _, err := p.master.WriteString(keys); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// TypeSlowly sends keys octet by octet, as slowly as says.
+func (p *Terminal) TypeSlowly(keys string, each time.Duration) {
+	p.t.Helper()
+	for i := range len(keys) {
+		p.Type(keys[i : i+1])
+		time.Sleep(each)
+	}
+}
+
+// Await waits until the terminal has been sent text, after what the last Await
+// waited for.
+func (p *Terminal) Await(text string) {
+	p.t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		p.mu.Lock()
+		i := bytes.Index(p.seen[p.from:], []byte(text))
+		if i >= 0 {
+			p.from += i + len(text)
+		}
+		p.mu.Unlock()
+		if i >= 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			p.t.Fatalf("the terminal was not sent %q", text)
+		}
+	}
+}
+
+// Seen is all that the terminal has been sent.
+func (p *Terminal) Seen() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return string(p.seen)
+}
+
+// Exit waits for the command's end and returns its exit code.
+func (p *Terminal) Exit() int {
+	p.t.Helper()
+	late := time.AfterFunc(patience, func() { p.cmd.Process.Kill() })
+	defer late.Stop()
+	err := p.cmd.Wait()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		p.t.Fatal(err)
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
+
+// AwaitHidden waits until what is typed is no longer shown.
+func (p *Terminal) AwaitHidden() {
+	p.t.Helper()
+	for deadline := time.Now().Add(patience); p.Echoes(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			p.t.Fatal("the terminal goes on showing what is typed")
+		}
+	}
+}
+
+// Echoes says whether the terminal shows what is typed and cooks it by lines,
+// as it does unless a command has changed that.
+func (p *Terminal) Echoes() bool {
+	p.t.Helper()
+	modes, err := unix.IoctlGetTermios(int(p.slave.Fd()), unix.TCGETS)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return modes.Lflag&unix.ECHO != 0 && modes.Lflag&unix.ICANON != 0
+}
