@@ -110,14 +110,14 @@ func FormatCPUs(cpus []int) string {
 	return b.String()
 }
 
-// PinThread keeps the calling thread, and every thread and process it will
-// start, on the CPUs. The caller has locked the goroutine to its thread.
-func PinThread(cpus []int) error { return pin(0, cpus) }
-
 // PinProcess keeps all threads of this process on the CPUs: those there are,
-// and so those they will start. Threads that are pinned afterwards, by
-// PinThread, go their own way.
+// and so those they will start. Threads that are pinned afterwards go their
+// own way.
 func PinProcess(cpus []int) error {
+	var set unix.CPUSet
+	for _, c := range cpus {
+		set.Set(c)
+	}
 	tids, err := os.ReadDir("/proc/self/task")
 	if err != nil {
 		return fmt.Errorf("machine: %w", err)
@@ -127,24 +127,9 @@ func PinProcess(cpus []int) error {
 		if err != nil {
 			continue
 		}
-		if err := pin(tid, cpus); err != nil && err != unix.ESRCH {
-			return err
+		if err := unix.SchedSetaffinity(tid, &set); err != nil && err != unix.ESRCH {
+			return fmt.Errorf("machine: cannot run on CPU %s: %w", FormatCPUs(cpus), err)
 		}
-	}
-	return nil
-}
-
-func pin(tid int, cpus []int) error {
-	var set unix.CPUSet
-	for _, c := range cpus {
-		set.Set(c)
-	}
-	err := unix.SchedSetaffinity(tid, &set)
-	if err == unix.ESRCH {
-		return err
-	}
-	if err != nil {
-		return fmt.Errorf("machine: cannot run on CPU %s: %w", FormatCPUs(cpus), err)
 	}
 	return nil
 }

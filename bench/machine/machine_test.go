@@ -4,7 +4,6 @@ import (
 	"os"
 	"os/exec"
 	"reflect"
-	"runtime"
 	"strings"
 	"testing"
 )
@@ -49,30 +48,25 @@ func TestCPULists(t *testing.T) {
 	}
 }
 
-// TestPin: a process started from a pinned thread is where the thread is.
+// TestPin: a process started from a pinned one is where that one is.
 func TestPin(t *testing.T) {
 	allowed, err := Allowed()
 	if err != nil || len(allowed) == 0 {
 		t.Fatal(allowed, err)
 	}
-	out := make(chan string)
-	go func() {
-		defer close(out)
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		if err := PinThread(allowed[len(allowed)-1:]); err != nil {
-			t.Error(err)
-			return
-		}
-		text, err := exec.Command("grep", "Cpus_allowed_list", "/proc/self/status").Output()
-		if err != nil {
+	defer func() {
+		if err := PinProcess(allowed); err != nil {
 			t.Error(err)
 		}
-		out <- string(text)
 	}()
-	if got := <-out; !strings.HasSuffix(strings.TrimSpace(got), "\t"+FormatCPUs(allowed[len(allowed)-1:])) {
-		t.Errorf("the child says %q", got)
+	if err := PinProcess(allowed[len(allowed)-1:]); err != nil {
+		t.Fatal(err)
 	}
-	if err := PinThread([]int{1000}); err == nil {
+	text, err := exec.Command("grep", "Cpus_allowed_list", "/proc/self/status").Output()
+	if got := strings.TrimSpace(string(text)); err != nil || !strings.HasSuffix(got, "\t"+FormatCPUs(allowed[len(allowed)-1:])) {
+		t.Errorf("the child says %q, %v", got, err)
+	}
+	if err := PinProcess([]int{1000}); err == nil {
 		t.Error("CPU 1000 passed")
 	}
 }

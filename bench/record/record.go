@@ -95,6 +95,8 @@ type Rules struct {
 	// CeilingShare: a closed-loop rate above this share of what the generator
 	// reaches against the null server is the generator's, not the server's.
 	CeilingShare float64 `json:"ceiling_share"`
+	// RanShare: so is one whose thread had a CPU for less of the time.
+	RanShare float64 `json:"ran_share"`
 	// BusyShare is the use of its CPUs from which a side counts as the limit.
 	BusyShare float64 `json:"busy_share"`
 }
@@ -107,6 +109,7 @@ func DefaultRules() Rules {
 		Objective:    50 * time.Millisecond,
 		LagShare:     0.10,
 		CeilingShare: 0.70,
+		RanShare:     0.90,
 		BusyShare:    0.95,
 	}
 }

@@ -63,7 +63,8 @@ const (
 	// LoadFailed: the generator gave up for a reason of its own.
 	LoadFailed Reason = "load-failed"
 	// GeneratorLimited: the generator was late or off its rate (open loop:
-	// void), or near its own ceiling (closed loop: a mark on the rate).
+	// void), near its own ceiling or kept from its CPU (closed loop: a mark on
+	// the rate).
 	GeneratorLimited Reason = "generator-limited"
 	// Steal: the hypervisor took the CPU away.
 	Steal Reason = "steal"
@@ -97,6 +98,8 @@ type Traffic struct {
 	// GeneratorBusy is the share of the timed section in which the generator
 	// was not merely polling.
 	GeneratorBusy float64 `json:"generator_busy"`
+	// GeneratorRan is the share in which its thread, which spins, had a CPU.
+	GeneratorRan float64 `json:"generator_ran"`
 }
 
 // Latency is one histogram in a few figures; the whole of it is in the .hlog

@@ -62,7 +62,7 @@ func checkLoad(l *LoadSummary, rounds int, add func(string, bool, string, ...any
 	}
 	for _, a := range l.Arms {
 		add(l.Name+": enough rounds of "+a.Name, a.Rounds >= min(minPairs, rounds), "%d count", a.Rounds)
-		if f, ok := a.Figures["foreign"]; ok {
+		if f, ok := a.Figures[keyForeign]; ok {
 			add(l.Name+": "+a.Name+" alone on its CPUs", f.Median <= foreignMax, "others took %s %% of them (median)", percent(f.Median))
 		}
 	}

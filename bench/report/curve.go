@@ -58,12 +58,9 @@ func bounds(curves []curve, right float64) (low, high float64) {
 	return low, math.Max(high, low+0.1)
 }
 
-// plot draws the curves of a load.
+// plot draws the curves of a load, of which there is at least one.
 func (l *LoadSummary) plot(w io.Writer, style Style) {
 	curves := l.curves(false)
-	if len(curves) == 0 {
-		return
-	}
 	label := 0
 	for _, c := range curves {
 		label = max(label, utf8.RuneCountInString(c.name))

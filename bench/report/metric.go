@@ -57,6 +57,7 @@ const (
 	keyRSS      = "rss-B"
 	keyBusy     = "server-busy"
 	keyGenBusy  = "generator-busy"
+	keyForeign  = "foreign"
 	keyLag      = "lag-p99-ns"
 )
 
@@ -113,7 +114,9 @@ var metrics = []metric{
 		of: busy},
 	{key: keyGenBusy, title: "generator's use of its CPU", unit: "%", print: percent,
 		of: func(v view) (float64, bool) { return v.Traffic.GeneratorBusy, v.Wall > 0 }},
-	{key: "foreign", title: "others on the server's CPUs", unit: "%", better: lower, print: percent,
+	{key: "generator-ran", title: "generator had its CPU", unit: "%", better: higher, print: percent,
+		of: func(v view) (float64, bool) { return v.Traffic.GeneratorRan, v.Wall > 0 }},
+	{key: keyForeign, title: "others on the server's CPUs", unit: "%", better: lower, print: percent,
 		of: func(v view) (float64, bool) { return optional(v.Usage.Foreign) }},
 	{key: "steal", title: "stolen by the hypervisor", unit: "%", better: lower, print: percent,
 		of: func(v view) (float64, bool) { return optional(v.Usage.Steal) }},

@@ -58,7 +58,7 @@ func addRound(t *testing.T, run *record.Run, source *rand.Rand, round int, load,
 	r := record.Round{
 		Schema: record.Schema, Seq: seq, Round: round, Load: load, Arm: arm, Backend: arm,
 		StartedMs: 1_800_000_000_000 + int64(seq)*2000, Wall: time.Second,
-		Traffic: record.Traffic{Deliveries: int64(rate), Checked: 2 * int64(rate), GeneratorBusy: 0.6},
+		Traffic: record.Traffic{Deliveries: int64(rate), Checked: 2 * int64(rate), GeneratorBusy: 0.6, GeneratorRan: 1},
 	}
 	if l.Open() {
 		r.Traffic.Due, r.Traffic.Messages = 1000, 1000

@@ -213,6 +213,8 @@ func (a *ArmSummary) limit(rules record.Rules, generatorLimited bool) string {
 		return "server"
 	case generator:
 		return "generator"
+	case a.Figures[keyBusy].Median+a.Figures[keyForeign].Median >= rules.BusyShare:
+		return "others"
 	}
 	return "neither"
 }

@@ -47,7 +47,7 @@ func (s *Summary) Text(w io.Writer, style Style, dir string) {
 		s.Loads[i].text(w, style, s.Reference)
 	}
 	for i := range s.Loads {
-		if l := &s.Loads[i]; l.Open() {
+		if l := &s.Loads[i]; l.Open() && len(l.curves(false)) > 0 {
 			fmt.Fprintln(w)
 			l.plot(w, style)
 		}
@@ -229,7 +229,9 @@ func (l *LoadSummary) ratios(w io.Writer, style Style, reference string) {
 			t = append(t, row)
 		}
 	}
-	t.write(w, 1, style)
+	if len(t) > 2 {
+		t.write(w, 1, style)
+	}
 }
 
 // heads is what stands over a column, in two lines.
@@ -266,9 +268,13 @@ func (l *LoadSummary) limits(w io.Writer) {
 			"server":    "the server was the limit",
 			"generator": "the generator was the limit: the server can do more",
 			"both":      "server and generator were both at their limit: the rate is that of the pair",
+			"others":    "the server did not have its CPU to itself",
 			"neither":   "neither side was at its limit: they waited for each other",
 		}[a.Limit]
 		fmt.Fprintf(w, "  %s: %s (server %s %% of its CPU", a.Name, text, percent(a.Figures[keyBusy].Median))
+		if f := a.Figures[keyForeign]; a.Limit == "others" {
+			fmt.Fprintf(w, ", others %s %% of it", percent(f.Median))
+		}
 		if f, ok := a.Figures[keyGenBusy]; ok {
 			fmt.Fprintf(w, ", generator %s %%", percent(f.Median))
 		}
@@ -324,4 +330,25 @@ func (s *Summary) remarks(w io.Writer) {
 	for _, line := range lines {
 		fmt.Fprintln(w, "  -", line)
 	}
+}
+
+// Line is the run in one line, for lists.
+func (s *Summary) Line() string {
+	var arms []string
+	rounds := 0
+	for _, l := range s.Loads {
+		for _, a := range l.Arms {
+			if l.Name == s.Loads[0].Name && !a.Again {
+				arms = append(arms, a.Name)
+			}
+			rounds = max(rounds, a.Rounds+a.Void)
+		}
+	}
+	text := fmt.Sprintf("%s, %d rounds", strings.Join(arms, ", "), rounds)
+	if c := s.Checks; !c.Checks[0].OK {
+		text += ", NOT CORRECT"
+	} else if c.VoidRounds > 0 {
+		text += fmt.Sprintf(", %d of %d void", c.VoidRounds, c.Rounds)
+	}
+	return text
 }

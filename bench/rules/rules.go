@@ -52,7 +52,8 @@ func Judge(r record.Round, l record.Load, rules record.Rules, ceiling float64) (
 	slices.SortFunc(void, func(a, b record.Reason) int {
 		return slices.Index(record.Reasons, a) - slices.Index(record.Reasons, b)
 	})
-	if !broken && !l.Open() && ceiling > 0 && r.Arm != record.NullArm && PerSecond(r) > rules.CeilingShare*ceiling {
+	near := ceiling > 0 && r.Arm != record.NullArm && PerSecond(r) > rules.CeilingShare*ceiling
+	if !broken && !l.Open() && (near || t.GeneratorRan < rules.RanShare) {
 		marks = append(marks, record.GeneratorLimited)
 	}
 	return void, marks

@@ -14,7 +14,7 @@ func TestJudge(t *testing.T) {
 	closed := record.Load{Window: 128, Clients: 100}
 	const ceiling = 20e6
 	good := func(change func(*record.Round)) record.Round {
-		r := record.Round{Arm: "epoll", Wall: time.Second, Traffic: record.Traffic{Due: 1000, Messages: 1000, Deliveries: 100_000}}
+		r := record.Round{Arm: "epoll", Wall: time.Second, Traffic: record.Traffic{Due: 1000, Messages: 1000, Deliveries: 100_000, GeneratorRan: 1}}
 		if change != nil {
 			change(&r)
 		}
@@ -50,6 +50,7 @@ func TestJudge(t *testing.T) {
 		{"beyond chance is", poisson, rate(850, 850), reasons{record.GeneratorLimited}, nil},
 		{"below the ceiling", closed, good(func(r *record.Round) { r.Traffic.Deliveries = 14e6 }), nil, nil},
 		{"near the ceiling", closed, good(func(r *record.Round) { r.Traffic.Deliveries = 15e6 }), nil, reasons{record.GeneratorLimited}},
+		{"kept from its CPU", closed, good(func(r *record.Round) { r.Traffic.GeneratorRan = 0.89 }), nil, reasons{record.GeneratorLimited}},
 		{"the ceiling itself", closed, good(func(r *record.Round) { r.Traffic.Deliveries = 20e6; r.Arm = record.NullArm }), nil, nil},
 		{"broke off", open, record.Round{
 			Void: reasons{record.ServerDied}, Error: "exit status 2", Traffic: record.Traffic{Lost: 5},

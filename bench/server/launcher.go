@@ -10,8 +10,8 @@ import (
 	"syscall"
 	"time"
 
-	"chatbench/bench/machine"
 	"chatbench/bench/meter"
+	"chatbench/loadgen/pin"
 )
 
 // Launcher owns the one thread from which servers are started. It is pinned to
@@ -29,7 +29,7 @@ func NewLauncher(cpus []int) (*Launcher, error) {
 	pinned := make(chan error)
 	go func() {
 		runtime.LockOSThread() // for good: the thread ends with the goroutine
-		pinned <- machine.PinThread(cpus)
+		pinned <- pin.Thread(cpus)
 		for job := range l.jobs {
 			job()
 		}

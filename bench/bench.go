@@ -1,0 +1,203 @@
+// Package bench measures backends against one another: a fresh chatd for every
+// backend, load and round, on CPUs of its own, under the same load from the
+// same generator, in random order, with the reference backend measured twice.
+//
+// It refuses to know what a backend is: chatd is started as a user would, by
+// name, and measured from outside. It prints nothing, keeps nothing of a run
+// that did not end, and never drops a round: one that does not count says why.
+// Run may be called from any goroutine, once at a time in a process, whose
+// threads it pins.
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"chatbench/bench/machine"
+	"chatbench/bench/record"
+	"chatbench/bench/report"
+	"chatbench/bench/server"
+)
+
+// Config is a plan and where to carry it out.
+type Config struct {
+	Plan
+	Chatd         string // path of the server
+	Loadgen       string // path of the generator, for its null server
+	Dir           string // of the results; must not exist yet
+	Argv          []string
+	ServerCPUs    []int // none: one, chosen
+	GeneratorCPUs []int // none: one, chosen
+	Syscalls      bool  // count them
+	// Progress, if set, is told of each cell, and now and then within.
+	Progress func(Progress)
+	// Void, if set, is told of each round that does not count, as it happens.
+	Void func(record.Round)
+}
+
+// Progress is where a run is.
+type Progress struct {
+	record.Cell
+	Rounds int
+	Left   time.Duration // of the whole run, estimated
+	Rate   float64       // deliveries a second just now; 0 between loads
+}
+
+// ErrInterrupted is returned by Run when its context ended first.
+var ErrInterrupted = errors.New("bench: interrupted; nothing was written")
+
+// bench is one run.
+type bench struct {
+	cfg      Config
+	run      *record.Run
+	launcher *server.Launcher
+	loads    map[string]record.Load
+	arms     map[string]record.Arm
+	ceilings map[string]float64 // by load
+	begun    time.Time
+	done     int // cells
+}
+
+// Run measures, and leaves the results in cfg.Dir: all of them or nothing.
+func Run(ctx context.Context, cfg Config) (*record.Run, map[string]string, error) {
+	if err := cfg.check(); err != nil {
+		return nil, nil, err
+	}
+	if err := known(ctx, cfg.Chatd, cfg.Backends); err != nil {
+		return nil, nil, err
+	}
+	if _, err := os.Stat(cfg.Loadgen); err != nil && len(cfg.Windows) > 0 {
+		return nil, nil, fmt.Errorf("bench: no load generator at %s; build it with make", cfg.Loadgen)
+	}
+	shelf, err := openShelf(cfg.Dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer shelf.discard()
+	b, err := prepare(cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer b.launcher.Close()
+	if err := b.measureAll(ctx); err != nil {
+		if ctx.Err() != nil {
+			err = ErrInterrupted
+		}
+		return nil, nil, err
+	}
+	b.run.Manifest.Finished = time.Now().Round(0)
+	b.run.Env.StealAfter = machine.StealTicks()
+	raw, err := b.run.Encode()
+	if err != nil {
+		return nil, nil, err
+	}
+	sums := record.Sums(raw)
+	derived, err := report.Files(b.run, sums)
+	if err != nil {
+		return nil, nil, err
+	}
+	if ctx.Err() != nil {
+		return nil, nil, ErrInterrupted
+	}
+	return b.run, sums, shelf.keep(raw, derived)
+}
+
+// prepare chooses the CPUs, pins this process away from the server's, and
+// writes down what is known before the first round.
+func prepare(cfg Config) (*bench, error) {
+	m := record.Manifest{
+		Schema: record.Schema, Name: filepath.Base(cfg.Dir), Scenario: Scenario,
+		Started: time.Now().Round(0), Argv: cfg.Argv,
+		Seed: cfg.Seed, Reference: cfg.reference(), Arms: cfg.arms(), Loads: cfg.loads(), Rounds: cfg.Rounds,
+		Rules: record.DefaultRules(), Servers: make(map[string]map[string]any),
+	}
+	m.Commit, m.Dirty = commit(filepath.Dir(cfg.Chatd))
+	m.Order = order(m.Arms, m.Loads, m.Rounds, m.Seed)
+	b := &bench{
+		cfg: cfg, begun: time.Now(),
+		run:      &record.Run{Manifest: m, Env: machine.Env(), Histograms: make(map[record.Key]*hdrhistogram.Histogram)},
+		loads:    make(map[string]record.Load),
+		arms:     map[string]record.Arm{record.NullArm: {Name: record.NullArm, Backend: record.NullArm}},
+		ceilings: make(map[string]float64),
+	}
+	for _, l := range m.Loads {
+		b.loads[l.Name] = l
+	}
+	for _, a := range m.Arms {
+		b.arms[a.Name] = a
+	}
+	if err := b.chooseCPUs(); err != nil {
+		return nil, err
+	}
+	var err error
+	b.launcher, err = server.NewLauncher(b.run.Manifest.ServerCPUs)
+	return b, err
+}
+
+// chooseCPUs gives server and generator theirs, and keeps this process's other
+// threads off the server's.
+func (b *bench) chooseCPUs() error {
+	allowed, err := machine.Allowed()
+	if err != nil {
+		return err
+	}
+	m := &b.run.Manifest
+	m.ServerCPUs, m.GeneratorCPUs, m.SharedCPU = machine.Split(allowed)
+	if b.cfg.ServerCPUs != nil {
+		m.ServerCPUs = b.cfg.ServerCPUs
+	}
+	if b.cfg.GeneratorCPUs != nil {
+		m.GeneratorCPUs = b.cfg.GeneratorCPUs
+	}
+	rest := slices.DeleteFunc(slices.Clone(allowed), func(c int) bool {
+		return slices.Contains(m.ServerCPUs, c) || slices.Contains(m.GeneratorCPUs, c)
+	})
+	if len(rest) == 0 {
+		rest = m.GeneratorCPUs
+	}
+	for _, c := range append(slices.Clone(m.ServerCPUs), m.GeneratorCPUs...) {
+		if !slices.Contains(allowed, c) {
+			return fmt.Errorf("%w: CPU %d is not among those allowed here, %s", ErrPlan, c, machine.FormatCPUs(allowed))
+		}
+	}
+	m.SharedCPU = slices.ContainsFunc(m.ServerCPUs, func(c int) bool { return slices.Contains(m.GeneratorCPUs, c) })
+	return machine.PinProcess(rest)
+}
+
+// measureAll goes through the cells in their order.
+func (b *bench) measureAll(ctx context.Context) error {
+	for i, cell := range b.run.Manifest.Order {
+		b.progress(cell, 0)
+		round, err := b.measure(ctx, i+1, cell)
+		if err != nil {
+			return err
+		}
+		b.done++
+		b.run.Rounds = append(b.run.Rounds, round)
+		if !round.Counts() && b.cfg.Void != nil {
+			b.cfg.Void(round)
+		}
+	}
+	return nil
+}
+
+// progress estimates what is left from what it took so far, and before there
+// is anything, from the plan.
+func (b *bench) progress(cell record.Cell, rate float64) {
+	if b.cfg.Progress == nil {
+		return
+	}
+	cells := len(b.run.Manifest.Order)
+	left := time.Duration(cells) * (b.cfg.Warmup + b.cfg.Duration + 200*time.Millisecond)
+	if b.done > 0 {
+		left = time.Since(b.begun) / time.Duration(b.done) * time.Duration(cells-b.done)
+	}
+	b.cfg.Progress(Progress{Cell: cell, Rounds: b.cfg.Rounds, Left: left, Rate: rate})
+}

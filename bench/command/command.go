@@ -1,0 +1,149 @@
+// Package command is the command line of bench: its verbs, their flags, and
+// what is printed where. Data goes to stdout, everything else to stderr.
+//
+// It measures and computes nothing itself, and refuses a command line that it
+// does not understand rather than guess: one line, exit status 2. Run may be
+// called from any goroutine, once at a time.
+package command
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"chatbench/bench"
+	"chatbench/bench/record"
+	"chatbench/bench/report"
+	"chatbench/loadgen"
+)
+
+// The exit statuses.
+const (
+	exitOK       = 0
+	exitFailed   = 1
+	exitUsage    = 2
+	exitViolated = 3
+)
+
+const usage = `usage: bench VERB [flags]
+
+  run      measure backends against one another: bench run -backends epoll,goroutine
+  compare  set runs side by side, those in results/ or the DIRs given
+  report   print the summary of a run again: bench report DIR
+  verify   make every printed figure again from the raw files: bench verify DIR
+  list     what there is: backends, scenarios, runs in results/
+
+bench VERB -h lists the flags of a verb.
+`
+
+// Env is where a command reads and writes.
+type Env struct {
+	Stdout   io.Writer
+	Stderr   io.Writer
+	Progress bool         // stderr is a terminal: progress is shown
+	Style    report.Style // of stdout
+	Bin      string       // the directory of chatd and loadgen
+}
+
+// verbs by name.
+var verbs = map[string]func(context.Context, []string, Env) int{
+	"run":     run,
+	"compare": compare,
+	"report":  show,
+	"verify":  verify,
+	"list":    list,
+}
+
+// Run runs one command line, without the program's name, and returns its exit status.
+func Run(ctx context.Context, args []string, env Env) int {
+	if len(args) == 0 {
+		fmt.Fprint(env.Stderr, usage)
+		return exitUsage
+	}
+	switch verb := args[0]; verb {
+	case "-h", "-help", "--help", "help":
+		fmt.Fprint(env.Stdout, usage)
+		return exitOK
+	default:
+		do, known := verbs[verb]
+		if !known {
+			return failed(env, exitUsage, fmt.Errorf("bench: unknown verb %q; there are run, compare, report, verify and list", verb))
+		}
+		return do(ctx, args[1:], env)
+	}
+}
+
+// failed says what went wrong in one line. Which package an error comes from
+// is no concern of who typed the command.
+func failed(env Env, status int, err error) int {
+	var parts []string
+	for part := range strings.SplitSeq(strings.ReplaceAll(err.Error(), "\n", " "), ": ") {
+		switch part {
+		case "bench", "loadgen", "machine", "record", "report", "server", "units":
+		default:
+			parts = append(parts, part)
+		}
+	}
+	text := strings.Join(parts, ": ")
+	if !strings.HasPrefix(text, "bench ") {
+		text = "bench: " + text
+	}
+	fmt.Fprintln(env.Stderr, text)
+	return status
+}
+
+// parse reads the flags of a verb, which takes arguments besides only if it
+// says so. Where it returns false, the status is the command's.
+func parse(f *flag.FlagSet, arguments string, args []string, env Env) (status int, ok bool) {
+	f.SetOutput(io.Discard)
+	f.Usage = func() {}
+	if arguments != "" { // such verbs have flags without values: they may come last too
+		args = slices.Clone(args)
+		slices.SortStableFunc(args, func(a, b string) int { return cmp.Compare(dashes(b), dashes(a)) })
+	}
+	err := f.Parse(args)
+	if err == nil && arguments == "" && f.NArg() > 0 {
+		err = fmt.Errorf("no argument %q is known; flags begin with -", f.Arg(0))
+	}
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprintf(env.Stdout, "usage: bench %s [flags] %s\n\n", f.Name(), arguments)
+		f.SetOutput(env.Stdout)
+		f.PrintDefaults()
+		return exitOK, false
+	case err != nil:
+		return failed(env, exitUsage, fmt.Errorf("bench %s: %w", f.Name(), err)), false
+	}
+	return 0, true
+}
+
+// dashes is 1 for a flag, 0 for an argument.
+func dashes(arg string) int {
+	if strings.HasPrefix(arg, "-") {
+		return 1
+	}
+	return 0
+}
+
+// statusOf is the exit status that an error stands for.
+func statusOf(err error) int {
+	switch {
+	case errors.Is(err, bench.ErrPlan), errors.Is(err, bench.ErrBackend), errors.Is(err, loadgen.ErrConfig), errors.Is(err, record.ErrNotRun):
+		return exitUsage
+	case errors.Is(err, report.ErrMismatch):
+		return exitViolated
+	}
+	return exitFailed
+}
+
+// isDir says whether there is a directory of that name.
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}

@@ -1,0 +1,133 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"chatbench/bench"
+	"chatbench/bench/record"
+	"chatbench/bench/report"
+)
+
+// compare is the verb: runs side by side.
+func compare(_ context.Context, args []string, env Env) int {
+	f := flag.NewFlagSet("compare", flag.ContinueOnError)
+	asJSON := f.Bool("json", false, "print the summaries as JSON")
+	if status, ok := parse(f, "[DIR…]", args, env); !ok {
+		return status
+	}
+	dirs := f.Args()
+	if len(dirs) == 0 {
+		dirs = runsIn(results)
+	}
+	if len(dirs) == 0 {
+		return failed(env, exitUsage, fmt.Errorf("bench compare: no run in %s/; measure one with bench run, or give directories", results))
+	}
+	var runs []*record.Run
+	for _, dir := range dirs {
+		one, _, err := record.Read(dir)
+		if err != nil {
+			return failed(env, statusOf(err), err)
+		}
+		runs = append(runs, one)
+	}
+	compared := report.Compare(runs, dirs)
+	if !*asJSON {
+		report.WriteCompared(env.Stdout, compared, env.Style)
+		return exitOK
+	}
+	if err := printJSON(env, compared); err != nil {
+		return failed(env, exitFailed, err)
+	}
+	return exitOK
+}
+
+// runsIn lists the directories in dir that hold a run, by name.
+func runsIn(dir string) (runs []string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil
+	}
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		if _, err := os.Stat(filepath.Join(path, record.ManifestFile)); err == nil && !strings.HasPrefix(e.Name(), ".") {
+			runs = append(runs, path)
+		}
+	}
+	return runs
+}
+
+// one reads the only argument of a verb as the directory of a run.
+func one(f *flag.FlagSet, args []string, env Env) (dir string, status int, ok bool) {
+	if status, ok := parse(f, "DIR", args, env); !ok {
+		return "", status, false
+	}
+	if f.NArg() != 1 || !isDir(f.Arg(0)) {
+		err := fmt.Errorf("bench %s: give the directory of one run, like results/NAME; bench list names them", f.Name())
+		return "", failed(env, exitUsage, err), false
+	}
+	return f.Arg(0), 0, true
+}
+
+// show is the verb report: the summary once more, from the files.
+func show(_ context.Context, args []string, env Env) int {
+	f := flag.NewFlagSet("report", flag.ContinueOnError)
+	asJSON := f.Bool("json", false, "print the summary as JSON")
+	dir, status, ok := one(f, args, env)
+	if !ok {
+		return status
+	}
+	r, sums, err := record.Read(dir)
+	if err != nil {
+		return failed(env, statusOf(err), err)
+	}
+	return printSummary(report.Summarize(r, sums), dir, *asJSON, env)
+}
+
+// verify is the verb: everything derived is made again and compared.
+func verify(_ context.Context, args []string, env Env) int {
+	dir, status, ok := one(flag.NewFlagSet("verify", flag.ContinueOnError), args, env)
+	if !ok {
+		return status
+	}
+	files, rounds, err := report.Verify(dir)
+	if err != nil {
+		return failed(env, statusOf(err), fmt.Errorf("%s: %w", dir, err))
+	}
+	fmt.Fprintf(env.Stdout, "%s: %d files agree; percentiles and judgements of %d rounds, and every figure made from them, are as recorded\n", dir, files, rounds)
+	return exitOK
+}
+
+// list is the verb: what can be measured, and what was.
+func list(ctx context.Context, args []string, env Env) int {
+	f := flag.NewFlagSet("list", flag.ContinueOnError)
+	chatd := f.String("chatd", filepath.Join(env.Bin, "chatd"), "`PATH` of the server")
+	if status, ok := parse(f, "", args, env); !ok {
+		return status
+	}
+	names, err := bench.Backends(ctx, *chatd)
+	if err == nil {
+		fmt.Fprintf(env.Stdout, "backends:  %s (chatd -list says more)\n", strings.Join(names, ", "))
+	}
+	fmt.Fprintf(env.Stdout, "scenarios: %s\n", bench.Scenario)
+	dirs := runsIn(results)
+	fmt.Fprintf(env.Stdout, "runs in %s/: %d\n", results, len(dirs))
+	for _, dir := range dirs {
+		r, sums, bad := record.Read(dir)
+		if bad != nil {
+			err = errors.Join(err, bad)
+			continue
+		}
+		s := report.Summarize(r, sums)
+		fmt.Fprintf(env.Stdout, "  %s  %s  %s\n", dir, s.Started.Local().Format("2006-01-02 15:04"), s.Line())
+	}
+	if err != nil {
+		return failed(env, exitFailed, err)
+	}
+	return exitOK
+}

@@ -1,0 +1,205 @@
+package command
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"chatbench/bench"
+	"chatbench/bench/machine"
+	"chatbench/bench/record"
+	"chatbench/bench/report"
+	"chatbench/core/units"
+)
+
+// results is where runs go, and where they are looked for.
+const results = "results"
+
+// runFlags is the command line of run.
+type runFlags struct {
+	set      *flag.FlagSet
+	plan     bench.Plan
+	backends string
+	scenario string
+	arrivals string
+	out      string
+	quick    bool
+	full     bool
+	asJSON   bool
+	config   bench.Config
+}
+
+func newRunFlags(env Env) *runFlags {
+	f := &runFlags{set: flag.NewFlagSet("run", flag.ContinueOnError), plan: bench.Quick(nil)}
+	fs, p, c := f.set, &f.plan, &f.config
+	fs.StringVar(&f.backends, "backends", "", "`NAMES` to measure, like epoll,goroutine; see bench list")
+	fs.StringVar(&f.scenario, "scenario", bench.Scenario, "what clients do, by `NAME`: broadcast")
+	fs.BoolVar(&f.quick, "quick", false, "the plan of about a minute for one backend; what there is without any of these flags")
+	fs.BoolVar(&f.full, "full", false, "the plan for results one keeps: 20 rounds of 2s warm-up and 5s")
+	fs.IntVar(&p.Rounds, "rounds", p.Rounds, "`N` rounds of every backend under every load")
+	fs.DurationVar(&p.Duration, "duration", p.Duration, "`TIME` that is measured in each round")
+	fs.DurationVar(&p.Warmup, "warmup", p.Warmup, "`TIME` of load before it")
+	fs.Uint64Var(&p.Seed, "seed", p.Seed, "`NUMBER` that order, arrivals and intervals are drawn from")
+	fs.IntVar(&p.Clients, "clients", p.Clients, "`N` clients, each of whom receives everything")
+	fs.IntVar(&p.Senders, "senders", p.Senders, "`N` of them send")
+	fs.Var(&p.Size, "size", "`SIZE` of a text, like 64B")
+	fs.Func("rate", "open loop at `RATES` in all, like 1000/s or 1000/s,5000/s; none for no open loop (1000/s)", f.setRates)
+	fs.StringVar(&f.arrivals, "arrivals", "fixed", "of an open loop, `fixed|poisson`")
+	fs.Func("window", "closed loop with `NUMBERS` of messages under way for each sender, like 128; none for no closed loop (128)", f.setWindows)
+	fs.Func("server-cpus", "`CPUS` of the server, like 0 or 0,2-3 (one, chosen)", cpus(&c.ServerCPUs))
+	fs.Func("generator-cpus", "`CPUS` of the generator's thread (another, chosen)", cpus(&c.GeneratorCPUs))
+	fs.BoolVar(&c.Syscalls, "syscalls", true, "count system calls, which makes each some 30 ns dearer")
+	fs.StringVar(&c.Chatd, "chatd", filepath.Join(env.Bin, "chatd"), "`PATH` of the server")
+	fs.StringVar(&c.Loadgen, "loadgen", filepath.Join(env.Bin, "loadgen"), "`PATH` of the load generator, for its null server")
+	fs.StringVar(&f.out, "o", "", "`DIR` for the results, which must not be there yet (results/TIME-BACKENDS)")
+	fs.BoolVar(&f.asJSON, "json", false, "print the summary as JSON")
+	return f
+}
+
+// setRates and setWindows replace the default of their flag when it is given.
+func (f *runFlags) setRates(text string) error {
+	f.plan.Rates = nil
+	return each(text, func(one string) error {
+		r, err := units.ParseRate(one)
+		f.plan.Rates = append(f.plan.Rates, r)
+		return err
+	})
+}
+
+func (f *runFlags) setWindows(text string) error {
+	f.plan.Windows = nil
+	return each(text, func(one string) error {
+		n, err := strconv.Atoi(one)
+		if err != nil {
+			err = fmt.Errorf("%q is no number of messages", one)
+		}
+		f.plan.Windows = append(f.plan.Windows, n)
+		return err
+	})
+}
+
+// each calls do for each item of a list; the list "none" has no item.
+func each(list string, do func(string) error) error {
+	if list == "none" {
+		return nil
+	}
+	for one := range strings.SplitSeq(list, ",") {
+		if err := do(strings.TrimSpace(one)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func cpus(into *[]int) func(string) error {
+	return func(text string) (err error) {
+		*into, err = machine.ParseCPUs(text)
+		return err
+	}
+}
+
+// complete turns what was typed into a config.
+func (f *runFlags) complete(args []string) (bench.Config, error) {
+	wrong := func(format string, args ...any) (bench.Config, error) {
+		return bench.Config{}, fmt.Errorf("bench run: "+format, args...)
+	}
+	if f.scenario != bench.Scenario {
+		return wrong("there is no scenario %q; there is %s", f.scenario, bench.Scenario)
+	}
+	if f.quick && f.full {
+		return wrong("-quick and -full are two plans; give one of them")
+	}
+	if f.arrivals != "fixed" && f.arrivals != "poisson" {
+		return wrong("arrivals are fixed or poisson, not %q", f.arrivals)
+	}
+	if f.full { // but what was typed stays
+		full, typed := bench.Full(nil), make(map[string]bool)
+		f.set.Visit(func(one *flag.Flag) { typed[one.Name] = true })
+		if !typed["rounds"] {
+			f.plan.Rounds = full.Rounds
+		}
+		if !typed["duration"] {
+			f.plan.Duration = full.Duration
+		}
+		if !typed["warmup"] {
+			f.plan.Warmup = full.Warmup
+		}
+	}
+	f.plan.Poisson = f.arrivals == "poisson"
+	for name := range strings.FieldsFuncSeq(f.backends, func(r rune) bool { return r == ',' || r == ' ' }) {
+		f.plan.Backends = append(f.plan.Backends, name)
+	}
+	c := f.config
+	c.Plan, c.Argv, c.Dir = f.plan, append([]string{"bench", "run"}, args...), f.out
+	if c.Dir == "" {
+		c.Dir = filepath.Join(results, time.Now().UTC().Format("20060102-150405-")+strings.Join(c.Backends, "+"))
+	}
+	return c, nil
+}
+
+// run is the verb: measure, write, print.
+func run(ctx context.Context, args []string, env Env) int {
+	f := newRunFlags(env)
+	if status, ok := parse(f.set, "", args, env); !ok {
+		return status
+	}
+	cfg, err := f.complete(args)
+	if err != nil {
+		return failed(env, exitUsage, err)
+	}
+	line := &statusLine{w: env.Stderr, shown: env.Progress}
+	if env.Progress {
+		cfg.Progress = line.show
+	}
+	cfg.Void = func(r record.Round) {
+		line.clear()
+		fmt.Fprintln(env.Stderr, voidText(r))
+	}
+	finished, sums, err := bench.Run(ctx, cfg)
+	line.clear()
+	if err != nil {
+		return failed(env, statusOf(err), err)
+	}
+	return printSummary(report.Summarize(finished, sums), cfg.Dir, f.asJSON, env)
+}
+
+// printSummary prints a run, and gives the status its servers have earned.
+func printSummary(s *report.Summary, dir string, asJSON bool, env Env) int {
+	if asJSON {
+		if err := printJSON(env, s); err != nil {
+			return failed(env, exitFailed, err)
+		}
+	} else {
+		s.Text(env.Stdout, env.Style, dir)
+	}
+	if s.Violated() {
+		return exitViolated
+	}
+	return exitOK
+}
+
+func printJSON(env Env, v any) error {
+	text, err := record.JSON(v)
+	if err != nil {
+		return err
+	}
+	_, err = env.Stdout.Write(text)
+	return err
+}
+
+// voidText says of a round that it does not count.
+func voidText(r record.Round) string {
+	var reasons []string
+	for _, reason := range r.Void {
+		reasons = append(reasons, string(reason))
+	}
+	text := fmt.Sprintf("bench: round %d of %s under %s is void: %s", r.Round, r.Arm, r.Load, strings.Join(reasons, ", "))
+	if r.Error != "" {
+		text += " (" + r.Error + ")"
+	}
+	return text
+}

@@ -1,0 +1,200 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"chatbench/bench/meter"
+	"chatbench/bench/record"
+	"chatbench/bench/rules"
+	"chatbench/bench/server"
+	"chatbench/core/units"
+	"chatbench/loadgen"
+	"chatbench/loadgen/hist"
+)
+
+// goneLimit is how long a server that cut its clients may take to be gone, for
+// that to be why.
+const goneLimit = time.Second
+
+// measure runs one cell against a fresh server. An error ends the whole run:
+// it was interrupted, or what cannot be in the first round cannot be at all.
+// Everything else is in the record.
+func (b *bench) measure(ctx context.Context, seq int, cell record.Cell) (record.Round, error) {
+	arm, load := b.arms[cell.Arm], b.loads[cell.Load]
+	r := record.Round{
+		Schema: record.Schema, Seq: seq, Round: cell.Round, Load: cell.Load, Arm: cell.Arm, Backend: arm.Backend,
+		StartedMs: time.Now().UnixMilli(),
+	}
+	err := b.load(ctx, &r, load)
+	switch {
+	case ctx.Err() != nil:
+		return r, ctx.Err()
+	case err == nil:
+	case errors.Is(err, loadgen.ErrConfig), errors.Is(err, loadgen.ErrFileLimit):
+		return r, err
+	default:
+		r.Error, r.Void = err.Error(), append(r.Void, fact(err))
+		if cell.Round <= 1 && r.Void[0] == record.NotStarted {
+			return r, fmt.Errorf("bench: chatd -backend %s: %w", arm.Backend, err)
+		}
+	}
+	r.Void, r.Marks = rules.Judge(r, load, b.run.Manifest.Rules, b.ceilings[cell.Load])
+	if cell.Arm == record.NullArm {
+		if !r.Counts() {
+			return r, fmt.Errorf("bench: the generator's certificate failed: %v %s", r.Void, r.Error)
+		}
+		b.ceilings[cell.Load] = rules.PerSecond(r)
+	}
+	return r, nil
+}
+
+// fact classes an error by what was seen to happen.
+func fact(err error) record.Reason {
+	switch {
+	case errors.As(err, new(notStarted)), errors.Is(err, loadgen.ErrUnreachable), errors.Is(err, loadgen.ErrDenied):
+		return record.NotStarted
+	case errors.Is(err, server.ErrDied):
+		return record.ServerDied
+	case errors.Is(err, loadgen.ErrBackpressure):
+		return record.TargetMissed
+	case errors.Is(err, loadgen.ErrDisconnected):
+		return record.Disconnected
+	}
+	return record.LoadFailed
+}
+
+// notStarted is an error of a server that did not come up.
+type notStarted struct{ error }
+
+func (n notStarted) Unwrap() error { return n.error }
+
+// load starts the server, puts the load on it, and hears it out.
+func (b *bench) load(ctx context.Context, r *record.Round, load record.Load) error {
+	socketsBefore, _ := meter.SocketMemory()
+	p, err := b.start(ctx, r.Backend)
+	if err != nil {
+		return notStarted{err}
+	}
+	defer p.Kill()
+	m := &meter.Meter{
+		Root: p.PID, Counters: p.Counters, SocketBase: socketsBefore,
+		ServerCPUs: b.run.Manifest.ServerCPUs, OtherCPUs: b.run.Manifest.GeneratorCPUs,
+	}
+	b.note(r, p)
+	cfg := b.generator(p.Addr, r, load)
+	before := m.Look()
+	var from, to, after meter.Sample
+	var held record.Usage
+	cfg.OnTimedStart = func() { from = m.Glance() }
+	cfg.OnTimedEnd = func() { to = m.Glance() }
+	cfg.OnQuiet = func() { after = m.Look(); m.Hold(&held) }
+	runtime.GC() // now rather than in the timed section
+	result, err := loadgen.Broadcast(ctx, cfg)
+	if err != nil {
+		return b.blame(ctx, p, err)
+	}
+	r.StartedMs, r.Wall = from.At.UnixMilli(), load.Duration
+	b.take(r, load, result)
+	r.Usage = m.Between(from, to, before, after)
+	r.Usage.Processes, r.Usage.Threads = held.Processes, held.Threads
+	r.Usage.RSS, r.Usage.RSSPeak, r.Usage.PSS, r.Usage.SocketMemory = held.RSS, held.RSSPeak, held.PSS, held.SocketMemory
+	if r.Arm == record.NullArm {
+		return nil
+	}
+	r.Server, err = p.Stop()
+	return err
+}
+
+// start starts chatd, or for the certificate the null server.
+func (b *bench) start(ctx context.Context, backend string) (*server.Process, error) {
+	if backend == record.NullArm {
+		return b.launcher.Start(ctx, b.cfg.Syscalls, b.cfg.Loadgen, "null", "-listen", "127.0.0.1:0")
+	}
+	return b.launcher.Start(ctx, b.cfg.Syscalls, b.cfg.Chatd, chatdArguments(backend)...)
+}
+
+// note keeps what the server said of itself and how it is measured.
+func (b *bench) note(r *record.Round, p *server.Process) {
+	m := &b.run.Manifest
+	if m.Measures == nil {
+		m.Measures = p.Counters.Notes()
+	}
+	if r.Arm != record.NullArm {
+		m.Servers[r.Arm] = p.Said
+	}
+}
+
+// generator is the load as the generator takes it. All arms of a round have
+// the same arrivals.
+func (b *bench) generator(addr string, r *record.Round, load record.Load) loadgen.Config {
+	cfg := loadgen.Config{
+		Server: addr, Clients: load.Clients, Senders: load.Senders, Size: units.Size(load.Size),
+		Rate: units.Rate(load.Rate), Poisson: load.Arrivals == "poisson", Window: load.Window,
+		Warmup: load.Warmup, Duration: load.Duration, Seed: b.cfg.Seed + uint64(r.Round),
+		CPU: b.run.Manifest.GeneratorCPUs,
+	}
+	if b.cfg.Progress != nil {
+		cell := record.Cell{Round: r.Round, Load: r.Load, Arm: r.Arm}
+		cfg.Progress = func(p loadgen.Progress) { b.progress(cell, p.PerSecond) }
+	}
+	return cfg
+}
+
+// blame says why the load broke off: a server that is gone is why its clients
+// lost their connections.
+func (b *bench) blame(ctx context.Context, p *server.Process, err error) error {
+	if errors.Is(err, loadgen.ErrDisconnected) && ctx.Err() == nil {
+		select {
+		case <-p.Done():
+			return p.Died()
+		case <-time.After(goneLimit):
+		}
+	}
+	return err
+}
+
+// take copies what the generator measured.
+func (b *bench) take(r *record.Round, load record.Load, from *loadgen.Result) {
+	l := from.Ledger
+	r.Traffic = record.Traffic{
+		Messages:   int64(from.Messages.Sent),
+		Deliveries: int64(from.Deliveries.InTime),
+		Stalled:    int64(from.Generator.Stalled),
+		Checked:    int64(from.Deliveries.InAll),
+		Lost:       int64(l.Lost), Duplicated: int64(l.Duplicated), Reordered: int64(l.Reordered),
+		Altered: int64(l.Altered), OtherOrder: int64(l.OtherOrder),
+		GeneratorBusy: from.Generator.BusyRatio,
+		GeneratorRan:  float64(from.Generator.CPUUser+from.Generator.CPUSystem) / float64(max(from.Generator.Wall, 1)),
+	}
+	streams := map[string]*hist.Histogram{record.StreamSent: from.FromSend.Histogram}
+	if load.Open() {
+		r.Traffic.Due = int64(from.Messages.Due)
+		streams[record.StreamDue] = from.FromDue.Histogram
+		streams[record.StreamLag] = from.Generator.Lag.Histogram
+	}
+	for stream, h := range streams {
+		b.keep(r, stream, h)
+	}
+}
+
+// keep files a histogram under the round's start and puts its summary into
+// the record.
+func (b *bench) keep(r *record.Round, stream string, from *hist.Histogram) {
+	h := from.HDR()
+	if h.TotalCount() == 0 {
+		return
+	}
+	b.run.Histograms[record.Key{Load: r.Load, Arm: r.Arm, Stream: stream, StartedMs: r.StartedMs}] = h
+	switch s := record.Summarize(h); stream {
+	case record.StreamDue:
+		r.Due = s
+	case record.StreamSent:
+		r.Sent = s
+	case record.StreamLag:
+		r.Lag = s
+	}
+}
