@@ -6,7 +6,7 @@
 // name, and measured from outside. It prints nothing, keeps nothing of a run
 // that did not end, and never drops a round: one that does not count says why.
 // Run may be called from any goroutine, once at a time in a process, whose
-// threads it pins.
+// threads it pins meanwhile.
 package bench
 
 import (
@@ -71,7 +71,7 @@ func Run(ctx context.Context, cfg Config) (*record.Run, map[string]string, error
 		return nil, nil, err
 	}
 	if err := known(ctx, cfg.Chatd, cfg.Backends); err != nil {
-		return nil, nil, err
+		return nil, nil, interrupted(ctx, err)
 	}
 	if _, err := os.Stat(cfg.Loadgen); err != nil && len(cfg.Windows) > 0 {
 		return nil, nil, fmt.Errorf("bench: no load generator at %s; build it with make", cfg.Loadgen)
@@ -81,16 +81,18 @@ func Run(ctx context.Context, cfg Config) (*record.Run, map[string]string, error
 		return nil, nil, err
 	}
 	defer shelf.discard()
-	b, err := prepare(cfg)
+	allowed, err := machine.Allowed()
+	if err != nil {
+		return nil, nil, err
+	}
+	defer machine.PinProcess(allowed)
+	b, err := prepare(cfg, allowed)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer b.launcher.Close()
 	if err := b.measureAll(ctx); err != nil {
-		if ctx.Err() != nil {
-			err = ErrInterrupted
-		}
-		return nil, nil, err
+		return nil, nil, interrupted(ctx, err)
 	}
 	b.run.Manifest.Finished = time.Now().Round(0)
 	b.run.Env.StealAfter = machine.StealTicks()
@@ -109,9 +111,17 @@ func Run(ctx context.Context, cfg Config) (*record.Run, map[string]string, error
 	return b.run, sums, shelf.keep(raw, derived)
 }
 
+// interrupted is the error of a run whose context may have ended.
+func interrupted(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ErrInterrupted
+	}
+	return err
+}
+
 // prepare chooses the CPUs, pins this process away from the server's, and
 // writes down what is known before the first round.
-func prepare(cfg Config) (*bench, error) {
+func prepare(cfg Config, allowed []int) (*bench, error) {
 	m := record.Manifest{
 		Schema: record.Schema, Name: filepath.Base(cfg.Dir), Scenario: Scenario,
 		Started: time.Now().Round(0), Argv: cfg.Argv,
@@ -133,7 +143,7 @@ func prepare(cfg Config) (*bench, error) {
 	for _, a := range m.Arms {
 		b.arms[a.Name] = a
 	}
-	if err := b.chooseCPUs(); err != nil {
+	if err := b.chooseCPUs(allowed); err != nil {
 		return nil, err
 	}
 	var err error
@@ -143,11 +153,7 @@ func prepare(cfg Config) (*bench, error) {
 
 // chooseCPUs gives server and generator theirs, and keeps this process's other
 // threads off the server's.
-func (b *bench) chooseCPUs() error {
-	allowed, err := machine.Allowed()
-	if err != nil {
-		return err
-	}
+func (b *bench) chooseCPUs(allowed []int) error {
 	m := &b.run.Manifest
 	m.ServerCPUs, m.GeneratorCPUs, m.SharedCPU = machine.Split(allowed)
 	if b.cfg.ServerCPUs != nil {

@@ -72,7 +72,7 @@ func measured(t *testing.T, withCounters bool) (*Meter, record.Usage) {
 		t.Cleanup(m.Counters.Close)
 	}
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), "METER_CHILD=parent")
+	cmd.Env = append(os.Environ(), "METER_CHILD=parent", "GORACE=atexit_sleep_ms=0")
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

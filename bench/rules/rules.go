@@ -27,8 +27,13 @@ func Judge(r record.Round, l record.Load, rules record.Rules, ceiling float64) (
 	t := r.Traffic
 	broken := r.Error != ""
 	late, slow := false, false
-	if !broken && l.Open() {
+	switch {
+	case broken:
+	case l.Open():
 		late, slow = Late(r, l, rules)
+	case t.Deliveries == 0: // nothing went round at all
+		late = t.GeneratorRan < rules.RanShare
+		slow = !late
 	}
 	for reason, holds := range map[record.Reason]bool{
 		record.Lost:             t.Lost > 0,
@@ -53,7 +58,7 @@ func Judge(r record.Round, l record.Load, rules record.Rules, ceiling float64) (
 		return slices.Index(record.Reasons, a) - slices.Index(record.Reasons, b)
 	})
 	near := ceiling > 0 && r.Arm != record.NullArm && PerSecond(r) > rules.CeilingShare*ceiling
-	if !broken && !l.Open() && (near || t.GeneratorRan < rules.RanShare) {
+	if !broken && !late && !l.Open() && (near || t.GeneratorRan < rules.RanShare) {
 		marks = append(marks, record.GeneratorLimited)
 	}
 	return void, marks

@@ -51,6 +51,8 @@ func TestJudge(t *testing.T) {
 		{"below the ceiling", closed, good(func(r *record.Round) { r.Traffic.Deliveries = 14e6 }), nil, nil},
 		{"near the ceiling", closed, good(func(r *record.Round) { r.Traffic.Deliveries = 15e6 }), nil, reasons{record.GeneratorLimited}},
 		{"kept from its CPU", closed, good(func(r *record.Round) { r.Traffic.GeneratorRan = 0.89 }), nil, reasons{record.GeneratorLimited}},
+		{"kept from it all the time", closed, good(func(r *record.Round) { r.Traffic.GeneratorRan, r.Traffic.Deliveries = 0.1, 0 }), reasons{record.GeneratorLimited}, nil},
+		{"nothing came back", closed, good(func(r *record.Round) { r.Traffic.Deliveries = 0 }), reasons{record.TargetMissed}, nil},
 		{"the ceiling itself", closed, good(func(r *record.Round) { r.Traffic.Deliveries = 20e6; r.Arm = record.NullArm }), nil, nil},
 		{"broke off", open, record.Round{
 			Void: reasons{record.ServerDied}, Error: "exit status 2", Traffic: record.Traffic{Lost: 5},

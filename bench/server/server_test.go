@@ -66,6 +66,7 @@ func TestMain(m *testing.M) {
 func launcher(t *testing.T) *Launcher {
 	t.Helper()
 	t.Setenv("SERVER_CHILD", "1")
+	t.Setenv("GORACE", "atexit_sleep_ms=0")
 	t.Setenv("GOMAXPROCS", "7")
 	cpus, err := machine.Allowed()
 	if err != nil {

@@ -1,0 +1,253 @@
+package command
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"chatbench/bench/record"
+	"chatbench/bench/report"
+)
+
+// outcome is what a command line came to.
+type outcome struct {
+	status         int
+	stdout, stderr string
+}
+
+func try(ctx context.Context, bin string, args ...string) outcome {
+	var stdout, stderr bytes.Buffer
+	status := Run(ctx, args, Env{Stdout: &stdout, Stderr: &stderr, Bin: bin})
+	return outcome{status, stdout.String(), stderr.String()}
+}
+
+// tiny is a run of some three seconds under two loads.
+func tiny(backends, dir string, more ...string) []string {
+	return append([]string{"run", "-backends", backends, "-o", dir, "-rounds", "2", "-duration", "200ms", "-warmup", "50ms",
+		"-clients", "4", "-senders", "2", "-rate", "400/s", "-window", "4"}, more...)
+}
+
+// TestRun is the whole way: measured, written, verified, compared, listed.
+func TestRun(t *testing.T) {
+	programs, ctx := bin(t), context.Background()
+	t.Chdir(t.TempDir())
+	got := try(ctx, programs, tiny("good", "results/first", "-json")...)
+	// A machine at work can void rounds: that is no error of what is tested here.
+	if got.status != exitOK && got.status != exitViolated {
+		t.Fatalf("%+v", got)
+	}
+	var s report.Summary
+	if err := json.Unmarshal([]byte(got.stdout), &s); err != nil {
+		t.Fatal(err)
+	}
+	run, _, err := record.Read("results/first")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Reference != "good" || len(s.Loads) != 2 || len(s.Loads[0].Arms) != 2 || len(run.Rounds) != 1+2*2*2 {
+		t.Errorf("%d rounds; %+v", len(run.Rounds), s)
+	}
+	for i, r := range run.Rounds {
+		if cell := (record.Cell{Round: r.Round, Load: r.Load, Arm: r.Arm}); run.Manifest.Order[i] != cell || r.Seq != i+1 {
+			t.Errorf("round %d is %+v, planned %+v", i, cell, run.Manifest.Order[i])
+		}
+		if r.Error != "" || r.Traffic.Lost != 0 || r.Traffic.Checked == 0 || r.Usage.CPU == nil || *r.Usage.CPU <= 0 || r.Usage.RSS == nil {
+			t.Errorf("%+v", r)
+		}
+		if r.Arm != record.NullArm && (r.Server == nil || r.Server.Writes != r.Traffic.Checked) {
+			t.Errorf("the server counted %+v, the generator %d deliveries", r.Server, r.Traffic.Checked)
+		}
+		if r.Load == "fixed400" && r.Traffic.Due != 80 && r.Traffic.Due != 81 {
+			t.Errorf("%d messages due in 200 ms at 400/s", r.Traffic.Due)
+		}
+		if open := r.Load == "fixed400"; r.Counts() && (r.Sent.Count == 0 || (r.Due.Count > 0) != open || (r.Lag.Count > 0) != open) {
+			t.Errorf("under %s %d latencies from due, %d lags", r.Load, r.Due.Count, r.Lag.Count)
+		}
+	}
+	if said := run.Manifest.Servers["good.aa"]; said["backlog"] != 7.0 || said["pid"] != nil {
+		t.Errorf("servers said %v", run.Manifest.Servers)
+	}
+	if run.Manifest.Finished.Before(run.Manifest.Started) || run.Env.Go == "" || len(run.Manifest.Argv) < 4 {
+		t.Errorf("%+v", run.Manifest)
+	}
+	afterwards(t, ctx, programs)
+}
+
+// afterwards looks at the run with the other verbs.
+func afterwards(t *testing.T, ctx context.Context, programs string) {
+	entries, err := os.ReadDir("results")
+	if err != nil || len(entries) != 1 {
+		t.Errorf("in results: %v, %v", entries, err)
+	}
+	for _, name := range []string{"bench.txt", "checks.json", "report.html", "summary.csv", "fixed400.hlog", "window4.hlog"} {
+		if info, err := os.Stat(filepath.Join("results/first", name)); err != nil || info.Size() == 0 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, c := range []struct {
+		want string
+		args []string
+	}{
+		{"files agree", []string{"verify", "results/first"}},
+		{"Every message arrived", []string{"report", "results/first"}},
+		{`"reference": "good"`, []string{"report", "results/first", "-json"}},
+		{"first  good", []string{"compare"}},
+		{`"dir": "results/first"`, []string{"compare", "-json", "results/first"}},
+		{"good, lossy, dying, stuck", []string{"list"}},
+		{"results/first", []string{"list"}},
+	} {
+		got := try(ctx, programs, c.args...)
+		if !strings.Contains(got.stdout, c.want) || got.stderr != "" || got.status == exitUsage {
+			t.Errorf("%v: %+v, want %q", c.args, got, c.want)
+		}
+	}
+	path := "results/first/" + record.RoundsFile
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := regexp.MustCompile(`"cpu_ns":\d`).ReplaceAll(data, []byte(`"cpu_ns":77`))
+	if err := os.WriteFile(path, changed, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got := try(ctx, programs, "verify", "results/first"); got.status != exitViolated || strings.Count(got.stderr, "\n") != 1 {
+		t.Errorf("a changed figure: %+v", got)
+	}
+}
+
+// TestBadServers: a server that loses a message and one that ends make void
+// rounds that say so, and exit status 3.
+func TestBadServers(t *testing.T) {
+	programs := bin(t)
+	t.Chdir(t.TempDir())
+	got := try(context.Background(), programs, tiny("good,lossy,dying", "bad", "-rounds", "1", "-window", "none")...)
+	if got.status != exitViolated {
+		t.Errorf("status %d: %s", got.status, got.stderr)
+	}
+	for _, want := range []string{
+		"round 1 of lossy under fixed400 is void: lost",
+		"round 1 of dying under fixed400 is void: server-died",
+		"exit status 7: chatd: out of luck",
+	} {
+		if !strings.Contains(got.stderr, want) {
+			t.Errorf("stderr does not say %q:\n%s", want, got.stderr)
+		}
+	}
+	for _, want := range []string{"NOT CORRECT", "1 lost, 0 twice", "1 server-died"} {
+		if !strings.Contains(got.stdout, want) {
+			t.Errorf("stdout does not say %q:\n%s", want, got.stdout)
+		}
+	}
+	if v := try(context.Background(), programs, "verify", "bad"); v.status != exitOK {
+		t.Errorf("what was measured is as recorded all the same: %+v", v)
+	}
+}
+
+// TestInterrupt: one line, status 1, nothing half-written, no server left.
+func TestInterrupt(t *testing.T) {
+	programs := bin(t)
+	t.Chdir(t.TempDir())
+	ctx, cancel := context.WithCancel(context.Background())
+	stderr := &watched{word: "deliveries/s", found: cancel}
+	var stdout bytes.Buffer
+	status := Run(ctx, tiny("good", "results/cut", "-duration", "60s"), Env{Stdout: &stdout, Stderr: stderr, Bin: programs, Progress: true})
+	_, last, _ := cutLast(stderr.String(), clearLine)
+	if status != exitFailed || stdout.Len() > 0 || last != "bench: interrupted; nothing was written\n" {
+		t.Errorf("status %d, stdout %q, stderr ends in %q", status, stdout.String(), last)
+	}
+	if !strings.Contains(stderr.String(), "certificate  null  window4") {
+		t.Errorf("progress was %q", stderr.String())
+	}
+	if entries, _ := os.ReadDir("results"); len(entries) != 0 {
+		t.Errorf("left behind: %v", entries)
+	}
+	self, _ := os.Executable()
+	if out, _ := exec.Command("pgrep", "-f", self+" (-backend|null)").Output(); len(out) > 0 {
+		t.Errorf("still there: %s", out)
+	}
+}
+
+// watched is a terminal on which somebody waits for a word.
+type watched struct {
+	bytes.Buffer
+	word  string
+	found func()
+}
+
+func (w *watched) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte(w.word)) {
+		w.found()
+	}
+	return w.Buffer.Write(p)
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
+}
+
+// TestMistakes: one line that says what to do, before anything is measured.
+func TestMistakes(t *testing.T) {
+	programs := bin(t)
+	t.Chdir(t.TempDir())
+	if err := os.Mkdir("there", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile("file", nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		status int
+		want   string
+		args   []string
+	}{
+		{exitUsage, "usage: bench VERB", nil},
+		{exitUsage, `unknown verb "walk"`, []string{"walk"}},
+		{exitUsage, "give -backends epoll", []string{"run"}},
+		{exitUsage, `unknown backend "nope"; there are good, lossy, dying, stuck`, tiny("nope", "x")},
+		{exitUsage, "named twice", tiny("good,good", "x")},
+		{exitUsage, "a duration of 0s", tiny("good", "x", "-duration", "0s")},
+		{exitUsage, `invalid value "long"`, tiny("good", "x", "-duration", "long")},
+		{exitUsage, "a rate is written like", tiny("good", "x", "-rate", "1000")},
+		{exitUsage, `"many" is no number of messages`, tiny("good", "x", "-window", "many")},
+		{exitUsage, "no load", tiny("good", "x", "-window", "none", "-rate", "none")},
+		{exitUsage, "fixed or poisson", tiny("good", "x", "-arrivals", "odd")},
+		{exitUsage, "there is broadcast", tiny("good", "x", "-scenario", "idle")},
+		{exitUsage, "give one of them", tiny("good", "x", "-quick", "-full")},
+		{exitUsage, "no list of CPUs", tiny("good", "x", "-server-cpus", "two")},
+		{exitUsage, "CPU 999 is not among those allowed", tiny("good", "x", "-server-cpus", "999")},
+		{exitUsage, "texts of 3B; from", tiny("good", "x", "-size", "3B", "-window", "none")},
+		{exitUsage, "no argument", tiny("good", "x", "surplus")},
+		{exitFailed, "there is there already; give another -o", tiny("good", "there")},
+		{exitFailed, "cannot write results to file", tiny("good", "file/x")},
+		{exitFailed, "build it with make", tiny("good", "x", "-chatd", "nowhere")},
+		{exitFailed, "build it with make", tiny("good", "x", "-loadgen", "nowhere")},
+		{exitFailed, "exit status 1: chatd: port in use", tiny("stuck", "x", "-window", "none")},
+		{exitUsage, "no run in results/", []string{"compare"}},
+		{exitUsage, "not a run's directory", []string{"compare", "there"}},
+		{exitUsage, "give the directory of one run", []string{"verify"}},
+		{exitUsage, "not a run's directory", []string{"verify", "there"}},
+	} {
+		got := try(context.Background(), programs, c.args...)
+		lines := strings.Count(got.stderr, "\n")
+		if got.status != c.status || !strings.Contains(got.stderr, c.want) || got.stdout != "" || len(c.args) > 0 && lines != 1 {
+			t.Errorf("%v:\nstatus %d, want %d\n%s%swant %q", c.args, got.status, c.status, got.stdout, got.stderr, c.want)
+		}
+		if entries, _ := filepath.Glob("*x*"); len(entries) > 0 {
+			t.Errorf("%v left %v", c.args, entries)
+		}
+	}
+	for _, args := range [][]string{{"-h"}, {"run", "-h"}, {"verify", "-h"}} {
+		if got := try(context.Background(), programs, args...); got.status != exitOK || got.stdout == "" || got.stderr != "" {
+			t.Errorf("%v: %+v", args, got)
+		}
+	}
+}

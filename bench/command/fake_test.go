@@ -1,0 +1,158 @@
+package command
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"chatbench/core/wire"
+)
+
+// TestMain is the tests, or one of the programs that bench starts: a chatd that
+// has the backends good, lossy, dying and stuck, and the null server.
+func TestMain(m *testing.M) {
+	switch os.Getenv("BENCH_FAKE") {
+	case "":
+		os.Exit(m.Run())
+	case "chatd":
+		os.Exit(fakeChatd(os.Args[1:]))
+	case "loadgen":
+		os.Exit(fakeChatd([]string{"-backend", "null"}))
+	}
+}
+
+// bin makes a directory with programs of the names that bench looks for.
+func bin(t *testing.T) string {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for _, name := range []string{"chatd", "loadgen"} {
+		script := fmt.Sprintf("#!/bin/sh\nGORACE=atexit_sleep_ms=0 BENCH_FAKE=%s exec %s \"$@\"\n", name, self)
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// fakeChatd is a chat server of a few lines that can misbehave.
+func fakeChatd(args []string) int {
+	backend := ""
+	for i, a := range args {
+		if a == "-list" {
+			fmt.Print("NAME   MODEL\ngood   one that works\nlossy  loses a message\ndying  ends under load\nstuck  never listens\n")
+			return 0
+		}
+		if a == "-backend" {
+			backend = args[i+1]
+		}
+	}
+	term := make(chan os.Signal, 1)
+	signal.Notify(term, syscall.SIGTERM)
+	if backend == "stuck" {
+		fmt.Fprintln(os.Stderr, "chatd: no good\nchatd: port in use")
+		return 1
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	r := &room{backend: backend}
+	go r.serve(l)
+	if backend == "null" {
+		fmt.Printf("loadgen: null server listening on %s\n", l.Addr())
+	} else {
+		fmt.Printf(`{"event":"listening","backend":%q,"addr":%q,"pid":%d,"backlog":7}`+"\n", backend, l.Addr(), os.Getpid())
+	}
+	<-term
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	fmt.Printf(`{"event":"stopped","counters":{"writes":%d,"bytes_out":%d},"ends":{"eof":1},"runtime":{"gc_cycles":1},"error":""}`+"\n", r.writes, r.octets)
+	return 0
+}
+
+// room is everybody who is in.
+type room struct {
+	backend string
+	mu      sync.Mutex
+	members []net.Conn
+	said    int
+	writes  int
+	octets  int
+}
+
+func (r *room) serve(l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go r.client(c)
+	}
+}
+
+func (r *room) client(c net.Conn) {
+	defer c.Close()
+	var name string
+	var decoder wire.Decoder
+	buffer := make([]byte, 4096)
+	for {
+		n, err := c.Read(buffer)
+		if err != nil {
+			return
+		}
+		for in := buffer[:n]; ; {
+			f, rest, ok, err := decoder.Next(in)
+			if err != nil || f.Type == wire.Close && ok {
+				return
+			}
+			if !ok {
+				break
+			}
+			in = rest
+			if f.Type == wire.Cred {
+				name, _, _ = strings.Cut(string(f.Body), " ")
+				r.join(c)
+				continue
+			}
+			r.say(wire.AppendSaid(nil, name, f.Body))
+		}
+	}
+}
+
+func (r *room) join(c net.Conn) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c.Write(wire.AppendGranted(nil))
+	r.members = append(r.members, c)
+}
+
+// say tells everybody; the 20th message is what the bad ones fail at.
+func (r *room) say(frame []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.said++
+	for i, m := range r.members {
+		switch {
+		case r.backend == "dying" && r.said == 20:
+			fmt.Fprintln(os.Stderr, "chatd: out of luck")
+			os.Exit(7)
+		case r.backend == "lossy" && r.said == 20 && i == 1:
+			continue
+		}
+		m.SetWriteDeadline(time.Now().Add(10 * time.Second))
+		m.Write(frame)
+		r.writes, r.octets = r.writes+1, r.octets+len(frame)
+	}
+}
