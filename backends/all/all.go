@@ -9,6 +9,10 @@ import (
 	"chatbench/backends"
 	"chatbench/backends/epoll"
 	"chatbench/backends/goroutine"
+	"chatbench/backends/poll"
+	"chatbench/backends/reactors"
+	"chatbench/backends/selectio"
+	"chatbench/backends/spin"
 )
 
 // All lists the transports in the order they are shown.
@@ -16,6 +20,10 @@ func All() []backends.Backend {
 	return []backends.Backend{
 		epoll.Backend,
 		goroutine.Backend,
+		reactors.Backend,
+		selectio.Backend,
+		poll.Backend,
+		spin.Backend,
 	}
 }
 
