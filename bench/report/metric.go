@@ -80,9 +80,9 @@ var metrics = []metric{
 		of: perDelivery(func(u record.Usage) *int64 { return u.CPUUser })},
 	{key: keyKernel, title: "in the kernel", unit: "µs/1000", better: lower, print: plain,
 		of: perDelivery(func(u record.Usage) *int64 { return u.CPUKernel })},
-	{key: keySyscalls, title: "system calls per delivery", better: lower, judged: true, words: cost, print: small,
+	{key: keySyscalls, title: "system calls", unit: "per delivery", better: lower, judged: true, words: cost, print: small,
 		of: perDelivery(func(u record.Usage) *int64 { return u.Syscalls })},
-	{key: keySwitches, title: "context switches per 1000 deliveries", better: lower, judged: true, words: cost, print: thousandth,
+	{key: keySwitches, title: "context switches", unit: "per 1000", better: lower, judged: true, words: cost, print: thousandth,
 		of: perDelivery(func(u record.Usage) *int64 { return u.ContextSwitches })},
 
 	{key: keyP50, title: "p50", unit: "ms", better: lower, judged: true, words: span, print: millis, of: latency(p50)},

@@ -70,10 +70,15 @@ func cpuPlot(l *LoadSummary) template.HTML {
 		return ""
 	}
 	const bar = 34.0
-	height := 70 + bar*float64(len(l.Arms))
-	d := draw(plotWidth, height, l.Name+": CPU per 1000 deliveries, in user code and in the kernel (medians, µs)")
+	height := 90 + bar*float64(len(l.Arms))
+	d := draw(plotWidth, height, l.Name+": CPU per 1000 deliveries, medians, µs")
+	for i, part := range []string{"user", "kernel"} {
+		x := plotLeft + 60 + 80*float64(i)
+		d.rect(x, height-16, 14, 10, part, part)
+		d.text(x+20, height-7, "start", "tick", part)
+	}
 	x := axis{low: 0, high: most * 1.1, from: plotLeft + 60, to: plotRight}
-	d.bottomAxis(x, height-30, 28, plain)
+	d.bottomAxis(x, height-50, 28, plain)
 	for i, a := range l.Arms {
 		y := 34 + bar*float64(i)
 		user, kernel := a.Figures[keyUser].Median, a.Figures[keyKernel].Median

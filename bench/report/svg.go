@@ -60,7 +60,8 @@ func (d *drawing) path(points [][2]float64, class string) {
 	fmt.Fprintf(&d.b, `" class="line %s"/>`, class)
 }
 
-// axis maps values to pixels, by their logarithm if it says so.
+// axis maps values to pixels, by their logarithm if it says so; what is below
+// a logarithmic axis is put on its end.
 type axis struct {
 	low, high float64 // values
 	from, to  float64 // pixels
@@ -70,7 +71,7 @@ type axis struct {
 func (a axis) at(v float64) float64 {
 	low, high := a.low, a.high
 	if a.log {
-		low, high, v = math.Log10(low), math.Log10(high), math.Log10(math.Max(v, a.low/10))
+		low, high, v = math.Log10(low), math.Log10(high), math.Log10(math.Max(v, a.low))
 	}
 	return a.from + (v-low)/(high-low)*(a.to-a.from)
 }
@@ -79,8 +80,11 @@ func (a axis) at(v float64) float64 {
 func (a axis) ticks() (values []float64) {
 	if a.log {
 		steps := []float64{1, 2, 5}
-		if a.high/a.low > 300 {
+		switch span := a.high / a.low; {
+		case span > 300:
 			steps = steps[:1]
+		case span < 4:
+			steps = []float64{1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9}
 		}
 		for decade := math.Floor(math.Log10(a.low)); decade <= math.Log10(a.high); decade++ {
 			for _, step := range steps {

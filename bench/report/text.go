@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 
+	"chatbench/bench/record"
 	"chatbench/bench/stats"
 )
 
@@ -322,6 +323,9 @@ func (s *Summary) remarks(w io.Writer) {
 		if !c.OK && c.Name != "CPUs of their own" {
 			lines = append(lines, c.Name+": no, "+c.Detail)
 		}
+	}
+	if s.Checks.Void[record.GeneratorLimited]+s.Checks.Void[record.Steal] > 0 {
+		lines = append(lines, "hint: a generator that is late wants CPU; stop what else runs here and measure again")
 	}
 	if lines == nil {
 		return
