@@ -62,7 +62,8 @@ type bench struct {
 	arms     map[string]record.Arm
 	ceilings map[string]float64 // by load
 	begun    time.Time
-	done     int // cells
+	done     int           // cells
+	took     time.Duration // until the last of them was done
 }
 
 // Run measures, and leaves the results in cfg.Dir: all of them or nothing.
@@ -185,7 +186,7 @@ func (b *bench) measureAll(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		b.done++
+		b.done, b.took = b.done+1, time.Since(b.begun)
 		b.run.Rounds = append(b.run.Rounds, round)
 		if !round.Counts() && b.cfg.Void != nil {
 			b.cfg.Void(round)
@@ -194,16 +195,16 @@ func (b *bench) measureAll(ctx context.Context) error {
 	return nil
 }
 
-// progress estimates what is left from what it took so far, and before there
-// is anything, from the plan.
+// progress estimates what is left from what a cell took so far, and before
+// there is one, from the plan.
 func (b *bench) progress(cell record.Cell, rate float64) {
 	if b.cfg.Progress == nil {
 		return
 	}
-	cells := len(b.run.Manifest.Order)
-	left := time.Duration(cells) * (b.cfg.Warmup + b.cfg.Duration + 200*time.Millisecond)
+	each := b.cfg.Warmup + b.cfg.Duration + 200*time.Millisecond
 	if b.done > 0 {
-		left = time.Since(b.begun) / time.Duration(b.done) * time.Duration(cells-b.done)
+		each = b.took / time.Duration(b.done)
 	}
+	left := max(0, time.Duration(len(b.run.Manifest.Order))*each-time.Since(b.begun))
 	b.cfg.Progress(Progress{Cell: cell, Rounds: b.cfg.Rounds, Left: left, Rate: rate})
 }

@@ -51,17 +51,17 @@ func check(run *record.Run, s *Summary, sums map[string]string) record.Checks {
 	add("every round was run", c.Rounds == planned, "%d of %d", c.Rounds, planned)
 	add("CPUs of their own", !run.Manifest.SharedCPU, "server on %v, generator on %v", run.Manifest.ServerCPUs, run.Manifest.GeneratorCPUs)
 	for i := range s.Loads {
-		checkLoad(&s.Loads[i], run.Manifest.Rounds, add)
+		checkLoad(&s.Loads[i], add)
 	}
 	return c
 }
 
-func checkLoad(l *LoadSummary, rounds int, add func(string, bool, string, ...any)) {
+func checkLoad(l *LoadSummary, add func(string, bool, string, ...any)) {
 	if !l.Open() {
 		add(l.Name+": the generator's ceiling is known", l.Ceiling > 0, "%s deliveries/s against the null server", count(l.Ceiling))
 	}
 	for _, a := range l.Arms {
-		add(l.Name+": enough rounds of "+a.Name, a.Rounds >= min(minPairs, rounds), "%d count", a.Rounds)
+		add(l.Name+": enough rounds of "+a.Name, a.Rounds >= minPairs, "%d count; to call a difference one takes %d", a.Rounds, minPairs)
 		if f, ok := a.Figures[keyForeign]; ok {
 			add(l.Name+": "+a.Name+" alone on its CPUs", f.Median <= foreignMax, "others took %s %% of them (median)", percent(f.Median))
 		}

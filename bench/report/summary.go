@@ -185,7 +185,7 @@ func summarizeArm(run *record.Run, load record.Load, a record.Arm) (ArmSummary, 
 		arm.Figures[key] = f
 	}
 	if !load.Open() {
-		arm.Limit = arm.limit(run.Manifest.Rules, limited)
+		arm.Limit = arm.limit(run.Manifest, limited)
 	}
 	arm.curve, arm.lag = record.Merge(curves), record.Merge(lags)
 	return arm, of
@@ -201,12 +201,15 @@ func figure(values series) Figure {
 }
 
 // limit says which side stood in the way of more in a closed loop.
-func (a *ArmSummary) limit(rules record.Rules, generatorLimited bool) string {
+func (a *ArmSummary) limit(m record.Manifest, generatorLimited bool) string {
+	rules := m.Rules
 	server := a.Figures[keyBusy].Median >= rules.BusyShare
 	generator := generatorLimited || a.Figures[keyGenBusy].Median >= rules.BusyShare
 	switch {
 	case a.Rounds == 0:
 		return ""
+	case m.SharedCPU:
+		return "pair"
 	case server && generator:
 		return "both"
 	case server:

@@ -269,6 +269,7 @@ func (l *LoadSummary) limits(w io.Writer) {
 			"server":    "the server was the limit",
 			"generator": "the generator was the limit: the server can do more",
 			"both":      "server and generator were both at their limit: the rate is that of the pair",
+			"pair":      "server and generator shared a CPU: the rate is that of the pair",
 			"others":    "the server did not have its CPU to itself",
 			"neither":   "neither side was at its limit: they waited for each other",
 		}[a.Limit]
