@@ -52,6 +52,8 @@ type Config struct {
 	SendBuffer int           // SO_SNDBUF in octets; 0 leaves it to the kernel
 	Backlog    int           // of listen(2)
 	Linger     time.Duration // how long a closing connection may take to say FIN
+	MaxFrame   int           // what Room was given, for those who check sizes themselves; 0: the room alone does
+	SpawnAhead int           // processes that wait for clients, in a transport of one for each client
 }
 
 // Counters is what a transport did since it started. Safe for any goroutine.

@@ -1,0 +1,206 @@
+package process
+
+import (
+	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"chatbench/backends"
+	"chatbench/backends/internal/socket"
+	"chatbench/core"
+)
+
+const (
+	turnAccepts = 64                     // connections taken in a turn
+	restTime    = 100 * time.Millisecond // how long the listener rests when accepting is of no use
+)
+
+// listener is the listening socket. It is not watched while it rests, because
+// descriptors or processes have run out, nor while too many orders are open.
+type listener struct {
+	fd      int // -1 once stopped
+	addr    netip.AddrPort
+	reserve *socket.Reserve
+	until   time.Time // when a rest ends; zero: not resting
+	weary   bool      // it has rested and nothing was forked since
+	busy    bool      // too many orders are open
+}
+
+func listen(cfg backends.Config) (*listener, error) {
+	fd, addr, err := socket.ListenFD(cfg, false)
+	if err != nil {
+		return nil, err
+	}
+	reserve, err := socket.NewReserve()
+	if err != nil {
+		_ = unix.Close(fd)
+		return nil, err
+	}
+	return &listener{fd: fd, addr: addr, reserve: reserve}, nil
+}
+
+func (n *listener) resting() bool { return !n.until.IsZero() }
+
+func (n *listener) close() {
+	_ = unix.Close(n.fd)
+	n.fd = -1
+	n.until = time.Time{}
+	n.reserve.Close()
+}
+
+func (l *loop) watchListener() error {
+	return l.poller.add(l.listener.fd, unix.EPOLLIN, l.accept)
+}
+
+// stopListening takes no more connections. It may be called again.
+func (l *loop) stopListening() {
+	if l.listener.fd >= 0 {
+		l.poller.remove(l.listener.fd)
+		l.listener.close()
+	}
+}
+
+// rest stops accepting for a while.
+func (l *loop) rest(err error) {
+	if l.listener.fd < 0 {
+		return
+	}
+	if !l.listener.weary {
+		l.cfg.Log.Warn("accepting rests now and then", "for", restTime, "err", err)
+	}
+	l.listener.weary = true
+	l.poller.remove(l.listener.fd)
+	l.listener.until = time.Now().Add(restTime)
+}
+
+// endRest accepts again when the listener has rested long enough.
+func (l *loop) endRest(now time.Time) {
+	if now.Before(l.listener.until) {
+		return
+	}
+	if l.listener.busy || l.watchListener() == nil {
+		l.listener.until = time.Time{}
+	}
+}
+
+// accept takes the connections that wait, at most turnAccepts of them.
+func (l *loop) accept() {
+	for range turnAccepts {
+		if l.ordered >= maxOrdered {
+			l.listener.busy = true
+			l.poller.remove(l.listener.fd)
+			return
+		}
+		fd, peer, err := socket.Accept(l.listener.fd)
+		switch {
+		case err == nil:
+			l.cfg.Counters.Accepts.Add(1)
+			l.join(fd, peer)
+			continue
+		case err == unix.EAGAIN:
+			return
+		}
+		l.cfg.Counters.AcceptErrors.Add(1)
+		if !socket.Exhausted(err) || !l.listener.reserve.TurnAway(l.listener.fd) {
+			l.rest(err)
+			return
+		}
+		l.cfg.Counters.NoDescriptors.Add(1)
+	}
+}
+
+// join makes a client of an accepted socket and finds a child for it.
+func (l *loop) join(fd int, peer netip.AddrPort) {
+	c := &client{place: len(l.live)}
+	l.live = append(l.live, c)
+	c.session = l.cfg.Room.Join(peer, l, c)
+	if l.handOver(c, fd) {
+		return
+	}
+	l.ordered++
+	l.forker.orders <- order{c, fd, peer.String()} // has room: maxOrdered
+}
+
+// handOver gives a client to a child that waits, if there is one.
+func (l *loop) handOver(c *client, fd int) bool {
+	for len(l.waiting) > 0 {
+		k := l.waiting[0] // the one that has had the most time to start
+		l.waiting = l.waiting[1:]
+		err := unix.Sendmsg(k.handle, []byte{0}, unix.UnixRights(fd), nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+		if err != nil {
+			k.kill() // it has died already
+			continue
+		}
+		_ = unix.Close(fd)
+		l.closeEnd(&k.handle)
+		l.attach(c, k)
+		return true
+	}
+	return false
+}
+
+// spawnAhead orders children to wait for clients, if there are not enough.
+func (l *loop) spawnAhead() {
+	if l.stopping.Load() || l.ordered > 0 || l.listener.resting() {
+		return
+	}
+	for len(l.waiting)+l.orderedMore < l.cfg.SpawnAhead && l.orderedMore < aheadAtATime {
+		l.orderedMore++
+		l.forker.orders <- order{socket: -1}
+	}
+}
+
+// dismiss sends the children away that wait for a client.
+func (l *loop) dismiss() {
+	for _, k := range l.waiting {
+		l.closeEnd(&k.handle)
+	}
+	l.waiting = nil
+}
+
+// takeForked takes what came of orders.
+func (l *loop) takeForked() {
+	l.mu.Lock()
+	forked := l.forked
+	l.forked = l.spareForked
+	l.mu.Unlock()
+	for i, r := range forked {
+		forked[i] = result{}
+		if r.client == nil {
+			l.orderedMore--
+		} else {
+			l.ordered--
+		}
+		l.take(r)
+	}
+	l.spareForked = forked[:0]
+	if l.listener.busy && l.ordered <= maxOrdered/2 && l.listener.fd >= 0 {
+		l.listener.busy = false
+		if !l.listener.resting() && l.watchListener() != nil {
+			l.rest(nil)
+		}
+	}
+}
+
+// take takes what came of one order.
+func (l *loop) take(r result) {
+	switch {
+	case r.err != nil:
+		l.rest(r.err)
+		if r.client != nil {
+			l.cfg.Counters.NoDescriptors.Add(1)
+			l.leave(r.client, core.ReasonReset)
+		}
+	case !l.adopt(r.kid):
+		if r.client != nil {
+			l.leave(r.client, core.ReasonReset)
+		}
+	case r.client == nil:
+		l.listener.weary = false
+		l.waiting = append(l.waiting, r.kid)
+	default:
+		l.listener.weary = false
+		l.attach(r.client, r.kid)
+	}
+}

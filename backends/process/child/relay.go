@@ -1,0 +1,125 @@
+package child
+
+import (
+	"syscall"
+
+	"chatbench/core/wire"
+)
+
+// relay is the state of a child. There is one, and it lies outside of the heap:
+// while the child waits it must not be in the way of the runtime.
+type relay struct {
+	wait     [3]pollFD // the pipe from the parent, the client, the pipe to the parent
+	patience syscall.Timespec
+	out      buffer // from the parent to the client
+	in       buffer // from the client to the parent
+	decoder  wire.Decoder
+
+	parent uintptr // its process number
+
+	ended  bool // the parent has said all, and our FIN is sent
+	gone   bool // the client has sent FIN
+	told   bool // the parent was told one or the other: the pipe to it is closed
+	deaf   bool // the client broke the protocol: what it sends is thrown away
+	broken bool // the client takes nothing any more: what is for it is thrown away
+}
+
+var only relay
+
+// buffer holds one read of which a part may not be written yet.
+type buffer struct {
+	from, to int // octets[from:to] is not written
+	octets   [Buffer]byte
+}
+
+//go:nosplit
+//go:norace
+func (b *buffer) waits() bool { return b.from < b.to }
+
+// run serves the client on its descriptor until it or the parent is gone. It
+// returns the exit code.
+func run(maxFrame, parent int) int {
+	r := &only
+	r.decoder.Max, r.parent = maxFrame, uintptr(parent)
+	for {
+		switch r.pump() {
+		case clientReady:
+			if code, over := r.takeInput(); over {
+				return code
+			}
+			if !r.pass() {
+				return Broken
+			}
+		case parentEnded:
+			if r.gone {
+				return Finished
+			}
+			r.ended = true
+			_ = syscall.Shutdown(socket, syscall.SHUT_WR)
+			r.tell()
+		case clientLost:
+			// What it sent before is read to the end, which comes soon.
+			if r.gone {
+				return Finished
+			}
+			r.broken = true
+		case parentGone:
+			return Broken
+		}
+	}
+}
+
+// tell closes the pipe to the parent. Nothing that comes from the client now
+// would be heard.
+func (r *relay) tell() {
+	r.told = true
+	r.in.from = r.in.to
+	_ = syscall.Close(toParent)
+}
+
+// takeInput takes one read of what the client has sent. over says that the
+// child has nothing left to do.
+func (r *relay) takeInput() (code int, over bool) {
+	n, errno := receiveFrom(socket, &r.in.octets)
+	switch {
+	case errno == syscall.EAGAIN || errno == syscall.EINTR:
+	case errno != 0:
+		return Broken, true
+	case n == 0:
+		return r.clientFinished()
+	case !r.ended && !r.deaf:
+		r.deaf = !r.sound(r.in.octets[:n])
+		r.in.from, r.in.to = 0, n
+	}
+	return 0, false
+}
+
+// sound follows the frames in what a client sends. It is false when they are
+// none.
+func (r *relay) sound(in []byte) bool {
+	for len(in) > 0 { // an empty call would have the decoder give up its buffer
+		_, rest, ok, err := r.decoder.Next(in)
+		if err != nil {
+			return false
+		}
+		if !ok {
+			break
+		}
+		in = rest
+	}
+	return true
+}
+
+// clientFinished takes the client's FIN. If the parent has not said all yet,
+// what it says is still sent: a frame that is half sent gets its end.
+func (r *relay) clientFinished() (code int, over bool) {
+	switch {
+	case r.broken:
+		return Broken, true
+	case r.ended:
+		return Finished, true
+	}
+	r.gone = true
+	r.tell()
+	return 0, false
+}

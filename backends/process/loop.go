@@ -1,0 +1,267 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"chatbench/backends"
+	"chatbench/backends/process/child"
+	"chatbench/core"
+)
+
+const (
+	turnOctets = 256 << 10            // read or said in a turn before it flushes in the middle
+	holdTime   = 5 * time.Millisecond // how long the loop waits with its processor in hand
+)
+
+// loop is the parent's one event loop.
+type loop struct {
+	cfg      backends.Config
+	poller   *poller // of all that is no input, and of inputs
+	inputs   *poller // of the pipes that bring what clients sent
+	bell     *doorbell
+	listener *listener
+	forker   *forker
+
+	// Work noted by any goroutine.
+	roomGrew atomic.Bool
+	mu       sync.Mutex
+	mail     []*client // sessions with output of their own, or that must close
+	forked   []result
+	stopping atomic.Bool
+	cutting  atomic.Bool
+
+	// The loop's own.
+	live        []*client
+	kids        []*kid // not reaped yet
+	waiting     []*kid // of them, without a client
+	ordered     int    // children ordered for a client
+	orderedMore int    // and to wait for one
+	lingering   lingerers
+	hold        hold
+	spareMail   []*client
+	spareForked []result
+	buf         []byte
+	flushedAt   uint64 // Room.Said at the last flush of the room
+	read        int    // octets since the last flush
+}
+
+func newLoop(cfg backends.Config) (*loop, error) {
+	l := &loop{cfg: cfg, buf: make([]byte, 4*child.Buffer)}
+	if err := l.open(); err != nil {
+		l.close()
+		return nil, err
+	}
+	l.forker = newForker(cfg.MaxFrame, l.took)
+	return l, nil
+}
+
+// open makes what the loop waits with and for.
+func (l *loop) open() (err error) {
+	if l.poller, err = newPoller(); err != nil {
+		return err
+	}
+	if l.inputs, err = newPoller(); err != nil {
+		return err
+	}
+	if l.bell, err = newDoorbell(); err != nil {
+		return err
+	}
+	if l.listener, err = listen(l.cfg); err != nil {
+		return err
+	}
+	err = errors.Join(
+		l.poller.add(l.bell.fd, unix.EPOLLIN, l.bell.clear),
+		l.poller.add(l.inputs.fd, unix.EPOLLIN, l.takeInput),
+		l.watchListener())
+	if err != nil {
+		return fmt.Errorf("process: watching the listener: %w", err)
+	}
+	return nil
+}
+
+// close gives up what open made, as far as it came.
+func (l *loop) close() {
+	if l.listener != nil && l.listener.fd >= 0 {
+		l.listener.close()
+	}
+	if l.bell != nil {
+		_ = unix.Close(l.bell.fd)
+	}
+	for _, p := range []*poller{l.inputs, l.poller} {
+		if p != nil {
+			_ = unix.Close(p.fd)
+		}
+	}
+}
+
+// WakeRoom notes that the log has grown.
+func (l *loop) WakeRoom() {
+	if !l.roomGrew.Load() && !l.roomGrew.Swap(true) {
+		l.bell.ring()
+	}
+}
+
+// Wake notes that a session has output of its own, or must close.
+func (l *loop) Wake(s *core.Session) {
+	c := s.Tag().(*client)
+	if c.mailed.Load() || c.mailed.Swap(true) {
+		return
+	}
+	l.mu.Lock()
+	l.mail = append(l.mail, c)
+	l.mu.Unlock()
+	l.bell.ring()
+}
+
+// took notes what came of an order. The forking goroutine calls it.
+func (l *loop) took(r result) {
+	l.mu.Lock()
+	l.forked = append(l.forked, r)
+	l.mu.Unlock()
+	l.bell.ring()
+}
+
+// stop tells the loop to end when its connections have, or to cut them.
+func (l *loop) stop(cut bool) {
+	if cut {
+		l.cutting.Store(true)
+	}
+	l.stopping.Store(true)
+	l.bell.ring()
+}
+
+// run turns until the loop is told to stop and its last child is reaped.
+func (l *loop) run() error {
+	defer l.close()
+	defer l.forker.end()
+	for {
+		l.spawnAhead()
+		if l.stopping.Load() && l.stopped() {
+			return nil
+		}
+		n, err := l.wait()
+		if err != nil {
+			l.abandon()
+			return fmt.Errorf("process: waiting: %w", err)
+		}
+		for i := range n {
+			l.poller.handle(i)
+		}
+		l.takeForked()
+		l.flush()
+		if l.hold.active() {
+			l.lookAtAwaited(time.Now())
+		}
+		if l.lingering.len() > 0 {
+			l.killLingering(time.Now())
+		}
+		if l.listener.resting() {
+			l.endRest(time.Now())
+		}
+	}
+}
+
+// abandon ends everything when the loop cannot be told of its ends any more.
+func (l *loop) abandon() {
+	l.stopListening()
+	l.forker.end()
+	l.takeForked()
+	l.cutAll()
+	l.dismiss()
+	for len(l.kids) > 0 {
+		l.reap(l.kids[len(l.kids)-1])
+	}
+}
+
+// stopped says whether a loop that is to stop has come to its end.
+func (l *loop) stopped() bool {
+	l.stopListening()
+	l.dismiss()
+	if l.cutting.Load() {
+		l.cutAll()
+	}
+	return len(l.live)+len(l.kids)+l.ordered+l.orderedMore == 0
+}
+
+// wait sleeps until there is work, without losing any noted meanwhile: the loop
+// says that it sleeps before it looks for the last time.
+func (l *loop) wait() (int, error) {
+	timeout := l.patience()
+	l.bell.sleeping.Store(true)
+	if l.hasWork() {
+		timeout = 0
+	}
+	brief := timeout
+	if timeout < 0 || timeout > holdTime {
+		brief = holdTime
+	}
+	var n int
+	var err error
+	// The goroutine that forks may be in need of this one's processor.
+	alone := l.ordered+l.orderedMore == 0
+	if alone || brief == 0 {
+		n, err = l.poller.wait(brief, true)
+	}
+	if n == 0 && err == nil && (!alone || brief != timeout) {
+		n, err = l.poller.wait(timeout, false)
+	}
+	l.bell.sleeping.Store(false)
+	return n, err
+}
+
+// patience is how long the loop may sleep if nothing happens; negative: for ever.
+func (l *loop) patience() time.Duration {
+	timeout := time.Duration(-1)
+	if l.lingering.len() > 0 {
+		timeout = max(time.Until(l.lingering.next), time.Millisecond)
+	}
+	if l.listener.resting() && (timeout < 0 || timeout > restTime) {
+		timeout = restTime
+	}
+	if l.hold.active() {
+		most := max(time.Until(l.hold.look), 0)
+		if timeout < 0 || timeout > most {
+			timeout = most
+		}
+	}
+	return timeout
+}
+
+func (l *loop) hasWork() bool {
+	if l.roomGrew.Load() || l.cutting.Load() && len(l.live) > 0 || l.stopping.Load() && l.listener.fd >= 0 {
+		return true
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.mail)+len(l.forked) > 0
+}
+
+// flush writes to every client all that it is behind, once.
+func (l *loop) flush() {
+	l.read = 0
+	if l.roomGrew.Load() {
+		l.roomGrew.Store(false) // before the log is read: what comes later wakes again
+		l.flushedAt = l.cfg.Room.Said()
+		for _, c := range l.live { // write ends no client
+			if !c.blocked {
+				l.write(c)
+			}
+		}
+	}
+	l.mu.Lock()
+	mail := l.mail
+	l.mail = l.spareMail
+	l.mu.Unlock()
+	for i, c := range mail {
+		c.mailed.Store(false)
+		mail[i] = nil
+		l.attend(c)
+	}
+	l.spareMail = mail[:0]
+}

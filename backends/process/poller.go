@@ -1,0 +1,112 @@
+package process
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"chatbench/backends/internal/readiness"
+)
+
+// poller is epoll, level-triggered. What an event is for is found by its
+// descriptor and a generation, so that one of a descriptor that is closed is
+// never taken for one of its successor.
+type poller struct {
+	fd      int
+	raw     [512]unix.EpollEvent
+	watched []watch // by descriptor
+	born    int32   // generation of the newest watch
+}
+
+// watch is what to do when a descriptor is ready; nil: it is not watched.
+type watch struct {
+	born int32
+	call func()
+}
+
+func newPoller() (*poller, error) {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("process: epoll: %w", err)
+	}
+	return &poller{fd: fd}, nil
+}
+
+// add has call called when fd is ready for one of the events.
+func (p *poller) add(fd int, events uint32, call func()) error {
+	p.born++
+	e := unix.EpollEvent{Events: events, Fd: int32(fd), Pad: p.born}
+	if err := unix.EpollCtl(p.fd, unix.EPOLL_CTL_ADD, fd, &e); err != nil {
+		return err
+	}
+	for fd >= len(p.watched) {
+		p.watched = append(p.watched, make([]watch, len(p.watched)+64)...)
+	}
+	p.watched[fd] = watch{p.born, call}
+	return nil
+}
+
+// modify changes what a descriptor is watched for.
+func (p *poller) modify(fd int, events uint32) error {
+	e := unix.EpollEvent{Events: events, Fd: int32(fd), Pad: p.watched[fd].born}
+	return unix.EpollCtl(p.fd, unix.EPOLL_CTL_MOD, fd, &e)
+}
+
+// remove forgets a descriptor. Closing it is not enough: a child that is being
+// forked may hold it open for a moment.
+func (p *poller) remove(fd int) {
+	if fd < len(p.watched) && p.watched[fd].call != nil {
+		p.watched[fd] = watch{}
+		_ = unix.EpollCtl(p.fd, unix.EPOLL_CTL_DEL, fd, nil)
+	}
+}
+
+// wait sleeps until something is ready, or for timeout; negative: for ever.
+// brief is readiness.Call's.
+func (p *poller) wait(timeout time.Duration, brief bool) (int, error) {
+	ms := -1
+	if timeout >= 0 { // rounded up: a wait must not end before its time
+		ms = int((timeout + time.Millisecond - 1) / time.Millisecond)
+	}
+	return readiness.Call(brief, unix.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.raw[0])),
+		uintptr(len(p.raw)), uintptr(ms), 0, 0)
+}
+
+// handle calls what is to be called for the i-th event.
+func (p *poller) handle(i int) {
+	e := &p.raw[i]
+	if w := p.watched[e.Fd]; w.call != nil && w.born == e.Pad {
+		w.call()
+	}
+}
+
+// doorbell wakes the loop when it sleeps, and costs nothing while it is at work.
+type doorbell struct {
+	fd       int // an eventfd
+	sleeping atomic.Bool
+}
+
+func newDoorbell() (*doorbell, error) {
+	fd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("process: eventfd: %w", err)
+	}
+	return &doorbell{fd: fd}, nil
+}
+
+// ring wakes the loop. Any goroutine; what there is to do must be noted before.
+func (b *doorbell) ring() {
+	if b.sleeping.Load() && b.sleeping.CompareAndSwap(true, false) {
+		one := [8]byte{1}
+		_, _ = unix.Write(b.fd, one[:]) // fails only if it rings already
+	}
+}
+
+// clear takes the ring back; the loop looks at its work afterwards.
+func (b *doorbell) clear() {
+	var count [8]byte
+	_, _ = unix.Read(b.fd, count[:])
+}
