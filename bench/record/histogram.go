@@ -99,7 +99,7 @@ func writeLog(w io.Writer, load string, rounds []Round, of map[Key]*hdrhistogram
 }
 
 // readLog is the other way. Not the library's reader: that one passes over
-// lines it cannot read, and cuts a millisecond off some of the times.
+// lines it cannot read.
 func readLog(data []byte, load string, into map[Key]*hdrhistogram.Histogram) error {
 	number := 0
 	for line := range strings.Lines(string(data)) {

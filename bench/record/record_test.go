@@ -13,8 +13,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// sample is a run with two rounds of one arm. Its start is a time at which
-// seconds as a float cut a millisecond off when multiplied by 1000.
+// sample is a run with two rounds of one arm.
 func sample(t *testing.T) *Run {
 	t.Helper()
 	h := hdrhistogram.New(1, int64(time.Hour), 3)

@@ -167,9 +167,9 @@ func TestNothingLeft(t *testing.T) {
 
 // zombies says whether all that is left of a process group is dead.
 func zombies(group int) bool {
-	out, _ := exec.Command("ps", "-o", "stat=", "-g", fmt.Sprint(group)).Output()
-	for _, state := range strings.Fields(string(out)) {
-		if state[0] != 'Z' {
+	out, _ := exec.Command("ps", "-eo", "pgid=,stat=").Output()
+	for line := range strings.Lines(string(out)) {
+		if f := strings.Fields(line); len(f) == 2 && f[0] == fmt.Sprint(group) && f[1][0] != 'Z' {
 			return false
 		}
 	}
