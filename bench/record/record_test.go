@@ -118,6 +118,7 @@ func TestReadRefuses(t *testing.T) {
 		"an unknown field": {RoundsFile, `"seq":1`, `"sequence":1`, "sequence"},
 		"two in a line":    {EnvFile, "}\n", "}{}\n", "env.json"},
 		"a torn histogram": {"fixed1000.hlog", "HISTF", "HISTG", "fixed1000.hlog, line"},
+		"a short line":     {"fixed1000.hlog", "Tag=a.b.sent,1700000000.123000,", "Tag=a.b.sent,", "fixed1000.hlog, line"},
 		"a missing tag":    {"fixed1000.hlog", "Tag=a.b.sent,", "", "fixed1000.hlog, line"},
 	} {
 		dir := write(t, sample(t))

@@ -126,6 +126,9 @@ func TestVoidRounds(t *testing.T) {
 	if !s.Violated() || s.Checks.VoidRounds != 2 || s.Checks.Void[record.Lost] != 2 || s.Checks.Checks[0].OK {
 		t.Errorf("checks %+v", s.Checks)
 	}
+	if n := bytes.Count(benchText(run), []byte("\nBenchmark")); n != 48-2 {
+		t.Errorf("benchstat would count %d rounds", n)
+	}
 	arm := s.Loads[0].arm("epoll")
 	if arm.Rounds != 6 || arm.Void != 2 || arm.Figures[keyCPU].N != 6 || arm.Figures[keyCPU].Versus.N != 6 {
 		t.Errorf("counted %d rounds, %d void, %d values, %d pairs", arm.Rounds, arm.Void, arm.Figures[keyCPU].N, arm.Figures[keyCPU].Versus.N)
@@ -152,6 +155,9 @@ func TestHTML(t *testing.T) {
 		if bytes.Contains(page, []byte(bad)) {
 			t.Errorf("the page contains %q", bad)
 		}
+	}
+	if text := string(draw(10, 10, "<b>&").done()); strings.Contains(text, "<b>") {
+		t.Errorf("a title became markup: %s", text)
 	}
 	plots := regexp.MustCompile(`(?s)<svg.*?</svg>`).FindAll(page, -1)
 	if want := 5 + 4; len(plots) != want { // a closed loop has no lag
