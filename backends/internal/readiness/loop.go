@@ -170,7 +170,7 @@ func (l *loop) handle(e Event) {
 
 // readFrom takes what a client has sent, one read a turn.
 func (l *loop) readFrom(c *conn) {
-	n, err := unix.Read(c.id.FD(), l.buf)
+	n, err := recv(c.id.FD(), l.buf)
 	switch {
 	case n > 0:
 		if c.leaving {
@@ -236,7 +236,7 @@ func (l *loop) write(c *conn) {
 		if p == nil {
 			break
 		}
-		n, err := unix.Write(c.id.FD(), p)
+		n, err := send(c.id.FD(), p)
 		if n > 0 {
 			l.cfg.Counters.Writes.Add(1)
 			l.cfg.Counters.BytesOut.Add(int64(n))
