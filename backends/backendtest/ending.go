@@ -11,6 +11,7 @@ import (
 var endingScenarios = []scenario{
 	{"half-close", halfClose},
 	{"close-while-others-talk", closeWhileOthersTalk},
+	{"last-words", lastWords},
 	{"client-says-close", clientSaysClose},
 	{"reset-within-a-frame", resetWithinAFrame},
 	{"gone-during-output", goneDuringOutput},
@@ -51,9 +52,10 @@ func (c *client) untilEOF() {
 
 // closeWhileOthersTalk: a client talks and closes at once, without reading
 // what it is sent. The server learns by an error when it writes that the
-// client is gone, yet what came before has to be read and heard.
+// client is gone, yet what came before has to be read and heard. It is less
+// than the kernel takes at once, and more than some transports read at once.
 func closeWhileOthersTalk(l *lab) {
-	const leavers, messages = 10, 1500
+	const leavers, messages = 10, 1000
 	r := l.open()
 	bob := r.login("bob")
 	heard := bob.listen("the end")
@@ -61,7 +63,7 @@ func closeWhileOthersTalk(l *lab) {
 		c := r.login(fmt.Sprint("leaver", n))
 		var out []byte
 		for i := range messages {
-			out = wire.AppendChat(out, fmt.Sprintf("no %d", i))
+			out = wire.AppendChat(out, fmt.Sprintf("no %d %040d", i, 0))
 		}
 		c.send(out)
 		c.hangUp()
@@ -72,6 +74,25 @@ func closeWhileOthersTalk(l *lab) {
 	for n := range leavers {
 		counted(l, texts, fmt.Sprint("leaver", n), "no", messages)
 	}
+}
+
+// lastWords: a client breaks the protocol and says FIN at once. It is still
+// told what was wrong.
+func lastWords(l *lab) {
+	const times = 30
+	r := l.open()
+	bob := r.login("bob")
+	for range times {
+		c := r.dial()
+		c.send(wire.AppendChat(nil, "without a login"))
+		c.finish()
+		c.expectNotice()
+		c.expectClosed()
+		c.hangUp()
+	}
+	r.waitEnds(core.ReasonNotLoggedIn, times)
+	bob.say("alone")
+	bob.expectChat("bob: alone")
 }
 
 // clientSaysClose: a client that says Close is gone at once; what it said

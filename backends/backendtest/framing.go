@@ -1,6 +1,7 @@
 package backendtest
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 
@@ -121,6 +122,11 @@ func longestFrame(l *lab) {
 	}
 }
 
+// flooding is how much a client sends after it has broken the protocol, and
+// before it reads: more than fits on the way, so that the server has to take it
+// or else reset the connection, and with it what the client is told.
+const flooding = 6 << 20
+
 // tooLong: one octet more ends the connection, and so does a frame without
 // end. The others stay.
 func tooLong(l *lab) {
@@ -131,8 +137,7 @@ func tooLong(l *lab) {
 	alice.expectNotice()
 	alice.expectClosed()
 	carol := r.login("carol")
-	endless := append([]byte{0}, strings.Repeat("x", 256<<10)...)
-	go func() { carol.trySend(endless) }()
+	carol.send(append([]byte{0}, bytes.Repeat([]byte{'x'}, flooding)...))
 	carol.expectNotice()
 	carol.expectClosed()
 	carol.hangUp()
@@ -167,8 +172,8 @@ func violations(l *lab) {
 		if v.hears {
 			c.enter("alice")
 		}
-		flood := make([]byte, 256<<10) // empty messages, which nobody is to hear
-		go func() { c.trySend(append(v.in[:len(v.in):len(v.in)], flood...)) }()
+		// What follows are empty messages, which nobody is to hear.
+		c.send(append(v.in[:len(v.in):len(v.in)], make([]byte, flooding)...))
 		if v.hears {
 			c.expectChat("alice: before")
 			bob.expectChat("alice: before")

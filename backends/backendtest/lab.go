@@ -46,7 +46,7 @@ func (l *lab) open(change ...func(*settings)) *rig {
 			Counters: r.counters,
 			Log:      slog.New(slog.DiscardHandler),
 			Backlog:  128,
-			Linger:   2 * time.Second,
+			Linger:   5 * time.Second,
 		},
 	}
 	for _, f := range change {

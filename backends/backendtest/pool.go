@@ -83,7 +83,7 @@ func oneNameTwice(l *lab) {
 // loginDeadline: who does not log in in time is sent away, also one who keeps
 // sending a login that does not end. Who has logged in may stay silent.
 func loginDeadline(l *lab) {
-	r := l.open(func(s *settings) { s.room.LoginTimeout = 150 * time.Millisecond })
+	r := l.open(func(s *settings) { s.room.LoginTimeout = 400 * time.Millisecond })
 	alice := r.login("alice")
 	mute, slow := r.dial(), r.dial()
 	slow.send([]byte("\x01bo"))

@@ -129,7 +129,7 @@ func burst(l *lab) {
 // bigMessages: frames of the largest size go round whole, so that writes end
 // within them and chunks of the log are crossed.
 func bigMessages(l *lab) {
-	const messages = 600
+	const messages = 300
 	r := l.open(func(s *settings) { s.net.SendBuffer = 16 << 10 })
 	clients := r.logins("c", 3)
 	heard := listenAll(clients, "the end")
