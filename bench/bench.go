@@ -36,6 +36,8 @@ type Config struct {
 	ServerCPUs    []int // none: one, chosen
 	GeneratorCPUs []int // none: one, chosen
 	Syscalls      bool  // count them
+	// ForeignMax takes the place of the rule of that name, if it is above 0.
+	ForeignMax float64
 	// Progress, if set, is told of each cell, and now and then within.
 	Progress func(Progress)
 	// Void, if set, is told of each round that does not count, as it happens.
@@ -175,6 +177,12 @@ func (b *bench) chooseCPUs(allowed []int) error {
 		}
 	}
 	m.SharedCPU = slices.ContainsFunc(m.ServerCPUs, func(c int) bool { return slices.Contains(m.GeneratorCPUs, c) })
+	switch {
+	case m.SharedCPU: // the generator is the other
+		m.Rules.ForeignMax = 1
+	case b.cfg.ForeignMax > 0:
+		m.Rules.ForeignMax = b.cfg.ForeignMax
+	}
 	return machine.PinProcess(rest)
 }
 

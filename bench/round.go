@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"time"
 
 	"chatbench/bench/meter"
@@ -44,13 +45,19 @@ func (b *bench) measure(ctx context.Context, seq int, cell record.Cell) (record.
 	}
 	r.Void, r.Marks = rules.Judge(r, load, b.run.Manifest.Rules, b.ceilings[cell.Load])
 	if cell.Arm == record.NullArm {
-		if !r.Counts() {
+		if r.Error != "" || slices.ContainsFunc(r.Void, breach) {
 			return r, fmt.Errorf("bench: the generator's certificate failed: %v %s", r.Void, r.Error)
 		}
-		b.ceilings[cell.Load] = rules.PerSecond(r)
+		if r.Counts() { // else the ceiling stays unknown, and the checks say so
+			b.ceilings[cell.Load] = rules.PerSecond(r)
+		}
 	}
 	return r, nil
 }
+
+// breach says whether a certificate with this reason is none: the null server
+// may be slow, but it may not be wrong.
+func breach(r record.Reason) bool { return r.Violation() && r != record.TargetMissed }
 
 // fact classes an error by what was seen to happen.
 func fact(err error) record.Reason {

@@ -53,6 +53,7 @@ func newRunFlags(env Env) *runFlags {
 	fs.Func("server-cpus", "`CPUS` of the server, like 0 or 0,2-3 (one, chosen)", cpus(&c.ServerCPUs))
 	fs.Func("generator-cpus", "`CPUS` of the generator's thread (another, chosen)", cpus(&c.GeneratorCPUs))
 	fs.BoolVar(&c.Syscalls, "syscalls", true, "count system calls, which makes each some 30 ns dearer")
+	fs.Float64Var(&c.ForeignMax, "foreign-max", record.DefaultRules().ForeignMax, "a round in which others used a larger `SHARE` of the server's CPUs is void; 1: none is")
 	fs.StringVar(&c.Chatd, "chatd", filepath.Join(env.Bin, "chatd"), "`PATH` of the server")
 	fs.StringVar(&c.Loadgen, "loadgen", filepath.Join(env.Bin, "loadgen"), "`PATH` of the load generator, for its null server")
 	fs.StringVar(&f.out, "o", "", "`DIR` for the results, which must not be there yet (results/TIME-BACKENDS)")
@@ -115,6 +116,9 @@ func (f *runFlags) complete(args []string) (bench.Config, error) {
 	}
 	if f.arrivals != "fixed" && f.arrivals != "poisson" {
 		return wrong("arrivals are fixed or poisson, not %q", f.arrivals)
+	}
+	if !(f.config.ForeignMax > 0 && f.config.ForeignMax <= 1) {
+		return wrong("-foreign-max is a share above 0 and up to 1, not %v", f.config.ForeignMax)
 	}
 	if f.full { // but what was typed stays
 		full, typed := bench.Full(nil), make(map[string]bool)

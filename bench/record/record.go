@@ -85,6 +85,9 @@ type Rules struct {
 	// StealMax is the largest share of a CPU in use that the hypervisor may
 	// take from it during a round.
 	StealMax float64 `json:"steal_max"`
+	// ForeignMax is the largest share of the server's CPUs that others may use
+	// in a round; 1 where server and generator share them.
+	ForeignMax float64 `json:"foreign_max"`
 	// RateError is how far, relatively, an open loop may be off its rate.
 	RateError float64 `json:"rate_error"`
 	// Objective is the p99 that a user would be content with. An open loop's
@@ -105,6 +108,7 @@ type Rules struct {
 func DefaultRules() Rules {
 	return Rules{
 		StealMax:     0.05,
+		ForeignMax:   0.25,
 		RateError:    0.01,
 		Objective:    50 * time.Millisecond,
 		LagShare:     0.10,

@@ -66,6 +66,8 @@ const (
 	// void), near its own ceiling or kept from its CPU (closed loop: a mark on
 	// the rate).
 	GeneratorLimited Reason = "generator-limited"
+	// Disturbed: others used the server's CPUs.
+	Disturbed Reason = "disturbed"
 	// Steal: the hypervisor took the CPU away.
 	Steal Reason = "steal"
 )
@@ -73,7 +75,7 @@ const (
 // Reasons is all of them, the gravest first.
 var Reasons = []Reason{
 	Lost, Duplicated, Reordered, Altered, OtherOrder, Disconnected, TargetMissed,
-	ServerDied, NotStarted, LoadFailed, GeneratorLimited, Steal,
+	ServerDied, NotStarted, LoadFailed, GeneratorLimited, Disturbed, Steal,
 }
 
 // Violation says whether the reason is the server's breach of its contract:

@@ -58,7 +58,7 @@ func check(run *record.Run, s *Summary, sums map[string]string) record.Checks {
 
 func checkLoad(l *LoadSummary, add func(string, bool, string, ...any)) {
 	if !l.Open() {
-		add(l.Name+": the generator's ceiling is known", l.Ceiling > 0, "%s deliveries/s against the null server", count(l.Ceiling))
+		add(l.Name+": the generator's ceiling is known", l.Ceiling > 0, "%s deliveries/s against the null server", unknown(l.Ceiling))
 	}
 	for _, a := range l.Arms {
 		add(l.Name+": enough rounds of "+a.Name, a.Rounds >= minPairs, "%d count; to call a difference one takes %d", a.Rounds, minPairs)
@@ -75,6 +75,14 @@ func checkLoad(l *LoadSummary, add func(string, bool, string, ...any)) {
 			add(l.Name+": A/A in "+m.title, v.Verdict == holds, "%s %s", ratioText(v), resolves(l.Resolution[m.key]))
 		}
 	}
+}
+
+// unknown writes a rate that may not be known.
+func unknown(rate float64) string {
+	if rate == 0 {
+		return "an unknown number of"
+	}
+	return count(rate)
 }
 
 // Violated says whether a server broke its contract in any round, or an arm

@@ -325,8 +325,8 @@ func (s *Summary) remarks(w io.Writer) {
 			lines = append(lines, c.Name+": no, "+c.Detail)
 		}
 	}
-	if s.Checks.Void[record.GeneratorLimited]+s.Checks.Void[record.Steal] > 0 {
-		lines = append(lines, "hint: a generator that is late wants CPU; stop what else runs here and measure again")
+	if v := s.Checks.Void; v[record.GeneratorLimited]+v[record.Disturbed]+v[record.Steal] > 0 {
+		lines = append(lines, "hint: server and generator need a CPU each to themselves; stop what else runs here and measure again")
 	}
 	if lines == nil {
 		return

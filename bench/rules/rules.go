@@ -27,6 +27,7 @@ func Judge(r record.Round, l record.Load, rules record.Rules, ceiling float64) (
 	t := r.Traffic
 	broken := r.Error != ""
 	late, slow := false, false
+	disturbed := r.Usage.Foreign != nil && *r.Usage.Foreign > rules.ForeignMax
 	switch {
 	case broken:
 	case l.Open():
@@ -41,7 +42,8 @@ func Judge(r record.Round, l record.Load, rules record.Rules, ceiling float64) (
 		record.Reordered:        t.Reordered > 0,
 		record.Altered:          t.Altered > 0,
 		record.OtherOrder:       t.OtherOrder > 0,
-		record.TargetMissed:     slow,
+		record.TargetMissed:     slow && !disturbed, // it could not help it
+		record.Disturbed:        disturbed,
 		record.GeneratorLimited: late,
 		record.Steal:            r.Usage.Steal != nil && *r.Usage.Steal > rules.StealMax,
 	} {

@@ -23,7 +23,7 @@ func TestJudge(t *testing.T) {
 	rate := func(due, sent int64) record.Round {
 		return good(func(r *record.Round) { r.Traffic = record.Traffic{Due: due, Messages: sent, Deliveries: 100 * sent} })
 	}
-	steal := 0.2
+	steal, foreign := 0.2, 0.3
 	type reasons = []record.Reason
 	for _, c := range []struct {
 		name        string
@@ -46,6 +46,8 @@ func TestJudge(t *testing.T) {
 		{"due but not read", open, good(func(r *record.Round) { r.Traffic.Messages, r.Traffic.Stalled = 980, 20 }), reasons{record.TargetMissed}, nil},
 		{"delivered a little late", open, good(func(r *record.Round) { r.Traffic.Deliveries = 94_001 }), nil, nil},
 		{"fallen behind", open, good(func(r *record.Round) { r.Traffic.Deliveries = 93_900 }), reasons{record.TargetMissed}, nil},
+		{"disturbed", open, good(func(r *record.Round) { r.Usage.Foreign = &foreign }), reasons{record.Disturbed}, nil},
+		{"fallen behind because it was disturbed", open, good(func(r *record.Round) { r.Traffic.Deliveries, r.Usage.Foreign = 93_900, &foreign }), reasons{record.Disturbed}, nil},
 		{"chance is not off the rate", poisson, rate(920, 920), nil, nil},
 		{"beyond chance is", poisson, rate(850, 850), reasons{record.GeneratorLimited}, nil},
 		{"below the ceiling", closed, good(func(r *record.Round) { r.Traffic.Deliveries = 14e6 }), nil, nil},
