@@ -5,14 +5,14 @@
 //
 // It refuses to serve: each connection is handed to a function of the
 // transport's, on the acceptor's own goroutine. That function alone may call
-// FD and Conn; the other methods are for any goroutine.
+// FD; the other methods are for any goroutine.
 package acceptor
 
 import (
-	"errors"
 	"fmt"
-	"net"
+	"io"
 	"net/netip"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -31,46 +31,61 @@ const (
 
 // Acceptor accepts the connections of one listener.
 type Acceptor struct {
-	name     string
-	cfg      backends.Config
-	listener *net.TCPListener
-	raw      syscall.RawConn
-	reserve  *socket.Reserve // the goroutine's
+	name    string
+	cfg     backends.Config
+	addr    netip.AddrPort
+	closer  io.Closer
+	raw     syscall.RawConn
+	reserve *socket.Reserve // the goroutine's
 
 	stop     sync.Once
 	stopping chan struct{}
 	stopped  chan struct{}
 }
 
-// Listen binds Config.Listen. Nothing is accepted before Run.
+// Listen binds Config.Listen for a transport that takes descriptors, with FD.
+// Nothing is accepted before Run.
 func Listen(cfg backends.Config, name string) (*Acceptor, error) {
-	listener, err := socket.Listen(cfg)
+	fd, addr, err := socket.ListenFD(cfg, false)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
+	file := os.NewFile(uintptr(fd), "listener") // Go's netpoller waits for it, as it is non-blocking
+	return newAcceptor(cfg, name, addr, file)
+}
+
+// newAcceptor completes an Acceptor of a listening socket.
+func newAcceptor(cfg backends.Config, name string, addr netip.AddrPort, s listening) (*Acceptor, error) {
 	a := &Acceptor{
-		name: name, cfg: cfg, listener: listener,
+		name: name, cfg: cfg, addr: addr, closer: s,
 		stopping: make(chan struct{}), stopped: make(chan struct{}),
 	}
-	if a.raw, err = listener.SyscallConn(); err == nil {
+	var err error
+	if a.raw, err = s.SyscallConn(); err == nil {
 		a.reserve, err = socket.NewReserve()
 	}
 	if err != nil {
-		listener.Close()
+		s.Close()
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return a, nil
 }
 
-// Addr is where it is bound.
-func (a *Acceptor) Addr() netip.AddrPort { return socket.Bound(a.listener) }
+// listening is a listening socket, as package os or net has it.
+type listening interface {
+	io.Closer
+	SyscallConn() (syscall.RawConn, error)
+}
 
-// Run starts to accept. take accepts one connection, with FD or Conn, and
-// hands it on; an error is what they gave.
+// Addr is where it is bound.
+func (a *Acceptor) Addr() netip.AddrPort { return a.addr }
+
+// Run starts to accept. take accepts one connection and hands it on; its error
+// is the one that accepting gave.
 func (a *Acceptor) Run(take func() error) { go a.run(take) }
 
 // FD waits for the next connection and gives its descriptor, which is
-// non-blocking and the caller's.
+// non-blocking and the caller's. Only take calls it.
 func (a *Acceptor) FD() (fd int, peer netip.AddrPort, err error) {
 	closed := a.raw.Read(func(listener uintptr) bool {
 		fd, peer, err = socket.Accept(int(listener))
@@ -82,23 +97,20 @@ func (a *Acceptor) FD() (fd int, peer netip.AddrPort, err error) {
 	return fd, peer, err
 }
 
-// Conn is FD for libraries that take a net.Conn.
-func (a *Acceptor) Conn() (*net.TCPConn, error) { return a.listener.AcceptTCP() }
-
 // Close accepts no more and returns when take is not running and will not be
 // called again. The port is free then. It may be called more than once, but
 // only after Run.
 func (a *Acceptor) Close() {
 	a.stop.Do(func() {
 		close(a.stopping)
-		a.listener.Close()
+		a.closer.Close()
 	})
 	<-a.stopped
 }
 
 // Abandon is Close for an Acceptor that never ran.
 func (a *Acceptor) Abandon() {
-	a.listener.Close()
+	a.closer.Close()
 	a.reserve.Close()
 }
 
@@ -113,8 +125,10 @@ func (a *Acceptor) run(take func() error) {
 			a.cfg.Counters.Accepts.Add(1)
 			continue
 		}
-		if errors.Is(err, net.ErrClosed) {
+		select {
+		case <-a.stopping: // which is why it failed
 			return
+		default:
 		}
 		a.cfg.Counters.AcceptErrors.Add(1)
 		if socket.Exhausted(err) && a.turnAway() {

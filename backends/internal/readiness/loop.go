@@ -232,9 +232,15 @@ func (l *loop) write(c *conn) {
 		return
 	}
 	for {
+		// In this order: a session that was closing before it had nothing
+		// more will never have more.
+		_, closing := c.session.Closing()
 		p := c.session.Next()
 		if p == nil {
-			break
+			if closing {
+				l.finish(c)
+			}
+			return
 		}
 		n, err := send(c.id.FD(), p)
 		if n > 0 {
@@ -246,9 +252,6 @@ func (l *loop) write(c *conn) {
 			l.stalled(c, err)
 			return
 		}
-	}
-	if _, closing := c.session.Closing(); closing {
-		l.finish(c)
 	}
 }
 

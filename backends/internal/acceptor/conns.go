@@ -1,0 +1,28 @@
+package acceptor
+
+import (
+	"fmt"
+	"net"
+
+	"chatbench/backends"
+	"chatbench/backends/internal/socket"
+)
+
+// Conns is an Acceptor for libraries that take a net.Conn.
+type Conns struct {
+	*Acceptor
+	listener *net.TCPListener
+}
+
+// ListenConns is Listen for such a library.
+func ListenConns(cfg backends.Config, name string) (Conns, error) {
+	listener, err := socket.Listen(cfg)
+	if err != nil {
+		return Conns{}, fmt.Errorf("%s: %w", name, err)
+	}
+	a, err := newAcceptor(cfg, name, socket.Bound(listener), listener)
+	return Conns{a, listener}, err
+}
+
+// Conn waits for the next connection. Only take calls it.
+func (c Conns) Conn() (*net.TCPConn, error) { return c.listener.AcceptTCP() }

@@ -1,0 +1,240 @@
+package guest
+
+import (
+	"sync/atomic"
+	"time"
+
+	"chatbench/core"
+)
+
+// How much a library is given at once. It keeps what the client does not take,
+// so one that had to keep something is given less for a while.
+const (
+	leastOffer = 16 << 10
+	firstOffer = 64 << 10
+	mostOffer  = 256 << 10
+)
+
+// briefLinger is how long a client that was turned away may take to say FIN:
+// it holds no slot, so it must not hold a descriptor for long.
+const briefLinger = 250 * time.Millisecond
+
+// Client is one connection.
+type Client struct {
+	guest   *Guest
+	line    Line
+	session *core.Session
+
+	posted atomic.Bool   // is in guest.mail
+	ended  atomic.Uint32 // 1 + the Reason that the library gave
+
+	place   int // in guest.live
+	offer   int // octets to give the library at most
+	kept    int // of those it was given, the ones it keeps
+	until   time.Time
+	why     core.Reason // why it was over
+	listed  bool        // is in guest.held
+	feeding bool        // is being fed what it sent
+	sending bool        // the library is being given something, and may read meanwhile
+	deaf    bool        // nothing can be written any more
+	fin     bool        // nothing more is to be written, and what comes is thrown away
+	over    bool        // the library was told to close it
+	gone    bool
+}
+
+// Feed takes what the client has sent.
+func (c *Client) Feed(in []byte) {
+	if c.fin || c.gone {
+		return // thrown away
+	}
+	g := c.guest
+	g.cfg.Counters.Reads.Add(1)
+	g.cfg.Counters.BytesIn.Add(int64(len(in)))
+	c.feeding = true
+	for len(in) > 0 && !c.fin && !c.gone {
+		n := min(len(in), feedSize)
+		c.session.Feed(in[:n])
+		in = in[n:]
+		g.read += n
+		g.mayFlush()
+	}
+	c.feeding = false
+	if _, closing := c.session.Closing(); closing {
+		c.write() // at once: if a FIN came along, the library is about to close
+	}
+}
+
+// Progress notes that the library has written something that it kept.
+func (c *Client) Progress() { c.guest.post(c) }
+
+// Ended notes that the library has closed the connection, and why. It is not
+// fed afterwards.
+func (c *Client) Ended(why core.Reason) {
+	c.ended.Store(1 + uint32(why))
+	c.guest.post(c)
+}
+
+// attend looks after a client that was noted.
+func (c *Client) attend() {
+	if c.gone {
+		return
+	}
+	if why := c.ended.Load(); why != 0 {
+		c.leave(core.Reason(why - 1))
+		return
+	}
+	if c.kept > 0 {
+		c.settle()
+	}
+	if c.kept == 0 {
+		c.write()
+		return
+	}
+	if _, closing := c.session.Closing(); closing {
+		if !c.guest.turning {
+			c.guest.post(c) // the library may be in the middle of this very connection
+		} else if c.session.Next() == nil {
+			c.finish() // it is cut off: what is still in the core is not sent
+		}
+	}
+}
+
+// write gives the library what waits for the client, and ends the connection
+// when a closing session has no more.
+func (c *Client) write() {
+	if c.kept > 0 || c.deaf || c.fin || c.over || c.sending {
+		return
+	}
+	if c.feeding {
+		c.guest.post(c) // the library may be in the middle of reading it
+		return
+	}
+	counters := c.guest.cfg.Counters
+	for {
+		_, closing := c.session.Closing()
+		p := c.session.Next()
+		if p == nil {
+			if closing {
+				c.finish()
+			}
+			return
+		}
+		p = p[:min(len(p), c.offer)]
+		c.sending = true
+		n, err := c.line.Send(p)
+		c.sending = false
+		if err != nil {
+			c.deafen()
+			return
+		}
+		c.took(n)
+		if n < len(p) {
+			counters.Stalls.Add(1)
+			c.kept = len(p) - n
+			c.offer = leastOffer
+			c.list()
+			return
+		}
+		if n == c.offer {
+			c.offer = min(2*n, mostOffer)
+		}
+	}
+}
+
+// took reports octets that the kernel has taken.
+func (c *Client) took(n int) {
+	if n > 0 {
+		counters := c.guest.cfg.Counters
+		counters.Writes.Add(1)
+		counters.BytesOut.Add(int64(n))
+		c.session.Wrote(n)
+	}
+}
+
+// list notes that the library keeps octets of this client's, if it does not
+// tell by itself when it has written them.
+func (c *Client) list() {
+	if c.guest.lib.Mute && !c.listed {
+		c.listed = true
+		c.guest.held = append(c.guest.held, c)
+	}
+}
+
+// settle asks after the octets that the library keeps, and goes on writing
+// when there are none left.
+func (c *Client) settle() {
+	if c.over || c.deaf || c.gone {
+		return
+	}
+	n, err := c.line.Sent()
+	if err != nil {
+		c.deafen()
+		return
+	}
+	c.took(n)
+	if c.kept -= n; c.kept > 0 {
+		return
+	}
+	if c.fin {
+		c.line.Finish()
+		return
+	}
+	c.write()
+}
+
+// deafen follows an error of writing. The client is read on: what it sent
+// before is still there, and its end shows at the end of it.
+func (c *Client) deafen() {
+	c.deaf, c.kept = true, 0
+	c.linger()
+}
+
+// finish sends our FIN after the last octet; the connection then waits for the
+// client's, so that closing does not reset it and destroy what is on its way.
+func (c *Client) finish() {
+	if c.fin {
+		return
+	}
+	c.fin = true
+	if c.kept > 0 && c.guest.lib.Borrows {
+		c.end(core.ReasonReset) // before the core lets go of what the library would write
+		return
+	}
+	if c.kept == 0 && !c.deaf {
+		c.line.Finish()
+	}
+	c.linger()
+}
+
+// linger gives the connection so much time to end by itself.
+func (c *Client) linger() {
+	if !c.until.IsZero() {
+		return
+	}
+	wait := c.guest.cfg.Linger
+	why, _ := c.session.Closing()
+	if why.TurnedAway() {
+		wait = min(wait, briefLinger)
+	}
+	c.until = time.Now().Add(wait)
+	c.guest.lingering.push(c, why.TurnedAway())
+}
+
+// end has the library close the connection now.
+func (c *Client) end(why core.Reason) {
+	if c.over || c.gone {
+		return
+	}
+	c.over, c.why = true, why
+	c.line.Close()
+}
+
+// leave lets go of a connection that the library has closed.
+func (c *Client) leave(why core.Reason) {
+	if c.over {
+		why = c.why
+	}
+	c.gone = true
+	c.session.Leave(why)
+	c.guest.forget(c)
+}
