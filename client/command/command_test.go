@@ -1,0 +1,93 @@
+package command
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+
+	"chatbench/client"
+)
+
+func TestParse(t *testing.T) {
+	for _, c := range []struct {
+		line string
+		want Command
+		err  string
+	}{
+		{"/bye", Command{Kind: Bye}, ""},
+		{"  /help ", Command{Kind: Help}, ""},
+		{"/file ls 민수", Command{Kind: List, User: "민수"}, ""},
+		{`/file dn bob a.txt "b c.txt" d\ e.txt don't`, Command{Download, "bob", []string{"a.txt", "b c.txt", "d e.txt", "don't"}}, ""},
+		{`/file dn bob ""`, Command{Download, "bob", []string{""}}, ""},
+		{`/file dn bob "a\"b" c\\d`, Command{Download, "bob", []string{`a"b`, `c\d`}}, ""},
+		{"/file cancel", Command{Kind: Cancel}, ""},
+		{"/file cancel a b", Command{Kind: Cancel, Files: []string{"a", "b"}}, ""},
+		{"/file ls", Command{}, "it is /file ls USER"},
+		{"/file ls a b", Command{}, "it is /file ls USER"},
+		{"/file dn bob", Command{}, "it is /file dn USER FILE..."},
+		{"/bye bye", Command{}, "it is /bye"},
+		{"/hlep", Command{}, "nearest is /help"},
+		{"/by", Command{}, "nearest is /bye"},
+		{"/quit", Command{}, "/help shows"},
+		{"/ls bob", Command{}, "nearest is /file ls USER"},
+		{"/file sl bob", Command{}, "nearest is /file ls USER"},
+		{"/fiel dn bob x", Command{}, "nearest is /file dn USER FILE..."},
+		{"/file", Command{}, "nearest is /file ls USER"},
+		{"/jump", Command{}, "/help shows"},
+		{"/\x1b]52;", Command{}, "there is no /\ufffd]52;"},
+		{`/file dn bob "a`, Command{}, "nothing behind it"},
+		{`/file dn bob a\`, Command{}, "nothing behind it"},
+		{"/" + strings.Repeat("x", 10000), Command{}, "/help shows"},
+	} {
+		got, err := Parse(c.line)
+		if (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) || !reflect.DeepEqual(got, c.want) {
+			t.Errorf("Parse(%.40q) = %+v, %v; want %+v, %q", c.line, got, err, c.want, c.err)
+		}
+	}
+}
+
+func TestComplete(t *testing.T) {
+	var m Memory
+	m.Saw(client.Said{From: "bob"})
+	m.Saw(client.Notice{Text: "민수 has joined"})
+	m.Saw(client.Notice{Text: "here: bonnie, Carol"})
+	m.Saw(client.Notice{Text: "two words has joined"})
+	m.Listed("bob", []string{"a b.txt", "a c.txt", "한글 파일.txt", "x\x1b[2J"})
+	for _, c := range []struct {
+		text, longer string
+		candidates   int
+	}{
+		{"/f", "/file ", 0},
+		{"/", "/", 3},
+		{"/file d", "/file dn ", 0},
+		{"/file ls 민", "/file ls 민수 ", 0},
+		{"/file ls bo", "/file ls bo", 2},
+		{"/file dn car", "/file dn Carol ", 0},
+		{"/file dn bob ", "/file dn bob ", 3},
+		{"/file dn bob a", `/file dn bob a\ `, 0},
+		{`/file dn bob a\ b`, `/file dn bob a\ b.txt `, 0},
+		{"/file dn bob 한", `/file dn bob 한글\ 파일.txt `, 0},
+		{"/file dn carol ", "/file dn carol ", 0},
+		{"hi bon", "hi bonnie ", 0},
+		{"", "", 0},
+		{"zz", "zz", 0},
+		{"two", "two", 0},
+	} {
+		longer, candidates := m.Complete(c.text)
+		if longer != c.longer || len(candidates) != c.candidates {
+			t.Errorf("Complete(%q) = %q, %q; want %q and %d candidates", c.text, longer, candidates, c.longer, c.candidates)
+		}
+	}
+	if words, err := split(`/file dn bob ` + escape(`a "b\ c`)); err != nil || words[3] != `a "b\ c` {
+		t.Errorf("escaped and split: %q, %v", words, err)
+	}
+	// What is remembered is bounded.
+	for i := range 2 * namesKept {
+		name := "n" + strings.Repeat("x", i)
+		m.Saw(client.Said{From: name})
+		m.Listed(name, nil)
+	}
+	if len(m.names) != namesKept || len(m.lists) != listsKept || len(m.order) != listsKept {
+		t.Errorf("%d names and %d lists are kept", len(m.names), len(m.lists))
+	}
+}

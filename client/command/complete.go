@@ -1,0 +1,144 @@
+package command
+
+import (
+	"slices"
+	"strings"
+	"sync"
+
+	"chatbench/client"
+)
+
+// What is remembered at most.
+const (
+	namesKept = 500
+	listsKept = 20
+	namesSaid = 64 // in one line of who is here
+)
+
+// Memory is the names that were seen, and what was listed last: what Tab can
+// complete a line to.
+type Memory struct {
+	mu    sync.Mutex
+	names []string            // the latest first
+	lists map[string][]string // files by who shares them
+	order []string            // of lists, the oldest first
+}
+
+// Saw remembers the names in an event.
+func (m *Memory) Saw(e client.Event) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch e := e.(type) {
+	case client.Said:
+		m.saw(e.From)
+	case client.Notice:
+		if name, ok := strings.CutSuffix(e.Text, " has joined"); ok {
+			m.saw(name)
+		} else if here, ok := strings.CutPrefix(e.Text, "here: "); ok {
+			for _, name := range strings.SplitN(here, ", ", namesSaid) {
+				m.saw(name)
+			}
+		}
+	}
+}
+
+func (m *Memory) saw(name string) {
+	if name == "" || strings.Contains(name, " ") || len(m.names) > 0 && m.names[0] == name {
+		return
+	}
+	if i := slices.Index(m.names, name); i >= 0 {
+		m.names = slices.Delete(m.names, i, i+1)
+	}
+	m.names = slices.Insert(m.names, 0, name)
+	m.names = m.names[:min(len(m.names), namesKept)]
+}
+
+// Listed remembers what somebody shares.
+func (m *Memory) Listed(user string, files []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.saw(user)
+	if m.lists == nil {
+		m.lists = make(map[string][]string)
+	}
+	if _, known := m.lists[user]; !known {
+		m.order = append(m.order, user)
+	}
+	m.lists[user] = files
+	if len(m.order) > listsKept {
+		delete(m.lists, m.order[0])
+		m.order = m.order[1:]
+	}
+}
+
+// Complete says how the word at the end of a text can go on. It returns the
+// text with all that is certain, and the candidates where there are several.
+func (m *Memory) Complete(text string) (longer string, candidates []string) {
+	before, word := lastWord(text)
+	for _, c := range m.candidates(before) {
+		if len(c) >= len(word) && strings.EqualFold(c[:len(word)], word) && !slices.Contains(candidates, c) {
+			candidates = append(candidates, c)
+		}
+	}
+	switch {
+	case len(candidates) == 0 || word == "" && before == "":
+		return text, nil
+	case len(candidates) == 1:
+		return before + candidates[0] + " ", nil
+	}
+	common := candidates[0]
+	for _, c := range candidates[1:] {
+		for !strings.HasPrefix(c, common) {
+			r := []rune(common)
+			common = string(r[:len(r)-1])
+		}
+	}
+	if len(common) > len(word) {
+		return before + common, nil
+	}
+	return text, candidates
+}
+
+// candidates are the words that can follow a text.
+func (m *Memory) candidates(before string) []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	words := strings.Fields(before)
+	switch {
+	case len(words) == 0:
+		return append([]string{"/file", "/help", "/bye"}, m.names...)
+	case !strings.HasPrefix(before, "/"):
+		return m.names
+	case len(words) == 1 && words[0] == "/file":
+		return []string{"ls", "dn", "cancel"}
+	case words[0] != "/file":
+		return nil
+	case len(words) == 2 && (words[1] == "ls" || words[1] == "dn"):
+		return m.names
+	case words[1] == "dn":
+		var files []string
+		for _, file := range m.lists[words[2]] {
+			if client.Safe([]byte(file)) == file { // others cannot be typed
+				files = append(files, escape(file))
+			}
+		}
+		return files
+	}
+	return nil
+}
+
+// escape writes a file's name as one word.
+func escape(file string) string {
+	return strings.NewReplacer(`\`, `\\`, ` `, `\ `, `"`, `\"`, "\t", "\\\t").Replace(file)
+}
+
+// lastWord cuts a text before its last word, which may be empty.
+func lastWord(text string) (before, word string) {
+	at := 0
+	for i := range len(text) {
+		if (text[i] == ' ' || text[i] == '\t') && (i == 0 || text[i-1] != '\\') {
+			at = i + 1
+		}
+	}
+	return text[:at], text[at:]
+}
