@@ -6,8 +6,9 @@
 //
 // A Client has one goroutine of its own, the reader: it takes what the server
 // sends, answers on its own what needs no person, and hands the rest to Events
-// in order. Everything else happens in the caller's goroutine: Say and Close
-// may be called from any, Events is for one.
+// in order. What concerns files it hands to the Files of the Config. Everything
+// else happens in the caller's goroutine: Say, File, Ack and Close may be called
+// from any, Events is for one.
 package client
 
 import (
@@ -59,6 +60,7 @@ type Config struct {
 	Server   string // HOST:PORT
 	User     string
 	Password string
+	Files    Files // nil: nothing is shared, and nobody may ask
 }
 
 // check refuses what the login frame cannot carry.
@@ -78,6 +80,7 @@ func (cfg Config) check() error {
 type Client struct {
 	name   string
 	conn   net.Conn
+	files  Files
 	events chan Event
 	leave  chan struct{} // closed by Close: nobody takes events any more
 	ended  chan struct{} // closed when the reader has ended
@@ -105,7 +108,7 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 		return nil, fmt.Errorf("client: cannot reach %s: %w: is the server running there?", cfg.Server, cause(err))
 	}
 	c := &Client{
-		name: cfg.User, conn: conn,
+		name: cfg.User, conn: conn, files: cfg.Files,
 		events: make(chan Event, eventsWaiting),
 		leave:  make(chan struct{}),
 		ended:  make(chan struct{}),

@@ -79,7 +79,7 @@ func TestLoginFails(t *testing.T) {
 		{"not a chat server", func(f *fake) { f.write([]byte("HTTP/1.1 400 Bad Request\r\n")) }, "no chat server", ErrProtocol},
 		{"a strange answer", func(f *fake) { f.write([]byte("\x01perhaps\x00")) }, "unexpected answer", ErrProtocol},
 		{"a frame without end", func(f *fake) {
-			f.write(append([]byte{0}, bytes.Repeat([]byte("x"), largestFrame)...))
+			f.write(append([]byte{0}, bytes.Repeat([]byte("x"), wire.MaxFromServer)...))
 		}, "too long", ErrProtocol},
 	} {
 		t.Run(c.name, func(t *testing.T) {

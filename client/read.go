@@ -9,10 +9,6 @@ import (
 	"chatbench/core/wire"
 )
 
-// largestFrame bounds a frame from the server, whose own limit on what clients
-// send may be raised, and whose text can grow when it is made safe.
-const largestFrame = 256 << 10
-
 // Event is something that happened in the conversation.
 type Event interface{ isEvent() }
 
@@ -31,7 +27,7 @@ func (c *Client) read(verdict chan<- error) {
 	defer close(c.ended)
 	defer c.conn.Close()
 	defer close(c.events)
-	r := reader{Client: c, verdict: verdict, decoder: wire.Decoder{Max: largestFrame}}
+	r := reader{Client: c, verdict: verdict, decoder: wire.Decoder{Max: wire.MaxFromServer}}
 	err := r.frames()
 	if stuck := c.stuck.Load(); stuck != nil {
 		err = *stuck
@@ -92,7 +88,11 @@ func (r *reader) frame(f wire.Frame) error {
 	case wire.Chat:
 		r.chat(f.Body)
 	case wire.File:
-		r.decline(f)
+		if r.granted && r.files != nil {
+			r.files.FileFrame(r.Client, f)
+		} else {
+			r.decline(f)
+		}
 	}
 	return nil
 }
@@ -117,6 +117,9 @@ func (r *reader) chat(body []byte) {
 		}
 		r.notice = Safe(text)
 		r.emit(Notice{r.notice})
+		if r.granted && r.files != nil {
+			r.files.Notice(r.Client, string(text))
+		}
 		return
 	}
 	r.emit(Said{Safe(from), Safe(text)})
