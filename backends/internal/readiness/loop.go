@@ -2,6 +2,7 @@ package readiness
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -26,12 +27,15 @@ type loop struct {
 	poller   Poller
 	listener *listener
 	bell     *doorbell
+	holds    bool    // waits with its processor in hand
+	others   []*loop // that serve the same room
 
 	// Work noted by any goroutine.
 	roomGrew atomic.Bool
 	mu       sync.Mutex
 	mail     []*conn // sessions with output of their own, or that must close
 	stopping atomic.Bool
+	flushed  atomic.Uint64 // Room.Said at the last flush of the room
 	cutting  atomic.Bool
 
 	// The loop's own.
@@ -41,7 +45,6 @@ type loop struct {
 	spareMail []*conn
 	events    []Event
 	buf       []byte
-	flushedAt uint64 // Room.Said at the last flush of the room
 	read      int    // octets since the last flush
 	born      uint32 // generation of the newest connection
 }
@@ -106,6 +109,7 @@ func (l *loop) Wake(s *core.Session) {
 // run turns until the loop is told to stop and its last connection is gone.
 func (l *loop) run() error {
 	defer l.close()
+	defer l.flushed.Store(math.MaxUint64) // nobody waits for a loop that has ended
 	for {
 		if l.stopping.Load() && l.stopped() {
 			return nil
@@ -163,8 +167,9 @@ func (l *loop) handle(e Event) {
 	if e.Readable && !c.gone {
 		l.readFrom(c)
 	}
-	if l.read > turnOctets || l.cfg.Room.Said()-l.flushedAt > turnOctets {
+	if l.read > turnOctets || l.cfg.Room.Said()-l.flushed.Load() > turnOctets {
 		l.flush()
+		l.pace()
 	}
 }
 
@@ -192,7 +197,7 @@ func (l *loop) flush() {
 	l.read = 0
 	if l.roomGrew.Load() {
 		l.roomGrew.Store(false) // before the log is read: what comes later wakes again
-		l.flushedAt = l.cfg.Room.Said()
+		l.flushed.Store(l.cfg.Room.Said())
 		for i := len(l.live) - 1; i >= 0; i-- { // write may drop the one it is at
 			if c := l.live[i]; !c.blocked {
 				l.write(c)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"runtime"
+	"slices"
 	"sync"
 
 	"chatbench/backends"
@@ -23,7 +25,7 @@ func Start(cfg backends.Config, loops int, newPoller func() (Poller, error)) (ba
 		cfg.Listen = socket.Bound(l).String()
 		_ = l.Close()
 	}
-	for range loops {
+	for i := range loops {
 		p, err := newPoller()
 		if err != nil {
 			s.abandon()
@@ -34,9 +36,15 @@ func Start(cfg backends.Config, loops int, newPoller func() (Poller, error)) (ba
 			s.abandon()
 			return nil, err
 		}
+		// Of several processors one is left to others: while all are held,
+		// nobody looks after the goroutines that wait in Go's own poller.
+		l.holds = i < max(1, runtime.GOMAXPROCS(0)-1)
 		s.loops = append(s.loops, l)
 	}
 	s.addr = s.loops[0].listener.addr
+	for i, l := range s.loops {
+		l.others = slices.Concat(s.loops[:i], s.loops[i+1:])
+	}
 	go s.run()
 	return s, nil
 }

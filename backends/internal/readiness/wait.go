@@ -53,7 +53,11 @@ func (l *loop) wait() (int, error) {
 	if l.hasWork() {
 		timeout = 0
 	}
-	n, err := l.hold(timeout)
+	var n int
+	var err error
+	if l.holds || timeout == 0 {
+		n, err = l.hold(timeout)
+	}
 	if n == 0 && err == nil && timeout != 0 {
 		n, err = l.poller.Wait(l.events, timeout, false)
 	}
@@ -74,6 +78,31 @@ func (l *loop) hold(timeout time.Duration) (n int, err error) {
 		}
 	}
 	return n, err
+}
+
+// A loop that is ahead of others looks every paceTime whether they have come
+// round, at most paceTimes.
+const (
+	paceTime  = 50 * time.Microsecond
+	paceTimes = 2000
+)
+
+// pace waits, after a flush, until the other loops have flushed too. A loop
+// that read on and on would make clients seem slow whose own loop has not come
+// round to them. Two loops never wait for one another: both have flushed, so
+// the later one of them is not behind.
+func (l *loop) pace() {
+	for _, o := range l.others {
+		for i := 0; i < paceTimes && l.aheadOf(o); i++ {
+			time.Sleep(paceTime)
+		}
+	}
+}
+
+// aheadOf says whether much was said that another loop has not begun to flush.
+func (l *loop) aheadOf(o *loop) bool {
+	said, flushed := l.cfg.Room.Said(), o.flushed.Load()
+	return said > flushed && said-flushed > turnOctets
 }
 
 // patience is how long the loop may sleep if nothing happens; negative: for ever.
