@@ -10,25 +10,19 @@ GO       ?= go
 # The race detector needs a C compiler; without one the tests run all the same.
 RACE := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
 
-all: chatd chat loadgen bench-bin ## build the four binaries into bin/
+build: ## the four binaries, into bin/
+	@CGO_ENABLED=0 $(GO) build -o bin/ ./cmd/chatd ./cmd/chat ./cmd/loadgen ./cmd/bench
 
-chatd chat loadgen: ## build one binary
-	@CGO_ENABLED=0 $(GO) build -o bin/$@ ./cmd/$@
-
-bench-bin:
-	@CGO_ENABLED=0 $(GO) build -o bin/bench ./cmd/bench
-
-bench: all ## measure BACKEND=epoll,goroutine,… (about a minute for each two)
+bench: build ## measure BACKEND=epoll,goroutine,… or all; BENCH='…' for more flags of bench run
 	@bin/bench run -backends $(BACKEND) -scenario $(SCENARIO) $(BENCH)
 
-compare: bench-bin ## the runs in results/ side by side
+compare: build ## the runs in results/ side by side
 	@bin/bench compare
 
-serve: chatd ## run BACKEND=… as a chat server on LISTEN=…, any password welcome
+serve: build ## BACKEND=… as a chat server on LISTEN=…, any password welcome
 	@bin/chatd -backend $(BACKEND) -listen $(LISTEN) -open
 
-chat: ## talk: make chat USER=alice
-	@CGO_ENABLED=0 $(GO) build -o bin/chat ./cmd/chat
+chat: build ## talk there: make chat USER=alice
 	@CHAT_PASSWORD=$${CHAT_PASSWORD-guest} bin/chat -server $(LISTEN) -user $(USER)
 
 test: vet ## everything that must hold: vet, staticcheck, tests, tests under the race detector
@@ -58,4 +52,4 @@ clean: ## remove what was built
 help: ## this list
 	@grep -hE '^[a-z -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
-.PHONY: all chatd chat loadgen bench-bin bench compare serve test vet fuzz soak clean help
+.PHONY: build bench compare serve chat test vet fuzz soak clean help
