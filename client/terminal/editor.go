@@ -3,6 +3,8 @@ package terminal
 import (
 	"fmt"
 	"io"
+	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -12,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"chatbench/client"
+	"chatbench/client/command"
 )
 
 // editor shows a conversation above a line that is being typed.
@@ -24,12 +27,19 @@ import (
 // all that touches the editor's buffer happens in its own goroutine.
 type editor struct {
 	line   *readline.Instance
-	out    io.Writer
+	out    *os.File
 	style  style
 	prompt string
+	memory *command.Memory
 	typed  chan string
 	ended  sync.WaitGroup
 	online atomic.Bool
+
+	// What stands between the conversation and the line: progress. Both
+	// goroutines write above the line.
+	write  sync.Mutex
+	pinned []string
+	drawn  int // rows of it on the screen
 
 	// The reading goroutine's own.
 	pressed rune // the swallowed key that listen has to act on, 0 for none
@@ -40,13 +50,16 @@ type editor struct {
 // typedAhead is how many lines may wait to be said.
 const typedAhead = 64
 
+// candidatesShown is how many ways to go on are shown.
+const candidatesShown = 50
+
 // cursorReport is what a terminal answers when asked where its cursor is: here,
 // at the left edge. The editor asks once, before its first prompt; we know, and
 // so it works on terminals that do not answer.
 const cursorReport = "\x1b[1;1R"
 
-func openEditor(o Options, name string) (*editor, error) {
-	e := &editor{out: o.Out, style: style{o.Colour, name}, prompt: name, typed: make(chan string, typedAhead), empty: true}
+func openEditor(o Options, name string, memory *command.Memory) (*editor, error) {
+	e := &editor{out: o.Out, style: style{o.Colour, name}, prompt: name, memory: memory, typed: make(chan string, typedAhead), empty: true}
 	line, err := readline.NewFromConfig(&readline.Config{
 		Prompt: e.promptFor(true),
 		Stdin:  io.MultiReader(strings.NewReader(cursorReport), o.In),
@@ -56,12 +69,7 @@ func openEditor(o Options, name string) (*editor, error) {
 		DisableAutoSaveHistory: true, // what is entered is saved by listen
 		FuncFilterInputRune:    e.filter,
 		Listener:               e.listen,
-		FuncGetSize: func() (width, height int) {
-			if width, height, err := term.GetSize(int(o.Out.Fd())); err == nil && width > 0 {
-				return width, height
-			}
-			return 80, 24
-		},
+		FuncGetSize:            e.size,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("terminal: %w", err)
@@ -72,6 +80,13 @@ func openEditor(o Options, name string) (*editor, error) {
 		e.leave()
 	})
 	return e, nil
+}
+
+func (e *editor) size() (width, height int) {
+	if width, height, err := term.GetSize(int(e.out.Fd())); err == nil && width > 0 {
+		return width, height
+	}
+	return 80, 24
 }
 
 // unasked keeps the question for the cursor from the terminal: the answer is
@@ -92,6 +107,7 @@ func (e *editor) filter(key rune) (rune, bool) {
 	case e.left:
 		return 0, false
 	case key == readline.CharEnter || key == readline.CharCtrlJ:
+	case key == readline.CharTab: // the editor's own completion would race with what arrives
 	case key == readline.CharInterrupt || key == readline.CharEOT && e.empty:
 		key = readline.CharInterrupt
 	case key == 0 || key == readline.CharBckSearch || key == readline.CharFwdSearch:
@@ -105,7 +121,7 @@ func (e *editor) filter(key rune) (rune, bool) {
 
 // listen is called after each key with the line as it is now, and says what it
 // is to be instead.
-func (e *editor) listen(line []rune, _ int, _ rune) (instead []rune, pos int, replace bool) {
+func (e *editor) listen(line []rune, at int, _ rune) (instead []rune, pos int, replace bool) {
 	pressed := e.pressed
 	e.pressed = 0
 	e.empty = len(line) == 0
@@ -114,6 +130,8 @@ func (e *editor) listen(line []rune, _ int, _ rune) (instead []rune, pos int, re
 		return nil, 0, false
 	case readline.CharInterrupt:
 		e.leave()
+	case readline.CharTab:
+		return e.complete(line, at)
 	default:
 		text := string(line)
 		if strings.TrimSpace(text) != "" && !e.take(text) {
@@ -123,6 +141,17 @@ func (e *editor) listen(line []rune, _ int, _ rune) (instead []rune, pos int, re
 	}
 	e.empty = true
 	return nil, 0, true
+}
+
+// complete completes the word before the cursor, or shows how it can go on.
+func (e *editor) complete(line []rune, at int) (instead []rune, pos int, replace bool) {
+	longer, candidates := e.memory.Complete(string(line[:at]))
+	if len(candidates) > 0 {
+		e.status(strings.Join(candidates[:min(len(candidates), candidatesShown)], "  "))
+	}
+	head := []rune(longer)
+	e.empty = len(head)+len(line)-at == 0
+	return slices.Concat(head, line[at:]), len(head), true
 }
 
 // leave ends the typing.
@@ -135,7 +164,7 @@ func (e *editor) leave() {
 
 // take hands a line over, unless there is nobody to say it to.
 func (e *editor) take(text string) bool {
-	if !e.online.Load() && !command(text) {
+	if !e.online.Load() && !isCommand(text) {
 		return false
 	}
 	select {
@@ -158,12 +187,43 @@ func (e *editor) show(batch []client.Event) {
 			e.style.notice(&b, now, event.Text)
 		}
 	}
-	io.WriteString(e.line, b.String())
+	e.put(b.String())
 }
 
 func (e *editor) status(text string) {
 	var b strings.Builder
 	e.style.status(&b, time.Now(), text)
+	e.put(b.String())
+}
+
+func (e *editor) print(lines []string) { e.put(strings.Join(lines, "\n") + "\n") }
+
+func (e *editor) progress(rows []string) {
+	e.write.Lock()
+	e.pinned = rows
+	nothing := len(rows) == 0 && e.drawn == 0
+	e.write.Unlock()
+	if !nothing {
+		e.put("")
+	}
+}
+
+// put writes whole lines above the one being typed, and progress between the
+// two. The editor has cleared its line and all below when it lets us write, and
+// the cursor is at the left edge: so the rows of progress are those above.
+func (e *editor) put(text string) {
+	e.write.Lock()
+	defer e.write.Unlock()
+	var b strings.Builder
+	if e.drawn > 0 {
+		fmt.Fprintf(&b, "\x1b[%dA\x1b[J", e.drawn)
+	}
+	b.WriteString(text)
+	columns, _ := e.size()
+	for _, row := range e.pinned {
+		b.WriteString(e.style.paint(dim, fitColumns(row, columns-1)) + "\n")
+	}
+	e.drawn = len(e.pinned)
 	io.WriteString(e.line, b.String())
 }
 

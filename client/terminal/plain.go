@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 
+	"golang.org/x/term"
+
 	"chatbench/client"
 )
 
@@ -17,10 +19,12 @@ type plain struct {
 	out, err *os.File
 	typed    chan string
 	done     chan struct{}
+	watched  bool // err is a terminal: somebody sees the progress
+	drawn    bool // there is some on the line
 }
 
 func openPlain(o Options) *plain {
-	p := &plain{out: o.Out, err: o.Err, typed: make(chan string), done: make(chan struct{})}
+	p := &plain{out: o.Out, err: o.Err, typed: make(chan string), done: make(chan struct{}), watched: term.IsTerminal(int(o.Err.Fd()))}
 	go p.read(o.In)
 	return p
 }
@@ -37,7 +41,7 @@ func (p *plain) read(in *os.File) {
 		}
 	}
 	if err := s.Err(); err != nil {
-		p.status("input: " + err.Error())
+		fmt.Fprintln(p.err, "chat: input: "+err.Error())
 	}
 }
 
@@ -51,10 +55,39 @@ func (p *plain) show(batch []client.Event) {
 			fmt.Fprintf(&b, "server: %s\n", e.Text)
 		}
 	}
+	p.wipe()
 	p.out.WriteString(b.String())
 }
 
-func (p *plain) status(text string)   { fmt.Fprintln(p.err, "chat: "+text) }
+func (p *plain) status(text string) {
+	p.wipe()
+	fmt.Fprintln(p.err, "chat: "+text)
+}
+
+func (p *plain) print(lines []string) {
+	p.wipe()
+	p.out.WriteString(strings.Join(lines, "\n") + "\n")
+}
+
+func (p *plain) progress(rows []string) {
+	p.wipe()
+	if p.drawn = p.watched && len(rows) > 0; p.drawn {
+		columns, _, err := term.GetSize(int(p.err.Fd()))
+		if err != nil || columns < 1 {
+			columns = 80
+		}
+		p.err.WriteString(fitColumns(strings.Join(rows, "  "), columns-1))
+	}
+}
+
+// wipe takes the progress off its line.
+func (p *plain) wipe() {
+	if p.drawn {
+		p.err.WriteString("\r\x1b[K")
+		p.drawn = false
+	}
+}
+
 func (p *plain) lines() <-chan string { return p.typed }
 func (p *plain) connected(bool)       {}
 func (p *plain) close()               { close(p.done) }

@@ -7,24 +7,21 @@ import (
 	"time"
 
 	"chatbench/client"
+	"chatbench/client/command"
 )
-
-// help is what /help shows.
-var help = []string{
-	"a line is said to everybody in the room; these are not:",
-	"  /help   this",
-	"  /bye    leave, as Ctrl-C and Ctrl-D do",
-	"  //...   say a line that begins with /",
-}
 
 // talk carries lines out and events in until one side has had enough. The
 // error is errLeft if it was ours.
 func (v *conversation) talk(ctx context.Context, c *client.Client) error {
 	patience := time.NewTimer(echoTimeout)
 	defer patience.Stop()
+	tick := time.NewTicker(redraw)
+	defer tick.Stop()
 	for {
 		typed, tired := v.typed, (<-chan time.Time)(nil)
 		switch {
+		case len(v.errands) > 0 && !v.interactive:
+			typed = nil // a script's lines are done one after the other
 		case len(v.unheard) >= unheardMost && !v.interactive:
 			typed = nil // let the server catch up
 		case v.typed == nil && len(v.unheard) == 0:
@@ -44,6 +41,13 @@ func (v *conversation) talk(ctx context.Context, c *client.Client) error {
 			}
 			v.show(v.hear(c, e))
 			patience.Reset(echoTimeout)
+		case do := <-v.asides:
+			do()
+			patience.Reset(echoTimeout)
+		case text := <-v.told:
+			v.status(text)
+		case <-tick.C:
+			v.drawProgress()
 		case line, ok := <-typed:
 			if !ok {
 				v.typed = nil
@@ -68,6 +72,7 @@ func (v *conversation) hear(c *client.Client, e client.Event) []client.Event {
 	var batch []client.Event
 	for ok := true; ok; {
 		batch = append(batch, e)
+		v.memory.Saw(e)
 		if said, is := e.(client.Said); is && said.From == c.Name() && len(v.unheard) > 0 {
 			v.unheard = v.unheard[1:]
 		}
@@ -80,10 +85,21 @@ func (v *conversation) hear(c *client.Client, e client.Event) []client.Event {
 	return batch
 }
 
+// catchUp shows what has arrived already.
+func (v *conversation) catchUp(c *client.Client) {
+	select {
+	case e, ok := <-c.Events():
+		if ok {
+			v.show(v.hear(c, e))
+		}
+	default:
+	}
+}
+
 // enter does what a typed line asks for; true means to leave.
 func (v *conversation) enter(c *client.Client, line string) (leave bool) {
-	if command(line) {
-		return v.obey(line)
+	if isCommand(line) {
+		return v.obey(c, line)
 	}
 	text := spoken(line)
 	if len(v.unheard) >= unheardMost {
@@ -111,30 +127,33 @@ func spoken(line string) string {
 	return strings.ReplaceAll(line, "\x00", "")
 }
 
-// command says whether a line is for us rather than for the room.
-func command(line string) bool {
+// isCommand says whether a line is for us rather than for the room.
+func isCommand(line string) bool {
 	return strings.HasPrefix(line, "/") && !strings.HasPrefix(line, "//")
 }
 
-// obey carries a command out; true means to leave.
-func (v *conversation) obey(line string) (leave bool) {
-	switch strings.TrimSpace(line) {
-	case "/bye":
+// obey carries a command out; true means to leave. c is nil without a server.
+func (v *conversation) obey(c *client.Client, line string) (leave bool) {
+	cmd, err := command.Parse(line)
+	switch {
+	case err != nil:
+		v.complain(trim(err))
+	case cmd.Kind == command.Bye:
 		return true
-	case "/help":
-		for _, text := range help {
+	case cmd.Kind == command.Help:
+		for _, text := range command.HelpText {
 			v.status(text)
 		}
 	default:
-		v.status("there is no such command; /help shows those there are, // says a line that begins with /")
+		v.file(c, cmd)
 	}
 	return false
 }
 
 // offline takes a line that was entered while the server went; true means to leave.
 func (v *conversation) offline(line string) (leave bool) {
-	if command(line) {
-		return v.obey(line)
+	if isCommand(line) {
+		return v.obey(nil, line)
 	}
 	v.status("not said: " + client.Safe([]byte(line)))
 	return false
@@ -142,6 +161,9 @@ func (v *conversation) offline(line string) (leave bool) {
 
 // trim takes the package's name off an error that is shown to a person.
 func trim(err error) string {
-	text := strings.TrimPrefix(err.Error(), "client: ")
-	return strings.TrimPrefix(text, "terminal: ")
+	text := err.Error()
+	for _, own := range []string{"client: ", "terminal: ", "command: ", "transfer: ", "downloads: ", "share: "} {
+		text = strings.TrimPrefix(text, own)
+	}
+	return text
 }

@@ -3,9 +3,10 @@
 // goes away is come back to. Where input or output is no terminal the same
 // conversation runs plainly, line by line, for pipes and scripts.
 //
-// It refuses to know the protocol: that is package client's. Run is called
-// once, from one goroutine; it starts what it needs beside it and, but for a
-// read of the keyboard that cannot be broken off, leaves nothing behind.
+// It refuses to know the protocol, which is package client's, and to move files,
+// which package transfer does. Run is called once, from one goroutine, which
+// alone touches the conversation; it starts what it needs beside it and, but for
+// a read of the keyboard that cannot be broken off, leaves nothing behind.
 package terminal
 
 import (
@@ -13,11 +14,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/term"
 
 	"chatbench/client"
+	"chatbench/client/command"
+	"chatbench/client/transfer"
 )
 
 const (
@@ -31,11 +35,15 @@ const (
 	unheardMost = 256
 	// denialsMost is how many denials in a row end the tries to come back.
 	denialsMost = 5
+	// toldWaiting is how many texts about files being sent may wait to be shown.
+	toldWaiting = 64
 )
 
-// Options is whom to talk to, and where.
+// Options is whom to talk to, and where. Client.Files and Files.Tell are Run's
+// to set.
 type Options struct {
 	Client    client.Config
+	Files     transfer.Options
 	Reconnect bool
 	In        *os.File
 	Out       *os.File
@@ -49,6 +57,10 @@ type screen interface {
 	show(batch []client.Event)
 	// status tells something of the program's own.
 	status(text string)
+	// print shows lines that were asked for.
+	print(lines []string)
+	// progress shows rows in the place of those it showed before.
+	progress(rows []string)
 	// lines gives what is typed; it is closed when that has ended.
 	lines() <-chan string
 	// connected says whether there is anybody to talk to.
@@ -69,17 +81,34 @@ type conversation struct {
 	unheard     []string      // said by us, not yet come back
 	unsaid      int           // lines that were lost for good
 	backoff     client.Backoff
+
+	client  *client.Client // nil while there is no server
+	memory  *command.Memory
+	peer    *transfer.Peer
+	errands []*errand
+	failed  int            // errands, and commands that are none
+	work    sync.WaitGroup // the errands' goroutines
+	asides  chan func()    // from them, for this goroutine to do
+	told    chan string    // from those that send files
+	over    chan struct{}  // nobody takes asides any more
 }
 
 // Run holds a conversation until the user leaves or ctx ends, which are no
 // errors, or until the server is gone for good.
 func Run(ctx context.Context, o Options) error {
-	c, err := dial(ctx, o.Client)
+	v := conversation{
+		Options: o, memory: new(command.Memory),
+		asides: make(chan func()), told: make(chan string, toldWaiting), over: make(chan struct{}),
+	}
+	v.Files.Tell = v.tell
+	v.peer = transfer.New(v.Files)
+	defer v.endErrands()
+	v.Client.Files = v.peer
+	c, err := dial(ctx, v.Client)
 	if err != nil {
 		return err
 	}
-	v := conversation{Options: o}
-	if v.screen, v.interactive, err = open(o, c.Name()); err != nil {
+	if v.screen, v.interactive, err = open(o, c.Name(), v.memory); err != nil {
 		c.Close()
 		return err
 	}
@@ -90,7 +119,9 @@ func Run(ctx context.Context, o Options) error {
 	}
 	for {
 		v.connected(true)
+		v.client = c
 		err := v.talk(ctx, c)
+		v.client = nil
 		v.connected(false)
 		c.Close()
 		switch {
@@ -98,6 +129,7 @@ func Run(ctx context.Context, o Options) error {
 			return v.verdict()
 		case !o.Reconnect || !v.interactive && v.typed == nil:
 			v.lost()
+			v.waitErrands(ctx)
 			return err
 		}
 		v.status(fmt.Sprintf("%s; trying to come back", trim(err)))
@@ -113,20 +145,38 @@ func Run(ctx context.Context, o Options) error {
 }
 
 // open makes the screen that fits where we are.
-func open(o Options, name string) (s screen, interactive bool, err error) {
+func open(o Options, name string, memory *command.Memory) (s screen, interactive bool, err error) {
 	if term.IsTerminal(int(o.In.Fd())) && term.IsTerminal(int(o.Out.Fd())) {
-		s, err = openEditor(o, name)
+		s, err = openEditor(o, name, memory)
 		return s, true, err
 	}
 	return openPlain(o), false, nil
 }
 
-// verdict is how a conversation that was left went: badly if lines were lost.
+// verdict is how a conversation that was left went: badly if a script's lines
+// were lost, or its commands failed.
 func (v *conversation) verdict() error {
-	if v.unsaid > 0 && !v.interactive {
+	switch {
+	case v.interactive:
+		return nil
+	case v.unsaid > 0:
 		return fmt.Errorf("terminal: %d lines were not said for certain", v.unsaid)
+	case v.failed > 0:
+		return fmt.Errorf("terminal: %d commands failed", v.failed)
 	}
 	return nil
+}
+
+// waitErrands lets what is under way come to its end without a server.
+func (v *conversation) waitErrands(ctx context.Context) {
+	for len(v.errands) > 0 && !v.interactive {
+		select {
+		case do := <-v.asides:
+			do()
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // lost gives up the lines that have not come back: they may have been said or not.
@@ -161,10 +211,18 @@ func (v *conversation) comeBack(ctx context.Context) (*client.Client, error) {
 	if !v.interactive {
 		typed = nil // what is piped in waits for the connection
 	}
+	tick := time.NewTicker(redraw)
+	defer tick.Stop()
 	for {
 		select {
 		case r := <-results:
 			return r.client, r.err
+		case do := <-v.asides:
+			do()
+		case text := <-v.told:
+			v.status(text)
+		case <-tick.C:
+			v.drawProgress()
 		case line, ok := <-typed:
 			if ok && !v.offline(line) {
 				continue

@@ -27,8 +27,8 @@ func TestCommands(t *testing.T) {
 		{"a\x00b", false, "ab"},
 		{"안녕 /bye", false, "안녕 /bye"},
 	} {
-		if got := command(c.line); got != c.command {
-			t.Errorf("command(%q) = %v", c.line, got)
+		if got := isCommand(c.line); got != c.command {
+			t.Errorf("isCommand(%q) = %v", c.line, got)
 		}
 		if !c.command && spoken(c.line) != c.spoken {
 			t.Errorf("spoken(%q) = %q, want %q", c.line, spoken(c.line), c.spoken)
@@ -103,8 +103,8 @@ func TestUnheardLines(t *testing.T) {
 	}
 	defer program.Close()
 	err = Run(t.Context(), Options{
-		Client: client.Config{Server: l.Addr().String(), User: "alice"}, Reconnect: true,
-		In: in, Out: program, Err: program,
+		Client: client.Config{Server: l.Addr().String(), User: "alice"},
+		In:     in, Out: program, Err: program,
 	})
 	if err == nil {
 		t.Error("lines that were not heard are no error")
