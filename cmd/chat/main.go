@@ -21,6 +21,7 @@ const intro = `chat is a client for the chat server.
 
   chat -user alice                   talk; /help shows what else can be typed
   echo hello | chat -user alice      say a line and leave
+  chat -user alice -share music      let others fetch the files in music
 
 The password is taken from CHAT_PASSWORD, or asked for on the terminal. Without
 a terminal the conversation is plain lines. NO_COLOR=1 turns colours off.`
@@ -30,9 +31,8 @@ func main() { os.Exit(run(os.Args[1:])) }
 func run(args []string) int {
 	fs := flag.NewFlagSet("chat", flag.ContinueOnError)
 	o := terminal.Options{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
-	fs.StringVar(&o.Client.Server, "server", "127.0.0.1:9000", "`HOST:PORT` of the server")
-	fs.StringVar(&o.Client.User, "user", os.Getenv("USER"), "`NAME` to log in with")
-	fs.BoolVar(&o.Reconnect, "reconnect", true, "come back when the server was gone")
+	var p paths
+	define(fs, &o, &p)
 	if code, done := cmdline.Parse(fs, intro, args); done {
 		return code
 	}
@@ -42,7 +42,10 @@ func run(args []string) int {
 	o.Colour = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	err := setPassword(ctx, &o.Client)
+	err := p.open(&o.Files)
+	if err == nil {
+		err = setPassword(ctx, &o.Client)
+	}
 	if err == nil {
 		err = terminal.Run(ctx, o)
 	}

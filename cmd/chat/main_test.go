@@ -27,7 +27,7 @@ func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"chat": main}
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:  filepath.Join("testdata", "script"),
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": code},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": code, "user": user, "leave": leave},
 		Setup: func(env *testscript.Env) error {
 			s, err := startServer("127.0.0.1:0")
 			if err != nil {
@@ -35,6 +35,7 @@ func TestScripts(t *testing.T) {
 			}
 			env.Defer(func() { s.Stop(context.Background()) })
 			env.Setenv("ADDR", s.Addr().String())
+			env.Values[room] = &present{server: s, users: make(map[string]*exec.Cmd)}
 			env.Vars = append(env.Vars, "CHAT_PASSWORD=x", ptytest.NoWait)
 			return writeFiles(env.WorkDir)
 		},
@@ -44,18 +45,23 @@ func TestScripts(t *testing.T) {
 // writeFiles writes what does not stand well in a script: many, with more lines
 // than wait to be heard; many.said, what is to come of it; and unended, a line
 // without its end.
-func writeFiles(dir string) error {
+func writeFiles(work string) error {
 	var lines, said strings.Builder
 	for i := range 1000 {
 		fmt.Fprintf(&lines, "line %d\n", i)
 		fmt.Fprintf(&said, "alice: line %d\n", i)
 	}
 	for name, text := range map[string]string{"many": lines.String(), "many.said": said.String(), "unended": "unended"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(work, name), []byte(text), 0o600); err != nil {
 			return err
 		}
 	}
-	return nil
+	for _, dir := range []string{"small", "one"} {
+		if err := os.Mkdir(filepath.Join(work, dir), 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+			return err
+		}
+	}
+	return os.WriteFile(filepath.Join(work, "one", "big"), make([]byte, 100_000), 0o600)
 }
 
 // code is a script's command: "code N command ..." runs it and wants exit code N.
@@ -64,6 +70,51 @@ func code(ts *testscript.TestScript, _ bool, args []string) {
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || fmt.Sprint(exit.ExitCode()) != args[0] {
 		ts.Fatalf("%q: %v, want exit code %s", args[1:], err, args[0])
+	}
+}
+
+// room is where a script's env keeps who is present.
+type roomKey struct{}
+
+var room roomKey
+
+type present struct {
+	server *server.Server
+	users  map[string]*exec.Cmd
+}
+
+// user is a script's command: "user NAME FLAG ..." lets somebody join who stays
+// until "leave NAME" or the script's end.
+func user(ts *testscript.TestScript, _ bool, args []string) {
+	self, err := os.Executable()
+	ts.Check(err)
+	cmd := exec.Command(self, append([]string{"-server", ts.Getenv("ADDR"), "-user"}, args...)...)
+	cmd.Args[0], cmd.Dir, cmd.Env = "chat", ts.Getenv("WORK"), environment(ptytest.NoWait)
+	_, err = cmd.StdinPipe() // left open
+	ts.Check(err)
+	in := ts.Value(room).(*present)
+	before := in.server.Snapshot().Granted
+	ts.Check(cmd.Start())
+	in.users[args[0]] = cmd
+	ts.Defer(func() { cmd.Process.Kill(); cmd.Wait() })
+	for i := 0; ; i++ {
+		if in.server.Snapshot().Granted > before {
+			return
+		} else if i == 10_000 {
+			ts.Fatalf("%s does not come", args[0])
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func leave(ts *testscript.TestScript, _ bool, args []string) {
+	in := ts.Value(room).(*present)
+	before := in.server.Snapshot().Granted
+	cmd := in.users[args[0]]
+	ts.Check(cmd.Process.Signal(os.Interrupt))
+	ts.Check(cmd.Wait())
+	for i := 0; in.server.Snapshot().Granted == before && i < 10_000; i++ {
+		time.Sleep(time.Millisecond)
 	}
 }
 

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"chatbench/backends/server"
+	"chatbench/client"
+	"chatbench/cmd/internal/ptytest"
+	"chatbench/core/wire"
+)
+
+// halfway is a sharer in the room whose file stops coming in the middle.
+type halfway struct {
+	c  *client.Client
+	at net.Listener
+}
+
+const half = 5_000_000 // of twice as much
+
+func (h *halfway) Notice(*client.Client, string) {}
+
+func (h *halfway) FileFrame(c *client.Client, f wire.Frame) {
+	name, file := wire.SplitName(f.Body)
+	switch f.Command {
+	case wire.LsReq:
+		c.List(string(name), []string{"film one.mkv", "notes\x1b]52;c;x\a\n  forged"})
+	case wire.DnReq:
+		ack := wire.Ack{Name: name, File: file[1:], Addr: c.LocalAddr(),
+			Port: h.at.Addr().(*net.TCPAddr).AddrPort().Port(), Token: []byte("0123456789abcdef0123456789abcdef")}
+		c.Ack(ack)
+	}
+}
+
+func shareHalf(t *testing.T, s *server.Server, name string) *halfway {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &halfway{at: l}
+	done := make(chan struct{})
+	t.Cleanup(func() { l.Close(); <-done })
+	go func() {
+		defer close(done)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			data := binary.BigEndian.AppendUint64(make([]byte, 8, 16+half), 2*half)
+			conn.Write(append(data, make([]byte, half)...))
+			defer conn.Close()
+		}
+	}()
+	h.c, err = client.Dial(t.Context(), client.Config{Server: s.Addr().String(), User: name, Password: "x", Files: h})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(h.c.Close)
+	return h
+}
+
+// While a file comes its progress stands above the line being typed, what is
+// said goes above both, and names are completed; cancelled, it can be resumed.
+func TestFilesOnATerminal(t *testing.T) {
+	s, _ := serve(t, "127.0.0.1:0")
+	bob, dir := shareHalf(t, s, "bob"), t.TempDir()
+	p := ptytest.Start(t, environment("NO_COLOR=1"), "chat", "-server", s.Addr().String(), "-user", "alice", "-downloads", dir)
+	p.Await("alice> ")
+	if err := bob.c.Say("hello"); err != nil {
+		t.Fatal(err)
+	}
+	p.Await("bob: hello")
+	p.Type("/fi\tl\tbo\t\r")
+	p.Await("bob shares 2 files:\r\n  film one.mkv\r\n")
+	p.Await("  notes\ufffd]52;c;x\ufffd\u2424  forged\r\n")
+	p.Type("/file dn bob f\t\r")
+	row := fmt.Sprintf("↓  50 %% of %d MB  ", 2*half/1_000_000)
+	p.Await(row)
+	p.Await("film one.mkv\r\nalice> ")
+	p.Type("초안")
+	if err := bob.c.Say("사이에"); err != nil {
+		t.Fatal(err)
+	}
+	p.Await("\x1b[1A\x1b[J") // the progress goes,
+	p.Await("bob: 사이에\r\n" + row)
+	p.Await("film one.mkv\r\nalice> \x1b[0K초안")
+	p.Type("\x15/file cancel\r")
+	p.Await("cancelled film one.mkv from bob; /file dn goes on after the 5.0 MB that came")
+	p.Type("/file cancel\r")
+	p.Await("nothing of that is being fetched")
+	p.Type("/fiel ls bob\r")
+	p.Await("there is no /fiel ls; the nearest is /file ls USER")
+	p.Type("\x04")
+	if code := p.Exit(); code != 0 || !p.Echoes() {
+		t.Errorf("exit code %d", code)
+	}
+	if names := saved(t, dir); len(names) != 1 || !strings.HasSuffix(names[0], ".part") {
+		t.Errorf("left %q", names)
+	}
+}
+
+// A sharer nobody can connect to is named, with address and port.
+func TestUnreachableSharer(t *testing.T) {
+	s, _ := serve(t, "127.0.0.1:0")
+	bob := shareHalf(t, s, "bob")
+	bob.at.Close()
+	p := pipe(t, "-server", s.Addr().String(), "-user", "alice", "-downloads", t.TempDir())
+	p.say("/file dn bob film\n")
+	p.wantErr("film from bob: cannot reach bob at " + bob.at.Addr().String() + ": ")
+	if code := p.exit(); code != 1 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+// Both ends are killed in the middle, one after the other: no file that is none
+// appears, and at last it comes whole, from where it was.
+func TestKilledHalfway(t *testing.T) {
+	s, _ := serve(t, "127.0.0.1:0")
+	addr, from, to := s.Addr().String(), t.TempDir(), t.TempDir()
+	const size = 256 << 20
+	big := filepath.Join(from, "big")
+	if err := os.WriteFile(big, []byte("begin"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(big, size); err != nil {
+		t.Fatal(err)
+	}
+	present := func(n int) {
+		t.Helper()
+		for i := 0; s.Snapshot().Granted != n; i++ {
+			if i == 20_000 {
+				t.Fatalf("not %d in the room", n)
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}
+	part := func(more int64) (n int64) { // waits until more has come
+		t.Helper()
+		for i := 0; i < 100_000; i++ {
+			parts, _ := filepath.Glob(filepath.Join(to, "*.part"))
+			if len(parts) == 1 {
+				if info, err := os.Stat(parts[0]); err == nil && info.Size() > more {
+					return info.Size()
+				}
+			}
+			time.Sleep(200 * time.Microsecond)
+		}
+		t.Fatal("nothing came")
+		return 0
+	}
+	bob := pipe(t, "-server", addr, "-user", "bob", "-share", from)
+	present(1)
+	alice := pipe(t, "-server", addr, "-user", "alice", "-downloads", to)
+	alice.say("/file dn bob big\n")
+	part(0)
+	bob.cmd.Process.Kill()
+	alice.wantErr("big from bob: it broke off before the end")
+	came := part(0)
+	present(1)
+	bob = pipe(t, "-server", addr, "-user", "bob", "-share", from)
+	present(2)
+	alice.say("/file dn bob big\n")
+	part(came)
+	alice.cmd.Process.Kill()
+	bob.wantErr("sending big to alice broke off")
+	present(1)
+	if names := saved(t, to); len(names) != 1 || names[0] == "big" {
+		t.Errorf("after two ends there is %q", names)
+	}
+	alice = pipe(t, "-server", addr, "-user", "alice", "-downloads", to)
+	alice.say("/file dn bob big\n")
+	alice.wantErr("of them from an earlier try")
+	if code := alice.exit(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	if info, err := os.Stat(filepath.Join(to, "big")); err != nil || info.Size() != size || len(saved(t, to)) != 1 {
+		t.Errorf("%v, %v in %q", info, err, saved(t, to))
+	}
+}
+
+func saved(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
