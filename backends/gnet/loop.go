@@ -139,6 +139,7 @@ func (l *loop) OnClose(gc lib.Conn, err error) lib.Action {
 	switch {
 	case errors.Is(err, io.EOF):
 		why = core.ReasonEOF
+		c.write() // it may read yet, and gnet closes right after
 	case err != nil:
 		c.feedRest()
 	case l.cutting.Load() != nil:

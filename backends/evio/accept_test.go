@@ -1,0 +1,124 @@
+package evio_test
+
+import (
+	"bufio"
+	"errors"
+	"net"
+	"os"
+	"testing"
+	"time"
+
+	lib "github.com/tidwall/evio"
+	"golang.org/x/sys/unix"
+
+	"chatbench/core"
+	"chatbench/core/wire"
+)
+
+// leaveDescriptors lowers the file limit so that n descriptors can be opened.
+func leaveDescriptors(t *testing.T, n int) {
+	var before unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Setrlimit(unix.RLIMIT_NOFILE, &before) })
+	lowest, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unix.Close(lowest)
+	lowered := unix.Rlimit{Cur: uint64(lowest + n), Max: before.Max}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &lowered); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestAcceptFailureEndsEvio is why evio must not accept when it likes, shown
+// with evio alone: one connection for which there is no descriptor ends the
+// server, and hangs up on everybody.
+func TestAcceptFailureEndsEvio(t *testing.T) {
+	addr, ended := make(chan string, 1), make(chan error, 1)
+	go func() {
+		ended <- lib.Serve(lib.Events{Serving: func(s lib.Server) lib.Action {
+			addr <- s.Addrs[0].String()
+			return lib.None
+		}}, "tcp://127.0.0.1:0")
+	}()
+	to := <-addr
+	first, err := net.Dial("tcp", to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	port := first.RemoteAddr().(*net.TCPAddr).Port
+	var newcomers []int
+	for range 5 {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(fd)
+		newcomers = append(newcomers, fd)
+	}
+	// evio waits in vain for a loop that ends before it has begun to wait.
+	time.Sleep(50 * time.Millisecond)
+	leaveDescriptors(t, 0)
+	for _, fd := range newcomers { // it may hang up while they connect
+		_ = unix.Connect(fd, &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}})
+	}
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Errorf("Serve has ended with %v, where v1.0.8 says nothing", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("evio survives: it may accept by itself now")
+	}
+	first.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if _, err := first.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the client that was in is not hung up on: %v", err)
+	}
+}
+
+// TestRefusesBeforeTheLastDescriptor: clients alone cannot bring the server to
+// the point where evio ends. Those who are in talk on, and when some have left
+// others may come.
+func TestRefusesBeforeTheLastDescriptor(t *testing.T) {
+	s, counters := serve(t, core.Config{Authenticator: core.OpenDoor{}, Now: time.Now()})
+	alice := login(t, s, "alice")
+	leaveDescriptors(t, 60)
+	var clients []net.Conn
+	for counters.NoDescriptors.Load() < 5 {
+		c := dial(t, s)
+		c.Write(wire.AppendCred(nil, string(rune('a'+len(clients)))+"x", "x"))
+		if n, _ := c.Read(make([]byte, 100)); n == 0 {
+			c.Close()
+			continue
+		}
+		if clients = append(clients, c); len(clients) > 25 {
+			t.Fatal("nobody is refused")
+		}
+	}
+	if len(clients) == 0 {
+		t.Fatal("nobody is let in")
+	}
+	alice.Write(wire.AppendChat(nil, "still here"))
+	if text, err := bufio.NewReader(clients[0]).ReadString('e'); err != nil {
+		t.Fatalf("the others hear %q, %v", text, err)
+	}
+	for _, c := range clients {
+		c.Close()
+	}
+	for end := time.Now().Add(10 * time.Second); ; {
+		c := dial(t, s)
+		c.Write(wire.AppendCred(nil, "next", "x"))
+		n, _ := c.Read(make([]byte, 100))
+		c.Close()
+		if n > 0 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal("nobody is let in again")
+		}
+	}
+}

@@ -1,0 +1,73 @@
+// Package evio is the transport of an event loop of evio, the library whose
+// callbacks return what is to be written.
+//
+// # Model
+//
+//	             evio's loop, one goroutine
+//	┌─────────────────────────────────────────────────────┐
+//	│ epoll_wait ─► notes ─► events ─► epoll_wait ─► …    │
+//	│                 │         │                         │     clients
+//	│                 │         ├─ read  ─► Data(bytes) ◄─┼─────  ○ ○ ○
+//	│                 │         └─ write what Data gave ──┼────►  ○ ○ ○
+//	│                 └─ Wake ─► Data(nil) ─► all that    │
+//	│                            the client is behind     │
+//	└─────────────────────────────────────────────────────┘
+//
+// Output goes out in rounds. The first message said rings the bell; the bell's
+// turn wakes every client, each is handed once all that it is behind, and the
+// next round waits until the kernel has taken that from all who take anything.
+// So under load one write carries many frames. What is read meanwhile waits
+// beyond 256 KiB, so that nobody falls behind for the loop's own fault.
+//
+// The bell is a connection of the transport to itself: evio runs nothing for
+// others but Data for a connection, and this one is always there. Beside the
+// loop a goroutine waits for connections, and lets evio accept them.
+//
+// # Who owns what
+//
+// evio's loop owns the connections: every callback and every field of a conn.
+// Whatever a client cannot take yet stays in the core; evio has one piece of
+// output of each, and is handed the next when that one is gone. Room and other
+// goroutines call evio's Wake, once until it is answered.
+//
+// # Known limits
+//
+// One core at the most. What was met in evio v1.0.8, and how it is lived with:
+//
+//   - It ends, and closes all clients, when accept(2) fails for whatever
+//     reason. So it is let accept only when a connection waits and at least 32
+//     descriptors are free; else the connection is turned away. What remains
+//     is that somebody else takes all of those in the moment between.
+//   - What Data(nil) gives replaces output that is not sent yet. Whether there
+//     is any is known from the connection's own buffer alone, and how many
+//     octets it holds is read by reflection. Start checks that the fields are
+//     as in v1.0.8 and refuses any other.
+//   - A wake-up is forgotten, until something else happens or for 100 ms, if
+//     it comes while a turn is under way. So the bell has an eventfd in evio's
+//     epoll: evio does nothing for it, but turns.
+//   - It writes before it reads, and tries both whenever either is possible:
+//     with a client that talks and does not read it would spin. Such a client
+//     is no longer watched for input, which is read here every 5 ms.
+//   - A write that fails closes the connection with the client's last words
+//     unread. So the transport has a duplicate of each descriptor, reads the
+//     rest from it, and costs two descriptors a client.
+//   - It closes its listening descriptor twice when it ends. Whoever opens one
+//     in between would lose it; chatd opens none then.
+//   - It copies all output into memory of its own, and asks the kernel twice a
+//     write to change what is watched.
+package evio
+
+import "chatbench/backends"
+
+const name = "evio"
+
+// Backend is the transport's line in the table.
+var Backend = backends.Backend{
+	Name:         name,
+	Model:        "an event loop of evio waits for all clients in epoll",
+	Threads:      "1, and 1 that waits to accept",
+	Processes:    "1",
+	Library:      "github.com/tidwall/evio v1.0.8",
+	FDsPerClient: 2,
+	Start:        start,
+}

@@ -1,0 +1,151 @@
+package evio
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"chatbench/core"
+)
+
+// retryTime is how often a client is looked at that takes nothing.
+const retryTime = 5 * time.Millisecond
+
+// briefLinger is how long a client that was turned away may take to say FIN:
+// it holds no slot, so it must not hold descriptors for long.
+const briefLinger = 250 * time.Millisecond
+
+// drop lets go of a connection that evio has closed.
+func (l *loop) drop(c *conn, err error) {
+	why := c.reason(err)
+	c.settle()
+	if why == core.ReasonEOF {
+		c.lastWords()
+	}
+	c.gone = true
+	if c.stalled {
+		l.stalls--
+	}
+	l.settled(c)
+	_ = unix.Close(c.fd)
+	last := len(l.live) - 1
+	l.live[c.place] = l.live[last]
+	l.live[c.place].place = c.place
+	l.live[last] = nil
+	l.live = l.live[:last]
+	c.session.Leave(why)
+	if l.stopping.Load() && len(l.live) == 0 {
+		l.bell.ring()
+	}
+}
+
+// reason is why a connection has ended. evio gives no error for a FIN and none
+// when it ends itself: of these the socket knows, which is still open here.
+func (c *conn) reason(err error) core.Reason {
+	switch {
+	case c.eof:
+		return core.ReasonEOF
+	case c.leaving:
+		return core.ReasonReset
+	case err == nil:
+		if n, err := unix.Read(c.fd, c.loop.buf); n != 0 || err != nil {
+			return core.ReasonCut
+		}
+	}
+	c.rest()
+	if err == nil {
+		return core.ReasonEOF
+	}
+	return core.ReasonReset
+}
+
+// lastWords writes what waits for a client that has said FIN: it may read yet.
+// evio would not, for it closes at once.
+func (c *conn) lastWords() {
+	for p := c.session.Next(); p != nil && c.view.unsent() == 0; p = c.session.Next() {
+		n, err := unix.Write(c.fd, p)
+		if err != nil {
+			return
+		}
+		c.loop.cfg.Counters.Writes.Add(1)
+		c.loop.cfg.Counters.BytesOut.Add(int64(n))
+		c.session.Wrote(n)
+	}
+}
+
+// endLingering closes the connections that have had their time.
+func (l *loop) endLingering() {
+	if l.lingering.empty() {
+		return
+	}
+	now := time.Now()
+	for c := l.lingering.pop(now); c != nil; c = l.lingering.pop(now) {
+		c.hangUp()
+	}
+}
+
+// ended says whether the loop is to end now.
+func (l *loop) ended() bool {
+	if why := l.cutting.Load(); why != nil && len(l.live) > 0 {
+		l.cut = *why
+		return true
+	}
+	return l.stopping.Load() && len(l.live) == 0
+}
+
+// setAlarm has the bell rung when something is due that no event announces.
+func (l *loop) setAlarm() {
+	switch {
+	case l.stalls > 0:
+		l.bell.ringIn(retryTime)
+	case !l.lingering.empty():
+		l.bell.ringIn(max(time.Until(l.lingering.first()), time.Millisecond))
+	}
+}
+
+// lingerQueue holds the connections that leave, the first to end first within
+// each of the two times they are given.
+type lingerQueue struct {
+	queues [2][]*conn // turned away, others
+}
+
+func (q *lingerQueue) push(c *conn) {
+	i, wait := 1, c.loop.cfg.Linger
+	if why, _ := c.session.Closing(); why.TurnedAway() {
+		i, wait = 0, min(wait, briefLinger)
+	}
+	c.until = time.Now().Add(wait)
+	q.queues[i] = append(q.queues[i], c)
+}
+
+func (q *lingerQueue) empty() bool { return len(q.queues[0])+len(q.queues[1]) == 0 }
+
+// first is the earliest end of those that leave.
+func (q *lingerQueue) first() time.Time {
+	var t time.Time
+	for _, list := range q.queues {
+		if len(list) > 0 && (t.IsZero() || list[0].until.Before(t)) {
+			t = list[0].until
+		}
+	}
+	return t
+}
+
+// pop takes out one whose time is over; nil if there is none. Those that have
+// gone by themselves drop out on the way.
+func (q *lingerQueue) pop(now time.Time) *conn {
+	for i := range q.queues {
+		for list := q.queues[i]; len(list) > 0; list = q.queues[i] {
+			c := list[0]
+			if !c.gone && now.Before(c.until) {
+				break
+			}
+			list[0] = nil
+			q.queues[i] = list[1:]
+			if !c.gone {
+				return c
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,58 @@
+package evio
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	lib "github.com/tidwall/evio"
+
+	"chatbench/backends"
+	"chatbench/core"
+	"chatbench/core/wire"
+)
+
+// otherConn is a connection as another version of evio might have it.
+type otherConn struct {
+	lib.Conn
+	Out []byte
+}
+
+// TestShapeOfAnother: a connection that is built in another way is told at the
+// start, and not by garbled output.
+func TestShapeOfAnother(t *testing.T) {
+	for _, c := range []lib.Conn{otherConn{}, &otherConn{}} {
+		if _, err := shapeOf(c); err == nil || !strings.Contains(err.Error(), "is not v1.0.8") {
+			t.Errorf("%T: %v", c, err)
+		}
+	}
+}
+
+// quiet is a Waker that does nothing.
+type quiet struct{}
+
+func (quiet) WakeRoom()          {}
+func (quiet) Wake(*core.Session) {}
+
+// TestFeedWaits: one read of short messages with a long name is not fed at
+// once, for it makes more output than anybody may be behind; nor is any of it
+// lost.
+func TestFeedWaits(t *testing.T) {
+	room := core.NewRoom(core.Config{Authenticator: core.OpenDoor{}})
+	l := newLoop(backends.Config{Room: room})
+	c := &conn{loop: l, session: room.Join(netip.AddrPort{}, quiet{}, nil)}
+	const messages = readSize / 2
+	name := strings.Repeat("n", 60)
+	rest := append(wire.AppendCred(nil, name, "x"), make([]byte, readSize)...)
+	rounds := 0
+	for ; len(rest) > 0 && rounds < 100; rounds++ {
+		l.mark = room.Said()
+		rest = l.feed(c, rest)
+		if said := room.Said() - l.mark; said > 3*sayOctets {
+			t.Fatalf("%d octets were said in a round", said)
+		}
+	}
+	if st := room.Snapshot(); st.Messages != messages || rounds < 3 {
+		t.Errorf("%d of %d messages were said, in %d rounds", st.Messages, messages, rounds)
+	}
+}

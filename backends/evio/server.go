@@ -1,0 +1,132 @@
+package evio
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	lib "github.com/tidwall/evio"
+	"golang.org/x/sys/unix"
+
+	"chatbench/backends"
+)
+
+// errEnded is why the loop ends when nobody told it to.
+var errEnded = errors.New("the loop ended by itself, as it does when accept fails: look for what uses up the descriptors")
+
+// server is the transport at work.
+type server struct {
+	loop  *loop
+	addr  netip.AddrPort
+	other net.Conn // the bell's other end
+	done  chan struct{}
+	err   error // these are set before done is closed
+	cut   error
+}
+
+func start(cfg backends.Config) (backends.Server, error) {
+	s := &server{loop: newLoop(cfg), done: make(chan struct{})}
+	go s.run(cfg)
+	select {
+	case err := <-s.loop.ready:
+		if err == nil {
+			return s, nil
+		}
+		select {
+		case <-s.done:
+		case <-time.After(time.Second): // a loop that ends too early, evio waits for in vain
+		}
+		return nil, fmt.Errorf("evio: %w", err)
+	case <-s.done:
+		return nil, s.err
+	}
+}
+
+// run serves until evio ends.
+func (s *server) run(cfg backends.Config) {
+	l := s.loop
+	var failed error // before there was a loop
+	err := lib.Serve(lib.Events{
+		NumLoops: 1,
+		Serving: func(e lib.Server) lib.Action {
+			if failed = s.serving(cfg, e); failed != nil {
+				return lib.Shutdown
+			}
+			return lib.None
+		},
+		Opened: l.opened,
+		Data:   l.data,
+		Closed: l.closed,
+	}, "tcp://"+cfg.Listen)
+	l.bell.takeDown()
+	if l.acceptor != nil {
+		l.acceptor.stop()
+	}
+	if s.other != nil {
+		s.other.Close()
+	}
+	err = errors.Join(err, failed, l.failed)
+	if err == nil && !l.stopping.Load() {
+		err = errEnded
+	}
+	if err != nil {
+		s.err = fmt.Errorf("evio: %w", err)
+	}
+	s.cut = l.cut
+	close(s.done)
+}
+
+// serving is called when evio listens and has no loop yet: it sets the
+// backlog, and connects the bell.
+func (s *server) serving(cfg backends.Config, e lib.Server) error {
+	s.addr = addrPort(e.Addrs[0])
+	err := eachListener(s.addr, func(fd int) error {
+		if cfg.Backlog <= 0 {
+			return nil
+		}
+		// To listen again changes the backlog and nothing else.
+		if err := unix.Listen(fd, cfg.Backlog); err != nil {
+			return fmt.Errorf("set the backlog: %w", err)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	d := net.Dialer{Timeout: 5 * time.Second, KeepAlive: -1}
+	other, err := d.Dial("tcp", s.addr.String())
+	if err != nil {
+		return fmt.Errorf("connecting to itself: %w", err)
+	}
+	s.other, s.loop.bellPeer, s.loop.addr = other, addrPort(other.LocalAddr()), s.addr
+	return nil
+}
+
+// Addr is where the server is bound.
+func (s *server) Addr() netip.AddrPort { return s.addr }
+
+// Done is closed when nothing is left.
+func (s *server) Done() <-chan struct{} { return s.done }
+
+// Err is why the loop ended by itself, after Done.
+func (s *server) Err() error { return s.err }
+
+// Shutdown turns away who comes and waits for the connections to end; those which
+// are left when ctx ends are cut.
+func (s *server) Shutdown(ctx context.Context) error {
+	s.loop.stopping.Store(true)
+	s.loop.acceptor.closing.Store(true)
+	s.loop.bell.ring()
+	select {
+	case <-s.done:
+	case <-ctx.Done():
+		why := fmt.Errorf("evio: connections were cut: %w", ctx.Err())
+		s.loop.cutting.Store(&why)
+		s.loop.bell.ring()
+		<-s.done
+	}
+	return s.cut
+}

@@ -1,0 +1,78 @@
+package evio
+
+import (
+	"fmt"
+	"reflect"
+
+	lib "github.com/tidwall/evio"
+	"golang.org/x/sys/unix"
+)
+
+// shape is where evio v1.0.8 keeps what its interface does not tell: the
+// descriptor of a connection, its unsent output, and the epoll descriptor of
+// its loop. They are read, never written, and only on the loop.
+type shape struct {
+	fd, out, loop, poll, epoll int // indexes of fields
+}
+
+// shapeOf finds the fields, and fails if they are not what they were.
+func shapeOf(c lib.Conn) (s shape, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("the module github.com/tidwall/evio is not v1.0.8, which this transport is made for: %w", err)
+		}
+	}()
+	t := reflect.TypeOf(c)
+	find := func(t reflect.Type, name string, kinds ...reflect.Kind) (index int) {
+		f, ok := t.FieldByName(name)
+		if !ok || len(f.Index) != 1 || f.Type.Kind() != kinds[0] || len(kinds) > 1 && f.Type.Elem().Kind() != kinds[1] {
+			err = fmt.Errorf("%v has no field %s of kind %v", t, name, kinds)
+			return 0
+		}
+		return f.Index[0]
+	}
+	if t.Kind() != reflect.Pointer || t.Elem().Kind() != reflect.Struct {
+		return s, fmt.Errorf("a connection is a %v", t)
+	}
+	t = t.Elem()
+	s.fd = find(t, "fd", reflect.Int)
+	s.out = find(t, "out", reflect.Slice, reflect.Uint8)
+	if s.loop = find(t, "loop", reflect.Pointer, reflect.Struct); err != nil {
+		return s, err
+	}
+	t = t.Field(s.loop).Type.Elem()
+	if s.poll = find(t, "poll", reflect.Pointer, reflect.Struct); err != nil {
+		return s, err
+	}
+	s.epoll = find(t.Field(s.poll).Type.Elem(), "fd", reflect.Int)
+	return s, err
+}
+
+// view is one connection seen through its shape.
+type view struct {
+	out   reflect.Value // evio's unsent output
+	fd    int           // evio's, closed before Closed is called
+	epoll int
+}
+
+func (s shape) view(c lib.Conn) view {
+	v := reflect.ValueOf(c).Elem()
+	poll := v.Field(s.loop).Elem().Field(s.poll).Elem()
+	return view{out: v.Field(s.out), fd: int(v.Field(s.fd).Int()), epoll: int(poll.Field(s.epoll).Int())}
+}
+
+// unsent is how many octets evio has to write yet.
+func (v *view) unsent() int { return v.out.Len() }
+
+// watch sets what evio's loop waits for. evio itself sets it anew when it is
+// handed output and when that is sent.
+func (v *view) watch(events uint32) {
+	_ = unix.EpollCtl(v.epoll, unix.EPOLL_CTL_MOD, v.fd, &unix.EpollEvent{Events: events, Fd: int32(v.fd)})
+}
+
+// writable says whether the kernel would take output.
+func (v *view) writable() bool {
+	fds := []unix.PollFd{{Fd: int32(v.fd), Events: unix.POLLOUT}}
+	n, err := unix.Poll(fds, 0)
+	return n > 0 || err != nil
+}
