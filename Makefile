@@ -46,10 +46,13 @@ SEEDS ?= 100000
 soak: ## the simulation of the core on SEEDS seeds (not part of test)
 	$(GO) test ./core -run '^TestSimulation$$' -timeout 60m -sim.seeds $(SEEDS) -sim.seed $$(date +%s)
 
+siege: ## trouble for every transport under load: stopped, killed, come and gone, no descriptors (not part of test)
+	$(GO) test ./backends/all -run '^TestSiege$$' -timeout 60m -siege -v
+
 clean: ## remove what was built
 	rm -rf bin
 
 help: ## this list
 	@grep -hE '^[a-z -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
-.PHONY: build bench compare serve chat test vet fuzz soak clean help
+.PHONY: build bench compare serve chat test vet fuzz soak siege clean help

@@ -1,0 +1,241 @@
+package all_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"chatbench/backends"
+	"chatbench/backends/all"
+	"chatbench/core/wire"
+)
+
+var (
+	siege  = flag.Bool("siege", false, "lay siege to every transport (make siege)")
+	cycles = flag.Int("siege.cycles", 10_000, "how often a client connects, logs in and is gone")
+)
+
+// TestSiege runs every transport as a server under load and makes trouble for
+// it: clients that stop reading, clients that come and go, a child that is
+// killed, descriptors that run out. Those who only talk must not notice: the
+// generator checks every delivery and says so with its exit code.
+func TestSiege(t *testing.T) {
+	if !*siege {
+		t.Skip("a minute for each transport: make siege")
+	}
+	bin := t.TempDir()
+	build := exec.Command("go", "build", "-o", bin+"/", "chatbench/cmd/chatd", "chatbench/cmd/loadgen")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, b := range all.All() {
+		t.Run(b.Name, func(t *testing.T) { besiege(t, b, bin) })
+	}
+}
+
+func besiege(t *testing.T, b backends.Backend, bin string) {
+	s := startServer(t, b, bin)
+	load := exec.Command(filepath.Join(bin, "loadgen"), "broadcast", "-server", s.addr, "-clients", "30", "-senders", "10",
+		"-rate", "200/s", "-duration", "30s", "-drain", "10s", "-connect-timeout", "30s")
+	var said strings.Builder
+	load.Stdout, load.Stderr = &said, &said
+	if err := load.Start(); err != nil {
+		t.Fatal(err)
+	}
+	loaded := make(chan error, 1)
+	go func() { loaded <- load.Wait() }()
+	time.Sleep(2 * time.Second) // the load has begun
+
+	for i := range 5 {
+		s.login(t, fmt.Sprintf("stopped%d", i)) // and never reads
+	}
+	s.comeAndGo(t)
+	if b.Processes != "1" {
+		s.killChild(t)
+	}
+	s.exhaust(t)
+	s.login(t, "afterwards").Close()
+
+	if err := <-loaded; err != nil {
+		t.Errorf("those who only talked noticed: %v\n%s", err, said.String())
+	}
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Error(err)
+	}
+	if err := s.cmd.Wait(); err != nil {
+		t.Errorf("chatd: %v", err)
+	}
+}
+
+// server is a chatd at work.
+type server struct {
+	cmd  *exec.Cmd
+	addr string
+}
+
+func startServer(t *testing.T, b backends.Backend, bin string) *server {
+	cmd := exec.Command(filepath.Join(bin, "chatd"), "-backend", b.Name, "-listen", "127.0.0.1:0", "-open", "-json",
+		"-max-clients", "400", "-sndbuf", "64KiB", "-flood", "off", "-announce=false", "-login-throttle", "off", "-max-per-address", "0")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill() })
+	lines := bufio.NewReader(out)
+	line, err := lines.ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	var listening struct{ Addr string }
+	if err := json.Unmarshal([]byte(line), &listening); err != nil {
+		t.Fatal(err)
+	}
+	go lines.WriteTo(os.Stderr)
+	return &server{cmd, listening.Addr}
+}
+
+// enter connects and logs in.
+func (s *server) enter(name string) (net.Conn, error) {
+	c, err := net.DialTimeout("tcp", s.addr, 10*time.Second)
+	if err != nil {
+		return nil, err
+	}
+	c.SetDeadline(time.Now().Add(20 * time.Second))
+	if _, err = c.Write(wire.AppendCred(nil, name, "pw")); err == nil {
+		answer := make([]byte, len("\x01granted\x00"))
+		if _, err = c.Read(answer); err == nil && string(answer) != "\x01granted\x00" {
+			err = fmt.Errorf("answered %q", answer)
+		}
+	}
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (s *server) login(t *testing.T, name string) net.Conn {
+	t.Helper()
+	c, err := s.enter(name)
+	if err != nil {
+		t.Fatalf("login of %s: %v", name, err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// comeAndGo connects, logs in and leaves, again and again, half of the times
+// with a reset.
+func (s *server) comeAndGo(t *testing.T) {
+	n := *cycles
+	before := descriptors(t, s.cmd.Process.Pid)
+	for i := range n {
+		c, err := s.enter("visitor" + strconv.Itoa(i))
+		if err != nil {
+			t.Fatalf("visit %d of %d: %v", i, n, err)
+		}
+		if i%2 == 0 {
+			c.(*net.TCPConn).SetLinger(0)
+		}
+		c.Close()
+	}
+	const slack = 8 // of those that are just going
+	for end := time.Now().Add(20 * time.Second); descriptors(t, s.cmd.Process.Pid) > before+slack; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d descriptors before %d visits, %d after", before, n, descriptors(t, s.cmd.Process.Pid))
+		}
+	}
+}
+
+// killChild kills the process of a client of ours and of nobody else's.
+func (s *server) killChild(t *testing.T) {
+	before := children(t, s.cmd.Process.Pid)
+	c := s.login(t, "victim")
+	for pid := range children(t, s.cmd.Process.Pid) {
+		if !before[pid] {
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	c.SetDeadline(time.Now().Add(10 * time.Second))
+	for buf := make([]byte, 1<<16); ; {
+		if _, err := c.Read(buf); err != nil {
+			if os.IsTimeout(err) {
+				t.Error("the client of a killed process is still connected")
+			}
+			return
+		}
+	}
+}
+
+// exhaust takes the server's descriptors away, knocks, and gives them back.
+func (s *server) exhaust(t *testing.T) {
+	pid := s.cmd.Process.Pid
+	var old unix.Rlimit
+	tight := unix.Rlimit{Cur: uint64(descriptors(t, pid) + 3), Max: 20_000}
+	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, nil, &old); err != nil {
+		t.Fatal(err)
+	}
+	tight.Max = old.Max
+	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, &tight, nil); err != nil {
+		t.Fatal(err)
+	}
+	var knocking []net.Conn
+	for range 50 {
+		if c, err := net.DialTimeout("tcp", s.addr, time.Second); err == nil {
+			knocking = append(knocking, c)
+		}
+	}
+	time.Sleep(2 * time.Second)
+	for _, c := range knocking {
+		c.Close()
+	}
+	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, &old, nil); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Second)
+}
+
+func descriptors(t *testing.T, pid int) int {
+	t.Helper()
+	list, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(list)
+}
+
+func children(t *testing.T, pid int) map[int]bool {
+	t.Helper()
+	set := map[int]bool{}
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range tasks {
+		list, _ := os.ReadFile(path)
+		for _, field := range strings.Fields(string(list)) {
+			if child, err := strconv.Atoi(field); err == nil {
+				set[child] = true
+			}
+		}
+	}
+	return set
+}
