@@ -79,6 +79,7 @@ func TestLoginFails(t *testing.T) {
 		{"not a chat server", func(f *fake) { f.write([]byte("HTTP/1.1 400 Bad Request\r\n")) }, "no chat server", ErrProtocol},
 		{"a strange answer", func(f *fake) { f.write([]byte("\x01perhaps\x00")) }, "unexpected answer", ErrProtocol},
 		{"a frame without end", func(f *fake) {
+			f.want([]byte("\x01alice pass word\x00")) // left unread it would be answered by a reset
 			f.write(append([]byte{0}, bytes.Repeat([]byte("x"), wire.MaxFromServer)...))
 		}, "too long", ErrProtocol},
 	} {

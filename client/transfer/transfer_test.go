@@ -3,9 +3,10 @@ package transfer
 import (
 	"context"
 	"errors"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -132,29 +133,54 @@ func TestLegacy(t *testing.T) {
 	}
 }
 
+// stopping is a connection that brings no more than it has left, until it is closed.
+type stopping struct {
+	net.Conn
+	left   int
+	halted chan<- struct{}
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (c *stopping) Read(b []byte) (int, error) {
+	if c.left == 0 {
+		close(c.halted)
+		<-c.closed
+		return 0, net.ErrClosed
+	}
+	n, err := c.Conn.Read(b[:min(len(b), c.left)])
+	c.left -= n
+	return n, err
+}
+
+func (c *stopping) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	return c.Conn.Close()
+}
+
 // Cancelled half-way, it goes on where it was, if the file is the same.
 func TestCancelAndResume(t *testing.T) {
 	addr := serve(t)
 	alice, bob := join(t, addr, "alice", nil), join(t, addr, "bob", nil)
-	const size = 64 << 20
+	const size, half = 16 << 20, 8 << 20
+	straight := alice.p.dial
 	for _, changed := range []bool{false, true} {
 		bob.put("big", size)
+		halted := make(chan struct{})
+		alice.p.dial = func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+			conn, err := straight(ctx, to)
+			return &stopping{Conn: conn, left: headSize + half, halted: halted, closed: make(chan struct{})}, err
+		}
 		ctx, cancel := context.WithCancel(t.Context())
+		go func() { <-halted; cancel() }()
 		progress := new(Progress)
-		go func() {
-			for done := int64(0); done < size/8 && ctx.Err() == nil; done, _, _, _ = progress.Look() {
-				runtime.Gosched()
-				time.Sleep(100 * time.Microsecond)
-			}
-			cancel()
-		}()
 		if _, err := alice.p.Fetch(ctx, alice.c, "bob", "big", progress); !errors.Is(err, context.Canceled) {
 			t.Fatalf("cancelled: %v", err)
 		}
 		bob.wantTold("sending big to alice broke off")
 		came, total, _, _ := progress.Look()
-		if got := alice.files(); len(got) != 1 || !strings.HasSuffix(got[0], ".part") || total != size {
-			t.Fatalf("after cancelling %q, %d octets", got, total)
+		if got := alice.files(); len(got) != 1 || !strings.HasSuffix(got[0], ".part") || total != size || came != half {
+			t.Fatalf("after cancelling %q, %d of %d octets", got, came, total)
 		}
 		want := came
 		if changed {
@@ -166,7 +192,7 @@ func TestCancelAndResume(t *testing.T) {
 			f.Close()
 			want = 0
 		}
-		progress = new(Progress)
+		alice.p.dial, progress = straight, new(Progress)
 		s, err := alice.p.Fetch(t.Context(), alice.c, "bob", "big", progress)
 		if err != nil {
 			t.Fatal(err)

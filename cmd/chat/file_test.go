@@ -125,12 +125,12 @@ func TestUnreachableSharer(t *testing.T) {
 func TestKilledHalfway(t *testing.T) {
 	s, _ := serve(t, "127.0.0.1:0")
 	addr, from, to := s.Addr().String(), t.TempDir(), t.TempDir()
-	const size = 256 << 20
+	const more = 1 << 20 // than had come before the last try
 	big := filepath.Join(from, "big")
 	if err := os.WriteFile(big, []byte("begin"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Truncate(big, size); err != nil {
+	if err := os.Truncate(big, 64<<30); err != nil { // no fear that it comes whole
 		t.Fatal(err)
 	}
 	present := func(n int) {
@@ -142,12 +142,12 @@ func TestKilledHalfway(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 	}
-	part := func(more int64) (n int64) { // waits until more has come
+	part := func(before int64) (n int64) { // waits until more has come
 		t.Helper()
 		for i := 0; i < 100_000; i++ {
 			parts, _ := filepath.Glob(filepath.Join(to, "*.part"))
 			if len(parts) == 1 {
-				if info, err := os.Stat(parts[0]); err == nil && info.Size() > more {
+				if info, err := os.Stat(parts[0]); err == nil && info.Size() > before {
 					return info.Size()
 				}
 			}
@@ -174,6 +174,10 @@ func TestKilledHalfway(t *testing.T) {
 	present(1)
 	if names := saved(t, to); len(names) != 1 || names[0] == "big" {
 		t.Errorf("after two ends there is %q", names)
+	}
+	size := part(0) + more
+	if err := os.Truncate(big, size); err != nil {
+		t.Fatal(err)
 	}
 	alice = pipe(t, "-server", addr, "-user", "alice", "-downloads", to)
 	alice.say("/file dn bob big\n")
