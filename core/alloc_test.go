@@ -76,6 +76,43 @@ func TestNothingAllocated(t *testing.T) {
 	}
 }
 
+// TestPrivateBuffers: frames that come while others are being written take
+// turns with them in two buffers, and a burst leaves no large ones behind.
+func TestPrivateBuffers(t *testing.T) {
+	r := testRoom(1<<16, Config{})
+	ann, bob := enter(t, r, "ann"), enter(t, r, "bob")
+	reader := []*Session{bob}
+	ask := wire.AppendFile(nil, wire.LsReq, "bob", nil)
+	turn := func() {
+		for range 10 {
+			ann.Feed(ask)
+			p := bob.Next()
+			ann.Feed(ask)
+			ann.Feed(ask)
+			bob.Wrote(len(p))
+		}
+		takeAll(reader)
+	}
+	turn()
+	if n := testing.AllocsPerRun(50, turn); n > 0 {
+		t.Errorf("%v allocations in a turn", n)
+	}
+	for range 5 {
+		for range 2 * keepOutput / len(ask) {
+			ann.Feed(ask)
+		}
+		p := bob.Next()
+		for range 2 * keepOutput / len(ask) {
+			ann.Feed(ask)
+		}
+		bob.Wrote(len(p))
+		take(bob)
+		if n := cap(bob.mail.private) + cap(bob.mail.spare) + cap(bob.out.own); n > 2*keepOutput {
+			t.Errorf("%d octets are kept for a client that waits for nothing", n)
+		}
+	}
+}
+
 // TestLogIsReused: while everybody keeps up, the log takes the same few chunks
 // however much is said.
 func TestLogIsReused(t *testing.T) {

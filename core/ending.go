@@ -82,7 +82,8 @@ func (r *Room) violation(s *Session, why Reason) {
 	r.violate(s, why)
 }
 
-// violate is violation for callers that hold the lock.
+// violate is violation for callers that hold the lock. To a session that is
+// closing already, whatever state it was in, it does nothing.
 func (r *Room) violate(s *Session, why Reason) {
 	r.end(s, why, wire.AppendClose(wire.AppendNotice(nil, r.violationText(why))))
 }

@@ -103,6 +103,20 @@ func TestStuckEndingIsGivenUp(t *testing.T) {
 			t.Errorf("ends %v, %d still ending", st.Ends, len(r.ending))
 		}
 	})
+	t.Run("one who never was in the room", func(t *testing.T) {
+		r := testRoom(2000, Config{LagLimit: 1000})
+		ann := enter(t, r, "ann")
+		bob := r.Join(netip.AddrPort{}, quiet{}, nil)
+		bob.Feed([]byte{9})
+		for range 20 {
+			speak(r, ann, 1000)
+			take(ann)
+		}
+		tick(r)
+		if bob.Next() == nil {
+			t.Error("given up for what the room has said, of which it is owed nothing")
+		}
+	})
 	t.Run("the transport is told", func(t *testing.T) {
 		r := testRoom(2000, Config{LagLimit: 1000})
 		w := &counting{}
@@ -116,6 +130,51 @@ func TestStuckEndingIsGivenUp(t *testing.T) {
 			t.Errorf("told %d times that a client is given up, want once", w.sessions-told)
 		}
 	})
+}
+
+// TestTurnedAway: those, and only those, who never had a slot.
+func TestTurnedAway(t *testing.T) {
+	peer := netip.MustParseAddrPort("192.0.2.1:40000")
+	for why, cfg := range map[Reason]Config{
+		ReasonFull:    {MaxClients: 1},
+		ReasonPending: {MaxPending: 1},
+		ReasonAddress: {MaxPerAddress: 1},
+	} {
+		r := testRoom(1000, cfg)
+		stays(t, r.Join(peer, quiet{}, nil))
+		s := r.Join(peer, quiet{}, nil)
+		ended(t, s, why)
+		if !why.TurnedAway() || s.pooled {
+			t.Errorf("%v: turned away %v, with a slot %v", why, why.TurnedAway(), s.pooled)
+		}
+	}
+	for _, why := range []Reason{ReasonEOF, ReasonDenied, ReasonLoginTimeout, ReasonSlow} {
+		if why.TurnedAway() {
+			t.Errorf("%v is no way to be turned away", why)
+		}
+	}
+}
+
+// TestLoginKeepsNothing: what waits for a login's answer is let go of when it
+// has come, and nothing is kept when it no longer matters.
+func TestLoginKeepsNothing(t *testing.T) {
+	var answer func(error)
+	r := testRoom(1000, Config{Authenticator: keeper{&answer}})
+	ann, bob := r.Join(netip.AddrPort{}, quiet{}, nil), r.Join(netip.AddrPort{}, quiet{}, nil)
+	ann.Feed([]byte("\x01ann x\x00\x00hi\x00"))
+	if n := len(ann.in.waiting); n != 4 {
+		t.Fatalf("%d octets wait, want 4", n)
+	}
+	answer(nil)
+	if got := string(take(ann)); got != "\x01granted\x00\x00ann: hi\x00" || ann.in.waiting != nil {
+		t.Errorf("given %q; %d octets still wait", got, len(ann.in.waiting))
+	}
+	bob.Feed([]byte("\x01bob x\x00"))
+	r.Tick(start.Add(time.Hour))
+	bob.Feed(chat(500))
+	if n := len(bob.in.waiting); n != 0 {
+		t.Errorf("%d octets wait for the login of one that is closing", n)
+	}
 }
 
 // counting counts what it is told.
@@ -163,6 +222,15 @@ func TestWakers(t *testing.T) {
 	expect("drain", [4]int{0, 0, 0, 1})
 	r.Join(netip.AddrPort{}, a, nil)
 	expect("turned away", [4]int{})
+
+	r = testRoom(1<<20, Config{Announce: true})
+	ann = join(a, "ann")
+	expect("a login that nobody hears of", [4]int{1, 1, 0, 0})
+	bob = join(b, "bob")
+	expect("a login that is announced", [4]int{1, 0, 1, 1})
+	bob.Leave(ReasonEOF)
+	expect("an end that is announced", [4]int{1, 0, 1, 0})
+	ann.Leave(ReasonEOF)
 }
 
 // TestLastWordsAreThere: a writer that sees the session closing and then asks

@@ -69,6 +69,9 @@ func chat(n int) []byte {
 func speak(r *Room, s *Session, octets int) {
 	for until := r.Said() + uint64(octets); r.Said() < until; {
 		s.Feed(chat(32))
+		if why, closing := s.Closing(); closing {
+			panic("the speaker has ended: " + why.String())
+		}
 	}
 }
 

@@ -15,9 +15,6 @@ type login struct {
 func (r *Room) cred(s *Session, body []byte) (l login, ask bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if s.closing.Load() != 0 {
-		return l, false
-	}
 	if s.state != StateAuth {
 		r.violate(s, ReasonSecondCred)
 		return l, false

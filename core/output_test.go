@@ -86,6 +86,9 @@ func TestPrivateFramesQueue(t *testing.T) {
 		if frames := framesOf(t, got); !slices.Equal(frames, want) {
 			t.Errorf("%d octets written before: got %q, want %q", cut, frames, want)
 		}
+		if bob.changed.Load() {
+			t.Error("all is written, and the writer still takes the room's lock to look for more")
+		}
 	}
 }
 
@@ -118,6 +121,24 @@ func TestOutputAcrossChunks(t *testing.T) {
 		if !slices.Equal(said, want) || !slices.Equal(own, private) {
 			t.Fatalf("in steps of %d: got %q and %q", step, said, own)
 		}
+	}
+}
+
+// TestOutputAfterLeave: a writer that comes late is given nothing.
+func TestOutputAfterLeave(t *testing.T) {
+	r := testRoom(1000, Config{})
+	ann, bob := enter(t, r, "ann"), enter(t, r, "bob")
+	for _, in := range []string{"\x00hi\x00", "\x02\x00bob\x00"} {
+		ann.Feed([]byte(in))
+		if bob.Next() == nil {
+			t.Fatal("nothing waits")
+		}
+		bob.Leave(ReasonReset)
+		if p := bob.Next(); p != nil {
+			t.Errorf("one who has left is given %q", p)
+		}
+		bob.Wrote(1)
+		bob = enter(t, r, "bob")
 	}
 }
 

@@ -15,9 +15,6 @@ const firstUserPort = 1024
 func (r *Room) file(s *Session, f wire.Frame) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if s.closing.Load() != 0 {
-		return
-	}
 	if s.state != StateGrant {
 		r.violate(s, ReasonNotLoggedIn)
 		return

@@ -200,9 +200,6 @@ func (r *Room) chat(s *Session, text []byte) bool {
 	safe := wire.IsSafe(text)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if s.closing.Load() != 0 {
-		return false
-	}
 	if s.state != StateGrant {
 		r.violate(s, ReasonNotLoggedIn)
 		return false
@@ -235,7 +232,7 @@ func (r *Room) announce(text string) {
 }
 
 // grant lets a client in. What is said of it goes to those who are there
-// already; saying it can end one of them, so it comes first.
+// already; saying it can end one who is slow, so it comes before they are listed.
 func (r *Room) grant(s *Session) {
 	r.announce(s.name + " has joined")
 	here := r.whoIsHere()
@@ -271,6 +268,9 @@ func (r *Room) whoIsHere() string {
 
 // post sets a session's private queue and tells its writer.
 func (r *Room) post(s *Session, private []byte) {
+	if s.closing.Load() != 0 {
+		return // the frame before this one was too much
+	}
 	s.mail.private = private
 	if r.tooFar(s, len(private)) {
 		r.end(s, ReasonSlow, nil)
@@ -282,9 +282,7 @@ func (r *Room) post(s *Session, private []byte) {
 
 // notice tells one client something of the server's own.
 func (r *Room) notice(s *Session, text string) {
-	if s.closing.Load() == 0 {
-		r.post(s, wire.AppendNotice(s.mail.private, text))
-	}
+	r.post(s, wire.AppendNotice(s.mail.private, text))
 }
 
 // tooFar says whether a client that is so many octets behind has to go. One

@@ -2,6 +2,7 @@ package core
 
 import (
 	"math"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -114,33 +115,37 @@ func TestLimitlessLag(t *testing.T) {
 
 // TestPrivateQueueBound: what others send to one client is bounded too.
 func TestPrivateQueueBound(t *testing.T) {
-	relay := wire.AppendFile(nil, wire.LsReq, "bob", nil)
+	ask := wire.AppendFile(nil, wire.LsReq, "bob", nil)
+	nack := wire.AppendFile(nil, wire.DnNack, "bob", []byte(" f.txt")) // a notice follows it
 	for _, tt := range []struct {
 		name    string
+		relay   []byte
 		offered bool
 		most    int
-	}{{"not offered", false, 16_016}, {"refused", true, 1000}} {
+	}{
+		{"not offered", ask, false, 16_016},
+		{"refused", ask, true, 1000},
+		{"refused, two frames at once", nack, true, 1000},
+	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := testRoom(1<<20, Config{LagLimit: 1000})
 			ann, bob := enter(t, r, "ann"), enter(t, r, "bob")
 			if tt.offered {
-				ann.Feed(relay)
+				ann.Feed(tt.relay)
 				bob.Next()
 				bob.Wrote(1)
 			}
-			sent := 0
-			for ; sent < 100_000; sent += len(relay) {
-				ann.Feed(relay)
+			held := 0
+			for range 10_000 {
+				ann.Feed(tt.relay)
 				if _, closing := bob.Closing(); closing {
 					break
 				}
-				if n := len(bob.mail.private); n > tt.most {
-					t.Fatalf("%d octets wait for one client", n)
-				}
+				held = len(bob.mail.private)
 			}
 			ended(t, bob, ReasonSlow)
-			if sent < tt.most-4*len(relay) {
-				t.Errorf("ended after %d octets, want about %d", sent, tt.most)
+			if held > tt.most || held < tt.most-50 {
+				t.Errorf("ended when over %d octets waited, want %d", held, tt.most)
 			}
 			if bob.mail.private != nil || take(bob) != nil {
 				t.Error("an ended client still has a queue")
@@ -163,6 +168,32 @@ func TestNewcomerIsNotSlow(t *testing.T) {
 		take(ann)
 		bob.Leave(ReasonEOF)
 		take(ann)
+	}
+}
+
+// TestNewcomerIsToldWhoStays: saying that a newcomer has joined can end a slow
+// client. The newcomer is not told that it is here, since nobody will tell it
+// that it has left.
+func TestNewcomerIsToldWhoStays(t *testing.T) {
+	r := testRoom(400, Config{LagLimit: 100, Announce: true})
+	ann, bob := enter(t, r, "ann"), enter(t, r, "bob")
+	ann.Feed(chat(3))
+	take(ann)
+	bob.Next()
+	bob.Wrote(0)
+	for r.log.last.size.Load() <= 376 { // "cid has joined" does not fit then
+		ann.Feed(chat(3))
+	}
+	take(ann)
+	stays(t, bob)
+	cid := r.Join(netip.AddrPort{}, quiet{}, nil)
+	cid.Feed(wire.AppendCred(nil, "cid", "x"))
+	ended(t, bob, ReasonSlow)
+	if got, want := string(take(cid)), "\x01granted\x00\x00server: here: ann\x00"; got != want {
+		t.Errorf("the newcomer is told %q, want %q", got, want)
+	}
+	if got, want := string(take(ann)), "\x00server: cid has joined\x00\x00server: bob has left\x00"; got != want {
+		t.Errorf("who is there is told %q, want %q", got, want)
 	}
 }
 

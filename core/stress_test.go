@@ -122,11 +122,12 @@ func split(t *testing.T, got []byte) (room []byte, own []string) {
 // octets in one order with Close at the end, the others a piece of them, and no
 // wake-up is lost.
 func TestManyGoroutines(t *testing.T) {
-	const feeders, messages = 3, 4000
+	const feeders, messages, visits = 3, 3000, 40
 	st := &stage{t: t}
 	st.room = testRoom(100, Config{Authenticator: st, LagLimit: 1 << 30, MaxPending: 1000})
-	var stop atomic.Bool
-	var others, loops, feeding sync.WaitGroup
+	var visited, fed atomic.Bool
+	var said atomic.Uint64
+	var ticking, visiting, loops, feeding sync.WaitGroup
 
 	// Loops of three sessions, and one that has a session alone.
 	var fixed []*loop
@@ -146,81 +147,84 @@ func TestManyGoroutines(t *testing.T) {
 
 	for i := range feeders {
 		s := fixed[i].sessions[0]
-		feeding.Go(func() { feedMany(s.Session, i, messages) })
+		feeding.Go(func() { said.Add(feedMany(s.Session, i, messages, &visited)) })
 	}
-	others.Go(func() {
-		for now := start; !stop.Load(); time.Sleep(50 * time.Microsecond) {
+	ticking.Go(func() {
+		for now := start; !fed.Load(); time.Sleep(50 * time.Microsecond) {
 			now = now.Add(time.Millisecond)
 			st.room.Tick(now)
 			st.room.Snapshot()
 		}
 	})
-	var visited [2][][]byte
-	for i := range visited {
-		others.Go(func() { visited[i] = st.visit(i, &stop) })
+	var heard [2][][]byte
+	for i := range heard {
+		visiting.Go(func() { heard[i] = st.visit(i, visits) })
 	}
 
+	visiting.Wait()
+	visited.Store(true)
 	feeding.Wait()
-	stop.Store(true)
-	others.Wait()
+	fed.Store(true)
+	ticking.Wait()
 	st.answers.Wait()
 	st.room.Drain()
 	loops.Wait()
-	st.check(fixed, visited[0], visited[1])
-	if n := st.room.Snapshot().Messages; n != feeders*messages {
-		t.Errorf("%d messages are counted, %d were said", n, feeders*messages)
+	st.check(fixed, heard[0], heard[1])
+	if n := st.room.Snapshot().Messages; n != said.Load() {
+		t.Errorf("%d messages are counted, %d were said", n, said.Load())
 	}
 }
 
-// feedMany says so many messages, in pieces of all sizes, and asks others for
-// their lists now and then.
-func feedMany(s *Session, id, messages int) {
+// feedMany says so many messages, and goes on slowly until others have heard
+// enough; in pieces of all sizes, and asking for lists now and then. It returns
+// how many it said.
+func feedMany(s *Session, id, messages int, enough *atomic.Bool) (said uint64) {
 	random := rand.New(rand.NewPCG(2, uint64(id)))
 	var in []byte
-	for i := range messages {
-		in = wire.AppendChat(in, fmt.Sprintf("%d of %d", i, id))
-		if i%16 == 0 {
+	for said < uint64(messages) || !enough.Load() {
+		if said >= uint64(messages) {
+			time.Sleep(50 * time.Microsecond)
+		}
+		in = wire.AppendChat(in, fmt.Sprintf("%d of %d", said, id))
+		said++
+		if said%16 == 0 {
 			in = wire.AppendFile(in, wire.LsReq, fmt.Sprintf("s%d%d", random.IntN(3), random.IntN(3)), nil)
 		}
-		if i < messages-1 && random.IntN(3) == 0 {
-			continue
+		if random.IntN(3) > 0 {
+			cut := random.IntN(len(in) + 1)
+			s.Feed(in[:cut])
+			in = append(in[:0], in[cut:]...)
 		}
-		cut := len(in)
-		if i < messages-1 {
-			cut = random.IntN(len(in) + 1)
-		}
-		s.Feed(in[:cut])
-		in = append(in[:0], in[cut:]...)
 	}
+	s.Feed(in)
+	return said
 }
 
-// visit joins, listens for a while and leaves, over and over. It returns what
-// each visitor was given by the room.
-func (st *stage) visit(id int, stop *atomic.Bool) (heard [][]byte) {
+// visit joins, listens for a while and leaves, so many times. It returns what
+// each visitor was given.
+func (st *stage) visit(id, times int) (heard [][]byte) {
 	random := rand.New(rand.NewPCG(3, uint64(id)))
-	for n := 0; !stop.Load() && !st.t.Failed(); n++ {
+	for n := range times {
 		l := newLoop()
 		password := "x"
-		if n%8 == 0 {
+		if n%8 == 7 {
 			password = "wrong"
 		}
 		s := l.join(st.room, password, fmt.Sprintf("v%d%d", id, n%3))
-		for range random.IntN(20) {
-			s.write(random)
-			if s.over {
-				break
-			}
+		for least := random.IntN(1000); !s.over && len(s.got) < least; {
 			select {
 			case <-l.bell:
-			case <-time.After(time.Millisecond): // nothing may be said just now
+				s.write(random)
+			case <-time.After(patience):
+				st.t.Error("a wake-up is lost")
+				return heard
 			}
 		}
-		for len(s.got) > 0 && s.got[len(s.got)-1] != 0 && !s.over { // to the end of a frame
-			s.write(random)
+		if s.Next() != nil {
+			s.Wrote(1) // gone in the middle of a frame
 		}
 		s.Leave(ReasonEOF)
-		room, _ := split(st.t, s.got)
-		heard = append(heard, room)
+		heard = append(heard, s.got)
 	}
 	return heard
 }
@@ -242,7 +246,8 @@ func (st *stage) check(fixed []*loop, visited ...[][]byte) {
 	}
 	heard := 0
 	for _, v := range visited {
-		for _, room := range v {
+		for _, got := range v {
+			room, _ := split(st.t, got)
 			heard += len(room)
 			if !bytes.Contains(all, room) {
 				st.t.Errorf("a visitor was given %q, which the room did not say in one piece", room)
