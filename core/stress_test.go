@@ -15,7 +15,7 @@ import (
 )
 
 // patience is how long a wake-up may be missing before a test says it is lost.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // stage is a room used from many goroutines at once, over tiny chunks.
 type stage struct {
