@@ -158,12 +158,13 @@ func (c *conn) stall() {
 	c.endure()
 }
 
-// endure looks after a client that is stalled: it is shown what waits, so that
-// the room knows who is slow; one that is cut off may leave; and it is read,
-// for evio does not read while it has output.
+// endure looks after a client that is stalled: the room is told that it takes
+// nothing of what waits; one that is cut off may leave; and it is read, for
+// evio does not read while it has output.
 func (c *conn) endure() {
-	waits := c.session.Next() != nil
-	if _, closing := c.session.Closing(); closing && !waits {
+	if c.session.Next() != nil {
+		c.session.Wrote(0)
+	} else if _, closing := c.session.Closing(); closing {
 		c.leave()
 	}
 	if len(c.stash) > 0 {

@@ -56,29 +56,36 @@ func (c *conn) feedRest() {
 	}
 }
 
-// settle tells the session what gnet has passed on to the kernel since it was
-// last asked. It is true if gnet holds nothing any more.
-func (c *conn) settle() bool {
+// settle counts what gnet has passed on to the kernel since it was last asked,
+// and gives how many octets that is, of those it held.
+func (c *conn) settle() (took int) {
 	if c.held == 0 {
-		return true
+		return 0
 	}
 	left := c.gnet.OutboundBuffered()
-	if took := c.held - left; took > 0 {
+	if took = c.held - left; took > 0 {
 		c.loop.cfg.Counters.Writes.Add(1)
 		c.loop.cfg.Counters.BytesOut.Add(int64(took))
-		c.session.Wrote(took)
 		c.held = left
 	}
-	return left == 0
+	return took
 }
 
-// write gives gnet what waits for a client, piece by piece while the kernel
-// takes them whole, and ends the connection when a closing session has no more.
+// free tells the session what was passed on, and whether gnet holds nothing.
+func (c *conn) free() bool {
+	if took := c.settle(); took > 0 {
+		c.session.Wrote(took)
+	}
+	return c.held == 0
+}
+
+// write gives gnet what waits for a client while the kernel takes it, and ends
+// the connection when a closing session has no more.
 func (c *conn) write() {
 	if c.gnet == nil || c.fin {
 		return
 	}
-	for c.settle() {
+	for c.free() {
 		p := c.session.Next()
 		if p == nil {
 			if _, closing := c.session.Closing(); closing {
@@ -86,16 +93,34 @@ func (c *conn) write() {
 			}
 			return
 		}
-		p = p[:min(len(p), writeSize)]
-		if _, err := c.gnet.Write(p); err != nil {
-			return // OnClose was called within Write
-		}
-		c.held = len(p)
-		if !c.settle() {
-			c.loop.cfg.Counters.Stalls.Add(1)
+		if !c.writeAll(p) {
+			return
 		}
 	}
 	c.lag()
+}
+
+// writeAll gives gnet octets piece by piece, the next when the kernel has
+// taken the one before whole. The session is told once, for less than all
+// means to it that the client takes no more. It is false if the connection is
+// gone: then OnClose was called within Write.
+func (c *conn) writeAll(p []byte) bool {
+	sent := 0
+	for sent < len(p) && c.held == 0 {
+		piece := p[sent:min(sent+writeSize, len(p))]
+		if _, err := c.gnet.Write(piece); err != nil {
+			return false
+		}
+		c.held = len(piece)
+		sent += c.settle()
+	}
+	if c.held > 0 {
+		c.loop.cfg.Counters.Stalls.Add(1)
+	}
+	if sent > 0 {
+		c.session.Wrote(sent)
+	}
+	return true
 }
 
 // lag keeps a connection in mind for which gnet holds octets. One whose

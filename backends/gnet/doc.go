@@ -21,7 +21,7 @@
 //
 // gnet's loop owns the connections: every callback, every task and every field
 // of a conn. Whatever a client cannot take yet stays in the core; gnet's own
-// buffer gets one piece of 64 KiB at the most, and nothing is added to it
+// buffer gets one piece of 256 KiB at the most, and nothing is added to it
 // until it is empty. Room and other goroutines leave a note and ring with one
 // Execute, however many notes there are. The accepting goroutine owns the
 // listener, and Shutdown takes it away.
@@ -33,8 +33,8 @@
 //   - Its acceptor ends the whole engine when accept(2) fails, as it does when
 //     descriptors run out, and cannot be told to stop accepting. So connections
 //     are accepted here, and enrolled with an engine that has no listener
-//     (gnet.Client; the loop is the same). A connection costs a duplicated
-//     descriptor for a moment, and some 20 µs more than accept alone.
+//     (gnet.Client; the loop is the same). A connection costs a second
+//     descriptor for a moment, and waits for the loop before the next is taken.
 //   - Its outbound buffer is unbounded, and there is no event when it is empty
 //     again: a clock of 5 ms looks, and runs only while somebody lags.
 //   - A failed Write closes the connection within Write, with what the client

@@ -18,7 +18,7 @@ import (
 
 const (
 	readSize   = 64 << 10  // octets one read takes
-	writeSize  = 64 << 10  // octets one write is offered, and gnet may have to keep
+	writeSize  = 256 << 10 // octets one write is offered, and gnet may have to keep
 	turnOctets = 256 << 10 // read or said in a turn before it flushes in the middle
 )
 

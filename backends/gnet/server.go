@@ -66,7 +66,6 @@ func (s *server) open() (err error) {
 	s.engine, err = lib.NewClient(s.loop,
 		lib.WithNumEventLoop(1),
 		lib.WithReadBufferCap(readSize),
-		lib.WithWriteBufferCap(writeSize),
 		lib.WithLogger(logger{s.cfg.Log}))
 	if err == nil {
 		err = s.engine.Start()
