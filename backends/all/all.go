@@ -8,8 +8,13 @@ import (
 
 	"chatbench/backends"
 	"chatbench/backends/epoll"
+	"chatbench/backends/evio"
+	"chatbench/backends/gnet"
 	"chatbench/backends/goroutine"
+	"chatbench/backends/nbio"
+	"chatbench/backends/netpoll"
 	"chatbench/backends/poll"
+	"chatbench/backends/process"
 	"chatbench/backends/reactors"
 	"chatbench/backends/selectio"
 	"chatbench/backends/spin"
@@ -24,6 +29,11 @@ func All() []backends.Backend {
 		selectio.Backend,
 		poll.Backend,
 		spin.Backend,
+		gnet.Backend,
+		evio.Backend,
+		netpoll.Backend,
+		nbio.Backend,
+		process.Backend,
 	}
 }
 

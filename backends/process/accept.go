@@ -14,6 +14,7 @@ import (
 const (
 	turnAccepts = 64                     // connections taken in a turn
 	restTime    = 100 * time.Millisecond // how long the listener rests when accepting is of no use
+	quietTime   = 20 * time.Millisecond  // without a newcomer, before children are forked to wait
 )
 
 // listener is the listening socket. It is not watched while it rests, because
@@ -115,6 +116,9 @@ func (l *loop) join(fd int, peer netip.AddrPort) {
 	c := &client{place: len(l.live)}
 	l.live = append(l.live, c)
 	c.session = l.cfg.Room.Join(peer, l, c)
+	if l.cfg.SpawnAhead > 0 {
+		l.joinedAt = time.Now()
+	}
 	if l.handOver(c, fd) {
 		return
 	}
@@ -140,12 +144,22 @@ func (l *loop) handOver(c *client, fd int) bool {
 	return false
 }
 
-// spawnAhead orders children to wait for clients, if there are not enough.
+// spawnAhead orders children to wait for clients, if there are not enough. To
+// fork while clients come would take the processor from those it is to serve:
+// unless half are gone it waits for a quiet moment.
 func (l *loop) spawnAhead() {
-	if l.stopping.Load() || l.ordered > 0 || l.listener.resting() {
+	l.quietAt = time.Time{}
+	missing := l.cfg.SpawnAhead - len(l.waiting) - l.orderedMore
+	if missing <= 0 || l.stopping.Load() || l.ordered > 0 || l.listener.resting() {
 		return
 	}
-	for len(l.waiting)+l.orderedMore < l.cfg.SpawnAhead && l.orderedMore < aheadAtATime {
+	if missing <= l.cfg.SpawnAhead/2 {
+		if quiet := l.joinedAt.Add(quietTime); time.Now().Before(quiet) {
+			l.quietAt = quiet
+			return
+		}
+	}
+	for ; missing > 0 && l.orderedMore < aheadAtATime; missing-- {
 		l.orderedMore++
 		l.forker.orders <- order{socket: -1}
 	}

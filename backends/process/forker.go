@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"chatbench/backends"
 	"chatbench/backends/process/child"
 	"chatbench/core"
 )
@@ -33,17 +34,21 @@ type result struct {
 // forker is the goroutine that forks, so that the loop never waits for it.
 type forker struct {
 	maxFrame int
+	pipe     int // octets in a pipe to a child
 	orders   chan order
 	once     sync.Once
 	group    sync.WaitGroup
 }
 
 // newForker starts a forker that gives what it makes to took.
-func newForker(maxFrame int, took func(result)) *forker {
-	if maxFrame <= 0 {
-		maxFrame = core.LargestFrame
+func newForker(cfg backends.Config, took func(result)) *forker {
+	f := &forker{maxFrame: cfg.MaxFrame, pipe: child.FromParent, orders: make(chan order, maxOrdered+aheadAtATime)}
+	if f.maxFrame <= 0 {
+		f.maxFrame = core.LargestFrame
 	}
-	f := &forker{maxFrame: maxFrame, orders: make(chan order, maxOrdered+aheadAtATime)}
+	if cfg.SendBuffer > 0 { // the pipe is a part of what it bounds
+		f.pipe = min(f.pipe, cfg.SendBuffer)
+	}
 	f.group.Go(func() {
 		for o := range f.orders {
 			k, err := f.fork(o)
@@ -70,7 +75,7 @@ func (f *forker) fork(o order) (*kid, error) {
 			}
 		}
 	}()
-	err := k.pipes(&theirs)
+	err := k.pipes(&theirs, f.pipe)
 	title := "chatd: client " + o.peer
 	if err == nil && o.client == nil {
 		title = "chatd: client to come"
@@ -100,9 +105,9 @@ func (f *forker) fork(o order) (*kid, error) {
 	return k, nil
 }
 
-// pipes makes the two pipes of a child. No end blocks but the child's of the one
-// it reads.
-func (k *kid) pipes(theirs *[3]int) error {
+// pipes makes the two pipes of a child, the one to it of so many octets. No end
+// blocks but the child's of the one it reads.
+func (k *kid) pipes(theirs *[3]int, size int) error {
 	var down, up [2]int
 	if err := unix.Pipe2(down[:], unix.O_CLOEXEC); err != nil {
 		return err
@@ -112,14 +117,10 @@ func (k *kid) pipes(theirs *[3]int) error {
 		return err
 	}
 	theirs[1], k.up = up[1], up[0]
-	if err := unix.SetNonblock(k.down, true); err != nil {
-		return err
-	}
-	for _, fd := range []int{k.down, k.up} {
-		// A smaller pipe than asked for, or a larger one, works as well.
-		_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETPIPE_SZ, child.Buffer)
-	}
-	return nil
+	// The kernel rounds up to a page. A pipe of another size works as well.
+	_, _ = unix.FcntlInt(uintptr(k.down), unix.F_SETPIPE_SZ, size)
+	_, _ = unix.FcntlInt(uintptr(k.up), unix.F_SETPIPE_SZ, child.FromClient)
+	return unix.SetNonblock(k.down, true)
 }
 
 // socketPair makes the connection over which a waiting child is handed a client.

@@ -38,10 +38,12 @@ type loop struct {
 
 	// The loop's own.
 	live        []*client
-	kids        []*kid // not reaped yet
-	waiting     []*kid // of them, without a client
-	ordered     int    // children ordered for a client
-	orderedMore int    // and to wait for one
+	kids        []*kid    // not reaped yet
+	waiting     []*kid    // of them, without a client
+	ordered     int       // children ordered for a client
+	orderedMore int       // and to wait for one
+	joinedAt    time.Time // when the newest client came, if children are spawned ahead
+	quietAt     time.Time // when to look again whether to; zero: when something happens
 	lingering   lingerers
 	hold        hold
 	spareMail   []*client
@@ -52,12 +54,12 @@ type loop struct {
 }
 
 func newLoop(cfg backends.Config) (*loop, error) {
-	l := &loop{cfg: cfg, buf: make([]byte, 4*child.Buffer)}
+	l := &loop{cfg: cfg, buf: make([]byte, 4*child.FromClient)}
 	if err := l.open(); err != nil {
 		l.close()
 		return nil, err
 	}
-	l.forker = newForker(cfg.MaxFrame, l.took)
+	l.forker = newForker(cfg, l.took)
 	return l, nil
 }
 
@@ -217,20 +219,28 @@ func (l *loop) wait() (int, error) {
 
 // patience is how long the loop may sleep if nothing happens; negative: for ever.
 func (l *loop) patience() time.Duration {
-	timeout := time.Duration(-1)
-	if l.lingering.len() > 0 {
-		timeout = max(time.Until(l.lingering.next), time.Millisecond)
-	}
-	if l.listener.resting() && (timeout < 0 || timeout > restTime) {
-		timeout = restTime
-	}
-	if l.hold.active() {
-		most := max(time.Until(l.hold.look), 0)
-		if timeout < 0 || timeout > most {
-			timeout = most
+	var next time.Time
+	sooner := func(t time.Time) {
+		if next.IsZero() || t.Before(next) {
+			next = t
 		}
 	}
-	return timeout
+	if l.lingering.len() > 0 {
+		sooner(l.lingering.next)
+	}
+	if l.listener.resting() {
+		sooner(l.listener.until)
+	}
+	if l.hold.active() {
+		sooner(l.hold.look)
+	}
+	if !l.quietAt.IsZero() {
+		sooner(l.quietAt)
+	}
+	if next.IsZero() {
+		return -1
+	}
+	return max(time.Until(next), 0)
 }
 
 func (l *loop) hasWork() bool {

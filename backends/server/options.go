@@ -41,6 +41,7 @@ type Options struct {
 
 	SendBuffer int // SO_SNDBUF; 0 leaves it to the kernel
 	Backlog    int
+	SpawnAhead int // processes that wait for clients, where there is one for each
 	Linger     time.Duration
 	Drain      time.Duration // how long the end may take before connections are cut
 
@@ -80,6 +81,7 @@ func (o *Options) check(ctx context.Context) error {
 		{"-lag-limit", int64(o.LagLimit), 4 << 10, math.MaxInt32},
 		{"-sndbuf", int64(o.SendBuffer), 0, math.MaxInt32},
 		{"-backlog", int64(o.Backlog), 1, math.MaxInt32},
+		{"-spawn-ahead", int64(o.SpawnAhead), 0, 1000},
 		{"-login-timeout", int64(o.LoginTimeout), int64(time.Millisecond), math.MaxInt64},
 		{"-linger", int64(o.Linger), 0, math.MaxInt64},
 		{"-drain", int64(o.Drain), int64(time.Millisecond), math.MaxInt64},

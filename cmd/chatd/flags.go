@@ -46,6 +46,7 @@ func newFlags() *flags {
 	fs.IntVar(&o.MaxFrame, "max-frame", o.MaxFrame, "a frame from a client has at most `N` octets")
 	fs.Var(&f.lag, "lag-limit", "a client further behind than `SIZE` is closed as slow")
 	fs.Var(&f.sndbuf, "sndbuf", "kernel send buffer of a connection, `SIZE`; 0B: the kernel's choice")
+	fs.IntVar(&o.SpawnAhead, "spawn-ahead", o.SpawnAhead, "`N` processes that wait for clients, in a backend of one for each client")
 	fs.IntVar(&o.Backlog, "backlog", o.Backlog, "at most `N` connections waiting to be accepted")
 	fs.DurationVar(&o.Linger, "linger", o.Linger, "`TIME` a closing client has to say goodbye")
 	fs.DurationVar(&o.Drain, "drain", o.Drain, "`TIME` the server has to stop before connections are cut")

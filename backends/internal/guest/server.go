@@ -44,6 +44,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	case <-s.done:
 		return nil
 	case <-ctx.Done():
+	}
+	select {
+	case <-s.done: // before ctx ended, or at the same time
+		return nil
+	default:
 		s.guest.cutting.Store(true)
 		s.guest.ring()
 		<-s.done

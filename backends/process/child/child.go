@@ -41,9 +41,11 @@ const (
 	Misled   = 2 // the parent did not give it what it needs
 )
 
-// Buffer is how much a child reads at once, in octets, and what the pipes to
-// it should hold: what is on its way to a slow client and no longer in the room.
-const Buffer = 16 << 10
+// What a child reads at once, in octets.
+const (
+	FromParent = 64 << 10
+	FromClient = 16 << 10
+)
 
 // Descriptors of a child.
 const (

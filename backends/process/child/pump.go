@@ -141,7 +141,7 @@ func (r *relay) aim() (count, timeout uintptr) {
 //go:nosplit
 //go:norace
 func (r *relay) readParent() event {
-	n, _, errno := syscall.RawSyscall(syscall.SYS_READ, fromParent, uintptr(unsafe.Pointer(&r.out.octets)), Buffer)
+	n, _, errno := syscall.RawSyscall(syscall.SYS_READ, fromParent, uintptr(unsafe.Pointer(&r.outBuf)), FromParent)
 	switch {
 	case errno == syscall.EINTR:
 		return nothing
@@ -150,7 +150,7 @@ func (r *relay) readParent() event {
 	case n == 0:
 		return parentEnded
 	case !r.broken:
-		r.out.from, r.out.to = 0, int(n)
+		r.out = span{0, int(n)}
 	}
 	return nothing
 }
@@ -160,15 +160,14 @@ func (r *relay) readParent() event {
 //go:nosplit
 //go:norace
 func (r *relay) send() event {
-	b := &r.out
-	n, _, errno := syscall.RawSyscall6(syscall.SYS_SENDTO, socket, uintptr(unsafe.Pointer(&b.octets[b.from])),
-		uintptr(b.to-b.from), syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL, 0, 0)
+	n, _, errno := syscall.RawSyscall6(syscall.SYS_SENDTO, socket, uintptr(unsafe.Pointer(&r.outBuf[r.out.from])),
+		uintptr(r.out.to-r.out.from), syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL, 0, 0)
 	switch errno {
 	case 0:
-		b.from += int(n)
+		r.out.from += int(n)
 	case syscall.EAGAIN, syscall.EINTR:
 	default:
-		b.from = b.to
+		r.out = span{}
 		return clientLost
 	}
 	return nothing
@@ -180,13 +179,12 @@ func (r *relay) send() event {
 //go:nosplit
 //go:norace
 func (r *relay) pass() bool {
-	b := &r.in
-	for b.from < b.to {
-		n, _, errno := syscall.RawSyscall(syscall.SYS_WRITE, toParent, uintptr(unsafe.Pointer(&b.octets[b.from])),
-			uintptr(b.to-b.from))
+	for r.in.waits() {
+		n, _, errno := syscall.RawSyscall(syscall.SYS_WRITE, toParent, uintptr(unsafe.Pointer(&r.inBuf[r.in.from])),
+			uintptr(r.in.to-r.in.from))
 		switch errno {
 		case 0:
-			b.from += int(n)
+			r.in.from += int(n)
 		case syscall.EAGAIN:
 			return true
 		case syscall.EINTR:
@@ -198,8 +196,8 @@ func (r *relay) pass() bool {
 }
 
 // receiveFrom reads what a client has sent, without waiting.
-func receiveFrom(fd int, p *[Buffer]byte) (int, syscall.Errno) {
-	n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(p)), Buffer,
+func receiveFrom(fd int, p *[FromClient]byte) (int, syscall.Errno) {
+	n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(p)), FromClient,
 		syscall.MSG_DONTWAIT, 0, 0)
 	return int(n), errno
 }

@@ -11,8 +11,10 @@ import (
 type relay struct {
 	wait     [3]pollFD // the pipe from the parent, the client, the pipe to the parent
 	patience syscall.Timespec
-	out      buffer // from the parent to the client
-	in       buffer // from the client to the parent
+	out      span // of outBuf: from the parent, to be sent to the client
+	in       span // of inBuf: from the client, to be passed to the parent
+	outBuf   [FromParent]byte
+	inBuf    [FromClient]byte
 	decoder  wire.Decoder
 
 	parent uintptr // its process number
@@ -26,15 +28,12 @@ type relay struct {
 
 var only relay
 
-// buffer holds one read of which a part may not be written yet.
-type buffer struct {
-	from, to int // octets[from:to] is not written
-	octets   [Buffer]byte
-}
+// span is what is not written yet of one read.
+type span struct{ from, to int }
 
 //go:nosplit
 //go:norace
-func (b *buffer) waits() bool { return b.from < b.to }
+func (s *span) waits() bool { return s.from < s.to }
 
 // run serves the client on its descriptor until it or the parent is gone. It
 // returns the exit code.
@@ -73,14 +72,14 @@ func run(maxFrame, parent int) int {
 // would be heard.
 func (r *relay) tell() {
 	r.told = true
-	r.in.from = r.in.to
+	r.in = span{}
 	_ = syscall.Close(toParent)
 }
 
 // takeInput takes one read of what the client has sent. over says that the
 // child has nothing left to do.
 func (r *relay) takeInput() (code int, over bool) {
-	n, errno := receiveFrom(socket, &r.in.octets)
+	n, errno := receiveFrom(socket, &r.inBuf)
 	switch {
 	case errno == syscall.EAGAIN || errno == syscall.EINTR:
 	case errno != 0:
@@ -88,8 +87,8 @@ func (r *relay) takeInput() (code int, over bool) {
 	case n == 0:
 		return r.clientFinished()
 	case !r.ended && !r.deaf:
-		r.deaf = !r.sound(r.in.octets[:n])
-		r.in.from, r.in.to = 0, n
+		r.deaf = !r.sound(r.inBuf[:n])
+		r.in = span{0, n}
 	}
 	return 0, false
 }

@@ -1,0 +1,131 @@
+package nbio_test
+
+import (
+	"net"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	lib "github.com/lesismal/nbio"
+	"golang.org/x/sys/unix"
+)
+
+// These tests hold the library, not the transport: why the transport reads by
+// itself, and looks at a connection before it writes. One that fails after an
+// upgrade says what need not be done any more.
+
+// pair is a connection, and the end of it that the library would take.
+func pair(t *testing.T) (client, server *net.TCPConn) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close(); s.Close() })
+	return c.(*net.TCPConn), s.(*net.TCPConn)
+}
+
+// sendAll writes and waits until the other end's kernel has it.
+func sendAll(t *testing.T, c *net.TCPConn, p []byte) {
+	if _, err := c.Write(p); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := c.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for waits := 1; waits > 0 && err == nil; time.Sleep(100 * time.Microsecond) {
+		raw.Control(func(fd uintptr) { waits, err = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// serve has an engine take a connection, and gives what it was closed with.
+func serve(t *testing.T, conn net.Conn, set func(*lib.Engine)) chan error {
+	engine := lib.NewEngine(lib.Config{NPoller: 1, ReadBufferSize: 1 << 10})
+	closed := make(chan error, 1)
+	engine.OnClose(func(_ *lib.Conn, err error) { closed <- err })
+	set(engine)
+	if err := engine.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(engine.Stop)
+	if _, err := engine.AddConn(conn); err != nil {
+		t.Fatal(err)
+	}
+	return closed
+}
+
+func await(t *testing.T, closed chan error) {
+	select {
+	case <-closed:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the connection is not closed")
+	}
+}
+
+// TestFINLosesInput: if a FIN has come, the library closes the connection when
+// it has read three times, whatever is still there.
+func TestFINLosesInput(t *testing.T) {
+	client, server := pair(t)
+	const sent = 32 << 10
+	sendAll(t, client, make([]byte, sent))
+	client.CloseWrite()
+	waitState(t, server, unix.BPF_TCP_CLOSE_WAIT)
+	var got atomic.Int64
+	await(t, serve(t, server, func(e *lib.Engine) {
+		e.OnData(func(_ *lib.Conn, data []byte) { got.Add(int64(len(data))) })
+	}))
+	if got.Load() == sent {
+		t.Error("all was read: the library reads to the end now, and may read by itself")
+	}
+}
+
+// TestFailedWriteLosesInput: a Write that fails closes the connection at once,
+// with what came before the reset still unread.
+func TestFailedWriteLosesInput(t *testing.T) {
+	client, server := pair(t)
+	sendAll(t, client, []byte("last words"))
+	client.SetLinger(0)
+	client.Close()
+	waitState(t, server, unix.BPF_TCP_CLOSE)
+	var got atomic.Int64
+	await(t, serve(t, server, func(e *lib.Engine) {
+		e.OnRead(func(c *lib.Conn) {
+			c.Write([]byte("hello"))
+			n, _ := c.Read(make([]byte, 100))
+			got.Add(int64(max(n, 0)))
+		})
+	}))
+	if got.Load() > 0 {
+		t.Error("what was unread could be read: a failed Write does not close any more")
+	}
+}
+
+// waitState waits until the kernel knows how the connection stands.
+func waitState(t *testing.T, c *net.TCPConn, want uint8) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(100 * time.Microsecond) {
+		var info *unix.TCPInfo
+		raw.Control(func(fd uintptr) { info, err = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO) })
+		if err != nil || time.Now().After(deadline) {
+			t.Fatalf("the connection is in state %+v, %v in place of %d", info, err, want)
+		}
+		if info.State == want {
+			return
+		}
+	}
+}

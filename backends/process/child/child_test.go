@@ -1,0 +1,219 @@
+package child_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"chatbench/backends/process/child"
+	"chatbench/core/wire"
+)
+
+const patience = 10 * time.Second
+
+// family is a child with the test as its parent and as its client.
+type family struct {
+	*testing.T
+	cmd    *exec.Cmd
+	to     *os.File // the pipe to the child
+	from   *os.File // the pipe from it
+	client *net.TCPConn
+}
+
+// raise starts a child whose client's frames have 100 octets at most.
+func raise(t *testing.T) *family {
+	t.Helper()
+	f := &family{T: t, cmd: exec.Command("/proc/self/exe")}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	conn, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	served, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.client = conn.(*net.TCPConn)
+	socket, err := served.(*net.TCPConn).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	served.Close()
+	stdin, to, _ := os.Pipe()
+	from, stdout, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.to, f.from = to, from
+	f.cmd.Stdin, f.cmd.Stdout, f.cmd.Stderr, f.cmd.ExtraFiles = stdin, stdout, os.Stderr, []*os.File{socket}
+	f.cmd.Env = child.Environment(false, 100)
+	if err := f.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.SetNonblock(int(stdout.Fd()), true); err != nil { // as the parent does
+		t.Fatal(err)
+	}
+	socket.Close()
+	stdin.Close()
+	stdout.Close()
+	for _, c := range []interface{ SetDeadline(time.Time) error }{f.client, f.to, f.from} {
+		c.SetDeadline(time.Now().Add(patience))
+	}
+	t.Cleanup(func() {
+		f.client.Close()
+		f.to.Close()
+		f.from.Close()
+		f.cmd.Process.Kill()
+		f.cmd.Wait()
+	})
+	return f
+}
+
+// expect reads just what is due.
+func (f *family) expect(r io.Reader, due string) {
+	f.Helper()
+	got := make([]byte, len(due))
+	if n, err := io.ReadFull(r, got); err != nil || string(got) != due {
+		f.Fatalf("%.60q (%d octets), %v in place of %.60q (%d)", got[:n], n, err, due, len(due))
+	}
+}
+
+// expectEnd reads the end.
+func (f *family) expectEnd(r io.Reader) {
+	f.Helper()
+	if n, err := r.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+		f.Fatalf("%d octets, %v in place of the end", n, err)
+	}
+}
+
+// exits waits for the child to end by itself.
+func (f *family) exits(code int) {
+	f.Helper()
+	late := time.AfterFunc(patience, func() { f.cmd.Process.Kill() })
+	f.cmd.Wait()
+	if got := f.cmd.ProcessState; !late.Stop() || got.ExitCode() != code {
+		f.Fatalf("the child ended with %v, %d was due", got, code)
+	}
+}
+
+func (f *family) say(text string) string {
+	frame := string(wire.AppendChat(nil, text))
+	io.WriteString(f.client, frame)
+	return frame
+}
+
+// TestBothWays: octets go through in both directions, a part of a frame too.
+func TestBothWays(t *testing.T) {
+	f := raise(t)
+	for i := range 100 {
+		f.expect(f.from, f.say(fmt.Sprint(i)))
+		fmt.Fprint(f.to, "any octets", i)
+		f.expect(f.client, fmt.Sprint("any octets", i))
+	}
+	f.client.Write([]byte("\x00half"))
+	f.expect(f.from, "\x00half")
+}
+
+// TestClientFinishes: after the client's FIN the parent sees the end, and what
+// it still says is sent.
+func TestClientFinishes(t *testing.T) {
+	f := raise(t)
+	said := f.say("last")
+	f.client.CloseWrite()
+	f.expect(f.from, said)
+	f.expectEnd(f.from)
+	long := strings.Repeat("x", 1<<20)
+	go func() { f.to.WriteString(long); f.to.Close() }()
+	f.expect(f.client, long)
+	f.expectEnd(f.client)
+	f.exits(child.Finished)
+}
+
+// TestParentFinishes: when the parent has said all, the client is sent all and
+// then FIN, and what it sends meanwhile is thrown away.
+func TestParentFinishes(t *testing.T) {
+	f := raise(t)
+	long := strings.Repeat("x", 1<<20)
+	go func() { f.to.WriteString(long); f.to.Close() }()
+	f.expect(f.client, long)
+	f.expectEnd(f.client)
+	f.expectEnd(f.from)
+	for range 100 {
+		f.client.Write(bytes.Repeat([]byte{0}, 16<<10))
+	}
+	f.client.CloseWrite()
+	f.exits(child.Finished)
+}
+
+// TestViolations: nothing is passed on after a read that broke the protocol,
+// and the client can still be told.
+func TestViolations(t *testing.T) {
+	for name, in := range map[string]string{
+		"unknown type":    "\x00fine\x00\x09",
+		"unknown command": "\x02\x07",
+		"too long":        "\x00" + strings.Repeat("x", 99),
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := raise(t)
+			io.WriteString(f.client, in)
+			f.expect(f.from, in)
+			for range 100 {
+				f.say("more")
+			}
+			f.to.WriteString("that was wrong")
+			f.expect(f.client, "that was wrong")
+			f.to.Close()
+			f.expectEnd(f.client)
+			f.expectEnd(f.from)
+		})
+	}
+}
+
+// TestLongestFrame: one of just the limit is no violation.
+func TestLongestFrame(t *testing.T) {
+	f := raise(t)
+	f.expect(f.from, f.say(strings.Repeat("x", 98)))
+	f.expect(f.from, f.say("next"))
+}
+
+// TestReset: a client that breaks off is an error, also while much is being
+// sent to it.
+func TestReset(t *testing.T) {
+	for _, much := range []bool{false, true} {
+		f := raise(t)
+		if much {
+			go io.WriteString(f.to, strings.Repeat("x", 16<<20)) // more than the kernel takes
+		}
+		f.expect(f.from, f.say("here"))
+		f.client.SetLinger(0)
+		f.client.Close()
+		f.exits(child.Broken)
+	}
+}
+
+// TestDeafParent: a parent that takes nothing for a while holds up only what
+// is for it.
+func TestDeafParent(t *testing.T) {
+	f := raise(t)
+	var said bytes.Buffer
+	for said.Len() < 64<<10 {
+		said.WriteString("\x00a message\x00")
+	}
+	go f.client.Write(bytes.Repeat(said.Bytes(), 8))
+	for i := range 1000 {
+		fmt.Fprint(f.to, "number ", i)
+		f.expect(f.client, fmt.Sprint("number ", i))
+	}
+	f.expect(f.from, strings.Repeat(said.String(), 8))
+}

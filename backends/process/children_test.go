@@ -1,0 +1,201 @@
+package process_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"chatbench/backends"
+	"chatbench/backends/backendtest"
+	"chatbench/backends/process"
+	"chatbench/backends/process/child"
+	"chatbench/core"
+	"chatbench/core/wire"
+)
+
+// talk has a client say count messages, no further ahead than the others hear,
+// and calls halfway on the way. All others hear all.
+func talk(t *testing.T, talker *caller, others []*caller, count int, halfway func()) {
+	t.Helper()
+	const step = 50
+	for i := 0; i < count; i += step {
+		if i == count/2 {
+			halfway()
+		}
+		var out []byte
+		for n := i; n < i+step; n++ {
+			out = wire.AppendChat(out, fmt.Sprint(n))
+		}
+		talker.Write(out)
+		for k, c := range append(others, talker) {
+			if err := c.hears("talker", i, step); err != nil {
+				t.Fatalf("client %d: %v", k, err)
+			}
+		}
+	}
+}
+
+// TestKilledChild: a child that is killed under traffic ends its client and
+// nobody else.
+func TestKilledChild(t *testing.T) {
+	r := open(t, nil)
+	talker := r.login("talker")
+	var others []*caller
+	for i := range 5 {
+		others = append(others, r.login(fmt.Sprint("c", i)))
+	}
+	before := children(os.Getpid())
+	victim := r.login("victim")
+	pid := r.newChild(before)
+	talk(t, talker, others, 2000, func() {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+	})
+	r.ended(core.ReasonReset, 1)
+	for {
+		if _, err := victim.frame(); err != nil {
+			break
+		}
+	}
+	if n := r.room.Snapshot().Granted; n != 6 {
+		t.Errorf("%d clients are in the room, 6 should be", n)
+	}
+	if now := children(os.Getpid()); len(now) != 6 || now[pid] {
+		t.Errorf("the children are %v, without %d there should be 6", now, pid)
+	}
+}
+
+// TestStoppedChild: a child that does nothing more holds nobody up. Its client
+// ends as slow, and it is killed.
+func TestStoppedChild(t *testing.T) {
+	r := open(t, nil)
+	talker := r.login("talker")
+	other := r.login("other")
+	before := children(os.Getpid())
+	r.login("victim")
+	if err := syscall.Kill(r.newChild(before), syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Repeat("x", 4000)
+	for r.room.Snapshot().Ends[core.ReasonSlow] == 0 {
+		talker.say(text)
+		for _, c := range []*caller{talker, other} {
+			if got, err := c.frame(); len(got) != len("\x00talker: \x00")+len(text) {
+				t.Fatalf("%.20q, %v", got, err)
+			}
+		}
+	}
+	r.eventually(func() bool { return len(children(os.Getpid())) == 2 }, "the child has been reaped")
+}
+
+// TestNoZombies: who comes and goes leaves no process behind, dead or alive.
+func TestNoZombies(t *testing.T) {
+	r := open(t, nil)
+	var group sync.WaitGroup
+	for k := range 4 {
+		group.Go(func() {
+			for i := range 25 {
+				c := dial(r, r.server.Addr().String())
+				if i%3 > 0 {
+					c.enter(r, fmt.Sprintf("c%d-%d", k, i))
+				}
+				c.Close()
+			}
+		})
+	}
+	group.Wait()
+	r.eventually(func() bool { return r.room.Snapshot().Clients == 0 }, "all have left")
+	r.eventually(func() bool { return len(children(os.Getpid())) == 0 }, "no child is left")
+}
+
+// TestSpawnAhead: children wait, clients are handed to them, and their number
+// is made up again.
+func TestSpawnAhead(t *testing.T) {
+	const ahead = 3
+	r := open(t, func(_ *core.Config, cfg *backends.Config) { cfg.SpawnAhead = ahead })
+	have := func(n int) { // that many children, none of them forked for a client
+		t.Helper()
+		r.eventually(func() bool { return len(children(os.Getpid())) == n }, "%d children", n)
+		for pid := range children(os.Getpid()) {
+			if line := commandLine(pid); !strings.HasSuffix(line, "client to come") {
+				t.Errorf("a child is %q, though others wait", line)
+			}
+			if group, err := syscall.Getpgid(pid); group != pid {
+				t.Errorf("a child is in group %d, %v: it would hear what is typed at the parent's terminal", group, err)
+			}
+		}
+	}
+	have(ahead)
+	talker := r.login("talker")
+	have(ahead + 1)
+	other := r.login("other")
+	have(ahead + 2)
+	talk(t, talker, []*caller{other}, 200, func() {})
+
+	killed := children(os.Getpid())
+	for pid := range killed { // one that waits or one with a client
+		syscall.Kill(pid, syscall.SIGKILL)
+	}
+	r.ended(core.ReasonReset, 2)
+	r.eventually(func() bool {
+		for pid := range children(os.Getpid()) {
+			if killed[pid] {
+				return false
+			}
+		}
+		return true
+	}, "those killed are reaped")
+	have(ahead)
+	r.login("after").say("0")
+}
+
+// TestSpawnAheadBurst: more clients than children that wait come at once.
+func TestSpawnAheadBurst(t *testing.T) {
+	const clients = 30
+	r := open(t, func(_ *core.Config, cfg *backends.Config) { cfg.SpawnAhead = 4 })
+	var group sync.WaitGroup
+	for i := range clients {
+		group.Go(func() { r.login(fmt.Sprint("c", i)) })
+	}
+	group.Wait()
+	r.eventually(func() bool { return len(children(os.Getpid())) == clients+4 }, "a child for each, and 4 that wait")
+}
+
+var conformAhead = flag.Bool("process.ahead", false, "run the conformance suite with children spawned ahead, too")
+
+// TestConformanceAhead: the suite, with clients handed to children that wait.
+func TestConformanceAhead(t *testing.T) {
+	if !*conformAhead {
+		t.Skip("asked for with -process.ahead")
+	}
+	b := process.Backend
+	b.Start = func(cfg backends.Config) (backends.Server, error) {
+		cfg.SpawnAhead = 3
+		return process.Backend.Start(cfg)
+	}
+	backendtest.Run(t, b)
+}
+
+// TestCaughtEarly: a child does not get as far as the packages of a server.
+func TestCaughtEarly(t *testing.T) {
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(child.Environment(true, 4096), "GODEBUG=inittrace=1") // descriptor 3 is missing
+	out, err := cmd.CombinedOutput()
+	if cmd.ProcessState.ExitCode() != child.Misled {
+		t.Fatalf("the child ended with %v, it should have found nothing to do: %s", err, out)
+	}
+	if !strings.Contains(string(out), "init syscall @") {
+		t.Fatalf("no trace of the initialisation: %s", out)
+	}
+	for _, late := range []string{"net", "chatbench/core"} {
+		if strings.Contains(string(out), "init "+late+" @") {
+			t.Errorf("the child has initialised package %s", late)
+		}
+	}
+}
