@@ -61,14 +61,7 @@ func TestEndingKeepsNoLog(t *testing.T) {
 // TestStuckEndingIsGivenUp: a client that broke the protocol and then reads
 // nothing keeps neither the log nor its connection.
 func TestStuckEndingIsGivenUp(t *testing.T) {
-	stuck := func(r *Room) (ann, bob *Session) {
-		ann, bob = enter(t, r, "ann"), enter(t, r, "bob")
-		speak(r, ann, 500)
-		bob.Next()
-		bob.Wrote(1)
-		bob.Feed([]byte{9})
-		return ann, bob
-	}
+	stuck := func(r *Room) (ann, bob *Session) { return stuckEnding(t, r) }
 	t.Run("too far behind", func(t *testing.T) {
 		r := testRoom(2000, Config{LagLimit: 1000})
 		ann, bob := stuck(r)
@@ -254,4 +247,15 @@ func TestLastWordsAreThere(t *testing.T) {
 		}
 		s.Leave(ReasonEOF)
 	}
+}
+
+// stuckEnding is a room in which bob took one octet of what ann said, and then
+// broke the protocol.
+func stuckEnding(t *testing.T, r *Room) (ann, bob *Session) {
+	ann, bob = enter(t, r, "ann"), enter(t, r, "bob")
+	speak(r, ann, 500)
+	bob.Next()
+	bob.Wrote(1)
+	bob.Feed([]byte{9})
+	return ann, bob
 }
