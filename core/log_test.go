@@ -33,16 +33,13 @@ func TestLogUnderReaders(t *testing.T) {
 			p := c.pending(forever)
 			if p == nil && last {
 				return next == numbers
-			}
-			if p == nil {
+			} else if p == nil {
 				runtime.Gosched()
 			}
 			if !counts(t, p, next) {
 				return false
 			}
-			next += uint64(len(p) / octets)
-			n += len(p) / octets
-			c.off += len(p)
+			next, n, c.off = next+uint64(len(p)/octets), n+len(p)/octets, c.off+len(p)
 			at.Store(next)
 		}
 		return true
