@@ -73,7 +73,8 @@ func Run(ctx context.Context, cfg Config) (*record.Run, map[string]string, error
 	if err := cfg.check(); err != nil {
 		return nil, nil, err
 	}
-	if err := known(ctx, cfg.Chatd, cfg.Backends); err != nil {
+	var err error
+	if cfg.Backends, err = known(ctx, cfg.Chatd, cfg.Backends); err != nil {
 		return nil, nil, interrupted(ctx, err)
 	}
 	if _, err := os.Stat(cfg.Loadgen); err != nil && len(cfg.Windows) > 0 {

@@ -46,18 +46,24 @@ func Backends(ctx context.Context, chatd string) ([]string, error) {
 	return names, nil
 }
 
-// known refuses backends that chatd does not have.
-func known(ctx context.Context, chatd string, backends []string) error {
+// All, alone, stands for every backend that chatd has.
+const All = "all"
+
+// known refuses backends that chatd does not have, and spells All out.
+func known(ctx context.Context, chatd string, backends []string) ([]string, error) {
 	names, err := Backends(ctx, chatd)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	if len(backends) == 1 && backends[0] == All {
+		return names, nil
 	}
 	for _, b := range backends {
 		if !slices.Contains(names, b) {
-			return fmt.Errorf("%w %q; there are %s", ErrBackend, b, strings.Join(names, ", "))
+			return nil, fmt.Errorf("%w %q; there are %s, and %s for every one", ErrBackend, b, strings.Join(names, ", "), All)
 		}
 	}
-	return nil
+	return backends, nil
 }
 
 // commit says which sources a directory belongs to and whether they were

@@ -28,7 +28,8 @@
 // evio's loop owns the connections: every callback and every field of a conn.
 // Whatever a client cannot take yet stays in the core; evio has one piece of
 // output of each, and is handed the next when that one is gone. Room and other
-// goroutines call evio's Wake, once until it is answered.
+// goroutines leave a note and ring the bell. Connections wait in the kernel
+// until the accepting goroutine has evio watch its listener for one of them.
 //
 // # Known limits
 //
@@ -39,9 +40,10 @@
 //     descriptors are free; else the connection is turned away. What remains
 //     is that somebody else takes all of those in the moment between.
 //   - What Data(nil) gives replaces output that is not sent yet. Whether there
-//     is any is known from the connection's own buffer alone, and how many
-//     octets it holds is read by reflection. Start checks that the fields are
-//     as in v1.0.8 and refuses any other.
+//     is any is known from the connection's own buffer alone. Its length is
+//     read by reflection, as are the descriptors of a connection and of the
+//     loop's epoll. Start checks that the fields are as in v1.0.8, and fails
+//     if they are not.
 //   - A wake-up is forgotten, until something else happens or for 100 ms, if
 //     it comes while a turn is under way. So the bell has an eventfd in evio's
 //     epoll: evio does nothing for it, but turns.
