@@ -262,7 +262,14 @@ func (l *loop) write(c *conn) {
 
 // stalled handles a write that took less than was offered.
 func (l *loop) stalled(c *conn, err error) {
-	if err != nil && err != unix.EAGAIN && err != unix.EINTR {
+	switch err {
+	case nil, unix.EAGAIN, unix.EINTR:
+	case unix.EPIPE, unix.ECONNRESET:
+		// The client is gone, but what it said before may still be unread:
+		// reading on finds that, and then the end.
+		c.blocked = true
+		return
+	default:
 		l.drop(c, core.ReasonReset)
 		return
 	}
