@@ -1,0 +1,92 @@
+package thread
+
+import (
+	"sync"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"chatbench/core"
+)
+
+const (
+	waitSize = 1 << 10 // what a reader waits with; each has its own
+	readSize = 32 << 10
+	// feedSize is how much is fed at once: what the room makes of so many
+	// octets, at worst all of them empty messages, stays below the lag limit.
+	feedSize = 4 << 10
+)
+
+// readBuffers are for those who are sent more than they waited with.
+var readBuffers = sync.Pool{New: func() any { return new([readSize]byte) }}
+
+// readAll feeds the session until nothing can come any more. Its thread is
+// blocked in recv(2) most of the time.
+func (c *conn) readAll() {
+	why, over := core.ReasonReset, false
+	own := make([]byte, waitSize)
+	for !over {
+		n, err := recv(c.fd, own, 0)
+		why, over = c.took(own[:max(n, 0)], err)
+		if n == len(own) && !over {
+			why, over = c.readMore()
+		}
+	}
+	c.readerEnds(why)
+}
+
+// readMore takes what else is there, with a larger buffer.
+func (c *conn) readMore() (why core.Reason, over bool) {
+	buf := readBuffers.Get().(*[readSize]byte)
+	defer readBuffers.Put(buf)
+	for n := len(buf); n == len(buf) && !over; {
+		var err error
+		n, err = recv(c.fd, buf[:], unix.MSG_DONTWAIT)
+		if err == unix.EAGAIN {
+			return 0, false
+		}
+		why, over = c.took(buf[:max(n, 0)], err)
+	}
+	return why, over
+}
+
+// took feeds what a recv has brought, and says whether it was the last.
+func (c *conn) took(in []byte, err error) (why core.Reason, over bool) {
+	switch {
+	case len(in) > 0:
+		counters := c.server.cfg.Counters
+		counters.Reads.Add(1)
+		counters.BytesIn.Add(int64(len(in)))
+		c.feed(in)
+		return core.ReasonReset, c.late.Load()
+	case err == unix.EINTR:
+		return 0, false
+	case err == nil && !c.late.Load():
+		return core.ReasonEOF, true
+	}
+	return core.ReasonReset, true
+}
+
+// feed gives the session its bytes, in pieces between which the writers may
+// have their turn. Once it is closing, what comes is thrown away.
+func (c *conn) feed(in []byte) {
+	for len(in) > 0 {
+		if _, closing := c.session.Closing(); closing {
+			return
+		}
+		n := min(len(in), feedSize)
+		c.session.Feed(in[:n])
+		in = in[n:]
+		c.server.rounds.pace()
+	}
+}
+
+// recv is recv(2), which package unix has only with an address.
+func recv(fd int, p []byte, flags uintptr) (int, error) {
+	n, _, errno := unix.Syscall6(unix.SYS_RECVFROM, uintptr(fd),
+		uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), flags, 0, 0)
+	if errno != 0 {
+		return -1, errno
+	}
+	return int(n), nil
+}

@@ -1,0 +1,71 @@
+package thread_test
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"os"
+	"testing"
+	"time"
+
+	"chatbench/backends"
+	"chatbench/backends/backendtest"
+	"chatbench/backends/thread"
+	"chatbench/core"
+)
+
+func TestConformance(t *testing.T) { backendtest.Run(t, thread.Backend) }
+
+// TestThreads: a client has two threads as long as it is there, and no longer.
+func TestThreads(t *testing.T) {
+	const clients, slack = 40, 12 // what the runtime has of its own comes and goes
+	room := core.NewRoom(core.Config{Authenticator: core.OpenDoor{}})
+	before := threads(t)
+	s, err := thread.Backend.Start(backends.Config{
+		Listen: "127.0.0.1:0", Room: room, Counters: new(backends.Counters), MaxClients: clients,
+		Log: slog.New(slog.DiscardHandler), Linger: time.Second,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var conns []net.Conn
+	for range clients {
+		c, err := net.Dial("tcp", s.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		conns = append(conns, c)
+	}
+	await := func(what string, cond func(n int) bool) {
+		t.Helper()
+		for deadline := time.Now().Add(10 * time.Second); !cond(threads(t)); time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: %d threads, %d before", what, threads(t), before)
+			}
+		}
+	}
+	await("with clients", func(n int) bool { return n >= 2*clients })
+	for _, c := range conns[clients/2:] {
+		c.Close()
+	}
+	await("when half have left", func(n int) bool { return n <= before+clients+slack })
+	room.Drain()
+	for _, c := range conns {
+		c.Close()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := s.Shutdown(ctx); err != nil {
+		t.Fatal(err)
+	}
+	await("after Shutdown", func(n int) bool { return n <= before+slack })
+}
+
+func threads(t *testing.T) int {
+	tasks, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(tasks)
+}

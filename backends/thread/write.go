@@ -1,0 +1,116 @@
+package thread
+
+import (
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// sendSize is how much is sent at once to a client that does not take all
+	// it is sent: while a thread is blocked, the room does not know how much
+	// of that was taken.
+	sendSize = 16 << 10
+	// sendTime is how long a thread is blocked in send(2) before it looks
+	// whether its session has ended meanwhile.
+	sendTime = 250 * time.Millisecond
+)
+
+// writeAll writes what the session has, whenever it has something, and lets go
+// of the connection in the end.
+func (c *conn) writeAll() {
+	p := &c.place
+	for {
+		p.take()
+		over := c.writeTurn()
+		p.leave()
+		if over {
+			break
+		}
+		c.sleep()
+	}
+	p.give()
+	c.linger()
+	c.end()
+}
+
+// sleep waits for a round, or for something of the session's own.
+func (c *conn) sleep() {
+	rounds := c.server.rounds
+	for !c.bell.take() {
+		open := rounds.open.Load()
+		if c.place.called(open) {
+			return
+		}
+		if c.bell.lie() {
+			c.words.sleepOnBoth(&rounds.open, open, &c.bell.word, asleep)
+			c.bell.rise()
+		}
+	}
+}
+
+// writeTurn writes until nothing waits. over says that nothing ever will.
+func (c *conn) writeTurn() (over bool) {
+	stalled := false
+	for !c.gone.Load() {
+		_, closing := c.session.Closing()
+		out := c.session.Next()
+		if out == nil {
+			if closing {
+				_ = unix.Shutdown(c.fd, unix.SHUT_WR)
+				return true
+			}
+			if !stalled {
+				return false
+			}
+			stalled = false // and with its place in the round taken it has to look again
+			c.place.take()
+			continue
+		}
+		n, err := send(c.fd, out, unix.MSG_DONTWAIT)
+		c.wrote(n)
+		if n == len(out) || err == unix.EINTR {
+			continue
+		}
+		if n < 0 && err != unix.EAGAIN {
+			return true // the reader goes on: what the client sent before is still there
+		}
+		stalled = true
+		c.server.cfg.Counters.Stalls.Add(1)
+		c.place.leave()
+		c.place.give()
+		if !c.press(c.session.Next()) {
+			return true
+		}
+	}
+	return true
+}
+
+// press sends with the thread blocked until the client has taken a piece. It
+// is false if nothing can be written any more.
+func (c *conn) press(out []byte) bool {
+	n, err := send(c.fd, out[:min(len(out), sendSize)], 0)
+	c.wrote(n)
+	return n >= 0 || err == unix.EAGAIN || err == unix.EINTR
+}
+
+// wrote reports what the kernel took.
+func (c *conn) wrote(n int) {
+	if n > 0 {
+		counters := c.server.cfg.Counters
+		counters.Writes.Add(1)
+		counters.BytesOut.Add(int64(n))
+		c.session.Wrote(n)
+	}
+}
+
+// send is send(2), which package unix has only with an address.
+func send(fd int, p []byte, flags uintptr) (int, error) {
+	n, _, errno := unix.Syscall6(unix.SYS_SENDTO, uintptr(fd),
+		uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), flags|unix.MSG_NOSIGNAL, 0, 0)
+	if errno != 0 {
+		return -1, errno
+	}
+	return int(n), nil
+}
