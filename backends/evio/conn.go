@@ -120,7 +120,7 @@ func (c *conn) gather() []byte {
 // since the last round, the rest waits for the next. evio does not watch for
 // input of a client meanwhile, but does so anew when it has sent something.
 func (c *conn) take(in []byte) {
-	if c.leaving {
+	if _, closing := c.session.Closing(); c.leaving || closing {
 		return // thrown away
 	}
 	l := c.loop

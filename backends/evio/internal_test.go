@@ -2,6 +2,7 @@ package evio
 
 import (
 	"net/netip"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -54,5 +55,22 @@ func TestFeedWaits(t *testing.T) {
 	}
 	if st := room.Snapshot(); st.Messages != messages || rounds < 3 {
 		t.Errorf("%d of %d messages were said, in %d rounds", st.Messages, messages, rounds)
+	}
+}
+
+// TestRoundGoesOnWithoutFlooder: a client whose input has piled up since it
+// was handed output in this round waits for the next. The round must not wait
+// for it, for its input waits for the next round as well.
+func TestRoundGoesOnWithoutFlooder(t *testing.T) {
+	room := core.NewRoom(core.Config{Authenticator: core.OpenDoor{}})
+	l := newLoop(backends.Config{Room: room})
+	c := &conn{loop: l, session: room.Join(netip.AddrPort{}, quiet{}, nil)}
+	c.view.out = reflect.ValueOf(new([]byte)).Elem()
+	c.stash, c.more, c.inRound = make([]byte, stashSize+1), true, true
+	l.round = 1
+	l.list(c)
+	l.look()
+	if l.round != 0 || !c.more || len(l.open) != 1 {
+		t.Errorf("the round waits for %d; more %t, open %d", l.round, c.more, len(l.open))
 	}
 }

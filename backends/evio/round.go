@@ -43,9 +43,13 @@ func (l *loop) readMail() {
 		c.mailed.Store(false)
 		mail[i] = nil
 		c.private = true
-		if !c.gone {
+		if c.gone {
+			continue
+		}
+		if l.list(c); c.view.unsent() > 0 {
+			c.more = true
+		} else {
 			c.call()
-			l.list(c)
 		}
 	}
 	l.spareMail = mail[:0]
@@ -141,9 +145,13 @@ func (l *loop) lookAt(c *conn) bool {
 		c.stalled = false
 		l.stalls--
 	}
-	if c.more && len(c.stash) <= stashSize {
+	switch {
+	case !c.more:
+	case len(c.stash) <= stashSize:
 		c.more = false
 		c.call()
+	default: // its input waits for the next round, so this one must not wait for it
+		l.settled(c)
 	}
 	return c.more || c.called
 }
