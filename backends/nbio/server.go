@@ -12,7 +12,12 @@ import (
 	"chatbench/backends/internal/guest"
 )
 
-const readSize = 64 << 10
+const (
+	readSize = 64 << 10
+	// waitingRoom is how many accepted connections wait for the poller at
+	// most, and how many it takes over in a turn: who is in comes first.
+	waitingRoom = 64
+)
 
 // host is one nbio engine with a guest on it.
 type host struct {
@@ -24,8 +29,7 @@ type host struct {
 	first  sync.Once
 	turns  chan struct{} // closed when the poller has been at work
 
-	mu       sync.Mutex
-	arrivals []*net.TCPConn
+	arrivals chan *net.TCPConn
 
 	buf, last []byte // the poller's: what it reads into, and what Send does
 }
@@ -37,7 +41,8 @@ func start(cfg backends.Config) (backends.Server, error) {
 	}
 	h := &host{
 		cfg: cfg, accept: accept, turns: make(chan struct{}),
-		buf: make([]byte, readSize), last: make([]byte, readSize),
+		arrivals: make(chan *net.TCPConn, waitingRoom),
+		buf:      make([]byte, readSize), last: make([]byte, readSize),
 	}
 	if err := h.open(); err != nil {
 		accept.Abandon()
@@ -87,9 +92,7 @@ func (h *host) take() error {
 	if err != nil {
 		return err
 	}
-	h.mu.Lock()
-	h.arrivals = append(h.arrivals, c)
-	h.mu.Unlock()
+	h.arrivals <- c // before the poller is told, so that it finds it
 	h.guest.Coming()
 	return nil
 }
@@ -111,13 +114,15 @@ func (h *host) onRead(c *lib.Conn) {
 // anything: the descriptors of these connections are then not ones for which
 // the poller has an old event in hand.
 func (h *host) adopt() {
-	h.mu.Lock()
-	arrivals := h.arrivals
-	h.arrivals = nil
-	h.mu.Unlock()
-	for _, c := range arrivals {
-		h.add(c)
+	for range waitingRoom {
+		select {
+		case c := <-h.arrivals:
+			h.add(c)
+		default:
+			return
+		}
 	}
+	h.bell.ring() // there may be more
 }
 
 func (h *host) add(tcp *net.TCPConn) {

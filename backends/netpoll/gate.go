@@ -10,14 +10,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// waitingRoom is how many accepted connections wait for the poller at most.
+const waitingRoom = 16
+
 // gate is what the library takes for its listener. Its descriptor is an
 // eventfd: when somebody rings, the poller calls Accept on its own goroutine,
 // which is how turns come to run there, and how connections come in.
 type gate struct {
-	host *host
-	arrivals
-	called chan struct{} // closed when the poller has called for the first time
-	once   sync.Once
+	host     *host
+	arrivals chan arrival  // a few: the others wait in the kernel
+	called   chan struct{} // closed when the poller has called for the first time
+	once     sync.Once
 
 	mu sync.Mutex
 	fd int // -1 once closed
@@ -30,7 +33,7 @@ func newGate(h *host) (*gate, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &gate{host: h, called: make(chan struct{}), fd: fd}, nil
+	return &gate{host: h, arrivals: make(chan arrival, waitingRoom), called: make(chan struct{}), fd: fd}, nil
 }
 
 var one = [8]byte{1}
@@ -59,14 +62,15 @@ func (g *gate) Accept() (net.Conn, error) {
 	g.once.Do(func() { close(g.called) })
 	g.clear()
 	g.host.guest.Turn()
-	a, ok, more := g.pop()
-	if !ok {
+	select {
+	case a := <-g.arrivals:
+		if len(g.arrivals) > 0 {
+			g.ring()
+		}
+		return incoming{arrival: a}, nil
+	default:
 		return nil, nil // as the library's own listener says that nobody is there
 	}
-	if more {
-		g.ring()
-	}
-	return incoming{arrival: a}, nil
 }
 
 // Close is called by the library when its event loop shuts down.

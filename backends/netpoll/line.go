@@ -34,8 +34,10 @@ type line struct {
 	kept   int // octets in the library's buffer
 
 	// Guards the library's buffers and the descriptor against closed.
-	mu   sync.Mutex
-	dead bool
+	mu    sync.Mutex
+	dead  bool
+	known bool        // why it ends
+	why   core.Reason // if known
 }
 
 // onRequest feeds the session all that the poller has read.
@@ -43,6 +45,7 @@ func onRequest(ctx context.Context, conn lib.Connection) error {
 	defer crash()
 	l := ctx.Value(lineKey{}).(*line)
 	r := conn.Reader()
+	l.look() // while what the socket knows is still there
 	for n := r.Len(); n > 0; n = r.Len() {
 		p, err := r.Next(n)
 		if err != nil {
@@ -89,6 +92,9 @@ func (l *line) flush() (int, error) {
 	case errors.Is(err, lib.ErrWriteTimeout):
 		return 0, nil
 	default:
+		if errors.Is(err, unix.EPIPE) { // not reset without a FIN before
+			l.end(core.ReasonEOF)
+		}
 		return 0, err
 	}
 }
@@ -110,30 +116,41 @@ func (l *line) Close() { _ = l.conn.Close() }
 // closed is called by the library when the connection has ended, before it
 // closes the descriptor.
 func (l *line) closed(lib.Connection) error {
+	l.look()
 	l.mu.Lock()
 	l.dead = true
-	fin := finSeen(l.fd())
+	l.end(core.ReasonReset)
+	why := l.why
 	l.mu.Unlock()
-	why := core.ReasonReset
-	if fin {
-		why = core.ReasonEOF
-	}
 	l.client.Ended(why)
 	return nil
 }
 
-// finSeen says whether the client has ended the connection in order. The
-// library does not tell a FIN from a reset, but the socket knows: one that was
-// reset is in no state any more, and if a FIN came before, the error left on
-// it is another one.
-func finSeen(fd int) bool {
-	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
-	if err != nil {
-		return false
+// look finds out whether the client has ended the connection, and how. The
+// library tells a FIN and a reset alike, but the socket knows: one that was
+// reset is in no state any more, and the error left on it is another if a FIN
+// had come before.
+func (l *line) look() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	info, err := unix.GetsockoptTCPInfo(l.fd(), unix.IPPROTO_TCP, unix.TCP_INFO)
+	switch {
+	case err != nil:
+	case info.State == unix.BPF_TCP_CLOSE_WAIT, info.State == unix.BPF_TCP_LAST_ACK, info.State == unix.BPF_TCP_TIME_WAIT:
+		l.end(core.ReasonEOF)
+	case info.State == unix.BPF_TCP_CLOSE:
+		left, _ := unix.GetsockoptInt(l.fd(), unix.SOL_SOCKET, unix.SO_ERROR)
+		if unix.Errno(left) == unix.EPIPE {
+			l.end(core.ReasonEOF)
+		} else if left != 0 {
+			l.end(core.ReasonReset)
+		}
 	}
-	if info.State != unix.BPF_TCP_CLOSE {
-		return true
+}
+
+// end notes why the connection ends. The first reason stands.
+func (l *line) end(why core.Reason) {
+	if !l.known {
+		l.known, l.why = true, why
 	}
-	left, _ := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
-	return unix.Errno(left) == unix.EPIPE
 }

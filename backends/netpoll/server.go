@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"sync"
 
 	lib "github.com/cloudwego/netpoll"
 
@@ -76,7 +75,7 @@ func (h *host) take() error {
 	if err != nil {
 		return err
 	}
-	h.gate.push(arrival{fd, peer})
+	h.gate.arrivals <- arrival{fd, peer} // before the poller is told, so that it finds it
 	h.guest.Coming()
 	return nil
 }
@@ -101,29 +100,3 @@ type arrival struct {
 type address struct{ netip.AddrPort }
 
 func (address) Network() string { return "tcp" }
-
-// arrivals is a queue of them.
-type arrivals struct {
-	mu   sync.Mutex
-	list []arrival
-}
-
-func (q *arrivals) push(a arrival) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.list = append(q.list, a)
-}
-
-// pop takes the first; more says that there are others.
-func (q *arrivals) pop() (a arrival, ok, more bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if len(q.list) == 0 {
-		return a, false, false
-	}
-	a = q.list[0]
-	if q.list = q.list[1:]; len(q.list) == 0 {
-		q.list = nil
-	}
-	return a, true, q.list != nil
-}

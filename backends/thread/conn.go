@@ -1,7 +1,6 @@
 package thread
 
 import (
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,17 +36,10 @@ type conn struct {
 	closed bool
 }
 
-// begin starts the two threads. They are never unlocked, so that they end with
-// their goroutines.
+// begin gives the connection its two threads.
 func (c *conn) begin() {
-	c.server.threads.Go(func() {
-		runtime.LockOSThread()
-		c.readAll()
-	})
-	c.server.threads.Go(func() {
-		runtime.LockOSThread()
-		c.writeAll()
-	})
+	c.server.crew.run(c.readAll)
+	c.server.crew.run(c.writeAll)
 }
 
 // interrupt ends a recv(2) or send(2) in which a thread of this connection is

@@ -26,7 +26,8 @@
 // A connection's reader owns what it reads into, its writer everything else of
 // it: the writer outlives the reader, lingers, closes the descriptor and
 // leaves the room. Others only interrupt, by shutdown(2), a thread that is
-// blocked. Every thread is locked to its goroutine and ends with it.
+// blocked. Every thread is locked to its goroutine and ends with it, a second
+// after its last client has gone: whoever comes in that time has it.
 //
 // # Known limits
 //
@@ -41,8 +42,8 @@
 //     (GOMAXPROCS), and with only one it may have to wait until the runtime's
 //     monitor takes it from a thread that is blocked. Sixteen on one core took the
 //     99th percentile from 9 to 0.7 ms at 1,000 messages a second.
-//   - An idle client takes 45 KiB, and the kernel's stacks of two threads; a new
-//     one takes half a millisecond.
+//   - An idle client takes 42 KiB, and the kernel's stacks of two threads; one
+//     that comes takes half a millisecond, if no thread is to spare.
 //   - How much of what a blocked thread sends was taken is known only when it
 //     returns. So it first sends without blocking, and then 16 KiB at a time; and
 //     at least every 250 ms it looks whether its client has been given up.

@@ -24,10 +24,12 @@ type server struct {
 	rounds *rounds
 	places chan struct{} // one for each connection there may be
 
+	crew *crew
+
 	mu      sync.Mutex
 	conns   []*conn
 	cutting bool
-	threads sync.WaitGroup // of connections
+	clients sync.WaitGroup
 
 	stop     sync.Once
 	stopping chan struct{}
@@ -49,6 +51,7 @@ func start(cfg backends.Config) (backends.Server, error) {
 		cfg:      cfg,
 		accept:   accept,
 		rounds:   &rounds{room: cfg.Room},
+		crew:     newCrew(),
 		places:   make(chan struct{}, cfg.MaxClients+turnedAway),
 		stopping: make(chan struct{}),
 		done:     make(chan struct{}),
@@ -73,7 +76,7 @@ func (s *server) Done() <-chan struct{} { return s.done }
 // Err is nil: this transport does not end by itself.
 func (s *server) Err() error { return nil }
 
-// take accepts a connection and starts its threads.
+// take accepts a connection and gives it its threads.
 func (s *server) take() error {
 	fd, peer, err := s.accept.FD()
 	if err != nil {
@@ -101,6 +104,7 @@ func (s *server) take() error {
 		c.cutOff()
 	}
 	s.mu.Unlock()
+	s.clients.Add(1)
 	c.begin()
 	return nil
 }
@@ -127,6 +131,7 @@ func (s *server) forget(c *conn) {
 	s.conns[last] = nil
 	s.conns = s.conns[:last]
 	<-s.places
+	s.clients.Done()
 }
 
 // Shutdown stops accepting and waits for the connections to end; those which
@@ -152,7 +157,8 @@ func (s *server) Shutdown(ctx context.Context) error {
 func (s *server) wind(conducting <-chan struct{}) {
 	<-s.stopping
 	s.accept.Close()
-	s.threads.Wait()
+	s.clients.Wait()
+	s.crew.end()
 	s.rounds.stop()
 	<-conducting
 	close(s.done)
