@@ -1,7 +1,6 @@
 package process_test
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,8 +10,6 @@ import (
 	"testing"
 
 	"chatbench/backends"
-	"chatbench/backends/backendtest"
-	"chatbench/backends/process"
 	"chatbench/backends/process/child"
 	"chatbench/core"
 	"chatbench/core/wire"
@@ -121,13 +118,24 @@ func TestSpawnAhead(t *testing.T) {
 	r := open(t, func(_ *core.Config, cfg *backends.Config) { cfg.SpawnAhead = ahead })
 	have := func(n int) { // that many children, none of them forked for a client
 		t.Helper()
-		r.eventually(func() bool { return len(children(os.Getpid())) == n }, "%d children", n)
-		for pid := range children(os.Getpid()) {
-			if line := commandLine(pid); !strings.HasSuffix(line, "client to come") {
-				t.Errorf("a child is %q, though others wait", line)
+		var lines []string
+		r.eventually(func() bool {
+			lines = nil
+			for pid := range children(os.Getpid()) {
+				line := commandLine(pid)
+				if line == commandLine(os.Getpid()) || line == "" {
+					return false // it is not yet, or no longer, what it was forked for
+				}
+				lines = append(lines, line)
+				if group, err := syscall.Getpgid(pid); group != pid {
+					t.Errorf("a child is in group %d, %v: it would hear what is typed at the parent's terminal", group, err)
+				}
 			}
-			if group, err := syscall.Getpgid(pid); group != pid {
-				t.Errorf("a child is in group %d, %v: it would hear what is typed at the parent's terminal", group, err)
+			return len(lines) == n
+		}, "%d children", n)
+		for _, line := range lines {
+			if !strings.HasSuffix(line, "client to come") {
+				t.Errorf("a child is %q, though others wait", line)
 			}
 		}
 	}
@@ -165,21 +173,6 @@ func TestSpawnAheadBurst(t *testing.T) {
 	}
 	group.Wait()
 	r.eventually(func() bool { return len(children(os.Getpid())) == clients+4 }, "a child for each, and 4 that wait")
-}
-
-var conformAhead = flag.Bool("process.ahead", false, "run the conformance suite with children spawned ahead, too")
-
-// TestConformanceAhead: the suite, with clients handed to children that wait.
-func TestConformanceAhead(t *testing.T) {
-	if !*conformAhead {
-		t.Skip("asked for with -process.ahead")
-	}
-	b := process.Backend
-	b.Start = func(cfg backends.Config) (backends.Server, error) {
-		cfg.SpawnAhead = 3
-		return process.Backend.Start(cfg)
-	}
-	backendtest.Run(t, b)
 }
 
 // TestCaughtEarly: a child does not get as far as the packages of a server.

@@ -26,7 +26,7 @@ type client struct {
 // readPipe takes what a client has sent, one read a turn.
 func (l *loop) readPipe(c *client) {
 	k := c.kid
-	n, err := unix.Read(k.up, l.buf)
+	n, err := quick(unix.SYS_READ, k.up, l.buf)
 	switch {
 	case n > 0:
 		l.feed(c, l.buf[:n])
@@ -82,12 +82,13 @@ func (l *loop) write(c *client) {
 	if c.leaving || c.gone || c.kid == nil {
 		return
 	}
+	_, closing := c.session.Closing() // before Next, which then gives the last words
 	for {
 		p := c.session.Next()
 		if p == nil {
 			break
 		}
-		n, err := unix.Write(c.kid.down, p)
+		n, err := quick(unix.SYS_WRITE, c.kid.down, p)
 		if n > 0 {
 			l.cfg.Counters.Writes.Add(1)
 			l.cfg.Counters.BytesOut.Add(int64(n))
@@ -106,7 +107,7 @@ func (l *loop) write(c *client) {
 		return
 	}
 	l.caughtUp(c)
-	if _, closing := c.session.Closing(); closing {
+	if closing {
 		l.finish(c)
 	}
 }

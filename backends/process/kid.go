@@ -80,7 +80,7 @@ func (l *loop) reap(k *kid) {
 	}
 	if c := k.client; c != nil {
 		for k.up >= 0 && !c.gone {
-			n, _ := unix.Read(k.up, l.buf)
+			n, _ := quick(unix.SYS_READ, k.up, l.buf)
 			if n <= 0 {
 				break
 			}

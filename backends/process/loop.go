@@ -3,6 +3,7 @@ package process
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,9 +15,13 @@ import (
 	"chatbench/core"
 )
 
+const turnOctets = 256 << 10 // read or said in a turn before it flushes in the middle
+
+// How long the loop waits with its processor in hand when it has nothing to do;
+// in between others may have it.
 const (
-	turnOctets = 256 << 10            // read or said in a turn before it flushes in the middle
-	holdTime   = 5 * time.Millisecond // how long the loop waits with its processor in hand
+	briefTime  = 2 * time.Millisecond
+	briefTimes = 10
 )
 
 // loop is the parent's one event loop.
@@ -193,27 +198,34 @@ func (l *loop) stopped() bool {
 
 // wait sleeps until there is work, without losing any noted meanwhile: the loop
 // says that it sleeps before it looks for the last time.
-func (l *loop) wait() (int, error) {
+func (l *loop) wait() (n int, err error) {
 	timeout := l.patience()
 	l.bell.sleeping.Store(true)
 	if l.hasWork() {
 		timeout = 0
 	}
-	brief := timeout
-	if timeout < 0 || timeout > holdTime {
-		brief = holdTime
+	if l.ordered+l.orderedMore == 0 || timeout == 0 { // the forker may be in need of the processor
+		n, err = l.waitBriefly(timeout)
 	}
-	var n int
-	var err error
-	// The goroutine that forks may be in need of this one's processor.
-	alone := l.ordered+l.orderedMore == 0
-	if alone || brief == 0 {
-		n, err = l.poller.wait(brief, true)
-	}
-	if n == 0 && err == nil && (!alone || brief != timeout) {
+	if n == 0 && err == nil && timeout != 0 {
 		n, err = l.poller.wait(timeout, false)
 	}
 	l.bell.sleeping.Store(false)
+	return n, err
+}
+
+// waitBriefly waits with the processor in hand; readiness.Call tells why.
+func (l *loop) waitBriefly(timeout time.Duration) (n int, err error) {
+	brief, times := timeout, 1
+	if timeout < 0 || timeout > briefTime {
+		brief, times = briefTime, briefTimes
+	}
+	for range times {
+		runtime.Gosched() // whoever else is ready goes first
+		if n, err = l.poller.wait(brief, true); n > 0 || err != nil {
+			break
+		}
+	}
 	return n, err
 }
 
