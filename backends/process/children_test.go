@@ -68,6 +68,26 @@ func TestKilledChild(t *testing.T) {
 	}
 }
 
+// TestSignalsForTheParent: what is sent to all processes of a server to end it
+// ends no client before the server does.
+func TestSignalsForTheParent(t *testing.T) {
+	r := open(t, nil)
+	talker := r.login("talker")
+	before := children(os.Getpid())
+	other := r.login("other")
+	pid := r.newChild(before)
+	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP} {
+		if err := syscall.Kill(pid, s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	talk(t, talker, []*caller{other}, 200, func() {})
+	r.room.Drain()
+	if got, err := other.frame(); got != "\x03\x00" {
+		t.Errorf("%q, %v in place of Close", got, err)
+	}
+}
+
 // TestStoppedChild: a child that does nothing more holds nobody up. Its client
 // ends as slow, and it is killed.
 func TestStoppedChild(t *testing.T) {

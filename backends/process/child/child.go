@@ -87,6 +87,7 @@ func init() {
 // serve is the life of a child. It returns the exit code.
 func serve(what string) int {
 	name()
+	ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	role, rest := cut(what)
 	first, second := cut(rest)
 	maxFrame, err1 := strconv.Atoi(first)

@@ -214,3 +214,13 @@ func name() {
 	const setName = 15 // PR_SET_NAME
 	syscall.RawSyscall(syscall.SYS_PRCTL, setName, uintptr(unsafe.Pointer(&title)), 0)
 }
+
+// ignore ignores signals that are meant for the parent and that some send to
+// all processes of a service: it is the parent that ends clients in order.
+func ignore(signals ...syscall.Signal) {
+	const ignored = 1             // SIG_IGN
+	action := [8]uintptr{ignored} // struct sigaction begins with the handler
+	for _, s := range signals {
+		syscall.Syscall6(syscall.SYS_RT_SIGACTION, uintptr(s), uintptr(unsafe.Pointer(&action)), 0, 8, 0, 0)
+	}
+}
