@@ -18,6 +18,7 @@ import (
 	"chatbench/backends/reactors"
 	"chatbench/backends/selectio"
 	"chatbench/backends/spin"
+	"chatbench/backends/thread"
 )
 
 // All lists the transports in the order they are shown.
@@ -25,6 +26,7 @@ func All() []backends.Backend {
 	return []backends.Backend{
 		epoll.Backend,
 		goroutine.Backend,
+		thread.Backend,
 		reactors.Backend,
 		selectio.Backend,
 		poll.Backend,
