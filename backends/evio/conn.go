@@ -162,9 +162,10 @@ func (c *conn) stall() {
 // nothing of what waits; one that is cut off may leave; and it is read, for
 // evio does not read while it has output.
 func (c *conn) endure() {
+	_, closing := c.session.Closing() // before Next, which then gives the last words
 	if c.session.Next() != nil {
 		c.session.Wrote(0)
-	} else if _, closing := c.session.Closing(); closing {
+	} else if closing {
 		c.leave()
 	}
 	if len(c.stash) > 0 {

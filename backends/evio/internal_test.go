@@ -74,3 +74,35 @@ func TestRoundGoesOnWithoutFlooder(t *testing.T) {
 		t.Errorf("the round waits for %d; more %t, open %d", l.round, c.more, len(l.open))
 	}
 }
+
+// deaf is a connection of evio's that nobody wakes.
+type deaf struct{ lib.Conn }
+
+func (deaf) Wake() {}
+
+// TestLastWordsOfStalled: a client that is stalled is not given up while there
+// is something for it, also if its session ends in this very moment.
+func TestLastWordsOfStalled(t *testing.T) {
+	room := core.NewRoom(core.Config{Authenticator: core.OpenDoor{}})
+	for i := range 20_000 {
+		c := &conn{loop: newLoop(backends.Config{Room: room}), evio: deaf{}, stash: []byte{0}} // it is not read then
+		c.session = room.Join(netip.AddrPort{}, quiet{}, nil)
+		c.view.out = reflect.ValueOf(new([]byte)).Elem()
+		over := make(chan struct{})
+		go func() {
+			defer close(over)
+			for {
+				_, ended := c.session.Closing()
+				if c.endure(); c.leaving || ended {
+					return
+				}
+			}
+		}()
+		c.session.Feed([]byte{9})
+		<-over
+		if c.leaving {
+			t.Fatalf("session %d is given up with %q to be said", i, c.session.Next())
+		}
+		c.session.Leave(core.ReasonEOF)
+	}
+}

@@ -86,9 +86,12 @@ func (c *conn) write() {
 		return
 	}
 	for c.free() {
+		// In this order: a session that was closing before it had nothing
+		// more will never have more.
+		_, closing := c.session.Closing()
 		p := c.session.Next()
 		if p == nil {
-			if _, closing := c.session.Closing(); closing {
+			if closing {
 				c.finish()
 			}
 			return
