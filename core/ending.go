@@ -33,7 +33,7 @@ func (r *Room) end(s *Session, why Reason, final []byte) {
 	}
 	s.state = StateError
 	s.deadline = r.now.Add(farewell)
-	if final == nil {
+	if final == nil || s.left {
 		s.silence()
 	} else {
 		s.mail.last = &lastWords{final, r.log.end.Load()}
@@ -47,6 +47,9 @@ func (r *Room) end(s *Session, why Reason, final []byte) {
 	if wasIn {
 		delete(r.names, s.folded)
 		r.announce(s.name + " has left")
+	}
+	if s.parting {
+		r.release(s) // its transport has let go of it long since
 	}
 }
 

@@ -61,4 +61,9 @@ func (s *Session) decided(name, folded string, err error) {
 	waiting := s.in.waiting
 	s.in.waiting = nil
 	s.feed(waiting) // a Cred among it is a second one, so nothing is asked again
+	if s.parting {
+		r.mu.Lock()
+		r.end(s, ReasonEOF, nil)
+		r.mu.Unlock()
+	}
 }

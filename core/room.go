@@ -146,7 +146,6 @@ func (r *Room) release(s *Session) {
 			delete(r.address, addr)
 		}
 	}
-	r.use(s.waker, -1)
 }
 
 // Tick carries the time in: login deadlines and clients too far behind. Call
@@ -268,8 +267,8 @@ func (r *Room) whoIsHere() string {
 
 // post sets a session's private queue and tells its writer.
 func (r *Room) post(s *Session, private []byte) {
-	if s.closing.Load() != 0 {
-		return // the frame before this one was too much
+	if s.closing.Load() != 0 || s.left {
+		return // the frame before this one was too much, or nobody takes it
 	}
 	s.mail.private = private
 	if r.tooFar(s, len(private)) {

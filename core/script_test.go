@@ -106,6 +106,7 @@ type theatre struct {
 	late    bool // the Authenticator answers later
 	now     time.Time
 	clients []*player
+	gone    []*player
 	report  []string
 	feeding *player
 }
@@ -209,7 +210,11 @@ func (th *theatre) find(name string) *player {
 }
 
 func (th *theatre) answer(verb, name, why string) error {
+	i := slices.IndexFunc(th.gone, func(p *player) bool { return p.name == name })
 	p := th.find(name)
+	if p == nil && i >= 0 {
+		p = th.gone[i]
+	}
 	if p == nil || p.answer == nil {
 		return errors.New("no login waits")
 	}
@@ -234,6 +239,7 @@ func (th *theatre) act(p *player, verb, rest string) error {
 			return fmt.Errorf("no reason %q", rest)
 		}
 		p.session.Leave(Reason(i))
+		th.gone = append(th.gone, p)
 		th.clients = slices.DeleteFunc(th.clients, func(q *player) bool { return p == q })
 	case ">", ">>":
 		var in []byte

@@ -20,9 +20,10 @@ type Session struct {
 
 	// Guarded by the room's lock.
 	state        State
-	pooled       bool // holds a slot
-	silent       bool // closing, and given nothing more
-	left         bool
+	pooled       bool  // holds a slot
+	silent       bool  // closing, and given nothing more
+	left         bool  // the transport has said Leave; set under in.mu as well
+	parting      bool  // left, and ends when its login is answered and what it sent is worked through
 	place        int32 // on the room's list for its state
 	name, folded string
 	deadline     time.Time // of the login; of a closing session, for taking its last words
@@ -57,10 +58,17 @@ func (s *Session) Closing() (Reason, bool) {
 	return Reason(c - 1), c != 0
 }
 
-// Leave says that the connection is gone. The first call counts; if the
-// session was closing already, the reason it was closing for stands. The
-// caller is not inside Next or Wrote.
+// Leave says that the connection is gone, and nothing can be written any more.
+// The first call counts; if the session was closing already, the reason it was
+// closing for stands. The caller is not inside Next or Wrote.
+//
+// What a client sent before its FIN is worked through, also when a login is
+// being decided: one that leaves with ReasonEOF then keeps its slot, but not
+// its transport, until the answer has come, its login has timed out, or the
+// room is drained.
 func (s *Session) Leave(why Reason) {
+	s.in.mu.Lock()
+	defer s.in.mu.Unlock()
 	r := s.room
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -68,13 +76,19 @@ func (s *Session) Leave(why Reason) {
 		return
 	}
 	s.left = true
-	r.end(s, why, nil)
 	s.mail.start.close()
 	s.out.at.close()
 	s.out = output{last: nothingMore}
 	s.mail = mailbox{}
 	s.changed.Store(false)
-	r.release(s)
+	pooled := s.pooled
+	if s.parting = why == ReasonEOF && s.in.asking && s.closing.Load() == 0; !s.parting {
+		r.end(s, why, nil)
+		r.release(s)
+	}
+	if pooled {
+		r.use(s.waker, -1)
+	}
 }
 
 // input is the reading half of a session.
@@ -138,7 +152,7 @@ func (s *Session) feed(in []byte) (login login, ask bool) {
 
 // wait keeps bytes until the login is decided.
 func (s *Session) wait(in []byte) {
-	if s.closing.Load() != 0 {
+	if s.closing.Load() != 0 || s.left {
 		return // whatever the answer is
 	}
 	if len(s.in.waiting)+len(in) > s.room.cfg.LagLimit {

@@ -33,6 +33,8 @@ type simClient struct {
 	silent   bool // closing without a last word: any prefix will do
 	ended    time.Time
 	gone     bool // has left
+	parting  bool // and ends when its login is answered
+	turned   bool // away: it never held a slot
 	from, to int  // of model.said; to counts when over
 	private  []string
 	final    []string
@@ -122,6 +124,9 @@ func (m *model) decided(c *simClient, err error) {
 	c.waiting = nil
 	for _, f := range waiting {
 		m.frame(c, f)
+	}
+	if c.parting {
+		m.end(c)
 	}
 }
 

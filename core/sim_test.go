@@ -37,10 +37,15 @@ type world struct {
 	joined  int
 	woken   map[*Session]bool
 	grew    bool
+	late    bool // somebody was woken who has left
 }
 
-func (w *world) WakeRoom()       { w.grew = true }
-func (w *world) Wake(s *Session) { w.woken[s] = true }
+func (w *world) WakeRoom() { w.grew = true }
+
+func (w *world) Wake(s *Session) {
+	w.woken[s] = true
+	w.late = w.late || s.tag.(*simClient).gone
+}
 
 func (w *world) Authenticate(_ netip.AddrPort, _, _ string, answer func(error)) {
 	w.asked.answer = answer
@@ -82,7 +87,7 @@ func (w *world) step() error {
 			return err
 		}
 	case k < 93:
-		w.answerOne(live)
+		w.answerOne()
 	case k < 96:
 		w.tick()
 	default:
@@ -93,8 +98,17 @@ func (w *world) step() error {
 
 // compare holds the states of the sessions against the model.
 func (w *world) compare() error {
-	for _, c := range w.live() {
+	if w.late {
+		return errors.New("the transport is woken for a client that has left")
+	}
+	for _, c := range w.clients {
 		why, closing := c.session.Closing()
+		if c.gone {
+			if closing != c.over {
+				return fmt.Errorf("client %d has left: closing %v (%v), the model says %v", c.id, closing, why, c.over)
+			}
+			continue
+		}
 		if closing && why == ReasonSlow && !c.over {
 			if behind := w.model.behind(c); behind <= w.room.cfg.LagLimit {
 				return fmt.Errorf("client %d ended as slow, %d octets behind", c.id, behind)
@@ -144,8 +158,8 @@ func (w *world) live() []*simClient {
 
 func (w *world) join() {
 	held, pending := 0, 0
-	for _, c := range w.live() {
-		if c.session.pooled {
+	for _, c := range w.clients {
+		if !c.turned && (!c.gone || c.parting && !c.over) {
 			held++
 		}
 		if !c.was && !c.over {
@@ -157,6 +171,7 @@ func (w *world) join() {
 	c.session = w.room.Join(netip.AddrPort{}, w, c)
 	w.clients = append(w.clients, c)
 	c.deadline = w.now.Add(10 * time.Second)
+	c.turned = held >= 6 || pending >= 4
 	switch {
 	case held >= 6:
 		w.model.end(c, "\x01denied server is full\x00", closeFrame)
@@ -263,11 +278,14 @@ func (w *world) write(c *simClient) error {
 	return w.model.check(c, false)
 }
 
-func (w *world) answerOne(live []*simClient) {
-	c := live[w.IntN(len(live))]
-	if c.answer == nil {
-		return
+// answerOne decides a login, maybe of a client that has gone.
+func (w *world) answerOne() {
+	if c := w.clients[w.IntN(len(w.clients))]; c.answer != nil {
+		w.answer(c)
 	}
+}
+
+func (w *world) answer(c *simClient) {
 	var err error
 	if w.IntN(5) == 0 {
 		err = errors.New("wrong name or password")
@@ -279,16 +297,24 @@ func (w *world) answerOne(live []*simClient) {
 func (w *world) tick() {
 	w.now = w.now.Add(time.Duration(w.IntN(3000)) * time.Millisecond)
 	w.room.Tick(w.now)
-	for _, c := range w.live() {
+	for _, c := range w.clients {
 		if !c.was && !c.over && w.now.After(c.deadline) {
 			w.model.end(c, "\x01denied no login in time\x00", closeFrame)
 		}
 	}
 }
 
+// leave breaks a connection off. After a FIN what waits is still to be heard.
 func (w *world) leave(c *simClient) {
-	w.model.end(c)
-	c.session.Leave(ReasonEOF)
+	why := ReasonReset
+	if w.IntN(3) > 0 {
+		why = ReasonEOF
+		c.parting = c.answer != nil && !c.over
+	}
+	if !c.parting {
+		w.model.end(c)
+	}
+	c.session.Leave(why)
 	c.session.Leave(ReasonReset)
 	c.gone = true
 }
@@ -307,6 +333,14 @@ func (w *world) finish() error {
 			return err
 		}
 		w.leave(c)
+	}
+	for _, c := range w.clients {
+		if c.answer != nil {
+			w.answer(c)
+		}
+	}
+	if err := w.compare(); err != nil {
+		return err
 	}
 	r := w.room
 	st := r.Snapshot()

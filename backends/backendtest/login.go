@@ -14,6 +14,7 @@ import (
 
 var loginScenarios = []scenario{
 	{"late-answer", lateAnswer},
+	{"fin-before-the-answer", finBeforeTheAnswer},
 	{"denied", denied},
 	{"answers-from-anywhere", answersFromAnywhere},
 	{"peer-address", peerAddress},
@@ -47,6 +48,41 @@ func lateAnswer(l *lab) {
 	alice.send(wire.AppendChat(out[half:len(out):len(out)], "the end"))
 	heard := listenAll([]*client{alice, bob}, "the end")
 	counted(l, sameForAll(heard), "alice", "no", 500)
+}
+
+// finBeforeTheAnswer: a client logs in, talks and says FIN while its login is
+// being decided. When the answer comes, its connection is gone; what it said is
+// heard nevertheless, and its slot is free after that.
+func finBeforeTheAnswer(l *lab) {
+	const messages = 100
+	answers := make(chan func(error), 1)
+	r := l.open(func(s *settings) {
+		s.room.Authenticator = door(func(_ netip.AddrPort, name, _ string, answer func(error)) {
+			if name == "alice" {
+				answers <- answer
+				return
+			}
+			answer(nil)
+		})
+	})
+	bob := r.login("bob")
+	heard := bob.listen("the end")
+	for i := range 3 {
+		alice := r.dial()
+		out := wire.AppendCred(nil, "alice", "x")
+		for n := range messages {
+			out = wire.AppendChat(out, fmt.Sprintf("no %d", i*messages+n))
+		}
+		alice.send(out)
+		alice.finish()
+		alice.untilEOF()
+		alice.hangUp()
+		(<-answers)(nil)
+		r.waitEnds(core.ReasonEOF, uint64(i+1))
+	}
+	r.waitClients(1)
+	bob.say("the end")
+	counted(l, heard.all(), "alice", "no", 3*messages)
 }
 
 // denied: a login that is denied, at once or later, is answered with the
