@@ -37,7 +37,7 @@ type Config struct {
 	MaxPending       int           // clients not logged in yet; a quarter of the slots, at least 64
 	MaxPerAddress    int           // clients from one address, loopback exempt; 0 is no limit
 	MaxFrame         int           // octets, at most LargestFrame; wire.MaxFrame
-	LoginTimeout     time.Duration // from Join to granted, absolute; 10 s
+	LoginTimeout     time.Duration // from Join to granted, absolute; 10 s. Meanwhile little may wait: see Session.Feed
 	LagLimit         int           // octets a client may be behind; 256 KiB
 	Announce         bool          // joins and leaves are said to the room
 	AdvertiseClaimed bool          // a DnAck keeps the address its sender claims
@@ -69,6 +69,12 @@ func (cfg Config) withDefaults() Config {
 	}
 	return cfg
 }
+
+// waitLimit is how many octets of a client may wait while its login is decided.
+// Who is not known yet gets less memory than LagLimit would give: 16 KiB, as
+// MaxPending clients take 40 MiB then where a quarter of 10,000 are pending, but
+// room for a few frames of any size.
+func (cfg Config) waitLimit() int { return max(16<<10, 4*cfg.MaxFrame) }
 
 // Authenticator decides who may log in.
 type Authenticator interface {

@@ -170,6 +170,35 @@ func TestLoginKeepsNothing(t *testing.T) {
 	}
 }
 
+// TestImpatience: what may wait for a login's answer is less than what a client
+// may be behind, but never less than four frames, to the octet.
+func TestImpatience(t *testing.T) {
+	for frame, want := range map[int]int{100: 16 << 10, wire.MaxFrame: 16 << 10, 10_000: 40_000} {
+		var answer func(error)
+		r := testRoom(1<<20, Config{Authenticator: keeper{&answer}, MaxFrame: frame})
+		for over := range 2 {
+			ann := r.Join(netip.AddrPort{}, quiet{}, nil)
+			ann.Feed(append(wire.AppendCred(nil, "ann", "x"), chat(100)...))
+			for n := 100; n < want+over; n += min(want+over-n, 100) {
+				ann.Feed(chat(min(want+over-n, 100)))
+			}
+			answer(nil)
+			if over == 0 {
+				stays(t, ann)
+				ann.Leave(ReasonEOF)
+				continue
+			}
+			ended(t, ann, ReasonImpatient)
+			if got, text := string(take(ann)), "\x00server: too much sent before the login was answered\x00\x03\x00"; got != text {
+				t.Errorf("told %q in place of %q", got, text)
+			}
+			if ann.in.waiting != nil || r.Snapshot().Logins != 1 {
+				t.Errorf("%d octets are kept, %d logins", len(ann.in.waiting), r.Snapshot().Logins)
+			}
+		}
+	}
+}
+
 // counting counts what it is told.
 type counting struct{ room, sessions int }
 

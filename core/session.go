@@ -100,8 +100,9 @@ type input struct {
 }
 
 // Feed takes bytes from the client as they came. in may be reused when it
-// returns. What arrives while a login is being decided waits in the session,
-// at most LagLimit octets.
+// returns. What arrives while a login is being decided waits in the session: at
+// most 16 KiB, or four frames of MaxFrame if that is more. Over it the session
+// ends with ReasonImpatient.
 func (s *Session) Feed(in []byte) {
 	s.in.mu.Lock()
 	login, ask := s.feed(in)
@@ -155,7 +156,7 @@ func (s *Session) wait(in []byte) {
 	if s.closing.Load() != 0 || s.left {
 		return // whatever the answer is
 	}
-	if len(s.in.waiting)+len(in) > s.room.cfg.LagLimit {
+	if len(s.in.waiting)+len(in) > s.room.cfg.waitLimit() {
 		s.room.violation(s, ReasonImpatient)
 		return
 	}
