@@ -100,7 +100,7 @@ func (b *bench) load(ctx context.Context, r *record.Round, load record.Load) err
 	cfg.OnTimedEnd = func() { to = m.Glance() }
 	cfg.OnQuiet = func() { after = m.Look(); m.Hold(&held) }
 	runtime.GC() // now rather than in the timed section
-	result, err := loadgen.Broadcast(ctx, cfg)
+	result, err := loadgen.Run(ctx, cfg)
 	if err != nil {
 		return b.blame(ctx, p, err)
 	}

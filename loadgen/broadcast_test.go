@@ -37,7 +37,7 @@ func startNull(t *testing.T) (address string) {
 
 func run(t *testing.T, cfg Config) *Result {
 	t.Helper()
-	r, err := Broadcast(context.Background(), cfg)
+	r, err := Run(context.Background(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +195,7 @@ func TestStallIsSeen(t *testing.T) {
 
 func TestConnectionLost(t *testing.T) {
 	s := newRoom(t, 1, func(r *room) { r.cutAt = 100 })
-	_, err := Broadcast(context.Background(), Config{Server: s.Addr().String(), Clients: 5, Rate: 1000, Duration: time.Second})
+	_, err := Run(context.Background(), Config{Server: s.Addr().String(), Clients: 5, Rate: 1000, Duration: time.Second})
 	if !errors.Is(err, ErrDisconnected) || !strings.Contains(err.Error(), `saying "you are too slow"`) || !strings.Contains(err.Error(), "u0000") {
 		t.Errorf("%v", err)
 	}
@@ -205,7 +205,7 @@ func TestConnectionLost(t *testing.T) {
 // without end.
 func TestBackpressure(t *testing.T) {
 	s := newRoom(t, 1, func(r *room) { r.stall = func(int) time.Duration { return time.Second } })
-	_, err := Broadcast(context.Background(), Config{Server: s.Addr().String(), Clients: 2, Senders: 1, Rate: 1e6, Size: 4000, Duration: 10 * time.Second})
+	_, err := Run(context.Background(), Config{Server: s.Addr().String(), Clients: 2, Senders: 1, Rate: 1e6, Size: 4000, Duration: 10 * time.Second})
 	if !errors.Is(err, ErrBackpressure) || !strings.Contains(err.Error(), "65536 messages") {
 		t.Errorf("%v", err)
 	}
@@ -234,7 +234,7 @@ func TestLoginErrors(t *testing.T) {
 		if c.want == ErrFileLimit && limit.Max > maxClients {
 			continue
 		}
-		_, err := Broadcast(context.Background(), cfg)
+		_, err := Run(context.Background(), cfg)
 		if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -246,7 +246,7 @@ func TestSilentServer(t *testing.T) {
 	s := newRoom(t, 1, func(*room) {})
 	s.Lock() // nobody gets in
 	defer s.Unlock()
-	_, err := Broadcast(context.Background(), Config{Server: s.Addr().String(), Clients: 3, Rate: 100, Connect: 200 * time.Millisecond})
+	_, err := Run(context.Background(), Config{Server: s.Addr().String(), Clients: 3, Rate: 100, Connect: 200 * time.Millisecond})
 	if !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "0 of 3 clients are in") {
 		t.Errorf("%v", err)
 	}
@@ -255,14 +255,14 @@ func TestSilentServer(t *testing.T) {
 func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	var seen Progress // by one goroutine, which has ended when Broadcast returns
+	var seen Progress // by one goroutine, which has ended when Run returns
 	cfg := Config{Server: startNull(t), Clients: 5, Rate: 1000, Duration: time.Hour}
 	cfg.Progress = func(p Progress) {
 		if seen = p; p.PerSecond > 0 {
 			cancel()
 		}
 	}
-	if _, err := Broadcast(ctx, cfg); err != ErrInterrupted {
+	if _, err := Run(ctx, cfg); err != ErrInterrupted {
 		t.Errorf("%v", err)
 	}
 	if seen.Clients != 5 || seen.Phase != timed || seen.Messages == 0 || seen.PerSecond == 0 || seen.Left < 59*time.Minute {
@@ -299,7 +299,7 @@ func TestImpossibleLoads(t *testing.T) {
 	} {
 		cfg := good
 		change(&cfg)
-		_, err := Broadcast(context.Background(), cfg)
+		_, err := Run(context.Background(), cfg)
 		if !errors.Is(err, ErrConfig) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -13,15 +13,24 @@ import (
 // Config says what load to put on which server. Exactly one of Rate (open
 // loop) and Window (closed loop) is set.
 type Config struct {
-	Server  string // HOST:PORT
-	Clients int    // in the room, each of them receives everything
-	Senders int    // of them send; 0: all, or ten if there are more
+	Scenario string // "": Broadcast
+	Server   string // HOST:PORT
+	Clients  int    // in the room, each of them receives everything; Relay: left at 0
+	Senders  int    // of them send; 0: all, or ten if there are more; Relay: as many more talk
+
+	// Relay only: half of 2·Pairs clients ask, each one of the other half.
+	// Rate, Window and Poisson are those of their requests; whoever talks
+	// meanwhile comes on top.
+	Pairs     int
+	Files     int        // in each list of files; 0: 5
+	Downloads int        // one request in so many is for a file, of these each second is refused; 0: none is
+	ChatRate  units.Rate // messages a second in all that are said beside; 0: none
 
 	Rate    units.Rate // messages a second in all, the senders taking turns
 	Poisson bool       // random distances between messages instead of equal ones
 	Window  int        // messages that each sender has without their echo
 
-	Size     units.Size    // octets of a text; 0: 64
+	Size     units.Size    // octets of a text, or of a file's name; 0: 64, or 32
 	Warmup   time.Duration // before the timed section: checked, but not timed
 	Duration time.Duration // of the timed section; 0: 5 s
 	Seed     uint64        // of the texts and of a random schedule
@@ -29,6 +38,7 @@ type Config struct {
 	CPU       []int         // what the generator's thread may run on; none: anything
 	Ceiling   float64       // deliveries a second against the null server; 0: not known
 	Objective time.Duration // for p99; 0: 50 ms
+	Joining   int           // clients that connect and log in at the same time; 0: 64, or 1 if Idle
 	Connect   time.Duration // how long nobody may get in before that is an error; 0: 10 s
 	Drain     time.Duration // how long nothing may arrive at the end before the rest is lost; 0: 3 s
 
@@ -42,6 +52,13 @@ type Config struct {
 	// nothing is timed any more.
 	OnTimedStart, OnTimedEnd, OnQuiet func()
 }
+
+// The scenarios.
+const (
+	Broadcast = "broadcast" // some talk, all hear it
+	Relay     = "relay"     // some ask others for lists of files, and for files
+	Idle      = "idle"      // all log in and keep silent
+)
 
 // Errors that callers branch on. Each is wrapped in one line that says more.
 var (
@@ -66,25 +83,96 @@ const (
 
 // withDefaults fills in what is 0.
 func (c Config) withDefaults() Config {
-	c.Senders = cmp.Or(c.Senders, min(c.Clients, 10))
-	c.Size = cmp.Or(c.Size, 64)
+	c.Scenario = cmp.Or(c.Scenario, Broadcast)
 	c.Duration = cmp.Or(c.Duration, 5*time.Second)
 	c.Objective = cmp.Or(c.Objective, 50*time.Millisecond)
 	c.Connect = cmp.Or(c.Connect, 10*time.Second)
 	c.Drain = cmp.Or(c.Drain, 3*time.Second)
+	switch c.Scenario {
+	case Relay:
+		c.Files, c.Size, c.Joining = cmp.Or(c.Files, 5), cmp.Or(c.Size, 32), cmp.Or(c.Joining, 64)
+		if c.ChatRate > 0 {
+			c.Senders = cmp.Or(c.Senders, 10)
+		}
+		c.Clients = 2*c.Pairs + c.Senders
+	case Idle:
+		c.Size, c.Joining = cmp.Or(c.Size, 64), cmp.Or(c.Joining, 1)
+	default:
+		c.Senders = cmp.Or(c.Senders, min(c.Clients, 10))
+		c.Size, c.Joining = cmp.Or(c.Size, 64), cmp.Or(c.Joining, 64)
+	}
 	return c
 }
 
 // Check refuses loads that cannot be, in one line that says what could.
-// Broadcast checks too: to call it beforehand only saves time.
+// Run checks too: to call it beforehand only saves time.
 func (c Config) Check() error {
-	switch c = c.withDefaults(); {
+	c = c.withDefaults()
+	switch {
 	case c.Server == "":
 		return configError("give the server as HOST:PORT")
-	case c.Clients < 1 || c.Clients > maxClients:
+	case c.Duration <= 0 || c.Duration > maxDuration:
+		return configError("a duration of %v; up to %v", c.Duration, maxDuration)
+	case c.Warmup < 0 || c.Warmup > maxDuration:
+		return configError("a warm-up of %v; from 0 to %v", c.Warmup, maxDuration)
+	case c.Objective < 0 || c.Connect < 0 || c.Drain < 0 || c.Ceiling < 0:
+		return configError("an objective, time limit or ceiling below zero")
+	case c.Joining < 1:
+		return configError("%d clients at a time log in; at least 1", c.Joining)
+	}
+	switch c.Scenario {
+	case Broadcast:
+		if c.Senders < 1 || c.Senders > c.Clients {
+			return configError("%d senders among %d clients; senders are clients too, from 1 to %d", c.Senders, c.Clients, c.Clients)
+		}
+		return cmp.Or(c.checkClients(), c.checkSize(message.MaxSize), c.checkLoop("senders", c.Senders))
+	case Relay:
+		return c.checkRelay()
+	case Idle:
+		if c.Rate != 0 || c.Window != 0 || c.Senders != 0 {
+			return configError("who is idle sends nothing: give no rate, window or senders")
+		}
+		return c.checkClients()
+	}
+	return configError("there is no scenario %q; there are %s, %s and %s", c.Scenario, Broadcast, Relay, Idle)
+}
+
+func (c Config) checkClients() error {
+	if c.Clients < 1 || c.Clients > maxClients {
 		return configError("%d clients; from 1 to %d", c.Clients, maxClients)
-	case c.Senders < 1 || c.Senders > c.Clients:
-		return configError("%d senders among %d clients; senders are clients too, from 1 to %d", c.Senders, c.Clients, c.Clients)
+	}
+	return nil
+}
+
+func (c Config) checkSize(most units.Size) error {
+	if c.Size < message.MinSize || c.Size > most {
+		return configError("texts of %v; from %v to %v", c.Size, units.Size(message.MinSize), most)
+	}
+	return nil
+}
+
+// checkRelay checks what only a relay load has.
+func (c Config) checkRelay() error {
+	switch {
+	case c.Pairs < 1 || c.Pairs > maxClients/2-1000:
+		return configError("%d pairs; from 1 to %d", c.Pairs, maxClients/2-1000)
+	case c.Files < 1 || c.Files > maxFiles:
+		return configError("lists of %d files; from 1 to %d", c.Files, maxFiles)
+	case c.Downloads < 0:
+		return configError("one request in %d is for a file; give 0 for none of them", c.Downloads)
+	case c.ChatRate < 0 || c.ChatRate > maxRate:
+		return configError("a chat rate of %v; up to %v", c.ChatRate, units.Rate(maxRate))
+	case (c.ChatRate > 0) != (c.Senders > 0) || c.Senders > 1000:
+		return configError("%d who talk at a chat rate of %v; give both or neither, up to 1000", c.Senders, c.ChatRate)
+	case c.Window > maxRequests:
+		return configError("a window of %d requests; from 1 to %d", c.Window, maxRequests)
+	}
+	return cmp.Or(c.checkSize(maxFileName), c.checkLoop("askers", c.Pairs))
+}
+
+// checkLoop checks the loop in which so many send.
+func (c Config) checkLoop(who string, senders int) error {
+	switch {
 	case c.Rate != 0 && c.Window != 0:
 		return configError("a rate is an open loop and a window a closed one; give one of them")
 	case c.Rate == 0 && c.Window == 0:
@@ -93,40 +181,38 @@ func (c Config) Check() error {
 		return configError("a rate of %v; up to %v", c.Rate, units.Rate(maxRate))
 	case c.Window < 0 || c.Window > maxWindow:
 		return configError("a window of %d messages; from 1 to %d", c.Window, maxWindow)
-	case c.Window*c.Senders > maxInFlight:
-		return configError("%d senders with a window of %d have %d messages in flight; up to %d", c.Senders, c.Window, c.Window*c.Senders, maxInFlight)
-	case c.Size < message.MinSize || c.Size > message.MaxSize:
-		return configError("texts of %v; from %v to %v", c.Size, units.Size(message.MinSize), units.Size(message.MaxSize))
-	case c.Duration <= 0 || c.Duration > maxDuration:
-		return configError("a duration of %v; up to %v", c.Duration, maxDuration)
-	case c.Warmup < 0 || c.Warmup > maxDuration:
-		return configError("a warm-up of %v; from 0 to %v", c.Warmup, maxDuration)
+	case c.Window*senders > maxInFlight:
+		return configError("%d %s with a window of %d have %d messages in flight; up to %d", senders, who, c.Window, c.Window*senders, maxInFlight)
 	case c.Rate != 0 && float64(c.Rate)*c.Duration.Seconds() < 1:
 		return configError("at %v no message is due within %v; give a higher rate or a longer duration", c.Rate, c.Duration)
-	case float64(c.Rate)*(c.Warmup+c.Duration).Seconds()/float64(c.Senders) > message.MaxSequence:
+	case float64(c.Rate)*(c.Warmup+c.Duration).Seconds()/float64(senders) > message.MaxSequence:
 		return configError("over %d messages of one sender; give more senders or a shorter duration", message.MaxSequence)
 	case c.Poisson && c.Window != 0:
 		return configError("arrivals are those of an open loop; a window has none")
-	case c.Objective < 0 || c.Connect < 0 || c.Drain < 0 || c.Ceiling < 0:
-		return configError("an objective, time limit or ceiling below zero")
 	}
 	return nil
 }
 
-// schedule is that of an open loop.
+// schedule is that of an open loop; nil of any other.
 func (c Config) schedule() Schedule {
-	if c.Poisson {
+	switch {
+	case c.Rate == 0:
+		return nil
+	case c.Poisson:
 		return Poisson(c.Rate, c.Seed)
 	}
 	return Fixed(c.Rate)
 }
 
-// senders spreads the senders evenly over the clients, so that no place among
-// them (the first are served first) is theirs.
+// senders says which clients talk: spread evenly over all of them, so that no
+// place (the first are served first) is theirs. Beside a relay load it is those
+// who do nothing else.
 func (c Config) senders() []int {
 	s := make([]int, c.Senders)
 	for i := range s {
-		s[i] = i * c.Clients / c.Senders
+		if s[i] = i * c.Clients / c.Senders; c.Scenario == Relay {
+			s[i] = 2*c.Pairs + i
+		}
 	}
 	return s
 }

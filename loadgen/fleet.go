@@ -8,11 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"chatbench/core/wire"
+	"chatbench/loadgen/hist"
+	"chatbench/loadgen/ledger"
 	"chatbench/loadgen/message"
 )
 
 const (
-	maxJoining = 64 // clients that connect and log in at the same time
 	spareFiles = 32 // open files besides the clients
 	password   = "load"
 )
@@ -21,6 +22,7 @@ const (
 type joining struct {
 	asked   bool // connected, and its login is sent
 	in      bool
+	started int64
 	decoder wire.Decoder
 }
 
@@ -33,6 +35,7 @@ type fleet struct {
 	started int
 	inside  int
 	latest  int64 // when somebody last got in
+	took    *hist.Histogram
 }
 
 // connect logs all clients in, a bounded number at a time.
@@ -40,15 +43,15 @@ func (g *generator) connect() (err error) {
 	if err := allowFiles(uint64(g.cfg.Clients + spareFiles)); err != nil {
 		return err
 	}
-	f := &fleet{generator: g, joining: make([]joining, g.cfg.Clients), latest: g.now()}
+	f := &fleet{generator: g, joining: make([]joining, g.cfg.Clients), latest: g.now(), took: hist.New()}
 	if f.address, f.family, err = resolve(g.cfg.Server); err != nil {
 		return err
 	}
 	if g.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return fmt.Errorf("loadgen: epoll_create1: %w", err)
 	}
-	for f.inside < len(f.clients) {
-		for f.started < len(f.clients) && f.started-f.inside < maxJoining {
+	for f.inside < len(f.fds) {
+		for f.started < len(f.fds) && f.started-f.inside < f.cfg.Joining {
 			if err := f.start(f.started); err != nil {
 				return err
 			}
@@ -58,6 +61,7 @@ func (g *generator) connect() (err error) {
 			return err
 		}
 	}
+	g.logins = latency(f.took)
 	return nil
 }
 
@@ -78,21 +82,22 @@ func (f *fleet) wait() error {
 	f.shown.clients.Store(int64(f.inside))
 	if f.now()-f.latest > int64(f.cfg.Connect) {
 		return fmt.Errorf("%w: %d of %d clients are in, and %s answered no other login for %v",
-			ErrUnreachable, f.inside, len(f.clients), f.cfg.Server, f.cfg.Connect)
+			ErrUnreachable, f.inside, len(f.fds), f.cfg.Server, f.cfg.Connect)
 	}
 	return nil
 }
 
 // start begins to connect client i.
 func (f *fleet) start(i int) error {
+	f.joining[i].started = f.now()
 	fd, err := unix.Socket(f.family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
-		return fmt.Errorf("%w: none is left for client %d; raise the limit with `ulimit -n %d`", ErrFileLimit, i+1, len(f.clients)+spareFiles+f.started)
+		return fmt.Errorf("%w: none is left for client %d; raise the limit with `ulimit -n %d`", ErrFileLimit, i+1, len(f.fds)+spareFiles+f.started)
 	}
 	if err != nil {
 		return fmt.Errorf("loadgen: socket: %w", err)
 	}
-	f.clients[i].fd = fd
+	f.fds[i] = fd
 	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
 		return fmt.Errorf("loadgen: TCP_NODELAY: %w", err)
 	}
@@ -118,16 +123,16 @@ func (f *fleet) unreachable(i int, err error) error {
 // step goes one step on with client i: connected, it logs in; logged in, it is
 // in the room and what else came is the ledger's.
 func (f *fleet) step(i int) error {
-	c, j := &f.clients[i], &f.joining[i]
+	fd, j := f.fds[i], &f.joining[i]
 	if !j.asked {
-		if code, err := unix.GetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_ERROR); err != nil || code != 0 {
+		if code, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR); err != nil || code != 0 {
 			return f.unreachable(i, errors.Join(err, unix.Errno(code)))
 		}
 		j.asked = true
 		if err := f.watch(unix.EPOLL_CTL_MOD, i, unix.EPOLLIN); err != nil {
 			return fmt.Errorf("loadgen: epoll_ctl: %w", err)
 		}
-		if _, err := unix.Write(c.fd, wire.AppendCred(nil, message.Name(i), password)); err != nil {
+		if _, err := unix.Write(fd, wire.AppendCred(nil, message.Name(i), password)); err != nil {
 			return f.last(i, err)
 		}
 		return nil
@@ -136,7 +141,7 @@ func (f *fleet) step(i int) error {
 		_, err := f.receive(i)
 		return err
 	}
-	n, err := unix.Read(c.fd, f.in[f.front:])
+	n, err := unix.Read(fd, f.in[f.front:])
 	switch {
 	case err == unix.EAGAIN || err == unix.EINTR:
 		return nil
@@ -160,11 +165,12 @@ func (f *fleet) answer(i, n int) error {
 			j.in = true
 			f.inside++
 			f.latest = f.now()
+			f.took.Record(f.latest-j.started, 1)
 			if len(rest) == 0 {
 				return nil
 			}
 			copy(f.in[f.front:], rest)
-			return f.take(i, f.front+len(rest), f.latest)
+			return f.load.take(i, f.front+len(rest), f.latest)
 		case frame.Type == wire.Cred:
 			return fmt.Errorf("%w: %s was told %q; is the server open to anybody (-open), and its pool large enough?", ErrDenied, message.Name(i), frame.Body)
 		case frame.Type == wire.Close:
@@ -174,11 +180,44 @@ func (f *fleet) answer(i, n int) error {
 	}
 }
 
+// last is what to say of a client to which nothing can be written any more:
+// what the server said last is read first.
+func (g *generator) last(i int, cause error) error {
+	for range 1000 {
+		n, err := unix.Read(g.fds[i], g.in[g.front:])
+		if err != nil || n == 0 {
+			break
+		}
+		if err := g.load.take(i, g.front+n, g.now()); err != nil {
+			return err
+		}
+	}
+	return g.lost(i, cause)
+}
+
+// lost says that a client's connection is gone and what the server said to it.
+func (g *generator) lost(i int, cause error) error {
+	how := "the server closed that of"
+	if cause != nil && !errors.Is(cause, ledger.ErrClosed) {
+		how = fmt.Sprintf("%v, that of", cause)
+	}
+	said := ""
+	if n := g.load.notice(i); n != "" {
+		said = fmt.Sprintf(", saying %q", n)
+	}
+	when := "at login"
+	if g.origin > 0 {
+		when = fmt.Sprintf("%v after the start", g.age(g.now()))
+	}
+	return fmt.Errorf("%w: %s %s %s%s", ErrDisconnected, how, message.Name(i), when, said)
+}
+
 // disconnect says goodbye for everybody.
 func (g *generator) disconnect() {
-	for i := range g.clients {
-		if fd := g.clients[i].fd; fd >= 0 {
-			unix.Write(fd, wire.AppendClose(g.out[:0]))
+	goodbye := wire.AppendClose(nil)
+	for _, fd := range g.fds {
+		if fd >= 0 {
+			unix.Write(fd, goodbye)
 			unix.Close(fd)
 		}
 	}

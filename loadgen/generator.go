@@ -9,7 +9,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"chatbench/loadgen/ledger"
-	"chatbench/loadgen/message"
 	"chatbench/loadgen/pin"
 )
 
@@ -19,82 +18,71 @@ const (
 	maxEvents = 1024      // of one epoll_wait
 )
 
-// generator is one run: everything in it belongs to the one locked thread but
-// what is atomic.
+// generator is one run, whatever its load: connections, clock, sections, and
+// its measurement of itself. Everything in it belongs to the one locked thread
+// but what is atomic.
 type generator struct {
-	cfg     Config
-	script  message.Script
-	book    *ledger.Book
-	epoll   int
-	clients []client
-	senders []sender
+	cfg    Config
+	load   load
+	epoll  int
+	fds    []int // of the clients; -1: none yet
+	logins Latency
 
-	base     time.Time // all times below count from here
-	from     int64     // the timed section begins
-	to       int64     // and ends
-	health   health
-	arrived  int64  // when something was last seen to have arrived
-	had      uint64 // deliveries by then
-	schedule Schedule
-	origin   int64  // what the schedule counts from
-	number   uint64 // the next message of the schedule
-	nextDue  int64  // when it is due
-	waiting  uint64 // messages that are due and the kernel did not take yet
-	dirty    []int  // senders to whom something was queued
+	base    time.Time // all times below count from here
+	origin  int64     // the load starts
+	from    int64     // the timed section begins
+	to      int64     // and ends
+	health  health
+	arrived int64  // when something was last seen to have arrived
+	had     uint64 // deliveries by then
 
 	events []unix.EpollEvent
 	in     []byte // room for what was left over, then for one recv
 	front  int    // length of that room
-	out    []byte
 
 	interrupted atomic.Bool
 	shown       shown
 }
 
-// client is one connection.
-type client struct {
-	fd     int
-	sender int    // its number as a sender, or -1
-	held   []byte // an unfinished frame
-}
-
-// sender is what a client that sends has besides.
-type sender struct {
-	client  int
-	queued  uint64 // messages to send so far
-	tried   uint64 // messages the kernel was offered
-	taken   uint64 // octets the kernel took
-	blocked bool   // the kernel takes no more for now
-	dirty   bool
+// load is what a run puts on the server. Its methods run on the generator's thread.
+type load interface {
+	// begin: the clock is set, from now on messages are due.
+	begin()
+	// offer sends what is due by now.
+	offer(now int64) error
+	// take gets what came for client i at now, in[front:end].
+	take(i, end int, now int64) error
+	// writable: the kernel takes more for client i, whose send it refused.
+	writable(i int) error
+	// served: what client i had is dealt with; what may follow from it is sent.
+	served(i int, now int64) error
+	// counts is how far the load is: messages sent, deliveries, and those of
+	// what is due or sent that are still to come.
+	counts() (messages, delivered, missing uint64)
+	// notice is what the server last told client i, "" for nothing.
+	notice(i int) string
+	// fill puts what was measured into the result.
+	fill(r *Result)
 }
 
 func newGenerator(cfg Config) *generator {
 	g := &generator{
-		cfg:     cfg,
-		script:  message.Script{Seed: cfg.Seed, Size: int(cfg.Size)},
-		epoll:   -1,
-		clients: make([]client, cfg.Clients),
-		senders: make([]sender, cfg.Senders),
-		dirty:   make([]int, 0, cfg.Senders),
-		events:  make([]unix.EpollEvent, maxEvents),
-		health:  newHealth(),
-		base:    time.Now(),
+		cfg:    cfg,
+		epoll:  -1,
+		fds:    make([]int, cfg.Clients),
+		events: make([]unix.EpollEvent, maxEvents),
+		base:   time.Now(),
 	}
-	at := cfg.senders()
-	g.book = ledger.New(ledger.Config{Script: g.script, Clients: cfg.Clients, Senders: at, Window: cfg.Window})
-	for i := range g.clients {
-		g.clients[i] = client{fd: -1, sender: -1, held: make([]byte, 0, min(g.script.SaidLen(), 512))}
+	for i := range g.fds {
+		g.fds[i] = -1
 	}
-	for i := range g.senders {
-		g.senders[i].client = at[i]
-		g.clients[at[i]].sender = i
+	g.health = newHealth()
+	if cfg.Scenario == Relay {
+		g.load = newRelay(g)
+	} else {
+		g.load = newBroadcast(g)
 	}
-	g.front = ledger.MaxHeld(g.script.SaidLen())
 	g.in = make([]byte, g.front+readSize)
-	g.out = make([]byte, writeSize+g.script.FrameLen())
-	if cfg.Window == 0 {
-		g.schedule = cfg.schedule()
-	}
 	return g
 }
 
@@ -126,11 +114,8 @@ func (g *generator) begin() {
 	g.origin = g.now() + int64(time.Millisecond)
 	g.from = g.origin + int64(g.cfg.Warmup)
 	g.to = g.from + int64(g.cfg.Duration)
-	g.book.Timed(g.from, g.to)
 	g.arrived = g.to
-	if g.schedule != nil {
-		g.nextDue = g.origin + int64(g.schedule.Due(0))
-	}
+	g.load.begin()
 	g.shown.phase.Store(int32(warmup))
 }
 
@@ -138,7 +123,7 @@ func (g *generator) begin() {
 func (g *generator) turn() (done bool, err error) {
 	start := g.now()
 	g.health.turn(start)
-	if err := g.offer(start); err != nil {
+	if err := g.load.offer(start); err != nil {
 		return false, err
 	}
 	if done, err = g.progress(start); done || err != nil {
@@ -166,21 +151,28 @@ func (g *generator) serve(events uint32, i int, now int64) error {
 			return err
 		}
 	}
-	s := g.clients[i].sender
-	if events&unix.EPOLLOUT != 0 && g.senders[s].blocked {
-		g.senders[s].blocked = false
-		g.watch(unix.EPOLL_CTL_MOD, i, unix.EPOLLIN)
-		if err := g.flush(s); err != nil {
+	if events&unix.EPOLLOUT != 0 {
+		if err := g.load.writable(i); err != nil {
 			return err
 		}
 	}
-	if g.cfg.Window > 0 {
-		if s >= 0 && now < g.to {
-			return g.refill(s)
-		}
-		return nil
+	return g.load.served(i, now)
+}
+
+// receive takes what came for one client with one recv. All that came in it
+// came now: the clock is read once.
+func (g *generator) receive(i int) (now int64, err error) {
+	n, err := unix.Read(g.fds[i], g.in[g.front:])
+	now = g.now()
+	switch {
+	case err == unix.EAGAIN || err == unix.EINTR:
+		return now, nil
+	case err != nil || n == 0:
+		return now, g.lost(i, err)
 	}
-	return g.offer(now) // what has become due meanwhile does not wait for the other clients
+	g.health.recvs++
+	g.health.octets += uint64(n)
+	return now, g.load.take(i, g.front+n, now)
 }
 
 // progress passes from section to section, and says when the run is done.
@@ -200,11 +192,11 @@ func (g *generator) progress(now int64) (done bool, err error) {
 	if now < g.to {
 		return false, nil
 	}
-	if d := g.book.Delivered(); d != g.had {
-		g.had, g.arrived = d, now
+	_, delivered, missing := g.load.counts()
+	if delivered != g.had {
+		g.had, g.arrived = delivered, now
 	}
-	all := g.book.Missing() == 0 && g.waiting == 0
-	if done = all || now-g.arrived > int64(g.cfg.Drain); done {
+	if done = missing == 0 || now-g.arrived > int64(g.cfg.Drain); done {
 		call(g.cfg.OnQuiet)
 	}
 	return done, nil
@@ -217,6 +209,23 @@ func call(hook func()) {
 	}
 }
 
+func (g *generator) timed(t int64) bool { return t >= g.from && t < g.to }
+
+// watch says what client i is watched for from now on.
 func (g *generator) watch(op, i int, events uint32) error {
-	return unix.EpollCtl(g.epoll, op, g.clients[i].fd, &unix.EpollEvent{Events: events, Fd: int32(i)})
+	return unix.EpollCtl(g.epoll, op, g.fds[i], &unix.EpollEvent{Events: events, Fd: int32(i)})
 }
+
+// hold waits until the kernel takes more for client i, and release no longer.
+func (g *generator) hold(i int) error {
+	return g.watch(unix.EPOLL_CTL_MOD, i, unix.EPOLLIN|unix.EPOLLOUT)
+}
+
+func (g *generator) release(i int) error { return g.watch(unix.EPOLL_CTL_MOD, i, unix.EPOLLIN) }
+
+func (g *generator) age(now int64) time.Duration {
+	return time.Duration(now - g.origin).Round(time.Millisecond)
+}
+
+// room makes room for what is left over of frames that are so long as received.
+func (g *generator) room(frame int) { g.front = max(g.front, ledger.MaxHeld(frame)) }

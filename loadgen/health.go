@@ -20,10 +20,6 @@ type counters struct {
 // health is the generator's measurement of itself.
 type health struct {
 	counters
-	lag     *hist.Histogram // from due to the first attempt to send, of timed messages
-	due     uint64          // messages due in the timed section
-	sent    uint64          // messages the kernel took in the timed section
-	stalled uint64          // timed messages that found the server not reading
 
 	worked  bool  // in the turn that is going on
 	started int64 // when it began
@@ -34,6 +30,21 @@ type health struct {
 	samples       []metrics.Sample
 }
 
+// pace is how a load kept to its schedule.
+type pace struct {
+	lags    *hist.Histogram // from due to the first attempt to send, of timed messages
+	due     uint64          // messages due in the timed section
+	sent    uint64          // messages the kernel took in the timed section
+	stalled uint64          // timed messages that found the server not reading
+}
+
+func newPace() pace { return pace{lags: hist.New()} }
+
+func (p *pace) fill(r *Result) {
+	r.Messages.Due, r.Messages.Sent = p.due, p.sent
+	r.Generator.Lag, r.Generator.Stalled = latency(p.lags), p.stalled
+}
+
 // reading is what the kernel and the runtime say of us.
 type reading struct {
 	usage   unix.Rusage // of the generator's thread
@@ -42,7 +53,6 @@ type reading struct {
 
 func newHealth() health {
 	return health{
-		lag:     hist.New(),
 		samples: []metrics.Sample{{Name: "/gc/heap/allocs:objects"}},
 	}
 }
@@ -107,8 +117,6 @@ func (g *Generator) ran() float64 {
 func (h *health) report() Generator {
 	a, b := &h.before.usage, &h.after.usage
 	g := Generator{
-		Lag:         latency(h.lag),
-		Stalled:     h.stalled,
 		CPUUser:     b.Utime.Nano() - a.Utime.Nano(),
 		CPUSystem:   b.Stime.Nano() - a.Stime.Nano(),
 		Preempted:   b.Nivcsw - a.Nivcsw,

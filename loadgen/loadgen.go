@@ -2,6 +2,11 @@
 // would have: how long each message takes to each of them, and that every one
 // of them comes, once, in order and unaltered.
 //
+// There are three loads. Broadcast: some talk and all hear it. Relay: half of
+// the clients ask the other half for lists of files, and for files, and what
+// counts is a whole answer; others may talk meanwhile. Idle: all log in, one by
+// one, and keep silent.
+//
 // # Method
 //
 // One thread, locked and if wanted pinned, spins: it reads no sleep and no
@@ -24,7 +29,7 @@
 // way is an error, not a sample. The room must be its own: what anybody else
 // says there counts as altered.
 //
-// Broadcast may be called from any goroutine; runs at the same time in one
+// Run may be called from any goroutine; runs at the same time in one
 // process disturb one another.
 package loadgen
 
@@ -36,10 +41,9 @@ import (
 	"chatbench/loadgen/null"
 )
 
-// Broadcast runs one broadcast load: everybody in the room receives what the
-// senders say. A Result says itself whether it is void; an error means that
-// there is none.
-func Broadcast(ctx context.Context, cfg Config) (*Result, error) {
+// Run puts one load on the server. A Result says itself whether it is void; an
+// error means that there is none.
+func Run(ctx context.Context, cfg Config) (*Result, error) {
 	if err := cfg.Check(); err != nil {
 		return nil, err
 	}
@@ -55,7 +59,7 @@ func Broadcast(ctx context.Context, cfg Config) (*Result, error) {
 }
 
 // Ceiling finds how many deliveries a second the generator itself can check
-// with as many clients and texts of the same size: a closed loop of a second
+// with as many clients and frames of the same size: a closed loop of a second
 // against a null server in this process, whose thread runs on nullCPU. Set
 // Config.Ceiling to it.
 func Ceiling(ctx context.Context, cfg Config, nullCPU []int) (float64, error) {
@@ -71,8 +75,11 @@ func Ceiling(ctx context.Context, cfg Config, nullCPU []int) (float64, error) {
 	cfg.Server = s.Addr()
 	cfg.Rate, cfg.Poisson, cfg.Ceiling, cfg.Progress = 0, false, 0, nil
 	cfg.Window = min(128, maxInFlight/max(cfg.Senders, 1))
+	if cfg.Scenario == Relay {
+		cfg.ChatRate, cfg.Senders, cfg.Window = 0, 0, 16
+	}
 	cfg.Warmup, cfg.Duration = 300*time.Millisecond, time.Second
-	r, err := Broadcast(ctx, cfg)
+	r, err := Run(ctx, cfg)
 	stop()
 	if nullErr := <-ended; err == nil {
 		err = nullErr

@@ -59,8 +59,9 @@ func (g *generator) show(now int64) {
 		s.phase.Store(int32(timed))
 	}
 	s.left.Store(max(0, g.to-now))
-	s.messages.Store(g.book.Messages())
-	s.deliveries.Store(g.book.Delivered())
+	messages, deliveries, _ := g.load.counts()
+	s.messages.Store(messages)
+	s.deliveries.Store(deliveries)
 }
 
 // report calls the Progress callback until the function it returns is called.

@@ -38,6 +38,7 @@ func TestJudge(t *testing.T) {
 		cfg := Config{Clients: 100, Rate: 1000}.withDefaults()
 		r := &Result{
 			Loop:       "open",
+			PerMessage: 100,
 			Messages:   Messages{Due: 5000, Sent: 5000, PerSecond: 1000},
 			Deliveries: Deliveries{InTime: 500_000, PerSecond: 100_000},
 			Generator:  Generator{CPUUser: 5e8, CPUSystem: 5e8, Wall: 1e9, Lag: Latency{Summary: hist.Summary{P99NS: 1000}}},

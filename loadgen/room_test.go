@@ -28,6 +28,9 @@ type room struct {
 	sync.Mutex
 	random  *rand.Rand
 	members []*member
+	names   map[string]*member
+	passed  int    // file frames
+	mute    bool   // none of them is passed on
 	common  member // whose stream everybody gets when all are damaged alike
 	said    int
 	done    uint64 // damages done, in deliveries
@@ -49,7 +52,7 @@ func newRoom(t *testing.T, seed uint64, set func(*room)) *room {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &room{Listener: l, random: rand.New(rand.NewPCG(seed, 7)), common: member{held: map[uint64][]byte{}}}
+	r := &room{Listener: l, random: rand.New(rand.NewPCG(seed, 7)), names: make(map[string]*member), common: member{held: map[uint64][]byte{}}}
 	t.Cleanup(func() { l.Close() })
 	set(r)
 	go func() {
@@ -93,11 +96,13 @@ func (r *room) serve(conn net.Conn) {
 			case wire.Cred:
 				user, _ := wire.SplitName(f.Body)
 				name = string(user)
-				if !r.join(m) {
+				if !r.join(m, name) {
 					return
 				}
 			case wire.Chat:
 				r.say(wire.AppendSaid(nil, name, f.Body))
+			case wire.File:
+				r.pass(name, f)
 			case wire.Close:
 				return
 			}
@@ -105,7 +110,7 @@ func (r *room) serve(conn net.Conn) {
 	}
 }
 
-func (r *room) join(m *member) bool {
+func (r *room) join(m *member, name string) bool {
 	r.Lock()
 	defer r.Unlock()
 	if r.deny != "" {
@@ -114,6 +119,7 @@ func (r *room) join(m *member) bool {
 	}
 	m.queue = wire.AppendNotice(wire.AppendGranted(wire.AppendNotice(m.queue, "hello")), "welcome")
 	r.members = append(r.members, m)
+	r.names[name] = m
 	go r.write(m)
 	return true
 }
@@ -204,4 +210,47 @@ func (r *room) damages() uint64 {
 	r.Lock()
 	defer r.Unlock()
 	return r.done
+}
+
+// pass passes a file frame on, once in a run damaged if the room is to.
+func (r *room) pass(from string, f wire.Frame) {
+	r.Lock()
+	defer r.Unlock()
+	name, rest := f.Body, []byte(nil)
+	if f.Command != wire.LsReq && f.Command != wire.LsStart && f.Command != wire.LsEnd {
+		name, rest = wire.SplitName(f.Body)
+	}
+	to := r.names[string(name)]
+	frame := wire.AppendFile(nil, f.Command, from, rest)
+	if f.Command == wire.DnNack {
+		frame = wire.AppendNotice(frame, "File not found: "+string(rest[1:]))
+	}
+	r.passed++
+	if r.mute {
+		return
+	}
+	if held := to.held[0]; held != nil {
+		frame = append(frame, held...)
+		delete(to.held, 0)
+	}
+	if r.passed == 500 {
+		switch r.damage {
+		case "drop":
+			return
+		case "duplicate":
+			frame = append(frame, frame...)
+		case "reorder":
+			to.held[0] = frame
+			return
+		case "alter":
+			frame[len(frame)-2] ^= 1
+		case "misroute":
+			to = r.members[(r.random.IntN(len(r.members)))]
+			for to == r.names[string(name)] {
+				to = r.members[(r.random.IntN(len(r.members)))]
+			}
+		}
+	}
+	to.queue = append(to.queue, frame...)
+	to.more.Signal()
 }

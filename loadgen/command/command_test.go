@@ -51,7 +51,12 @@ func TestMistakes(t *testing.T) {
 		status int
 		says   string
 	}{
-		{"relay", exitUsage, `unknown verb "relay"`},
+		{"storm", exitUsage, `unknown verb "storm"`},
+		{"relay", exitUsage, "give a rate (open loop, like 1000/s) or a window"},
+		{"relay -window 16 -files 100", exitUsage, "from 1 to 64"},
+		{"relay -window 16 -chat-rate 50", exitUsage, "written like 2000/s"},
+		{"idle -rate 5/s", exitUsage, "rate"},
+		{"idle -clients 0", exitUsage, "0 clients"},
 		{"broadcast -rate 1000", exitUsage, "written like 2000/s"},
 		{"broadcast -rate 1000/s -size 4K", exitUsage, "written like 64B"},
 		{"broadcast -rate 1000/s extra", exitUsage, `"extra"`},
@@ -98,6 +103,26 @@ func TestBroadcastPrintsTable(t *testing.T) {
 	}
 }
 
+func TestOthersPrintTables(t *testing.T) {
+	server := serveNull(t)
+	for args, want := range map[string][]string{
+		"relay -pairs 3 -rate 500/s -chat-rate 50/s -duration 100ms -warmup 20ms -objective 10s": {
+			"3 pairs, lists of 5 files with names of 32B, one request in 16 for a file; meanwhile 50/s of chat to 16 clients",
+			"open loop, 500/s", "frames", "requests", "from due", "chat from due", "none lost"},
+		"idle -clients 7 -duration 50ms": {"7 clients, silent for 50ms", "connect to login"},
+	} {
+		status, stdout, stderr := output(context.Background(), append(strings.Fields(args), "-server", server)...)
+		if status != exitOK || stderr != "" {
+			t.Errorf("%s: status %d, stderr %q\n%s", args, status, stderr, stdout)
+		}
+		for _, w := range want {
+			if !strings.Contains(stdout, w) {
+				t.Errorf("%s: no %q in\n%s", args, w, stdout)
+			}
+		}
+	}
+}
+
 func TestBroadcastPrintsJSON(t *testing.T) {
 	args := strings.Fields("broadcast -json -clients 5 -window 2 -duration 50ms -warmup 0s -server " + serveNull(t))
 	status, stdout, stderr := output(context.Background(), args...)
@@ -122,7 +147,7 @@ func TestInterrupted(t *testing.T) {
 
 func TestVoidResult(t *testing.T) {
 	var out bytes.Buffer
-	r := &loadgen.Result{Loop: "open", Violations: []string{"3 deliveries lost"}, GeneratorLimited: []string{"its lag"}}
+	r := &loadgen.Result{Loop: loadgen.Open, Violations: []string{"3 deliveries lost"}, GeneratorLimited: []string{"its lag"}}
 	r.Ledger.Lost = 3
 	if status := printResult(Env{Stdout: &out}, r, false); status != exitViolated {
 		t.Errorf("exit status %d", status)

@@ -15,31 +15,41 @@ import (
 // writeTable prints a result for people.
 func writeTable(w io.Writer, r *loadgen.Result) error {
 	var b strings.Builder
-	load := fmt.Sprintf("open loop, %v, %s arrivals", units.Rate(r.Rate), r.Arrivals)
-	if r.Loop == "closed" {
-		load = fmt.Sprintf("closed loop, window %d (finds saturation; no latency of real users)", r.Window)
+	heading(&b, r)
+	if r.Loop != loadgen.None {
+		limited := ""
+		if len(r.GeneratorLimited) > 0 {
+			limited = "  (generator-limited)"
+		}
+		what := [...]string{"deliveries", "messages"}
+		if r.Scenario == loadgen.Relay {
+			what = [...]string{"frames", "requests"}
+		}
+		fmt.Fprintf(&b, "%-10s  %s/s%s\n%-10s  %s/s\n\n", what[0], short(r.Deliveries.PerSecond), limited, what[1], short(r.Messages.PerSecond))
 	}
-	fmt.Fprintf(&b, "broadcast to %s: %s clients, %s of them send %v texts\n%s, %v timed after %v\n\n",
-		r.Server, count(uint64(r.Clients)), count(uint64(r.Senders)), units.Size(r.Size), load, time.Duration(r.Duration), time.Duration(r.Warmup))
-	void := ""
-	if len(r.GeneratorLimited) > 0 {
-		void = "  (generator-limited)"
-	}
-	fmt.Fprintf(&b, "deliveries  %s/s%s\nmessages    %s/s\n\n", short(r.Deliveries.PerSecond), void, short(r.Messages.PerSecond))
-
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprint(t, "latency\tp50\tp90\tp99\tp99.9\tmax\t\n")
-	if r.Loop == "open" {
+	if r.Loop == loadgen.Open {
 		latencyRow(t, "from due", r.FromDue)
 	}
-	latencyRow(t, "from send", r.FromSend)
-	if r.Loop == "open" {
+	if r.Loop != loadgen.None {
+		latencyRow(t, "from send", r.FromSend)
+	}
+	if r.Requests != nil && r.Requests.Rate > 0 {
+		latencyRow(t, "chat from due", r.Requests.Chat)
+	}
+	if r.Loop == loadgen.Open {
 		latencyRow(t, "generator lag", r.Generator.Lag)
 	}
+	latencyRow(t, "connect to login", r.Login)
 	t.Flush()
 
 	g := r.Generator
-	fmt.Fprintf(&b, "\nchecked     %s deliveries, every octet: %s\n", count(r.Deliveries.InAll), faults(r))
+	checked := r.Deliveries.InAll
+	if r.Requests != nil {
+		checked += r.Requests.Heard
+	}
+	fmt.Fprintf(&b, "\nchecked     %s deliveries, every octet: %s\n", count(checked), faults(r))
 	fmt.Fprintf(&b, "generator   %.0f %% busy, %s recvs of %s, %s sends", 100*g.BusyRatio, count(g.Recvs), units.Size(int64(g.PerRecv)), count(g.Sends))
 	if ran := float64(g.CPUUser+g.CPUSystem) / float64(max(g.Wall, 1)); ran < 0.97 {
 		fmt.Fprintf(&b, ", without its CPU %.0f %% of the time", 100-100*ran)
@@ -56,6 +66,33 @@ func writeTable(w io.Writer, r *loadgen.Result) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// heading says what the load was.
+func heading(b *strings.Builder, r *loadgen.Result) {
+	clients := count(uint64(r.Clients))
+	switch r.Scenario {
+	case loadgen.Idle:
+		fmt.Fprintf(b, "idle at %s: %s clients, silent for %v\n\n", r.Server, clients, time.Duration(r.Duration))
+		return
+	case loadgen.Relay:
+		q := r.Requests
+		fmt.Fprintf(b, "relay through %s: %s pairs, lists of %d files with names of %v", r.Server, count(uint64(q.Pairs)), q.Files, units.Size(r.Size))
+		if q.Downloads > 0 {
+			fmt.Fprintf(b, ", one request in %d for a file", q.Downloads)
+		}
+		if q.Rate > 0 {
+			fmt.Fprintf(b, "; meanwhile %v of chat to %s clients", units.Rate(q.Rate), clients)
+		}
+		b.WriteString("\n")
+	default:
+		fmt.Fprintf(b, "broadcast to %s: %s clients, %s of them send %v texts\n", r.Server, clients, count(uint64(r.Senders)), units.Size(r.Size))
+	}
+	load := fmt.Sprintf("open loop, %v, %s arrivals", units.Rate(r.Rate), r.Arrivals)
+	if r.Loop == loadgen.Closed {
+		load = fmt.Sprintf("closed loop, window %d (finds saturation; no latency of real users)", r.Window)
+	}
+	fmt.Fprintf(b, "%s, %v timed after %v\n\n", load, time.Duration(r.Duration), time.Duration(r.Warmup))
 }
 
 func latencyRow(w io.Writer, name string, l loadgen.Latency) {

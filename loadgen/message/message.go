@@ -88,6 +88,9 @@ func putName(dst []byte, user uint64) {
 	putNumber(dst[1:NameLen], user)
 }
 
+// PutText writes the text of message seq of user into dst[:Size].
+func (s Script) PutText(dst []byte, user, seq uint64) { s.putText(dst[:s.Size], user, seq) }
+
 // putText writes the digits and the filler: a splitmix64 sequence begun at a
 // mix of seed, user and seq, six bits to an octet, '0' to 'o'.
 func (s Script) putText(dst []byte, user, seq uint64) {

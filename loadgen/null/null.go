@@ -1,9 +1,9 @@
 // Package null is the null server: the least a server of this wire can do,
-// against which the load generator finds its own ceiling. It takes any login
-// and says everything to everybody.
+// against which the load generator finds its own ceiling. It takes any login,
+// says everything to everybody, and passes FILE frames on to whom they name.
 //
-// It refuses to be a chat server: no limits, no safety of text, no FILE
-// frames, no drain. Whoever listens too slowly makes it wait: nothing is read
+// It refuses to be a chat server: no limits, no safety of text, no drain, and
+// of FILE frames no check but that the addressee is there. Whoever listens too slowly makes it wait: nothing is read
 // until all have caught up.
 //
 // One thread serves everybody. What is said is laid down once in a ring; a
@@ -39,10 +39,12 @@ type Server struct {
 	epoll    int
 	wake     int // eventfd: the context has ended
 	ring     *ring
-	clients  []*client // by descriptor
-	members  []*client // those who are logged in
-	flushed  uint64    // the ring's tail at the last flush
-	behind   uint64    // octets that the slowest member has not been given
+	clients  []*client          // by descriptor
+	members  []*client          // those who are logged in
+	names    map[string]*client // of members
+	mail     []*client          // members for whom something new was passed on
+	flushed  uint64             // the ring's tail at the last flush
+	behind   uint64             // octets that the slowest member has not been given
 	events   []unix.EpollEvent
 	in       []byte
 }
@@ -53,6 +55,9 @@ type client struct {
 	name    string
 	at      uint64 // next octet of the ring to send
 	blocked bool
+	out     []byte // frames passed on to it
+	sent    int    // octets of them that are written
+	mailed  bool   // it is in mail
 	decoder wire.Decoder
 }
 
@@ -62,7 +67,7 @@ func Listen(address string) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("null: %w", err)
 	}
-	return &Server{listener: l.(*net.TCPListener), events: make([]unix.EpollEvent, maxEvents), in: make([]byte, readSize)}, nil
+	return &Server{listener: l.(*net.TCPListener), names: make(map[string]*client), events: make([]unix.EpollEvent, maxEvents), in: make([]byte, readSize)}, nil
 }
 
 // Addr is the address that clients connect to.
@@ -158,6 +163,7 @@ func (s *Server) turn() error {
 		}
 	}
 	s.flushAll()
+	s.deliver()
 	return nil
 }
 
@@ -185,6 +191,7 @@ func (s *Server) end(c *client) {
 		s.members[m], last.member = last, m
 		s.members = s.members[:len(s.members)-1]
 		c.member = -1
+		delete(s.names, c.name)
 	}
 	s.clients[c.fd] = nil
 	unix.Close(c.fd)
@@ -221,6 +228,7 @@ func (s *Server) take(c *client, f wire.Frame) bool {
 		c.at = s.ring.tail
 		c.member = len(s.members)
 		s.members = append(s.members, c)
+		s.names[c.name] = c
 		_, err := unix.Write(c.fd, wire.AppendGranted(nil))
 		return err == nil
 	case f.Type == wire.Chat && c.member >= 0:
@@ -228,6 +236,9 @@ func (s *Server) take(c *client, f wire.Frame) bool {
 		if s.ring.tail-s.flushed > maxTurn {
 			s.flushAll()
 		}
+		return true
+	case f.Type == wire.File && c.member >= 0:
+		s.pass(c, f)
 		return true
 	}
 	return false
@@ -242,21 +253,38 @@ func (s *Server) flushAll() {
 	for i := len(s.members) - 1; i >= 0; i-- { // from the end: flush may take the member away
 		c := s.members[i]
 		s.flush(c)
-		s.behind = max(s.behind, s.ring.tail-c.at)
+		s.behind = max(s.behind, s.ring.tail-c.at, uint64(len(c.out)-c.sent))
 	}
 }
 
+// flush gives a client the rest of a frame that was begun, then what was said,
+// then what was passed on to it.
 func (s *Server) flush(c *client) {
-	for !c.blocked && c.at < s.ring.tail {
+	if c.sent > 0 {
+		s.write(c)
+	}
+	for c.sent == 0 && !c.blocked && c.at < s.ring.tail {
 		n, err := s.ring.send(c.fd, c.at)
 		c.at += uint64(n)
 		switch {
 		case err == unix.EAGAIN:
-			c.blocked = true
-			s.watch(unix.EPOLL_CTL_MOD, c.fd, unix.EPOLLIN|unix.EPOLLOUT)
+			s.block(c)
 		case err != nil && err != unix.EINTR:
-			s.end(c)
-			c.at = s.ring.tail // nobody waits for it
+			s.drop(c)
+			return
 		}
 	}
+	s.write(c)
+}
+
+// block waits until the client takes more.
+func (s *Server) block(c *client) {
+	c.blocked = true
+	s.watch(unix.EPOLL_CTL_MOD, c.fd, unix.EPOLLIN|unix.EPOLLOUT)
+}
+
+// drop ends a connection that is broken; nobody waits for it.
+func (s *Server) drop(c *client) {
+	s.end(c)
+	c.at, c.out, c.sent, c.blocked = s.ring.tail, nil, 0, true
 }

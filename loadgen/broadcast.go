@@ -1,0 +1,275 @@
+package loadgen
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"chatbench/loadgen/ledger"
+	"chatbench/loadgen/message"
+)
+
+// broadcast is the load of talk: everybody hears what the senders say. It is
+// also what somebody says beside another load, and, without senders, silence.
+type broadcast struct {
+	*generator
+	pace
+	script   message.Script
+	window   int // closed loop; 0: open
+	book     *ledger.Book
+	schedule Schedule // open loop; nil: closed, or silence
+	number   uint64   // the next message of the schedule
+	nextDue  int64    // when it is due
+	waiting  uint64   // messages that are due and the kernel did not take yet
+	dirty    []int    // senders to whom something was queued
+	senders  []sender
+	senderOf []int    // of each client its number as a sender, or -1
+	held     [][]byte // of each client: an unfinished frame
+	out      []byte
+}
+
+// sender is what a client that sends has besides.
+type sender struct {
+	client  int
+	queued  uint64 // messages to send so far
+	tried   uint64 // messages the kernel was offered
+	taken   uint64 // octets the kernel took
+	blocked bool   // the kernel takes no more for now
+	dirty   bool
+}
+
+func newBroadcast(g *generator) *broadcast {
+	c := &g.cfg
+	b := &broadcast{
+		generator: g,
+		pace:      newPace(),
+		script:    message.Script{Seed: c.Seed, Size: int(c.Size)},
+		window:    c.Window,
+		schedule:  c.schedule(),
+	}
+	if c.Scenario == Relay {
+		if b.window, b.schedule = 0, nil; c.ChatRate > 0 {
+			b.schedule = Fixed(c.ChatRate)
+		}
+	}
+	at := c.senders()
+	b.book = ledger.New(ledger.Config{Script: b.script, Clients: c.Clients, Senders: at, Window: b.window})
+	b.senders, b.dirty = make([]sender, len(at)), make([]int, 0, len(at))
+	b.senderOf, b.held = make([]int, c.Clients), make([][]byte, c.Clients)
+	for i := range b.held {
+		b.senderOf[i], b.held[i] = -1, make([]byte, 0, min(b.script.SaidLen(), 512))
+	}
+	for i := range b.senders {
+		b.senders[i].client = at[i]
+		b.senderOf[at[i]] = i
+	}
+	b.out = make([]byte, writeSize+b.script.FrameLen())
+	g.room(b.script.SaidLen())
+	return b
+}
+
+func (b *broadcast) begin() {
+	b.book.Timed(b.from, b.to)
+	if b.schedule != nil {
+		b.nextDue = b.origin + int64(b.schedule.Due(0))
+	}
+}
+
+// offer sends what is due by now; in a closed loop, the first window.
+func (b *broadcast) offer(now int64) error {
+	if b.schedule == nil {
+		if b.window > 0 && b.senders[0].queued == 0 {
+			return b.refillAll()
+		}
+		return nil
+	}
+	if b.nextDue > now || b.nextDue >= b.to {
+		return nil
+	}
+	b.health.worked = true
+	for b.nextDue <= now && b.nextDue < b.to {
+		if err := b.queue(now); err != nil {
+			return err
+		}
+	}
+	for _, s := range b.dirty {
+		b.senders[s].dirty = false
+		if err := b.flush(s); err != nil {
+			return err
+		}
+	}
+	b.dirty = b.dirty[:0]
+	return nil
+}
+
+// queue gives the next message of the schedule to its sender.
+func (b *broadcast) queue(now int64) error {
+	i := int(b.number % uint64(len(b.senders)))
+	s := &b.senders[i]
+	if b.waiting >= maxBacklog || s.queued-s.taken/uint64(b.script.FrameLen()) >= b.book.Reach() {
+		return fmt.Errorf("%w: %v after the start %d messages are due that it does not read; give a lower rate",
+			ErrBackpressure, time.Duration(now-b.origin).Round(time.Millisecond), b.waiting)
+	}
+	b.book.Due(i, s.queued, b.nextDue)
+	s.queued++
+	b.waiting++
+	timed := b.timed(b.nextDue)
+	if timed {
+		b.due++
+	}
+	if s.blocked { // the generator was here in time, the server was not
+		s.tried = s.queued
+		if timed {
+			b.lags.Record(now-b.nextDue, 1)
+			b.stalled++
+		}
+	} else if !s.dirty {
+		s.dirty = true
+		b.dirty = append(b.dirty, i)
+	}
+	b.number++
+	b.nextDue = b.origin + int64(b.schedule.Due(b.number))
+	return nil
+}
+
+// refill lets a sender of a closed loop send as many as have come back.
+func (b *broadcast) refill(i int) error {
+	s := &b.senders[i]
+	if may := b.book.Echoed(i) + uint64(b.window); may > s.queued {
+		b.waiting += may - s.queued
+		s.queued = may
+		return b.flush(i)
+	}
+	return nil
+}
+
+func (b *broadcast) refillAll() error {
+	for i := range b.senders {
+		if err := b.refill(i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// flush gives the kernel what is queued, until it takes no more. The texts are
+// written anew: a backlog takes no memory.
+func (b *broadcast) flush(i int) error {
+	s := &b.senders[i]
+	frame := uint64(b.script.FrameLen())
+	for !s.blocked {
+		first := s.taken / frame
+		n := min(s.queued-first, writeSize/frame+1)
+		if n == 0 {
+			return nil
+		}
+		for k := range n {
+			b.script.PutFrame(b.out[k*frame:], uint64(s.client), first+k)
+		}
+		now := b.now()
+		b.lag(i, now)
+		b.health.sends++
+		took, err := unix.Write(b.fds[s.client], b.out[s.taken%frame:n*frame])
+		switch {
+		case err == nil:
+			b.took(i, uint64(took), now)
+		case err == unix.EAGAIN:
+			s.blocked = true
+			return b.hold(s.client)
+		case err != unix.EINTR:
+			return b.last(s.client, err)
+		}
+	}
+	return nil
+}
+
+// lag notes how late the messages are that the kernel is now offered for the
+// first time.
+func (b *broadcast) lag(i int, now int64) {
+	s := &b.senders[i]
+	if b.schedule == nil {
+		return
+	}
+	for ; s.tried < s.queued; s.tried++ {
+		if due := b.book.DueAt(i, s.tried); b.timed(due) {
+			b.lags.Record(now-due, 1)
+		}
+	}
+}
+
+// took notes what the kernel took: a message is sent with its last octet.
+func (b *broadcast) took(i int, octets uint64, now int64) {
+	s := &b.senders[i]
+	frame := uint64(b.script.FrameLen())
+	seq := s.taken / frame
+	s.taken += octets
+	for ; seq < s.taken/frame; seq++ {
+		b.book.Sent(i, seq, now)
+		b.waiting--
+		if b.timed(now) {
+			b.sent++
+		}
+	}
+}
+
+// take gives the ledger what was left over for a client and what lies in
+// in[front:end].
+func (b *broadcast) take(i, end int, now int64) error {
+	start := b.front - len(b.held[i])
+	copy(b.in[start:], b.held[i])
+	return b.hear(i, b.in[start:end], now)
+}
+
+// hear gives the ledger p, which begins with what was left over for the client.
+func (b *broadcast) hear(i int, p []byte, now int64) error {
+	rest, err := b.book.Receive(i, p, now)
+	b.held[i] = append(b.held[i][:0], rest...)
+	switch {
+	case errors.Is(err, ledger.ErrClosed):
+		return b.lost(i, err)
+	case errors.Is(err, ledger.ErrBehind):
+		return fmt.Errorf("%w: %s is too far behind what was sent (%v after the start)", ErrBackpressure, message.Name(i), b.age(now))
+	}
+	return err
+}
+
+func (b *broadcast) writable(i int) error {
+	s := b.senderOf[i]
+	if s < 0 || !b.senders[s].blocked {
+		return nil
+	}
+	b.senders[s].blocked = false
+	if err := b.release(i); err != nil {
+		return err
+	}
+	return b.flush(s)
+}
+
+// served sends what has become possible: the next message of a window or, so
+// that it does not wait for the other clients, what has become due meanwhile.
+func (b *broadcast) served(i int, now int64) error {
+	if b.window == 0 {
+		return b.offer(now)
+	}
+	if s := b.senderOf[i]; s >= 0 && now < b.to {
+		return b.refill(s)
+	}
+	return nil
+}
+
+func (b *broadcast) counts() (messages, delivered, missing uint64) {
+	return b.book.Messages(), b.book.Delivered(), b.book.Missing() + b.waiting
+}
+
+func (b *broadcast) notice(i int) string { return b.book.Notice(i) }
+
+func (b *broadcast) fill(r *Result) {
+	r.Size, r.Frame, r.PerMessage = b.script.Size, b.script.SaidLen(), float64(r.Clients)
+	r.Messages.InAll, r.Messages.Unsent = b.book.Messages(), b.waiting
+	r.Deliveries.InAll, r.Deliveries.InTime = b.book.Delivered(), b.book.InTime()
+	r.FromDue, r.FromSend = latency(b.book.FromDue), latency(b.book.FromSend)
+	r.Ledger, r.Notices = b.book.Tally(), b.book.Notices()
+	b.pace.fill(r)
+}

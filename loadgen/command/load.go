@@ -1,0 +1,174 @@
+package command
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"time"
+
+	"chatbench/core/units"
+	"chatbench/loadgen"
+)
+
+// load is a verb that runs one load and prints one table.
+type load struct {
+	*flag.FlagSet
+	cfg      loadgen.Config
+	cpu      cpus
+	limit    ceiling
+	arrivals string
+	asJSON   bool
+}
+
+// newLoad has the flags that all loads share.
+func newLoad(scenario string) *load {
+	l := &load{FlagSet: flag.NewFlagSet(scenario, flag.ContinueOnError), cfg: loadgen.Config{Scenario: scenario}, arrivals: "fixed"}
+	c := &l.cfg
+	l.StringVar(&c.Server, "server", "127.0.0.1:9000", "the server, `HOST:PORT`")
+	l.DurationVar(&c.Duration, "duration", 5*time.Second, "length of the timed section")
+	l.Var(&l.cpu, "cpu", "`CPU` or CPUs that the generator's thread is pinned to, like 1 (none: not pinned)")
+	l.DurationVar(&c.Connect, "connect-timeout", 10*time.Second, "how long nobody may get in before that is an error")
+	l.IntVar(&c.Joining, "joining", 0, "`number` of clients that connect and log in at the same time (0: 64, or 1 if idle)")
+	l.BoolVar(&l.asJSON, "json", false, "print the result as JSON, histograms included")
+	return l
+}
+
+// traffic adds the flags of loads that send something.
+func (l *load) traffic(message, answer string) {
+	c := &l.cfg
+	l.Var(&c.Rate, "rate", "open loop: "+message+" in all, like `1000/s`; latency counts from when one is due")
+	l.StringVar(&l.arrivals, "arrivals", "fixed", "open loop: distances between "+message+", `fixed or poisson`")
+	l.IntVar(&c.Window, "window", 0, "closed loop instead: `"+message+"` that each has without their "+answer+"; finds saturation")
+	l.DurationVar(&c.Warmup, "warmup", time.Second, "load before it: checked, but not timed")
+	l.Uint64Var(&c.Seed, "seed", 1, "`number` that texts and poisson arrivals are made from")
+	l.Var(&l.limit, "ceiling", "deliveries against the null server, like `30M/s`, or null to find out first; a result above 70% of it is marked")
+	l.DurationVar(&c.Objective, "objective", 50*time.Millisecond, "for p99; a generator that lags by over a tenth of it is marked")
+	l.DurationVar(&c.Drain, "drain", 3*time.Second, "how long nothing may arrive at the end before the rest is lost")
+}
+
+// run is the verb once its flags are declared.
+func (l *load) run(ctx context.Context, args []string, env Env) int {
+	if status, ok := parse(l.FlagSet, args, env); !ok {
+		return status
+	}
+	c := &l.cfg
+	if l.arrivals != "fixed" && l.arrivals != "poisson" {
+		return failed(env, exitUsage, fmt.Errorf("loadgen %s: arrivals are fixed or poisson, not %q", l.Name(), l.arrivals))
+	}
+	for _, name := range []string{"duration", "size", "objective", "connect-timeout", "drain"} {
+		if f := l.Lookup(name); f != nil && (f.Value.String() == "0s" || f.Value.String() == "0B") {
+			return failed(env, exitUsage, fmt.Errorf("loadgen %s: duration, size, objective, connect-timeout and drain are above zero", l.Name()))
+		}
+	}
+	c.Poisson, c.CPU, c.Ceiling = l.arrivals == "poisson", l.cpu, float64(l.limit.rate)
+	if env.Terminal {
+		c.Progress = func(p loadgen.Progress) { showProgress(env.Stderr, p) }
+	}
+	result, err := measure(ctx, *c, l.limit.find)
+	if env.Terminal {
+		fmt.Fprint(env.Stderr, clearLine)
+	}
+	switch {
+	case errors.Is(err, loadgen.ErrInterrupted):
+		return failed(env, exitFailed, errors.New("loadgen: interrupted; the run is void"))
+	case err != nil:
+		return failed(env, statusOf(err), err)
+	}
+	return printResult(env, result, l.asJSON)
+}
+
+func broadcast(ctx context.Context, args []string, env Env) int {
+	l := newLoad(loadgen.Broadcast)
+	l.IntVar(&l.cfg.Clients, "clients", 100, "`number` of clients in the room; each receives everything")
+	l.IntVar(&l.cfg.Senders, "senders", 0, "`number` of them that send (0: ten, or all if they are fewer)")
+	l.cfg.Size = 64
+	l.Var(&l.cfg.Size, "size", "`octets` of a text, like 64B or 1KiB")
+	l.traffic("messages", "echo")
+	return l.run(ctx, args, env)
+}
+
+func relay(ctx context.Context, args []string, env Env) int {
+	l := newLoad(loadgen.Relay)
+	l.IntVar(&l.cfg.Pairs, "pairs", 100, "`number` of clients that ask, each another one that answers")
+	l.IntVar(&l.cfg.Files, "files", 5, "`number` of files in each list")
+	l.IntVar(&l.cfg.Downloads, "downloads", 16, "one request in `N` is for a file, and of these each second is refused (0: all are for lists)")
+	l.cfg.Size = 32
+	l.Var(&l.cfg.Size, "size", "`octets` of a file's name, from 16B to 255B")
+	l.Var(&l.cfg.ChatRate, "chat-rate", "messages in all that ten more clients say meanwhile, like `50/s`; everybody hears them")
+	l.traffic("requests", "answer")
+	return l.run(ctx, args, env)
+}
+
+func idle(ctx context.Context, args []string, env Env) int {
+	l := newLoad(loadgen.Idle)
+	l.IntVar(&l.cfg.Clients, "clients", 1000, "`number` of clients that log in and keep silent")
+	return l.run(ctx, args, env)
+}
+
+// measure runs the load, after one against a null server if the generator's
+// ceiling is to be found.
+func measure(ctx context.Context, cfg loadgen.Config, findCeiling bool) (*loadgen.Result, error) {
+	if findCeiling {
+		if err := cfg.Check(); err != nil {
+			return nil, err
+		}
+		var err error
+		if cfg.Ceiling, err = loadgen.Ceiling(ctx, cfg, nil); err != nil {
+			return nil, err
+		}
+	}
+	return loadgen.Run(ctx, cfg)
+}
+
+// ceiling is a flag like 30M/s, or null.
+type ceiling struct {
+	rate units.Rate
+	find bool
+}
+
+func (c *ceiling) String() string {
+	switch {
+	case c.find:
+		return "null"
+	case c.rate == 0:
+		return ""
+	}
+	return c.rate.String()
+}
+
+func (c *ceiling) Set(text string) error {
+	if c.find = text == "null"; c.find {
+		return nil
+	}
+	return c.rate.Set(text)
+}
+
+func printResult(env Env, r *loadgen.Result, asJSON bool) int {
+	if asJSON {
+		e := json.NewEncoder(env.Stdout)
+		e.SetIndent("", "  ")
+		if err := e.Encode(r); err != nil {
+			return failed(env, exitFailed, fmt.Errorf("loadgen: %w", err))
+		}
+	} else if err := writeTable(env.Stdout, r); err != nil {
+		return failed(env, exitFailed, fmt.Errorf("loadgen: %w", err))
+	}
+	if r.Void() {
+		return exitViolated
+	}
+	return exitOK
+}
+
+const clearLine = "\r\x1b[K"
+
+func showProgress(w io.Writer, p loadgen.Progress) {
+	line := fmt.Sprintf("%-10s  %s clients in", p.Phase, count(uint64(p.Clients)))
+	if p.Left > 0 || p.Messages > 0 {
+		line = fmt.Sprintf("%-10s  %s left  %s clients  %s messages  %s deliveries/s",
+			p.Phase, p.Left.Round(100*time.Millisecond), count(uint64(p.Clients)), count(p.Messages), short(p.PerSecond))
+	}
+	fmt.Fprint(w, clearLine+line)
+}

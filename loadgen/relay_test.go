@@ -1,0 +1,126 @@
+package loadgen
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"chatbench/loadgen/ledger"
+)
+
+func relayLoad(address string) Config {
+	return Config{
+		Scenario: Relay, Server: address, Pairs: 10, Files: 5, Downloads: 4, Seed: 3,
+		Warmup: 50 * time.Millisecond, Duration: 200 * time.Millisecond,
+	}
+}
+
+// Against an honest server every request is answered, whole and in order, by
+// whom it was for, and what is said meanwhile is heard by everybody.
+func TestRelay(t *testing.T) {
+	address := startNull(t)
+	for name, change := range map[string]func(*Config){
+		"window":        func(c *Config) { c.Window = 16 },
+		"window, chat":  func(c *Config) { c.Window, c.ChatRate = 16, 500 },
+		"rate":          func(c *Config) { c.Rate = 5000 },
+		"poisson, chat": func(c *Config) { c.Rate, c.Poisson, c.ChatRate = 2000, true, 500 },
+		"lists only":    func(c *Config) { c.Window, c.Downloads = 3, 0 },
+		"long names":    func(c *Config) { c.Window, c.Files, c.Size = 64, 64, 255 },
+	} {
+		cfg := relayLoad(address)
+		change(&cfg)
+		r := run(t, cfg)
+		if !r.Ledger.Clean() || r.Messages.InAll == 0 || r.Requests.Answered != r.Messages.InAll {
+			t.Errorf("%s: %d of %d requests answered; %+v", name, r.Requests.Answered, r.Messages.InAll, r.Ledger)
+		}
+		frames := float64(r.Deliveries.InAll) / float64(r.Messages.InAll)
+		if off := frames/r.PerMessage - 1; off > 0.1 || off < -0.1 {
+			t.Errorf("%s: %.2f frames a request, want about %.2f", name, frames, r.PerMessage)
+		}
+		heard := uint64(0)
+		if cfg.ChatRate > 0 {
+			heard = uint64(float64(cfg.ChatRate)*(cfg.Warmup+cfg.Duration).Seconds()) * 30
+		}
+		if r.Requests.Heard != heard {
+			t.Errorf("%s: %d chat deliveries, want %d", name, r.Requests.Heard, heard)
+		}
+		if open := cfg.Rate > 0; open != (r.FromDue.Count > 0) || open && r.FromDue.Count != int64(r.Messages.Due) {
+			t.Errorf("%s: %d of %d requests have a latency from due", name, r.FromDue.Count, r.Messages.Due)
+		}
+	}
+}
+
+// One frame in a whole run that is damaged, or given to another than it was
+// for, is caught, and where it can be told, as what it is.
+func TestRelaySabotageIsCaught(t *testing.T) {
+	for damage, want := range map[string]func(ledger.Tally) bool{
+		"":          ledger.Tally.Clean,
+		"drop":      func(l ledger.Tally) bool { return l.Lost > 0 && l.Duplicated+l.Altered == 0 },
+		"duplicate": func(l ledger.Tally) bool { return l == ledger.Tally{Duplicated: 1} || l.Lost > 0 },
+		"reorder":   func(l ledger.Tally) bool { return l.Reordered > 0 },
+		"alter":     func(l ledger.Tally) bool { return l.Altered == 1 },
+		"misroute":  func(l ledger.Tally) bool { return l.Altered == 1 },
+	} {
+		for seed := range uint64(2) {
+			s := newRoom(t, seed, func(r *room) { r.damage = damage })
+			cfg := relayLoad(s.Addr().String())
+			cfg.Rate, cfg.Seed, cfg.Warmup, cfg.Drain = 1500, seed, 0, 200*time.Millisecond
+			if r := run(t, cfg); !want(r.Ledger) || r.Void() != (damage != "") {
+				t.Errorf("%q, seed %d: %+v, %v", damage, seed, r.Ledger, r.Violations)
+			}
+		}
+	}
+}
+
+// Nothing is allocated for a frame that is right.
+func TestNothingAllocatedPerFrame(t *testing.T) {
+	cfg := relayLoad(startNull(t))
+	cfg.Window, cfg.ChatRate = 16, 100
+	r := run(t, cfg)
+	if n := r.Generator.HeapObjects; n > 100 || r.Deliveries.InTime < 10_000 {
+		t.Errorf("%d objects allocated for %d frames", n, r.Deliveries.InTime)
+	}
+}
+
+// An asker that is never answered stops at its window.
+func TestRelayWindowHolds(t *testing.T) {
+	s := newRoom(t, 1, func(r *room) { r.mute = true })
+	cfg := relayLoad(s.Addr().String())
+	cfg.Window, cfg.Drain = 3, 100*time.Millisecond
+	r := run(t, cfg)
+	if r.Messages.InAll != 3*10 || r.Requests.Answered != 0 || r.Ledger.Lost == 0 || !r.Void() {
+		t.Errorf("%d requests, %+v", r.Messages.InAll, r.Ledger)
+	}
+}
+
+// Those who are idle are let in one by one, timed, and hold still.
+func TestIdle(t *testing.T) {
+	r := run(t, Config{Scenario: Idle, Server: startNull(t), Clients: 50, Duration: 100 * time.Millisecond})
+	if r.Void() || r.Login.Count != 50 || r.Login.P50NS <= 0 || r.Messages.InAll != 0 || r.Loop != None {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestImpossibleRelays(t *testing.T) {
+	for name, change := range map[string]func(*Config){
+		"no pairs":    func(c *Config) { c.Pairs = 0 },
+		"files":       func(c *Config) { c.Files = 65 },
+		"downloads":   func(c *Config) { c.Downloads = -1 },
+		"size":        func(c *Config) { c.Size = 256 },
+		"chat rate":   func(c *Config) { c.ChatRate = -1 },
+		"talkers":     func(c *Config) { c.Senders = 3 },
+		"window":      func(c *Config) { c.Window = 1025 },
+		"both loops":  func(c *Config) { c.Rate = 5 },
+		"neither":     func(c *Config) { c.Window = 0 },
+		"no scenario": func(c *Config) { c.Scenario = "storm" },
+		"idle":        func(c *Config) { c.Scenario, c.Clients = Idle, 5 },
+	} {
+		cfg := relayLoad("127.0.0.1:9")
+		cfg.Window = 5
+		change(&cfg)
+		if err := cfg.Check(); !errors.Is(err, ErrConfig) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
