@@ -25,6 +25,9 @@ const (
 	longestName = 255 // of a file, in octets
 	partSuffix  = ".part"
 	stemInPart  = 200 // octets of the name that are kept in a part's name
+	// cachedMost is how much of a file may stay in the system's cache for whoever
+	// reads it next. The rest of a long one goes on to the disk at once.
+	cachedMost = 16 << 20
 )
 
 // Why a download cannot begin or end.
@@ -77,6 +80,8 @@ type Part struct {
 	name string // of the part
 	want string // of the whole
 	size int64
+	// cached is that the file system has no other way to write.
+	cached bool
 }
 
 // Begin opens the part of a file that user shares, for this caller alone.
@@ -153,7 +158,11 @@ func (p *Part) Restart() error {
 
 // Write appends.
 func (p *Part) Write(b []byte) (int, error) {
-	n, err := p.file.WriteAt(b, p.size)
+	write := p.file.WriteAt
+	if p.size >= cachedMost {
+		write = p.writeThrough
+	}
+	n, err := write(b, p.size)
 	p.size += int64(n)
 	if err != nil {
 		return n, p.failed(err)

@@ -16,15 +16,12 @@ import (
 )
 
 const (
-	// chunk is how much is sent between two looks at the clock.
-	chunk = 1 << 20
-	// chunkTimeout is how long a chunk may take: who reads slower than 35 KB/s
-	// for that long would hold a slot for ever.
-	chunkTimeout = 30 * time.Second
+	// blockTimeout is how long a block may take on its way: who takes fewer than
+	// 18 KB/s for that long would hold a slot for ever.
+	blockTimeout = 30 * time.Second
 	// slowestDisk is how many octets of a prefix are hashed in a second even on
 	// a machine that has much else to do.
 	slowestDisk = 20 << 20
-	block       = 128 << 10
 )
 
 // Why a transfer failed though it was begun.
@@ -67,8 +64,8 @@ const headSize = 8 + 8
 // sendBare sends a file to a client that knows no more.
 func sendBare(conn *net.TCPConn, f *os.File) error {
 	for {
-		conn.SetWriteDeadline(time.Now().Add(chunkTimeout))
-		if n, err := io.CopyN(conn, f, chunk); errors.Is(err, io.EOF) {
+		conn.SetWriteDeadline(time.Now().Add(blockTimeout))
+		if n, err := io.CopyN(conn, f, block); errors.Is(err, io.EOF) {
 			return conn.CloseWrite() // its only sign of the end
 		} else if err != nil {
 			return fmt.Errorf("after %d octets: %w", n, err)
@@ -76,42 +73,68 @@ func sendBare(conn *net.TCPConn, f *os.File) error {
 	}
 }
 
+var errChanged = errors.New("transfer: the file was changed while it was sent")
+
 // sendChecked sends a file from where it is wanted, and its checksum behind it.
 //
-// The data goes from the page cache to the socket by sendfile, and its sum is
-// made beside it, chunk by chunk, from the same pages: on one core that costs
-// no more than reading, summing and writing, on two it takes half the time. A
-// file that changes between the two is noticed at the other end.
-func sendChecked(ctx context.Context, conn *net.TCPConn, f *os.File, size int64, wanted hello) error {
-	sum := sha256.New()
+// Each block is read, sent, and summed while the next is on its way: what is
+// summed is what was sent. The sum of all of a file that was sent before is
+// known; then the other side's alone costs time.
+func (s *sending) sendChecked(ctx context.Context, conn *net.TCPConn, wanted hello) error {
+	f, sum, began := s.data, sha256.New(), time.Now()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	size := info.Size()
+	s.version = versionOf(info)
 	at, err := resume(ctx, f, size, wanted, sum)
 	if err != nil {
 		return err
 	}
 	head := binary.BigEndian.AppendUint64(nil, uint64(at))
 	head = binary.BigEndian.AppendUint64(head, uint64(size))
-	conn.SetWriteDeadline(time.Now().Add(chunkTimeout))
+	conn.SetWriteDeadline(time.Now().Add(blockTimeout))
 	if _, err := conn.Write(head); err != nil {
 		return err
 	}
-	if _, err := f.Seek(at, io.SeekStart); err != nil {
+	whole, known := s.digests.of(s.version)
+	if known {
+		sum = nil
+	}
+	if err := sendBlocks(conn, f, at, size, sum); err != nil {
 		return err
 	}
-	buf := make([]byte, block)
+	if !s.version.unchanged(f) {
+		return errChanged
+	}
+	if !known {
+		whole = [sha256.Size]byte(sum.Sum(nil))
+		s.digests.keep(s.version, whole, began)
+	}
+	conn.SetWriteDeadline(time.Now().Add(blockTimeout))
+	_, err = conn.Write(whole[:])
+	return err
+}
+
+// sendBlocks sends a file from at to size and sums it, unless sum is nil.
+func sendBlocks(conn *net.TCPConn, f io.ReaderAt, at, size int64, sum hash.Hash) error {
+	beside := sumBeside(sum)
+	defer beside.wait()
 	for at < size {
-		n := min(chunk, size-at)
-		summed := make(chan error, 1)
-		go func() { summed <- hashRange(sum, f, at, n, buf) }()
-		conn.SetWriteDeadline(time.Now().Add(chunkTimeout))
-		_, err := io.CopyN(conn, f, n)
-		if err = errors.Join(<-summed, err); err != nil {
+		b := beside.take()
+		n, err := f.ReadAt(b[:min(block, size-at)], at)
+		if n == 0 {
+			return fmt.Errorf("the file became shorter: %w", err)
+		}
+		conn.SetWriteDeadline(time.Now().Add(blockTimeout))
+		if _, err := conn.Write(b[:n]); err != nil {
 			return err
 		}
-		at += n
+		beside.put(b[:n])
+		at += int64(n)
 	}
-	conn.SetWriteDeadline(time.Now().Add(chunkTimeout))
-	_, err = conn.Write(sum.Sum(nil))
-	return err
+	return nil
 }
 
 // resume says where to begin: where it is wanted if what comes before is the
@@ -121,11 +144,11 @@ func resume(ctx context.Context, f *os.File, size int64, wanted hello, sum hash.
 		return 0, nil
 	}
 	buf := make([]byte, block)
-	for at := int64(0); at < wanted.offset; at += chunk {
+	for at := int64(0); at < wanted.offset; at += block {
 		if ctx.Err() != nil {
 			return 0, ctx.Err()
 		}
-		if err := hashRange(sum, f, at, min(chunk, wanted.offset-at), buf); err != nil {
+		if err := hashRange(sum, f, at, min(block, wanted.offset-at), buf); err != nil {
 			return 0, err
 		}
 	}
@@ -152,7 +175,7 @@ func hashRange(sum hash.Hash, f io.ReaderAt, at, n int64, buf []byte) error {
 // farewell waits until the other side has closed, so that what was sent has
 // arrived, and frees the slot before we close: whoever sees that may ask again.
 func farewell(conn *net.TCPConn, free func()) error {
-	conn.SetReadDeadline(time.Now().Add(chunkTimeout))
+	conn.SetReadDeadline(time.Now().Add(blockTimeout))
 	var rest [64]byte
 	for {
 		if _, err := conn.Read(rest[:]); errors.Is(err, io.EOF) {

@@ -209,6 +209,9 @@ func (f *fetching) receive(conn net.Conn, token []byte) error {
 		return broken(err)
 	}
 	if [sha256.Size]byte(f.sum.Sum(nil)) != sum {
+		if tcp, ok := conn.(*net.TCPConn); ok {
+			tcp.SetLinger(0) // a reset: the sharer is to know
+		}
 		return ErrChecksum
 	}
 	f.farewell(conn)
@@ -241,37 +244,20 @@ func (f *fetching) farewell(conn net.Conn) {
 // errEnd is that the sharer closed its side, between any two octets.
 var errEnd = fmt.Errorf("%w: the sharer closed the connection", ErrTruncated)
 
-// copy takes n octets: while one block is summed in the goroutine beside, it
-// is written, and the next is read. There are as many buffers as keep both
-// busy and no more.
+// copy takes n octets: each block is written when it is full, and summed while
+// the next comes. What came of the last one is kept too.
 func (f *fetching) copy(conn net.Conn, n int64) error {
-	const buffers = 4
-	full, free := make(chan []byte, buffers), make(chan []byte, buffers)
-	for range buffers {
-		free <- make([]byte, block)
-	}
-	summed := make(chan struct{})
-	go func() {
-		defer close(summed)
-		for b := range full {
-			f.sum.Write(b)
-			free <- b[:cap(b)]
-		}
-	}()
-	defer func() { close(full); <-summed }()
+	beside := sumBeside(f.sum)
+	defer beside.wait()
 	for n > 0 {
-		b := <-free
-		conn.SetReadDeadline(time.Now().Add(stallTimeout))
-		k, err := conn.Read(b[:min(int64(len(b)), n)])
+		b := beside.take()
+		k, err := f.fill(conn, b[:min(block, n)])
 		if k > 0 {
-			full <- b[:k]
 			if _, err := f.part.Write(b[:k]); err != nil {
 				return err
 			}
+			beside.put(b[:k])
 			n -= int64(k)
-			f.progress.done.Add(int64(k))
-		} else {
-			free <- b
 		}
 		if errors.Is(err, io.EOF) && n > 0 {
 			return errEnd
@@ -280,6 +266,18 @@ func (f *fetching) copy(conn net.Conn, n int64) error {
 		}
 	}
 	return nil
+}
+
+// fill reads until b is full, or nothing more comes.
+func (f *fetching) fill(conn net.Conn, b []byte) (n int, err error) {
+	for n < len(b) && err == nil {
+		conn.SetReadDeadline(time.Now().Add(stallTimeout))
+		var k int
+		k, err = conn.Read(b[n:])
+		n += k
+		f.progress.done.Add(int64(k))
+	}
+	return n, err
 }
 
 // broken says that it broke off, and why.

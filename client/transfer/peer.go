@@ -78,6 +78,7 @@ type Peer struct {
 	work     sync.WaitGroup
 	requests chan request
 	slots    slots
+	digests  digests
 	dial     func(ctx context.Context, to netip.AddrPort) (net.Conn, error)
 
 	mu    sync.Mutex

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"sync"
@@ -66,13 +65,13 @@ func (p *Peer) offer(r request) (err error) {
 	if !ok {
 		return errTooMany
 	}
-	s := &sending{from: r.from, file: r.file, free: free, legacy: p.o.Legacy}
+	s := &sending{from: r.from, file: r.file, free: free, legacy: p.o.Legacy, digests: &p.digests}
 	defer func() {
 		if err != nil {
 			s.close()
 		}
 	}()
-	if s.data, s.info, err = p.o.Share.Open(r.file); err != nil {
+	if s.data, _, err = p.o.Share.Open(r.file); err != nil {
 		return err
 	}
 	if s.listener, err = p.o.Ports.listen(r.client.LocalAddr()); err != nil {
@@ -119,8 +118,9 @@ type sending struct {
 	legacy     bool
 	listener   *net.TCPListener
 	data       *os.File
-	info       fs.FileInfo
+	version    version // of data, when it was begun to be sent
 	free       func()
+	digests    *digests
 }
 
 func (s *sending) close() {
@@ -144,12 +144,15 @@ func (s *sending) run(ctx context.Context) error {
 	if s.legacy {
 		err = sendBare(conn, s.data)
 	} else {
-		err = sendChecked(ctx, conn, s.data, s.info.Size(), wanted)
+		err = s.sendChecked(ctx, conn, wanted)
 	}
 	if err != nil {
 		return err
 	}
-	return farewell(conn, s.free)
+	if err = farewell(conn, s.free); err != nil {
+		s.digests.forget(s.version) // for all we know it was the sum that was wrong
+	}
+	return err
 }
 
 // slots is the room for files being sent.

@@ -51,7 +51,8 @@ func TestThroughput(t *testing.T) {
 			defer f.Close()
 			h, err := readHello(conn)
 			if err == nil {
-				err = sendChecked(t.Context(), conn, f, size, h)
+				s := sending{data: f, digests: new(digests)}
+				err = s.sendChecked(t.Context(), conn, h)
 			}
 			if err == nil {
 				err = farewell(conn, func() {})

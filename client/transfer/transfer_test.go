@@ -24,7 +24,7 @@ const (
 func TestFetch(t *testing.T) {
 	addr := serve(t)
 	alice, bob := join(t, addr, "alice", nil), join(t, addr, "Bob", nil)
-	sizes := map[string]int64{"empty": 0, "one": 1, "a b 1 2.txt": chunk, decomposed: chunk + 1, "big.bin": 50 << 20}
+	sizes := map[string]int64{"empty": 0, "one": 1, "a b 1 2.txt": block, decomposed: block + 1, "big.bin": 50 << 20}
 	for name, size := range sizes {
 		bob.put(name, size)
 	}
@@ -115,9 +115,9 @@ func TestLegacy(t *testing.T) {
 	addr := serve(t)
 	legacy := func(o *Options) { o.Legacy = true }
 	alice, bob, carol := join(t, addr, "alice", legacy), join(t, addr, "bob", legacy), join(t, addr, "carol", nil)
-	bob.put("a", 3*chunk+5)
+	bob.put("a", 3*block+5)
 	carol.put("b", 10)
-	if s, err := alice.fetch("bob", "a"); err != nil || s.Checked || s.Size != 3*chunk+5 {
+	if s, err := alice.fetch("bob", "a"); err != nil || s.Checked || s.Size != 3*block+5 {
 		t.Error(s, err)
 	}
 	alice.has("a", bob, "a")
