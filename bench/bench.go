@@ -73,9 +73,14 @@ func Run(ctx context.Context, cfg Config) (*record.Run, map[string]string, error
 	if err := cfg.check(); err != nil {
 		return nil, nil, err
 	}
-	var err error
-	if cfg.Backends, err = known(ctx, cfg.Chatd, cfg.Backends); err != nil {
+	known, err := Backends(ctx, cfg.Chatd)
+	if err != nil {
 		return nil, nil, interrupted(ctx, err)
+	}
+	cfg.spellOut(known)
+	arms, err := cfg.arms(known)
+	if err != nil {
+		return nil, nil, err
 	}
 	if _, err := os.Stat(cfg.Loadgen); err != nil && len(cfg.Windows) > 0 {
 		return nil, nil, fmt.Errorf("bench: no load generator at %s; build it with make", cfg.Loadgen)
@@ -90,7 +95,7 @@ func Run(ctx context.Context, cfg Config) (*record.Run, map[string]string, error
 		return nil, nil, err
 	}
 	defer machine.PinProcess(allowed)
-	b, err := prepare(cfg, allowed)
+	b, err := prepare(cfg, arms, allowed)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -125,11 +130,11 @@ func interrupted(ctx context.Context, err error) error {
 
 // prepare chooses the CPUs, pins this process away from the server's, and
 // writes down what is known before the first round.
-func prepare(cfg Config, allowed []int) (*bench, error) {
+func prepare(cfg Config, arms []record.Arm, allowed []int) (*bench, error) {
 	m := record.Manifest{
-		Schema: record.Schema, Name: filepath.Base(cfg.Dir), Scenario: Scenario,
+		Schema: record.Schema, Name: filepath.Base(cfg.Dir),
 		Started: time.Now().Round(0), Argv: cfg.Argv,
-		Seed: cfg.Seed, Reference: cfg.reference(), Arms: cfg.arms(), Loads: cfg.loads(), Rounds: cfg.Rounds,
+		Seed: cfg.Seed, Reference: cfg.reference(), Arms: arms, Loads: cfg.loads(), Rounds: cfg.Rounds,
 		Rules: record.DefaultRules(), Servers: make(map[string]map[string]any),
 	}
 	m.Commit, m.Dirty = commit(filepath.Dir(cfg.Chatd))

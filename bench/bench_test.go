@@ -22,7 +22,10 @@ func TestPlanRefuses(t *testing.T) {
 		"no backend":                   func(p *Plan) { p.Backends = nil },
 		"named twice":                  func(p *Plan) { p.Backends = []string{"a", "a"} },
 		"no load":                      func(p *Plan) { p.Rates, p.Windows = nil, nil },
-		"0 rounds":                     func(p *Plan) { p.Rounds = 0 },
+		"-1 rounds":                    func(p *Plan) { p.Rounds = -1 },
+		"no scenario":                  func(p *Plan) { p.Scenario = "storm" },
+		"who is idle":                  func(p *Plan) { p.Scenario = record.Idle },
+		"0 pairs":                      func(p *Plan) { p.Scenario = record.Relay },
 		"a duration of 0s":             func(p *Plan) { p.Duration = 0 },
 		"a warm-up of -1s":             func(p *Plan) { p.Warmup = -time.Second },
 		"0 clients":                    func(p *Plan) { p.Clients = 0 },
@@ -30,13 +33,13 @@ func TestPlanRefuses(t *testing.T) {
 		"a window of 0":                func(p *Plan) { p.Windows = []int{128, 0} },
 		"no message is due within 1ms": func(p *Plan) { p.Rates, p.Duration = []units.Rate{999}, time.Millisecond },
 	} {
-		p := Quick([]string{"epoll"})
+		p := Quick(record.Broadcast, []string{"epoll"})
 		change(&p)
 		if err := p.check(); !errors.Is(err, ErrPlan) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}
-	for _, p := range []Plan{Quick([]string{"a"}), Full([]string{"a", "b"})} {
+	for _, p := range []Plan{Quick(record.Broadcast, []string{"a"}), Full(record.Broadcast, []string{"a", "b"})} {
 		if err := p.check(); err != nil {
 			t.Error(err)
 		}
@@ -49,9 +52,13 @@ func TestArms(t *testing.T) {
 		"epoll,gnet":           "epoll gnet epoll.aa",
 		"epoll,goroutine,gnet": "epoll goroutine gnet goroutine.aa",
 	} {
-		p := Quick(strings.Split(backends, ","))
+		p := Quick(record.Broadcast, strings.Split(backends, ","))
+		arms, err := p.arms(some)
+		if err != nil {
+			t.Error(err)
+		}
 		var names []string
-		for _, a := range p.arms() {
+		for _, a := range arms {
 			names = append(names, a.Name)
 			if a.Again != strings.HasSuffix(a.Name, record.AgainSuffix) || a.Again && a.Backend != p.reference() {
 				t.Errorf("%s: %+v", backends, a)
@@ -63,8 +70,74 @@ func TestArms(t *testing.T) {
 	}
 }
 
+// some backends, as chatd may have them.
+var some = []Backend{
+	{Name: "epoll", Threads: "1", Processes: "1"}, {Name: "goroutine", Threads: "GOMAXPROCS", Processes: "1"},
+	{Name: "gnet", Threads: "2", Processes: "1", Gaps: map[string]string{"churn": "its library forgets"}},
+	{Name: "select", Threads: "1", Processes: "1", MaxClients: 960},
+	{Name: "process", Threads: "1", Processes: "1 per client", MaxClients: 8000},
+}
+
+// TestArmsWithFlags: a backend may be given flags, and an idle load has no more
+// clients than the model carries.
+func TestArmsWithFlags(t *testing.T) {
+	p := Quick(record.Idle, []string{"epoll", "select", "process", "process@spawn-ahead=64@linger=1s", "gnet"})
+	arms, err := p.arms(some)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []record.Arm{
+		{Name: "epoll", Backend: "epoll"},
+		{Name: "select", Backend: "select", Clients: 960},
+		{Name: "process", Backend: "process", Clients: 500},
+		{Name: "process@spawn-ahead=64@linger=1s", Backend: "process", Args: []string{"-spawn-ahead=64", "-linger=1s"}, Clients: 500},
+		{Name: "gnet", Backend: "gnet", Gaps: some[2].Gaps},
+		{Name: "epoll.aa", Backend: "epoll", Again: true},
+	}
+	if !reflect.DeepEqual(arms, want) {
+		t.Errorf("%+v", arms)
+	}
+	if got := strings.Join(chatdArguments(arms[3]), " "); !strings.HasSuffix(got, " -spawn-ahead=64 -linger=1s") {
+		t.Errorf("chatd %s", got)
+	}
+	for name, want := range map[string]error{"nosuch": ErrBackend, "epoll@": ErrPlan, "epoll@x": ErrPlan, "epoll@a=b,c": ErrPlan, "epoll@a=b/c": ErrPlan} {
+		p.Backends = []string{name}
+		if _, err := p.arms(some); !errors.Is(err, want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestEnough: as many rounds as the least p that they can give survives the
+// correction for so many comparisons.
+func TestEnough(t *testing.T) {
+	for backends, want := range map[int][2]int{1: {8, 6}, 2: {8, 6}, 6: {9, 8}, 12: {10, 9}} {
+		if b, i := Enough(record.Broadcast, backends), Enough(record.Idle, backends); b != want[0] || i != want[1] {
+			t.Errorf("%d backends: %d and %d rounds, want %v", backends, b, i, want)
+		}
+	}
+}
+
+// TestScenarioNames: they are the generator's own.
+func TestScenarioNames(t *testing.T) {
+	if record.Broadcast != loadgen.Broadcast || record.Relay != loadgen.Relay || record.Idle != loadgen.Idle {
+		t.Error("a scenario has two names")
+	}
+}
+
+func TestOtherLoads(t *testing.T) {
+	relay := Quick(record.Relay, []string{"epoll"}).loads()
+	if len(relay) != 2 || relay[0].Name != "relay-fixed1000" || relay[1].Name != "relay-window16" || relay[0].Clients != 210 || relay[0].PerMessage != (15*8+2)/16.0 {
+		t.Errorf("%+v", relay)
+	}
+	idle := Quick(record.Idle, []string{"epoll"}).loads()
+	if len(idle) != 1 || idle[0].Name != "idle8000" || idle[0].Open() || idle[0].Closed() {
+		t.Errorf("%+v", idle)
+	}
+}
+
 func TestLoads(t *testing.T) {
-	p := Quick([]string{"epoll"})
+	p := Quick(record.Broadcast, []string{"epoll"})
 	p.Rates, p.Windows, p.Poisson = []units.Rate{1000, 0.5}, []int{1, 128}, true
 	var names []string
 	for _, l := range p.loads() {
@@ -81,8 +154,12 @@ func TestLoads(t *testing.T) {
 // TestOrder: every round has every cell once, arms under one load stand
 // together, and the order is the seed's.
 func TestOrder(t *testing.T) {
-	p := Quick([]string{"epoll", "goroutine"})
-	arms, loads := p.arms(), p.loads()
+	p := Quick(record.Broadcast, []string{"epoll", "goroutine"})
+	arms, err := p.arms(some)
+	if err != nil {
+		t.Fatal(err)
+	}
+	loads := p.loads()
 	cells := order(arms, loads, 6, 1)
 	if cells[0] != (record.Cell{Round: 0, Load: "window128", Arm: record.NullArm}) {
 		t.Errorf("first %+v", cells[0])
@@ -174,7 +251,7 @@ func TestFacts(t *testing.T) {
 // TestArguments: the flags that make a server fit for load, all of them.
 func TestArguments(t *testing.T) {
 	want := "-backend epoll -listen 127.0.0.1:0 -open -json -flood off -announce=false -login-throttle off -max-per-address 0"
-	if got := chatdArguments("epoll"); !reflect.DeepEqual(got, strings.Fields(want)) {
+	if got := chatdArguments(record.Arm{Backend: "epoll"}); !reflect.DeepEqual(got, strings.Fields(want)) {
 		t.Errorf("chatd %v", got)
 	}
 }

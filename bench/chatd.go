@@ -2,13 +2,15 @@ package bench
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os/exec"
-	"slices"
 	"strings"
 	"time"
+
+	"chatbench/bench/record"
 )
 
 // ErrBackend is returned by Run for a backend that chatd does not have.
@@ -16,54 +18,65 @@ var ErrBackend = errors.New("bench: unknown backend")
 
 // chatdArguments start a server for load: anybody may log in, nothing is said
 // but by clients, and nothing is held back.
-func chatdArguments(backend string) []string {
-	return []string{
-		"-backend", backend, "-listen", "127.0.0.1:0", "-open", "-json",
+func chatdArguments(a record.Arm) []string {
+	return append([]string{
+		"-backend", a.Backend, "-listen", "127.0.0.1:0", "-open", "-json",
 		"-flood", "off", "-announce=false", "-login-throttle", "off", "-max-per-address", "0",
+	}, a.Args...)
+}
+
+// Backend is what chatd says of one of its backends.
+type Backend struct {
+	Name       string            `json:"name"`
+	Threads    string            `json:"threads"`
+	Processes  string            `json:"processes"`
+	MaxClients int               `json:"max_clients"` // 0: no bound of its own
+	Gaps       map[string]string `json:"gaps"`
+}
+
+// Heavy says whether each client has a thread or a process of its own.
+func (b Backend) Heavy() bool { return strings.Contains(b.Threads+b.Processes, "per client") }
+
+func names(of []Backend) (all []string) {
+	for _, b := range of {
+		all = append(all, b.Name)
 	}
+	return all
 }
 
 // Backends asks chatd what backends it has, in its own order.
-func Backends(ctx context.Context, chatd string) ([]string, error) {
+func Backends(ctx context.Context, chatd string) ([]Backend, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, chatd, "-list").Output()
+	out, err := exec.CommandContext(ctx, chatd, "-list", "-json").Output()
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, exec.ErrNotFound) {
 		return nil, fmt.Errorf("bench: no chatd at %s; build it with make, or say where it is with -chatd", chatd)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("bench: %s -list: %w", chatd, err)
 	}
-	var names []string
-	for line := range strings.Lines(string(out)) {
-		if fields := strings.Fields(line); len(fields) > 0 && fields[0] != "NAME" {
-			names = append(names, fields[0])
-		}
+	var all []Backend
+	if err := json.Unmarshal(out, &all); err != nil {
+		return nil, fmt.Errorf("bench: %s -list -json says what is no list (%w); build it anew with make", chatd, err)
 	}
-	if names == nil {
+	if len(all) == 0 {
 		return nil, fmt.Errorf("bench: %s -list names no backend", chatd)
 	}
-	return names, nil
+	return all, nil
 }
 
 // All, alone, stands for every backend that chatd has.
 const All = "all"
 
-// known refuses backends that chatd does not have, and spells All out.
-func known(ctx context.Context, chatd string, backends []string) ([]string, error) {
-	names, err := Backends(ctx, chatd)
-	if err != nil {
-		return nil, err
+// spellOut puts the backends in the place of All, and as many rounds as they
+// need where the plan names no number.
+func (p *Plan) spellOut(known []Backend) {
+	if len(p.Backends) == 1 && p.Backends[0] == All {
+		p.Backends = names(known)
 	}
-	if len(backends) == 1 && backends[0] == All {
-		return names, nil
+	if p.Rounds == 0 {
+		p.Rounds = Enough(p.Scenario, len(p.Backends))
 	}
-	for _, b := range backends {
-		if !slices.Contains(names, b) {
-			return nil, fmt.Errorf("%w %q; there are %s, and %s for every one", ErrBackend, b, strings.Join(names, ", "), All)
-		}
-	}
-	return backends, nil
 }
 
 // commit says which sources a directory belongs to and whether they were

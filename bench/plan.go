@@ -4,24 +4,36 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"chatbench/bench/record"
 	"chatbench/core/units"
+	"chatbench/loadgen"
 )
-
-// Scenario is the one there is.
-const Scenario = "broadcast"
 
 // Plan is what to measure. Every round is every backend, the reference twice,
 // under every load, each against a fresh server.
 type Plan struct {
-	Backends []string // as chatd -backend takes them
-	Clients  int
-	Senders  int
-	Size     units.Size
+	Scenario string
+	// Backends as chatd -backend takes them. One may be given flags of chatd's:
+	// process@spawn-ahead=64.
+	Backends []string
+	Clients  int // relay: left at 0
+	// Heavy bounds the clients of a backend that has a thread or a process for
+	// each of them, under an idle load; 0: they are as many as the others.
+	Heavy   int
+	Senders int // who talks to everybody; relay: besides those who ask
+	Size    units.Size
+
+	// Relay only.
+	Pairs     int
+	Files     int
+	Downloads int
+	ChatRate  units.Rate
+
 	Rates    []units.Rate // an open loop each
 	Poisson  bool
 	Windows  []int // a closed loop each
@@ -31,23 +43,47 @@ type Plan struct {
 	Seed     uint64
 }
 
-// Quick is about a minute for one backend, the A/A arm included: eight rounds
-// are what a difference needs to be called one, for up to six backends.
-func Quick(backends []string) Plan {
-	return Plan{
-		Backends: backends,
-		Clients:  100, Senders: 10, Size: 64,
-		Rates: []units.Rate{1000}, Windows: []int{128},
-		Rounds: 8, Warmup: 400 * time.Millisecond, Duration: 1200 * time.Millisecond,
-		Seed: 1,
+// Scenarios is what a plan can be of.
+var Scenarios = []string{record.Broadcast, record.Relay, record.Idle}
+
+// Quick is about a minute for one backend, the A/A arm included, and under ten
+// for twelve. It says nothing of how many rounds there are: see Enough.
+func Quick(scenario string, backends []string) Plan {
+	p := Plan{Scenario: scenario, Backends: backends, Warmup: 400 * time.Millisecond, Duration: 1200 * time.Millisecond, Seed: 1}
+	switch scenario {
+	case record.Relay:
+		p.Pairs, p.Files, p.Downloads, p.Size = 100, 5, 16, 32
+		p.ChatRate, p.Senders = 50, 10
+		p.Rates, p.Windows = []units.Rate{1000}, []int{16}
+	case record.Idle:
+		p.Clients, p.Heavy, p.Size, p.Warmup = 8000, 500, 64, 0
+	default:
+		p.Clients, p.Senders, p.Size = 100, 10, 64
+		p.Rates, p.Windows = []units.Rate{1000}, []int{128}
 	}
+	return p
 }
 
 // Full is the plan for results one keeps.
-func Full(backends []string) Plan {
-	p := Quick(backends)
-	p.Rounds, p.Warmup, p.Duration = 20, 2*time.Second, 5*time.Second
+func Full(scenario string, backends []string) Plan {
+	p := Quick(scenario, backends)
+	p.Warmup, p.Duration = 2*time.Second, 5*time.Second
 	return p
+}
+
+// Enough is how many rounds it takes to call a difference one, for so many
+// backends: the exact test on n pairs gives at best 2/2^n, and Holm's correction
+// multiplies that by the number of comparisons. One more, for a round that
+// does not count, and never fewer than eight, idle six.
+func Enough(scenario string, backends int) int {
+	n := 6
+	for 2*float64(max(backends-1, 1))/float64(int(1)<<n) >= 0.05 {
+		n++
+	}
+	if scenario == record.Idle {
+		return n
+	}
+	return max(n+1, 8)
 }
 
 // ErrPlan is what errors about a plan that cannot be are made of.
@@ -68,17 +104,23 @@ func (p Plan) check() error {
 	switch {
 	case len(p.Backends) == 0:
 		return wrong("no backend; give -backends epoll, or several: -backends epoll,goroutine")
-	case len(p.Rates)+len(p.Windows) == 0:
+	case !slices.Contains(Scenarios, p.Scenario):
+		return wrong("there is no scenario %q; there are %s", p.Scenario, strings.Join(Scenarios, ", "))
+	case p.Scenario == record.Idle && len(p.Rates)+len(p.Windows) > 0:
+		return wrong("who is idle sends nothing; give no rate and no window")
+	case p.Scenario != record.Idle && len(p.Rates)+len(p.Windows) == 0:
 		return wrong("no load; give a rate, a window or both")
-	case p.Rounds < 1 || p.Rounds > 1000:
-		return wrong("%d rounds; from 1 to 1000", p.Rounds)
+	case p.Rounds < 0 || p.Rounds > 1000:
+		return wrong("%d rounds; from 1 to 1000, or 0 for as many as it takes", p.Rounds)
 	case p.Duration <= 0:
 		return wrong("a duration of %v; give one above 0, like 1.2s", p.Duration)
 	case p.Warmup < 0:
 		return wrong("a warm-up of %v; give 0 or more", p.Warmup)
-	case p.Clients < 1:
+	case p.Scenario == record.Relay && p.Pairs < 1:
+		return wrong("%d pairs; give at least 1", p.Pairs)
+	case p.Scenario != record.Relay && p.Clients < 1:
 		return wrong("%d clients; give at least 1", p.Clients)
-	case p.Senders < 1 || p.Senders > p.Clients:
+	case p.Scenario == record.Broadcast && (p.Senders < 1 || p.Senders > p.Clients):
 		return wrong("%d senders among %d clients; senders are clients too", p.Senders, p.Clients)
 	}
 	for _, w := range p.Windows {
@@ -102,21 +144,73 @@ func (p Plan) reference() string {
 	return p.Backends[0]
 }
 
-// arms is the backends, and the reference once more.
-func (p Plan) arms() []record.Arm {
+// arms is the backends, and the reference once more. known is what chatd says
+// of its backends.
+func (p Plan) arms(known []Backend) ([]record.Arm, error) {
 	var arms []record.Arm
-	for _, b := range p.Backends {
-		arms = append(arms, record.Arm{Name: b, Backend: b})
+	for _, name := range p.Backends {
+		a, err := p.arm(name, known)
+		if err != nil {
+			return nil, err
+		}
+		arms = append(arms, a)
 	}
-	ref := p.reference()
-	return append(arms, record.Arm{Name: ref + record.AgainSuffix, Backend: ref, Again: true})
+	again := arms[slices.Index(p.Backends, p.reference())]
+	again.Name, again.Again = again.Name+record.AgainSuffix, true
+	return append(arms, again), nil
+}
+
+// arm reads NAME@FLAG=VALUE@….
+func (p Plan) arm(name string, known []Backend) (record.Arm, error) {
+	parts := strings.Split(name, "@")
+	i := slices.IndexFunc(known, func(b Backend) bool { return b.Name == parts[0] })
+	if i < 0 {
+		return record.Arm{}, fmt.Errorf("%w %q; there are %s, and %s for every one", ErrBackend, parts[0], strings.Join(names(known), ", "), All)
+	}
+	b := known[i]
+	a := record.Arm{Name: name, Backend: b.Name, Gaps: b.Gaps}
+	for _, flag := range parts[1:] {
+		if !flagForm.MatchString(flag) {
+			return a, fmt.Errorf("%w: %q is no flag of chatd's; write BACKEND@FLAG=VALUE, like process@spawn-ahead=64", ErrPlan, flag)
+		}
+		a.Args = append(a.Args, "-"+flag)
+	}
+	if p.Scenario == record.Idle {
+		most := p.Clients
+		if b.MaxClients > 0 {
+			most = min(most, b.MaxClients)
+		}
+		if b.Heavy() && p.Heavy > 0 {
+			most = min(most, p.Heavy)
+		}
+		if most < p.Clients {
+			a.Clients = most
+		}
+	}
+	return a, nil
+}
+
+// flagForm keeps arms' names fit for files, tags and benchmark names.
+var flagForm = regexp.MustCompile(`^[a-z][a-z-]*=[A-Za-z0-9.:-]+$`)
+
+// load is what the loads of a plan have in common.
+func (p Plan) load() record.Load {
+	return record.Load{
+		Scenario: p.Scenario, Clients: p.Clients, Senders: p.Senders, Size: int(p.Size),
+		Pairs: p.Pairs, Files: p.Files, Downloads: p.Downloads, ChatRate: float64(p.ChatRate),
+		Warmup: p.Warmup, Duration: p.Duration,
+	}
 }
 
 // loads is what each arm is put under.
 func (p Plan) loads() []record.Load {
-	base := record.Load{
-		Clients: p.Clients, Senders: p.Senders, Size: int(p.Size),
-		Warmup: p.Warmup, Duration: p.Duration,
+	base, prefix := p.load(), ""
+	switch p.Scenario {
+	case record.Idle:
+		base.Name = fmt.Sprintf("idle%d", p.Clients)
+		return []record.Load{base}
+	case record.Relay:
+		prefix = "relay-"
 	}
 	var loads []record.Load
 	for _, r := range p.Rates {
@@ -125,15 +219,33 @@ func (p Plan) loads() []record.Load {
 		if p.Poisson {
 			l.Arrivals = "poisson"
 		}
-		l.Name = l.Arrivals + strings.TrimSuffix(fmt.Sprintf("%g", l.Rate), ".0")
+		l.Name = prefix + l.Arrivals + strings.TrimSuffix(fmt.Sprintf("%g", l.Rate), ".0")
 		loads = append(loads, l)
 	}
 	for _, w := range p.Windows {
 		l := base
-		l.Window, l.Name = w, fmt.Sprintf("window%d", w)
+		l.Window, l.Name = w, fmt.Sprintf("%swindow%d", prefix, w)
 		loads = append(loads, l)
 	}
+	for i := range loads {
+		c := generatorConfig(loads[i])
+		loads[i].PerMessage, loads[i].Clients = c.PerMessage(), c.InAll()
+	}
 	return loads
+}
+
+// generatorConfig is a load as the generator takes it.
+func generatorConfig(l record.Load) loadgen.Config {
+	c := loadgen.Config{
+		Scenario: l.Scenario, Clients: l.Clients, Senders: l.Senders, Size: units.Size(l.Size),
+		Pairs: l.Pairs, Files: l.Files, Downloads: l.Downloads, ChatRate: units.Rate(l.ChatRate),
+		Rate: units.Rate(l.Rate), Poisson: l.Arrivals == "poisson", Window: l.Window,
+		Warmup: l.Warmup, Duration: l.Duration,
+	}
+	if l.Scenario == record.Relay {
+		c.Clients = 0
+	}
+	return c
 }
 
 // order is the certificates, then all cells: round by round, in each the loads
@@ -142,7 +254,7 @@ func (p Plan) loads() []record.Load {
 func order(arms []record.Arm, loads []record.Load, rounds int, seed uint64) []record.Cell {
 	var cells []record.Cell
 	for _, l := range loads {
-		if !l.Open() {
+		if l.Closed() {
 			cells = append(cells, record.Cell{Round: 0, Load: l.Name, Arm: record.NullArm})
 		}
 	}

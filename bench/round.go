@@ -12,7 +12,6 @@ import (
 	"chatbench/bench/record"
 	"chatbench/bench/rules"
 	"chatbench/bench/server"
-	"chatbench/core/units"
 	"chatbench/loadgen"
 	"chatbench/loadgen/hist"
 )
@@ -30,7 +29,7 @@ func (b *bench) measure(ctx context.Context, seq int, cell record.Cell) (record.
 		Schema: record.Schema, Seq: seq, Round: cell.Round, Load: cell.Load, Arm: cell.Arm, Backend: arm.Backend,
 		StartedMs: time.Now().UnixMilli(),
 	}
-	err := b.load(ctx, &r, load)
+	err := b.load(ctx, &r, arm, load)
 	switch {
 	case ctx.Err() != nil:
 		return r, ctx.Err()
@@ -80,9 +79,9 @@ type notStarted struct{ error }
 func (n notStarted) Unwrap() error { return n.error }
 
 // load starts the server, puts the load on it, and hears it out.
-func (b *bench) load(ctx context.Context, r *record.Round, load record.Load) error {
+func (b *bench) load(ctx context.Context, r *record.Round, arm record.Arm, load record.Load) error {
 	socketsBefore, _ := meter.SocketMemory()
-	p, err := b.start(ctx, r.Backend)
+	p, err := b.start(ctx, arm)
 	if err != nil {
 		return notStarted{err}
 	}
@@ -92,10 +91,11 @@ func (b *bench) load(ctx context.Context, r *record.Round, load record.Load) err
 		ServerCPUs: b.run.Manifest.ServerCPUs, OtherCPUs: b.run.Manifest.GeneratorCPUs,
 	}
 	b.note(r, p)
-	cfg := b.generator(p.Addr, r, load)
+	cfg := b.generator(p.Addr, r, arm, load)
 	before := m.Look()
 	var from, to, after meter.Sample
-	var held record.Usage
+	var base, held record.Usage
+	m.Hold(&base)
 	cfg.OnTimedStart = func() { from = m.Glance() }
 	cfg.OnTimedEnd = func() { to = m.Glance() }
 	cfg.OnQuiet = func() { after = m.Look(); m.Hold(&held) }
@@ -109,6 +109,7 @@ func (b *bench) load(ctx context.Context, r *record.Round, load record.Load) err
 	r.Usage = m.Between(from, to, before, after)
 	r.Usage.Processes, r.Usage.Threads = held.Processes, held.Threads
 	r.Usage.RSS, r.Usage.RSSPeak, r.Usage.PSS, r.Usage.SocketMemory = held.RSS, held.RSSPeak, held.PSS, held.SocketMemory
+	r.Usage.RSSBase, r.Usage.PSSBase = base.RSS, base.PSS
 	if r.Arm == record.NullArm {
 		return nil
 	}
@@ -117,11 +118,11 @@ func (b *bench) load(ctx context.Context, r *record.Round, load record.Load) err
 }
 
 // start starts chatd, or for the certificate the null server.
-func (b *bench) start(ctx context.Context, backend string) (*server.Process, error) {
-	if backend == record.NullArm {
+func (b *bench) start(ctx context.Context, arm record.Arm) (*server.Process, error) {
+	if arm.Name == record.NullArm {
 		return b.launcher.Start(ctx, b.cfg.Syscalls, b.cfg.Loadgen, "null", "-listen", "127.0.0.1:0")
 	}
-	return b.launcher.Start(ctx, b.cfg.Syscalls, b.cfg.Chatd, chatdArguments(backend)...)
+	return b.launcher.Start(ctx, b.cfg.Syscalls, b.cfg.Chatd, chatdArguments(arm)...)
 }
 
 // note keeps what the server said of itself and how it is measured.
@@ -137,12 +138,11 @@ func (b *bench) note(r *record.Round, p *server.Process) {
 
 // generator is the load as the generator takes it. All arms of a round have
 // the same arrivals.
-func (b *bench) generator(addr string, r *record.Round, load record.Load) loadgen.Config {
-	cfg := loadgen.Config{
-		Server: addr, Clients: load.Clients, Senders: load.Senders, Size: units.Size(load.Size),
-		Rate: units.Rate(load.Rate), Poisson: load.Arrivals == "poisson", Window: load.Window,
-		Warmup: load.Warmup, Duration: load.Duration, Seed: b.cfg.Seed + uint64(r.Round),
-		CPU: b.run.Manifest.GeneratorCPUs,
+func (b *bench) generator(addr string, r *record.Round, arm record.Arm, load record.Load) loadgen.Config {
+	cfg := generatorConfig(load)
+	cfg.Server, cfg.Seed, cfg.CPU = addr, b.cfg.Seed+uint64(r.Round), b.run.Manifest.GeneratorCPUs
+	if arm.Clients > 0 {
+		cfg.Clients = arm.Clients
 	}
 	if b.cfg.Progress != nil {
 		cell := record.Cell{Round: r.Round, Load: r.Load, Arm: r.Arm}
@@ -172,12 +172,17 @@ func (b *bench) take(r *record.Round, load record.Load, from *loadgen.Result) {
 		Deliveries: int64(from.Deliveries.InTime),
 		Stalled:    int64(from.Generator.Stalled),
 		Checked:    int64(from.Deliveries.InAll),
+		Clients:    from.Login.Count,
 		Lost:       int64(l.Lost), Duplicated: int64(l.Duplicated), Reordered: int64(l.Reordered),
 		Altered: int64(l.Altered), OtherOrder: int64(l.OtherOrder),
 		GeneratorBusy: from.Generator.BusyRatio,
 		GeneratorRan:  float64(from.Generator.CPUUser+from.Generator.CPUSystem) / float64(max(from.Generator.Wall, 1)),
 	}
-	streams := map[string]*hist.Histogram{record.StreamSent: from.FromSend.Histogram}
+	streams := map[string]*hist.Histogram{record.StreamSent: from.FromSend.Histogram, record.StreamLogin: from.Login.Histogram}
+	if from.Requests != nil {
+		r.Traffic.Checked += int64(from.Requests.Heard)
+		streams[record.StreamChat] = from.Requests.Chat.Histogram
+	}
 	if load.Open() {
 		r.Traffic.Due = int64(from.Messages.Due)
 		streams[record.StreamDue] = from.FromDue.Histogram
@@ -203,5 +208,9 @@ func (b *bench) keep(r *record.Round, stream string, from *hist.Histogram) {
 		r.Sent = s
 	case record.StreamLag:
 		r.Lag = s
+	case record.StreamChat:
+		r.Chat = s
+	case record.StreamLogin:
+		r.Login = s
 	}
 }

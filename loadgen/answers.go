@@ -215,7 +215,7 @@ func (r *relay) lastFrame(i int, n uint64) int {
 
 func (r *relay) fill(to *Result) {
 	q := &r.requests
-	to.Size, to.PerMessage = q.names.Size, q.mean()
+	to.Size = q.names.Size
 	to.Frame = len(q.appendAnswer(nil, 0, 0, 1, 0))
 	to.Messages.InAll, to.Messages.Unsent = r.asked, r.unsent+r.chat.waiting
 	to.Deliveries.InAll, to.Deliveries.InTime = r.delivered, r.inTime

@@ -266,7 +266,7 @@ func (b *broadcast) counts() (messages, delivered, missing uint64) {
 func (b *broadcast) notice(i int) string { return b.book.Notice(i) }
 
 func (b *broadcast) fill(r *Result) {
-	r.Size, r.Frame, r.PerMessage = b.script.Size, b.script.SaidLen(), float64(r.Clients)
+	r.Size, r.Frame = b.script.Size, b.script.SaidLen()
 	r.Messages.InAll, r.Messages.Unsent = b.book.Messages(), b.waiting
 	r.Deliveries.InAll, r.Deliveries.InTime = b.book.Delivered(), b.book.InTime()
 	r.FromDue, r.FromSend = latency(b.book.FromDue), latency(b.book.FromSend)

@@ -193,6 +193,20 @@ func (c Config) checkLoop(who string, senders int) error {
 	return nil
 }
 
+// PerMessage is how many deliveries a message makes, on average: to each client,
+// or in a relay load the frames of a request and its answer.
+func (c Config) PerMessage() float64 {
+	c = c.withDefaults()
+	if c.Scenario == Relay {
+		q := requests{files: c.Files, downloads: c.Downloads}
+		return q.mean()
+	}
+	return float64(c.Clients)
+}
+
+// InAll is how many clients log in.
+func (c Config) InAll() int { return c.withDefaults().Clients }
+
 // schedule is that of an open loop; nil of any other.
 func (c Config) schedule() Schedule {
 	switch {

@@ -120,7 +120,7 @@ func (g *generator) result() *Result {
 		Schema: Schema, Scenario: c.Scenario, Loop: Open, Arrivals: "fixed",
 		Server: c.Server, Clients: c.Clients, Senders: c.Senders, Rate: float64(c.Rate), Window: c.Window, Seed: c.Seed,
 		Started: g.base.Add(time.Duration(g.origin)), Warmup: int64(c.Warmup), Duration: int64(c.Duration),
-		Login: g.logins, Generator: g.health.report(),
+		Login: g.logins, PerMessage: c.PerMessage(), Generator: g.health.report(),
 	}
 	g.load.fill(r)
 	seconds := c.Duration.Seconds()

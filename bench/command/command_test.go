@@ -220,7 +220,7 @@ func TestMistakes(t *testing.T) {
 		{exitUsage, `"many" is no number of messages`, tiny("good", "x", "-window", "many")},
 		{exitUsage, "no load", tiny("good", "x", "-window", "none", "-rate", "none")},
 		{exitUsage, "fixed or poisson", tiny("good", "x", "-arrivals", "odd")},
-		{exitUsage, "there is broadcast", tiny("good", "x", "-scenario", "idle")},
+		{exitUsage, "there are broadcast", tiny("good", "x", "-scenario", "storm")},
 		{exitUsage, "give one of them", tiny("good", "x", "-quick", "-full")},
 		{exitUsage, "a share above 0", tiny("good", "x", "-foreign-max", "NaN")},
 		{exitUsage, "no list of CPUs", tiny("good", "x", "-server-cpus", "two")},

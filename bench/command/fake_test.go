@@ -50,7 +50,7 @@ func fakeChatd(args []string) int {
 	backend := ""
 	for i, a := range args {
 		if a == "-list" {
-			fmt.Print("NAME   MODEL\ngood   one that works\nlossy  loses a message\ndying  ends under load\nstuck  never listens\n")
+			fmt.Print(`[{"name":"good"},{"name":"lossy"},{"name":"dying"},{"name":"stuck"}]`)
 			return 0
 		}
 		if a == "-backend" {
@@ -68,7 +68,7 @@ func fakeChatd(args []string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	r := &room{backend: backend}
+	r := &room{backend: backend, names: make(map[string]net.Conn)}
 	go r.serve(l)
 	if backend == "null" {
 		fmt.Printf("loadgen: null server listening on %s\n", l.Addr())
@@ -87,6 +87,7 @@ type room struct {
 	backend string
 	mu      sync.Mutex
 	members []net.Conn
+	names   map[string]net.Conn
 	said    int
 	writes  int
 	octets  int
@@ -121,9 +122,13 @@ func (r *room) client(c net.Conn) {
 				break
 			}
 			in = rest
-			if f.Type == wire.Cred {
+			switch f.Type {
+			case wire.Cred:
 				name, _, _ = strings.Cut(string(f.Body), " ")
-				r.join(c)
+				r.join(name, c)
+				continue
+			case wire.File:
+				r.pass(name, f)
 				continue
 			}
 			r.say(wire.AppendSaid(nil, name, f.Body))
@@ -131,9 +136,23 @@ func (r *room) client(c net.Conn) {
 	}
 }
 
-func (r *room) join(c net.Conn) {
+// pass passes a file frame on; the lossy backend passes no END.
+func (r *room) pass(from string, f wire.Frame) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	to, rest, _ := strings.Cut(string(f.Body), " ")
+	if rest != "" {
+		rest = " " + rest
+	}
+	if r.backend != "lossy" || f.Command != wire.LsEnd {
+		r.names[to].Write(wire.AppendFile(nil, f.Command, from, []byte(rest)))
+	}
+}
+
+func (r *room) join(name string, c net.Conn) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.names[name] = c
 	c.Write(wire.AppendGranted(nil))
 	r.members = append(r.members, c)
 }

@@ -110,11 +110,15 @@ func list(ctx context.Context, args []string, env Env) int {
 	if status, ok := parse(f, "", args, env); !ok {
 		return status
 	}
-	names, err := bench.Backends(ctx, *chatd)
+	backends, err := bench.Backends(ctx, *chatd)
 	if err == nil {
+		var names []string
+		for _, b := range backends {
+			names = append(names, b.Name)
+		}
 		fmt.Fprintf(env.Stdout, "backends:  %s (chatd -list says more)\n", strings.Join(names, ", "))
 	}
-	fmt.Fprintf(env.Stdout, "scenarios: %s\n", bench.Scenario)
+	fmt.Fprintf(env.Stdout, "scenarios: %s\n", strings.Join(bench.Scenarios, ", "))
 	dirs := runsIn(results)
 	fmt.Fprintf(env.Stdout, "runs in %s/: %d\n", results, len(dirs))
 	for _, dir := range dirs {

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -34,22 +35,27 @@ type runFlags struct {
 }
 
 func newRunFlags(env Env) *runFlags {
-	f := &runFlags{set: flag.NewFlagSet("run", flag.ContinueOnError), plan: bench.Quick(nil)}
+	f := &runFlags{set: flag.NewFlagSet("run", flag.ContinueOnError), plan: bench.Quick(record.Broadcast, nil)}
 	fs, p, c := f.set, &f.plan, &f.config
-	fs.StringVar(&f.backends, "backends", "", "`NAMES` to measure, like epoll,goroutine; see bench list")
-	fs.StringVar(&f.scenario, "scenario", bench.Scenario, "what clients do, by `NAME`: broadcast")
+	fs.StringVar(&f.backends, "backends", "", "`NAMES` to measure, like epoll,goroutine or all, each maybe with flags of chatd's: process@spawn-ahead=64; see bench list")
+	fs.StringVar(&f.scenario, "scenario", record.Broadcast, "what clients do, by `NAME`: "+strings.Join(bench.Scenarios, ", "))
 	fs.BoolVar(&f.quick, "quick", false, "the plan of about a minute for one backend; what there is without any of these flags")
-	fs.BoolVar(&f.full, "full", false, "the plan for results one keeps: 20 rounds of 2s warm-up and 5s")
-	fs.IntVar(&p.Rounds, "rounds", p.Rounds, "`N` rounds of every backend under every load")
+	fs.BoolVar(&f.full, "full", false, "the plan for results one keeps: 20 rounds or more, of 2s warm-up and 5s")
+	fs.IntVar(&p.Rounds, "rounds", 0, "`N` rounds of every backend under every load (0: as many as it takes to call a difference one)")
 	fs.DurationVar(&p.Duration, "duration", p.Duration, "`TIME` that is measured in each round")
 	fs.DurationVar(&p.Warmup, "warmup", p.Warmup, "`TIME` of load before it")
 	fs.Uint64Var(&p.Seed, "seed", p.Seed, "`NUMBER` that order, arrivals and intervals are drawn from")
-	fs.IntVar(&p.Clients, "clients", p.Clients, "`N` clients, each of whom receives everything")
+	fs.IntVar(&p.Clients, "clients", p.Clients, "`N` clients, each of whom receives everything; idle: 8000")
+	fs.IntVar(&p.Heavy, "heavy-clients", 500, "idle: at most `N` for a backend with a thread or process for each")
 	fs.IntVar(&p.Senders, "senders", p.Senders, "`N` of them send")
-	fs.Var(&p.Size, "size", "`SIZE` of a text, like 64B")
+	fs.IntVar(&p.Pairs, "pairs", 100, "relay: `N` clients ask, each another one that answers")
+	fs.IntVar(&p.Files, "files", 5, "relay: `N` files in each list")
+	fs.IntVar(&p.Downloads, "downloads", 16, "relay: one request in `N` is for a file, 0: none")
+	fs.Func("chat-rate", "relay: messages in all that ten more clients say meanwhile, `RATE` or none (50/s)", f.setChatRate)
+	fs.Var(&p.Size, "size", "`SIZE` of a text, like 64B; relay: of a file's name (32B)")
 	fs.Func("rate", "open loop at `RATES` in all, like 1000/s or 1000/s,5000/s; none for no open loop (1000/s)", f.setRates)
 	fs.StringVar(&f.arrivals, "arrivals", "fixed", "of an open loop, `fixed|poisson`")
-	fs.Func("window", "closed loop with `NUMBERS` of messages under way for each sender, like 128; none for no closed loop (128)", f.setWindows)
+	fs.Func("window", "closed loop with `NUMBERS` of messages under way for each sender, like 128; none for no closed loop (128; relay: 16)", f.setWindows)
 	fs.Func("server-cpus", "`CPUS` of the server, like 0 or 0,2-3 (one, chosen)", cpus(&c.ServerCPUs))
 	fs.Func("generator-cpus", "`CPUS` of the generator's thread (another, chosen)", cpus(&c.GeneratorCPUs))
 	fs.BoolVar(&c.Syscalls, "syscalls", true, "count system calls, which makes each some 30 ns dearer")
@@ -59,6 +65,14 @@ func newRunFlags(env Env) *runFlags {
 	fs.StringVar(&f.out, "o", "", "`DIR` for the results, which must not be there yet (results/TIME-BACKENDS)")
 	fs.BoolVar(&f.asJSON, "json", false, "print the summary as JSON")
 	return f
+}
+
+func (f *runFlags) setChatRate(text string) (err error) {
+	f.plan.ChatRate = 0
+	if text != "none" {
+		f.plan.ChatRate, err = units.ParseRate(text)
+	}
+	return err
 }
 
 // setRates and setWindows replace the default of their flag when it is given.
@@ -108,8 +122,8 @@ func (f *runFlags) complete(args []string) (bench.Config, error) {
 	wrong := func(format string, args ...any) (bench.Config, error) {
 		return bench.Config{}, fmt.Errorf("bench run: "+format, args...)
 	}
-	if f.scenario != bench.Scenario {
-		return wrong("there is no scenario %q; there is %s", f.scenario, bench.Scenario)
+	if !slices.Contains(bench.Scenarios, f.scenario) {
+		return wrong("there is no scenario %q; there are %s", f.scenario, strings.Join(bench.Scenarios, ", "))
 	}
 	if f.quick && f.full {
 		return wrong("-quick and -full are two plans; give one of them")
@@ -120,19 +134,7 @@ func (f *runFlags) complete(args []string) (bench.Config, error) {
 	if !(f.config.ForeignMax > 0 && f.config.ForeignMax <= 1) {
 		return wrong("-foreign-max is a share above 0 and up to 1, not %v", f.config.ForeignMax)
 	}
-	if f.full { // but what was typed stays
-		full, typed := bench.Full(nil), make(map[string]bool)
-		f.set.Visit(func(one *flag.Flag) { typed[one.Name] = true })
-		if !typed["rounds"] {
-			f.plan.Rounds = full.Rounds
-		}
-		if !typed["duration"] {
-			f.plan.Duration = full.Duration
-		}
-		if !typed["warmup"] {
-			f.plan.Warmup = full.Warmup
-		}
-	}
+	f.fill()
 	f.plan.Poisson = f.arrivals == "poisson"
 	for name := range strings.FieldsFuncSeq(f.backends, func(r rune) bool { return r == ',' || r == ' ' }) {
 		f.plan.Backends = append(f.plan.Backends, name)
@@ -140,9 +142,44 @@ func (f *runFlags) complete(args []string) (bench.Config, error) {
 	c := f.config
 	c.Plan, c.Argv, c.Dir = f.plan, append([]string{"bench", "run"}, args...), f.out
 	if c.Dir == "" {
-		c.Dir = filepath.Join(results, time.Now().UTC().Format("20060102-150405-")+strings.Join(c.Backends, "+"))
+		c.Dir = filepath.Join(results, time.Now().UTC().Format("20060102-150405-")+f.scenario+"-"+strings.Join(c.Backends, "+"))
 	}
 	return c, nil
+}
+
+// fill puts the plan of the scenario, quick or full, in the place of what was
+// not typed.
+func (f *runFlags) fill() {
+	typed := make(map[string]bool)
+	f.set.Visit(func(one *flag.Flag) { typed[one.Name] = true })
+	p, plan := &f.plan, bench.Quick(f.scenario, nil)
+	if f.full {
+		plan = bench.Full(f.scenario, nil)
+	}
+	for name, take := range map[string]func(){
+		"duration":      func() { p.Duration = plan.Duration },
+		"warmup":        func() { p.Warmup = plan.Warmup },
+		"clients":       func() { p.Clients = plan.Clients },
+		"heavy-clients": func() { p.Heavy = plan.Heavy },
+		"senders":       func() { p.Senders = plan.Senders },
+		"pairs":         func() { p.Pairs = plan.Pairs },
+		"files":         func() { p.Files = plan.Files },
+		"downloads":     func() { p.Downloads = plan.Downloads },
+		"chat-rate":     func() { p.ChatRate = plan.ChatRate },
+		"size":          func() { p.Size = plan.Size },
+		"rate":          func() { p.Rates = plan.Rates },
+		"window":        func() { p.Windows = plan.Windows },
+	} {
+		if !typed[name] {
+			take()
+		}
+	}
+	if p.Scenario = plan.Scenario; p.Scenario == record.Relay && p.ChatRate == 0 {
+		p.Senders = 0
+	}
+	if f.full && p.Rounds == 0 {
+		p.Rounds = 20
+	}
 }
 
 // run is the verb: measure, write, print.

@@ -31,6 +31,7 @@ type Env struct {
 // Check is one line of checks.json: something that must hold, and whether it did.
 type Check struct {
 	Name   string `json:"name"`
+	Arm    string `json:"arm,omitempty"` // of which it was checked; "" of the run, or the load in the name
 	OK     bool   `json:"ok"`
 	Detail string `json:"detail"` // the figure and what it is held against
 }

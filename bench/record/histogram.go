@@ -16,10 +16,13 @@ const (
 	StreamDue  = "due"
 	StreamSent = "sent"
 	StreamLag  = "lag"
+	// StreamChat is of what is said beside another load, StreamLogin of logins.
+	StreamChat  = "chat"
+	StreamLogin = "login"
 )
 
 // Streams is all of them, in the order they are written.
-var Streams = []string{StreamDue, StreamSent, StreamLag}
+var Streams = []string{StreamDue, StreamSent, StreamLag, StreamChat, StreamLogin}
 
 // Key finds one histogram of a run: one stream of one round.
 type Key struct {

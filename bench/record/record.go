@@ -10,7 +10,7 @@ package record
 import "time"
 
 // Schema is the version of every type in this package. A reader refuses others.
-const Schema = 1
+const Schema = 2
 
 // NullArm is the arm of the generator's certificate: the null server in the
 // server's place.
@@ -19,11 +19,17 @@ const NullArm = "null"
 // AgainSuffix ends the name of the A/A arm: the reference backend once more.
 const AgainSuffix = ".aa"
 
+// The scenarios: what clients do under a load.
+const (
+	Broadcast = "broadcast" // some talk, all hear it: a delivery is a message to one of them
+	Relay     = "relay"     // some ask others for files: a delivery is one frame passed on
+	Idle      = "idle"      // all log in and keep silent
+)
+
 // Manifest is manifest.json: what was to be done, and how to do it again.
 type Manifest struct {
 	Schema    int       `json:"schema"`
-	Name      string    `json:"name"`     // of the run's directory
-	Scenario  string    `json:"scenario"` // "broadcast"
+	Name      string    `json:"name"` // of the run's directory
 	Started   time.Time `json:"started"`
 	Finished  time.Time `json:"finished"`
 	Argv      []string  `json:"argv"`
@@ -51,26 +57,45 @@ type Manifest struct {
 
 // Arm is one thing that is measured in every round.
 type Arm struct {
-	Name    string `json:"name"`    // the backend's name, with AgainSuffix for the A/A arm
+	Name    string `json:"name"`    // the backend's name and arguments, with AgainSuffix for the A/A arm
 	Backend string `json:"backend"` // as chatd -backend takes it
 	Again   bool   `json:"again"`   // the A/A arm
+	// Args are given to chatd besides.
+	Args []string `json:"args,omitempty"`
+	// Clients is how many this arm has in place of the load's; 0: as many.
+	Clients int `json:"clients,omitempty"`
+	// Gaps is the cases of the conformance suite that the backend does not
+	// pass, with the reasons.
+	Gaps map[string]string `json:"gaps,omitempty"`
 }
 
 // Load is what the generator does to each arm.
 type Load struct {
-	Name     string        `json:"name"` // in tags, file names and benchmark names: "fixed1000", "window128"
-	Clients  int           `json:"clients"`
-	Senders  int           `json:"senders"`   // of the clients
-	Rate     float64       `json:"rate"`      // messages a second by all senders together; 0: closed loop
-	Arrivals string        `json:"arrivals"`  // "fixed" or "poisson"; "" for a closed loop
-	Window   int           `json:"window"`    // messages each sender has under way; 0: open loop
-	Size     int           `json:"size"`      // of a message's text, octets
-	Warmup   time.Duration `json:"warmup_ns"` // before the timed section
-	Duration time.Duration `json:"duration_ns"`
+	Name     string  `json:"name"` // in tags, file names and benchmark names: "fixed1000", "relay-window16"
+	Scenario string  `json:"scenario"`
+	Clients  int     `json:"clients"`
+	Senders  int     `json:"senders"`  // of the clients: who says something to everybody
+	Rate     float64 `json:"rate"`     // messages (relay: requests) a second in all; 0: no open loop
+	Arrivals string  `json:"arrivals"` // "fixed" or "poisson"; "" for a closed loop
+	Window   int     `json:"window"`   // messages each sender (requests each asker) has under way; 0: no closed loop
+	Size     int     `json:"size"`     // of a message's text (a file's name), octets
+	// PerMessage is how many deliveries a message makes, on average.
+	PerMessage float64 `json:"deliveries_per_message"`
+	// Of a relay load: who asks, files in a list, one request in so many for a
+	// file, and messages a second that are said to everybody meanwhile.
+	Pairs     int           `json:"pairs,omitempty"`
+	Files     int           `json:"files,omitempty"`
+	Downloads int           `json:"downloads,omitempty"`
+	ChatRate  float64       `json:"chat_rate,omitempty"`
+	Warmup    time.Duration `json:"warmup_ns"` // before the timed section
+	Duration  time.Duration `json:"duration_ns"`
 }
 
 // Open says whether messages are due by a schedule, whatever the server does.
 func (l Load) Open() bool { return l.Rate > 0 }
+
+// Closed says whether each sender waits for what it sent before.
+func (l Load) Closed() bool { return l.Window > 0 }
 
 // Cell is one arm under one load in one round.
 type Cell struct {

@@ -25,7 +25,7 @@ func sample(t *testing.T) *Run {
 	cpu := int64(123_456_789)
 	run := &Run{
 		Manifest: Manifest{
-			Schema: Schema, Name: "sample", Scenario: "broadcast", Reference: "a.b",
+			Schema: Schema, Name: "sample", Reference: "a.b",
 			Started: time.Unix(1_700_000_000, 0).UTC(),
 			Arms:    []Arm{{Name: "a.b", Backend: "a.b"}},
 			Loads:   []Load{{Name: "fixed1000", Clients: 100, Senders: 100, Rate: 1000, Arrivals: "fixed", Size: 64, Duration: time.Second}},
@@ -114,7 +114,7 @@ func TestReadRefuses(t *testing.T) {
 	for name, c := range map[string]struct {
 		file, old, new, want string
 	}{
-		"another schema":   {RoundsFile, `"schema":1`, `"schema":9`, "schema 9"},
+		"another schema":   {RoundsFile, `"schema":2`, `"schema":9`, "schema 9"},
 		"an unknown field": {RoundsFile, `"seq":1`, `"sequence":1`, "sequence"},
 		"two in a line":    {EnvFile, "}\n", "}{}\n", "env.json"},
 		"a torn histogram": {"fixed1000.hlog", "HISTF", "HISTG", "fixed1000.hlog, line"},

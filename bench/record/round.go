@@ -25,9 +25,11 @@ type Round struct {
 	Error string `json:"error,omitempty"`
 
 	Traffic Traffic `json:"traffic"`
-	Due     Latency `json:"due"`  // from when a message was due to each delivery; closed loop: as Sent
-	Sent    Latency `json:"sent"` // from the actual send to each delivery
-	Lag     Latency `json:"lag"`  // from due to sent: the generator's own lateness
+	Due     Latency `json:"due"`   // from when a message was due to each delivery; closed loop: as Sent
+	Sent    Latency `json:"sent"`  // from the actual send to each delivery
+	Lag     Latency `json:"lag"`   // from due to sent: the generator's own lateness
+	Chat    Latency `json:"chat"`  // relay: what was said meanwhile, from when it was due
+	Login   Latency `json:"login"` // from connect to the answer to the login
 
 	Usage  Usage   `json:"usage"`
 	Server *Server `json:"server,omitempty"` // what chatd counted itself, all its life; absent if it died
@@ -92,6 +94,7 @@ type Traffic struct {
 	Deliveries int64 `json:"deliveries"` // that arrived in the timed section
 	Stalled    int64 `json:"stalled"`    // timed messages that found the server not reading
 	Checked    int64 `json:"checked"`    // deliveries of the whole round, warm-up and drain included
+	Clients    int64 `json:"clients"`    // that logged in
 	Lost       int64 `json:"lost"`       // of the whole round, as the next ones
 	Duplicated int64 `json:"duplicated"`
 	Reordered  int64 `json:"reordered"`
@@ -133,6 +136,9 @@ type Usage struct {
 	RSS             *int64 `json:"rss_bytes,omitempty"`
 	RSSPeak         *int64 `json:"rss_peak_bytes,omitempty"` // of each process, summed
 	PSS             *int64 `json:"pss_bytes,omitempty"`
+	// RSSBase and PSSBase are those before the first client came.
+	RSSBase *int64 `json:"rss_base_bytes,omitempty"`
+	PSSBase *int64 `json:"pss_base_bytes,omitempty"`
 	// SocketMemory is what all TCP sockets of this machine hold in the kernel
 	// less what they held before the server started.
 	SocketMemory *int64 `json:"socket_memory_bytes,omitempty"`

@@ -29,6 +29,7 @@ func check(run *record.Run, s *Summary, sums map[string]string) record.Checks {
 		}
 		c.Rounds++
 		t.Checked += r.Traffic.Checked
+		t.Clients += r.Traffic.Clients
 		t.Lost += r.Traffic.Lost
 		t.Duplicated += r.Traffic.Duplicated
 		t.Reordered += r.Traffic.Reordered
@@ -41,29 +42,33 @@ func check(run *record.Run, s *Summary, sums map[string]string) record.Checks {
 			c.Void[reason]++
 		}
 	}
-	add := func(name string, ok bool, format string, args ...any) {
-		c.Checks = append(c.Checks, record.Check{Name: name, OK: ok, Detail: fmt.Sprintf(format, args...)})
+	add := func(arm, name string, ok bool, format string, args ...any) {
+		c.Checks = append(c.Checks, record.Check{Name: name, Arm: arm, OK: ok, Detail: fmt.Sprintf(format, args...)})
 	}
-	add(checkArrived, t.Lost+t.Duplicated+t.Reordered+t.Altered+t.OtherOrder == 0 && t.Checked > 0,
-		"%s deliveries checked, %d lost, %d twice, %d out of order, %d altered", count(float64(t.Checked)), t.Lost, t.Duplicated, t.Reordered+t.OtherOrder, t.Altered)
-	add("every round counts", c.VoidRounds == 0, "%d of %d void%s", c.VoidRounds, c.Rounds, voids(c.Void))
+	if s.silent() {
+		add("", "everybody got in and stayed", t.Clients > 0 && t.Altered == 0, "%s logins, %d times something came that nobody said", count(float64(t.Clients)), t.Altered)
+	} else {
+		add("", checkArrived, t.Lost+t.Duplicated+t.Reordered+t.Altered+t.OtherOrder == 0 && t.Checked > 0,
+			"%s deliveries checked, %d lost, %d twice, %d out of order, %d altered", count(float64(t.Checked)), t.Lost, t.Duplicated, t.Reordered+t.OtherOrder, t.Altered)
+	}
+	add("", "every round counts", c.VoidRounds == 0, "%d of %d void%s", c.VoidRounds, c.Rounds, voids(c.Void))
 	planned := run.Manifest.Rounds * len(run.Manifest.Arms) * len(run.Manifest.Loads)
-	add("every round was run", c.Rounds == planned, "%d of %d", c.Rounds, planned)
-	add("CPUs of their own", !run.Manifest.SharedCPU, "server on %v, generator on %v", run.Manifest.ServerCPUs, run.Manifest.GeneratorCPUs)
+	add("", "every round was run", c.Rounds == planned, "%d of %d", c.Rounds, planned)
+	add("", "CPUs of their own", !run.Manifest.SharedCPU, "server on %v, generator on %v", run.Manifest.ServerCPUs, run.Manifest.GeneratorCPUs)
 	for i := range s.Loads {
 		checkLoad(&s.Loads[i], add)
 	}
 	return c
 }
 
-func checkLoad(l *LoadSummary, add func(string, bool, string, ...any)) {
-	if !l.Open() {
-		add(l.Name+": the generator's ceiling is known", l.Ceiling > 0, "%s deliveries/s against the null server", unknown(l.Ceiling))
+func checkLoad(l *LoadSummary, add func(string, string, bool, string, ...any)) {
+	if l.Closed() {
+		add("", l.Name+": the generator's ceiling is known", l.Ceiling > 0, "%s deliveries/s against the null server", unknown(l.Ceiling))
 	}
 	for _, a := range l.Arms {
-		add(l.Name+": enough rounds of "+a.Name, a.Rounds >= minPairs, "%d count; to call a difference one takes %d", a.Rounds, minPairs)
+		add(a.Name, l.Name+": enough rounds", a.Rounds >= minPairs, "%d count; to call a difference one takes %d", a.Rounds, minPairs)
 		if f, ok := a.Figures[keyForeign]; ok {
-			add(l.Name+": "+a.Name+" alone on its CPUs", f.Median <= foreignMax, "others took %s %% of them (median)", percent(f.Median))
+			add(a.Name, l.Name+": alone on its CPUs", f.Median <= foreignMax, "others took %s %% of them", percent(f.Median))
 		}
 	}
 	again := l.again()
@@ -72,7 +77,7 @@ func checkLoad(l *LoadSummary, add func(string, bool, string, ...any)) {
 	}
 	for _, m := range metrics {
 		if v := again.Figures[m.key].Versus; v != nil {
-			add(l.Name+": A/A in "+m.title, v.Verdict == holds, "%s %s", ratioText(v), resolves(l.Resolution[m.key]))
+			add("", l.Name+": A/A in "+m.title, v.Verdict == holds, "%s %s", ratioText(v), resolves(l.Resolution[m.key]))
 		}
 	}
 }

@@ -90,7 +90,7 @@ func WriteCompared(w io.Writer, runs []Compared, style Style) {
 }
 
 func compareLoad(w io.Writer, runs []Compared, name string, style Style) {
-	columns := []string{keyRate, keyCPU, keySyscalls, keySwitches, keyP50, keyP99, keyRSS}
+	var columns []string
 	var t table
 	described := false
 	for _, r := range runs {
@@ -102,10 +102,8 @@ func compareLoad(w io.Writer, runs []Compared, name string, style Style) {
 			if !described {
 				described = true
 				fmt.Fprintln(w, style.paint(bold, name)+": "+l.describe())
-				if l.Open() {
-					columns = columns[1:]
-				}
-				t = compareHead(columns)
+				columns = l.compareColumns()
+				t = l.compareHead(columns)
 			}
 			for _, a := range l.Arms {
 				if !a.Again {
@@ -117,10 +115,21 @@ func compareLoad(w io.Writer, runs []Compared, name string, style Style) {
 	t.write(w, 2, style)
 }
 
-func compareHead(columns []string) table {
+func (l *LoadSummary) compareColumns() []string {
+	columns := []string{keyCPU, keySyscalls, keySwitches, keyP50, keyP99, keyRSS}
+	switch {
+	case l.Scenario == record.Idle:
+		return l.columns()
+	case l.Closed():
+		return append([]string{keyRate}, columns...)
+	}
+	return columns
+}
+
+func (l *LoadSummary) compareHead(columns []string) table {
 	t := table{{"run", "backend"}, {"", ""}}
 	for _, key := range columns {
-		t[0], t[1] = append(t[0], heads[key][0]), append(t[1], heads[key][1])
+		t[0], t[1] = append(t[0], l.word(heads[key][0])), append(t[1], l.word(heads[key][1]))
 		if key == keyCPU {
 			t[0], t[1] = append(t[0], ""), append(t[1], "±")
 		}

@@ -85,6 +85,9 @@ func (s *Summary) csv() []byte {
 // beyond that is rounding of different machines.
 func number(v float64) string { return strconv.FormatFloat(v, 'g', 9, 64) }
 
+// benchmarks names the scenarios as Go names benchmarks.
+var benchmarks = map[string]string{record.Broadcast: "Broadcast", record.Relay: "Relay", record.Idle: "Idle"}
+
 // benchText is the rounds in the format of Go's benchmarks, one line each, for
 // benchstat -col /backend. Void rounds are comments, lest benchstat counts them.
 func benchText(run *record.Run) []byte {
@@ -109,7 +112,8 @@ func benchText(run *record.Run) []byte {
 				fmt.Fprintf(&out, "%s ", reason)
 			}
 		}
-		fmt.Fprintf(&out, "BenchmarkBroadcast/backend=%s/n=%d/size=%d/load=%s-%d %d", r.Arm, load.Clients, load.Size, load.Name, max(len(m.ServerCPUs), 1), r.Traffic.Deliveries)
+		fmt.Fprintf(&out, "Benchmark%s/backend=%s/n=%d/size=%d/load=%s-%d %d", benchmarks[load.Scenario], r.Arm, load.Clients, load.Size, load.Name,
+			max(len(m.ServerCPUs), 1), max(r.Traffic.Deliveries, 1))
 		for _, metric := range metrics {
 			if v, ok := metric.of(view{r, load, len(m.ServerCPUs)}); ok && metric.applies(load) {
 				fmt.Fprintf(&out, " %s %s", number(v), metric.key)

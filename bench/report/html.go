@@ -70,13 +70,19 @@ func (s *Summary) html(run *record.Run) ([]byte, error) {
 
 // plots is the plots of a load that have something to show.
 func (l *LoadSummary) plots(run *record.Run) (plots []template.HTML) {
-	what, figure := "from when it was due", keyCPU
-	if !l.Open() {
-		what, figure = "from the send (closed loop)", keyRate
+	of, since, figure := "a delivery", "when it was due", keyCPU
+	if l.Scenario == record.Relay {
+		of = "an answer"
+	}
+	switch {
+	case l.Scenario == record.Idle:
+		of, since, figure = "a login", "connect", keyRSSEach
+	case l.Closed():
+		since, figure = "the send (closed loop)", keyRate
 	}
 	for _, p := range []template.HTML{
 		forestPlot(l, run.Manifest.Reference),
-		percentilePlot(l.Name+": latency of a delivery, "+what, l.Arms, func(a ArmSummary) *hdrhistogram.Histogram { return a.curve }),
+		percentilePlot(fmt.Sprintf("%s: latency of %s, from %s", l.Name, of, since), l.Arms, func(a ArmSummary) *hdrhistogram.Histogram { return a.curve }),
 		cpuPlot(l),
 		roundPlot(run, l, figure),
 		percentilePlot(l.Name+": the generator's own lateness", l.Arms, func(a ArmSummary) *hdrhistogram.Histogram { return a.lag }),
@@ -89,7 +95,7 @@ func (l *LoadSummary) plots(run *record.Run) (plots []template.HTML) {
 }
 
 func (l *LoadSummary) htmlRow(m metric) htmlRow {
-	row := htmlRow{Title: m.title, Unit: m.unit}
+	row := htmlRow{Title: l.word(m.title), Unit: m.unit}
 	for _, a := range l.Arms {
 		var cell htmlCell
 		if f, ok := a.Figures[m.key]; ok {
@@ -133,7 +139,7 @@ svg { width: 100%; height: auto; margin: 1rem 0; }
 {{end}}</table>
 {{range .Plots}}{{.}}
 {{end}}{{end}}<h2>Checks</h2>
-<table>{{range .Checks.Checks}}<tr><td>{{.Name}}</td><td>{{if .OK}}yes{{else}}<span class="no">no</span>{{end}}</td><td>{{.Detail}}</td></tr>
+<table>{{range .Checks.Checks}}<tr><td>{{.Name}}{{if .Arm}}: {{.Arm}}{{end}}</td><td>{{if .OK}}yes{{else}}<span class="no">no</span>{{end}}</td><td>{{.Detail}}</td></tr>
 {{end}}</table>
 <h2>How it was measured</h2>
 <table>{{range $what, $how := .Manifest.Measures}}<tr><td>{{$what}}</td><td>{{$how}}</td></tr>

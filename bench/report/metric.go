@@ -23,6 +23,8 @@ const (
 	always when = iota
 	openOnly
 	closedOnly
+	idleOnly
+	relayOnly
 )
 
 // metric is one figure of a round. Its key is its unit in bench.txt, its row in
@@ -40,7 +42,17 @@ type metric struct {
 }
 
 func (m metric) applies(l record.Load) bool {
-	return m.when == always || (m.when == openOnly) == l.Open()
+	switch m.when {
+	case openOnly:
+		return l.Open()
+	case closedOnly:
+		return l.Closed()
+	case idleOnly:
+		return l.Scenario == record.Idle
+	case relayOnly:
+		return l.Scenario == record.Relay
+	}
+	return true
 }
 
 // The keys that the summary asks for by name.
@@ -59,6 +71,15 @@ const (
 	keyGenBusy  = "generator-busy"
 	keyForeign  = "foreign"
 	keyLag      = "lag-p99-ns"
+	keyChat     = "chat-p99-ns"
+	keyLogin    = "login-p50-ns"
+	keyLoginP99 = "login-p99-ns"
+	keyRSSEach  = "rss-B/client"
+	keyPSSEach  = "pss-B/client"
+	keyKernEach = "socket-B/client"
+	keyClients  = "clients"
+	keyThreads  = "threads"
+	keyRSSBase  = "rss-base-B"
 )
 
 var (
@@ -95,6 +116,24 @@ var metrics = []metric{
 	{key: "p99.9-sent-ns", title: "p99.9 from the send", unit: "ms", better: lower, when: openOnly, print: millis, of: fromSend(p999)},
 	{key: keyLag, title: "generator lag p99", unit: "ms", better: lower, when: openOnly, print: millis,
 		of: func(v view) (float64, bool) { return float64(v.Lag.P99), v.Lag.Count > 0 }},
+
+	{key: "chat-p50-ns", title: "chat p50", unit: "ms", better: lower, when: relayOnly, print: millis, of: ofChat(p50)},
+	{key: keyChat, title: "chat p99", unit: "ms", better: lower, judged: true, when: relayOnly, words: span, print: millis, of: ofChat(p99)},
+
+	{key: keyLogin, title: "connect to login p50", unit: "ms", better: lower, judged: true, when: idleOnly, words: span, print: millis, of: ofLogin(p50)},
+	{key: keyLoginP99, title: "connect to login p99", unit: "ms", better: lower, judged: true, when: idleOnly, words: span, print: millis, of: ofLogin(p99)},
+	{key: keyRSSEach, title: "RSS a client", unit: "KiB", better: lower, judged: true, when: idleOnly, words: size, print: kibi,
+		of: each(func(u record.Usage) (*int64, *int64) { return u.RSS, u.RSSBase })},
+	{key: keyPSSEach, title: "PSS a client", unit: "KiB", better: lower, judged: true, when: idleOnly, words: size, print: kibi,
+		of: each(func(u record.Usage) (*int64, *int64) { return u.PSS, u.PSSBase })},
+	{key: keyKernEach, title: "socket memory a client", unit: "KiB", better: lower, when: idleOnly, print: kibi,
+		of: each(func(u record.Usage) (*int64, *int64) { return u.SocketMemory, new(int64) })},
+	{key: keyRSSBase, title: "RSS without clients", unit: "MiB", better: lower, when: idleOnly, print: mebi,
+		of: held(func(u record.Usage) *int64 { return u.RSSBase })},
+	{key: keyClients, title: "clients", when: idleOnly, print: whole,
+		of: func(v view) (float64, bool) { return float64(v.Traffic.Clients), v.Traffic.Clients > 0 }},
+	{key: keyThreads, title: "threads, of all processes", better: lower, when: idleOnly, print: whole,
+		of: func(v view) (float64, bool) { return float64(v.Usage.Threads), v.Usage.Threads > 0 }},
 
 	{key: keyRSS, title: "RSS", unit: "MiB", better: lower, judged: true, words: size, print: mebi,
 		of: held(func(u record.Usage) *int64 { return u.RSS })},
@@ -187,7 +226,7 @@ func perWrite(v view) (float64, bool) {
 // has no due times: there it is the time from the send.
 func latency(of func(record.Latency) int64) func(view) (float64, bool) {
 	return func(v view) (float64, bool) {
-		if !v.load.Open() {
+		if v.load.Closed() {
 			return float64(of(v.Sent)), v.Sent.Count > 0
 		}
 		return float64(of(v.Due)), v.Due.Count > 0
@@ -196,6 +235,26 @@ func latency(of func(record.Latency) int64) func(view) (float64, bool) {
 
 func fromSend(of func(record.Latency) int64) func(view) (float64, bool) {
 	return func(v view) (float64, bool) { return float64(of(v.Sent)), v.Sent.Count > 0 }
+}
+
+func ofChat(of func(record.Latency) int64) func(view) (float64, bool) {
+	return func(v view) (float64, bool) { return float64(of(v.Chat)), v.Chat.Count > 0 }
+}
+
+func ofLogin(of func(record.Latency) int64) func(view) (float64, bool) {
+	return func(v view) (float64, bool) { return float64(of(v.Login)), v.Login.Count > 0 }
+}
+
+// each is what a client adds to what there is without any.
+func each(of func(record.Usage) (with, without *int64)) func(view) (float64, bool) {
+	return func(v view) (float64, bool) {
+		with, without := of(v.Usage)
+		if with == nil || without == nil {
+			return 0, false
+		}
+		added := *with - *without
+		return ratio(&added, float64(v.Traffic.Clients))
+	}
 }
 
 func p50(l record.Latency) int64  { return l.P50 }
@@ -228,6 +287,8 @@ func count(v float64) string {
 		return plain(v/1e6) + " M"
 	case a >= 1e4:
 		return plain(v/1e3) + " k"
+	case v == math.Trunc(v):
+		return whole(v)
 	}
 	return plain(v)
 }
@@ -242,6 +303,8 @@ func small(v float64) string {
 // thousandth is for what a delivery has little of.
 func thousandth(v float64) string { return plain(1000 * v) }
 
+func whole(v float64) string   { return fmt.Sprintf("%.0f", v) }
 func millis(v float64) string  { return plain(v / 1e6) }
 func mebi(v float64) string    { return fmt.Sprintf("%.1f", v/(1<<20)) }
+func kibi(v float64) string    { return plain(v / (1 << 10)) }
 func percent(v float64) string { return fmt.Sprintf("%.0f", 100*v) }

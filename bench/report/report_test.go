@@ -192,3 +192,30 @@ func TestPrinting(t *testing.T) {
 		t.Error("a label goes where one is")
 	}
 }
+
+// TestManyArms: where the arms do not fit beside one another, each has a line,
+// and checks that failed for several of them share one.
+func TestManyArms(t *testing.T) {
+	run := sample(t)
+	for _, name := range []string{"gnet", "evio"} {
+		run.Manifest.Arms = append(run.Manifest.Arms, record.Arm{Name: name, Backend: name, Gaps: map[string]string{"half-close": "its library closes"}})
+		for _, r := range run.Rounds {
+			if r.Arm == "epoll" && r.Round <= 3 {
+				r.Arm = name
+				run.Rounds = append(run.Rounds, r)
+			}
+		}
+	}
+	var out strings.Builder
+	Summarize(run, nil).Text(&out, Style{}, "")
+	for _, want := range []string{
+		"\n  epoll                 0.80 (0.79–0.81)  1.00",
+		" ?\n  = a tie, ? not resolved",
+		"fixed1000: enough rounds: no, gnet (3 count), evio (3 count)",
+		"gnet does not pass half-close of the conformance suite: its library closes",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+}

@@ -21,12 +21,12 @@ func sample(t *testing.T) *record.Run {
 	t.Helper()
 	run := &record.Run{
 		Manifest: record.Manifest{
-			Schema: record.Schema, Name: "sample", Scenario: "broadcast", Commit: "0123456789ab", Seed: 7,
+			Schema: record.Schema, Name: "sample", Commit: "0123456789ab", Seed: 7,
 			Started: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC), Reference: "goroutine", Rounds: 8,
 			Arms: []record.Arm{{Name: "epoll", Backend: "epoll"}, {Name: "goroutine", Backend: "goroutine"}, {Name: "goroutine.aa", Backend: "goroutine", Again: true}},
 			Loads: []record.Load{
-				{Name: "fixed1000", Clients: 100, Senders: 10, Rate: 1000, Arrivals: "fixed", Size: 64, Warmup: time.Second, Duration: time.Second},
-				{Name: "window128", Clients: 100, Senders: 10, Window: 128, Size: 64, Warmup: time.Second, Duration: time.Second},
+				{Name: "fixed1000", Scenario: record.Broadcast, PerMessage: 100, Clients: 100, Senders: 10, Rate: 1000, Arrivals: "fixed", Size: 64, Warmup: time.Second, Duration: time.Second},
+				{Name: "window128", Scenario: record.Broadcast, PerMessage: 100, Clients: 100, Senders: 10, Window: 128, Size: 64, Warmup: time.Second, Duration: time.Second},
 			},
 			ServerCPUs: []int{0}, GeneratorCPUs: []int{1}, Rules: record.DefaultRules(),
 			Measures: map[string]string{"cpu": "by guess"},

@@ -150,7 +150,10 @@ type series map[int]float64
 func summarizeArm(run *record.Run, load record.Load, a record.Arm) (ArmSummary, map[string]series) {
 	arm := ArmSummary{Arm: a, Figures: make(map[string]Figure)}
 	stream := record.StreamDue
-	if !load.Open() {
+	switch {
+	case load.Scenario == record.Idle:
+		stream = record.StreamLogin
+	case load.Closed():
 		stream = record.StreamSent
 	}
 	of := make(map[string]series)
@@ -184,7 +187,7 @@ func summarizeArm(run *record.Run, load record.Load, a record.Arm) (ArmSummary, 
 		f.AtLeast = limited && key == keyRate
 		arm.Figures[key] = f
 	}
-	if !load.Open() {
+	if load.Closed() {
 		arm.Limit = arm.limit(run.Manifest, limited)
 	}
 	arm.curve, arm.lag = record.Merge(curves), record.Merge(lags)

@@ -3,6 +3,8 @@ package report
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"chatbench/bench/record"
@@ -89,6 +91,9 @@ func (s *Summary) correctness() string {
 	first := c.Checks[0] // checkArrived
 	checked, _, _ := strings.Cut(first.Detail, ",")
 	text := "Every message arrived, once, whole and in order: " + checked
+	if s.silent() {
+		text = "Everybody got in and stayed: " + checked
+	}
 	if !first.OK {
 		text = "NOT CORRECT: " + first.Detail
 	}
@@ -98,13 +103,21 @@ func (s *Summary) correctness() string {
 	return text + "."
 }
 
+// silent says whether nothing was ever sent.
+func (s *Summary) silent() bool {
+	return !slices.ContainsFunc(s.Loads, func(l LoadSummary) bool { return l.Scenario != record.Idle })
+}
+
 // verdict is what is to be said of one backend, one line a load.
 func (s *Summary) verdict(name string) (lines []string) {
 	for i := range s.Loads {
 		l := &s.Loads[i]
 		a := l.arm(name)
 		keys := []string{keyCPU, keySyscalls, keyP50, keyP99}
-		if !l.Open() {
+		switch {
+		case l.Scenario == record.Idle:
+			keys = []string{keyRSSEach, keyPSSEach, keyLogin}
+		case l.Closed():
 			keys = []string{keyRate, keyCPU}
 		}
 		var parts []string
@@ -114,13 +127,13 @@ func (s *Summary) verdict(name string) (lines []string) {
 			switch {
 			case !ok:
 			case f.Versus == nil:
-				parts = append(parts, fmt.Sprintf("%s %s", m.title, f.value(m, true)))
+				parts = append(parts, fmt.Sprintf("%s %s", l.word(m.title), f.value(m, true)))
 			case f.Versus.Verdict == string(stats.Tie):
-				parts = append(parts, fmt.Sprintf("%s a tie", m.title))
+				parts = append(parts, fmt.Sprintf("%s a tie", l.word(m.title)))
 			case f.Versus.Verdict == string(stats.Unresolved):
-				parts = append(parts, fmt.Sprintf("%s not resolved", m.title))
+				parts = append(parts, fmt.Sprintf("%s not resolved", l.word(m.title)))
 			default:
-				parts = append(parts, m.title+" "+f.Versus.change())
+				parts = append(parts, l.word(m.title)+" "+f.Versus.change())
 			}
 		}
 		if parts == nil {
@@ -135,196 +148,20 @@ func (s *Summary) verdict(name string) (lines []string) {
 	return lines
 }
 
-// value is the median as it is printed, with its unit if asked for.
-func (f Figure) value(m metric, withUnit bool) string {
-	text := m.print(f.Median)
-	if f.AtLeast {
-		text = "≥ " + text
-	}
-	if withUnit && m.unit != "" {
-		text += " " + m.unit
-	}
-	return text
-}
-
-// short names a load in a sentence.
-func (l *LoadSummary) short() string {
-	if l.Open() {
-		return fmt.Sprintf("at %s messages/s", count(l.Rate))
-	}
-	return "saturated"
-}
-
-// describe is the heading of a load.
-func (l *LoadSummary) describe() string {
-	text := fmt.Sprintf("%d clients, texts of %d octets, ", l.Clients, l.Size)
-	if l.Open() {
-		return text + fmt.Sprintf("%s messages/s in all (open loop, %s)", count(l.Rate), l.Arrivals)
-	}
-	return text + fmt.Sprintf("saturated by %d senders with %d messages under way each (closed loop)", l.Senders, l.Window)
-}
-
-// text is one load: heading, table, what the machine resolves, who was the limit.
-func (l *LoadSummary) text(w io.Writer, style Style, reference string) {
-	fmt.Fprintln(w, style.paint(bold, l.Name)+": "+l.describe())
-	columns := []string{keyCPU, keyUser, keyKernel, keySyscalls, keySwitches, keyP50, keyP99, keyP999, keyRSS}
-	if !l.Open() {
-		columns = append([]string{keyRate}, columns...)
-	}
-	t := table{{"backend"}, {""}}
-	for _, key := range columns {
-		if l.has(key) {
-			head := heads[key]
-			t[0], t[1] = append(t[0], head[0]), append(t[1], head[1])
-		}
-	}
-	for _, a := range l.Arms {
-		row := []string{a.Name}
-		for _, key := range columns {
-			if !l.has(key) {
-				continue
-			}
-			cell := "–"
-			if f, ok := a.Figures[key]; ok {
-				cell = f.value(find(key), false)
-			}
-			row = append(row, cell)
-		}
-		t = append(t, row)
-	}
-	t.write(w, 1, style)
-	l.ratios(w, style, reference)
-	l.limits(w)
-	if text := l.resolution(); text != "" {
-		fmt.Fprintf(w, "  This machine resolves %s (%s against itself).\n", text, reference)
-	}
-	if l.Open() {
-		l.lags(w)
-	}
-}
-
-// ratios sets every arm against the reference, figure by figure. The A/A arm
-// alone needs no table: what it says is the machine's resolution.
-func (l *LoadSummary) ratios(w io.Writer, style Style, reference string) {
-	head := []string{"ratio to " + reference}
-	var arms []ArmSummary
-	for _, a := range l.Arms {
-		if a.Name != reference {
-			arms, head = append(arms, a), append(head, a.Name)
-		}
-	}
-	if len(arms) < 2 {
-		return
-	}
-	t := table{head, {""}}
-	for _, m := range metrics {
-		row, some := []string{m.title}, false
-		for _, a := range arms {
-			cell := "–"
-			if v := a.Figures[m.key].Versus; v != nil {
-				cell, some = ratioText(v)+" "+v.Verdict, true
-			}
-			row = append(row, cell)
-		}
-		if some {
-			t = append(t, row)
-		}
-	}
-	if len(t) > 2 {
-		t.write(w, 1, style)
-	}
-}
-
-// heads is what stands over a column, in two lines.
-var heads = map[string][2]string{
-	keyRate:     {"deliv.", "/s"},
-	keyCPU:      {"CPU µs", "/1000 d."},
-	keyUser:     {"user", "µs"},
-	keyKernel:   {"kernel", "µs"},
-	keySyscalls: {"syscalls", "/deliv."},
-	keySwitches: {"switches", "/1000 d."},
-	keyP50:      {"p50", "ms"},
-	keyP99:      {"p99", "ms"},
-	keyP999:     {"p99.9", "ms"},
-	keyRSS:      {"RSS", "MiB"},
-}
-
-// has says whether any arm has the figure.
-func (l *LoadSummary) has(key string) bool {
-	for _, a := range l.Arms {
-		if _, ok := a.Figures[key]; ok {
-			return true
-		}
-	}
-	return false
-}
-
-// limits says which side stood in the way, with what each used.
-func (l *LoadSummary) limits(w io.Writer) {
-	for _, a := range l.Arms {
-		if a.Limit == "" || a.Again {
-			continue
-		}
-		text := map[string]string{
-			"server":    "the server was the limit",
-			"generator": "the generator was the limit: the server can do more",
-			"both":      "server and generator were both at their limit: the rate is that of the pair",
-			"pair":      "server and generator shared a CPU: the rate is that of the pair",
-			"others":    "the server did not have its CPU to itself",
-			"neither":   "neither side was at its limit: they waited for each other",
-		}[a.Limit]
-		fmt.Fprintf(w, "  %s: %s (server %s %% of its CPU", a.Name, text, percent(a.Figures[keyBusy].Median))
-		if f := a.Figures[keyForeign]; a.Limit == "others" {
-			fmt.Fprintf(w, ", others %s %% of it", percent(f.Median))
-		}
-		if f, ok := a.Figures[keyGenBusy]; ok {
-			fmt.Fprintf(w, ", generator %s %%", percent(f.Median))
-		}
-		if f, ok := a.Figures[keyRate]; ok && l.Ceiling > 0 {
-			fmt.Fprintf(w, ", %s %% of the generator's ceiling", percent(f.Median/l.Ceiling))
-		}
-		fmt.Fprintln(w, ").")
-	}
-	if l.Ceiling > 0 {
-		fmt.Fprintf(w, "  Generator's ceiling against the null server: %s deliveries/s.\n", count(l.Ceiling))
-	}
-}
-
-// resolution is "CPU per delivery ±3 %, p50 ±8 %".
-func (l *LoadSummary) resolution() string {
-	var parts []string
-	for _, key := range []string{keyRate, keySyscalls, keyCPU, keyP50, keyP99} {
-		if x, ok := l.Resolution[key]; ok {
-			parts = append(parts, find(key).title+" "+resolves(x))
-		}
-	}
-	return strings.Join(parts, ", ")
-}
-
-// lags sets the generator's own lateness beside the latencies it is part of.
-func (l *LoadSummary) lags(w io.Writer) {
-	var parts []string
-	for _, a := range l.Arms {
-		if f, ok := a.Figures[keyLag]; ok {
-			parts = append(parts, fmt.Sprintf("%s %s ms", a.Name, millis(f.Median)))
-		}
-	}
-	if parts != nil {
-		fmt.Fprintf(w, "  Of that the generator's own lateness, p99: %s.\n", strings.Join(parts, ", "))
-	}
-}
-
 // remarks is the checks that failed, and what figures of one CPU are.
 func (s *Summary) remarks(w io.Writer) {
 	var lines []string
 	if s.SharedCPU {
 		lines = append(lines, "server and generator shared their CPUs: every figure is of the pair")
 	}
-	for _, c := range s.Checks.Checks[1:] {
-		if !c.OK && c.Name != "CPUs of their own" {
-			lines = append(lines, c.Name+": no, "+c.Detail)
+	for _, a := range s.Loads[0].Arms {
+		for _, name := range slices.Sorted(maps.Keys(a.Gaps)) {
+			if !a.Again {
+				lines = append(lines, fmt.Sprintf("%s does not pass %s of the conformance suite: %s", a.Name, name, a.Gaps[name]))
+			}
 		}
 	}
+	lines = append(lines, s.failed()...)
 	if v := s.Checks.Void; v[record.GeneratorLimited]+v[record.Disturbed]+v[record.Steal] > 0 {
 		lines = append(lines, "hint: server and generator need a CPU each to themselves; stop what else runs here and measure again")
 	}
@@ -335,6 +172,30 @@ func (s *Summary) remarks(w io.Writer) {
 	for _, line := range lines {
 		fmt.Fprintln(w, "  -", line)
 	}
+}
+
+// failed is the checks that failed, those of one kind for all arms in one line.
+func (s *Summary) failed() (lines []string) {
+	at := make(map[string]int)
+	for _, c := range s.Checks.Checks[1:] {
+		if c.OK || c.Name == "CPUs of their own" {
+			continue
+		}
+		if c.Arm == "" {
+			lines = append(lines, c.Name+": no, "+c.Detail)
+			continue
+		}
+		i, begun := at[c.Name]
+		if !begun {
+			i = len(lines)
+			at[c.Name], lines = i, append(lines, c.Name+": no,")
+		} else {
+			lines[i] += ","
+		}
+		detail, _, _ := strings.Cut(c.Detail, ";")
+		lines[i] += fmt.Sprintf(" %s (%s)", c.Arm, detail)
+	}
+	return lines
 }
 
 // Line is the run in one line, for lists.

@@ -32,7 +32,7 @@ func Judge(r record.Round, l record.Load, rules record.Rules, ceiling float64) (
 	case broken:
 	case l.Open():
 		late, slow = Late(r, l, rules)
-	case t.Deliveries == 0: // nothing went round at all
+	case l.Closed() && t.Deliveries == 0: // nothing went round at all
 		late = t.GeneratorRan < rules.RanShare
 		slow = !late
 	}
@@ -60,7 +60,7 @@ func Judge(r record.Round, l record.Load, rules record.Rules, ceiling float64) (
 		return slices.Index(record.Reasons, a) - slices.Index(record.Reasons, b)
 	})
 	near := ceiling > 0 && r.Arm != record.NullArm && PerSecond(r) > rules.CeilingShare*ceiling
-	if !broken && !late && !l.Open() && (near || t.GeneratorRan < rules.RanShare) {
+	if !broken && !late && l.Closed() && (near || t.GeneratorRan < rules.RanShare) {
 		marks = append(marks, record.GeneratorLimited)
 	}
 	return void, marks
@@ -77,7 +77,7 @@ func Late(r record.Round, l record.Load, rules record.Rules) (generator, server 
 	generator = rateError(t.Due, r, l) > rules.RateError ||
 		missed && t.Stalled == 0 ||
 		float64(r.Lag.P99) > rules.LagShare*float64(rules.Objective)
-	short := 1 - float64(t.Deliveries)/max(due*float64(l.Clients), 1)
+	short := 1 - float64(t.Deliveries)/max(due*l.PerMessage, 1)
 	server = missed && t.Stalled > 0 ||
 		!generator && short > rules.RateError+rules.Objective.Seconds()/r.Wall.Seconds()
 	return generator, server

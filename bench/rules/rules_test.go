@@ -9,9 +9,9 @@ import (
 )
 
 func TestJudge(t *testing.T) {
-	open := record.Load{Rate: 1000, Arrivals: "fixed", Clients: 100}
-	poisson := record.Load{Rate: 1000, Arrivals: "poisson", Clients: 100}
-	closed := record.Load{Window: 128, Clients: 100}
+	open := record.Load{Rate: 1000, Arrivals: "fixed", PerMessage: 100}
+	poisson := record.Load{Rate: 1000, Arrivals: "poisson", PerMessage: 100}
+	closed := record.Load{Window: 128, PerMessage: 100}
 	const ceiling = 20e6
 	good := func(change func(*record.Round)) record.Round {
 		r := record.Round{Arm: "epoll", Wall: time.Second, Traffic: record.Traffic{Due: 1000, Messages: 1000, Deliveries: 100_000, GeneratorRan: 1}}

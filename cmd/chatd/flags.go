@@ -55,7 +55,7 @@ func newFlags() *flags {
 	fs.Func("login-throttle", "wrong passwords by address and name, `RATE` or off (10/m)", throttle(&o.LoginThrottle))
 	fs.Func("p2p-advertise", "address of a file sharer, `peer|claimed`: as seen by the server, or as it says (peer)",
 		oneOf("peer|claimed", func(s string) { o.AdvertiseClaimed = s == "claimed" }))
-	fs.BoolVar(&o.JSON, "json", false, "print readiness and the final counters as JSON lines")
+	fs.BoolVar(&o.JSON, "json", false, "print readiness and the final counters as JSON lines; with -list, the backends")
 	return f
 }
 

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"text/tabwriter"
 
 	"chatbench/backends/all"
 	"chatbench/backends/server"
@@ -28,7 +27,7 @@ func run(args []string) int {
 		return code
 	}
 	if f.list {
-		return list()
+		return list(f.o.JSON)
 	}
 	backend, known := all.Find(f.backend)
 	if !known {
@@ -43,24 +42,4 @@ func run(args []string) int {
 		return cmdline.Fail("chatd", cmdline.Failed, err)
 	}
 	return cmdline.OK
-}
-
-// list prints the backends there are.
-func list() int {
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "NAME\tMODEL\tTHREADS\tPROCESSES\tLIMITS\tLIBRARY")
-	for _, b := range all.All() {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", b.Name, b.Model, b.Threads, b.Processes, dash(b.Limits), dash(b.Library))
-	}
-	if err := w.Flush(); err != nil {
-		return cmdline.Fail("chatd", cmdline.Failed, err)
-	}
-	return cmdline.OK
-}
-
-func dash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
 }

@@ -1,0 +1,66 @@
+package command
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"chatbench/bench/record"
+)
+
+// TestScenarios: the other scenarios go the same way from the first round to
+// the table, with figures of their own.
+func TestScenarios(t *testing.T) {
+	programs, ctx := bin(t), context.Background()
+	t.Chdir(t.TempDir())
+	for scenario, c := range map[string]struct {
+		args []string
+		says []string
+		ok   func(record.Round) bool
+	}{
+		record.Relay: {
+			[]string{"-rate", "300/s", "-window", "3", "-pairs", "3", "-downloads", "0", "-chat-rate", "none", "-warmup", "50ms"},
+			[]string{"relay-fixed300: 3 pairs, lists of 5 files with names of 32 octets; 300 requests/s", "relay-window3", "frames/s", "/1000 f."},
+			func(r record.Round) bool { return r.Traffic.Checked > 8 && r.Sent.Count > 0 },
+		},
+		record.Idle: {
+			[]string{"-clients", "7"},
+			[]string{"Everybody got in and stayed: 14 logins", "idle7: 7 clients", "RSS KiB", "p50 ms"},
+			func(r record.Round) bool {
+				return r.Traffic.Clients == 7 && r.Login.Count == 7 && r.Usage.RSSBase != nil && r.Traffic.Deliveries == 0
+			},
+		},
+	} {
+		args := append([]string{"run", "-scenario", scenario, "-backends", "good", "-o", scenario, "-rounds", "1", "-duration", "150ms", "-foreign-max", "1"}, c.args...)
+		got := try(ctx, programs, args...)
+		if got.status != exitOK && got.status != exitViolated {
+			t.Errorf("%s: %+v", scenario, got)
+			continue
+		}
+		run, _, err := record.Read(scenario)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range run.Rounds {
+			if r.Error != "" || !c.ok(r) {
+				t.Errorf("%s: %+v", scenario, r)
+			}
+		}
+		for _, want := range c.says {
+			if !strings.Contains(got.stdout, want) {
+				t.Errorf("%s: no %q in\n%s", scenario, want, got.stdout)
+			}
+		}
+		if got := try(ctx, programs, "verify", scenario); got.status != exitOK {
+			t.Errorf("%s: %+v", scenario, got)
+		}
+		if got := try(ctx, programs, "compare", scenario); got.status != exitOK || !strings.Contains(got.stdout, c.says[len(c.says)-1]) {
+			t.Errorf("%s: %+v", scenario, got)
+		}
+	}
+	got := try(ctx, programs, "run", "-scenario", "relay", "-backends", "lossy", "-o", "lost", "-rounds", "1", "-duration", "100ms", "-warmup", "0s",
+		"-rate", "none", "-window", "2", "-pairs", "2", "-chat-rate", "none", "-foreign-max", "1")
+	if got.status != exitViolated || !strings.Contains(got.stdout, "NOT CORRECT") || !strings.Contains(got.stderr, "lost") {
+		t.Errorf("a server that loses frames: %+v", got)
+	}
+}

@@ -1,0 +1,283 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"chatbench/bench/record"
+	"chatbench/bench/stats"
+)
+
+// value is the median as it is printed, with its unit if asked for.
+func (f Figure) value(m metric, withUnit bool) string {
+	text := m.print(f.Median)
+	if f.AtLeast {
+		text = "≥ " + text
+	}
+	if withUnit && m.unit != "" {
+		text += " " + m.unit
+	}
+	return text
+}
+
+// short names a load in a sentence.
+func (l *LoadSummary) short() string {
+	switch {
+	case l.Scenario == record.Idle:
+		return "idle"
+	case l.Open() && l.Scenario == record.Relay:
+		return fmt.Sprintf("at %s requests/s", count(l.Rate))
+	case l.Open():
+		return fmt.Sprintf("at %s messages/s", count(l.Rate))
+	}
+	return "saturated"
+}
+
+// word calls a delivery what it is under this load.
+func (l *LoadSummary) word(title string) string {
+	if l.Scenario == record.Relay {
+		return frames.Replace(title)
+	}
+	return title
+}
+
+var frames = strings.NewReplacer("deliveries", "frames", "delivery", "frame", "/deliv.", "/frame", "deliv.", "frames", "/1000 d.", "/1000 f.", "messages", "requests")
+
+// describe is the heading of a load.
+func (l *LoadSummary) describe() string {
+	switch l.Scenario {
+	case record.Idle:
+		return fmt.Sprintf("%d clients that log in one by one and keep silent (or as many as stand in the table)", l.Clients)
+	case record.Relay:
+		return l.describeRelay()
+	}
+	text := fmt.Sprintf("%d clients, texts of %d octets, ", l.Clients, l.Size)
+	if l.Open() {
+		return text + fmt.Sprintf("%s messages/s in all (open loop, %s)", count(l.Rate), l.Arrivals)
+	}
+	return text + fmt.Sprintf("saturated by %d senders with %d messages under way each (closed loop)", l.Senders, l.Window)
+}
+
+func (l *LoadSummary) describeRelay() string {
+	text := fmt.Sprintf("%d pairs, lists of %d files with names of %d octets", l.Pairs, l.Files, l.Size)
+	if l.Downloads > 0 {
+		text += fmt.Sprintf(", one request in %d for a file", l.Downloads)
+	}
+	if l.ChatRate > 0 {
+		text += fmt.Sprintf(", beside %s messages/s to all %d clients", count(l.ChatRate), l.Clients)
+	}
+	if l.Open() {
+		return text + fmt.Sprintf("; %s requests/s in all (open loop, %s)", count(l.Rate), l.Arrivals)
+	}
+	return text + fmt.Sprintf("; saturated with %d requests under way for each pair (closed loop)", l.Window)
+}
+
+// columns is the figures of a load's table.
+func (l *LoadSummary) columns() []string {
+	columns := []string{keyCPU, keyUser, keyKernel, keySyscalls, keySwitches, keyP50, keyP99, keyP999, keyRSS}
+	switch {
+	case l.Scenario == record.Idle:
+		return []string{keyClients, keyRSSEach, keyPSSEach, keyKernEach, keyRSSBase, keyThreads, keyBusy, keyLogin, keyLoginP99}
+	case l.Scenario == record.Relay && l.ChatRate > 0:
+		columns = slices.Insert(columns, len(columns)-1, keyChat)
+	}
+	if l.Closed() {
+		columns = append([]string{keyRate}, columns...)
+	}
+	return columns
+}
+
+// text is one load: heading, table, what the machine resolves, who was the limit.
+func (l *LoadSummary) text(w io.Writer, style Style, reference string) {
+	fmt.Fprintln(w, style.paint(bold, l.Name)+": "+l.describe())
+	columns := l.columns()
+	t := table{{"backend"}, {""}}
+	for _, key := range columns {
+		if l.has(key) {
+			head := heads[key]
+			t[0], t[1] = append(t[0], l.word(head[0])), append(t[1], l.word(head[1]))
+		}
+	}
+	for _, a := range l.Arms {
+		row := []string{a.Name}
+		for _, key := range columns {
+			if !l.has(key) {
+				continue
+			}
+			cell := "–"
+			if f, ok := a.Figures[key]; ok {
+				cell = f.value(find(key), false)
+			}
+			row = append(row, cell)
+		}
+		t = append(t, row)
+	}
+	t.write(w, 1, style)
+	l.ratios(w, style, reference)
+	l.limits(w)
+	if text := l.resolution(); text != "" {
+		fmt.Fprintf(w, "  This machine resolves %s (%s against itself).\n", text, reference)
+	}
+	if l.Open() {
+		l.lags(w)
+	}
+}
+
+// ratios sets every arm against the reference, figure by figure. The A/A arm
+// alone needs no table: what it says is the machine's resolution.
+func (l *LoadSummary) ratios(w io.Writer, style Style, reference string) {
+	head := []string{"ratio to " + reference}
+	var arms []ArmSummary
+	for _, a := range l.Arms {
+		if a.Name != reference {
+			arms, head = append(arms, a), append(head, a.Name)
+		}
+	}
+	switch {
+	case len(arms) < 2:
+		return
+	case len(arms) > 3:
+		l.manyRatios(w, style, reference, arms)
+		return
+	}
+	t := table{head, {""}}
+	for _, m := range metrics {
+		row, some := []string{l.word(m.title)}, false
+		for _, a := range arms {
+			cell := "–"
+			if v := a.Figures[m.key].Versus; v != nil {
+				cell, some = ratioText(v)+" "+v.Verdict, true
+			}
+			row = append(row, cell)
+		}
+		if some {
+			t = append(t, row)
+		}
+	}
+	if len(t) > 2 {
+		t.write(w, 1, style)
+	}
+}
+
+// manyRatios is ratios where so many arms would not fit into a line: one of
+// them in a line, and the figures that matter most.
+func (l *LoadSummary) manyRatios(w io.Writer, style Style, reference string, arms []ArmSummary) {
+	keys := []string{keyRate, keyCPU, keySyscalls, keyP50, keyP99}
+	if l.Scenario == record.Idle {
+		keys = []string{keyRSSEach, keyPSSEach, keyLogin}
+	}
+	head, shown := []string{"ratio to " + reference}, []string{}
+	for _, key := range keys {
+		if l.has(key) && (key != keyP99 || !l.has(keyRate)) {
+			head, shown = append(head, l.word(find(key).title)), append(shown, key)
+		}
+	}
+	t := table{head, {""}}
+	for _, a := range arms {
+		row := []string{a.Name}
+		for _, key := range shown {
+			cell := "–"
+			if v := a.Figures[key].Versus; v != nil {
+				cell = ratioText(v) + marks[v.Verdict]
+			}
+			row = append(row, cell)
+		}
+		t = append(t, row)
+	}
+	t.write(w, 1, style)
+	fmt.Fprintln(w, "  = a tie, ? not resolved; all figures are in report.html and summary.csv.")
+}
+
+// marks stand for verdicts that say of no difference which way it goes.
+var marks = map[string]string{string(stats.Tie): " =", string(stats.Unresolved): " ?", holds: " =", fails: " ?"}
+
+// heads is what stands over a column, in two lines.
+var heads = map[string][2]string{
+	keyRate:     {"deliv.", "/s"},
+	keyCPU:      {"CPU µs", "/1000 d."},
+	keyUser:     {"user", "µs"},
+	keyKernel:   {"kernel", "µs"},
+	keySyscalls: {"syscalls", "/deliv."},
+	keySwitches: {"switches", "/1000 d."},
+	keyP50:      {"p50", "ms"},
+	keyP99:      {"p99", "ms"},
+	keyP999:     {"p99.9", "ms"},
+	keyRSS:      {"RSS", "MiB"},
+	keyChat:     {"chat", "p99"},
+	keyClients:  {"clients", ""},
+	keyRSSEach:  {"RSS KiB", "/client"},
+	keyPSSEach:  {"PSS KiB", "/client"},
+	keyKernEach: {"sockets", "KiB/cl."},
+	keyRSSBase:  {"RSS MiB", "without"},
+	keyThreads:  {"threads", ""},
+	keyBusy:     {"CPU", "%"},
+	keyLogin:    {"login", "p50 ms"},
+	keyLoginP99: {"login", "p99 ms"},
+}
+
+// has says whether any arm has the figure.
+func (l *LoadSummary) has(key string) bool {
+	for _, a := range l.Arms {
+		if _, ok := a.Figures[key]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+// limits says which side stood in the way, with what each used.
+func (l *LoadSummary) limits(w io.Writer) {
+	for _, a := range l.Arms {
+		if a.Limit == "" || a.Again {
+			continue
+		}
+		text := map[string]string{
+			"server":    "the server was the limit",
+			"generator": "the generator was the limit: the server can do more",
+			"both":      "server and generator were both at their limit: the rate is that of the pair",
+			"pair":      "server and generator shared a CPU: the rate is that of the pair",
+			"others":    "the server did not have its CPU to itself",
+			"neither":   "neither side was at its limit: they waited for each other",
+		}[a.Limit]
+		fmt.Fprintf(w, "  %s: %s (server %s %% of its CPU", a.Name, text, percent(a.Figures[keyBusy].Median))
+		if f := a.Figures[keyForeign]; a.Limit == "others" {
+			fmt.Fprintf(w, ", others %s %% of it", percent(f.Median))
+		}
+		if f, ok := a.Figures[keyGenBusy]; ok {
+			fmt.Fprintf(w, ", generator %s %%", percent(f.Median))
+		}
+		if f, ok := a.Figures[keyRate]; ok && l.Ceiling > 0 {
+			fmt.Fprintf(w, ", %s %% of the generator's ceiling", percent(f.Median/l.Ceiling))
+		}
+		fmt.Fprintln(w, ").")
+	}
+	if l.Ceiling > 0 {
+		fmt.Fprintf(w, "  Generator's ceiling against the null server: %s %s.\n", count(l.Ceiling), l.word(find(keyRate).title))
+	}
+}
+
+// resolution is "CPU per delivery ±3 %, p50 ±8 %".
+func (l *LoadSummary) resolution() string {
+	var parts []string
+	for _, key := range []string{keyRate, keySyscalls, keyCPU, keyP50, keyP99, keyRSSEach, keyLogin} {
+		if x, ok := l.Resolution[key]; ok {
+			parts = append(parts, l.word(find(key).title)+" "+resolves(x))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// lags sets the generator's own lateness beside the latencies it is part of.
+func (l *LoadSummary) lags(w io.Writer) {
+	var parts []string
+	for _, a := range l.Arms {
+		if f, ok := a.Figures[keyLag]; ok {
+			parts = append(parts, fmt.Sprintf("%s %s ms", a.Name, millis(f.Median)))
+		}
+	}
+	if parts != nil {
+		fmt.Fprintf(w, "  Of that the generator's own lateness, p99: %s.\n", strings.Join(parts, ", "))
+	}
+}
