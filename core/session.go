@@ -105,28 +105,32 @@ type input struct {
 // ends with ReasonImpatient.
 func (s *Session) Feed(in []byte) {
 	s.in.mu.Lock()
-	login, ask := s.feed(in)
+	rest, login, ask := s.feed(in)
 	s.in.mu.Unlock()
-	if ask {
-		s.room.cfg.Authenticator.Authenticate(s.peer, login.name, login.password, login.answer)
+	if !ask {
+		return
 	}
+	s.room.cfg.Authenticator.Authenticate(s.peer, login.name, login.password, login.answer)
+	s.in.mu.Lock()
+	s.feed(rest) // if the answer is there it need not wait; a Cred among it is a second one
+	s.in.mu.Unlock()
 }
 
 // feed works through frames; the caller holds in.mu. If ask is true the login
-// has to be decided, without in.mu held.
-func (s *Session) feed(in []byte) (login login, ask bool) {
+// has to be decided, without in.mu held, before the rest is worked through.
+func (s *Session) feed(in []byte) (rest []byte, login login, ask bool) {
 	if s.in.asking {
 		s.wait(in)
-		return login, false
+		return nil, login, false
 	}
 	said := false
 	for s.closing.Load() == 0 {
-		f, rest, ok, err := s.in.decoder.Next(in)
+		f, after, ok, err := s.in.decoder.Next(in)
 		if err != nil {
 			s.room.violation(s, reasonOf(err))
 			break
 		}
-		in = rest
+		in = after
 		if !ok {
 			break
 		}
@@ -140,15 +144,14 @@ func (s *Session) feed(in []byte) (login login, ask bool) {
 		case wire.Cred:
 			if login, ask = s.room.cred(s, f.Body); ask {
 				s.in.asking = true
-				s.wait(in)
-				return login, true
+				return in, login, true
 			}
 		}
 	}
 	if said {
 		s.room.wakeAll()
 	}
-	return login, false
+	return nil, login, false
 }
 
 // wait keeps bytes until the login is decided.
@@ -158,6 +161,7 @@ func (s *Session) wait(in []byte) {
 	}
 	if len(s.in.waiting)+len(in) > s.room.cfg.waitLimit() {
 		s.room.violation(s, ReasonImpatient)
+		s.in.waiting = nil // whatever the answer is, and whenever it comes
 		return
 	}
 	s.in.waiting = append(s.in.waiting, in...)
