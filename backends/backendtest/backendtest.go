@@ -41,7 +41,7 @@ type scenario struct {
 }
 
 func scenarios() []scenario {
-	return slices.Concat(talkScenarios, framingScenarios, relayScenarios, endingScenarios,
+	return slices.Concat(talkScenarios, framingScenarios, relayScenarios, endingScenarios, brokenScenarios,
 		poolScenarios, loginScenarios, slowScenarios, drainScenarios, socketScenarios, soakScenarios)
 }
 

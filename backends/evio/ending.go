@@ -1,6 +1,7 @@
 package evio
 
 import (
+	"errors"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -40,7 +41,8 @@ func (l *loop) drop(c *conn, err error) {
 }
 
 // reason is why a connection has ended. evio gives no error for a FIN and none
-// when it ends itself: of these the socket knows, which is still open here.
+// when it ends itself: of these the socket knows, which is still open here. A
+// write gives EPIPE when a reset has come, but a FIN before it.
 func (c *conn) reason(err error) core.Reason {
 	switch {
 	case c.eof:
@@ -53,7 +55,7 @@ func (c *conn) reason(err error) core.Reason {
 		}
 	}
 	c.rest()
-	if err == nil {
+	if err == nil || errors.Is(err, unix.EPIPE) {
 		return core.ReasonEOF
 	}
 	return core.ReasonReset

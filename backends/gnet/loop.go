@@ -11,6 +11,7 @@ import (
 	"time"
 
 	lib "github.com/panjf2000/gnet/v2"
+	"golang.org/x/sys/unix"
 
 	"chatbench/backends"
 	"chatbench/core"
@@ -140,6 +141,9 @@ func (l *loop) OnClose(gc lib.Conn, err error) lib.Action {
 	case errors.Is(err, io.EOF):
 		why = core.ReasonEOF
 		c.write() // it may read yet, and gnet closes right after
+	case errors.Is(err, unix.EPIPE): // of a write: a reset, but a FIN came before
+		why = core.ReasonEOF
+		c.feedRest()
 	case err != nil:
 		c.feedRest()
 	case l.cutting.Load() != nil:

@@ -21,6 +21,7 @@ type conn struct {
 	noted   atomic.Bool               // the session is in rounds.mail
 	gone    atomic.Bool               // write nothing more: the client is gone, or is cut off
 	cut     atomic.Bool               // by Shutdown
+	reset   atomic.Bool               // a write has told so, and no read will
 	until   atomic.Pointer[time.Time] // when a closing connection is given up
 
 	writer writer
@@ -102,6 +103,9 @@ func (c *conn) writerEnds() {
 // finish lets go of a connection that nobody reads or writes any more.
 func (c *conn) finish() {
 	c.net.Close()
+	if c.reset.Load() && c.reason == core.ReasonEOF {
+		c.reason = core.ReasonReset
+	}
 	c.session.Leave(c.reason)
 	c.server.forget(c)
 }

@@ -103,6 +103,8 @@ func (c *conn) write(fd uintptr) (done bool) {
 			continue
 		case err != unix.EAGAIN:
 			// The reader goes on: what the client sent before is still there.
+			// The kernel tells of a reset only once; one after a FIN is EPIPE.
+			c.reset.Store(err == unix.ECONNRESET)
 			w.over = true
 			return true
 		}

@@ -28,6 +28,7 @@ type conn struct {
 
 	gone   atomic.Bool // write nothing more: the client is gone, or is cut off
 	cut    atomic.Bool // by Shutdown
+	reset  bool        // a write has told so, and no read will; the writer's
 	late   atomic.Bool // it has had its time to say FIN
 	unread atomic.Bool // the reader has ended
 	reason core.Reason // for which; set before unread
@@ -98,6 +99,9 @@ func (c *conn) end() {
 	c.closed = true
 	_ = unix.Close(c.fd)
 	c.mu.Unlock()
+	if c.reset && c.reason == core.ReasonEOF {
+		c.reason = core.ReasonReset
+	}
 	c.session.Leave(c.reason)
 	c.server.forget(c)
 }

@@ -68,7 +68,7 @@ func (c *conn) writeTurn() (over bool) {
 			c.place.take()
 			continue
 		}
-		n, err := send(c.fd, out, unix.MSG_DONTWAIT)
+		n, err := c.send(out, unix.MSG_DONTWAIT)
 		c.wrote(n)
 		if n == len(out) || err == unix.EINTR {
 			continue
@@ -90,7 +90,7 @@ func (c *conn) writeTurn() (over bool) {
 // press sends with the thread blocked until the client has taken a piece. It
 // is false if nothing can be written any more.
 func (c *conn) press(out []byte) bool {
-	n, err := send(c.fd, out[:min(len(out), sendSize)], 0)
+	n, err := c.send(out[:min(len(out), sendSize)], 0)
 	c.wrote(n)
 	return n >= 0 || err == unix.EAGAIN || err == unix.EINTR
 }
@@ -105,11 +105,14 @@ func (c *conn) wrote(n int) {
 	}
 }
 
-// send is send(2), which package unix has only with an address.
-func send(fd int, p []byte, flags uintptr) (int, error) {
-	n, _, errno := unix.Syscall6(unix.SYS_SENDTO, uintptr(fd),
+// send is send(2), which package unix has only with an address. The kernel tells
+// of a reset only once, of which the reader then does not learn; one that comes
+// after a FIN is EPIPE.
+func (c *conn) send(p []byte, flags uintptr) (int, error) {
+	n, _, errno := unix.Syscall6(unix.SYS_SENDTO, uintptr(c.fd),
 		uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), flags|unix.MSG_NOSIGNAL, 0, 0)
 	if errno != 0 {
+		c.reset = c.reset || errno == unix.ECONNRESET
 		return -1, errno
 	}
 	return int(n), nil

@@ -57,6 +57,7 @@ type conn struct {
 	place   int         // in loop.live
 	mailed  atomic.Bool // is in loop.mail
 	blocked bool        // the kernel took less than was offered
+	reset   bool        // a write has told so, and no read will
 	leaving bool        // our FIN is sent
 	gone    bool
 	until   time.Time // when leaving ends
@@ -185,7 +186,7 @@ func (l *loop) readFrom(c *conn) {
 		l.cfg.Counters.BytesIn.Add(int64(n))
 		l.read += n
 		c.session.Feed(l.buf[:n])
-	case n == 0 && err == nil:
+	case n == 0 && err == nil && !c.reset:
 		l.drop(c, core.ReasonEOF)
 	case err != unix.EAGAIN && err != unix.EINTR:
 		l.drop(c, core.ReasonReset)
@@ -266,8 +267,10 @@ func (l *loop) stalled(c *conn, err error) {
 	case nil, unix.EAGAIN, unix.EINTR:
 	case unix.EPIPE, unix.ECONNRESET:
 		// The client is gone, but what it said before may still be unread:
-		// reading on finds that, and then the end.
+		// reading on finds that, and then the end. The kernel tells of a
+		// reset only once; one that comes after a FIN is EPIPE.
 		c.blocked = true
+		c.reset = c.reset || err == unix.ECONNRESET
 		return
 	default:
 		l.drop(c, core.ReasonReset)

@@ -28,7 +28,10 @@ type family struct {
 }
 
 // raise starts a child whose client's frames have 100 octets at most.
-func raise(t *testing.T) *family {
+func raise(t *testing.T) *family { t.Helper(); return raiseLate(t, func(*family) {}) }
+
+// raiseLate starts a child that finds what has happened before.
+func raiseLate(t *testing.T, before func(*family)) *family {
 	t.Helper()
 	f := &family{T: t, cmd: exec.Command("/proc/self/exe")}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -58,6 +61,7 @@ func raise(t *testing.T) *family {
 	f.to, f.from = to, from
 	f.cmd.Stdin, f.cmd.Stdout, f.cmd.Stderr, f.cmd.ExtraFiles = stdin, stdout, os.Stderr, []*os.File{socket}
 	f.cmd.Env = child.Environment(false, 100)
+	before(f)
 	if err := f.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -199,6 +203,29 @@ func TestReset(t *testing.T) {
 		f.client.SetLinger(0)
 		f.client.Close()
 		f.exits(child.Broken)
+	}
+}
+
+// TestResetFoundByWriting: a client has broken off, and the child learns that
+// when it sends. What the client said is passed on, and what came first, a FIN or
+// a reset, is the end.
+func TestResetFoundByWriting(t *testing.T) {
+	for _, c := range []struct {
+		finish bool
+		code   int
+	}{{true, child.Finished}, {false, child.Broken}} {
+		said := ""
+		f := raiseLate(t, func(f *family) {
+			f.to.WriteString("too late")
+			said = f.say("here")
+			if c.finish {
+				f.client.CloseWrite()
+			}
+			f.client.SetLinger(0)
+			f.client.Close()
+		})
+		f.expect(f.from, said)
+		f.exits(c.code)
 	}
 }
 

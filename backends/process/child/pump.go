@@ -168,6 +168,7 @@ func (r *relay) send() event {
 	case syscall.EAGAIN, syscall.EINTR:
 	default:
 		r.out = span{}
+		r.reset = errno != syscall.EPIPE
 		return clientLost
 	}
 	return nothing

@@ -24,6 +24,7 @@ type relay struct {
 	told   bool // the parent was told one or the other: the pipe to it is closed
 	deaf   bool // the client broke the protocol: what it sends is thrown away
 	broken bool // the client takes nothing any more: what is for it is thrown away
+	reset  bool // and that was no reset after its FIN
 }
 
 var only relay
@@ -113,9 +114,9 @@ func (r *relay) sound(in []byte) bool {
 // what it says is still sent: a frame that is half sent gets its end.
 func (r *relay) clientFinished() (code int, over bool) {
 	switch {
-	case r.broken:
+	case r.reset:
 		return Broken, true
-	case r.ended:
+	case r.broken || r.ended:
 		return Finished, true
 	}
 	r.gone = true
