@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"chatbench/backends/internal/socket"
 	"chatbench/core"
 	"chatbench/core/wire"
 )
@@ -20,7 +21,7 @@ var drainScenarios = []scenario{
 	{"shutdown-twice", shutdownTwice},
 	{"linger-ends", lingerEnds},
 	{"same-port-again", samePortAgain},
-	{"port-in-use", portInUse},
+	{"cannot-listen", cannotListen},
 }
 
 // drainUnderTraffic: when the room is drained while clients talk, everyone is
@@ -193,21 +194,30 @@ func samePortAgain(l *lab) {
 	r.login("alice").say("again")
 }
 
-// portInUse: Start says so, and leaves nothing behind.
-func portInUse(l *lab) {
+// cannotListen: Start says why in the same words whatever the transport, and
+// leaves nothing behind. Ports below 1024 are refused only to those who lack
+// privileges.
+func cannotListen(l *lab) {
 	r := l.open()
-	second := r.net
-	second.Listen = r.server.Addr().String()
-	second.Room = core.NewRoom(r.settings.room)
-	server, err := l.backend.Start(second)
-	if err == nil {
-		r.Errorf("two servers were started on %s", second.Listen)
-		ctx, cancel := context.WithTimeout(context.Background(), r.patience)
-		defer cancel()
-		server.Shutdown(ctx)
-		return
-	}
-	if !strings.Contains(err.Error(), "in use") {
-		r.Errorf("the error does not say that the port is in use: %v", err)
+	taken := r.server.Addr().String()
+	for _, addr := range []string{taken, "192.0.2.1:0", "127.0.0.1", "127.0.0.1:99999", "127.0.0.1:1"} {
+		cfg := r.net
+		cfg.Listen, cfg.Room = addr, core.NewRoom(r.settings.room)
+		listener, want := socket.Listen(cfg)
+		if want == nil {
+			listener.Close()
+			continue
+		}
+		server, err := l.backend.Start(cfg)
+		if err == nil {
+			r.Errorf("listens on %s, where nobody can: %v", addr, want)
+			ctx, cancel := context.WithTimeout(context.Background(), r.patience)
+			defer cancel()
+			server.Shutdown(ctx)
+			continue
+		}
+		if err.Error() != want.Error() {
+			r.Errorf("listening on %s, it says\n\t%v\nin place of\n\t%v", addr, err, want)
+		}
 	}
 }

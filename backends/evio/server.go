@@ -12,10 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"chatbench/backends"
+	"chatbench/backends/internal/socket"
 )
 
 // errEnded is why the loop ends when nobody told it to.
-var errEnded = errors.New("the loop ended by itself, as it does when accept fails: look for what uses up the descriptors")
+var errEnded = errors.New("evio: the loop ended by itself, as it does when accept fails: look for what uses up the descriptors")
 
 // server is the transport at work.
 type server struct {
@@ -68,15 +69,24 @@ func (s *server) run(cfg backends.Config) {
 	if s.other != nil {
 		s.other.Close()
 	}
-	err = errors.Join(err, failed, l.failed)
-	if err == nil && !l.stopping.Load() {
-		err = errEnded
-	}
-	if err != nil {
-		s.err = fmt.Errorf("evio: %w", err)
+	s.err = ending(cfg, errors.Join(err, failed, l.failed))
+	if s.err == nil && !l.stopping.Load() {
+		s.err = errEnded
 	}
 	s.cut = l.cut
 	close(s.done)
+}
+
+// ending is what Serve has ended with, as an operator is told it.
+func ending(cfg backends.Config, err error) error {
+	var listening *net.OpError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &listening) && listening.Op == "listen":
+		return socket.Explain(cfg.Listen, listening)
+	}
+	return fmt.Errorf("evio: %w", err)
 }
 
 // serving is called when evio listens and has no loop yet: it sets the

@@ -36,7 +36,7 @@ type server struct {
 func start(cfg backends.Config) (backends.Server, error) {
 	listener, err := socket.Listen(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("gnet: %w", err)
+		return nil, err
 	}
 	s := &server{
 		cfg:       cfg,

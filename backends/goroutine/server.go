@@ -46,7 +46,7 @@ type server struct {
 func start(cfg backends.Config) (backends.Server, error) {
 	listener, err := socket.Listen(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("goroutine: %w", err)
+		return nil, err
 	}
 	accept, err := listener.SyscallConn()
 	if err != nil {

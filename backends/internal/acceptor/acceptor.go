@@ -48,7 +48,7 @@ type Acceptor struct {
 func Listen(cfg backends.Config, name string) (*Acceptor, error) {
 	fd, addr, err := socket.ListenFD(cfg, false)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, err
 	}
 	file := os.NewFile(uintptr(fd), "listener") // Go's netpoller waits for it, as it is non-blocking
 	return newAcceptor(cfg, name, addr, file)

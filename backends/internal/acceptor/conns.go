@@ -1,7 +1,6 @@
 package acceptor
 
 import (
-	"fmt"
 	"net"
 
 	"chatbench/backends"
@@ -18,7 +17,7 @@ type Conns struct {
 func ListenConns(cfg backends.Config, name string) (Conns, error) {
 	listener, err := socket.Listen(cfg)
 	if err != nil {
-		return Conns{}, fmt.Errorf("%s: %w", name, err)
+		return Conns{}, err
 	}
 	a, err := newAcceptor(cfg, name, socket.Bound(listener), listener)
 	return Conns{a, listener}, err

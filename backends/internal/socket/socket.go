@@ -55,7 +55,7 @@ func open(cfg backends.Config, share bool) (*net.TCPListener, error) {
 	lc.SetMultipathTCP(false) // its sockets take other options than TCP's
 	l, err := lc.Listen(context.Background(), "tcp", cfg.Listen)
 	if err != nil {
-		return nil, explain(cfg.Listen, err)
+		return nil, Explain(cfg.Listen, err)
 	}
 	listener := l.(*net.TCPListener)
 	if err := setBacklog(listener, cfg.Backlog); err != nil {
@@ -107,8 +107,10 @@ func Bound(l net.Listener) netip.AddrPort {
 	return unmap(l.Addr().(*net.TCPAddr).AddrPort())
 }
 
-// explain turns what package net says into one line that helps.
-func explain(listen string, err error) error {
+// Explain turns what package net says of a socket that cannot listen into one
+// line that helps. It is for transports whose library listens by itself; of all
+// others it is the error of Listen, and none puts a word in front of it.
+func Explain(listen string, err error) error {
 	hint := ""
 	switch {
 	case errors.Is(err, unix.EADDRINUSE):
