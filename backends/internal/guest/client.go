@@ -109,7 +109,6 @@ func (c *Client) write() {
 		c.guest.post(c) // the library may be in the middle of reading it
 		return
 	}
-	counters := c.guest.cfg.Counters
 	for {
 		_, closing := c.session.Closing()
 		p := c.session.Next()
@@ -119,34 +118,55 @@ func (c *Client) write() {
 			}
 			return
 		}
-		p = p[:min(len(p), c.offer)]
+		if !c.give(p) {
+			return
+		}
+	}
+}
+
+// give gives the library octets piece by piece, the next when the kernel has
+// taken the one before whole. The session is told once, for less than all means
+// to it that the client takes no more. It is false if not all were taken.
+func (c *Client) give(p []byte) bool {
+	sent := 0
+	defer func() { c.tell(sent) }()
+	for sent < len(p) {
+		piece := p[sent:min(sent+c.offer, len(p))]
 		c.sending = true
-		n, err := c.line.Send(p)
+		n, err := c.line.Send(piece)
 		c.sending = false
 		if err != nil {
 			c.deafen()
-			return
+			return false
 		}
-		c.took(n)
-		if n < len(p) {
-			counters.Stalls.Add(1)
-			c.kept = len(p) - n
+		c.count(n)
+		sent += n
+		if n < len(piece) {
+			c.guest.cfg.Counters.Stalls.Add(1)
+			c.kept = len(piece) - n
 			c.offer = leastOffer
 			c.list()
-			return
+			return false
 		}
 		if n == c.offer {
 			c.offer = min(2*n, mostOffer)
 		}
 	}
+	return true
 }
 
-// took reports octets that the kernel has taken.
-func (c *Client) took(n int) {
+// count counts octets that the kernel has taken.
+func (c *Client) count(n int) {
 	if n > 0 {
 		counters := c.guest.cfg.Counters
 		counters.Writes.Add(1)
 		counters.BytesOut.Add(int64(n))
+	}
+}
+
+// tell reports them to the session.
+func (c *Client) tell(n int) {
+	if n > 0 {
 		c.session.Wrote(n)
 	}
 }
@@ -171,7 +191,8 @@ func (c *Client) settle() {
 		c.deafen()
 		return
 	}
-	c.took(n)
+	c.count(n)
+	c.tell(n)
 	if c.kept -= n; c.kept > 0 {
 		return
 	}

@@ -69,9 +69,12 @@ type house struct {
 	rings int
 }
 
-func newHouse(t *testing.T, lib guest.Library) *house {
+func newHouse(t *testing.T, lib guest.Library) *house { return newNarrowHouse(t, lib, 1<<20) }
+
+// newNarrowHouse has clients that may be so many octets behind.
+func newNarrowHouse(t *testing.T, lib guest.Library, lag int) *house {
 	h := &house{t: t}
-	h.room = core.NewRoom(core.Config{Authenticator: core.OpenDoor{}, LagLimit: 1 << 20})
+	h.room = core.NewRoom(core.Config{Authenticator: core.OpenDoor{}, LagLimit: lag})
 	lib.Ring = func() { h.rings++ }
 	h.Guest = guest.New(backends.Config{
 		Room: h.room, Counters: &h.count, Linger: time.Millisecond, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
@@ -214,6 +217,30 @@ func TestBorrowed(t *testing.T) {
 			t.Errorf("copied: %d FINs when all is sent", p.fin)
 		}
 		h.expect(p, append(granted(), said("alice", "hello")...))
+	}
+}
+
+// TestPiecesAreNoRefusal: a library is given much in pieces. The room must not
+// think in between that the client took no more.
+func TestPiecesAreNoRefusal(t *testing.T) {
+	h := newNarrowHouse(t, guest.Library{}, 80<<10)
+	alice, p := h.enter("alice", plenty)
+	pieces := 0
+	p.onSend = func() {
+		if pieces++; pieces == 2 {
+			h.room.Tick(time.Now())
+		}
+	}
+	text := string(bytes.Repeat([]byte("x"), 1000))
+	want := granted()
+	for range 200 {
+		alice.Feed(say(text))
+		want = append(want, said("alice", text)...)
+	}
+	h.Turn()
+	h.expect(p, want)
+	if n := h.room.Snapshot().Ends[core.ReasonSlow]; n > 0 || h.room.Snapshot().Granted != 1 || pieces < 2 {
+		t.Errorf("%d ends as slow, %d still in the room, %d pieces", n, h.room.Snapshot().Granted, pieces)
 	}
 }
 
