@@ -97,7 +97,6 @@ func (l *loop) cutOff(why error) {
 // OnOpen has a new connection join the room.
 func (l *loop) OnOpen(gc lib.Conn) ([]byte, lib.Action) {
 	l.bell.hang(gc.EventLoop())
-	l.cfg.Counters.Accepts.Add(1)
 	c := &conn{loop: l, gnet: gc, place: len(l.live)}
 	l.live = append(l.live, c)
 	gc.SetContext(c)
