@@ -30,6 +30,7 @@ const usage = `usage: loadgen VERB [flags]
   broadcast  everybody in a room receives what some of them say
   relay      clients ask others for lists of files, and for files, through the server
   idle       clients log in, one by one and timed, and keep silent
+  fetch      a file goes from client to client, beside bare sockets
   null       the null server: the cheapest of its kind, to find loadgen's own ceiling
 
 loadgen VERB -h lists the flags of a verb.
@@ -55,13 +56,15 @@ func Run(ctx context.Context, args []string, env Env) int {
 		return relay(ctx, args[1:], env)
 	case "idle":
 		return idle(ctx, args[1:], env)
+	case "fetch":
+		return fetchFile(ctx, args[1:], env)
 	case "null":
 		return nullServer(ctx, args[1:], env)
 	case "-h", "-help", "--help", "help":
 		fmt.Fprint(env.Stdout, usage)
 		return exitOK
 	default:
-		return failed(env, exitUsage, fmt.Errorf("loadgen: unknown verb %q; there are broadcast, relay, idle and null", verb))
+		return failed(env, exitUsage, fmt.Errorf("loadgen: unknown verb %q; there are broadcast, relay, idle, fetch and null", verb))
 	}
 }
 
