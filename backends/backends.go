@@ -14,14 +14,21 @@
 //  3. write exactly what Session.Next gives, in that order, report every octet
 //     the kernel took with Session.Wrote, and lose or repeat none: what its
 //     library cannot take yet stays in the core;
-//  4. after each Feed and whenever it is woken look at Session.Closing; once a
-//     session is closing and Next gives nothing, end the connection the one
-//     way: shutdown(SHUT_WR), read and throw away to EOF or Config.Linger,
-//     close;
+//  4. after each Feed and whenever it is woken look at Session.Closing, and only
+//     then at Next: a session that was closing before Next gave nothing has
+//     said all, and ends the one way: shutdown(SHUT_WR), read and throw away to
+//     EOF or Config.Linger, close. Linger counts from that FIN. How long the
+//     client may take over what it is owed before it is for the core to say: a
+//     session whose time is over is woken, and Next gives nothing;
 //  5. call Session.Leave exactly when a connection is gone: ReasonEOF after the
-//     client's FIN (all it sent before has been fed), ReasonReset after an
-//     error, ReasonCut when Shutdown's context ends first; for a session that
-//     was closing any reason will do, the core keeps the first;
+//     client's FIN, ReasonReset after an error, ReasonCut when Shutdown's
+//     context ends first; for a session that was closing any reason will do, the
+//     core keeps the first. All that the client sent before has been fed, also
+//     if a write told of the end. The kernel tells of a reset once: a write
+//     that fails with ECONNRESET makes it ReasonReset, though a read gives 0
+//     after that; with EPIPE the FIN came first. A client that says FIN has
+//     left: what still waits for it need not be written, but for the last words of
+//     a session that is closing already, as far as the kernel takes them;
 //  6. never block on a slow client while others wait, and hold no more than one
 //     write of output per connection outside the core;
 //  7. survive running out of descriptors: serve those who are in, take new
@@ -51,7 +58,7 @@ type Config struct {
 	MaxClients int           // what Room was given: for sizing tables
 	SendBuffer int           // SO_SNDBUF in octets; 0 leaves it to the kernel
 	Backlog    int           // of listen(2)
-	Linger     time.Duration // how long a closing connection may take to say FIN
+	Linger     time.Duration // how long a closing connection may take to say FIN after ours
 	MaxFrame   int           // what Room was given, for those who check sizes themselves; 0: the room alone does
 	SpawnAhead int           // processes that wait for clients, in a transport of one for each client
 }

@@ -13,6 +13,7 @@ var slowScenarios = []scenario{
 	{"reads-slowly", readsSlowly},
 	{"never-reads-relay", neverReadsRelay},
 	{"never-reads-and-talks", neverReadsAndTalks},
+	{"takes-its-time-at-the-end", takesItsTimeAtTheEnd},
 }
 
 // narrow makes the kernel's buffers small, and with them what a client can be
@@ -70,6 +71,30 @@ func readsSlowly(l *lab) {
 	if n := r.counters.Stalls.Load(); n < 10 {
 		r.Errorf("%d stalls were counted, though the socket was full again and again", n)
 	}
+}
+
+// takesItsTimeAtTheEnd: a client that is told to go while it is behind may take
+// longer than Linger over what it is still owed: that begins with our FIN.
+func takesItsTimeAtTheEnd(l *lab) {
+	const messages = 100
+	r := l.open(narrow, func(s *settings) { s.net.Linger = 50 * time.Millisecond })
+	alice := r.login("alice")
+	slow := r.dialNarrow()
+	slow.enter("slow")
+	heard := alice.listen("the end")
+	for i := range messages {
+		alice.say("no %d %s", i, strings.Repeat("x", 500))
+	}
+	r.eventually(func() bool { return heard.heard.Load() == messages }, "alice hears all")
+	slow.send([]byte{9})
+	r.eventually(func() bool { return r.room.Snapshot().Granted == 1 }, "the client is told to go")
+	time.Sleep(6 * r.net.Linger)
+	own := slow.listen("")
+	own.expectEOF()
+	slow.hangUp()
+	counted(l, own.all(), "alice", "no", messages)
+	alice.say("the end")
+	heard.all()
 }
 
 // neverReadsRelay: a client is sent more for itself alone than it takes.

@@ -10,6 +10,10 @@ import (
 	"chatbench/core"
 )
 
+// briefLinger is how long a client that was turned away may take to say FIN:
+// it holds no slot, so it must not hold a descriptor for long.
+const briefLinger = 250 * time.Millisecond
+
 // conn is one client. Its reader and its writer each end by themselves; the
 // one that ends last finishes the connection.
 type conn struct {
@@ -22,7 +26,7 @@ type conn struct {
 	gone    atomic.Bool               // write nothing more: the client is gone, or is cut off
 	cut     atomic.Bool               // by Shutdown
 	reset   atomic.Bool               // a write has told so, and no read will
-	until   atomic.Pointer[time.Time] // when a closing connection is given up
+	until   atomic.Pointer[time.Time] // when a connection that is sent nothing more is given up
 
 	writer writer
 
@@ -40,22 +44,31 @@ func newConn(s *server, nc *net.TCPConn, raw syscall.RawConn) *conn {
 // begin starts to read and, for what is there already, to write.
 func (c *conn) begin(session *core.Session) {
 	c.session = session
-	if _, closing := session.Closing(); closing {
-		c.urge() // it was turned away, which nobody wakes us for
-	}
 	go c.writeAll()
 	go c.readAll()
 }
 
-// urge gives a closing connection until Linger is over to take what it is
-// still sent and to say FIN. A writer that is stalled has to look again, for
-// there may be nothing more to be written.
-func (c *conn) urge() {
-	until := time.Now().Add(c.server.cfg.Linger)
-	if c.until.CompareAndSwap(nil, &until) {
-		c.net.SetReadDeadline(until)
-		c.net.SetWriteDeadline(time.Unix(1, 0))
+// urge has a writer that is stalled look again whether there is something to be
+// written: there is not, if the room has given its client up.
+func (c *conn) urge() { c.net.SetWriteDeadline(longAgo) }
+
+var longAgo = time.Unix(1, 0)
+
+// linger gives the client, which is sent nothing more, a time to say FIN.
+func (c *conn) linger() {
+	wait := c.server.cfg.Linger
+	if why, _ := c.session.Closing(); why.TurnedAway() {
+		wait = min(wait, briefLinger)
 	}
+	until := time.Now().Add(wait)
+	c.until.Store(&until)
+	c.net.SetReadDeadline(until)
+}
+
+// late says whether that time is over.
+func (c *conn) late() bool {
+	until := c.until.Load()
+	return until != nil && time.Now().After(*until)
 }
 
 // cutOff ends the connection now.

@@ -58,8 +58,8 @@
 //   - conn.mu guards the writer's state, and which of the two has ended.
 //   - rounds alone starts writers. server.mu guards the list of connections.
 //   - When a session is closing the writer writes what is left and says FIN, and
-//     the reader reads on to the client's FIN. Both have until Config.Linger is
-//     over, counted from when the session began to close.
+//     the reader reads on to the client's FIN, until Config.Linger is over, which
+//     counts from ours.
 //
 // # Known limits
 //

@@ -2,7 +2,6 @@ package goroutine
 
 import (
 	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -45,7 +44,7 @@ func (c *conn) read(fd int) (why core.Reason, done bool) {
 		case n > 0:
 			counters.Reads.Add(1)
 			counters.BytesIn.Add(int64(n))
-			if !c.feed(buf[:n]) && time.Now().After(*c.until.Load()) {
+			if !c.feed(buf[:n]) && c.late() {
 				return core.ReasonReset, true
 			}
 		case err == unix.EAGAIN:
@@ -65,7 +64,6 @@ func (c *conn) read(fd int) (why core.Reason, done bool) {
 func (c *conn) feed(in []byte) (open bool) {
 	for len(in) > 0 {
 		if _, closing := c.session.Closing(); closing {
-			c.urge()
 			return false
 		}
 		n := min(len(in), feedSize)

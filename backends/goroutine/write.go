@@ -3,6 +3,7 @@ package goroutine
 import (
 	"errors"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,7 +28,6 @@ type writer struct {
 	give    func(fd uintptr) bool // once, so that a turn allocates nothing
 	over    bool                  // nothing is to be written any more
 	waited  bool                  // it has been stalled
-	urged   bool                  // it has been told of the end
 }
 
 // wake gives the writer its turn in the round that is beginning. Only rounds
@@ -61,15 +61,15 @@ func (c *conn) writeTurn() (over bool) {
 		c.resume()
 		switch {
 		case err == nil && w.over:
+			c.linger()
 			return true
 		case err == nil:
 			if c.park() {
 				return false
 			}
-		case errors.Is(err, os.ErrDeadlineExceeded) && !w.urged:
-			w.urged = true
-			c.net.SetWriteDeadline(*c.until.Load())
-		default: // out of time, or cut off
+		case errors.Is(err, os.ErrDeadlineExceeded): // it was urged
+			c.net.SetWriteDeadline(time.Time{}) // before it looks: what comes later urges again
+		default: // cut off
 			return true
 		}
 	}
