@@ -215,7 +215,7 @@ func (b *bench) progress(cell record.Cell, rate float64) {
 	if b.cfg.Progress == nil {
 		return
 	}
-	each := b.cfg.Warmup + b.cfg.Duration + 200*time.Millisecond
+	each := b.cfg.Ramp + b.cfg.Warmup + b.cfg.Duration + 200*time.Millisecond
 	if b.done > 0 {
 		each = b.took / time.Duration(b.done)
 	}

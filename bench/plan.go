@@ -34,7 +34,8 @@ type Plan struct {
 	Downloads int
 	ChatRate  units.Rate
 
-	Rates    []units.Rate // an open loop each
+	Ramp     time.Duration // idle: clients connect at equal distances over this time
+	Rates    []units.Rate  // an open loop each
 	Poisson  bool
 	Windows  []int // a closed loop each
 	Rounds   int
@@ -56,7 +57,8 @@ func Quick(scenario string, backends []string) Plan {
 		p.ChatRate, p.Senders = 50, 10
 		p.Rates, p.Windows = []units.Rate{1000}, []int{16}
 	case record.Idle:
-		p.Clients, p.Heavy, p.Size, p.Warmup = 8000, 500, 64, 0
+		p.Clients, p.Heavy, p.Size, p.Ramp = 8000, 500, 64, 4*time.Second
+		p.Warmup, p.Duration = 0, 600*time.Millisecond
 	default:
 		p.Clients, p.Senders, p.Size = 100, 10, 64
 		p.Rates, p.Windows = []units.Rate{1000}, []int{128}
@@ -67,7 +69,9 @@ func Quick(scenario string, backends []string) Plan {
 // Full is the plan for results one keeps.
 func Full(scenario string, backends []string) Plan {
 	p := Quick(scenario, backends)
-	p.Warmup, p.Duration = 2*time.Second, 5*time.Second
+	if p.Duration = 5 * time.Second; scenario != record.Idle {
+		p.Warmup = 2 * time.Second
+	}
 	return p
 }
 
@@ -198,7 +202,7 @@ func (p Plan) load() record.Load {
 	return record.Load{
 		Scenario: p.Scenario, Clients: p.Clients, Senders: p.Senders, Size: int(p.Size),
 		Pairs: p.Pairs, Files: p.Files, Downloads: p.Downloads, ChatRate: float64(p.ChatRate),
-		Warmup: p.Warmup, Duration: p.Duration,
+		Ramp: p.Ramp, Warmup: p.Warmup, Duration: p.Duration,
 	}
 }
 
@@ -240,7 +244,7 @@ func generatorConfig(l record.Load) loadgen.Config {
 		Scenario: l.Scenario, Clients: l.Clients, Senders: l.Senders, Size: units.Size(l.Size),
 		Pairs: l.Pairs, Files: l.Files, Downloads: l.Downloads, ChatRate: units.Rate(l.ChatRate),
 		Rate: units.Rate(l.Rate), Poisson: l.Arrivals == "poisson", Window: l.Window,
-		Warmup: l.Warmup, Duration: l.Duration,
+		Ramp: l.Ramp, Warmup: l.Warmup, Duration: l.Duration,
 	}
 	if l.Scenario == record.Relay {
 		c.Clients = 0

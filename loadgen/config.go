@@ -38,7 +38,8 @@ type Config struct {
 	CPU       []int         // what the generator's thread may run on; none: anything
 	Ceiling   float64       // deliveries a second against the null server; 0: not known
 	Objective time.Duration // for p99; 0: 50 ms
-	Joining   int           // clients that connect and log in at the same time; 0: 64, or 1 if Idle
+	Joining   int           // clients that connect and log in at the same time, at most; 0: 64, or 1 if Idle without Ramp
+	Ramp      time.Duration // clients connect at equal distances over this time; 0: as soon as Joining lets them
 	Connect   time.Duration // how long nobody may get in before that is an error; 0: 10 s
 	Drain     time.Duration // how long nothing may arrive at the end before the rest is lost; 0: 3 s
 
@@ -96,7 +97,10 @@ func (c Config) withDefaults() Config {
 		}
 		c.Clients = 2*c.Pairs + c.Senders
 	case Idle:
-		c.Size, c.Joining = cmp.Or(c.Size, 64), cmp.Or(c.Joining, 1)
+		if c.Size = cmp.Or(c.Size, 64); c.Ramp == 0 {
+			c.Joining = cmp.Or(c.Joining, 1)
+		}
+		c.Joining = cmp.Or(c.Joining, 64)
 	default:
 		c.Senders = cmp.Or(c.Senders, min(c.Clients, 10))
 		c.Size, c.Joining = cmp.Or(c.Size, 64), cmp.Or(c.Joining, 64)
@@ -119,6 +123,8 @@ func (c Config) Check() error {
 		return configError("an objective, time limit or ceiling below zero")
 	case c.Joining < 1:
 		return configError("%d clients at a time log in; at least 1", c.Joining)
+	case c.Ramp < 0 || c.Ramp > maxDuration:
+		return configError("a ramp of %v; from 0 to %v", c.Ramp, maxDuration)
 	}
 	switch c.Scenario {
 	case Broadcast:

@@ -35,6 +35,7 @@ type fleet struct {
 	started int
 	inside  int
 	latest  int64 // when somebody last got in
+	begun   int64
 	took    *hist.Histogram
 }
 
@@ -43,7 +44,7 @@ func (g *generator) connect() (err error) {
 	if err := allowFiles(uint64(g.cfg.Clients + spareFiles)); err != nil {
 		return err
 	}
-	f := &fleet{generator: g, joining: make([]joining, g.cfg.Clients), latest: g.now(), took: hist.New()}
+	f := &fleet{generator: g, joining: make([]joining, g.cfg.Clients), latest: g.now(), begun: g.now(), took: hist.New()}
 	if f.address, f.family, err = resolve(g.cfg.Server); err != nil {
 		return err
 	}
@@ -51,7 +52,7 @@ func (g *generator) connect() (err error) {
 		return fmt.Errorf("loadgen: epoll_create1: %w", err)
 	}
 	for f.inside < len(f.fds) {
-		for f.started < len(f.fds) && f.started-f.inside < f.cfg.Joining {
+		for f.started < len(f.fds) && f.started-f.inside < f.cfg.Joining && f.now() >= f.due(f.started) {
 			if err := f.start(f.started); err != nil {
 				return err
 			}
@@ -65,9 +66,19 @@ func (g *generator) connect() (err error) {
 	return nil
 }
 
-// wait deals with what happens in the next tenth of a second.
+// due is when client i is to connect.
+func (f *fleet) due(i int) int64 {
+	return f.begun + int64(float64(f.cfg.Ramp)*float64(i)/float64(len(f.fds)))
+}
+
+// wait deals with what happens in the next tenth of a second, or until the next
+// client is due.
 func (f *fleet) wait() error {
-	n, err := unix.EpollWait(f.epoll, f.events, 100)
+	timeout := int64(100)
+	if f.started < len(f.fds) && f.started-f.inside < f.cfg.Joining {
+		timeout = min(timeout, max(0, f.due(f.started)-f.now())/1e6)
+	}
+	n, err := unix.EpollWait(f.epoll, f.events, int(timeout))
 	if err != nil && err != unix.EINTR {
 		return fmt.Errorf("loadgen: epoll_wait: %w", err)
 	}
@@ -80,7 +91,7 @@ func (f *fleet) wait() error {
 		return ErrInterrupted
 	}
 	f.shown.clients.Store(int64(f.inside))
-	if f.now()-f.latest > int64(f.cfg.Connect) {
+	if f.started > f.inside && f.now()-max(f.latest, f.joining[f.started-1].started) > int64(f.cfg.Connect) {
 		return fmt.Errorf("%w: %d of %d clients are in, and %s answered no other login for %v",
 			ErrUnreachable, f.inside, len(f.fds), f.cfg.Server, f.cfg.Connect)
 	}
@@ -89,7 +100,9 @@ func (f *fleet) wait() error {
 
 // start begins to connect client i.
 func (f *fleet) start(i int) error {
-	f.joining[i].started = f.now()
+	if f.joining[i].started = f.now(); f.cfg.Ramp > 0 {
+		f.joining[i].started = f.due(i)
+	}
 	fd, err := unix.Socket(f.family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
 		return fmt.Errorf("%w: none is left for client %d; raise the limit with `ulimit -n %d`", ErrFileLimit, i+1, len(f.fds)+spareFiles+f.started)

@@ -5,7 +5,7 @@
 // There are three loads. Broadcast: some talk and all hear it. Relay: half of
 // the clients ask the other half for lists of files, and for files, and what
 // counts is a whole answer; others may talk meanwhile. Idle: all log in, one by
-// one, and keep silent.
+// one or at a pace, and keep silent.
 //
 // # Method
 //

@@ -102,6 +102,15 @@ func TestIdle(t *testing.T) {
 	}
 }
 
+// With a ramp they come when they are due, and not one by one.
+func TestRamp(t *testing.T) {
+	begun := time.Now()
+	r := run(t, Config{Scenario: Idle, Server: startNull(t), Clients: 20, Ramp: 300 * time.Millisecond, Duration: time.Millisecond})
+	if took := time.Since(begun); took < 280*time.Millisecond || r.Login.Count != 20 {
+		t.Errorf("%d were in after %v; the last is due after 285 ms", r.Login.Count, took)
+	}
+}
+
 func TestImpossibleRelays(t *testing.T) {
 	for name, change := range map[string]func(*Config){
 		"no pairs":    func(c *Config) { c.Pairs = 0 },

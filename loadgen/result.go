@@ -56,8 +56,8 @@ type Result struct {
 	FromDue  Latency `json:"latency_from_due"`
 	FromSend Latency `json:"latency_from_send"`
 
-	// Login is from connect to the answer to the login, of every client. They
-	// came as many at a time as Config.Joining says.
+	// Login is from connect (with a ramp, from when that was due) to the answer
+	// to the login, of every client.
 	Login Latency `json:"login"`
 	// Requests says more of a relay load; nil of any other.
 	Requests *Requests `json:"requests,omitempty"`

@@ -47,6 +47,7 @@ func newRunFlags(env Env) *runFlags {
 	fs.Uint64Var(&p.Seed, "seed", p.Seed, "`NUMBER` that order, arrivals and intervals are drawn from")
 	fs.IntVar(&p.Clients, "clients", p.Clients, "`N` clients, each of whom receives everything; idle: 8000")
 	fs.IntVar(&p.Heavy, "heavy-clients", 500, "idle: at most `N` for a backend with a thread or process for each")
+	fs.DurationVar(&p.Ramp, "ramp", 4*time.Second, "idle: `TIME` over which clients connect, at equal distances")
 	fs.IntVar(&p.Senders, "senders", p.Senders, "`N` of them send")
 	fs.IntVar(&p.Pairs, "pairs", 100, "relay: `N` clients ask, each another one that answers")
 	fs.IntVar(&p.Files, "files", 5, "relay: `N` files in each list")
@@ -161,6 +162,7 @@ func (f *runFlags) fill() {
 		"warmup":        func() { p.Warmup = plan.Warmup },
 		"clients":       func() { p.Clients = plan.Clients },
 		"heavy-clients": func() { p.Heavy = plan.Heavy },
+		"ramp":          func() { p.Ramp = plan.Ramp },
 		"senders":       func() { p.Senders = plan.Senders },
 		"pairs":         func() { p.Pairs = plan.Pairs },
 		"files":         func() { p.Files = plan.Files },

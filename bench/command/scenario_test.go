@@ -24,8 +24,8 @@ func TestScenarios(t *testing.T) {
 			func(r record.Round) bool { return r.Traffic.Checked > 8 && r.Sent.Count > 0 },
 		},
 		record.Idle: {
-			[]string{"-clients", "7"},
-			[]string{"Everybody got in and stayed: 14 logins", "idle7: 7 clients", "RSS KiB", "p50 ms"},
+			[]string{"-clients", "7", "-ramp", "70ms"},
+			[]string{"Everybody got in and stayed: 14 logins", "idle7: 7 clients, or as many", "RSS KiB", "p50 ms"},
 			func(r record.Round) bool {
 				return r.Traffic.Clients == 7 && r.Login.Count == 7 && r.Usage.RSSBase != nil && r.Traffic.Deliveries == 0
 			},

@@ -83,12 +83,14 @@ type Load struct {
 	PerMessage float64 `json:"deliveries_per_message"`
 	// Of a relay load: who asks, files in a list, one request in so many for a
 	// file, and messages a second that are said to everybody meanwhile.
-	Pairs     int           `json:"pairs,omitempty"`
-	Files     int           `json:"files,omitempty"`
-	Downloads int           `json:"downloads,omitempty"`
-	ChatRate  float64       `json:"chat_rate,omitempty"`
-	Warmup    time.Duration `json:"warmup_ns"` // before the timed section
-	Duration  time.Duration `json:"duration_ns"`
+	Pairs     int     `json:"pairs,omitempty"`
+	Files     int     `json:"files,omitempty"`
+	Downloads int     `json:"downloads,omitempty"`
+	ChatRate  float64 `json:"chat_rate,omitempty"`
+	// Ramp is the time over which clients connect; 0: as fast as they are let in.
+	Ramp     time.Duration `json:"ramp_ns,omitempty"`
+	Warmup   time.Duration `json:"warmup_ns"` // before the timed section
+	Duration time.Duration `json:"duration_ns"`
 }
 
 // Open says whether messages are due by a schedule, whatever the server does.

@@ -49,7 +49,7 @@ var frames = strings.NewReplacer("deliveries", "frames", "delivery", "frame", "/
 func (l *LoadSummary) describe() string {
 	switch l.Scenario {
 	case record.Idle:
-		return fmt.Sprintf("%d clients that log in one by one and keep silent (or as many as stand in the table)", l.Clients)
+		return fmt.Sprintf("%d clients, or as many as stand in the table, log in over %v and keep silent", l.Clients, l.Ramp)
 	case record.Relay:
 		return l.describeRelay()
 	}

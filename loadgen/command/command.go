@@ -29,7 +29,7 @@ const usage = `usage: loadgen VERB [flags]
 
   broadcast  everybody in a room receives what some of them say
   relay      clients ask others for lists of files, and for files, through the server
-  idle       clients log in, one by one and timed, and keep silent
+  idle       clients log in, timed, and keep silent
   fetch      a file goes from client to client, beside bare sockets
   null       the null server: the cheapest of its kind, to find loadgen's own ceiling
 

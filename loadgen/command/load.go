@@ -31,7 +31,8 @@ func newLoad(scenario string) *load {
 	l.DurationVar(&c.Duration, "duration", 5*time.Second, "length of the timed section")
 	l.Var(&l.cpu, "cpu", "`CPU` or CPUs that the generator's thread is pinned to, like 1 (none: not pinned)")
 	l.DurationVar(&c.Connect, "connect-timeout", 10*time.Second, "how long nobody may get in before that is an error")
-	l.IntVar(&c.Joining, "joining", 0, "`number` of clients that connect and log in at the same time (0: 64, or 1 if idle)")
+	l.IntVar(&c.Joining, "joining", 0, "`number` of clients that connect and log in at the same time, at most (0: 64, or 1 if idle without a ramp)")
+	l.DurationVar(&c.Ramp, "ramp", 0, "clients connect at equal distances over this `time` (0: as soon as -joining lets them)")
 	l.BoolVar(&l.asJSON, "json", false, "print the result as JSON, histograms included")
 	return l
 }
