@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"chatbench/backends/server"
 	"chatbench/client"
@@ -117,76 +115,6 @@ func TestUnreachableSharer(t *testing.T) {
 	p.wantErr("film from bob: cannot reach bob at " + bob.at.Addr().String() + ": ")
 	if code := p.exit(); code != 1 {
 		t.Errorf("exit code %d", code)
-	}
-}
-
-// Both ends are killed in the middle, one after the other: no file that is none
-// appears, and at last it comes whole, from where it was.
-func TestKilledHalfway(t *testing.T) {
-	s, _ := serve(t, "127.0.0.1:0")
-	addr, from, to := s.Addr().String(), t.TempDir(), t.TempDir()
-	const more = 1 << 20 // than had come before the last try
-	big := filepath.Join(from, "big")
-	if err := os.WriteFile(big, []byte("begin"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Truncate(big, 64<<30); err != nil { // no fear that it comes whole
-		t.Fatal(err)
-	}
-	present := func(n int) {
-		t.Helper()
-		for i := 0; s.Snapshot().Granted != n; i++ {
-			if i == 20_000 {
-				t.Fatalf("not %d in the room", n)
-			}
-			time.Sleep(time.Millisecond)
-		}
-	}
-	part := func(before int64) (n int64) { // waits until more has come
-		t.Helper()
-		for i := 0; i < 100_000; i++ {
-			parts, _ := filepath.Glob(filepath.Join(to, "*.part"))
-			if len(parts) == 1 {
-				if info, err := os.Stat(parts[0]); err == nil && info.Size() > before {
-					return info.Size()
-				}
-			}
-			time.Sleep(200 * time.Microsecond)
-		}
-		t.Fatal("nothing came")
-		return 0
-	}
-	bob := pipe(t, "-server", addr, "-user", "bob", "-share", from)
-	present(1)
-	alice := pipe(t, "-server", addr, "-user", "alice", "-downloads", to)
-	alice.say("/file dn bob big\n")
-	part(0)
-	bob.cmd.Process.Kill()
-	alice.wantErr("big from bob: it broke off before the end")
-	came := part(0)
-	present(1)
-	bob = pipe(t, "-server", addr, "-user", "bob", "-share", from)
-	present(2)
-	alice.say("/file dn bob big\n")
-	part(came)
-	alice.cmd.Process.Kill()
-	bob.wantErr("sending big to alice broke off")
-	present(1)
-	if names := saved(t, to); len(names) != 1 || names[0] == "big" {
-		t.Errorf("after two ends there is %q", names)
-	}
-	size := part(0) + more
-	if err := os.Truncate(big, size); err != nil {
-		t.Fatal(err)
-	}
-	alice = pipe(t, "-server", addr, "-user", "alice", "-downloads", to)
-	alice.say("/file dn bob big\n")
-	alice.wantErr("of them from an earlier try")
-	if code := alice.exit(); code != 0 {
-		t.Errorf("exit code %d", code)
-	}
-	if info, err := os.Stat(filepath.Join(to, "big")); err != nil || info.Size() != size || len(saved(t, to)) != 1 {
-		t.Errorf("%v, %v in %q", info, err, saved(t, to))
 	}
 }
 

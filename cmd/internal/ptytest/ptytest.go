@@ -1,8 +1,9 @@
 // Package ptytest runs a command of the test's own binary on a pseudo-terminal:
 // a test types, and sees what the terminal is sent.
 //
-// It refuses to interpret what it sees: escape sequences and all, it is octets.
-// A Terminal belongs to one goroutine.
+// What it is sent can be looked at as octets, escape sequences and all, and as the
+// rows that a person would see. It refuses to be a complete terminal: programs
+// that draw whole screens are beyond it. A Terminal belongs to one goroutine.
 package ptytest
 
 import (
@@ -10,6 +11,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -33,9 +35,10 @@ type Terminal struct {
 	slave  *os.File // kept open, to look at its modes after the end
 	read   sync.WaitGroup
 
-	mu   sync.Mutex
-	seen []byte
-	from int // what Await has not looked at yet begins here
+	mu     sync.Mutex
+	seen   []byte
+	from   int // what Await has not looked at yet begins here
+	screen screen
 }
 
 // Start runs the test binary as command name, by testscript.Main, on a terminal
@@ -50,7 +53,7 @@ func Start(t *testing.T, env []string, name string, args ...string) *Terminal {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := pty.Setsize(master, &pty.Winsize{Rows: 24, Cols: 80}); err != nil {
+	if err := pty.Setsize(master, &pty.Winsize{Rows: visible, Cols: columns}); err != nil {
 		t.Fatal(err)
 	}
 	p := &Terminal{t: t, master: master, slave: slave}
@@ -74,6 +77,7 @@ func (p *Terminal) collect() {
 		n, err := p.master.Read(buf)
 		p.mu.Lock()
 		p.seen = append(p.seen, buf[:n]...)
+		p.screen.write(buf[:n])
 		p.mu.Unlock()
 		if err != nil {
 			return
@@ -127,6 +131,39 @@ func (p *Terminal) Await(text string) {
 			p.t.Fatalf("the terminal was not sent %q", text)
 		}
 	}
+}
+
+// Rows is what stands on the screen, and above it what has scrolled away.
+func (p *Terminal) Rows() []string {
+	p.t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.screen.unknown != "" {
+		p.t.Fatalf("the screen does not know %s", p.screen.unknown)
+	}
+	return p.screen.text()
+}
+
+// AwaitLast waits until the last row of the screen is text and nothing else,
+// but for blanks at its end.
+func (p *Terminal) AwaitLast(text string) {
+	p.t.Helper()
+	text = strings.TrimRight(text, " ")
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		rows := p.Rows()
+		if len(rows) > 0 && rows[len(rows)-1] == text {
+			return
+		}
+		if time.Now().After(deadline) {
+			p.t.Fatalf("the last row of\n%s\nis not %q", strings.Join(rows, "\n"), text)
+		}
+	}
+}
+
+// Kill ends the command as a crash would.
+func (p *Terminal) Kill() {
+	p.cmd.Process.Kill()
+	p.cmd.Wait()
 }
 
 // Seen is all that the terminal has been sent.

@@ -1,0 +1,152 @@
+package ptytest
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/width"
+)
+
+const (
+	columns = 80
+	visible = 24 // rows
+)
+
+// screen is what a person would see of the octets a terminal was sent, and what
+// has scrolled away above. It knows no more than line editors need; of a sequence
+// that it does not know it makes a note.
+type screen struct {
+	rows     [][]string // cells: a rune and what combines with it; "" right of a wide one
+	row, col int
+	rest     []byte // of the last write: a rune or a sequence that is not all there
+	unknown  string
+}
+
+func (s *screen) write(b []byte) {
+	s.rest = append(s.rest, b...)
+	for len(s.rest) > 0 {
+		n := s.next(s.rest)
+		if n == 0 {
+			return
+		}
+		s.rest = s.rest[n:]
+	}
+}
+
+// next takes one rune or sequence; 0: it is not all there.
+func (s *screen) next(b []byte) int {
+	switch c := b[0]; {
+	case c == '\x1b':
+		return s.sequence(b)
+	case c == '\r':
+		s.col = 0
+	case c == '\n':
+		s.row++
+	case c == '\b':
+		s.col = max(0, s.col-1)
+	case c == '\a':
+	case c < ' ':
+		s.unknown = fmt.Sprintf("%q", c)
+	default:
+		if !utf8.FullRune(b) {
+			return 0
+		}
+		r, n := utf8.DecodeRune(b)
+		s.put(r)
+		return n
+	}
+	return 1
+}
+
+// sequence takes one that begins with ESC [.
+func (s *screen) sequence(b []byte) int {
+	end := bytes.IndexFunc(b[1:], func(r rune) bool { return r >= '@' && r != '[' })
+	if end < 0 {
+		return 0
+	}
+	arg, final := strings.TrimPrefix(string(b[1:1+end]), "["), b[1+end]
+	n, err := strconv.Atoi(arg)
+	count := max(n, 1)
+	switch {
+	case b[1] != '[' || arg != "" && err != nil && final != 'm':
+		s.unknown = fmt.Sprintf("%q", b[:end+2])
+	case final == 'm':
+	case final == 'A':
+		s.row = max(s.row-count, len(s.rows)-visible, 0)
+	case final == 'B':
+		s.row = min(s.row+count, max(len(s.rows), visible)-1)
+	case final == 'C':
+		s.col = min(s.col+count, columns-1)
+	case final == 'D':
+		s.col = max(min(s.col, columns-1)-count, 0)
+	case final == 'G':
+		s.col = min(count, columns) - 1
+	case (final == 'J' || final == 'K') && n == 0:
+		s.grow()
+		if line := s.rows[s.row]; s.col < len(line) {
+			s.rows[s.row] = line[:s.col]
+		}
+		if final == 'J' {
+			s.rows = s.rows[:s.row+1]
+		}
+	default:
+		s.unknown = fmt.Sprintf("%q", b[:end+2])
+	}
+	return end + 2
+}
+
+func (s *screen) grow() {
+	for s.row >= len(s.rows) {
+		s.rows = append(s.rows, nil)
+	}
+}
+
+// put shows a rune where the cursor is. Behind the last column the cursor waits
+// until something comes that has to go to the next row.
+func (s *screen) put(r rune) {
+	wide := cells(r)
+	if wide > 0 && s.col+wide > columns {
+		s.row, s.col = s.row+1, 0
+	}
+	s.grow()
+	line := s.rows[s.row]
+	for len(line) < s.col+wide {
+		line = append(line, " ")
+	}
+	switch {
+	case wide > 0:
+		line[s.col] = string(r)
+		if wide == 2 {
+			line[s.col+1] = ""
+		}
+	case s.col > 0 && line[s.col-1] != "":
+		line[s.col-1] += string(r)
+	case s.col > 1:
+		line[s.col-2] += string(r)
+	}
+	s.rows[s.row], s.col = line, s.col+wide
+}
+
+// cells is how many columns a rune takes.
+func cells(r rune) int {
+	if unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf) || r >= 0x1160 && r <= 0x11ff {
+		return 0 // it goes on top of the one before, as do vowels and finals of Hangul
+	}
+	if k := width.LookupRune(r).Kind(); k == width.EastAsianWide || k == width.EastAsianFullwidth {
+		return 2
+	}
+	return 1
+}
+
+// text is all rows, without the blanks at their ends.
+func (s *screen) text() []string {
+	rows := make([]string, len(s.rows))
+	for i, row := range s.rows {
+		rows[i] = strings.TrimRight(strings.Join(row, ""), " ")
+	}
+	return rows
+}
