@@ -201,8 +201,17 @@ func TestListenerFlood(t *testing.T) {
 	bob.put("a.txt", 1)
 	var intruders []*mallory
 	for _, name := range []string{"m1", "m2", "m3"} {
-		m := intrude(t, addr, name)
-		intruders = append(intruders, m)
+		intruders = append(intruders, intrude(t, addr, name))
+	}
+	descriptors := func() int {
+		all, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(all)
+	}
+	before := descriptors()
+	for _, m := range intruders {
 		for range 1000 {
 			m.c.File(wire.DnReq, "bob", "a.txt")
 		}
@@ -219,6 +228,9 @@ func TestListenerFlood(t *testing.T) {
 	}
 	if acks != sendsMost {
 		t.Errorf("%d offers stand, want %d", acks, sendsMost)
+	}
+	if more := descriptors() - before; more > 2*sendsMost {
+		t.Errorf("%d more descriptors, want a listener and a file for each of %d", more, sendsMost)
 	}
 }
 
