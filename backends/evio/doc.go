@@ -60,6 +60,13 @@
 //     is watched.
 //   - It waits in vain for a loop that ends while Serve still begins: Start
 //     does not wait for it then.
+//   - It copies whatever it is handed into a slice of its own, a new one for each
+//     write. At saturation, with 100 clients, that is 10 MB a round that no cache
+//     holds: twice the CPU of epoll. In the profile the copy is 14 %, the pages it
+//     touches for the first time 7 %, collecting them 3 %, and the kernel's own
+//     copy, now from memory, 22 %. Rounds of 24 KiB in place of 256 cost half as
+//     much again, for each then is a system call; fewer collections (GOGC=1000)
+//     changed nothing.
 package evio
 
 import "chatbench/backends"
