@@ -211,13 +211,12 @@ func TestListenerFlood(t *testing.T) {
 		return len(all)
 	}
 	before := descriptors()
+	var acks int64
 	for _, m := range intruders {
+		// One after the other: what comes while the queue is full is refused unseen.
 		for range 1000 {
 			m.c.File(wire.DnReq, "bob", "a.txt")
 		}
-	}
-	var acks int64
-	for _, m := range intruders {
 		for i := 0; m.acks.Load()+m.nacks.Load() < 1000 && i < 20_000; i++ {
 			time.Sleep(time.Millisecond)
 		}
