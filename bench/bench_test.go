@@ -118,6 +118,19 @@ func TestEnough(t *testing.T) {
 	}
 }
 
+// TestSweep: one message more in a whole round, if there are many.
+func TestSweep(t *testing.T) {
+	for _, c := range []struct {
+		rate  units.Rate
+		round time.Duration
+		want  units.Rate
+	}{{1000, 2 * time.Second, 1000.5}, {100, time.Second, 101}, {99, time.Second, 99}, {0, time.Second, 0}} {
+		if got := sweep(c.rate, c.round); got != c.want {
+			t.Errorf("%v over %v: %v, want %v", c.rate, c.round, got, c.want)
+		}
+	}
+}
+
 // TestScenarioNames: they are the generator's own.
 func TestScenarioNames(t *testing.T) {
 	if record.Broadcast != loadgen.Broadcast || record.Relay != loadgen.Relay || record.Idle != loadgen.Idle {

@@ -12,6 +12,7 @@ import (
 	"chatbench/bench/record"
 	"chatbench/bench/rules"
 	"chatbench/bench/server"
+	"chatbench/core/units"
 	"chatbench/loadgen"
 	"chatbench/loadgen/hist"
 )
@@ -144,11 +145,23 @@ func (b *bench) generator(addr string, r *record.Round, arm record.Arm, load rec
 	if arm.Clients > 0 {
 		cfg.Clients = arm.Clients
 	}
+	cfg.Rate = sweep(cfg.Rate, cfg.Warmup+cfg.Duration)
 	if b.cfg.Progress != nil {
 		cell := record.Cell{Round: r.Round, Load: r.Load, Arm: r.Arm}
 		cfg.Progress = func(p loadgen.Progress) { b.progress(cell, p.PerSecond) }
 	}
 	return cfg
+}
+
+// sweep adds one message to a whole round of at least a hundred. The kernel's
+// ticks split CPU into user and kernel; at a round rate each would see the same
+// moment of a message, always busy or always idle. So the schedule moves by one
+// of its distances in a round, past the ticks.
+func sweep(rate units.Rate, round time.Duration) units.Rate {
+	if one := units.Rate(1 / round.Seconds()); rate >= 100*one {
+		return rate + one
+	}
+	return rate
 }
 
 // blame says why the load broke off: a server that is gone is why its clients

@@ -96,19 +96,20 @@ func (m *Meter) Between(from, to, before, after Sample) record.Usage {
 	return u
 }
 
-// foreign is the share of the server's CPUs that others used. The tick is
-// coarser than the counter: what comes out below nothing is nothing.
+// foreign is the share of the server's CPUs that others used: what was neither
+// idle nor stolen nor the server's own. The idle time comes in ticks, the rest
+// is finer: what comes out below nothing is nothing.
 func (m *Meter) foreign(before, after Sample) float64 {
-	var busy, total int64
-	for _, c := range m.ServerCPUs {
-		busy += after.machine[c].busy - before.machine[c].busy
-		total += after.machine[c].total - before.machine[c].total
-	}
-	if total == 0 {
+	total := after.At.Sub(before.At) * time.Duration(len(m.ServerCPUs))
+	if total <= 0 {
 		return 0
 	}
-	own := float64(after.cpu-before.cpu) / float64(tick)
-	return max(0, float64(busy)-own) / float64(total)
+	busy := int64(total)
+	for _, c := range m.ServerCPUs {
+		a, b := before.machine[c], after.machine[c]
+		busy -= (b.idle - a.idle + b.steal - a.steal) * tick
+	}
+	return max(0, float64(busy-(after.cpu-before.cpu))) / float64(total)
 }
 
 // stolen is the largest share that was stolen from one of the CPUs.

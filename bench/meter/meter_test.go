@@ -167,7 +167,7 @@ func TestParse(t *testing.T) {
 		t.Errorf("sockstat %d, %v", n, ok)
 	}
 	cpus := parseMachineTicks([]byte("cpu  9 9 9 9 9 9 9 9 9 9\ncpu1 1 2 4 8 16 32 64 128 1 0\nintr 5\n"))
-	if c := cpus[1]; len(cpus) != 1 || c != (cpuTicks{busy: 1 + 2 + 4 + 32 + 64, steal: 128, total: 255}) {
+	if c := cpus[1]; len(cpus) != 1 || c != (cpuTicks{idle: 8 + 16, steal: 128, total: 255}) {
 		t.Errorf("%+v", cpus)
 	}
 	share := stolen(Sample{machine: map[int]cpuTicks{1: {}}}, Sample{machine: cpus}, []int{0, 1})

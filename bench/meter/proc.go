@@ -141,9 +141,12 @@ func parseSockstat(text []byte, page int64) (octets int64, ok bool) {
 	return 0, false
 }
 
-// cpuTicks is one CPU's line of /proc/stat, in ticks since boot.
+// cpuTicks is one CPU's line of /proc/stat, in ticks since boot. On a kernel
+// without a tick when idle the idle time is taken by the clock. What was busy is
+// not: that is what the tick happened to see, and a load of 1,000 messages a
+// second shows it the same moment of each.
 type cpuTicks struct {
-	busy  int64 // user, nice, system, irq and softirq
+	idle  int64 // and waiting for disks
 	steal int64
 	total int64
 }
@@ -176,8 +179,8 @@ func parseMachineTicks(text []byte) map[int]cpuTicks {
 			}
 			c.total += n
 			switch i {
-			case 0, 1, 2, 5, 6:
-				c.busy += n
+			case 3, 4:
+				c.idle += n
 			case 7:
 				c.steal = n
 			}

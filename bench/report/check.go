@@ -15,8 +15,9 @@ const minPairs = 6
 // checkArrived is the first check, and the first thing to know of a run.
 const checkArrived = "every message arrived"
 
-// foreignMax is how much of the server's CPUs others may take before it is said.
-const foreignMax = 0.05
+// foreignMax is how much of the server's CPUs others may take before it is
+// said. Interrupts, and the kernel's own threads, come to 2 to 6 % under load.
+const foreignMax = 0.10
 
 // check makes checks.json: what must hold for the figures to be believed.
 func check(run *record.Run, s *Summary, sums map[string]string) record.Checks {
