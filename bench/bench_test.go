@@ -25,6 +25,9 @@ func TestPlanRefuses(t *testing.T) {
 		"-1 rounds":                    func(p *Plan) { p.Rounds = -1 },
 		"no scenario":                  func(p *Plan) { p.Scenario = "storm" },
 		"who is idle":                  func(p *Plan) { p.Scenario = record.Idle },
+		"a size of 0B":                 func(p *Plan) { p.Size = 0 },
+		"lists of 0 files":             func(p *Plan) { *p = Quick(record.Relay, p.Backends); p.Files = 0 },
+		"both or neither":              func(p *Plan) { *p = Quick(record.Relay, p.Backends); p.Senders = 0 },
 		"0 pairs":                      func(p *Plan) { p.Scenario = record.Relay },
 		"a duration of 0s":             func(p *Plan) { p.Duration = 0 },
 		"a warm-up of -1s":             func(p *Plan) { p.Warmup = -time.Second },
@@ -100,7 +103,7 @@ func TestArmsWithFlags(t *testing.T) {
 	if got := strings.Join(chatdArguments(arms[3]), " "); !strings.HasSuffix(got, " -spawn-ahead=64 -linger=1s") {
 		t.Errorf("chatd %s", got)
 	}
-	for name, want := range map[string]error{"nosuch": ErrBackend, "epoll@": ErrPlan, "epoll@x": ErrPlan, "epoll@a=b,c": ErrPlan, "epoll@a=b/c": ErrPlan} {
+	for name, want := range map[string]error{"nosuch": ErrBackend, "epoll@": ErrPlan, "epoll@x": ErrPlan, "epoll@a=b,c": ErrPlan, "epoll@a=b/c": ErrPlan, "epoll@backend=poll": ErrPlan} {
 		p.Backends = []string{name}
 		if _, err := p.arms(some); !errors.Is(err, want) {
 			t.Errorf("%s: %v", name, err)

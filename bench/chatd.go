@@ -21,7 +21,7 @@ var ErrBackend = errors.New("bench: unknown backend")
 func chatdArguments(a record.Arm) []string {
 	return append([]string{
 		"-backend", a.Backend, "-listen", "127.0.0.1:0", "-open", "-json",
-		"-flood", "off", "-announce=false", "-login-throttle", "off", "-max-per-address", "0",
+		"-flood", "off", "-announce=false", "-login-throttle", "off", "-max-per-address", "0", // see chatdFlags
 	}, a.Args...)
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"chatbench/bench/record"
+	"chatbench/bench/stats"
 	"chatbench/core/units"
 	"chatbench/loadgen"
 )
@@ -78,16 +79,14 @@ func Full(scenario string, backends []string) Plan {
 // Enough is how many rounds it takes to call a difference one, for so many
 // backends: the exact test on n pairs gives at best 2/2^n, and Holm's correction
 // multiplies that by the number of comparisons. One more, for a round that
-// does not count, and never fewer than eight, idle six.
+// does not count, and never fewer than eight; idle, whose rounds are long, none
+// to spare.
 func Enough(scenario string, backends int) int {
-	n := 6
-	for 2*float64(max(backends-1, 1))/float64(int(1)<<n) >= 0.05 {
-		n++
-	}
-	if scenario == record.Idle {
+	if n := stats.Pairs(backends - 1); scenario != record.Idle {
+		return max(n+1, 8)
+	} else {
 		return n
 	}
-	return max(n+1, 8)
 }
 
 // ErrPlan is what errors about a plan that cannot be are made of.
@@ -120,8 +119,12 @@ func (p Plan) check() error {
 		return wrong("a duration of %v; give one above 0, like 1.2s", p.Duration)
 	case p.Warmup < 0:
 		return wrong("a warm-up of %v; give 0 or more", p.Warmup)
-	case p.Scenario == record.Relay && p.Pairs < 1:
-		return wrong("%d pairs; give at least 1", p.Pairs)
+	case p.Size < 1:
+		return wrong("a size of %v; give at least 16B", p.Size)
+	case p.Scenario == record.Relay && (p.Pairs < 1 || p.Files < 1):
+		return wrong("%d pairs and lists of %d files; give at least 1 of each", p.Pairs, p.Files)
+	case p.Scenario == record.Relay && (p.ChatRate > 0) != (p.Senders > 0):
+		return wrong("%d who talk at a chat rate of %v; give both or neither", p.Senders, p.ChatRate)
 	case p.Scenario != record.Relay && p.Clients < 1:
 		return wrong("%d clients; give at least 1", p.Clients)
 	case p.Scenario == record.Broadcast && (p.Senders < 1 || p.Senders > p.Clients):
@@ -174,6 +177,10 @@ func (p Plan) arm(name string, known []Backend) (record.Arm, error) {
 	b := known[i]
 	a := record.Arm{Name: name, Backend: b.Name, Gaps: b.Gaps}
 	for _, flag := range parts[1:] {
+		name, _, _ := strings.Cut(flag, "=")
+		if slices.Contains(chatdFlags, name) {
+			return a, fmt.Errorf("%w: -%s of chatd is the bench's own; it cannot be a backend's", ErrPlan, name)
+		}
 		if !flagForm.MatchString(flag) {
 			return a, fmt.Errorf("%w: %q is no flag of chatd's; write BACKEND@FLAG=VALUE, like process@spawn-ahead=64", ErrPlan, flag)
 		}
@@ -193,6 +200,9 @@ func (p Plan) arm(name string, known []Backend) (record.Arm, error) {
 	}
 	return a, nil
 }
+
+// chatdFlags are the flags that chatd gets of the bench, or that end it.
+var chatdFlags = []string{"backend", "listen", "open", "users", "json", "list", "flood", "announce", "login-throttle", "max-per-address"}
 
 // flagForm keeps arms' names fit for files, tags and benchmark names.
 var flagForm = regexp.MustCompile(`^[a-z][a-z-]*=[A-Za-z0-9.:-]+$`)

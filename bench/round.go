@@ -38,9 +38,13 @@ func (b *bench) measure(ctx context.Context, seq int, cell record.Cell) (record.
 	case errors.Is(err, loadgen.ErrConfig), errors.Is(err, loadgen.ErrFileLimit):
 		return r, err
 	default:
-		r.Error, r.Void = err.Error(), append(r.Void, fact(err))
+		reason := fact(err)
+		if load.Scenario == record.Idle && (errors.Is(err, loadgen.ErrDenied) || errors.Is(err, loadgen.ErrUnreachable)) {
+			reason = record.Disconnected // to let clients in is what is measured
+		}
+		r.Error, r.Void = err.Error(), append(r.Void, reason)
 		if cell.Round <= 1 && r.Void[0] == record.NotStarted {
-			return r, fmt.Errorf("bench: chatd -backend %s: %w", arm.Backend, err)
+			return r, fmt.Errorf("bench: %s: %w", arm.Name, err)
 		}
 	}
 	r.Void, r.Marks = rules.Judge(r, load, b.run.Manifest.Rules, b.ceilings[cell.Load])
@@ -194,10 +198,14 @@ func (b *bench) take(r *record.Round, load record.Load, from *loadgen.Result) {
 	streams := map[string]*hist.Histogram{record.StreamSent: from.FromSend.Histogram, record.StreamLogin: from.Login.Histogram}
 	if from.Requests != nil {
 		r.Traffic.Checked += int64(from.Requests.Heard)
+		r.Traffic.Chat, r.Traffic.ChatLag = int64(from.Requests.HeardInTime), from.Requests.ChatLag.P99NS
 		streams[record.StreamChat] = from.Requests.Chat.Histogram
 	}
+	if load.Scenario == record.Idle {
+		streams[record.StreamLag] = from.Generator.Lag.Histogram
+	}
 	if load.Open() {
-		r.Traffic.Due = int64(from.Messages.Due)
+		r.Traffic.Due, r.Traffic.Expected = int64(from.Messages.Due), int64(from.Deliveries.Due)
 		streams[record.StreamDue] = from.FromDue.Histogram
 		streams[record.StreamLag] = from.Generator.Lag.Histogram
 	}

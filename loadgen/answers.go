@@ -50,7 +50,10 @@ func (r *relay) take(i, end int, now int64) error {
 	}
 }
 
-var serverSays = []byte(wire.ServerName + ": ")
+var (
+	serverSays = []byte(wire.ServerName + ": ")
+	notFound   = []byte("File not found: ")
+)
 
 // chatter deals with what is said to an asker or a sharer: by the server,
 // because it has to or of its own accord, or by those who talk meanwhile.
@@ -58,6 +61,10 @@ func (r *relay) chatter(i int, f wire.Frame, now int64) error {
 	if said, ok := bytes.CutPrefix(f.Body, serverSays); ok && f.Type == wire.Chat {
 		if i%2 == 0 && r.isNext(i, f) {
 			r.frame(i, f, now)
+			return nil
+		}
+		if bytes.HasPrefix(said, notFound) {
+			r.tally.Altered++
 			return nil
 		}
 		r.notices++
@@ -89,7 +96,9 @@ func (r *relay) came(i int, now int64) {
 		return
 	}
 	n, at := a.answers.next>>8, int(a.answers.next&0xff)
-	if r.requests.kind(n) != refused || at == 0 { // else it is the server's own
+	if r.requests.kind(i/2, n) == refused && at == 1 {
+		r.told++ // by the server itself: nothing was passed on
+	} else {
 		r.arrive(now)
 	}
 	a.answers.next = r.after(i, a.answers.next)
@@ -116,8 +125,8 @@ func (r *relay) arrive(now int64) {
 // answer queues the whole answer to a request.
 func (r *relay) answer(sharer int, n uint64) {
 	l := &r.links[sharer]
-	frames := r.requests.frames(n)
-	if r.requests.kind(n) == refused {
+	frames := r.requests.frames(sharer/2, n)
+	if r.requests.kind(sharer/2, n) == refused {
 		frames = 1 // the notice is the server's
 	}
 	for at := range frames {
@@ -154,7 +163,7 @@ func (r *relay) is(i int, f wire.Frame, place uint64) bool {
 
 // after is the place after another.
 func (r *relay) after(i int, place uint64) uint64 {
-	if i%2 == 0 && int(place&0xff)+1 < r.requests.frames(place>>8) {
+	if i%2 == 0 && int(place&0xff)+1 < r.requests.frames(i/2, place>>8) {
 		return place + 1
 	}
 	return (place>>8 + 1) << 8
@@ -173,6 +182,9 @@ func (r *relay) stray(i int, f wire.Frame, now int64) {
 			s.missed = slices.DeleteFunc(s.missed, func(p uint64) bool { return p == place })
 			r.tally.Reordered++
 			r.arrive(now)
+			if i%2 == 1 {
+				r.answer(i, place>>8)
+			}
 			return
 		}
 	}
@@ -210,7 +222,21 @@ func (r *relay) lastFrame(i int, n uint64) int {
 	if i%2 == 1 {
 		return 0
 	}
-	return r.requests.frames(n) - 1
+	return r.requests.frames(i/2, n) - 1
+}
+
+// untaken is the frames of requests that the kernel never took; a request it
+// took in part is among them.
+func (r *relay) untaken() (frames uint64) {
+	for p := range r.pairs {
+		for n := r.pairs[p].taken; n < r.pairs[p].asked; n++ {
+			frames += uint64(r.requests.relayed(p, n))
+			if r.requests.kind(p, n) == refused {
+				frames++
+			}
+		}
+	}
+	return frames
 }
 
 func (r *relay) fill(to *Result) {
@@ -218,14 +244,16 @@ func (r *relay) fill(to *Result) {
 	to.Size = q.names.Size
 	to.Frame = len(q.appendAnswer(nil, 0, 0, 1, 0))
 	to.Messages.InAll, to.Messages.Unsent = r.asked, r.unsent+r.chat.waiting
-	to.Deliveries.InAll, to.Deliveries.InTime = r.delivered, r.inTime
+	to.Deliveries.InAll, to.Deliveries.InTime, to.Deliveries.Due = r.delivered, r.inTime, r.dueFrames
 	to.FromDue, to.FromSend = latency(r.fromDue), latency(r.fromSend)
 	to.Requests = &Requests{
 		Pairs: len(r.pairs), Files: q.files, Downloads: q.downloads, Answered: r.answered,
-		Rate: float64(r.cfg.ChatRate), Chat: latency(r.chat.book.FromDue), Heard: r.chat.book.Delivered(),
+		Unanswered: r.asked - r.unsent - min(r.answered, r.asked-r.unsent),
+		Rate:       float64(r.cfg.ChatRate), Chat: latency(r.chat.book.FromDue), ChatLag: latency(r.chat.lags),
+		Heard: r.chat.book.Delivered(), HeardInTime: r.chat.book.InTime(),
 	}
 	heard := r.chat.book.Tally()
-	missing := r.expected - r.delivered
+	missing := r.expected - r.untaken() - r.delivered + r.refusals - r.told
 	to.Ledger = ledger.Tally{
 		Lost:       missing - min(missing, r.tally.Altered) + heard.Lost,
 		Duplicated: r.tally.Duplicated + heard.Duplicated,

@@ -269,6 +269,7 @@ func (b *broadcast) fill(r *Result) {
 	r.Size, r.Frame = b.script.Size, b.script.SaidLen()
 	r.Messages.InAll, r.Messages.Unsent = b.book.Messages(), b.waiting
 	r.Deliveries.InAll, r.Deliveries.InTime = b.book.Delivered(), b.book.InTime()
+	r.Deliveries.Due = b.due * uint64(r.Clients)
 	r.FromDue, r.FromSend = latency(b.book.FromDue), latency(b.book.FromSend)
 	r.Ledger, r.Notices = b.book.Tally(), b.book.Notices()
 	b.pace.fill(r)

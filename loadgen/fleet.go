@@ -37,6 +37,7 @@ type fleet struct {
 	latest  int64 // when somebody last got in
 	begun   int64
 	took    *hist.Histogram
+	late    *hist.Histogram // from when a client was due to connect to when it did
 }
 
 // connect logs all clients in, a bounded number at a time.
@@ -44,7 +45,7 @@ func (g *generator) connect() (err error) {
 	if err := allowFiles(uint64(g.cfg.Clients + spareFiles)); err != nil {
 		return err
 	}
-	f := &fleet{generator: g, joining: make([]joining, g.cfg.Clients), latest: g.now(), begun: g.now(), took: hist.New()}
+	f := &fleet{generator: g, joining: make([]joining, g.cfg.Clients), latest: g.now(), begun: g.now(), took: hist.New(), late: hist.New()}
 	if f.address, f.family, err = resolve(g.cfg.Server); err != nil {
 		return err
 	}
@@ -62,7 +63,7 @@ func (g *generator) connect() (err error) {
 			return err
 		}
 	}
-	g.logins = latency(f.took)
+	g.logins, g.late = latency(f.took), latency(f.late)
 	return nil
 }
 
@@ -101,6 +102,7 @@ func (f *fleet) wait() error {
 // start begins to connect client i.
 func (f *fleet) start(i int) error {
 	if f.joining[i].started = f.now(); f.cfg.Ramp > 0 {
+		f.late.Record(f.joining[i].started-f.due(i), 1)
 		f.joining[i].started = f.due(i)
 	}
 	fd, err := unix.Socket(f.family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)

@@ -27,6 +27,7 @@ type generator struct {
 	epoll  int
 	fds    []int // of the clients; -1: none yet
 	logins Latency
+	late   Latency // the generator's own lateness in connecting, with a ramp
 
 	base    time.Time // all times below count from here
 	origin  int64     // the load starts

@@ -10,8 +10,8 @@
 // # Method
 //
 // One thread, locked and if wanted pinned, spins: it reads no sleep and no
-// timer between two messages. Every octet of every delivery is checked
-// (package ledger). In the open loop message n is sent when its Schedule says,
+// timer between two messages. Every octet of every delivery is checked, of
+// what is said by package ledger, of file frames here. In the open loop message n is sent when its Schedule says,
 // whatever the server does, and latency counts from then: a stall of the
 // server, or of the generator, is in the figure. In the closed loop each sender
 // keeps a window of messages without their echo: that finds saturation and
@@ -60,8 +60,8 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 
 // Ceiling finds how many deliveries a second the generator itself can check
 // with as many clients and frames of the same size: a closed loop of a second
-// against a null server in this process, whose thread runs on nullCPU. Set
-// Config.Ceiling to it.
+// against a null server in this process, whose thread runs on nullCPU, and
+// beside a relay load nobody talks. Set Config.Ceiling to it.
 func Ceiling(ctx context.Context, cfg Config, nullCPU []int) (float64, error) {
 	s, err := null.Listen("127.0.0.1:0")
 	if err != nil {
@@ -73,10 +73,10 @@ func Ceiling(ctx context.Context, cfg Config, nullCPU []int) (float64, error) {
 	go func() { ended <- s.Serve(serving) }()
 	cfg = cfg.withDefaults()
 	cfg.Server = s.Addr()
-	cfg.Rate, cfg.Poisson, cfg.Ceiling, cfg.Progress = 0, false, 0, nil
+	cfg.Rate, cfg.Poisson, cfg.Ramp, cfg.Ceiling, cfg.Progress = 0, false, 0, 0, nil
 	cfg.Window = min(128, maxInFlight/max(cfg.Senders, 1))
 	if cfg.Scenario == Relay {
-		cfg.ChatRate, cfg.Senders, cfg.Window = 0, 0, 16
+		cfg.ChatRate, cfg.Senders, cfg.Window = 0, 0, min(16, maxInFlight/cfg.Pairs)
 	}
 	cfg.Warmup, cfg.Duration = 300*time.Millisecond, time.Second
 	r, err := Run(ctx, cfg)

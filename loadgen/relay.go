@@ -34,6 +34,8 @@ type relay struct {
 	asked, answered   uint64 // requests
 	unsent            uint64 // of them the kernel has not taken yet
 	expected          uint64 // frames that all requests make
+	dueFrames         uint64 // those of requests due in the timed section
+	refusals, told    uint64 // notices that the server owed, and gave
 	delivered, inTime uint64 // of these that came
 	tally             ledger.Tally
 	notices           uint64
@@ -151,6 +153,7 @@ func (r *relay) schedule(p int, now int64) error {
 	timed := r.timed(r.nextDue)
 	if timed {
 		r.due++
+		r.dueFrames += uint64(r.requests.relayed(p, a.asked))
 	}
 	r.ask(p, r.nextDue)
 	if l.blocked { // the generator was here in time, the server was not
@@ -173,7 +176,10 @@ func (r *relay) ask(p int, due int64) {
 	l.out = r.requests.appendRequest(l.out, p, a.asked, 2*p+1)
 	a.queued += uint64(len(l.out) - before)
 	a.times[a.asked%maxRequests] = stamps{due: due, end: a.queued}
-	r.expected += uint64(r.requests.relayed(a.asked))
+	r.expected += uint64(r.requests.relayed(p, a.asked))
+	if r.requests.kind(p, a.asked) == refused {
+		r.refusals++
+	}
 	a.asked++
 	r.asked++
 	r.unsent++
@@ -215,6 +221,7 @@ func (r *relay) flush(i int) error {
 			}
 		case err == unix.EAGAIN:
 			l.blocked = true
+			l.out, l.sent = l.out[:copy(l.out, l.out[l.sent:])], 0
 			return r.hold(i)
 		case err != unix.EINTR:
 			return r.last(i, err)

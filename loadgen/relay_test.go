@@ -34,6 +34,9 @@ func TestRelay(t *testing.T) {
 		if !r.Ledger.Clean() || r.Messages.InAll == 0 || r.Requests.Answered != r.Messages.InAll {
 			t.Errorf("%s: %d of %d requests answered; %+v", name, r.Requests.Answered, r.Messages.InAll, r.Ledger)
 		}
+		if cfg.Rate > 0 && (r.Deliveries.Due == 0 || r.Void()) {
+			t.Errorf("%s: %d frames due, %v", name, r.Deliveries.Due, r.Violations)
+		}
 		frames := float64(r.Deliveries.InAll) / float64(r.Messages.InAll)
 		if off := frames/r.PerMessage - 1; off > 0.1 || off < -0.1 {
 			t.Errorf("%s: %.2f frames a request, want about %.2f", name, frames, r.PerMessage)
@@ -60,6 +63,7 @@ func TestRelaySabotageIsCaught(t *testing.T) {
 		"duplicate": func(l ledger.Tally) bool { return l == ledger.Tally{Duplicated: 1} || l.Lost > 0 },
 		"reorder":   func(l ledger.Tally) bool { return l.Reordered > 0 },
 		"alter":     func(l ledger.Tally) bool { return l.Altered == 1 },
+		"untold":    func(l ledger.Tally) bool { return l.Lost > 0 },
 		"misroute":  func(l ledger.Tally) bool { return l.Altered == 1 },
 	} {
 		for seed := range uint64(2) {
@@ -89,7 +93,7 @@ func TestRelayWindowHolds(t *testing.T) {
 	cfg := relayLoad(s.Addr().String())
 	cfg.Window, cfg.Drain = 3, 100*time.Millisecond
 	r := run(t, cfg)
-	if r.Messages.InAll != 3*10 || r.Requests.Answered != 0 || r.Ledger.Lost == 0 || !r.Void() {
+	if r.Messages.InAll != 3*10 || r.Requests.Answered != 0 || r.Requests.Unanswered != 30 || r.Ledger.Lost == 0 || !r.Void() {
 		t.Errorf("%d requests, %+v", r.Messages.InAll, r.Ledger)
 	}
 }

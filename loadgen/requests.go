@@ -10,8 +10,7 @@ import (
 // maxFileName is the longest a file's name may be on Linux, in octets.
 const maxFileName = 255
 
-// maxFiles bounds a list of files: with its START and END it has fewer than
-// framesMax frames.
+// maxFiles bounds a list of files: a place within an answer fits into an octet.
 const maxFiles = 64
 
 // requests is what askers ask and sharers answer. Like what users say it is a
@@ -20,7 +19,7 @@ const maxFiles = 64
 type requests struct {
 	names     message.Script
 	files     int        // in each list
-	downloads int        // each so manieth request is for a file; 0: none
+	downloads int        // each so manieth request of a pair is for a file; 0: none
 	user      []string   // of each client its name
 	addr      netip.Addr // from which sharers are connected, as the server must tell askers
 }
@@ -34,7 +33,10 @@ const (
 	refused             // a file that cannot
 )
 
-func (q *requests) kind(n uint64) kind {
+// The pairs ask for files at different times, so that there is the same mix of
+// requests in every moment.
+func (q *requests) kind(pair int, n uint64) kind {
+	n += uint64(pair)
 	switch d := uint64(q.downloads); {
 	case d == 0 || n%d != d-1:
 		return list
@@ -45,8 +47,8 @@ func (q *requests) kind(n uint64) kind {
 }
 
 // relayed is how many frames a request and its answer send through the server.
-func (q *requests) relayed(n uint64) int {
-	if q.kind(n) == list {
+func (q *requests) relayed(pair int, n uint64) int {
+	if q.kind(pair, n) == list {
 		return 1 + q.files + 2
 	}
 	return 1 + 1
@@ -55,7 +57,7 @@ func (q *requests) relayed(n uint64) int {
 // mean is relayed over many requests.
 func (q *requests) mean() float64 {
 	if q.downloads == 0 {
-		return float64(q.relayed(0))
+		return float64(q.relayed(0, 0))
 	}
 	d := float64(q.downloads)
 	return ((d-1)*float64(1+q.files+2) + 2) / d
@@ -63,8 +65,8 @@ func (q *requests) mean() float64 {
 
 // frames is how many frames an asker gets in answer: what was relayed, and
 // after a refusal the server's notice.
-func (q *requests) frames(n uint64) int {
-	switch q.kind(n) {
+func (q *requests) frames(pair int, n uint64) int {
+	switch q.kind(pair, n) {
 	case list:
 		return q.files + 2
 	case file:
@@ -76,7 +78,7 @@ func (q *requests) frames(n uint64) int {
 // appendRequest appends request n of a pair as it goes from or to the other
 // client: one end writes the name of the other, and the server swaps them.
 func (q *requests) appendRequest(dst []byte, pair int, n uint64, other int) []byte {
-	if q.kind(n) == list {
+	if q.kind(pair, n) == list {
 		return q.appendFile(dst, wire.LsReq, other)
 	}
 	return q.appendNamed(dst, wire.DnReq, other, pair, n, 0)
@@ -85,7 +87,7 @@ func (q *requests) appendRequest(dst []byte, pair int, n uint64, other int) []by
 // appendAnswer appends frame at of the answer to request n of a pair; the
 // server's notice is nothing that is sent, only received.
 func (q *requests) appendAnswer(dst []byte, pair int, n uint64, at, other int) []byte {
-	switch q.kind(n) {
+	switch q.kind(pair, n) {
 	case list:
 		switch at {
 		case 0:

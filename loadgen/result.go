@@ -86,7 +86,8 @@ type Messages struct {
 // Deliveries counts what was heard; every octet of each was checked.
 type Deliveries struct {
 	InAll     uint64  `json:"in_all"` // warm-up included
-	Timed     uint64  `json:"timed"`  // of timed messages: those with a latency
+	Timed     uint64  `json:"timed"`  // latencies: of deliveries of timed messages; relay: of whole answers
+	Due       uint64  `json:"due"`    // that the messages due in the timed section make
 	InTime    uint64  `json:"in_time"`
 	PerSecond float64 `json:"per_second"`
 }
@@ -94,13 +95,17 @@ type Deliveries struct {
 // Requests is what a relay load has besides: who asked what, and how those who
 // talked meanwhile were heard.
 type Requests struct {
-	Pairs     int     `json:"pairs"`
-	Files     int     `json:"files_in_a_list"`
-	Downloads int     `json:"one_download_in"` // requests; 0: none
-	Answered  uint64  `json:"answered"`
-	Rate      float64 `json:"chat_messages_per_second"`
-	Chat      Latency `json:"chat_latency_from_due"`
-	Heard     uint64  `json:"chat_deliveries"`
+	Pairs      int     `json:"pairs"`
+	Files      int     `json:"files_in_a_list"`
+	Downloads  int     `json:"one_download_in"` // requests; 0: none
+	Answered   uint64  `json:"answered"`
+	Unanswered uint64  `json:"unanswered"` // of those the server read
+	Rate       float64 `json:"chat_messages_per_second"`
+	Chat       Latency `json:"chat_latency_from_due"`
+	// ChatLag is the generator's own lateness in what was said.
+	ChatLag     Latency `json:"chat_lag"`
+	Heard       uint64  `json:"chat_deliveries"`
+	HeardInTime uint64  `json:"chat_deliveries_in_time"`
 }
 
 // Latency is a distribution: its summary, and all of it.
@@ -123,6 +128,9 @@ func (g *generator) result() *Result {
 		Login: g.logins, PerMessage: c.PerMessage(), Generator: g.health.report(),
 	}
 	g.load.fill(r)
+	if c.Scenario == Idle {
+		r.Generator.Lag = g.late
+	}
 	seconds := c.Duration.Seconds()
 	r.Messages.PerSecond = float64(r.Messages.Sent) / seconds
 	r.Deliveries.PerSecond = float64(r.Deliveries.InTime) / seconds
@@ -137,6 +145,13 @@ func (g *generator) result() *Result {
 	}
 	r.judge(c)
 	return r
+}
+
+func (r *Result) unanswered() uint64 {
+	if r.Requests == nil {
+		return 0
+	}
+	return r.Requests.Unanswered
 }
 
 // judge applies the rules, all of them fixed beforehand.
@@ -155,6 +170,7 @@ func (r *Result) judge(c *Config) {
 		{l.Reordered, "deliveries reordered"}, {l.Altered, "deliveries altered"},
 		{l.OtherOrder, "receivers saw another order than the first"},
 		{r.Messages.Unsent, "messages the server never read"},
+		{r.unanswered(), "requests never answered"},
 	} {
 		if wrong.n > 0 {
 			violated("%d %s", wrong.n, wrong.what)
@@ -192,7 +208,7 @@ func (r *Result) judgeRate(c *Config, violated, limited func(string, ...any)) {
 			limited("its rate is off by %.1f %%", -100*short)
 		}
 	}
-	offered := due * r.PerMessage
+	offered := float64(r.Deliveries.Due)
 	allowed = 0.01 + c.Objective.Seconds()/c.Duration.Seconds()
 	if short := 1 - float64(r.Deliveries.InTime)/offered; short > allowed {
 		violated("the server fell behind: %.1f %% of the deliveries did not come in time", 100*short)

@@ -15,6 +15,7 @@ func TestJudge(t *testing.T) {
 		change            func(*Result, *Config)
 		violated, limited string
 	}{
+		"unanswered":          {func(r *Result, c *Config) { r.Requests = &Requests{Unanswered: 3} }, "3 requests never answered", ""},
 		"good":                {func(r *Result, c *Config) {}, "", ""},
 		"lost":                {func(r *Result, c *Config) { r.Ledger.Lost = 3 }, "3 deliveries lost", ""},
 		"duplicated":          {func(r *Result, c *Config) { r.Ledger.Duplicated = 3 }, "3 deliveries duplicated", ""},
@@ -38,9 +39,8 @@ func TestJudge(t *testing.T) {
 		cfg := Config{Clients: 100, Rate: 1000}.withDefaults()
 		r := &Result{
 			Loop:       "open",
-			PerMessage: 100,
 			Messages:   Messages{Due: 5000, Sent: 5000, PerSecond: 1000},
-			Deliveries: Deliveries{InTime: 500_000, PerSecond: 100_000},
+			Deliveries: Deliveries{Due: 500_000, InTime: 500_000, PerSecond: 100_000},
 			Generator:  Generator{CPUUser: 5e8, CPUSystem: 5e8, Wall: 1e9, Lag: Latency{Summary: hist.Summary{P99NS: 1000}}},
 		}
 		c.change(r, &cfg)

@@ -222,7 +222,7 @@ func (r *room) pass(from string, f wire.Frame) {
 	}
 	to := r.names[string(name)]
 	frame := wire.AppendFile(nil, f.Command, from, rest)
-	if f.Command == wire.DnNack {
+	if f.Command == wire.DnNack && r.damage != "untold" {
 		frame = wire.AppendNotice(frame, "File not found: "+string(rest[1:]))
 	}
 	r.passed++

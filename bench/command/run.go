@@ -40,7 +40,7 @@ func newRunFlags(env Env) *runFlags {
 	fs.StringVar(&f.backends, "backends", "", "`NAMES` to measure, like epoll,goroutine or all, each maybe with flags of chatd's: process@spawn-ahead=64; see bench list")
 	fs.StringVar(&f.scenario, "scenario", record.Broadcast, "what clients do, by `NAME`: "+strings.Join(bench.Scenarios, ", "))
 	fs.BoolVar(&f.quick, "quick", false, "the plan of about a minute for one backend; what there is without any of these flags")
-	fs.BoolVar(&f.full, "full", false, "the plan for results one keeps: 20 rounds or more, of 2s warm-up and 5s")
+	fs.BoolVar(&f.full, "full", false, "the plan for results one keeps: 20 rounds of 2s warm-up and 5s; idle without warm-up")
 	fs.IntVar(&p.Rounds, "rounds", 0, "`N` rounds of every backend under every load (0: as many as it takes to call a difference one)")
 	fs.DurationVar(&p.Duration, "duration", p.Duration, "`TIME` that is measured in each round")
 	fs.DurationVar(&p.Warmup, "warmup", p.Warmup, "`TIME` of load before it")
@@ -48,7 +48,7 @@ func newRunFlags(env Env) *runFlags {
 	fs.IntVar(&p.Clients, "clients", p.Clients, "`N` clients, each of whom receives everything; idle: 8000")
 	fs.IntVar(&p.Heavy, "heavy-clients", 500, "idle: at most `N` for a backend with a thread or process for each")
 	fs.DurationVar(&p.Ramp, "ramp", 4*time.Second, "idle: `TIME` over which clients connect, at equal distances")
-	fs.IntVar(&p.Senders, "senders", p.Senders, "`N` of them send")
+	fs.IntVar(&p.Senders, "senders", p.Senders, "broadcast: `N` of them send")
 	fs.IntVar(&p.Pairs, "pairs", 100, "relay: `N` clients ask, each another one that answers")
 	fs.IntVar(&p.Files, "files", 5, "relay: `N` files in each list")
 	fs.IntVar(&p.Downloads, "downloads", 16, "relay: one request in `N` is for a file, 0: none")
@@ -135,7 +135,9 @@ func (f *runFlags) complete(args []string) (bench.Config, error) {
 	if !(f.config.ForeignMax > 0 && f.config.ForeignMax <= 1) {
 		return wrong("-foreign-max is a share above 0 and up to 1, not %v", f.config.ForeignMax)
 	}
-	f.fill()
+	if err := f.fill(); err != nil {
+		return wrong("%v", err)
+	}
 	f.plan.Poisson = f.arrivals == "poisson"
 	for name := range strings.FieldsFuncSeq(f.backends, func(r rune) bool { return r == ',' || r == ' ' }) {
 		f.plan.Backends = append(f.plan.Backends, name)
@@ -150,9 +152,14 @@ func (f *runFlags) complete(args []string) (bench.Config, error) {
 
 // fill puts the plan of the scenario, quick or full, in the place of what was
 // not typed.
-func (f *runFlags) fill() {
+func (f *runFlags) fill() error {
 	typed := make(map[string]bool)
 	f.set.Visit(func(one *flag.Flag) { typed[one.Name] = true })
+	for name, scenarios := range flagsOf {
+		if typed[name] && !slices.Contains(scenarios, f.scenario) {
+			return fmt.Errorf("-%s is a flag of %s, not of %s", name, strings.Join(scenarios, " and "), f.scenario)
+		}
+	}
 	p, plan := &f.plan, bench.Quick(f.scenario, nil)
 	if f.full {
 		plan = bench.Full(f.scenario, nil)
@@ -182,6 +189,15 @@ func (f *runFlags) fill() {
 	if f.full && p.Rounds == 0 {
 		p.Rounds = 20
 	}
+	return nil
+}
+
+// flagsOf are the flags that not every scenario has.
+var flagsOf = map[string][]string{
+	"clients": {record.Broadcast, record.Idle}, "senders": {record.Broadcast}, "size": {record.Broadcast, record.Relay},
+	"rate": {record.Broadcast, record.Relay}, "window": {record.Broadcast, record.Relay}, "arrivals": {record.Broadcast, record.Relay},
+	"heavy-clients": {record.Idle}, "ramp": {record.Idle},
+	"pairs": {record.Relay}, "files": {record.Relay}, "downloads": {record.Relay}, "chat-rate": {record.Relay},
 }
 
 // run is the verb: measure, write, print.

@@ -20,7 +20,7 @@ func TestScenarios(t *testing.T) {
 	}{
 		record.Relay: {
 			[]string{"-rate", "300/s", "-window", "3", "-pairs", "3", "-downloads", "0", "-chat-rate", "none", "-warmup", "50ms"},
-			[]string{"relay-fixed300: 3 pairs, lists of 5 files with names of 32 octets; 300 requests/s", "relay-window3", "frames/s", "/1000 f."},
+			[]string{"relay-fixed300: 3 pairs, lists of 5 files with names of 32 octets; 300 requests/s", "relay-window3", "in asking", "frames"},
 			func(r record.Round) bool { return r.Traffic.Checked > 8 && r.Sent.Count > 0 },
 		},
 		record.Idle: {
@@ -59,7 +59,7 @@ func TestScenarios(t *testing.T) {
 		}
 	}
 	got := try(ctx, programs, "run", "-scenario", "relay", "-backends", "lossy", "-o", "lost", "-rounds", "1", "-duration", "100ms", "-warmup", "0s",
-		"-rate", "none", "-window", "2", "-pairs", "2", "-chat-rate", "none", "-foreign-max", "1")
+		"-rate", "none", "-window", "2", "-pairs", "2", "-downloads", "0", "-chat-rate", "none", "-foreign-max", "1")
 	if got.status != exitViolated || !strings.Contains(got.stdout, "NOT CORRECT") || !strings.Contains(got.stderr, "lost") {
 		t.Errorf("a server that loses frames: %+v", got)
 	}

@@ -25,11 +25,11 @@ type Round struct {
 	Error string `json:"error,omitempty"`
 
 	Traffic Traffic `json:"traffic"`
-	Due     Latency `json:"due"`   // from when a message was due to each delivery; closed loop: as Sent
+	Due     Latency `json:"due"`   // from when a message was due to each delivery (relay: to the end of the answer); closed loop: none
 	Sent    Latency `json:"sent"`  // from the actual send to each delivery
-	Lag     Latency `json:"lag"`   // from due to sent: the generator's own lateness
+	Lag     Latency `json:"lag"`   // from due to sent (idle: to connect): the generator's own lateness
 	Chat    Latency `json:"chat"`  // relay: what was said meanwhile, from when it was due
-	Login   Latency `json:"login"` // from connect to the answer to the login
+	Login   Latency `json:"login"` // from connect, with a ramp from when that was due, to the answer to the login
 
 	Usage  Usage   `json:"usage"`
 	Server *Server `json:"server,omitempty"` // what chatd counted itself, all its life; absent if it died
@@ -89,13 +89,16 @@ func (r Reason) Violation() bool {
 // Traffic is what the generator's ledger holds. A message belongs to the timed
 // section if it was due in it (closed loop: sent in it).
 type Traffic struct {
-	Due        int64 `json:"due"`        // messages due in the timed section; 0 in a closed loop
-	Messages   int64 `json:"messages"`   // that the kernel took in the timed section
-	Deliveries int64 `json:"deliveries"` // that arrived in the timed section
-	Stalled    int64 `json:"stalled"`    // timed messages that found the server not reading
-	Checked    int64 `json:"checked"`    // deliveries of the whole round, warm-up and drain included
-	Clients    int64 `json:"clients"`    // that logged in
-	Lost       int64 `json:"lost"`       // of the whole round, as the next ones
+	Due        int64 `json:"due"`             // messages due in the timed section; 0 in a closed loop
+	Messages   int64 `json:"messages"`        // that the kernel took in the timed section
+	Deliveries int64 `json:"deliveries"`      // that arrived in the timed section
+	Expected   int64 `json:"expected"`        // deliveries that the messages due make; 0 in a closed loop
+	Chat       int64 `json:"chat"`            // relay: deliveries of what was said meanwhile, in the timed section
+	ChatLag    int64 `json:"chat_lag_p99_ns"` // the generator's own lateness in it, p99
+	Stalled    int64 `json:"stalled"`         // timed messages that found the server not reading
+	Checked    int64 `json:"checked"`         // deliveries of the whole round, warm-up and drain included
+	Clients    int64 `json:"clients"`         // that logged in
+	Lost       int64 `json:"lost"`            // of the whole round, as the next ones
 	Duplicated int64 `json:"duplicated"`
 	Reordered  int64 `json:"reordered"`
 	Altered    int64 `json:"altered"`

@@ -9,9 +9,6 @@ import (
 	"chatbench/bench/stats"
 )
 
-// minPairs is the fewest rounds with which a difference can be called one.
-const minPairs = 6
-
 // checkArrived is the first check, and the first thing to know of a run.
 const checkArrived = "every message arrived"
 
@@ -47,7 +44,9 @@ func check(run *record.Run, s *Summary, sums map[string]string) record.Checks {
 		c.Checks = append(c.Checks, record.Check{Name: name, Arm: arm, OK: ok, Detail: fmt.Sprintf(format, args...)})
 	}
 	if s.silent() {
-		add("", "everybody got in and stayed", t.Clients > 0 && t.Altered == 0, "%s logins, %d times something came that nobody said", count(float64(t.Clients)), t.Altered)
+		cut := c.Void[record.Disconnected] + c.Void[record.ServerDied] + c.Void[record.NotStarted] + c.Void[record.LoadFailed]
+		add("", "everybody got in and stayed", t.Clients > 0 && t.Altered == 0 && cut == 0,
+			"%s logins, %d rounds in which somebody did not, %d times something came that nobody said", count(float64(t.Clients)), cut, t.Altered)
 	} else {
 		add("", checkArrived, t.Lost+t.Duplicated+t.Reordered+t.Altered+t.OtherOrder == 0 && t.Checked > 0,
 			"%s deliveries checked, %d lost, %d twice, %d out of order, %d altered", count(float64(t.Checked)), t.Lost, t.Duplicated, t.Reordered+t.OtherOrder, t.Altered)
@@ -57,17 +56,17 @@ func check(run *record.Run, s *Summary, sums map[string]string) record.Checks {
 	add("", "every round was run", c.Rounds == planned, "%d of %d", c.Rounds, planned)
 	add("", "CPUs of their own", !run.Manifest.SharedCPU, "server on %v, generator on %v", run.Manifest.ServerCPUs, run.Manifest.GeneratorCPUs)
 	for i := range s.Loads {
-		checkLoad(&s.Loads[i], add)
+		checkLoad(&s.Loads[i], stats.Pairs(len(run.Manifest.Arms)-2), add)
 	}
 	return c
 }
 
-func checkLoad(l *LoadSummary, add func(string, string, bool, string, ...any)) {
+func checkLoad(l *LoadSummary, pairs int, add func(string, string, bool, string, ...any)) {
 	if l.Closed() {
 		add("", l.Name+": the generator's ceiling is known", l.Ceiling > 0, "%s deliveries/s against the null server", unknown(l.Ceiling))
 	}
 	for _, a := range l.Arms {
-		add(a.Name, l.Name+": enough rounds", a.Rounds >= minPairs, "%d count; to call a difference one takes %d", a.Rounds, minPairs)
+		add(a.Name, l.Name+": enough rounds", a.Rounds >= pairs, "%d count; to call a difference one takes %d", a.Rounds, pairs)
 		if f, ok := a.Figures[keyForeign]; ok {
 			add(a.Name, l.Name+": alone on its CPUs", f.Median <= foreignMax, "others took %s %% of them", percent(f.Median))
 		}

@@ -31,6 +31,9 @@ func pairs(xs, refs series) (a, b []float64) {
 func (l *LoadSummary) compare(m metric, values map[string]map[string]series, reference string, seed uint64) {
 	refs := values[reference][m.key]
 	against := func(arm string) stats.Comparison {
+		if paced := m.key == keyLogin || m.key == keyLoginP99; paced && l.arm(arm).Clients != l.arm(reference).Clients {
+			return stats.Comparison{} // fewer clients over the same time: another pace
+		}
 		xs, rs := pairs(values[arm][m.key], refs)
 		return stats.Compare(xs, rs, seed)
 	}

@@ -62,7 +62,7 @@ func differences(a, b *record.Run) (out []string) {
 }
 
 func loadText(l record.Load) string {
-	return fmt.Sprintf("%d clients, %d senders, %d octets, %v after %v", l.Clients, l.Senders, l.Size, l.Duration, l.Warmup)
+	return fmt.Sprintf("%s, %v after %v", (&LoadSummary{Load: l}).describe(), l.Duration, l.Warmup)
 }
 
 // WriteCompared writes the comparison for a person, load by load.

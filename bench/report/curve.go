@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"chatbench/bench/record"
 )
 
 // The percentile curve on a terminal: across the share of deliveries that are
@@ -76,7 +78,11 @@ func (l *LoadSummary) plot(w io.Writer, style Style) {
 		}, i)
 		ends[freeRow(ends, last)] = style.paint(colours[i%len(colours)], c.name)
 	}
-	fmt.Fprintf(w, "%s: from when a message was due to its delivery; across, the share of deliveries that took at most so long\n", style.paint(bold, l.Name))
+	from, of := "a message was due to its delivery", "deliveries"
+	if l.Scenario == record.Relay {
+		from, of = "a request was due to the end of its answer", "answers"
+	}
+	fmt.Fprintf(w, "%s: from when %s; across, the share of %s that took at most so long\n", style.paint(bold, l.Name), from, of)
 	ticks := latencyTicks(low, high)
 	for row := range plotRows {
 		fmt.Fprintf(w, "%*s ┤%s %s\n", axis-2, ticks[row], p.row(row, style), ends[row])

@@ -85,6 +85,16 @@ func (s *Summary) csv() []byte {
 // beyond that is rounding of different machines.
 func number(v float64) string { return strconv.FormatFloat(v, 'g', 9, 64) }
 
+// clients is how many an arm had.
+func clients(run *record.Run, r *record.Round, load record.Load) int {
+	for _, a := range run.Manifest.Arms {
+		if a.Name == r.Arm && a.Clients > 0 {
+			return a.Clients
+		}
+	}
+	return load.Clients
+}
+
 // benchmarks names the scenarios as Go names benchmarks.
 var benchmarks = map[string]string{record.Broadcast: "Broadcast", record.Relay: "Relay", record.Idle: "Idle"}
 
@@ -112,10 +122,10 @@ func benchText(run *record.Run) []byte {
 				fmt.Fprintf(&out, "%s ", reason)
 			}
 		}
-		fmt.Fprintf(&out, "Benchmark%s/backend=%s/n=%d/size=%d/load=%s-%d %d", benchmarks[load.Scenario], r.Arm, load.Clients, load.Size, load.Name,
+		fmt.Fprintf(&out, "Benchmark%s/backend=%s/n=%d/size=%d/load=%s-%d %d", benchmarks[load.Scenario], r.Arm, clients(run, r, load), load.Size, load.Name,
 			max(len(m.ServerCPUs), 1), max(r.Traffic.Deliveries, 1))
 		for _, metric := range metrics {
-			if v, ok := metric.of(view{r, load, len(m.ServerCPUs)}); ok && metric.applies(load) {
+			if v, ok := metric.of(view{r, load, m}); ok && metric.applies(load) {
 				fmt.Fprintf(&out, " %s %s", number(v), metric.key)
 			}
 		}

@@ -76,7 +76,7 @@ func (l *LoadSummary) plots(run *record.Run) (plots []template.HTML) {
 	}
 	switch {
 	case l.Scenario == record.Idle:
-		of, since, figure = "a login", "connect", keyRSSEach
+		of, since, figure = "a login", "when its connection was due", keyRSSEach
 	case l.Closed():
 		since, figure = "the send (closed loop)", keyRate
 	}

@@ -25,6 +25,7 @@ const (
 	closedOnly
 	idleOnly
 	relayOnly
+	traffic // any but idle
 )
 
 // metric is one figure of a round. Its key is its unit in bench.txt, its row in
@@ -51,6 +52,8 @@ func (m metric) applies(l record.Load) bool {
 		return l.Scenario == record.Idle
 	case relayOnly:
 		return l.Scenario == record.Relay
+	case traffic:
+		return l.Scenario != record.Idle
 	}
 	return true
 }
@@ -92,7 +95,7 @@ var (
 // metrics is every figure there is, in the order of summary.csv.
 var metrics = []metric{
 	{key: keyRate, title: "deliveries/s", better: higher, judged: true, when: closedOnly, words: speed, print: count, of: perSecond},
-	{key: "messages/s", title: "messages/s", print: count, of: func(v view) (float64, bool) {
+	{key: "messages/s", title: "messages/s", when: traffic, print: count, of: func(v view) (float64, bool) {
 		return ratio(&v.Traffic.Messages, v.Wall.Seconds())
 	}},
 	{key: keyCPU, title: "CPU per delivery", unit: "µs/1000", better: lower, judged: true, words: cost, print: plain,
@@ -114,19 +117,19 @@ var metrics = []metric{
 	{key: "p50-sent-ns", title: "p50 from the send", unit: "ms", better: lower, when: openOnly, print: millis, of: fromSend(p50)},
 	{key: "p99-sent-ns", title: "p99 from the send", unit: "ms", better: lower, when: openOnly, print: millis, of: fromSend(p99)},
 	{key: "p99.9-sent-ns", title: "p99.9 from the send", unit: "ms", better: lower, when: openOnly, print: millis, of: fromSend(p999)},
-	{key: keyLag, title: "generator lag p99", unit: "ms", better: lower, when: openOnly, print: millis,
+	{key: keyLag, title: "generator lag p99", unit: "ms", better: lower, print: millis,
 		of: func(v view) (float64, bool) { return float64(v.Lag.P99), v.Lag.Count > 0 }},
 
 	{key: "chat-p50-ns", title: "chat p50", unit: "ms", better: lower, when: relayOnly, print: millis, of: ofChat(p50)},
 	{key: keyChat, title: "chat p99", unit: "ms", better: lower, judged: true, when: relayOnly, words: span, print: millis, of: ofChat(p99)},
 
-	{key: keyLogin, title: "connect to login p50", unit: "ms", better: lower, judged: true, when: idleOnly, words: span, print: millis, of: ofLogin(p50)},
-	{key: keyLoginP99, title: "connect to login p99", unit: "ms", better: lower, judged: true, when: idleOnly, words: span, print: millis, of: ofLogin(p99)},
+	{key: keyLogin, title: "login p50", unit: "ms", better: lower, judged: true, when: idleOnly, words: span, print: millis, of: ofLogin(p50)},
+	{key: keyLoginP99, title: "login p99", unit: "ms", better: lower, judged: true, when: idleOnly, words: span, print: millis, of: ofLogin(p99)},
 	{key: keyRSSEach, title: "RSS a client", unit: "KiB", better: lower, judged: true, when: idleOnly, words: size, print: kibi,
 		of: each(func(u record.Usage) (*int64, *int64) { return u.RSS, u.RSSBase })},
 	{key: keyPSSEach, title: "PSS a client", unit: "KiB", better: lower, judged: true, when: idleOnly, words: size, print: kibi,
 		of: each(func(u record.Usage) (*int64, *int64) { return u.PSS, u.PSSBase })},
-	{key: keyKernEach, title: "socket memory a client", unit: "KiB", better: lower, when: idleOnly, print: kibi,
+	{key: keyKernEach, title: "socket buffers a client, both sides", unit: "KiB", better: lower, when: idleOnly, print: kibi,
 		of: each(func(u record.Usage) (*int64, *int64) { return u.SocketMemory, new(int64) })},
 	{key: keyRSSBase, title: "RSS without clients", unit: "MiB", better: lower, when: idleOnly, print: mebi,
 		of: held(func(u record.Usage) *int64 { return u.RSSBase })},
@@ -141,7 +144,7 @@ var metrics = []metric{
 		of: held(func(u record.Usage) *int64 { return u.RSSPeak })},
 	{key: "pss-B", title: "PSS", unit: "MiB", better: lower, print: mebi,
 		of: held(func(u record.Usage) *int64 { return u.PSS })},
-	{key: "socket-B", title: "socket memory, both sides", unit: "MiB", better: lower, print: mebi,
+	{key: "socket-B", title: "socket buffers, both sides", unit: "MiB", better: lower, print: mebi,
 		of: held(func(u record.Usage) *int64 { return u.SocketMemory })},
 
 	{key: "B/write", title: "octets per write", better: higher, print: count, of: perWrite},
@@ -175,7 +178,7 @@ func find(key string) metric {
 type view struct {
 	*record.Round
 	load record.Load
-	cpus int // of the server
+	*record.Manifest
 }
 
 // ratio is absent where either of its halves is.
@@ -195,8 +198,10 @@ func optional(v *float64) (float64, bool) {
 
 func perSecond(v view) (float64, bool) { return rules.PerSecond(*v.Round), v.Wall > 0 }
 
+// perDelivery is a cost of each delivery, those of what is said beside a relay
+// load among them.
 func perDelivery(of func(record.Usage) *int64) func(view) (float64, bool) {
-	return func(v view) (float64, bool) { return ratio(of(v.Usage), float64(v.Traffic.Deliveries)) }
+	return func(v view) (float64, bool) { return ratio(of(v.Usage), float64(v.Traffic.Deliveries+v.Traffic.Chat)) }
 }
 
 func held(of func(record.Usage) *int64) func(view) (float64, bool) {
@@ -204,7 +209,9 @@ func held(of func(record.Usage) *int64) func(view) (float64, bool) {
 }
 
 // busy is the share of all the server's CPUs over the timed section.
-func busy(v view) (float64, bool) { return ratio(v.Usage.CPU, float64(v.Wall)*float64(v.cpus)) }
+func busy(v view) (float64, bool) {
+	return ratio(v.Usage.CPU, float64(v.Wall)*float64(len(v.ServerCPUs)))
+}
 
 func ofServer(of func(*record.Server) int64) func(view) (float64, bool) {
 	return func(v view) (float64, bool) {
@@ -237,8 +244,12 @@ func fromSend(of func(record.Latency) int64) func(view) (float64, bool) {
 	return func(v view) (float64, bool) { return float64(of(v.Sent)), v.Sent.Count > 0 }
 }
 
+// ofChat leaves out rounds in which the generator itself was late with it.
 func ofChat(of func(record.Latency) int64) func(view) (float64, bool) {
-	return func(v view) (float64, bool) { return float64(of(v.Chat)), v.Chat.Count > 0 }
+	return func(v view) (float64, bool) {
+		late := float64(v.Traffic.ChatLag) > v.Rules.LagShare*float64(v.Rules.Objective)
+		return float64(of(v.Chat)), v.Chat.Count > 0 && !late
+	}
 }
 
 func ofLogin(of func(record.Latency) int64) func(view) (float64, bool) {

@@ -135,7 +135,7 @@ func roundPlot(run *record.Run, l *LoadSummary, key string) template.HTML {
 	for i, a := range l.Arms {
 		for n := range run.Rounds {
 			r := &run.Rounds[n]
-			if v, ok := m.of(view{r, l.Load, len(run.Manifest.ServerCPUs)}); ok && r.Load == l.Name && r.Arm == a.Name && r.Counts() {
+			if v, ok := m.of(view{r, l.Load, &run.Manifest}); ok && r.Load == l.Name && r.Arm == a.Name && r.Counts() {
 				lines[i] = append(lines[i], [2]float64{float64(r.Round), v})
 				low, high = math.Min(low, v), math.Max(high, v)
 			}

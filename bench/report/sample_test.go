@@ -61,7 +61,7 @@ func addRound(t *testing.T, run *record.Run, source *rand.Rand, round int, load,
 		Traffic: record.Traffic{Deliveries: int64(rate), Checked: 2 * int64(rate), GeneratorBusy: 0.6, GeneratorRan: 1},
 	}
 	if l.Open() {
-		r.Traffic.Due, r.Traffic.Messages = 1000, 1000
+		r.Traffic.Due, r.Traffic.Messages, r.Traffic.Expected = 1000, 1000, 100_000
 	} else {
 		r.Traffic.Deliveries = noise(rate, 0.02)
 		r.Traffic.Messages = r.Traffic.Deliveries / int64(l.Clients)

@@ -174,7 +174,7 @@ func summarizeArm(run *record.Run, load record.Load, a record.Arm) (ArmSummary, 
 		curves = append(curves, run.Histograms[record.Key{Load: load.Name, Arm: a.Name, Stream: stream, StartedMs: r.StartedMs}])
 		lags = append(lags, run.Histograms[record.Key{Load: load.Name, Arm: a.Name, Stream: record.StreamLag, StartedMs: r.StartedMs}])
 		for _, m := range metrics {
-			if v, ok := m.of(view{r, load, len(run.Manifest.ServerCPUs)}); ok && m.applies(load) {
+			if v, ok := m.of(view{r, load, &run.Manifest}); ok && m.applies(load) {
 				if of[m.key] == nil {
 					of[m.key] = make(series)
 				}

@@ -43,7 +43,7 @@ func (l *LoadSummary) word(title string) string {
 	return title
 }
 
-var frames = strings.NewReplacer("deliveries", "frames", "delivery", "frame", "/deliv.", "/frame", "deliv.", "frames", "/1000 d.", "/1000 f.", "messages", "requests")
+var frames = strings.NewReplacer("deliveries/s", "frames/s", "messages/s", "requests/s", "/deliv.", "/deliv.", "deliv.", "frames")
 
 // describe is the heading of a load.
 func (l *LoadSummary) describe() string {
@@ -66,7 +66,7 @@ func (l *LoadSummary) describeRelay() string {
 		text += fmt.Sprintf(", one request in %d for a file", l.Downloads)
 	}
 	if l.ChatRate > 0 {
-		text += fmt.Sprintf(", beside %s messages/s to all %d clients", count(l.ChatRate), l.Clients)
+		text += fmt.Sprintf(", beside %s messages/s to all %d clients, whose deliveries share the cost", count(l.ChatRate), l.Clients)
 	}
 	if l.Open() {
 		return text + fmt.Sprintf("; %s requests/s in all (open loop, %s)", count(l.Rate), l.Arrivals)
@@ -120,7 +120,7 @@ func (l *LoadSummary) text(w io.Writer, style Style, reference string) {
 	if text := l.resolution(); text != "" {
 		fmt.Fprintf(w, "  This machine resolves %s (%s against itself).\n", text, reference)
 	}
-	if l.Open() {
+	if !l.Closed() {
 		l.lags(w)
 	}
 }
@@ -278,6 +278,10 @@ func (l *LoadSummary) lags(w io.Writer) {
 		}
 	}
 	if parts != nil {
-		fmt.Fprintf(w, "  Of that the generator's own lateness, p99: %s.\n", strings.Join(parts, ", "))
+		what := ""
+		if l.Scenario == record.Relay {
+			what = " in asking"
+		}
+		fmt.Fprintf(w, "  Of that the generator's own lateness%s, p99: %s.\n", what, strings.Join(parts, ", "))
 	}
 }

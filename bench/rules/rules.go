@@ -32,6 +32,8 @@ func Judge(r record.Round, l record.Load, rules record.Rules, ceiling float64) (
 	case broken:
 	case l.Open():
 		late, slow = Late(r, l, rules)
+	case l.Scenario == record.Idle:
+		late = float64(r.Lag.P99) > rules.LagShare*float64(rules.Objective)
 	case l.Closed() && t.Deliveries == 0: // nothing went round at all
 		late = t.GeneratorRan < rules.RanShare
 		slow = !late
@@ -77,7 +79,7 @@ func Late(r record.Round, l record.Load, rules record.Rules) (generator, server 
 	generator = rateError(t.Due, r, l) > rules.RateError ||
 		missed && t.Stalled == 0 ||
 		float64(r.Lag.P99) > rules.LagShare*float64(rules.Objective)
-	short := 1 - float64(t.Deliveries)/max(due*l.PerMessage, 1)
+	short := 1 - float64(t.Deliveries)/max(float64(t.Expected), 1)
 	server = missed && t.Stalled > 0 ||
 		!generator && short > rules.RateError+rules.Objective.Seconds()/r.Wall.Seconds()
 	return generator, server

@@ -9,19 +9,21 @@ import (
 )
 
 func TestJudge(t *testing.T) {
-	open := record.Load{Rate: 1000, Arrivals: "fixed", PerMessage: 100}
-	poisson := record.Load{Rate: 1000, Arrivals: "poisson", PerMessage: 100}
-	closed := record.Load{Window: 128, PerMessage: 100}
+	open := record.Load{Rate: 1000, Arrivals: "fixed", Clients: 100}
+	poisson := record.Load{Rate: 1000, Arrivals: "poisson", Clients: 100}
+	closed := record.Load{Window: 128, Clients: 100}
 	const ceiling = 20e6
 	good := func(change func(*record.Round)) record.Round {
-		r := record.Round{Arm: "epoll", Wall: time.Second, Traffic: record.Traffic{Due: 1000, Messages: 1000, Deliveries: 100_000, GeneratorRan: 1}}
+		r := record.Round{Arm: "epoll", Wall: time.Second, Traffic: record.Traffic{Due: 1000, Expected: 100_000, Messages: 1000, Deliveries: 100_000, GeneratorRan: 1}}
 		if change != nil {
 			change(&r)
 		}
 		return r
 	}
 	rate := func(due, sent int64) record.Round {
-		return good(func(r *record.Round) { r.Traffic = record.Traffic{Due: due, Messages: sent, Deliveries: 100 * sent} })
+		return good(func(r *record.Round) {
+			r.Traffic = record.Traffic{Due: due, Expected: 100 * due, Messages: sent, Deliveries: 100 * sent}
+		})
 	}
 	steal, foreign := 0.2, 0.3
 	type reasons = []record.Reason
@@ -56,6 +58,8 @@ func TestJudge(t *testing.T) {
 		{"kept from it all the time", closed, good(func(r *record.Round) { r.Traffic.GeneratorRan, r.Traffic.Deliveries = 0.1, 0 }), reasons{record.GeneratorLimited}, nil},
 		{"nothing came back", closed, good(func(r *record.Round) { r.Traffic.Deliveries = 0 }), reasons{record.TargetMissed}, nil},
 		{"the ceiling itself", closed, good(func(r *record.Round) { r.Traffic.Deliveries = 20e6; r.Arm = record.NullArm }), nil, nil},
+		{"let in late", record.Load{Scenario: record.Idle}, record.Round{Lag: record.Latency{P99: int64(5*time.Millisecond) + 1}}, reasons{record.GeneratorLimited}, nil},
+		{"let in in time", record.Load{Scenario: record.Idle}, record.Round{Lag: record.Latency{P99: int64(5 * time.Millisecond)}}, nil, nil},
 		{"broke off", open, record.Round{
 			Void: reasons{record.ServerDied}, Error: "exit status 2", Traffic: record.Traffic{Lost: 5},
 		}, reasons{record.Lost, record.ServerDied}, nil},

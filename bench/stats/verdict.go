@@ -47,6 +47,16 @@ func Compare(xs, refs []float64, seed uint64) Comparison {
 	}
 }
 
+// Pairs is the fewest rounds with which one of so many comparisons can be called
+// a difference, after Holm's correction; for no comparison as for one.
+func Pairs(comparisons int) int {
+	n := 1
+	for smallestP(n)*float64(max(comparisons, 1)) > Alpha {
+		n++
+	}
+	return n
+}
+
 // Judge gives the comparisons of all backends in one figure their corrected
 // p-values and verdicts. again is the A/A comparison of the same figure: the
 // reference against itself. Where it fails nothing is resolved, however small

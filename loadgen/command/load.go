@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"chatbench/core/units"
@@ -59,9 +60,9 @@ func (l *load) run(ctx context.Context, args []string, env Env) int {
 	if l.arrivals != "fixed" && l.arrivals != "poisson" {
 		return failed(env, exitUsage, fmt.Errorf("loadgen %s: arrivals are fixed or poisson, not %q", l.Name(), l.arrivals))
 	}
-	for _, name := range []string{"duration", "size", "objective", "connect-timeout", "drain"} {
-		if f := l.Lookup(name); f != nil && (f.Value.String() == "0s" || f.Value.String() == "0B") {
-			return failed(env, exitUsage, fmt.Errorf("loadgen %s: duration, size, objective, connect-timeout and drain are above zero", l.Name()))
+	for _, name := range []string{"duration", "size", "files", "objective", "connect-timeout", "drain"} {
+		if f := l.Lookup(name); f != nil && slices.Contains([]string{"0", "0s", "0B"}, f.Value.String()) {
+			return failed(env, exitUsage, fmt.Errorf("loadgen %s: -%s is %s; give it above zero", l.Name(), name, f.Value))
 		}
 	}
 	c.Poisson, c.CPU, c.Ceiling = l.arrivals == "poisson", l.cpu, float64(l.limit.rate)
