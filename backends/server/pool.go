@@ -41,8 +41,9 @@ type pool struct {
 	closed bool // jobs is
 }
 
-// hashers is how many threads may hash: one processor stays free of them.
-func hashers() int { return max(runtime.GOMAXPROCS(0)-1, 1) }
+// hashers is how many threads may hash: one processor stays free of them. There
+// may be more processors than CPUs, where threads block.
+func hashers() int { return max(min(runtime.GOMAXPROCS(0), runtime.NumCPU())-1, 1) }
 
 func newPool(workers, queue int) *pool {
 	p := &pool{jobs: make(chan job, queue), results: make(chan func())}

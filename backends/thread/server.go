@@ -56,6 +56,7 @@ func start(cfg backends.Config) (backends.Server, error) {
 		stopping: make(chan struct{}),
 		done:     make(chan struct{}),
 	}
+	lower := raiseProcessors()
 	conducting := make(chan struct{})
 	go func() {
 		defer close(conducting)
@@ -63,7 +64,7 @@ func start(cfg backends.Config) (backends.Server, error) {
 		s.rounds.conduct()
 	}()
 	accept.Run(s.take)
-	go s.wind(conducting)
+	go s.wind(conducting, lower)
 	return s, nil
 }
 
@@ -154,13 +155,14 @@ func (s *server) Shutdown(ctx context.Context) error {
 }
 
 // wind ends the parts in the order in which they need one another.
-func (s *server) wind(conducting <-chan struct{}) {
+func (s *server) wind(conducting <-chan struct{}, lower func()) {
 	<-s.stopping
 	s.accept.Close()
 	s.clients.Wait()
 	s.crew.end()
 	s.rounds.stop()
 	<-conducting
+	lower()
 	close(s.done)
 }
 
