@@ -14,6 +14,10 @@ const (
 	feedSize  = 8 << 10  // octets fed between two looks at how much was said
 	stashSize = 64 << 10 // input that waits before a client is handed nothing more
 	handSize  = 1 << 20  // octets handed to evio at once, about
+
+	// flushTime is how long evio may take to send a client's last words, as long
+	// as the room gives a client whose last words are still its own.
+	flushTime = 10 * time.Second
 )
 
 // conn is one connection.
@@ -43,6 +47,7 @@ type conn struct {
 	fin     bool   // our FIN is sent
 	hung    bool   // evio is to close it
 	gone    bool
+	handed  time.Time // when it was first seen that evio has its last words, and cannot send them
 	until   time.Time // when leaving ends
 }
 
@@ -162,10 +167,10 @@ func (c *conn) stall() {
 // nothing of what waits; one that is cut off may leave; and it is read, for
 // evio does not read while it has output.
 func (c *conn) endure() {
-	_, closing := c.session.Closing() // before Next, which then gives the last words
+	why, closing := c.session.Closing() // before Next, which then gives the last words
 	if c.session.Next() != nil {
 		c.session.Wrote(0)
-	} else if closing {
+	} else if closing && c.givenUp(why) {
 		c.leave()
 	}
 	if len(c.stash) > 0 {
@@ -179,6 +184,16 @@ func (c *conn) endure() {
 		c.eof = err == nil
 		c.hangUp()
 	}
+}
+
+// givenUp says whether a closing client that takes nothing has had its time. The
+// room has no more for it: either it was cut off, or evio has all of its last
+// words and can only wait.
+func (c *conn) givenUp(why core.Reason) bool {
+	if c.handed.IsZero() {
+		c.handed = time.Now()
+	}
+	return why == core.ReasonSlow || why == core.ReasonCut || time.Since(c.handed) > flushTime
 }
 
 // rest reads what a client sent before its connection ended. It is there even
