@@ -75,12 +75,20 @@ type Counters struct {
 	Stalls        atomic.Int64 // writes that took less than was offered
 }
 
+// What a client may have of its own in a model, for Backend.PerClient.
+const (
+	OwnThread  = "thread"
+	OwnProcess = "process"
+)
+
 // Backend is one transport as the table lists it.
 type Backend struct {
 	Name      string // as -backend takes it
 	Model     string // one line: who waits where
 	Threads   string // "1", "1 per client", …
 	Processes string
+	// PerClient is what each client has of its own: OwnThread, OwnProcess, "" for neither.
+	PerClient string
 	Library   string // module and version, "" for none
 	Limits    string // what it cannot do, "" for nothing
 	// MaxClients is the most clients the model can carry whatever the file

@@ -28,14 +28,10 @@ func chatdArguments(a record.Arm) []string {
 // Backend is what chatd says of one of its backends.
 type Backend struct {
 	Name       string            `json:"name"`
-	Threads    string            `json:"threads"`
-	Processes  string            `json:"processes"`
+	PerClient  string            `json:"per_client"`  // what each client has of its own: a thread, a process, or ""
 	MaxClients int               `json:"max_clients"` // 0: no bound of its own
 	Gaps       map[string]string `json:"gaps"`
 }
-
-// Heavy says whether each client has a thread or a process of its own.
-func (b Backend) Heavy() bool { return strings.Contains(b.Threads+b.Processes, "per client") }
 
 func names(of []Backend) (all []string) {
 	for _, b := range of {

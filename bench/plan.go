@@ -82,11 +82,11 @@ func Full(scenario string, backends []string) Plan {
 // does not count, and never fewer than eight; idle, whose rounds are long, none
 // to spare.
 func Enough(scenario string, backends int) int {
-	if n := stats.Pairs(backends - 1); scenario != record.Idle {
-		return max(n+1, 8)
-	} else {
+	n := stats.Pairs(backends - 1)
+	if scenario == record.Idle {
 		return n
 	}
+	return max(n+1, 8)
 }
 
 // ErrPlan is what errors about a plan that cannot be are made of.
@@ -191,7 +191,7 @@ func (p Plan) arm(name string, known []Backend) (record.Arm, error) {
 		if b.MaxClients > 0 {
 			most = min(most, b.MaxClients)
 		}
-		if b.Heavy() && p.Heavy > 0 {
+		if b.PerClient != "" && p.Heavy > 0 {
 			most = min(most, p.Heavy)
 		}
 		if most < p.Clients {

@@ -62,7 +62,7 @@ func besiege(t *testing.T, b backends.Backend, bin string) {
 		s.login(t, fmt.Sprintf("stopped%d", i)) // and never reads
 	}
 	s.comeAndGo(t)
-	if b.Processes != "1" {
+	if b.PerClient == backends.OwnProcess {
 		s.killChild(t)
 	}
 	s.exhaust(t)

@@ -67,6 +67,8 @@ func (o *Options) check(ctx context.Context) error {
 		return misuse("-open and -users FILE exclude each other: leave one out")
 	case !o.Open && o.Users == "":
 		return misuse("who may log in? say -users FILE (chatd user add makes one), or -open for any password")
+	case o.SpawnAhead > 0 && o.Backend.PerClient != backends.OwnProcess:
+		return misuse("-spawn-ahead is for a backend with a process for each client, not for %s: leave it out", o.Backend.Name)
 	case o.MaxFrame > core.LargestFrame:
 		return misuse("-max-frame %d is over %d, the most a frame may be", o.MaxFrame, core.LargestFrame)
 	}

@@ -62,6 +62,7 @@ var Backend = backends.Backend{
 	Model:        "two threads for each client, one in recv(2), one in send(2) or waiting for its turn",
 	Threads:      "2 per client",
 	Processes:    "1",
+	PerClient:    backends.OwnThread,
 	Limits:       "4,000 clients; Linux 5.16",
 	MaxClients:   mostClients,
 	FDsPerClient: 1,

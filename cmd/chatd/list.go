@@ -20,6 +20,7 @@ type listed struct {
 	Processes  string            `json:"processes"`
 	Library    string            `json:"library"`
 	Limits     string            `json:"limits"`
+	PerClient  string            `json:"per_client"`  // what each client has of its own: thread, process, "" for neither
 	MaxClients int               `json:"max_clients"` // 0: no bound of its own
 	Gaps       map[string]string `json:"gaps"`        // cases of the conformance suite, with the reason
 }
@@ -29,7 +30,7 @@ func list(asJSON bool) int {
 	if asJSON {
 		var out []listed
 		for _, b := range all.All() {
-			out = append(out, listed{b.Name, b.Model, b.Threads, b.Processes, b.Library, b.Limits, b.MaxClients, b.Gaps})
+			out = append(out, listed{b.Name, b.Model, b.Threads, b.Processes, b.Library, b.Limits, b.PerClient, b.MaxClients, b.Gaps})
 		}
 		if err := json.NewEncoder(os.Stdout).Encode(out); err != nil {
 			return cmdline.Fail("chatd", cmdline.Failed, err)
