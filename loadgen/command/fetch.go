@@ -39,10 +39,12 @@ func fetchFile(ctx context.Context, args []string, env Env) int {
 	switch {
 	case errors.Is(err, fetch.ErrInterrupted):
 		return failed(env, exitFailed, errors.New("loadgen: interrupted; the run is void"))
-	case errors.Is(err, fetch.ErrConfig):
-		return failed(env, exitUsage, err)
 	case err != nil:
-		return failed(env, exitFailed, err)
+		status := exitFailed
+		if errors.Is(err, fetch.ErrConfig) {
+			status = exitUsage
+		}
+		return failed(env, status, fmt.Errorf("loadgen fetch: %s", strings.TrimPrefix(err.Error(), "fetch: ")))
 	}
 	return printFetch(env, result, *asJSON)
 }
