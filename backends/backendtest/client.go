@@ -23,9 +23,10 @@ type client struct {
 	limit time.Time
 	dec   wire.Decoder
 	buf   []byte
-	rest  []byte // read, but not decoded
-	got   int64  // octets read
-	sent  int64  // octets written
+	pace  time.Duration // waited before each read
+	rest  []byte        // read, but not decoded
+	got   int64         // octets read
+	sent  int64         // octets written
 }
 
 // dial connects; the client hangs up when the case ends.
@@ -152,6 +153,7 @@ func (c *client) read() (wire.Frame, error) {
 			f.Body = bytes.Clone(f.Body)
 			return f, err
 		}
+		time.Sleep(c.pace)
 		n, err := c.conn.Read(c.buf)
 		c.got += int64(n)
 		if err == io.EOF && c.dec.Held() > 0 {
