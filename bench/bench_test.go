@@ -134,6 +134,20 @@ func TestSweep(t *testing.T) {
 	}
 }
 
+// TestGeneratorConfig: the generator gets the schedule that moves past the
+// ticks, the arm's own number of clients, and the round's own seed.
+func TestGeneratorConfig(t *testing.T) {
+	b := &bench{cfg: Config{Plan: Plan{Seed: 7}}, run: new(record.Run)}
+	load := record.Load{Scenario: record.Broadcast, Clients: 100, Rate: 1000, Warmup: time.Second, Duration: time.Second}
+	c := b.generator("127.0.0.1:9", &record.Round{Round: 3}, record.Arm{}, load)
+	if c.Rate != 1000.5 || c.Clients != 100 || c.Seed != 10 || c.Server != "127.0.0.1:9" {
+		t.Errorf("%+v", c)
+	}
+	if c := b.generator("", new(record.Round), record.Arm{Clients: 5}, load); c.Clients != 5 {
+		t.Errorf("an arm of 5 clients has %d", c.Clients)
+	}
+}
+
 // TestScenarioNames: they are the generator's own.
 func TestScenarioNames(t *testing.T) {
 	if record.Broadcast != loadgen.Broadcast || record.Relay != loadgen.Relay || record.Idle != loadgen.Idle {

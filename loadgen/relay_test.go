@@ -60,7 +60,7 @@ func TestRelaySabotageIsCaught(t *testing.T) {
 	for damage, want := range map[string]func(ledger.Tally) bool{
 		"":          ledger.Tally.Clean,
 		"drop":      func(l ledger.Tally) bool { return l.Lost > 0 && l.Duplicated+l.Altered == 0 },
-		"duplicate": func(l ledger.Tally) bool { return l == ledger.Tally{Duplicated: 1} || l.Lost > 0 },
+		"duplicate": func(l ledger.Tally) bool { return l.Duplicated > 0 || l.Lost > 0 }, // a second START may pass for the next
 		"reorder":   func(l ledger.Tally) bool { return l.Reordered > 0 },
 		"alter":     func(l ledger.Tally) bool { return l.Altered == 1 },
 		"untold":    func(l ledger.Tally) bool { return l.Lost > 0 },
@@ -110,7 +110,7 @@ func TestIdle(t *testing.T) {
 func TestRamp(t *testing.T) {
 	begun := time.Now()
 	r := run(t, Config{Scenario: Idle, Server: startNull(t), Clients: 20, Ramp: 300 * time.Millisecond, Duration: time.Millisecond})
-	if took := time.Since(begun); took < 280*time.Millisecond || r.Login.Count != 20 {
+	if took := time.Since(begun); took < 280*time.Millisecond || r.Login.Count != 20 || r.Generator.Lag.Count != 20 {
 		t.Errorf("%d were in after %v; the last is due after 285 ms", r.Login.Count, took)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime"
 	"testing"
 	"time"
 
@@ -27,6 +28,9 @@ func TestThreads(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if n := runtime.GOMAXPROCS(0); n < 16 {
+		t.Errorf("%d processors while threads block", n)
 	}
 	var conns []net.Conn
 	for range clients {

@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -176,5 +178,29 @@ func TestParse(t *testing.T) {
 	}
 	if n, ok := value([]byte("VmPeak:\t 9 kB\nVmHWM:\t  12 kB\n"), "VmHWM:"); !ok || n != 12 {
 		t.Errorf("VmHWM %d, %v", n, ok)
+	}
+}
+
+// TestForeign: what is neither idle nor stolen nor the server's own is others',
+// whatever the tick saw of it.
+func TestForeign(t *testing.T) {
+	at := time.Now()
+	m := &Meter{ServerCPUs: []int{0, 1}}
+	before := Sample{At: at, cpu: 5, machine: map[int]cpuTicks{0: {idle: 100, steal: 1}, 1: {idle: 7}}}
+	for _, c := range []struct {
+		idle, stolen int64 // ticks of the first CPU; the second is idle
+		own          time.Duration
+		want         float64
+	}{
+		{100, 0, 0, 0},                           // of a second each
+		{60, 0, 300 * time.Millisecond, 0.1 / 2}, // 40 busy, 30 the server's
+		{60, 10, 300 * time.Millisecond, 0},      // the rest was stolen
+		{60, 0, 450 * time.Millisecond, 0},       // finer than ticks
+		{0, 0, 0, 0.5},                           // all of one CPU
+	} {
+		after := Sample{At: at.Add(time.Second), cpu: 5 + int64(c.own), machine: map[int]cpuTicks{0: {idle: 100 + c.idle, steal: 1 + c.stolen}, 1: {idle: 107}}}
+		if got := m.foreign(before, after); math.Abs(got-c.want) > 1e-9 {
+			t.Errorf("%+v: %v", c, got)
+		}
 	}
 }

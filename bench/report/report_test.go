@@ -219,3 +219,30 @@ func TestManyArms(t *testing.T) {
 		}
 	}
 }
+
+// TestIdleArms: logins of arms with fewer clients are not compared, what a
+// client costs is; and a round in which somebody was cut is not in order.
+func TestIdleArms(t *testing.T) {
+	run := sample(t)
+	m := &run.Manifest
+	m.Loads = []record.Load{{Name: "idle10", Scenario: record.Idle, Clients: 10}}
+	m.Arms[0].Clients = 5
+	for i := range run.Rounds {
+		r := &run.Rounds[i]
+		base := *r.Usage.RSS / 2
+		r.Load, r.Traffic = "idle10", record.Traffic{Clients: 10}
+		r.Login, r.Usage.RSSBase = record.Latency{Count: 10, P50: 1000, P99: 2000}, &base
+	}
+	l := Summarize(run, nil).Loads[0]
+	few, again := l.arm("epoll").Figures, l.arm("goroutine.aa").Figures
+	if few[keyLogin].Versus != nil || few[keyLoginP99].Versus != nil || few[keyRSSEach].Versus == nil || again[keyLogin].Versus == nil {
+		t.Errorf("logins %+v, memory %+v, A/A %+v", few[keyLogin].Versus, few[keyRSSEach].Versus, again[keyLogin].Versus)
+	}
+	if s := Summarize(run, nil); !s.Checks.Checks[0].OK {
+		t.Errorf("in order: %+v", s.Checks.Checks[0])
+	}
+	run.Rounds[1].Void = []record.Reason{record.Disconnected}
+	if s := Summarize(run, nil); s.Checks.Checks[0].OK || !strings.HasPrefix(s.correctness(), "NOT CORRECT") {
+		t.Errorf("somebody was cut: %s", s.correctness())
+	}
+}

@@ -29,6 +29,7 @@ func TestVerifyFindsAnyChange(t *testing.T) {
 	for _, c := range []struct{ name, file, old, new, want string }{
 		{"a measured figure", record.RoundsFile, `"cpu_ns":5`, `"cpu_ns":6`, "not what the raw files give"},
 		{"a percentile", record.RoundsFile, `"p99_ns":`, `"p99_ns":1`, "window128.hlog differ in"},
+		{"a login", record.RoundsFile, `"login":{"count":0`, `"login":{"count":9`, "differ in"},
 		{"a loss covered up", record.RoundsFile, `"lost":0`, `"lost":1`, "the rules give void [lost]"},
 		{"a rule bent", record.ManifestFile, `"ceiling_share": 0.7`, `"ceiling_share": 0.01`, "the rules give"},
 		{"another seed", record.ManifestFile, `"seed": 7`, `"seed": 8`, "not what the raw files give"},
