@@ -37,6 +37,9 @@ func TestRelay(t *testing.T) {
 		if cfg.Rate > 0 && (r.Deliveries.Due == 0 || r.Void()) {
 			t.Errorf("%s: %d frames due, %v", name, r.Deliveries.Due, r.Violations)
 		}
+		if in := r.Deliveries.InTime; in == 0 || in > r.Deliveries.InAll {
+			t.Errorf("%s: %d of %d frames in time", name, in, r.Deliveries.InAll)
+		}
 		frames := float64(r.Deliveries.InAll) / float64(r.Messages.InAll)
 		if off := frames/r.PerMessage - 1; off > 0.1 || off < -0.1 {
 			t.Errorf("%s: %.2f frames a request, want about %.2f", name, frames, r.PerMessage)
@@ -95,6 +98,26 @@ func TestRelayWindowHolds(t *testing.T) {
 	r := run(t, cfg)
 	if r.Messages.InAll != 3*10 || r.Requests.Answered != 0 || r.Requests.Unanswered != 30 || r.Ledger.Lost == 0 || !r.Void() {
 		t.Errorf("%d requests, %+v", r.Messages.InAll, r.Ledger)
+	}
+}
+
+// In every moment the same share of the pairs asks for files, and half of those
+// are refused.
+func TestRequestsAreMixed(t *testing.T) {
+	q := requests{files: 5, downloads: 4}
+	frames := 0
+	for n := range uint64(100) {
+		var of [3]int
+		for pair := range 80 {
+			of[q.kind(pair, n)]++
+			frames += q.relayed(pair, n)
+		}
+		if of != [3]int{60, 10, 10} {
+			t.Errorf("requests %d: %d lists, %d files, %d refused", n, of[list], of[file], of[refused])
+		}
+	}
+	if mean := float64(frames) / 8000; mean != q.mean() {
+		t.Errorf("%v frames a request, said to be %v", mean, q.mean())
 	}
 }
 
