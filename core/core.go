@@ -21,7 +21,6 @@
 package core
 
 import (
-	"net/netip"
 	"time"
 
 	"chatbench/core/wire"
@@ -78,18 +77,17 @@ func (cfg Config) waitLimit() int { return max(16<<10, 4*cfg.MaxFrame) }
 
 // Authenticator decides who may log in.
 type Authenticator interface {
-	// Authenticate decides on one login and calls answer exactly once, before
-	// it returns or later, from any goroutine. A nil error lets the client in;
-	// the text of any other is what the client is told. It MUST NOT block:
+	// Authenticate decides on one login and calls its Answer exactly once,
+	// before it returns or later, from any goroutine. It MUST NOT block:
 	// whoever needs time (hashing a password) answers later.
-	Authenticate(peer netip.AddrPort, name, password string, answer func(error))
+	Authenticate(l *Login)
 }
 
 // OpenDoor is the Authenticator that lets everybody in at once.
 type OpenDoor struct{}
 
 // Authenticate grants.
-func (OpenDoor) Authenticate(_ netip.AddrPort, _, _ string, answer func(error)) { answer(nil) }
+func (OpenDoor) Authenticate(l *Login) { l.Answer(nil) }
 
 // Waker is a transport's side of the room, one for each of its event loops or
 // one for all of it. Both methods may be called from any goroutine, the one

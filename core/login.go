@@ -2,46 +2,75 @@ package core
 
 import (
 	"bytes"
+	"net/netip"
 	"sync/atomic"
 )
 
-// login is a Cred frame that waits for its answer.
-type login struct {
-	name, password string
-	answer         func(error)
+// Login is a client's wish to enter the room under a name, for an
+// Authenticator to decide. Any goroutine may call its methods.
+type Login struct {
+	Peer     netip.AddrPort
+	Name     string // as it is shown; CheckName accepts it
+	Folded   string // the name as it is compared
+	Password string
+
+	session  *Session    // nil outside a room
+	answer   func(error) // carries the answer out
+	answered atomic.Bool
 }
 
-// cred takes a Cred frame. ask is true if the Authenticator has to decide.
-func (r *Room) cred(s *Session, body []byte) (l login, ask bool) {
+// NewLogin is a login outside a room, for tests of an Authenticator. It panics if
+// CheckName refuses the name. answer is called with the answer.
+func NewLogin(peer netip.AddrPort, name, password string, answer func(error)) *Login {
+	name, folded, err := CheckName(name)
+	if err != nil {
+		panic("core: " + err.Error())
+	}
+	return &Login{Peer: peer, Name: name, Folded: folded, Password: password, answer: answer}
+}
+
+// Answer decides the login: nil lets the client in, the text of any other error
+// is what the client is told. It must be called exactly once, also for a login
+// that is Abandoned; a second call panics.
+func (l *Login) Answer(err error) {
+	if l.answered.Swap(true) {
+		panic("core: an Authenticator answered twice")
+	}
+	l.answer(err)
+}
+
+// Abandoned says that nobody waits for the answer any more: the client has
+// gone, or its session has ended. There is no use in hashing its password.
+func (l *Login) Abandoned() bool { return l.session != nil && l.session.closing.Load() != 0 }
+
+// cred takes a Cred frame. It returns the login that the Authenticator has to
+// decide, nil if there is none.
+func (r *Room) cred(s *Session, body []byte) *Login {
+	user, password, found := bytes.Cut(body, []byte{' '})
+	name, folded, err := "", "", error(nil)
+	if found {
+		name, folded, err = checkName(user) // takes too long for the room's lock
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if s.state != StateAuth {
+	switch {
+	case s.state != StateAuth:
 		r.violate(s, ReasonSecondCred)
-		return l, false
-	}
-	user, password, found := bytes.Cut(body, []byte{' '})
-	if !found {
+	case !found:
 		r.deny(s, ReasonDenied, "a user name, a space and a password are needed")
-		return l, false
-	}
-	name, folded, err := checkName(user)
-	if err != nil {
+	case err != nil:
 		r.deny(s, ReasonDenied, err.Error())
-		return l, false
+	default:
+		l := &Login{Peer: s.peer, Name: name, Folded: folded, Password: string(password), session: s}
+		l.answer = func(err error) { s.decided(l, err) }
+		return l
 	}
-	var answered atomic.Bool
-	answer := func(err error) {
-		if answered.Swap(true) {
-			panic("core: an Authenticator answered twice")
-		}
-		s.decided(name, folded, err)
-	}
-	return login{name, string(password), answer}, true
+	return nil
 }
 
 // decided carries an Authenticator's answer out, and then works through what
 // arrived meanwhile.
-func (s *Session) decided(name, folded string, err error) {
+func (s *Session) decided(l *Login, err error) {
 	s.in.mu.Lock()
 	defer s.in.mu.Unlock()
 	s.in.asking = false
@@ -51,10 +80,10 @@ func (s *Session) decided(name, folded string, err error) {
 	case s.closing.Load() != 0:
 	case err != nil:
 		r.deny(s, ReasonDenied, err.Error())
-	case r.names[folded] != nil:
+	case r.names[l.Folded] != nil:
 		r.deny(s, ReasonDenied, "name is taken")
 	default:
-		s.name, s.folded = name, folded
+		s.name, s.folded = l.Name, l.Folded
 		r.grant(s)
 	}
 	r.mu.Unlock()

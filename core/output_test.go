@@ -197,7 +197,7 @@ func TestMisusePanics(t *testing.T) {
 // keeper is an Authenticator that keeps the answer for the test to give.
 type keeper struct{ answer *func(error) }
 
-func (k keeper) Authenticate(_ netip.AddrPort, _, _ string, answer func(error)) { *k.answer = answer }
+func (k keeper) Authenticate(l *Login) { *k.answer = l.Answer }
 
 func TestDefaults(t *testing.T) {
 	got := Config{Authenticator: OpenDoor{}}.withDefaults()

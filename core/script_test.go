@@ -124,14 +124,14 @@ type player struct {
 func (*theatre) WakeRoom()     {}
 func (*theatre) Wake(*Session) {}
 
-func (th *theatre) Authenticate(_ netip.AddrPort, _, password string, answer func(error)) {
+func (th *theatre) Authenticate(l *Login) {
 	switch {
 	case th.late:
-		th.feeding.answer = answer
-	case password == "wrong":
-		answer(errors.New("wrong name or password"))
+		th.feeding.answer = l.Answer
+	case l.Password == "wrong":
+		l.Answer(errors.New("wrong name or password"))
 	default:
-		answer(nil)
+		l.Answer(nil)
 	}
 }
 

@@ -105,23 +105,23 @@ type input struct {
 // ends with ReasonImpatient.
 func (s *Session) Feed(in []byte) {
 	s.in.mu.Lock()
-	rest, login, ask := s.feed(in)
+	rest, login := s.feed(in)
 	s.in.mu.Unlock()
-	if !ask {
+	if login == nil {
 		return
 	}
-	s.room.cfg.Authenticator.Authenticate(s.peer, login.name, login.password, login.answer)
+	s.room.cfg.Authenticator.Authenticate(login)
 	s.in.mu.Lock()
 	s.feed(rest) // if the answer is there it need not wait; a Cred among it is a second one
 	s.in.mu.Unlock()
 }
 
-// feed works through frames; the caller holds in.mu. If ask is true the login
+// feed works through frames; the caller holds in.mu. A login that it returns
 // has to be decided, without in.mu held, before the rest is worked through.
-func (s *Session) feed(in []byte) (rest []byte, login login, ask bool) {
+func (s *Session) feed(in []byte) (rest []byte, login *Login) {
 	if s.in.asking {
 		s.wait(in)
-		return nil, login, false
+		return nil, nil
 	}
 	said := false
 	for s.closing.Load() == 0 {
@@ -142,16 +142,16 @@ func (s *Session) feed(in []byte) (rest []byte, login login, ask bool) {
 		case wire.Close:
 			s.room.bye(s)
 		case wire.Cred:
-			if login, ask = s.room.cred(s, f.Body); ask {
+			if login = s.room.cred(s, f.Body); login != nil {
 				s.in.asking = true
-				return in, login, true
+				return in, login
 			}
 		}
 	}
 	if said {
 		s.room.wakeAll()
 	}
-	return nil, login, false
+	return nil, nil
 }
 
 // wait keeps bytes until the login is decided.

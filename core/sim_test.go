@@ -47,8 +47,8 @@ func (w *world) Wake(s *Session) {
 	w.late = w.late || s.tag.(*simClient).gone
 }
 
-func (w *world) Authenticate(_ netip.AddrPort, _, _ string, answer func(error)) {
-	w.asked.answer = answer
+func (w *world) Authenticate(l *Login) {
+	w.asked.answer = l.Answer
 }
 
 func simulate(seed uint64) error {

@@ -25,13 +25,13 @@ type stage struct {
 }
 
 // Authenticate answers from goroutines of its own, and denies some.
-func (st *stage) Authenticate(_ netip.AddrPort, name, password string, answer func(error)) {
+func (st *stage) Authenticate(l *Login) {
 	st.answers.Go(func() {
-		if password == "wrong" {
-			answer(errors.New("wrong name or password"))
+		if l.Password == "wrong" {
+			l.Answer(errors.New("wrong name or password"))
 			return
 		}
-		answer(nil)
+		l.Answer(nil)
 	})
 }
 

@@ -2,7 +2,6 @@ package backendtest
 
 import (
 	"fmt"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -24,12 +23,12 @@ var brokenScenarios = []scenario{
 // arranges what it finds when it goes on.
 type holder struct{ held, resume chan struct{} }
 
-func (h holder) Authenticate(_ netip.AddrPort, name, _ string, answer func(error)) {
-	if strings.HasPrefix(name, "hold") {
+func (h holder) Authenticate(l *core.Login) {
+	if strings.HasPrefix(l.Name, "hold") {
 		h.held <- struct{}{}
 		<-h.resume
 	}
-	answer(nil)
+	l.Answer(nil)
 }
 
 // broken: a client talks and breaks its connection off, before the server has

@@ -21,19 +21,17 @@ var loginScenarios = []scenario{
 }
 
 // door is an Authenticator in the hands of a case.
-type door func(peer netip.AddrPort, name, password string, answer func(error))
+type door func(l *core.Login)
 
-func (d door) Authenticate(peer netip.AddrPort, name, password string, answer func(error)) {
-	d(peer, name, password, answer)
-}
+func (d door) Authenticate(l *core.Login) { d(l) }
 
 // lateAnswer: the login is decided 50 ms later, from another goroutine, when
 // nothing else happens on the server. What the client sent meanwhile is heard
 // afterwards, in order, also what was cut within a frame.
 func lateAnswer(l *lab) {
 	r := l.open(func(s *settings) {
-		s.room.Authenticator = door(func(_ netip.AddrPort, _, _ string, answer func(error)) {
-			time.AfterFunc(50*time.Millisecond, func() { answer(nil) })
+		s.room.Authenticator = door(func(l *core.Login) {
+			time.AfterFunc(50*time.Millisecond, func() { l.Answer(nil) })
 		})
 	})
 	bob := r.login("bob")
@@ -57,12 +55,12 @@ func finBeforeTheAnswer(l *lab) {
 	const messages = 100
 	answers := make(chan func(error), 1)
 	r := l.open(func(s *settings) {
-		s.room.Authenticator = door(func(_ netip.AddrPort, name, _ string, answer func(error)) {
-			if name == "alice" {
-				answers <- answer
+		s.room.Authenticator = door(func(l *core.Login) {
+			if l.Name == "alice" {
+				answers <- l.Answer
 				return
 			}
-			answer(nil)
+			l.Answer(nil)
 		})
 	})
 	bob := r.login("bob")
@@ -89,14 +87,14 @@ func finBeforeTheAnswer(l *lab) {
 // reason and Close, and the stream ends in order.
 func denied(l *lab) {
 	r := l.open(func(s *settings) {
-		s.room.Authenticator = door(func(_ netip.AddrPort, name, password string, answer func(error)) {
-			switch name {
+		s.room.Authenticator = door(func(l *core.Login) {
+			switch l.Name {
 			case "now":
-				answer(errors.New("wrong " + password))
+				l.Answer(errors.New("wrong " + l.Password))
 			case "later":
-				time.AfterFunc(20*time.Millisecond, func() { answer(errors.New("wrong " + password)) })
+				time.AfterFunc(20*time.Millisecond, func() { l.Answer(errors.New("wrong " + l.Password)) })
 			default:
-				answer(nil)
+				l.Answer(nil)
 			}
 		})
 	})
@@ -120,11 +118,11 @@ func answersFromAnywhere(l *lab) {
 	var mu sync.Mutex
 	rng := rand.New(rand.NewPCG(1, 2))
 	r := l.open(func(s *settings) {
-		s.room.Authenticator = door(func(_ netip.AddrPort, _, _ string, answer func(error)) {
+		s.room.Authenticator = door(func(l *core.Login) {
 			mu.Lock()
 			d := time.Duration(rng.IntN(4000)) * time.Microsecond
 			mu.Unlock()
-			time.AfterFunc(d, func() { answer(nil) })
+			time.AfterFunc(d, func() { l.Answer(nil) })
 		})
 	})
 	talkers := r.logins("t", 2)
@@ -175,9 +173,9 @@ func answersFromAnywhere(l *lab) {
 func peerAddress(l *lab) {
 	seen := make(chan netip.AddrPort, 1)
 	r := l.open(func(s *settings) {
-		s.room.Authenticator = door(func(peer netip.AddrPort, _, _ string, answer func(error)) {
-			seen <- peer
-			answer(nil)
+		s.room.Authenticator = door(func(l *core.Login) {
+			seen <- l.Peer
+			l.Answer(nil)
 		})
 	})
 	alice := r.login("alice")

@@ -56,28 +56,23 @@ func newGate(o Options) (*gate, error) {
 
 // Authenticate answers at once if it denies without looking at the password,
 // otherwise when the password has been hashed.
-func (g *gate) Authenticate(peer netip.AddrPort, name, password string, answer func(error)) {
-	_, folded, err := core.CheckName(name)
-	if err != nil {
-		answer(err)
-		return
-	}
-	who := newAttempt(peer.Addr(), folded)
+func (g *gate) Authenticate(l *core.Login) {
+	who := newAttempt(l.Peer.Addr(), l.Folded)
 	if g.throttle != nil && !g.throttle.take(who, time.Now()) {
 		g.counts.throttled.Add(1)
-		answer(errThrottled)
+		l.Answer(errThrottled)
 		return
 	}
 	work := func() error {
-		if !g.verify(name, password) {
+		if !g.verify(l.Name, l.Password) {
 			return errWrong
 		}
 		return nil
 	}
-	err = g.pool.submit(job{work, func(err error) { g.decide(who, peer, err); answer(err) }})
+	err := g.pool.submit(job{work, func(err error) { g.decide(who, l.Peer, err); l.Answer(err) }})
 	if err != nil {
-		g.decide(who, peer, err)
-		answer(err)
+		g.decide(who, l.Peer, err)
+		l.Answer(err)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"chatbench/core"
 	"chatbench/core/units"
 )
 
@@ -71,7 +72,7 @@ func TestThrottledLogins(t *testing.T) {
 	g := newTestGate(t, log, units.Rate(3.0/60))
 	ask := func(name, password string) error {
 		answers := make(chan error, 2) // a second answer would show
-		g.Authenticate(peer, name, password, func(err error) { answers <- err })
+		g.Authenticate(core.NewLogin(peer, name, password, func(err error) { answers <- err }))
 		return <-answers
 	}
 	for range 20 {
@@ -113,7 +114,7 @@ func TestBusy(t *testing.T) {
 	const logins = 5
 	answers := make(chan error, 2*logins)
 	for range logins {
-		g.Authenticate(peer, "alice", "apple", func(err error) { answers <- err })
+		g.Authenticate(core.NewLogin(peer, "alice", "apple", func(err error) { answers <- err }))
 	}
 	for range logins - 1 {
 		if err := <-answers; err != errBusy {
