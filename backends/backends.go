@@ -36,7 +36,13 @@
 //  8. set the socket options of Config on every connection, TCP_NODELAY always;
 //  9. leave no goroutine, thread, process or descriptor behind when Shutdown
 //     has returned, and let the same port be bound again at once;
-//  10. count what it does in Config.Counters.
+//  10. count what it does in Config.Counters;
+//  11. feed at most FeedStep octets at once, and write to its clients before it
+//     feeds on when the room has said more than FlushAfter octets (Room.Said)
+//     since it last began to write to them, however much it reads at once: a
+//     frame of two octets may become 68 in the room. Where several loops serve
+//     the room, one that feeds waits for those that have not come round, and
+//     never for one that has nothing to write, nor while others wait for it.
 package backends
 
 import (
@@ -47,6 +53,14 @@ import (
 	"time"
 
 	"chatbench/core"
+)
+
+// What a transport feeds and lets the room say between two looks at its
+// clients, in octets. What the room makes of one step, at worst all of it empty
+// messages from a long name, is some 140 KiB.
+const (
+	FeedStep   = 4 << 10
+	FlushAfter = 256 << 10
 )
 
 // Config is what a transport is given: the same for all of them.
