@@ -23,6 +23,9 @@ func crowd(t testing.TB, r *Room, n int, form string) []*Session {
 // TestNothingAllocated: neither a message nor its delivery nor a relayed frame
 // allocates, however many clients there are.
 func TestNothingAllocated(t *testing.T) {
+	if racing {
+		t.Skip("allocations are not counted under the race detector")
+	}
 	const clients = 200
 	message := func(string) []byte { return chat(64) }
 	for _, tt := range []struct {
@@ -77,8 +80,11 @@ func TestNothingAllocated(t *testing.T) {
 }
 
 // TestPrivateBuffers: frames that come while others are being written take
-// turns with them in two buffers, and a burst leaves no large ones behind.
+// turns with them in two buffers, and leave none behind.
 func TestPrivateBuffers(t *testing.T) {
+	if racing {
+		t.Skip("allocations are not counted under the race detector")
+	}
 	r := testRoom(1<<16, Config{})
 	ann, bob := enter(t, r, "ann"), enter(t, r, "bob")
 	reader := []*Session{bob}
@@ -107,8 +113,8 @@ func TestPrivateBuffers(t *testing.T) {
 		}
 		bob.Wrote(len(p))
 		take(bob)
-		if n := cap(bob.mail.private) + cap(bob.mail.spare) + cap(bob.out.own); n > 2*keepOutput {
-			t.Errorf("%d octets are kept for a client that waits for nothing", n)
+		if bob.mail.private != nil || bob.out.own != nil {
+			t.Error("a buffer is kept for a client that waits for nothing")
 		}
 	}
 }
@@ -116,6 +122,9 @@ func TestPrivateBuffers(t *testing.T) {
 // TestLogIsReused: while everybody keeps up, the log takes the same few chunks
 // however much is said.
 func TestLogIsReused(t *testing.T) {
+	if racing {
+		t.Skip("allocations are not counted under the race detector")
+	}
 	r := NewRoom(Config{Authenticator: OpenDoor{}})
 	all := crowd(t, r, 10, "user%d")
 	var before, after runtime.MemStats

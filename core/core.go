@@ -17,10 +17,11 @@
 //
 // Room's methods are safe for any goroutine. Of one session, Feed is called by
 // one goroutine at a time and Next and Wrote by one at a time, which may be
-// another; Leave by whoever owns the output. Closing, Tag and Peer are free.
+// another; Leave by whoever owns the output. Closing, Held, Tag and Peer are free.
 package core
 
 import (
+	"math"
 	"time"
 
 	"chatbench/core/wire"
@@ -37,7 +38,10 @@ type Config struct {
 	MaxPerAddress    int           // clients from one address, loopback exempt; 0 is no limit
 	MaxFrame         int           // octets, at most LargestFrame; wire.MaxFrame
 	LoginTimeout     time.Duration // from Join to granted, absolute; 10 s. Meanwhile little may wait: see Session.Feed
-	LagLimit         int           // octets a client may be behind; 256 KiB
+	LagLimit         int           // octets a client may be owed for long; 256 KiB
+	LagTime          time.Duration // how long it may be owed more while it takes less than it is offered; 2 s
+	LagMax           int           // octets of the log that are kept for one client, whoever's fault it is; 64 times LagLimit
+	Flood            Flood         // how much a client may say; zero: as much as it likes
 	Announce         bool          // joins and leaves are said to the room
 	AdvertiseClaimed bool          // a DnAck keeps the address its sender claims
 	Authenticator    Authenticator // who may log in; required
@@ -64,7 +68,16 @@ func (cfg Config) withDefaults() Config {
 		cfg.LoginTimeout = 10 * time.Second
 	}
 	if cfg.LagLimit <= 0 {
-		cfg.LagLimit = 256 << 10
+		cfg.LagLimit = defaultLagLimit
+	}
+	if cfg.LagTime <= 0 {
+		cfg.LagTime = defaultLagTime
+	}
+	if cfg.LagMax <= 0 {
+		cfg.LagMax = lagMaxPerLimit * min(cfg.LagLimit, math.MaxInt/lagMaxPerLimit)
+	}
+	if cfg.Flood.Rate > 0 {
+		cfg.Flood.Burst = max(cfg.Flood.Burst, 1)
 	}
 	return cfg
 }
@@ -91,11 +104,13 @@ func (OpenDoor) Authenticate(l *Login) { l.Answer(nil) }
 
 // Waker is a transport's side of the room, one for each of its event loops or
 // one for all of it. Both methods may be called from any goroutine, the one
-// inside Feed included, and run under the room's lock: they MUST NOT block and
-// MUST NOT call back into the core. They note that there is work, no more.
+// inside Feed, Next or Wrote included, and MUST NOT block nor call back into the
+// core. They note that there is work, no more. They are called after the room's
+// lock is released, and so may come late: when the session has left, when the
+// Waker has no sessions any more, and when the transport has ended.
 type Waker interface {
 	WakeRoom()       // the log has grown: every granted session of this waker has output
-	Wake(s *Session) // this session has output of its own, or must close
+	Wake(s *Session) // this session has output of its own, must close, or may be Held no more: see Next
 }
 
 // CheckName decides whether name may log in. canonical is how it is shown,

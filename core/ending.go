@@ -27,14 +27,13 @@ func (r *Room) end(s *Session, why Reason, final []byte) {
 		return
 	}
 	wasIn := s.state == StateGrant
+	s.deadline = r.in(farewell)
 	if s.pooled {
-		r.unlist(s)
-		r.enlist(s, StateError)
+		r.move(s, StateError)
 	}
 	s.state = StateError
-	s.deadline = r.now.Add(farewell)
 	if final == nil || s.left {
-		s.silence()
+		r.silence(s)
 	} else {
 		s.mail.last = &lastWords{final, r.log.end.Load()}
 		s.changed.Store(true)
@@ -42,8 +41,9 @@ func (r *Room) end(s *Session, why Reason, final []byte) {
 	// After changed: whoever sees the session closing finds the last words.
 	s.closing.Store(1 + uint32(why))
 	if s.pooled && !s.left {
-		s.waker.Wake(s)
+		r.wake(s)
 	}
+	r.unblock(s)
 	if wasIn {
 		delete(r.names, s.folded)
 		r.announce(s.name + " has left")
@@ -55,10 +55,16 @@ func (r *Room) end(s *Session, why Reason, final []byte) {
 
 // silence takes back all that a closing session was still to be given, and
 // lets go of the log for it.
-func (s *Session) silence() {
+func (r *Room) silence(s *Session) {
+	if s.pooled {
+		r.list(s).remove(s)
+	}
 	s.silent = true
+	if s.pooled {
+		r.list(s).push(s)
+	}
 	s.mail.start.close()
-	s.mail.private, s.mail.spare, s.mail.last = nil, nil, nothingMore
+	s.mail.private, s.mail.last = nil, nothingMore
 	s.changed.Store(true)
 }
 
@@ -74,14 +80,14 @@ func (r *Room) deny(s *Session, why Reason, text string) {
 // bye ends a session whose client said Close.
 func (r *Room) bye(s *Session) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
+	defer r.unlock()
 	r.end(s, ReasonBye, nil)
 }
 
 // violation ends a session whose client broke the protocol.
 func (r *Room) violation(s *Session, why Reason) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
+	defer r.unlock()
 	r.violate(s, why)
 }
 
@@ -107,6 +113,8 @@ func (r *Room) violationText(why Reason) string {
 		return "you are logged in already"
 	case ReasonImpatient:
 		return "too much sent before the login was answered"
+	case ReasonFlood:
+		return "too much sent, too fast"
 	}
 	panic("core: " + why.String() + " is no violation")
 }

@@ -26,6 +26,11 @@ func testRoom(chunkSize int, cfg Config) *Room {
 	return newRoom(cfg, chunkSize)
 }
 
+// pass lets so much time pass.
+func pass(r *Room, d time.Duration) {
+	r.Tick(r.began.Add(time.Duration(r.clock.Load()-1) + d))
+}
+
 // enter logs a client in and takes what it is given.
 func enter(t testing.TB, r *Room, name string) *Session {
 	t.Helper()

@@ -52,7 +52,7 @@ func (r *Room) cred(s *Session, body []byte) *Login {
 		name, folded, err = checkName(user) // takes too long for the room's lock
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
+	defer r.unlock()
 	switch {
 	case s.state != StateAuth:
 		r.violate(s, ReasonSecondCred)
@@ -73,7 +73,7 @@ func (r *Room) cred(s *Session, body []byte) *Login {
 func (s *Session) decided(l *Login, err error) {
 	s.in.mu.Lock()
 	defer s.in.mu.Unlock()
-	s.in.asking = false
+	s.in.hold = notHeld
 	r := s.room
 	r.mu.Lock()
 	switch {
@@ -84,15 +84,12 @@ func (s *Session) decided(l *Login, err error) {
 		r.deny(s, ReasonDenied, "name is taken")
 	default:
 		s.name, s.folded = l.Name, l.Folded
+		s.in.granted = true
 		r.grant(s)
 	}
-	r.mu.Unlock()
+	r.unlock()
 	waiting := s.in.waiting
 	s.in.waiting = nil
 	s.feed(waiting) // a Cred among it is a second one, so nothing is asked again
-	if s.parting {
-		r.mu.Lock()
-		r.end(s, ReasonEOF, nil)
-		r.mu.Unlock()
-	}
+	s.part()
 }

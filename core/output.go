@@ -1,79 +1,103 @@
 package core
 
-import "math"
+import (
+	"bytes"
+	"math"
+	"sync"
+)
 
 // forever is the limit of a session that is not closing, and the position of
 // one that does not read the log.
 const forever = math.MaxUint64
 
-// keepOutput is the largest buffer an idle session keeps for output of its own.
+// keepOutput is the largest buffer of private frames that is kept for reuse.
 const keepOutput = 16 << 10
 
-// What a session's offered may be besides the Tick in which octets were given
-// that are not all written yet.
-const (
-	allTaken = 0
-	refused  = 1 // some of them the client did not take
-)
+// privateBuffers keeps the buffers in which private frames wait.
+var privateBuffers = sync.Pool{New: func() any { return new(privateFrames) }}
+
+// privateFrames is frames for one client alone.
+type privateFrames struct{ frames []byte }
+
+// fairShare is how many octets of its own, and then of the log, a client is
+// given while the other waits.
+const fairShare = 64 << 10
 
 // output is what the writer of a session works on. It belongs to the goroutine
 // that calls Next and Wrote; what others leave for it arrives through the
 // mailbox, under the room's lock.
 type output struct {
 	at    cursor
-	batch int        // octets from at on that were offered and not written; a frame ends there
-	own   []byte     // frames for this client alone that are being written
-	sent  int        // octets of own that were written
-	last  *lastWords // of a closing session; their text is emptied when it moves to own
+	batch int32          // octets from at on that were offered and not written; a frame ends there
+	sent  int32          // octets of own that were written
+	own   *privateFrames // frames for this client alone that are being written; nil: none
+	ahead int            // octets of its own that were written since the log was
+	last  *lastWords     // of a closing session; their text is emptied when it moves to own
 }
 
 // mailbox is what the room has for a session's writer. The room's lock guards it.
 type mailbox struct {
-	start   cursor // where a session that was just let in begins
-	private []byte // frames for this client alone
-	spare   []byte // an empty buffer to change private with
+	start   cursor         // where a session that was just let in begins
+	private *privateFrames // frames for this client alone; nil: none
 	last    *lastWords
 }
 
 // Next is the next contiguous octets to write; nil: nothing waits. They stay
 // good until Wrote or Next is called. Frames for this client alone go before
 // what the room says, but never inside a frame of which a part is already
-// written. Next is asked again until it gives nil: the log is offered in chunks.
+// written, and 64 KiB of them at most while the room has something: then it is
+// the room's turn. Next is asked again until it gives nil. If the session was Held and may go on,
+// Next first works through a step of what waited; ask Held afterwards.
 func (s *Session) Next() []byte {
+	if s.ready.Load() {
+		s.resume()
+	}
 	if s.changed.Load() {
 		s.takeMail()
 	}
-	p := s.next()
-	if p != nil && s.offered.Load() == allTaken {
-		s.offered.Store(s.room.ticks.Load())
-	}
-	return p
-}
-
-func (s *Session) next() []byte {
 	o := &s.out
+	var own []byte
+	if o.own != nil {
+		own = o.own.frames[o.sent:]
+	}
 	switch {
 	case o.silent():
 		return nil
 	case o.batch > 0:
 		return o.at.chunk.buf[o.at.off:][:o.batch]
-	case o.sent < len(o.own):
-		return o.own[o.sent:]
+	case o.sent > 0 || len(own) > 0 && o.ahead < fairShare:
+		return own
 	}
 	limit := uint64(forever)
 	if o.last != nil {
 		limit = o.last.limit
 	}
 	if p := o.at.pending(limit); p != nil {
-		o.batch = len(p)
+		if len(own) > 0 {
+			p = p[:wholeFrames(p, fairShare)]
+		}
+		o.batch, o.ahead = int32(len(p)), 0
 		return p
+	}
+	if len(own) > 0 {
+		return own
 	}
 	if o.last == nil || len(o.last.text) == 0 {
 		return nil
 	}
 	s.closeLog()
-	o.own, o.sent, o.last.text = o.last.text, 0, o.last.text[:0]
-	return o.own
+	o.own, o.sent, o.last.text = &privateFrames{o.last.text}, 0, o.last.text[:0]
+	return o.own.frames
+}
+
+// wholeFrames is how many octets of p, which begins and ends with frames of the
+// log, are the frames that begin in the first most octets.
+func wholeFrames(p []byte, most int) int {
+	n := 0
+	for n < len(p) && n < most {
+		n += 2 + bytes.IndexByte(p[n+1:], 0) // the type octet, which may be NUL, and the NUL at the end
+	}
+	return n
 }
 
 // silent says that nothing more is written.
@@ -87,62 +111,53 @@ func (s *Session) closeLog() {
 }
 
 // Wrote says that the first n octets of what Next gave are written. Less than
-// all of them means that the client takes no more for now. A writer that could
-// write nothing need not call it.
+// all of them, or none, means that the client takes no more for now: a writer
+// that could write nothing has to say so.
 func (s *Session) Wrote(n int) {
 	o := &s.out
 	if o.silent() {
 		return
 	}
 	if o.batch > 0 {
-		if n > o.batch {
+		if n > int(o.batch) {
 			panic("core: Wrote more than Next gave")
 		}
-		o.batch -= n
+		o.batch -= int32(n)
 		o.at.off += n
 		s.position.Store(o.at.position())
-		s.took(o.batch == 0)
+		s.tookAll(o.batch == 0)
 		return
 	}
-	if n > len(o.own)-o.sent {
+	if o.own == nil {
+		if n > 0 {
+			panic("core: Wrote more than Next gave")
+		}
+		return
+	}
+	left := len(o.own.frames) - int(o.sent) - n
+	if left < 0 {
 		panic("core: Wrote more than Next gave")
 	}
-	o.sent += n
-	s.took(o.sent == len(o.own))
-	if o.sent == len(o.own) {
-		s.recycle(o.own)
+	o.sent += int32(n)
+	o.ahead += n
+	if n > 0 {
+		s.private.Add(int32(-n))
+		s.roomy()
+	}
+	s.tookAll(left == 0)
+	if left == 0 {
+		if cap(o.own.frames) <= keepOutput {
+			o.own.frames = o.own.frames[:0]
+			privateBuffers.Put(o.own)
+		}
 		o.own, o.sent = nil, 0
 	}
-}
-
-// took notes whether the client took all it was offered.
-func (s *Session) took(all bool) {
-	if all {
-		s.offered.Store(allTaken)
-	} else {
-		s.offered.Store(refused)
-	}
-}
-
-// recycle gives a written buffer back to the mailbox, so that output of a
-// session's own allocates nothing in the long run.
-func (s *Session) recycle(buf []byte) {
-	if cap(buf) > keepOutput || cap(buf) == 0 {
-		return
-	}
-	s.room.mu.Lock()
-	if cap(s.mail.private) == 0 {
-		s.mail.private = buf[:0]
-	} else if cap(s.mail.spare) == 0 {
-		s.mail.spare = buf[:0]
-	}
-	s.room.mu.Unlock()
 }
 
 // takeMail takes over what the room has left for the writer.
 func (s *Session) takeMail() {
 	s.room.mu.Lock()
-	defer s.room.mu.Unlock()
+	defer s.room.unlock()
 	o, m := &s.out, &s.mail
 	if m.start.chunk != nil {
 		o.at, m.start = m.start, cursor{}
@@ -151,13 +166,12 @@ func (s *Session) takeMail() {
 		o.last, m.last = m.last, nil
 		if o.silent() {
 			s.closeLog()
-			o.own = nil
+			o.own, o.sent = nil, 0
 		}
 	}
-	if o.sent == len(o.own) && len(m.private) > 0 {
-		o.own, o.sent = m.private, 0
-		m.private, m.spare = m.spare, nil
+	if o.own == nil {
+		o.own, o.sent, m.private = m.private, 0, nil
 	}
 	// Frames that have to wait for the ones being written are asked for again.
-	s.changed.Store(len(m.private) > 0)
+	s.changed.Store(m.private != nil)
 }

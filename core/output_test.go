@@ -202,7 +202,8 @@ func (k keeper) Authenticate(l *Login) { *k.answer = l.Answer }
 func TestDefaults(t *testing.T) {
 	got := Config{Authenticator: OpenDoor{}}.withDefaults()
 	want := Config{Authenticator: OpenDoor{}, MaxClients: 10_000, MaxPending: 2500,
-		MaxFrame: wire.MaxFrame, LoginTimeout: 10 * time.Second, LagLimit: 256 << 10}
+		MaxFrame: wire.MaxFrame, LoginTimeout: 10 * time.Second,
+		LagLimit: 256 << 10, LagTime: 2 * time.Second, LagMax: 16 << 20}
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}

@@ -28,6 +28,7 @@ const (
 	ReasonNotLoggedIn                // Chat or File before the login
 	ReasonSecondCred                 // a second Cred
 	ReasonImpatient                  // too much sent before the login was decided
+	ReasonFlood                      // more sent than may wait
 	reasonCount
 )
 
@@ -41,7 +42,7 @@ var reasonNames = [Reasons]string{
 	ReasonCut: "cut", ReasonBadType: "bad-type", ReasonBadCommand: "bad-command",
 	ReasonMalformed: "malformed", ReasonTooLong: "too-long",
 	ReasonNotLoggedIn: "not-logged-in", ReasonSecondCred: "second-cred",
-	ReasonImpatient: "impatient",
+	ReasonImpatient: "impatient", ReasonFlood: "flood",
 }
 
 var _ encoding.TextMarshaler = Reason(0)

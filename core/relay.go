@@ -10,34 +10,63 @@ import (
 // the ports of services, which a downloader must not be sent to.
 const firstUserPort = 1024
 
-// file relays a File frame: the name of its addressee is changed for that of
-// its sender, and the room keeps nothing of the transfer.
-func (r *Room) file(s *Session, f wire.Frame) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if s.state != StateGrant {
-		r.violate(s, ReasonNotLoggedIn)
-		return
-	}
+// relay relays a File frame: the name of its addressee is changed for that of
+// its sender, and the room keeps nothing of the transfer. It is false if the
+// frame has to wait until the addressee, or the sender, has taken what is there
+// for it.
+func (s *Session) relay(t *turn, f wire.Frame) bool {
+	r := s.room
 	name, rest, ok := splitFile(f)
 	if !ok {
-		r.violate(s, ReasonMalformed)
-		return
+		t.sayAll(s)
+		r.violation(s, ReasonMalformed)
+		return true
 	}
-	to := r.find(name)
+	notice := t.fileFrames(s, f, rest)
+	folded := ""
+	r.mu.Lock()
+	to := r.names[string(name)] // most are given as they are compared; that costs no copy
+	if to == nil && !asciiFolded(name) {
+		r.unlock()
+		folded = foldName(name) // takes too long for the lock
+		r.mu.Lock()
+		to = r.names[folded]
+	}
+	defer r.unlock()
 	if to == nil {
-		r.notice(s, "No such user: "+safe(name))
-		return
+		notice, t.private = "No such user: "+safe(name), t.private[:0]
 	}
-	r.stats.Relayed++
+	switch {
+	case s.state != StateGrant:
+		return true
+	case r.full(s) && r.waitFor(s, s), to != nil && r.full(to) && r.waitFor(s, to):
+		return false
+	case to != nil:
+		r.stats.Relayed++
+	}
+	s.spend(privateCost, len(t.private)+len(notice))
+	if notice != "" {
+		r.notice(s, notice)
+	}
+	if to != nil {
+		r.post(to, t.private)
+	}
+	return true
+}
+
+// fileFrames makes t.private what the addressee of a File frame is sent, and
+// returns what its sender is told, mostly nothing.
+func (t *turn) fileFrames(s *Session, f wire.Frame, rest []byte) (notice string) {
+	t.private = t.private[:0]
 	switch f.Command {
-	case wire.DnAck:
-		r.ack(s, to, f.Body, rest)
 	case wire.DnNack:
-		r.nack(s, to, rest)
+		t.nack(s, rest)
+	case wire.DnAck:
+		return t.ack(s, f.Body, rest)
 	default:
-		r.post(to, wire.AppendFile(to.mail.private, f.Command, s.name, rest))
+		t.private = wire.AppendFile(t.private, f.Command, s.name, rest)
 	}
+	return ""
 }
 
 // splitFile splits the body of a File frame into the addressee and the rest,
@@ -51,40 +80,31 @@ func splitFile(f wire.Frame) (name, rest []byte, ok bool) {
 	return name, rest, len(name) > 0 && len(rest) > len(" ")
 }
 
-// find looks a client in the room up by name, in any form of it.
-func (r *Room) find(name []byte) *Session {
-	if s := r.names[string(name)]; s != nil || asciiFolded(name) {
-		return s // most are given as they are compared; that costs no copy
-	}
-	return r.names[foldName(name)]
-}
-
 // nack tells the requester that there is no such file.
-func (r *Room) nack(s, to *Session, rest []byte) {
-	r.post(to, wire.AppendFile(to.mail.private, wire.DnNack, s.name, rest))
-	r.notice(to, "File not found: "+safe(rest[1:]))
+func (t *turn) nack(s *Session, rest []byte) {
+	t.private = wire.AppendFile(t.private, wire.DnNack, s.name, rest)
+	t.private = wire.AppendNotice(t.private, "File not found: "+safe(rest[1:]))
 }
 
 // ack passes on where a file can be fetched. The address is the one the sharer
 // is connected from, whatever it claims, so that nobody can send a downloader
-// to a third machine.
-func (r *Room) ack(s, to *Session, body, rest []byte) {
+// to a third machine. It returns what is wrong with the sharer's frame.
+func (t *turn) ack(s *Session, body, rest []byte) (notice string) {
 	ack, ok := wire.ParseAck(body)
 	switch {
 	case !ok:
-		r.notice(s, "malformed file acknowledgement: name, file, ip and port are needed")
-		r.nack(s, to, rest)
-		return
+		t.nack(s, rest)
+		return "malformed file acknowledgement: name, file, ip and port are needed"
 	case ack.Port < firstUserPort:
-		r.notice(s, "share files on port "+strconv.Itoa(firstUserPort)+" or above")
-		r.nack(s, to, append([]byte{' '}, ack.File...))
-		return
+		t.nack(s, append([]byte{' '}, ack.File...))
+		return "share files on port " + strconv.Itoa(firstUserPort) + " or above"
 	}
-	if !r.cfg.AdvertiseClaimed {
+	if !s.room.cfg.AdvertiseClaimed {
 		ack.Addr = s.peer.Addr().Unmap()
 	}
 	ack.Name = []byte(s.name)
-	r.post(to, wire.AppendAck(to.mail.private, ack))
+	t.private = wire.AppendAck(t.private, ack)
+	return ""
 }
 
 // safe is text of a client's as a notice may repeat it.

@@ -4,7 +4,6 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"chatbench/core/wire"
 )
@@ -20,21 +19,28 @@ type Session struct {
 
 	// Guarded by the room's lock.
 	state        State
-	pooled       bool  // holds a slot
-	silent       bool  // closing, and given nothing more
-	left         bool  // the transport has said Leave; set under in.mu as well
-	parting      bool  // left, and ends when its login is answered and what it sent is worked through
-	place        int32 // on the room's list for its state
+	pooled       bool // holds a slot
+	silent       bool // closing, and given nothing more
+	left         bool // the transport has said Leave; set under in.mu as well
+	parting      bool // left, and ends when its login is answered and what it sent is worked through
+	prev, next   *Session
 	name, folded string
-	deadline     time.Time // of the login; of a closing session, for taking its last words
+	deadline     int64 // by Room.clock: of the login; of a session that is ending or has left, for its last words
 	mail         mailbox
+	waiters      []*Session // that wait until it has taken more of its private frames
 
 	out output // the writer's
 
-	changed  atomic.Bool   // there is mail for the writer
-	offered  atomic.Uint32 // the Tick in which Next gave octets that are not all written; see allTaken
-	closing  atomic.Uint32 // 1 + the Reason
-	position atomic.Uint64 // in the log, of what is written; forever while it is not read
+	changed   atomic.Bool   // there is mail for the writer
+	ready     atomic.Bool   // what waited may be worked through
+	held      atomic.Bool   // input waits
+	wanted    atomic.Bool   // there are waiters
+	refused   atomic.Bool   // the client took less than it was offered
+	judged    atomic.Bool   // is on Room.refusing
+	private   atomic.Int32  // octets of its own that wait
+	closing   atomic.Uint32 // 1 + the Reason
+	position  atomic.Uint64 // in the log, of what is written; forever while it is not read
+	overSince atomic.Int64  // by Room.clock: when it was found to be over a limit; 0: it is not
 }
 
 // Tag is what Join was given.
@@ -46,7 +52,7 @@ func (s *Session) Peer() netip.AddrPort { return s.peer }
 // State is where the client stands.
 func (s *Session) State() State {
 	s.room.mu.Lock()
-	defer s.room.mu.Unlock()
+	defer s.room.unlock()
 	return s.state
 }
 
@@ -63,28 +69,31 @@ func (s *Session) Closing() (Reason, bool) {
 // closing for stands. The caller is not inside Next or Wrote.
 //
 // What a client sent before its FIN is worked through, also when a login is
-// being decided: one that leaves with ReasonEOF then keeps its slot, but not
-// its transport, until the answer has come, its login has timed out, or the
-// room is drained.
+// being decided or its input is Held: one that leaves with ReasonEOF then keeps
+// its slot, but not its transport, until all is heard, for 10 s at the most.
 func (s *Session) Leave(why Reason) {
 	s.in.mu.Lock()
 	defer s.in.mu.Unlock()
 	r := s.room
 	r.mu.Lock()
-	defer r.mu.Unlock()
+	defer r.unlock()
 	if s.left {
 		return
 	}
 	s.left = true
 	s.mail.start.close()
-	s.out.at.close()
+	s.closeLog()
 	s.out = output{last: nothingMore}
 	s.mail = mailbox{}
 	s.changed.Store(false)
 	pooled := s.pooled
-	if s.parting = why == ReasonEOF && s.in.asking && s.closing.Load() == 0; !s.parting {
+	s.parting = why == ReasonEOF && s.in.hold != notHeld && s.closing.Load() == 0
+	switch {
+	case !s.parting:
 		r.end(s, why, nil)
 		r.release(s)
+	case s.in.hold != forLogin:
+		r.hearOut(s)
 	}
 	if pooled {
 		r.use(s.waker, -1)
@@ -95,14 +104,16 @@ func (s *Session) Leave(why Reason) {
 type input struct {
 	mu      sync.Mutex
 	decoder wire.Decoder
-	asking  bool   // a login is being decided
-	waiting []byte // what arrived meanwhile
+	granted bool   // what is said goes to the room
+	hold    hold   // why input waits
+	waiting []byte // what waits
+	fullAt  int64  // by Room.clock: when the allowance of flood control is full again
 }
 
 // Feed takes bytes from the client as they came. in may be reused when it
 // returns. What arrives while a login is being decided waits in the session: at
 // most 16 KiB, or four frames of MaxFrame if that is more. Over it the session
-// ends with ReasonImpatient.
+// ends with ReasonImpatient. Ask Held afterwards.
 func (s *Session) Feed(in []byte) {
 	s.in.mu.Lock()
 	rest, login := s.feed(in)
@@ -119,14 +130,16 @@ func (s *Session) Feed(in []byte) {
 // feed works through frames; the caller holds in.mu. A login that it returns
 // has to be decided, without in.mu held, before the rest is worked through.
 func (s *Session) feed(in []byte) (rest []byte, login *Login) {
-	if s.in.asking {
-		s.wait(in)
+	if s.in.hold != notHeld {
+		s.keep(in)
 		return nil, nil
 	}
-	said := false
-	for s.closing.Load() == 0 {
+	t := turns.Get().(*turn)
+	defer turns.Put(t)
+	for s.closing.Load() == 0 && s.allowed(in) {
 		f, after, ok, err := s.in.decoder.Next(in)
 		if err != nil {
+			t.sayAll(s)
 			s.room.violation(s, reasonOf(err))
 			break
 		}
@@ -134,37 +147,32 @@ func (s *Session) feed(in []byte) (rest []byte, login *Login) {
 		if !ok {
 			break
 		}
+		if f.Type == wire.Chat && s.in.granted {
+			t.chat(s, f.Body)
+			continue
+		}
+		if f.Type == wire.File && s.in.granted {
+			if !s.relay(t, f) {
+				s.wait(forQueue, raw(f), in)
+				break
+			}
+			continue
+		}
+		t.sayAll(s) // before what may end the session
 		switch f.Type {
-		case wire.Chat:
-			said = s.room.chat(s, f.Body) || said
-		case wire.File:
-			s.room.file(s, f)
+		case wire.Chat, wire.File:
+			s.room.violation(s, ReasonNotLoggedIn)
 		case wire.Close:
 			s.room.bye(s)
 		case wire.Cred:
 			if login = s.room.cred(s, f.Body); login != nil {
-				s.in.asking = true
+				s.in.hold = forLogin
 				return in, login
 			}
 		}
 	}
-	if said {
-		s.room.wakeAll()
-	}
+	t.sayAll(s)
 	return nil, nil
-}
-
-// wait keeps bytes until the login is decided.
-func (s *Session) wait(in []byte) {
-	if s.closing.Load() != 0 || s.left {
-		return // whatever the answer is
-	}
-	if len(s.in.waiting)+len(in) > s.room.cfg.waitLimit() {
-		s.room.violation(s, ReasonImpatient)
-		s.in.waiting = nil // whatever the answer is, and whenever it comes
-		return
-	}
-	s.in.waiting = append(s.in.waiting, in...)
 }
 
 func reasonOf(err error) Reason {

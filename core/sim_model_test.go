@@ -11,8 +11,18 @@ import (
 // model is the chat restated at the level of whole frames: who is owed what.
 // It shares no code with the room but the names of things.
 type model struct {
-	said  []string // every frame of the room, in order
-	names map[string]*simClient
+	cfg    Config
+	said   []string // every frame of the room, in order
+	octets int      // of said
+	names  map[string]*simClient
+	now    time.Time
+	wrong  error // what the room let through and should not have
+}
+
+// simFrame is a frame of a client and where it ends in what the client sent.
+type simFrame struct {
+	text string
+	end  int
 }
 
 // simClient is one client: what it still has to send, what it is owed, and
@@ -21,11 +31,19 @@ type simClient struct {
 	id       int
 	session  *Session
 	name     string
-	unsent   []byte   // of the frame that is being fed
-	sending  string   // the frame that is being fed, for the model
-	waiting  []string // frames fed while the login is decided
+	unsent   []byte     // of the frame that is being fed
+	sending  string     // the frame that is being fed, for the model
+	fed      int        // octets
+	todo     []simFrame // fed, and not worked through
 	answer   func(error)
 	deadline time.Time
+
+	lazy         bool      // takes little
+	woken        bool      // since it was last asked for output
+	refuses      bool      // took less than it was offered
+	refusedSince time.Time // of the first Tick since which it refuses and is over its limit
+	allowed      float64   // of flood control, in parts of 1/1024 frame
+	allowedAt    time.Time // when that was right
 
 	in       bool // in the room
 	was      bool // has been in the room
@@ -59,12 +77,39 @@ func (m *model) end(c *simClient, final ...string) {
 	c.in = false
 }
 
+// work works through the frames of a client that do not wait in its session.
+func (m *model) work(c *simClient) {
+	until := c.fed - len(c.session.in.waiting)
+	for len(c.todo) > 0 && c.todo[0].end <= until {
+		f := c.todo[0].text
+		c.todo = c.todo[1:]
+		m.refill(c)
+		if c.in && !c.over && m.cfg.Flood.Rate > 0 && c.allowed < -1 {
+			m.wrong = fmt.Errorf("client %d: %q was let through with an allowance of %v", c.id, f, c.allowed)
+		}
+		m.frame(c, f)
+		if c.over {
+			c.todo = nil
+		}
+	}
+}
+
+// refill is what time adds to the allowance of a client.
+func (m *model) refill(c *simClient) {
+	c.allowed = min(c.allowed+m.now.Sub(c.allowedAt).Seconds()*m.cfg.Flood.Rate*1024, float64(m.cfg.Flood.Burst)*1024)
+	c.allowedAt = m.now
+}
+
+// allowance is what a client has at the moment.
+func (m *model) allowance(c *simClient) float64 {
+	m.refill(c)
+	return c.allowed
+}
+
 // frame is what a whole frame from a client does.
 func (m *model) frame(c *simClient, f string) {
 	switch {
 	case c.over:
-	case c.answer != nil:
-		c.waiting = append(c.waiting, f)
 	case f[0] > 3:
 		m.end(c, notice("unknown frame type"), closeFrame)
 	case f[0] == 3:
@@ -78,7 +123,10 @@ func (m *model) frame(c *simClient, f string) {
 	case f[0] == 0:
 		text := f[1 : len(f)-1]
 		text = strings.NewReplacer("\n", "\u2424", "\x1b", "\ufffd", "\u009b", "\ufffd").Replace(text)
-		m.said = append(m.said, "\x00"+c.name+": "+text+"\x00")
+		said := "\x00" + c.name + ": " + text + "\x00"
+		m.said = append(m.said, said)
+		m.octets += len(said)
+		c.allowed -= 1024 + float64(len(said))
 	default:
 		m.file(c, f)
 	}
@@ -98,12 +146,15 @@ func (m *model) file(c *simClient, f string) {
 	target := m.names[to]
 	if target == nil {
 		c.private = append(c.private, notice("No such user: "+to))
+		c.allowed -= 64 + float64(len("No such user: "+to))
 		return
 	}
-	target.private = append(target.private, f[:2]+c.name+rest+"\x00")
+	frames := []string{f[:2] + c.name + rest + "\x00"}
 	if f[1] == byte(wire.DnNack) {
-		target.private = append(target.private, notice("File not found:"+rest))
+		frames = append(frames, notice("File not found:"+rest))
 	}
+	target.private = append(target.private, frames...)
+	c.allowed -= 64 + float64(size(frames))
 }
 
 // decided is what an Authenticator's answer does.
@@ -119,13 +170,13 @@ func (m *model) decided(c *simClient, err error) {
 		c.in, c.was, c.from = true, true, len(m.said)
 		m.names[c.name] = c
 		c.private = append(c.private, "\x01granted\x00")
+		c.allowed, c.allowedAt = float64(m.cfg.Flood.Burst)*1024, m.now
 	}
-	waiting := c.waiting
-	c.waiting = nil
-	for _, f := range waiting {
-		m.frame(c, f)
-	}
-	if c.parting {
+}
+
+// part ends a client that has left and has been heard.
+func (m *model) part(c *simClient) {
+	if c.parting && c.answer == nil && c.session.in.hold == notHeld {
 		m.end(c)
 	}
 }

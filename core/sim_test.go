@@ -11,12 +11,13 @@ import (
 )
 
 var (
-	simSeeds = flag.Int("sim.seeds", 2000, "how many seeds the simulation runs")
+	simSeeds = flag.Int("sim.seeds", 3000, "how many seeds the simulation runs")
 	simSeed  = flag.Uint64("sim.seed", 0, "the seed to begin with; with -sim.seeds 1 it replays one")
 )
 
-// TestSimulation runs random conversations with random splits of the input and
-// random partial writes of the output. A model says what every client is owed.
+// TestSimulation runs random conversations with random splits of the input,
+// random partial writes of the output and random time. A model says what every
+// client is owed, who is slow, and what flood control lets through.
 func TestSimulation(t *testing.T) {
 	for i := range uint64(*simSeeds) {
 		if err := simulate(*simSeed + i); err != nil {
@@ -33,34 +34,39 @@ type world struct {
 	clients []*simClient
 	now     time.Time
 	asked   *simClient // who is feeding, for the Authenticator
-	slow    bool       // a small lag limit: frames are fed one at a time
+	single  bool       // frames are fed one at a time, for each may end somebody
 	joined  int
-	woken   map[*Session]bool
-	grew    bool
 	late    bool // somebody was woken who has left
 }
 
-func (w *world) WakeRoom() { w.grew = true }
+func (w *world) WakeRoom() {}
 
 func (w *world) Wake(s *Session) {
-	w.woken[s] = true
-	w.late = w.late || s.tag.(*simClient).gone
+	c := s.tag.(*simClient)
+	c.woken = true
+	w.late = w.late || c.gone
 }
 
-func (w *world) Authenticate(l *Login) {
-	w.asked.answer = l.Answer
-}
+func (w *world) Authenticate(l *Login) { w.asked.answer = l.Answer }
 
 func simulate(seed uint64) error {
-	w := &world{Rand: rand.New(rand.NewPCG(seed, 1)), now: time.Unix(1e9, 0), woken: map[*Session]bool{}}
+	w := &world{Rand: rand.New(rand.NewPCG(seed, 1)), now: time.Unix(1e9, 0)}
 	w.model.names = map[string]*simClient{}
-	w.slow = w.IntN(4) == 0
 	cfg := Config{MaxClients: 6, MaxPending: 4, Authenticator: w, Now: w.now, LagLimit: 1 << 20}
-	if w.slow {
+	switch w.IntN(5) {
+	case 0: // people are slow, and their private queues are short
+		cfg.LagLimit = 300
+	case 1: // the log is short
+		w.single, cfg.LagMax = true, 500+w.IntN(3000)
+	case 2: // people are hurried
+		cfg.Flood = Flood{Rate: 1 + 20*w.Float64(), Burst: 1 + w.IntN(20)}
+	case 3:
+		cfg.Flood = Flood{Rate: 1 + 20*w.Float64(), Burst: 1 + w.IntN(20)}
 		cfg.LagLimit = 300
 	}
 	w.room = newRoom(cfg, 256+w.IntN(4096))
-	for range 50 + w.IntN(250) {
+	w.model.cfg, w.model.now = w.room.cfg, w.now
+	for range 50 + w.IntN(400) {
 		if err := w.step(); err != nil {
 			return err
 		}
@@ -86,7 +92,7 @@ func (w *world) step() error {
 		if err := w.write(live[w.IntN(len(live))]); err != nil {
 			return err
 		}
-	case k < 93:
+	case k < 91:
 		w.answerOne()
 	case k < 96:
 		w.tick()
@@ -98,32 +104,63 @@ func (w *world) step() error {
 
 // compare holds the states of the sessions against the model.
 func (w *world) compare() error {
-	if w.late {
+	switch {
+	case w.late:
 		return errors.New("the transport is woken for a client that has left")
+	case w.model.wrong != nil:
+		return w.model.wrong
+	case uint64(w.model.octets) != w.room.Said():
+		return fmt.Errorf("the room has said %d octets, the model %d", w.room.Said(), w.model.octets)
 	}
 	for _, c := range w.clients {
+		w.endSlow(c)
 		why, closing := c.session.Closing()
-		if c.gone {
-			if closing != c.over {
-				return fmt.Errorf("client %d has left: closing %v (%v), the model says %v", c.id, closing, why, c.over)
-			}
-			continue
-		}
-		if closing && why == ReasonSlow && !c.over {
-			if behind := w.model.behind(c); behind <= w.room.cfg.LagLimit {
-				return fmt.Errorf("client %d ended as slow, %d octets behind", c.id, behind)
-			}
-			w.model.end(c)
-		}
 		if closing != c.over {
-			return fmt.Errorf("client %d: closing %v (%v), the model says %v", c.id, closing, why, c.over)
+			return fmt.Errorf("client %d: closing %v (%v), the model says %v, it has left: %v", c.id, closing, why, c.over, c.gone)
+		}
+		if err := w.waits(c); err != nil {
+			return err
 		}
 		if err := w.givenUp(c); err != nil {
 			return err
 		}
-		if behind := w.model.behind(c); !c.over && behind > 20*w.room.cfg.LagLimit+8192 {
+		most := w.room.cfg.LagMax + w.room.log.chunkSize + 1024 // of private frames
+		if behind := w.model.behind(c); !c.over && !c.gone && behind > most {
 			return fmt.Errorf("client %d is %d octets behind and not ended", c.id, behind)
 		}
+	}
+	return nil
+}
+
+// endSlow tells the model of a client that was ended as slow, if it had to be.
+func (w *world) endSlow(c *simClient) {
+	if why, closing := c.session.Closing(); !closing || why != ReasonSlow || c.over || c.gone {
+		return
+	}
+	far := w.room.behind(c.session) > w.room.cfg.LagMax || w.model.behind(c) > w.room.cfg.LagMax
+	if since := c.refusedSince; !far && (since.IsZero() || w.now.Sub(since) < w.room.cfg.LagTime) {
+		w.model.wrong = fmt.Errorf("client %d ended as slow, %d octets behind, refusing since %v", c.id, w.model.behind(c), since)
+	}
+	w.model.end(c)
+}
+
+// waits looks whether what waits of a client's input has to.
+func (w *world) waits(c *simClient) error {
+	s := c.session
+	if c.over {
+		return nil
+	}
+	if s.ready.Load() && !c.gone && !c.woken {
+		return fmt.Errorf("client %d may go on and its transport is not woken", c.id)
+	}
+	if n := s.queued(); n > w.room.cfg.queueMost()+512 {
+		return fmt.Errorf("client %d has %d private octets to take", c.id, n)
+	}
+	if s.in.hold == forFlood && !s.ready.Load() && w.model.allowance(c) > 1 {
+		return fmt.Errorf("client %d waits for flood control with an allowance of %v", c.id, w.model.allowance(c))
+	}
+	if len(c.todo) > 0 && s.in.hold == notHeld {
+		return fmt.Errorf("client %d: frames are left, and nothing holds them: %+v", c.id, c.todo)
 	}
 	return nil
 }
@@ -131,7 +168,7 @@ func (w *world) compare() error {
 // givenUp looks whether a client that is ending was given up, and had to be.
 func (w *world) givenUp(c *simClient) error {
 	switch {
-	case !c.over || c.silent:
+	case !c.over || c.silent || c.gone:
 		return nil
 	case c.ended.IsZero():
 		c.ended = w.now
@@ -140,7 +177,8 @@ func (w *world) givenUp(c *simClient) error {
 		return nil
 	}
 	c.silent = true
-	if kept := w.model.kept(c); kept <= w.room.cfg.LagLimit && !w.now.After(c.ended.Add(farewell)) {
+	slow := !c.refusedSince.IsZero() && w.now.Sub(c.refusedSince) >= w.room.cfg.LagTime
+	if kept := w.model.kept(c); !slow && kept <= w.room.cfg.LagMax && !w.now.After(c.ended.Add(farewell)) {
 		return fmt.Errorf("client %d was given up %v after its end, %d octets kept", c.id, w.now.Sub(c.ended), kept)
 	}
 	return nil
@@ -162,11 +200,11 @@ func (w *world) join() {
 		if !c.turned && (!c.gone || c.parting && !c.over) {
 			held++
 		}
-		if !c.was && !c.over {
+		if !c.was && !c.over && !c.turned {
 			pending++
 		}
 	}
-	c := &simClient{id: w.joined}
+	c := &simClient{id: w.joined, lazy: w.IntN(3) == 0}
 	w.joined++
 	c.session = w.room.Join(netip.AddrPort{}, w, c)
 	w.clients = append(w.clients, c)
@@ -210,11 +248,10 @@ func (w *world) randomFrame(c *simClient) string {
 
 // feed gives the room some octets of a client, which may end in mid-frame.
 func (w *world) feed(c *simClient) {
-	if w.slow && c.answer != nil {
-		return // nothing waits while a burst of it could end somebody
+	if w.single && c.answer != nil || c.session.Held() && w.IntN(3) > 0 {
+		return // a burst of what waits could end somebody, or the transport can wait
 	}
 	var in []byte
-	var done []string
 	for n := 1 + w.IntN(4); n > 0; n-- {
 		if len(c.unsent) == 0 {
 			c.sending = w.randomFrame(c)
@@ -225,57 +262,58 @@ func (w *world) feed(c *simClient) {
 			k = 1 + w.IntN(k)
 		}
 		in, c.unsent = append(in, c.unsent[:k]...), c.unsent[k:]
-		if len(c.unsent) == 0 {
-			done = append(done, c.sending)
+		c.fed += k
+		// An unknown type ends a client at its first octet, the frame unfinished.
+		if len(c.unsent) == 0 || c.sending[0] > 3 {
+			c.todo = append(c.todo, simFrame{c.sending, c.fed})
 		}
-		if w.slow || k < len(c.sending) {
+		if w.single || k < len(c.sending) {
 			break
 		}
 	}
-	// An unknown type ends a client at its first octet, the frame unfinished.
-	if len(c.unsent) > 0 && c.sending[0] > 3 {
-		done = append(done, c.sending)
-	}
 	w.asked = c
-	waited := c.answer != nil
 	c.session.Feed(in)
-	if !waited && c.answer != nil {
-		w.feedModelUntilAsked(c, done)
-		return
-	}
-	for _, f := range done {
-		w.model.frame(c, f)
-	}
-}
-
-// feedModelUntilAsked tells the model frames of which one is a login that is
-// asked about: what follows waits.
-func (w *world) feedModelUntilAsked(c *simClient, done []string) {
-	answer := c.answer
-	c.answer = nil
-	for _, f := range done {
-		w.model.frame(c, f)
-		if f[0] == 1 && !c.over {
-			c.answer = answer
-		}
-	}
+	w.model.work(c)
 }
 
 // write takes some output of a client, sometimes only a part.
 func (w *world) write(c *simClient) error {
+	c.woken = false
 	for range 1 + w.IntN(3) {
 		p := c.session.Next()
+		w.model.work(c)
 		if p == nil {
 			return nil
 		}
 		n := len(p)
-		if w.IntN(2) == 0 {
+		switch {
+		case c.lazy && w.IntN(10) > 0:
+			n = w.IntN(min(n, 10))
+		case w.IntN(2) == 0:
 			n = w.IntN(n + 1)
 		}
-		c.got = append(c.got, p[:n]...)
-		c.session.Wrote(n)
+		w.took(c, p, n)
 	}
 	return w.model.check(c, false)
+}
+
+// took is a write of which the client took n octets.
+func (w *world) took(c *simClient, p []byte, n int) {
+	c.got = append(c.got, p[:n]...)
+	c.session.Wrote(n)
+	c.refuses = n < len(p)
+	if !w.over(c) {
+		c.refusedSince = time.Time{}
+	}
+}
+
+// over says whether a client is owed more than it may be for long.
+func (w *world) over(c *simClient) bool {
+	owed := w.model.behind(c)
+	if c.over {
+		owed = w.room.owed(c.session)
+	}
+	return owed > w.room.cfg.LagLimit || c.session.wanted.Load()
 }
 
 // answerOne decides a login, maybe of a client that has gone.
@@ -292,15 +330,49 @@ func (w *world) answer(c *simClient) {
 	}
 	c.answer(err)
 	w.model.decided(c, err)
+	w.model.work(c)
+	w.model.part(c)
 }
 
 func (w *world) tick() {
-	w.now = w.now.Add(time.Duration(w.IntN(3000)) * time.Millisecond)
+	w.pass(time.Duration(w.IntN(3000)) * time.Millisecond)
+}
+
+func (w *world) pass(d time.Duration) {
+	w.now = w.now.Add(d)
+	w.model.now = w.now
+	var parting []*simClient // in the order in which they are heard
+	for _, s := range w.room.parting {
+		parting = append(parting, s.tag.(*simClient))
+	}
+	slow := map[*simClient]bool{}
+	for _, c := range w.clients {
+		switch {
+		case c.gone:
+		case !c.refuses || !w.over(c):
+			c.refusedSince = time.Time{}
+		case c.refusedSince.IsZero():
+			c.refusedSince = w.now
+		default:
+			slow[c] = !c.over && w.now.Sub(c.refusedSince) >= w.room.cfg.LagTime
+		}
+	}
 	w.room.Tick(w.now)
 	for _, c := range w.clients {
 		if !c.was && !c.over && w.now.After(c.deadline) {
 			w.model.end(c, "\x01denied no login in time\x00", closeFrame)
 		}
+		w.endSlow(c)
+		if why, closing := c.session.Closing(); slow[c] && (!closing || why != ReasonSlow) {
+			w.model.wrong = fmt.Errorf("client %d has refused %d octets since %v and is not ended", c.id, w.model.behind(c), w.now.Sub(c.refusedSince))
+		}
+	}
+	for _, c := range parting {
+		if why, closing := c.session.Closing(); closing && why == ReasonFlood && w.now.After(c.deadline) {
+			w.model.end(c)
+		}
+		w.model.work(c)
+		w.model.part(c)
 	}
 }
 
@@ -309,25 +381,42 @@ func (w *world) leave(c *simClient) {
 	why := ReasonReset
 	if w.IntN(3) > 0 {
 		why = ReasonEOF
-		c.parting = c.answer != nil && !c.over
+		c.parting = c.session.in.hold != notHeld && !c.over
 	}
 	if !c.parting {
 		w.model.end(c)
+	} else if c.session.in.hold != forLogin {
+		c.deadline = w.now.Add(farewell)
 	}
 	c.session.Leave(why)
 	c.session.Leave(ReasonReset)
 	c.gone = true
 }
 
-// finish writes everything out, and looks that nothing is left.
+// finish gives everybody time, writes everything out, and looks that nothing is
+// left: whatever waited is worked through.
 func (w *world) finish() error {
-	for _, c := range w.live() {
-		for p := c.session.Next(); p != nil; p = c.session.Next() {
-			c.got = append(c.got, p...)
-			c.session.Wrote(len(p))
+	for waits := true; waits; {
+		waits = false
+		w.pass(time.Second)
+		for _, c := range w.live() {
+			for p := c.session.Next(); p != nil; p = c.session.Next() {
+				w.model.work(c)
+				w.took(c, p, len(p))
+			}
+			w.model.work(c)
+			waits = waits || !c.over && c.answer == nil && len(c.todo) > 0
 		}
 		if err := w.compare(); err != nil {
 			return err
+		}
+		if w.now.Sub(time.Unix(1e9, 0)) > 24*time.Hour {
+			return errors.New("somebody waits for ever")
+		}
+	}
+	for _, c := range w.live() {
+		for p := c.session.Next(); p != nil; p = c.session.Next() {
+			w.took(c, p, len(p))
 		}
 		if err := w.model.check(c, !c.silent); err != nil {
 			return err
@@ -338,6 +427,9 @@ func (w *world) finish() error {
 		if c.answer != nil {
 			w.answer(c)
 		}
+	}
+	for range 12 {
+		w.pass(time.Second)
 	}
 	if err := w.compare(); err != nil {
 		return err
@@ -352,8 +444,10 @@ func (w *world) finish() error {
 	switch {
 	case ends != uint64(w.joined):
 		return fmt.Errorf("%d clients joined, %d ends are counted", w.joined, ends)
-	case st.Clients+st.Pending+st.Granted+len(r.ending)+len(r.names)+len(r.wakers) != 0:
+	case st.Clients+st.Pending+st.Granted+r.ending.n+r.silent.n+len(r.names)+len(r.wakers) != 0:
 		return fmt.Errorf("an empty room still holds %+v, names %v", st, r.names)
+	case len(r.refusing)+len(r.flooding)+len(r.parting) != 0:
+		return fmt.Errorf("an empty room still watches %d, %d and %d", len(r.refusing), len(r.flooding), len(r.parting))
 	case r.log.first != r.log.last || r.log.last.readers.Load() != 0:
 		return fmt.Errorf("the log still has readers")
 	}

@@ -12,7 +12,11 @@ type Stats struct {
 	Messages uint64 `json:"messages"`   // Chat frames of clients that were said
 	Relayed  uint64 `json:"relayed"`    // File frames passed on
 	Said     uint64 `json:"said_bytes"` // octets of the log
-	Ends     Ends   `json:"ends"`       // connections ended, by reason
+	// How often the input of a client had to wait: for flood control, and for an
+	// addressee of private frames.
+	FloodWaits uint64 `json:"flood_waits"`
+	QueueWaits uint64 `json:"queue_waits"`
+	Ends       Ends   `json:"ends"` // connections ended, by reason
 }
 
 // Ends counts ended connections by Reason.
@@ -35,9 +39,9 @@ func (e Ends) MarshalJSON() ([]byte, error) {
 // Snapshot is the room's counters now.
 func (r *Room) Snapshot() Stats {
 	r.mu.Lock()
-	defer r.mu.Unlock()
+	defer r.unlock()
 	st := r.stats
-	st.Clients, st.Pending, st.Granted = r.clients, len(r.pending), len(r.granted)
+	st.Clients, st.Pending, st.Granted = r.clients, r.pending.n, r.granted.n
 	st.Said = r.log.end.Load()
 	return st
 }

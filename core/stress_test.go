@@ -259,7 +259,7 @@ func (st *stage) check(fixed []*loop, visited ...[][]byte) {
 	switch snap := r.Snapshot(); {
 	case heard == 0:
 		st.t.Error("no visitor heard anything")
-	case snap.Clients+snap.Pending+snap.Granted+len(r.ending)+len(r.names)+len(r.wakers) != 0:
+	case snap.Clients+snap.Pending+snap.Granted+r.ending.n+r.silent.n+len(r.names)+len(r.wakers) != 0:
 		st.t.Errorf("an empty room holds %+v", snap)
 	case r.log.first != r.log.last || r.log.last.readers.Load() != 0:
 		st.t.Error("the log has readers when all are gone")

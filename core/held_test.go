@@ -1,0 +1,404 @@
+package core
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"chatbench/core/wire"
+)
+
+// lines is so many Chat frames, numbered.
+func lines(from, to int) (in []byte) {
+	for i := from; i < to; i++ {
+		in = wire.AppendChat(in, fmt.Sprint(i))
+	}
+	return in
+}
+
+// heard is the texts that a client took, without the names in front.
+func heard(t *testing.T, got []byte) (texts []string) {
+	t.Helper()
+	d := wire.Decoder{Max: wire.MaxFromServer}
+	for {
+		f, rest, ok, err := d.Next(got)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !ok {
+			return texts
+		}
+		if _, text, found := strings.Cut(string(f.Body), ": "); found && f.Type == wire.Chat {
+			texts = append(texts, text)
+		}
+		got = rest
+	}
+}
+
+// numbered fails unless the texts are the numbers below n, in order.
+func numbered(t *testing.T, texts []string, n int) {
+	t.Helper()
+	for i, text := range texts {
+		if text != fmt.Sprint(i) {
+			t.Fatalf("text %d is %q", i, text)
+		}
+	}
+	if len(texts) != n {
+		t.Fatalf("%d texts are heard, want %d", len(texts), n)
+	}
+}
+
+// floodRoom is a room with flood control, and two clients in it.
+func floodRoom(t *testing.T) (r *Room, ann, bob *Session) {
+	r = testRoom(1<<20, Config{Flood: Flood{Rate: 20, Burst: 300}})
+	return r, enter(t, r, "ann"), enter(t, r, "bob")
+}
+
+// TestPasteArrivesWhole: what people paste is below the burst.
+func TestPasteArrivesWhole(t *testing.T) {
+	r, ann, bob := floodRoom(t)
+	for range 3 {
+		ann.Feed(lines(0, 200))
+		if ann.Held() {
+			t.Fatal("200 lines at once are held up")
+		}
+		numbered(t, heard(t, take(bob)), 200)
+		take(ann)
+		pass(r, 10*time.Second)
+	}
+}
+
+// TestFloodWaits: over the burst a client is heard at the rate, in order, and
+// nothing is lost.
+func TestFloodWaits(t *testing.T) {
+	r, ann, bob := floodRoom(t)
+	ann.Feed(lines(0, 700))
+	ann.Feed([]byte("\x00" + "70"))
+	ann.Feed([]byte("0\x00")) // goes on within a frame
+	texts := heard(t, take(bob))
+	numbered(t, texts, 298) // their octets count too
+	if !ann.Held() {
+		t.Fatal("a client over its allowance is not held")
+	}
+	for second := 1; second <= 20; second++ {
+		for range 10 {
+			tick(r)
+			take(ann) // her transport comes round to her
+		}
+		texts = append(texts, heard(t, take(bob))...)
+		if want := 298 + 20*second; len(texts) < want-6 || len(texts) > want+2 {
+			t.Fatalf("%d messages are heard after %d s, want about %d", len(texts), second, want)
+		}
+	}
+	for range 10 {
+		tick(r)
+		take(ann)
+	}
+	numbered(t, append(texts, heard(t, take(bob))...), 701)
+	if ann.Held() || ann.in.waiting != nil {
+		t.Error("a client is held, and nothing of it waits")
+	}
+	if n := r.Snapshot().FloodWaits; n < 10 {
+		t.Errorf("%d waits are counted", n)
+	}
+}
+
+// TestAllowanceIsBounded: silence saves up one burst and no more; large
+// messages cost more than short ones; private frames less.
+func TestAllowanceIsBounded(t *testing.T) {
+	r, ann, bob := floodRoom(t)
+	pass(r, time.Hour)
+	ann.Feed(lines(0, 301))
+	pass(r, time.Hour)
+	take(ann)
+	ann.Feed(lines(0, 700))
+	if n := len(heard(t, take(bob))); n < 595 || n > 601 {
+		t.Errorf("two bursts are %d messages", n)
+	}
+	for ann.Held() {
+		pass(r, time.Hour)
+		take(ann)
+	}
+	take(bob)
+	long := wire.AppendChat(nil, strings.Repeat("x", 3000))
+	for range 2 { // a burst is 77 of them
+		ann.Feed(bytes.Repeat(long, 40))
+		pass(r, time.Hour)
+		take(ann)
+	}
+	if n := len(heard(t, take(bob))); n != 80 {
+		t.Errorf("%d messages of 3,000 octets are heard", n)
+	}
+	pass(r, time.Hour)
+	take(ann)
+	ask := wire.AppendFile(nil, wire.LsBody, "bob", []byte(" file.txt"))
+	ann.Feed(bytes.Repeat(ask, 2000))
+	take(bob)
+	if ann.Held() {
+		t.Error("a list of 2,000 files is held up")
+	}
+}
+
+// TestFloodEnds: a transport that goes on reading a client that is held meets
+// the bound, to the octet.
+func TestFloodEnds(t *testing.T) {
+	for over := range 2 {
+		r, ann, bob := floodRoom(t)
+		ann.Feed(lines(0, 301))
+		waits := len(ann.in.waiting)
+		for n := 128<<10 + over - waits; n > 0; n -= min(n, 4096) {
+			ann.Feed(chat(max(min(n, 4096), 2)))
+		}
+		if over == 0 {
+			stays(t, ann)
+			continue
+		}
+		ended(t, ann, ReasonFlood)
+		if ann.in.waiting != nil {
+			t.Error("what waited is kept")
+		}
+		if got := string(take(ann)); !strings.HasSuffix(got, "\x00server: too much sent, too fast\x00\x03\x00") {
+			t.Errorf("it is told %q", got[len(got)-50:])
+		}
+		numbered(t, heard(t, take(bob)), 298)
+		_ = r
+	}
+}
+
+// TestFloodAndGone: what a client said before its FIN is heard, at the rate and
+// for 10 s; its transport has let go of it long since.
+func TestFloodAndGone(t *testing.T) {
+	for _, tt := range []struct{ messages, heard int }{{400, 400}, {600, 497}} {
+		r, ann, bob := floodRoom(t)
+		ann.Feed(lines(0, tt.messages))
+		ann.Leave(ReasonEOF)
+		var texts []string
+		for range 120 {
+			tick(r)
+			texts = append(texts, heard(t, take(bob))...)
+		}
+		if n := len(texts); n < tt.heard-2 || n > tt.heard+2 {
+			t.Errorf("%d of %d messages are heard, want about %d", n, tt.messages, tt.heard)
+		}
+		numbered(t, texts, len(texts))
+		st := r.Snapshot()
+		if st.Clients != 1 || st.Ends[ReasonEOF]+st.Ends[ReasonFlood] != 1 || len(r.parting)+len(r.flooding) > 0 {
+			t.Errorf("it still holds its place: %+v, %d parting", st, len(r.parting))
+		}
+		if flood := st.Ends[ReasonFlood] == 1; flood != (tt.messages > tt.heard+2) {
+			t.Errorf("ended for flood: %v", flood)
+		}
+	}
+}
+
+// TestQueueWaits: who sends private frames to somebody who has enough of them
+// waits, in order, until they are taken.
+func TestQueueWaits(t *testing.T) {
+	r := testRoom(1<<20, Config{LagLimit: 4000})
+	ann, bob, cid := enter(t, r, "ann"), enter(t, r, "bob"), enter(t, r, "cid")
+	const files = 1000 // several steps of what waits
+	var in []byte
+	for i := range files {
+		in = wire.AppendFile(in, wire.LsBody, "bob", fmt.Appendf(nil, " file %d", i))
+	}
+	ann.Feed(append(in, lines(0, 1)...))
+	if !ann.Held() || bob.queued() > 1000+64 {
+		t.Fatalf("held: %v, %d octets wait for bob", ann.Held(), bob.queued())
+	}
+	if n := len(heard(t, take(cid))); n != 0 {
+		t.Fatal("what was said after the frames that wait is heard before them")
+	}
+	got, rounds := []byte{}, 0
+	for p := bob.Next(); p != nil; p = bob.Next() {
+		got = append(got, p...)
+		bob.Wrote(len(p))
+		take(ann) // is woken
+		rounds++
+	}
+	n := 0
+	for i := range files {
+		if at := bytes.Index(got[n:], fmt.Appendf(nil, "\x02\x02ann file %d\x00", i)); at != 0 {
+			t.Fatalf("frame %d is not where it belongs", i)
+		}
+		n += len(fmt.Appendf(nil, "\x02\x02ann file %d\x00", i))
+	}
+	if ann.Held() || rounds < 4 {
+		t.Errorf("held: %v after %d rounds", ann.Held(), rounds)
+	}
+	numbered(t, heard(t, take(cid)), 1)
+	if n := r.Snapshot().QueueWaits; n == 0 {
+		t.Error("no waits are counted")
+	}
+}
+
+// TestQueueIsBounded: however many send, and whatever the room makes of it.
+func TestQueueIsBounded(t *testing.T) {
+	r := testRoom(1<<20, Config{})
+	bob := enter(t, r, "bob")
+	nack := wire.AppendFile(nil, wire.DnNack, "bob", []byte(" "+strings.Repeat("\x1b", 4000)))
+	for _, s := range crowd(t, r, 50, "user%d") {
+		for range 10 {
+			s.Feed(nack)
+		}
+	}
+	if n := bob.queued(); n > 64<<10+20<<10 {
+		t.Errorf("%d octets wait for bob", n)
+	}
+	stays(t, bob)
+	// Own notices count too: a client that takes none waits for itself.
+	for range 2000 {
+		bob.Feed(wire.AppendFile(nil, wire.LsReq, strings.Repeat("nobody", 50), nil))
+	}
+	if n := bob.queued(); n > 64<<10+20<<10 || !bob.Held() {
+		t.Errorf("%d octets of notices wait for bob, held: %v", n, bob.Held())
+	}
+}
+
+// TestPrivateAndRoomTakeTurns: a client that is sent private frames without end
+// is given as much of the room beside them.
+func TestPrivateAndRoomTakeTurns(t *testing.T) {
+	r := testRoom(1<<20, Config{})
+	ann, bob, cid := enter(t, r, "ann"), enter(t, r, "bob"), enter(t, r, "cid")
+	send := wire.AppendFile(nil, wire.LsBody, "bob", []byte(" "+strings.Repeat("f", 1000)))
+	said, room, own := 0, 0, 0
+	for own < 10<<20 {
+		for i := 0; i < 8 && !cid.Held(); i++ {
+			cid.Feed(send)
+		}
+		if said < 4<<20 {
+			ann.Feed(chat(1000))
+			take(ann)
+			said += 1000
+		}
+		take(cid)
+		for range 2 { // 8 KiB is written in a round
+			p := bob.Next()
+			p = p[:min(len(p), 4<<10)]
+			if bob.out.batch > 0 {
+				room += len(p)
+			} else {
+				own += len(p)
+			}
+			bob.Wrote(len(p))
+		}
+		if said-room > 3*fairShare {
+			t.Fatalf("of %d octets said %d have come, of private ones %d", said, room, own)
+		}
+	}
+	stays(t, bob)
+}
+
+// TestWakersAreFree: the transport is told when the room's lock is free.
+func TestWakersAreFree(t *testing.T) {
+	r := testRoom(200, Config{Announce: true, LagLimit: 100, LagMax: 200, LoginTimeout: time.Second, Flood: Flood{1, 1}})
+	w := &trying{t: t, room: r}
+	join := func(name string) *Session {
+		s := r.Join(netip.AddrPort{}, w, nil)
+		s.Feed(wire.AppendCred(nil, name, "x"))
+		return s
+	}
+	ann, bob, cid := join("ann"), join("bob"), join("cid")
+	ann.Feed(lines(0, 5))
+	ann.Feed(wire.AppendFile(nil, wire.LsReq, "bob", nil))
+	cid.Feed(wire.AppendFile(nil, wire.LsReq, "zoe", nil))
+	r.Join(netip.AddrPort{}, w, nil)
+	for range 30 {
+		tick(r)
+		take(ann)
+	}
+	bob.Feed([]byte{9})
+	refuse(cid, 0)
+	cid.Leave(ReasonReset)
+	r.Drain()
+	if w.told < 15 {
+		t.Errorf("the transport was told %d times", w.told)
+	}
+}
+
+// trying is a Waker that needs the lock to be free.
+type trying struct {
+	t    *testing.T
+	room *Room
+	told int
+}
+
+func (w *trying) WakeRoom() { w.Wake(nil) }
+
+func (w *trying) Wake(*Session) {
+	w.told++
+	if !w.room.mu.TryLock() {
+		w.t.Fatal("the transport is told under the room's lock")
+	}
+	w.room.mu.Unlock()
+}
+
+// TestCostlyNames: folding a name, or checking one, does not keep the others
+// from the room.
+func TestCostlyNames(t *testing.T) {
+	costly := strings.Repeat("\u03b9\u0308\u0301", 32) // decomposed, 192 octets
+	for what, in := range map[string][]byte{
+		"an addressee": wire.AppendFile(nil, wire.LsReq, costly, nil),
+		"a login":      wire.AppendCred(nil, costly, "x"),
+	} {
+		r := testRoom(1<<20, Config{LagLimit: 1 << 30})
+		stop, stopped := make(chan struct{}), make(chan struct{})
+		ann := enter(t, r, "ann")
+		go func() {
+			defer close(stopped)
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if what == "a login" {
+					s := r.Join(netip.AddrPort{}, quiet{}, nil)
+					s.Feed(in)
+					s.Leave(ReasonReset)
+					continue
+				}
+				ann.Feed(in)
+				take(ann)
+			}
+		}()
+		locked, looks := 0, 0
+		for end := time.Now().Add(200 * time.Millisecond); time.Now().Before(end); looks++ {
+			if r.mu.TryLock() {
+				r.mu.Unlock()
+			} else {
+				locked++
+			}
+			time.Sleep(10 * time.Microsecond)
+		}
+		close(stop)
+		<-stopped
+		if locked*2 > looks {
+			t.Errorf("%s with a costly name: the room is locked in %d of %d looks", what, locked, looks)
+		}
+	}
+}
+
+// TestAddressIsPrefix: the limit by address counts the /64 of an IPv6 address.
+func TestAddressIsPrefix(t *testing.T) {
+	r := testRoom(1<<20, Config{MaxPerAddress: 2})
+	join := func(addr string) *Session {
+		return r.Join(netip.AddrPortFrom(netip.MustParseAddr(addr), 40000), quiet{}, nil)
+	}
+	first := join("2001:db8:1:2::1")
+	stays(t, first)
+	stays(t, join("2001:db8:1:2:ffff::2"))
+	ended(t, join("2001:db8:1:2::3"), ReasonAddress)
+	stays(t, join("2001:db8:1:3::1"))
+	for range 5 {
+		stays(t, join("::1"))
+		stays(t, join("127.0.0.1"))
+	}
+	stays(t, join("::ffff:192.0.2.1"))
+	stays(t, join("192.0.2.1"))
+	ended(t, join("192.0.2.1"), ReasonAddress)
+	first.Leave(ReasonEOF)
+	stays(t, join("2001:db8:1:2::4"))
+}

@@ -1,0 +1,136 @@
+package core
+
+import (
+	"math"
+	"time"
+)
+
+// A client is slow when the kernel refuses octets for it and it is over a limit
+// for LagTime without a break: it is owed more than LagLimit, or others wait to
+// send it private frames and it does not take enough of them. What others said
+// in an instant never ends anybody who reads. LagMax is the bound that protects
+// memory: nobody keeps more of the log than that, slow or not.
+
+// owed is how many octets a session has to be given, of the log and of its own.
+func (r *Room) owed(s *Session) int { return r.behind(s) + s.queued() }
+
+// behind is how many octets of the log are kept for a session.
+func (r *Room) behind(s *Session) int {
+	end, position := r.log.end.Load(), s.position.Load()
+	if position >= end {
+		return 0
+	}
+	return int(min(end-position, math.MaxInt32))
+}
+
+// over says whether a session has more to take than it may for long.
+func (r *Room) over(s *Session) bool {
+	return s.wanted.Load() || r.owed(s) > r.cfg.LagLimit
+}
+
+// queued is how many octets of its own a session has to be given.
+func (s *Session) queued() int { return int(s.private.Load()) }
+
+// tookAll notes that the client took all it was offered, or that it did not.
+// One that takes less is looked at by the Ticks that follow.
+func (s *Session) tookAll(all bool) {
+	r := s.room
+	if s.overSince.Load() != 0 && !r.over(s) {
+		s.overSince.Store(0)
+	}
+	if s.refused.Load() == !all {
+		return
+	}
+	s.refused.Store(!all)
+	if all || s.judged.Load() { // in this order: the room looks at them in the other
+		return
+	}
+	r.mu.Lock()
+	if !s.judged.Load() && !s.left {
+		s.judged.Store(true)
+		r.refusing = append(r.refusing, s)
+	}
+	r.unlock()
+}
+
+// judge looks at those who refuse octets: it ends the ones that were over the
+// limit for too long, and forgets the ones that take what they are offered.
+func (r *Room) judge() {
+	kept := r.refusing[:0]
+	for _, s := range r.refusing {
+		over := s.left || s.silent
+		if !over && s.refused.Load() {
+			r.judgeOne(s)
+			kept = append(kept, s)
+			continue
+		}
+		s.overSince.Store(0)
+		s.judged.Store(false)
+		if !over && s.refused.Load() && !s.judged.Swap(true) {
+			kept = append(kept, s) // it has refused again meanwhile
+		}
+	}
+	clear(r.refusing[len(kept):])
+	r.refusing = kept
+}
+
+func (r *Room) judgeOne(s *Session) {
+	since := s.overSince.Load()
+	switch {
+	case !r.over(s):
+		s.overSince.Store(0)
+	case since == 0:
+		s.overSince.Store(r.clock.Load())
+	case r.clock.Load()-since >= int64(r.cfg.LagTime):
+		r.giveUp(s)
+	}
+}
+
+// giveUp ends a slow session; one that is ending is given nothing more.
+func (r *Room) giveUp(s *Session) {
+	if s.closing.Load() == 0 {
+		r.end(s, ReasonSlow, nil)
+		return
+	}
+	r.silence(s)
+	r.wake(s)
+}
+
+// endFarthest sees to it, as the log begins a chunk, that nobody keeps more of
+// it than LagMax and a chunk. Only if somebody does, it looks at everybody.
+func (r *Room) endFarthest() {
+	kept := r.log.end.Load() - r.log.first.base
+	if r.searching || kept <= uint64(r.cfg.LagMax)+uint64(r.log.chunkSize) {
+		return
+	}
+	r.searching = true // who is ended is announced, and so fills the log
+	for _, list := range []*sessionList{&r.granted, &r.ending} {
+		for s := list.first; s != nil; {
+			next := s.next
+			if r.behind(s) > r.cfg.LagMax {
+				r.giveUp(s)
+			}
+			s = next
+		}
+	}
+	r.searching = false
+}
+
+// endLate ends logins that took too long, and gives those up that are ending
+// and take too long over their last words.
+func (r *Room) endLate() {
+	for s := r.pending.first; s != nil && r.late(s); s = r.pending.first {
+		r.deny(s, ReasonLoginTimeout, "no login in time")
+	}
+	for s := r.ending.first; s != nil && r.late(s); s = r.ending.first {
+		r.silence(s)
+		r.wake(s)
+	}
+}
+
+// Defaults of Config.
+const (
+	defaultLagLimit = 256 << 10
+	defaultLagTime  = 2 * time.Second
+	lagMaxPerLimit  = 64 // LagMax is so many times LagLimit
+)
