@@ -2,12 +2,16 @@ package server
 
 import (
 	"errors"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
 )
+
+// stays is a client that waits for its answer.
+func stays() bool { return false }
 
 // A pool whose threads are busy takes as much as its queue holds and refuses
 // the rest at once; what it took it answers exactly once.
@@ -20,6 +24,7 @@ func TestPoolIsBounded(t *testing.T) {
 	started.Add(workers)
 	work := func(first bool) job {
 		return job{
+			gone: stays,
 			work: func() error {
 				if n := running.Add(1); n > most.Load() {
 					most.Store(n)
@@ -76,13 +81,13 @@ func TestPoolClose(t *testing.T) {
 			refused.Add(1)
 		}
 	}
-	p.submit(job{func() error { close(begun); <-release; return nil }, count})
+	p.submit(job{work: func() error { close(begun); <-release; return nil }, gone: stays, done: count})
 	<-begun
 	var submits sync.WaitGroup
 	var taken atomic.Int64
 	for range 50 {
 		submits.Go(func() {
-			if p.submit(job{func() error { return nil }, count}) == nil {
+			if p.submit(job{work: func() error { return nil }, gone: stays, done: count}) == nil {
 				taken.Add(1)
 			}
 		})
@@ -117,10 +122,41 @@ func TestPoolPriority(t *testing.T) {
 	own := nice()
 	var working int
 	answering := make(chan int)
-	if err := p.submit(job{func() error { working = nice(); return nil }, func(error) { answering <- nice() }}); err != nil {
+	j := job{gone: stays, work: func() error { working = nice(); return nil }, done: func(error) { answering <- nice() }}
+	if err := p.submit(j); err != nil {
 		t.Fatal(err)
 	}
 	if got := <-answering; got != own || working != max(own, niceness) {
 		t.Errorf("nice %d at work and %d when answering, want %d and %d", working, got, max(own, niceness), own)
+	}
+}
+
+// While passwords are hashed the runtime has a processor more for each hashing
+// thread, so that the loops keep theirs; afterwards it has as many as before.
+// With one processor for both, a loop had to wait until Go's scheduler took it
+// from the hashing thread, which knows no priorities.
+func TestPoolHasProcessorsOfItsOwn(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	const workers = 2
+	p := newPool(workers, 10)
+	defer p.close()
+	if n := runtime.GOMAXPROCS(0); n != 1 {
+		t.Errorf("%d processors while nothing is hashed, want 1", n)
+	}
+	during := make(chan int)
+	for range 5 {
+		p.submit(job{gone: stays, work: func() error { during <- runtime.GOMAXPROCS(0); return nil }, done: func(error) {}})
+		if n := <-during; n != 1+workers {
+			t.Errorf("%d processors while passwords are hashed, want %d", n, 1+workers)
+		}
+	}
+	waitFor(t, func() bool { return runtime.GOMAXPROCS(0) == 1 })
+	p.submit(job{gone: stays, work: func() error { during <- runtime.GOMAXPROCS(0); return nil }, done: func(error) {}})
+	if n := <-during; n != 1+workers {
+		t.Errorf("%d processors when hashing begins again, want %d", n, 1+workers)
+	}
+	p.close()
+	if n := runtime.GOMAXPROCS(0); n != 1 {
+		t.Errorf("%d processors after the end, want 1", n)
 	}
 }
