@@ -46,6 +46,9 @@ func TestFloodedByOneAddress(t *testing.T) {
 	}
 	<-begun
 	alice := g.ask("198.51.100.1", "alice", "apple")
+	if err := <-g.ask("192.0.2.1", "onemore", "x"); err != errCrowded || g.counts.crowded.Load() != 1 {
+		t.Errorf("one more of the flood: %v, want %v; %d counted", err, errCrowded, g.counts.crowded.Load())
+	}
 	for hashes := 1; ; hashes++ {
 		turn <- struct{}{}
 		var name string
