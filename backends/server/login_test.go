@@ -109,7 +109,7 @@ func TestBusy(t *testing.T) {
 	g.pool.close()
 	g.pool = newPool(1, 1)
 	begun, release := make(chan struct{}), make(chan struct{})
-	g.pool.submit(job{func() error { close(begun); <-release; return nil }, func(error) {}})
+	g.pool.submit(job{gone: stays, work: func() error { close(begun); <-release; return nil }, done: func(error) {}})
 	<-begun
 	const logins = 5
 	answers := make(chan error, 2*logins)

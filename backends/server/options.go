@@ -37,7 +37,7 @@ type Options struct {
 	LagLimit         int
 	Announce         bool
 	AdvertiseClaimed bool       // relay the address a sharer claims, not the one it has
-	LoginThrottle    units.Rate // wrong passwords by address and name; 0 is off
+	LoginThrottle    units.Rate // wrong passwords by address and name, perAddress times as many by address; 0 is off
 
 	SendBuffer int // SO_SNDBUF; 0 leaves it to the kernel
 	Backlog    int

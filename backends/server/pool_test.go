@@ -2,12 +2,18 @@ package server
 
 import (
 	"errors"
+	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
+
+// stays is a client that waits for its answer.
+func stays() bool { return false }
 
 // A pool whose threads are busy takes as much as its queue holds and refuses
 // the rest at once; what it took it answers exactly once.
@@ -20,6 +26,7 @@ func TestPoolIsBounded(t *testing.T) {
 	started.Add(workers)
 	work := func(first bool) job {
 		return job{
+			gone: stays,
 			work: func() error {
 				if n := running.Add(1); n > most.Load() {
 					most.Store(n)
@@ -76,13 +83,13 @@ func TestPoolClose(t *testing.T) {
 			refused.Add(1)
 		}
 	}
-	p.submit(job{func() error { close(begun); <-release; return nil }, count})
+	p.submit(job{work: func() error { close(begun); <-release; return nil }, gone: stays, done: count})
 	<-begun
 	var submits sync.WaitGroup
 	var taken atomic.Int64
 	for range 50 {
 		submits.Go(func() {
-			if p.submit(job{func() error { return nil }, count}) == nil {
+			if p.submit(job{work: func() error { return nil }, gone: stays, done: count}) == nil {
 				taken.Add(1)
 			}
 		})
@@ -117,10 +124,101 @@ func TestPoolPriority(t *testing.T) {
 	own := nice()
 	var working int
 	answering := make(chan int)
-	if err := p.submit(job{func() error { working = nice(); return nil }, func(error) { answering <- nice() }}); err != nil {
+	j := job{gone: stays, work: func() error { working = nice(); return nil }, done: func(error) { answering <- nice() }}
+	if err := p.submit(j); err != nil {
 		t.Fatal(err)
 	}
 	if got := <-answering; got != own || working != max(own, niceness) {
 		t.Errorf("nice %d at work and %d when answering, want %d and %d", working, got, max(own, niceness), own)
 	}
+}
+
+// While passwords are hashed the runtime has a processor more for each hashing
+// thread, so that the loops keep theirs; afterwards it has as many as before.
+// With one processor for both, a loop had to wait until Go's scheduler took it
+// from the hashing thread, which knows no priorities.
+func TestPoolHasProcessorsOfItsOwn(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	const workers = 2
+	p := newPool(workers, 10)
+	defer p.close()
+	if n := runtime.GOMAXPROCS(0); n != 1 {
+		t.Errorf("%d processors while nothing is hashed, want 1", n)
+	}
+	during := make(chan int)
+	for range 5 {
+		p.submit(job{gone: stays, work: func() error { during <- runtime.GOMAXPROCS(0); return nil }, done: func(error) {}})
+		if n := <-during; n != 1+workers {
+			t.Errorf("%d processors while passwords are hashed, want %d", n, 1+workers)
+		}
+	}
+	waitFor(t, func() bool { return runtime.GOMAXPROCS(0) == 1 })
+	p.submit(job{gone: stays, work: func() error { during <- runtime.GOMAXPROCS(0); return nil }, done: func(error) {}})
+	if n := <-during; n != 1+workers {
+		t.Errorf("%d processors when hashing begins again, want %d", n, 1+workers)
+	}
+	p.close()
+	if n := runtime.GOMAXPROCS(0); n != 1 {
+		t.Errorf("%d processors after the end, want 1", n)
+	}
+}
+
+// With one processor, who serves clients is woken beside a password that is being
+// hashed as if there were none. Usual are 60,000 round trips and more; where Go's
+// scheduler shares the processor between both there are 15.
+func TestPoolLeavesTheProcessor(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	const least = 200
+	p := newPool(1, 1)
+	defer p.close()
+	trips := pingPong(t)
+	counted := make(chan int64)
+	work := func() error {
+		before := trips.Load()
+		for end := time.Now().Add(300 * time.Millisecond); time.Now().Before(end); {
+		}
+		counted <- trips.Load() - before
+		return nil
+	}
+	p.submit(job{gone: stays, work: work, done: func(error) {}})
+	n := <-counted
+	if n < least {
+		t.Errorf("%d round trips beside 300 ms of work, want %d", n, least)
+	}
+}
+
+// pingPong sends an octet to and fro between two goroutines that wait in Go's
+// netpoller, and counts.
+func pingPong(t *testing.T) *atomic.Int64 {
+	var trips atomic.Int64
+	var ends [2][2]*os.File
+	for i := range ends {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ends[i] = [2]*os.File{r, w}
+	}
+	var both sync.WaitGroup
+	for i := range 2 {
+		both.Go(func() {
+			for b := make([]byte, 1); ; trips.Add(1) {
+				if _, err := ends[i][0].Read(b); err != nil {
+					break
+				}
+				if _, err := ends[1-i][1].Write(b); err != nil {
+					break
+				}
+			}
+		})
+	}
+	ends[0][1].Write([]byte{1})
+	t.Cleanup(func() {
+		for _, e := range ends {
+			e[0].Close()
+			e[1].Close()
+		}
+		both.Wait()
+	})
+	return &trips
 }

@@ -43,7 +43,7 @@ func (s *Server) listening() listening {
 		MaxFrame: o.MaxFrame, LagLimit: o.LagLimit, Announce: o.Announce, Open: o.Open,
 	}
 	if s.gate != nil {
-		l.Hashers = hashers()
+		l.Hashers = s.gate.pool.workers
 	}
 	return l
 }
@@ -90,6 +90,8 @@ type loginStats struct {
 	Wrong     int64 `json:"wrong"`
 	Throttled int64 `json:"throttled"`
 	Busy      int64 `json:"busy"`
+	Crowded   int64 `json:"crowded"`
+	Abandoned int64 `json:"abandoned"`
 }
 
 func (s *Server) loginStats() loginStats {
@@ -97,7 +99,10 @@ func (s *Server) loginStats() loginStats {
 		return loginStats{}
 	}
 	c := &s.gate.counts
-	return loginStats{c.right.Load(), c.wrong.Load(), c.throttled.Load(), c.busy.Load()}
+	return loginStats{
+		Right: c.right.Load(), Wrong: c.wrong.Load(), Throttled: c.throttled.Load(),
+		Busy: c.busy.Load(), Crowded: c.crowded.Load(), Abandoned: c.abandoned.Load(),
+	}
 }
 
 // runtimeStats is the Go runtime's part, as it was before the drain.

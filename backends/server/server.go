@@ -103,7 +103,7 @@ func startError(o Options, err error) error {
 	return fmt.Errorf("server: backend %s did not start: %w", o.Backend.Name, err)
 }
 
-// tick carries the time into the room until the server has stopped.
+// tick carries the time into the room and the gate until the server has stopped.
 func (s *Server) tick() {
 	t := time.NewTicker(tickEvery)
 	defer t.Stop()
@@ -111,6 +111,9 @@ func (s *Server) tick() {
 		select {
 		case now := <-t.C:
 			s.room.Tick(now)
+			if s.gate != nil {
+				s.gate.tick(now)
+			}
 			s.peak = max(s.peak, runtime.NumGoroutine())
 		case <-s.quit:
 			return

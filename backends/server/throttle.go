@@ -10,7 +10,7 @@ import (
 )
 
 // attempt is whose wrong passwords are counted together. An IPv6 address
-// counts as its /64: whoever has one of it has all.
+// counts as its /64: whoever has one of it has all. Loopback is no such network.
 type attempt struct {
 	from netip.Prefix
 	name string // folded
@@ -18,18 +18,29 @@ type attempt struct {
 
 func newAttempt(from netip.Addr, name string) attempt {
 	from = from.Unmap().WithZone("")
-	bits := 32
-	if from.Is6() {
+	bits := from.BitLen()
+	if from.Is6() && !from.IsLoopback() {
 		bits = 64
 	}
 	prefix, _ := from.Prefix(bits) // no address has no prefix, which is a key too
 	return attempt{prefix, name}
 }
 
+// address is the attempts of an address under whatever name.
+func (a attempt) address() attempt { return attempt{from: a.from} }
+
+// limited says whether wrong passwords count for the address alone. They do not on
+// loopback: behind a proxy or a tunnel on this machine everybody has that address,
+// and one guesser would lock out all.
+func (a attempt) limited() bool { return !a.from.Addr().IsLoopback() }
+
 // throttle is a token bucket for each attempt: it holds a minute's worth of
-// wrong passwords and fills up within a minute. A try takes a token before its
-// password is looked at, so that parallel tries count too, and a right
-// password gives it back. Any goroutine may call it.
+// wrong passwords and fills up within a minute. Any goroutine may call it.
+//
+// There are two ways to use it. With take, a try takes a token before its password
+// is looked at, so that parallel tries count too, and giveBack returns it after a
+// right one. With has and charge only wrong passwords take one: many people behind
+// one address may log in at once, and parallel tries go into debt instead.
 type throttle struct {
 	perMinute float64
 	most      int // buckets
@@ -70,6 +81,28 @@ func (t *throttle) take(a attempt, now time.Time) bool {
 	}
 	b.tokens--
 	return true
+}
+
+// has says whether there is a token, and takes none.
+func (t *throttle) has(a attempt, now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.buckets[a] == nil {
+		return true
+	}
+	b := t.bucket(a, now)
+	b.fill(t.perMinute, now)
+	return b.tokens >= 1-1e-9
+}
+
+// charge takes a token for a wrong password, even if there is none. The debt is
+// at most a minute's worth.
+func (t *throttle) charge(a attempt, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	b := t.bucket(a, now)
+	b.fill(t.perMinute, now)
+	b.tokens = max(b.tokens-1, -t.perMinute)
 }
 
 // giveBack returns the token of a try that was no wrong password.

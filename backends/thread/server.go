@@ -11,11 +11,19 @@ import (
 
 	"chatbench/backends"
 	"chatbench/backends/internal/acceptor"
+	"chatbench/backends/internal/processors"
 )
 
 // turnedAway is how many clients there may be beside MaxClients: those whom
 // the room has told that it is full, until they have gone.
 const turnedAway = 64
+
+// leastProcessors is how many threads the runtime has to let run Go code at a
+// time. A thread that comes back from the kernel needs one of its processors,
+// and those that are blocked there keep theirs until the runtime's monitor takes
+// it away, 20 µs to 10 ms later: with as many processors as CPUs everybody waits
+// for that.
+const leastProcessors = 16
 
 // server is the transport at work.
 type server struct {
@@ -56,7 +64,7 @@ func start(cfg backends.Config) (backends.Server, error) {
 		stopping: make(chan struct{}),
 		done:     make(chan struct{}),
 	}
-	lower := raiseProcessors()
+	lower := processors.AtLeast(leastProcessors)
 	conducting := make(chan struct{})
 	go func() {
 		defer close(conducting)

@@ -18,7 +18,16 @@ const intro = `chatd is a chat server with a choice of concurrency models under 
   chatd -list                                  what -backend can be
 
 SIGTERM and Ctrl-C send everybody what was said before and stop; SIGHUP loads
-the users file again.`
+the users file again.
+
+Behind a proxy all clients have the address of the proxy, and the limits by
+address cannot tell them apart:
+  - On this machine (a loopback address) -max-per-address does not apply, nor
+    does the limit on wrong passwords for all names together. Limit clients in
+    the proxy. Wrong passwords for one name still count: whoever gets the
+    password of alice wrong ten times keeps alice herself out for a while.
+  - On another machine the limits apply to all clients of the proxy together:
+    set -max-per-address 0, and a higher -login-throttle or off.`
 
 // flags is the command line.
 type flags struct {
@@ -52,7 +61,7 @@ func newFlags() *flags {
 	fs.DurationVar(&o.Drain, "drain", o.Drain, "`TIME` the server has to stop before connections are cut")
 	fs.BoolVar(&o.Announce, "announce", o.Announce, "say to the room who joins and leaves")
 	fs.Func("flood", "flood control, `off`", oneOf("off", func(string) {}))
-	fs.Func("login-throttle", "wrong passwords by address and name, `RATE` or off (10/m)", throttle(&o.LoginThrottle))
+	fs.Func("login-throttle", "wrong passwords from one address for one name, `RATE` or off (10/m); for all names together ten times as many, loopback exempt", throttle(&o.LoginThrottle))
 	fs.Func("p2p-advertise", "address of a file sharer, `peer|claimed`: as seen by the server, or as it says (peer)",
 		oneOf("peer|claimed", func(s string) { o.AdvertiseClaimed = s == "claimed" }))
 	fs.BoolVar(&o.JSON, "json", false, "print readiness and the final counters as JSON lines; with -list, the backends")

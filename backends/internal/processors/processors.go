@@ -1,0 +1,75 @@
+// Package processors raises how many threads the Go runtime lets run Go code at
+// a time (GOMAXPROCS) for as long as somebody needs more of them.
+//
+// GOMAXPROCS holds for the whole process, so all who need more share one count.
+// Any goroutine may call the functions. Each change stops the world for some
+// tens of microseconds: ask rarely.
+package processors
+
+import (
+	"os"
+	"runtime"
+	"slices"
+	"sync"
+)
+
+// needs is what was asked for and not given back yet.
+var needs struct {
+	sync.Mutex
+	before int   // GOMAXPROCS without the needs
+	least  []int // of each caller of AtLeast
+	extra  int   // the sum over the callers of Extra
+}
+
+// AtLeast makes GOMAXPROCS at least n until lower is called, which must happen once.
+func AtLeast(n int) (lower func()) {
+	change(func() { needs.least = append(needs.least, n) })
+	return func() {
+		change(func() {
+			i := slices.Index(needs.least, n)
+			needs.least = slices.Delete(needs.least, i, i+1)
+		})
+	}
+}
+
+// Extra adds n to GOMAXPROCS, on top of what others need, until lower is called,
+// which must happen once.
+func Extra(n int) (lower func()) {
+	change(func() { needs.extra += n })
+	return func() { change(func() { needs.extra -= n }) }
+}
+
+// change makes a change to the needs and then sets GOMAXPROCS to match.
+func change(alter func()) {
+	needs.Lock()
+	defer needs.Unlock()
+	if !needed() {
+		needs.before = runtime.GOMAXPROCS(0)
+	}
+	alter()
+	want := needs.before
+	for _, n := range needs.least {
+		want = max(want, n)
+	}
+	switch want += needs.extra; {
+	case want == runtime.GOMAXPROCS(0):
+	case needed():
+		runtime.GOMAXPROCS(want)
+	default:
+		restore(want)
+	}
+}
+
+func needed() bool { return len(needs.least) > 0 || needs.extra > 0 }
+
+// restore sets GOMAXPROCS back. The runtime follows the CPU limit of its cgroup
+// only until somebody calls runtime.GOMAXPROCS; if n is what it would choose by
+// itself, it follows the limit again.
+func restore(n int) {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.SetDefaultGOMAXPROCS()
+	}
+	if runtime.GOMAXPROCS(0) != n {
+		runtime.GOMAXPROCS(n)
+	}
+}
