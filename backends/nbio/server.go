@@ -62,16 +62,24 @@ func (h *host) open() error {
 	}
 	h.bell = b
 	h.guest = guest.New(h.cfg, guest.Library{Ring: b.ring})
+	// What takes descriptors comes before the engine: one that is stopped before
+	// its poller is at work never ends.
+	nc, err := lib.NBConn(conn) // which duplicates and closes it
+	if err != nil {
+		conn.Close()
+		b.close()
+		return err
+	}
 	h.engine = lib.NewEngine(lib.Config{Name: name, NPoller: 1, ReadBufferSize: 1})
 	h.engine.OnRead(h.onRead)
 	h.engine.OnClose(onClose)
 	h.engine.OnWrittenSize(onWritten)
 	if err := h.engine.Start(); err != nil {
-		conn.Close()
+		nc.Close()
 		b.close()
 		return err
 	}
-	if _, err := h.engine.AddConn(conn); err != nil {
+	if _, err := h.engine.AddConn(nc); err != nil {
 		h.close()
 		return err
 	}

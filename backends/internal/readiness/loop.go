@@ -63,14 +63,18 @@ type conn struct {
 	until   time.Time // when leaving ends
 }
 
+// newLoop makes a loop on a poller, which it closes with everything else if it
+// fails.
 func newLoop(cfg backends.Config, poller Poller, share bool) (*loop, error) {
 	l := &loop{cfg: cfg, poller: poller, events: make([]Event, turnEvents), buf: make([]byte, readSize)}
 	var err error
 	if l.bell, err = newDoorbell(); err != nil {
+		_ = poller.Close()
 		return nil, fmt.Errorf("readiness: eventfd: %w", err)
 	}
 	if l.listener, err = listen(cfg, share); err != nil {
 		l.bell.close()
+		_ = poller.Close()
 		return nil, err
 	}
 	for _, fd := range []int{l.bell.fd, l.listener.fd} {
