@@ -81,7 +81,7 @@ type Config struct {
 type Counters struct {
 	Accepts       atomic.Int64 // connections accepted
 	AcceptErrors  atomic.Int64 // accept(2) failed, EMFILE included
-	NoDescriptors atomic.Int64 // connections turned away for lack of descriptors
+	NoDescriptors atomic.Int64 // connections turned away for lack of descriptors, threads or processes
 	Reads         atomic.Int64 // reads that brought bytes
 	BytesIn       atomic.Int64
 	Writes        atomic.Int64 // writes that took bytes

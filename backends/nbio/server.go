@@ -10,6 +10,7 @@ import (
 	"chatbench/backends"
 	"chatbench/backends/internal/acceptor"
 	"chatbench/backends/internal/guest"
+	"chatbench/backends/internal/loglimit"
 )
 
 const (
@@ -28,6 +29,7 @@ type host struct {
 	bell   *bell
 	first  sync.Once
 	turns  chan struct{} // closed when the poller has been at work
+	lines  loglimit.Limit
 
 	arrivals chan *net.TCPConn
 
@@ -159,6 +161,6 @@ func descriptor(conn *lib.Conn) (number int) {
 // miss is about a connection that the library does not take.
 func (h *host) miss(err error) {
 	h.cfg.Counters.NoDescriptors.Add(1)
-	h.cfg.Log.Warn("a connection is turned away", "backend", name, "err", err)
+	h.lines.Warn(h.cfg.Log, "a connection is turned away", "backend", name, "err", err)
 	h.guest.Missed()
 }

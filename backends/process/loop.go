@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"chatbench/backends"
+	"chatbench/backends/internal/loglimit"
 	"chatbench/backends/process/child"
 	"chatbench/core"
 )
@@ -32,6 +33,8 @@ type loop struct {
 	bell     *doorbell
 	listener *listener
 	forker   *forker
+	lines    loglimit.Limit // of clients who cannot be served
+	deaths   loglimit.Limit // of children
 
 	// Work noted by any goroutine.
 	roomGrew atomic.Bool

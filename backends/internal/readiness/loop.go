@@ -288,7 +288,7 @@ func (l *loop) stalled(c *conn, err error) {
 // want watches a connection for writing, or no more.
 func (l *loop) want(c *conn, write bool) bool {
 	if err := l.poller.Want(c.id, write); err != nil {
-		l.cfg.Log.Error("a connection cannot be watched", "peer", c.session.Peer(), "err", err)
+		l.listener.lines.Error(l.cfg.Log, "a connection cannot be watched", "peer", c.session.Peer(), "err", err)
 		l.drop(c, core.ReasonReset)
 		return false
 	}
@@ -301,7 +301,7 @@ func (l *loop) add(fd int, peer netip.AddrPort) {
 	c := &conn{loop: l, id: newID(fd, l.born)}
 	if err := l.poller.Add(c.id); err != nil {
 		l.cfg.Counters.NoDescriptors.Add(1)
-		l.cfg.Log.Warn("a connection is turned away", "err", err)
+		l.listener.lines.Warn(l.cfg.Log, "a connection is turned away", "err", err)
 		_ = unix.Close(fd)
 		return
 	}
