@@ -12,6 +12,7 @@ import (
 
 	"chatbench/backends"
 	"chatbench/backends/internal/loglimit"
+	"chatbench/backends/internal/tasks"
 	"chatbench/backends/process/child"
 	"chatbench/core"
 )
@@ -33,6 +34,7 @@ type loop struct {
 	bell     *doorbell
 	listener *listener
 	forker   *forker
+	tasks    tasks.Budget
 	lines    loglimit.Limit // of clients who cannot be served
 	deaths   loglimit.Limit // of children
 
@@ -62,7 +64,7 @@ type loop struct {
 }
 
 func newLoop(cfg backends.Config) (*loop, error) {
-	l := &loop{cfg: cfg, buf: make([]byte, 4*child.FromClient)}
+	l := &loop{cfg: cfg, buf: make([]byte, 4*child.FromClient), tasks: tasks.Budget{Margin: spareTasks}}
 	if err := l.open(); err != nil {
 		l.close()
 		return nil, err
