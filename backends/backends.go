@@ -65,7 +65,7 @@ const (
 
 // Config is what a transport is given: the same for all of them.
 type Config struct {
-	Listen     string        // TCP address, as net.Listen takes it; port 0 picks a free one
+	Listen     string        // HOST:PORT; 0.0.0.0 is IPv4 alone, [::] and no host are both; port 0 picks a free one
 	Room       *core.Room    // where connections join
 	Counters   *Counters     // what the transport did; never nil
 	Log        *slog.Logger  // rare events only, never one line a message; never nil

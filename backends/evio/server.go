@@ -61,7 +61,7 @@ func (s *server) run(cfg backends.Config) {
 		Opened: l.opened,
 		Data:   l.data,
 		Closed: l.closed,
-	}, "tcp://"+cfg.Listen)
+	}, socket.Network(cfg.Listen)+"://"+cfg.Listen)
 	l.bell.takeDown()
 	if l.acceptor != nil {
 		l.acceptor.stop()
