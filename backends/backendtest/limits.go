@@ -1,6 +1,7 @@
 package backendtest
 
 import (
+	"context"
 	"errors"
 	"net"
 	"time"
@@ -10,7 +11,8 @@ import (
 )
 
 var limitScenarios = []scenario{
-	{"descriptor-limit-lowered", limitLowered},
+	{"descriptor-limit-lowered", func(l *lab) { limitLowered(l, 2) }},
+	{"descriptor-limit-below-clients", func(l *lab) { limitLowered(l, 12) }},
 	{"start-refused", startRefused},
 	{"start-short-of-descriptors", startShort},
 }
@@ -18,9 +20,9 @@ var limitScenarios = []scenario{
 // limitLowered: an operator lowers the file limit of a running server below
 // what is in use. Nobody new can come in, not even to be turned away; those who
 // are in talk on, and the server still ends in order.
-func limitLowered(l *lab) {
-	const clients, limit = 12, 8
-	r := l.open(func(s *settings) { s.net.Linger = 200 * time.Millisecond })
+func limitLowered(l *lab, clients int) {
+	const limit = 8
+	r := l.open()
 	in := r.logins("c", clients)
 	newcomer, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -56,7 +58,10 @@ func limitLowered(l *lab) {
 		r.Fatalf("the server has ended by itself: %v", r.server.Err())
 	default:
 	}
-	r.close()
+	// While accepting rests, and nobody leaves by themselves.
+	if err := r.shutdown(100 * time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
+		r.Errorf("Shutdown: %v, though clients had to be cut", err)
+	}
 }
 
 // startRefused: a Start that fails, as it does when another server has the
