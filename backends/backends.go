@@ -65,7 +65,7 @@ const (
 
 // Config is what a transport is given: the same for all of them.
 type Config struct {
-	Listen     string        // TCP address, as net.Listen takes it; port 0 picks a free one
+	Listen     string        // HOST:PORT; 0.0.0.0 is IPv4 alone, [::] and no host are both; port 0 picks a free one
 	Room       *core.Room    // where connections join
 	Counters   *Counters     // what the transport did; never nil
 	Log        *slog.Logger  // rare events only, never one line a message; never nil
@@ -81,7 +81,7 @@ type Config struct {
 type Counters struct {
 	Accepts       atomic.Int64 // connections accepted
 	AcceptErrors  atomic.Int64 // accept(2) failed, EMFILE included
-	NoDescriptors atomic.Int64 // connections turned away for lack of descriptors
+	NoDescriptors atomic.Int64 // connections turned away for lack of descriptors, threads or processes
 	Reads         atomic.Int64 // reads that brought bytes
 	BytesIn       atomic.Int64
 	Writes        atomic.Int64 // writes that took bytes

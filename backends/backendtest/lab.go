@@ -38,6 +38,16 @@ type rig struct {
 // open starts a server, which ends with the case.
 func (l *lab) open(change ...func(*settings)) *rig {
 	l.Helper()
+	r, err := l.start(change...)
+	if err != nil {
+		l.Fatalf("Start: %v", err)
+	}
+	l.Cleanup(r.close)
+	return r
+}
+
+// start starts a server, which ends when the caller says so, or not at all.
+func (l *lab) start(change ...func(*settings)) (*rig, error) {
 	r := &rig{lab: l, counters: new(backends.Counters)}
 	r.settings = settings{
 		room: core.Config{MaxClients: 200, Authenticator: core.OpenDoor{}, Now: time.Now()},
@@ -56,12 +66,11 @@ func (l *lab) open(change ...func(*settings)) *rig {
 	r.net.Room, r.net.MaxClients = r.room, r.settings.room.MaxClients
 	server, err := l.backend.Start(r.net)
 	if err != nil {
-		l.Fatalf("Start: %v", err)
+		return nil, err
 	}
 	r.server = server
 	r.stopTick = tick(r.room)
-	l.Cleanup(r.close)
-	return r
+	return r, nil
 }
 
 // tick carries the time into the room.

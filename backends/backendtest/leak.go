@@ -27,11 +27,17 @@ func nothingLeftBehind(l *lab) {
 	r.eventually(func() bool { return runtime.NumGoroutine() <= goroutines },
 		"goroutines are as before: %d, now %d", goroutines, runtime.NumGoroutine)
 	r.close()
-	r.eventually(func() bool { return descriptors() <= fdsBefore },
-		"descriptors are as before the start: %d, now %d", fdsBefore, descriptors)
-	r.eventually(func() bool { return len(processTree()) <= treeBefore }, "no process is left")
+	r.nothingSince(fdsBefore, treeBefore, others)
+}
+
+// nothingSince waits until there are no more descriptors and processes than
+// before, and looks whether there are other goroutines.
+func (l *lab) nothingSince(fds, processes int, others goleak.Option) {
+	l.Helper()
+	l.eventually(func() bool { return descriptors() <= fds }, "descriptors are as before the start: %d, now %d", fds, descriptors)
+	l.eventually(func() bool { return len(processTree()) <= processes }, "no process is left")
 	if err := goleak.Find(others); err != nil {
-		r.Errorf("goroutines are left: %v", err)
+		l.Errorf("goroutines are left: %v", err)
 	}
 }
 

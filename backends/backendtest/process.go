@@ -88,3 +88,22 @@ func takeAllDescriptors() (free func(), err error) {
 		taken = append(taken, fd)
 	}
 }
+
+// leaveDescriptors lowers the file limit so that n more descriptors can be
+// opened, if those in use have the lowest numbers. restore undoes that.
+func leaveDescriptors(n int) (restore func(), err error) {
+	var before unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+		return nil, err
+	}
+	lowest, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	unix.Close(lowest)
+	lowered := unix.Rlimit{Cur: uint64(lowest + n), Max: before.Max}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &lowered); err != nil {
+		return nil, err
+	}
+	return func() { unix.Setrlimit(unix.RLIMIT_NOFILE, &before) }, nil
+}

@@ -1,7 +1,9 @@
 package backendtest
 
 import (
+	"net"
 	"net/netip"
+	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -11,6 +13,7 @@ import (
 
 var socketScenarios = []scenario{
 	{"socket-options", socketOptions},
+	{"address-families", addressFamilies},
 	{"no-descriptors", noDescriptors},
 	{"nothing-left-behind", nothingLeftBehind},
 }
@@ -38,6 +41,44 @@ func socketOptions(l *lab) {
 	}
 	if found == 0 || listeners == 0 {
 		r.Errorf("found %d sockets of the connection and %d that listen", found, listeners)
+	}
+}
+
+// addressFamilies: an IPv4 address is IPv4 alone, the unspecified one too, an IPv6
+// address IPv6 alone; [::] and an empty host are both.
+func addressFamilies(l *lab) {
+	const v4, v6, both = "IPv4 alone", "IPv6 alone", "IPv4 and IPv6"
+	probe, err := net.Listen("tcp6", "[::1]:0")
+	if err == nil {
+		probe.Close()
+	}
+	for _, c := range []struct{ listen, want string }{
+		{"0.0.0.0:0", v4}, {"127.0.0.1:0", v4}, {"[::1]:0", v6}, {"[::]:0", both}, {":0", both},
+	} {
+		if c.want != v4 && err != nil {
+			l.Logf("not listening on %s: no IPv6 on this machine: %v", c.listen, err)
+			continue
+		}
+		r := l.open(func(s *settings) { s.net.Listen = c.listen })
+		found := ""
+		eachSocket(os.Getpid(), func(fd int) {
+			sa, err := unix.Getsockname(fd)
+			listening, _ := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
+			if err != nil || listening == 0 || socket.AddrPort(sa).Port() != r.server.Addr().Port() {
+				return
+			}
+			found = v4
+			if _, ok := sa.(*unix.SockaddrInet6); ok {
+				found = both
+				if only, _ := unix.GetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY); only != 0 {
+					found = v6
+				}
+			}
+		})
+		if found != c.want {
+			r.Errorf("on %s the server listens to %q, it should to %s", c.listen, found, c.want)
+		}
+		r.close()
 	}
 }
 

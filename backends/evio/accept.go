@@ -120,25 +120,29 @@ func pending(fd uintptr) bool {
 	return n > 0
 }
 
-// spare says whether there are descriptors enough. The kernel gives out the
-// lowest that is free, so the next one tells how many are left.
-func (a *acceptor) spare() bool {
-	var limit unix.Rlimit
-	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
-		return true
-	}
-	enough := false
-	err := a.raw.Control(func(own uintptr) {
-		next, err := unix.FcntlInt(own, unix.F_DUPFD_CLOEXEC, 0)
-		if err == nil {
-			_ = unix.Close(next)
-			enough = uint64(next)+spareDescriptors <= limit.Cur
-		}
-	})
+// spare says whether there are descriptors enough to accept.
+func (a *acceptor) spare() (enough bool) {
+	err := a.raw.Control(func(own uintptr) { enough = spare(int(own)) })
 	if err == nil && !enough {
 		a.cfg.Counters.AcceptErrors.Add(1)
 	}
 	return enough
+}
+
+// spare says whether there are descriptors enough, of which it is given any
+// one. The kernel gives out the lowest that is free, so the next one tells how
+// many are left.
+func spare(any int) bool {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return true
+	}
+	next, err := unix.FcntlInt(uintptr(any), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	_ = unix.Close(next)
+	return uint64(next)+spareDescriptors <= limit.Cur
 }
 
 // turnAway closes the connection at the head of the queue. It is false if that

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"chatbench/backends"
+	"chatbench/backends/internal/loglimit"
 	"chatbench/backends/internal/socket"
 	"chatbench/core"
 )
@@ -27,6 +28,7 @@ type loop struct {
 	dirty    atomic.Bool // the log has grown
 	stopping atomic.Bool
 	cutting  atomic.Pointer[error] // why connections are cut
+	lines    loglimit.Limit
 	mu       sync.Mutex
 	mail     []*conn // sessions with output of their own, or that must close
 
@@ -109,7 +111,7 @@ func (l *loop) opened(ec lib.Conn) (_ []byte, opts lib.Options, _ lib.Action) {
 	c, err := l.adopt(ec)
 	if err != nil {
 		l.cfg.Counters.NoDescriptors.Add(1)
-		l.cfg.Log.Warn("a connection is turned away", "backend", name, "err", err)
+		l.lines.Warn(l.cfg.Log, "a connection is turned away", "backend", name, "err", err)
 		return nil, opts, lib.Close
 	}
 	l.cfg.Counters.Accepts.Add(1)

@@ -61,7 +61,7 @@ func (s *server) run(cfg backends.Config) {
 		Opened: l.opened,
 		Data:   l.data,
 		Closed: l.closed,
-	}, "tcp://"+cfg.Listen)
+	}, socket.Network(cfg.Listen)+"://"+cfg.Listen)
 	l.bell.takeDown()
 	if l.acceptor != nil {
 		l.acceptor.stop()
@@ -94,6 +94,10 @@ func ending(cfg backends.Config, err error) error {
 func (s *server) serving(cfg backends.Config, e lib.Server) error {
 	s.addr = addrPort(e.Addrs[0])
 	err := eachListener(s.addr, func(fd int) error {
+		// Without a descriptor for its loop evio panics, and hangs in that.
+		if !spare(fd) {
+			return fmt.Errorf("fewer than %d descriptors are left: %w", spareDescriptors, unix.EMFILE)
+		}
 		if cfg.Backlog <= 0 {
 			return nil
 		}

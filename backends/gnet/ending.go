@@ -17,7 +17,7 @@ const (
 // close ends a connection at once. OnClose is called within.
 func (l *loop) close(c *conn) {
 	if err := c.gnet.EventLoop().Close(c.gnet); err != nil {
-		l.cfg.Log.Error("a connection was closed in disorder", "backend", name, "err", err)
+		l.lines.Error(l.cfg.Log, "a connection was closed in disorder", "backend", name, "err", err)
 	}
 }
 

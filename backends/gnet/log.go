@@ -4,10 +4,16 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+
+	"chatbench/backends/internal/loglimit"
 )
 
-// logger passes on what gnet logs. Its news is of no interest to an operator.
-type logger struct{ to *slog.Logger }
+// logger passes on what gnet logs, of errors a few lines a second: each of many
+// connections may have one. Its news is of no interest to an operator.
+type logger struct {
+	to    *slog.Logger
+	lines *loglimit.Limit
+}
 
 func (l logger) Debugf(format string, args ...any) { l.log(slog.LevelDebug, format, args) }
 func (l logger) Infof(format string, args ...any)  { l.log(slog.LevelDebug, format, args) }
@@ -18,7 +24,11 @@ func (l logger) Errorf(format string, args ...any) { l.log(slog.LevelError, form
 func (l logger) Fatalf(format string, args ...any) { l.log(slog.LevelError, format, args) }
 
 func (l logger) log(level slog.Level, format string, args []any) {
-	if l.to.Enabled(context.Background(), level) {
+	switch {
+	case !l.to.Enabled(context.Background(), level):
+	case level < slog.LevelWarn:
 		l.to.Log(context.Background(), level, fmt.Sprintf(format, args...), "backend", name)
+	default:
+		l.lines.Log(l.to, level, fmt.Sprintf(format, args...), "backend", name)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"chatbench/backends"
+	"chatbench/backends/internal/loglimit"
 	"chatbench/core"
 )
 
@@ -26,8 +27,9 @@ const (
 // loop is what gnet's callbacks work on, and the room's Waker.
 type loop struct {
 	lib.BuiltinEventEngine
-	cfg  backends.Config
-	bell bell
+	cfg   backends.Config
+	bell  bell
+	lines loglimit.Limit
 
 	// Work noted by any goroutine.
 	roomGrew atomic.Bool

@@ -44,7 +44,7 @@ func (s *server) open() (err error) {
 	s.engine, err = lib.NewClient(s.loop,
 		lib.WithNumEventLoop(1),
 		lib.WithReadBufferCap(readSize),
-		lib.WithLogger(logger{s.cfg.Log}))
+		lib.WithLogger(logger{s.cfg.Log, &s.loop.lines}))
 	if err != nil {
 		return err
 	}

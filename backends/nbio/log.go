@@ -1,11 +1,14 @@
 package nbio
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
 
 	"github.com/lesismal/nbio/logging"
+
+	"chatbench/backends/internal/loglimit"
 )
 
 // The library's logger is one for the process, and its own writes to standard
@@ -15,17 +18,24 @@ func init() { logging.SetLogger(&logged) }
 // logged takes what the library logs to the log of the server started last.
 var logged logger
 
-type logger struct{ to atomic.Pointer[slog.Logger] }
+type logger struct {
+	to    atomic.Pointer[slog.Logger]
+	lines loglimit.Limit // of errors: each of many connections may have one
+}
 
 func setLog(l *slog.Logger) { logged.to.Store(l) }
 
-func (l *logger) say(level func(*slog.Logger, string, ...any), format string, args []any) {
-	if to := l.to.Load(); to != nil {
-		level(to, "nbio", "says", fmt.Sprintf(format, args...))
+func (l *logger) say(level slog.Level, format string, args []any) {
+	switch to := l.to.Load(); {
+	case to == nil || !to.Enabled(context.Background(), level):
+	case level < slog.LevelWarn:
+		to.Log(context.Background(), level, "nbio", "says", fmt.Sprintf(format, args...))
+	default:
+		l.lines.Log(to, level, "nbio", "says", fmt.Sprintf(format, args...))
 	}
 }
 
-func (l *logger) Debug(format string, args ...any) { l.say((*slog.Logger).Debug, format, args) }
-func (l *logger) Info(format string, args ...any)  { l.say((*slog.Logger).Debug, format, args) }
-func (l *logger) Warn(format string, args ...any)  { l.say((*slog.Logger).Warn, format, args) }
-func (l *logger) Error(format string, args ...any) { l.say((*slog.Logger).Error, format, args) }
+func (l *logger) Debug(format string, args ...any) { l.say(slog.LevelDebug, format, args) }
+func (l *logger) Info(format string, args ...any)  { l.say(slog.LevelDebug, format, args) }
+func (l *logger) Warn(format string, args ...any)  { l.say(slog.LevelWarn, format, args) }
+func (l *logger) Error(format string, args ...any) { l.say(slog.LevelError, format, args) }

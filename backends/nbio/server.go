@@ -10,6 +10,7 @@ import (
 	"chatbench/backends"
 	"chatbench/backends/internal/acceptor"
 	"chatbench/backends/internal/guest"
+	"chatbench/backends/internal/loglimit"
 )
 
 const (
@@ -28,6 +29,7 @@ type host struct {
 	bell   *bell
 	first  sync.Once
 	turns  chan struct{} // closed when the poller has been at work
+	lines  loglimit.Limit
 
 	arrivals chan *net.TCPConn
 
@@ -62,16 +64,24 @@ func (h *host) open() error {
 	}
 	h.bell = b
 	h.guest = guest.New(h.cfg, guest.Library{Ring: b.ring})
+	// What takes descriptors comes before the engine: one that is stopped before
+	// its poller is at work never ends.
+	nc, err := lib.NBConn(conn) // which duplicates and closes it
+	if err != nil {
+		conn.Close()
+		b.close()
+		return err
+	}
 	h.engine = lib.NewEngine(lib.Config{Name: name, NPoller: 1, ReadBufferSize: 1})
 	h.engine.OnRead(h.onRead)
 	h.engine.OnClose(onClose)
 	h.engine.OnWrittenSize(onWritten)
 	if err := h.engine.Start(); err != nil {
-		conn.Close()
+		nc.Close()
 		b.close()
 		return err
 	}
-	if _, err := h.engine.AddConn(conn); err != nil {
+	if _, err := h.engine.AddConn(nc); err != nil {
 		h.close()
 		return err
 	}
@@ -151,6 +161,6 @@ func descriptor(conn *lib.Conn) (number int) {
 // miss is about a connection that the library does not take.
 func (h *host) miss(err error) {
 	h.cfg.Counters.NoDescriptors.Add(1)
-	h.cfg.Log.Warn("a connection is turned away", "backend", name, "err", err)
+	h.lines.Warn(h.cfg.Log, "a connection is turned away", "backend", name, "err", err)
 	h.guest.Missed()
 }

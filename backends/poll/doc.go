@@ -22,7 +22,10 @@
 // # Known limits
 //
 // One core at the most, and a turn grows with the clients that are there, not
-// with those that speak.
+// with those that speak. The kernel takes no list that is longer than
+// RLIMIT_NOFILE: when the limit is lowered below what is open already, the list
+// goes in pieces, and what happens beyond the first piece is noticed up to 5 ms
+// later.
 package poll
 
 import (

@@ -22,6 +22,9 @@ type poller struct {
 func newPoller() (readiness.Poller, error) { return &poller{place: map[int]int{}}, nil }
 
 func (p *poller) Add(id readiness.ID) error {
+	if _, found := p.place[id.FD()]; found {
+		return unix.EEXIST
+	}
 	p.place[id.FD()] = len(p.fds)
 	p.fds = append(p.fds, unix.PollFd{Fd: int32(id.FD()), Events: unix.POLLIN | unix.POLLRDHUP})
 	p.ids = append(p.ids, id)
@@ -29,16 +32,23 @@ func (p *poller) Add(id readiness.ID) error {
 }
 
 func (p *poller) Want(id readiness.ID, write bool) error {
-	fd := &p.fds[p.place[id.FD()]]
-	fd.Events &^= unix.POLLOUT
+	i, found := p.place[id.FD()]
+	if !found {
+		return unix.ENOENT
+	}
+	p.fds[i].Events &^= unix.POLLOUT
 	if write {
-		fd.Events |= unix.POLLOUT
+		p.fds[i].Events |= unix.POLLOUT
 	}
 	return nil
 }
 
 func (p *poller) Remove(id readiness.ID) {
-	i, last := p.place[id.FD()], len(p.fds)-1
+	i, found := p.place[id.FD()]
+	if !found {
+		return
+	}
+	last := len(p.fds) - 1
 	delete(p.place, id.FD())
 	if i != last {
 		p.fds[i], p.ids[i] = p.fds[last], p.ids[last]
@@ -48,8 +58,10 @@ func (p *poller) Remove(id readiness.ID) {
 }
 
 func (p *poller) Wait(events []readiness.Event, timeout time.Duration, brief bool) (int, error) {
-	ready, err := readiness.Call(brief, unix.SYS_PPOLL, uintptr(unsafe.Pointer(unsafe.SliceData(p.fds))), uintptr(len(p.fds)),
-		uintptr(unsafe.Pointer(readiness.Timespec(&p.timeout, timeout))), 0, 0, 0)
+	ready, err := p.poll(p.fds, timeout, brief)
+	if err == unix.EINVAL {
+		ready, err = p.pollPieces(timeout, brief)
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -73,6 +85,47 @@ func (p *poller) Wait(events []readiness.Event, timeout time.Duration, brief boo
 	}
 	p.from = at
 	return n, nil
+}
+
+func (p *poller) poll(fds []unix.PollFd, timeout time.Duration, brief bool) (int, error) {
+	return readiness.Call(brief, unix.SYS_PPOLL, uintptr(unsafe.Pointer(unsafe.SliceData(fds))), uintptr(len(fds)),
+		uintptr(unsafe.Pointer(readiness.Timespec(&p.timeout, timeout))), 0, 0, 0)
+}
+
+// pieceTime is how long a client may go unnoticed while the list goes to the
+// kernel in pieces.
+const pieceTime = 5 * time.Millisecond
+
+// pollPieces is poll for a list that is longer than RLIMIT_NOFILE: the kernel
+// then refuses all of it with EINVAL. That happens when the limit is lowered
+// (prlimit(2)) below what is open already. No piece may be waited for alone, so
+// the wait is on the first, which has the doorbell and the listener, and short.
+func (p *poller) pollPieces(timeout time.Duration, brief bool) (ready int, err error) {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 0, err
+	}
+	if limit.Cur == 0 || uint64(len(p.fds)) <= limit.Cur {
+		return 0, unix.EINVAL // for another reason
+	}
+	piece := int(limit.Cur)
+	for _, wait := range []time.Duration{0, pieceTime} {
+		if timeout >= 0 {
+			wait = min(wait, timeout)
+		}
+		for from := 0; from < len(p.fds); from += piece {
+			n, err := p.poll(p.fds[from:min(from+piece, len(p.fds))], wait, brief)
+			if err != nil {
+				return 0, err
+			}
+			ready += n
+			wait = 0
+		}
+		if ready > 0 || timeout == 0 {
+			break
+		}
+	}
+	return ready, nil
 }
 
 func (p *poller) Close() error { return nil }

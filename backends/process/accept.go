@@ -12,6 +12,8 @@ import (
 )
 
 const (
+	kidTasks    = 4                      // threads of a child, at most
+	spareTasks  = 32                     // for the runtime of this process, which ends without them, and for others
 	turnAccepts = 64                     // connections taken in a turn
 	restTime    = 100 * time.Millisecond // how long the listener rests when accepting is of no use
 	quietTime   = 20 * time.Millisecond  // without a newcomer, before children are forked to wait
@@ -24,7 +26,6 @@ type listener struct {
 	addr    netip.AddrPort
 	reserve *socket.Reserve
 	until   time.Time // when a rest ends; zero: not resting
-	weary   bool      // it has rested and nothing was forked since
 	busy    bool      // too many orders are open
 }
 
@@ -67,10 +68,7 @@ func (l *loop) rest(err error) {
 	if l.listener.fd < 0 {
 		return
 	}
-	if !l.listener.weary {
-		l.cfg.Log.Warn("accepting rests now and then", "for", restTime, "err", err)
-	}
-	l.listener.weary = true
+	l.lines.Warn(l.cfg.Log, "accepting rests", "for", restTime, "err", err)
 	l.poller.remove(l.listener.fd)
 	l.listener.until = time.Now().Add(restTime)
 }
@@ -96,7 +94,6 @@ func (l *loop) accept() {
 		fd, peer, err := socket.Accept(l.listener.fd)
 		switch {
 		case err == nil:
-			l.cfg.Counters.Accepts.Add(1)
 			l.join(fd, peer)
 			continue
 		case err == unix.EAGAIN:
@@ -111,11 +108,30 @@ func (l *loop) accept() {
 	}
 }
 
+// hasTasks says whether there are threads and processes for one child more.
+// Those of children that are ordered are not there yet.
+func (l *loop) hasTasks() error {
+	return l.tasks.Take(kidTasks, kidTasks*(l.ordered+l.orderedMore))
+}
+
 // join makes a client of an accepted socket and finds a child for it.
 func (l *loop) join(fd int, peer netip.AddrPort) {
-	c := &client{place: len(l.live)}
+	if len(l.waiting) == 0 {
+		if err := l.hasTasks(); err != nil {
+			l.cfg.Counters.NoDescriptors.Add(1)
+			l.lines.Warn(l.cfg.Log, "a connection is turned away", "err", err)
+			_ = unix.Close(fd)
+			return
+		}
+	}
+	l.cfg.Counters.Accepts.Add(1)
+	c := &client{place: len(l.live), socket: -1}
 	l.live = append(l.live, c)
 	c.session = l.cfg.Room.Join(peer, l, c)
+	if _, closing := c.session.Closing(); closing {
+		l.sendAway(c, fd)
+		return
+	}
 	if l.cfg.SpawnAhead > 0 {
 		l.joinedAt = time.Now()
 	}
@@ -160,6 +176,11 @@ func (l *loop) spawnAhead() {
 		}
 	}
 	for ; missing > 0 && l.orderedMore < aheadAtATime; missing-- {
+		if err := l.hasTasks(); err != nil {
+			l.lines.Warn(l.cfg.Log, "no child is forked to wait for a client", "err", err)
+			l.quietAt = time.Now().Add(restTime)
+			return
+		}
 		l.orderedMore++
 		l.forker.orders <- order{socket: -1}
 	}
@@ -211,10 +232,8 @@ func (l *loop) take(r result) {
 			l.leave(r.client, core.ReasonReset)
 		}
 	case r.client == nil:
-		l.listener.weary = false
 		l.waiting = append(l.waiting, r.kid)
 	default:
-		l.listener.weary = false
 		l.attach(r.client, r.kid)
 	}
 }

@@ -2,6 +2,7 @@ package process_test
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -210,5 +211,35 @@ func TestCaughtEarly(t *testing.T) {
 		if strings.Contains(string(out), "init "+late+" @") {
 			t.Errorf("the child has initialised package %s", late)
 		}
+	}
+}
+
+// TestNoForkForTheUnwelcome: who finds the server full is told so without a
+// child of its own.
+func TestNoForkForTheUnwelcome(t *testing.T) {
+	var counters *backends.Counters
+	r := open(t, func(room *core.Config, cfg *backends.Config) { room.MaxClients, counters = 1, cfg.Counters })
+	talker := r.login("talker")
+	const late = 40
+	for range late {
+		c := dial(t, r.server.Addr().String())
+		c.Write(wire.AppendCred(nil, "late", "x"))
+		for _, want := range []string{"\x01denied server is full\x00", "\x03\x00"} {
+			if got, err := c.frame(); got != want {
+				t.Fatalf("%q, %v in place of %q", got, err, want)
+			}
+		}
+		if got, err := c.in.ReadByte(); err != io.EOF {
+			t.Fatalf("%q, %v in place of the end", got, err)
+		}
+		c.Close()
+	}
+	r.ended(core.ReasonFull, late)
+	if n := len(children(os.Getpid())); n != 1 {
+		t.Errorf("%d children for one client", n)
+	}
+	talk(t, talker, nil, 50, func() {})
+	if n := counters.Accepts.Load(); n != late+1 {
+		t.Errorf("%d connections were accepted, %d should be", n, late+1)
 	}
 }

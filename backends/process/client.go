@@ -14,7 +14,8 @@ type client struct {
 	session *core.Session
 	place   int         // in loop.live
 	mailed  atomic.Bool // is in loop.mail
-	kid     *kid        // nil: it is being forked
+	kid     *kid        // nil: it is being forked, or there is none for it
+	socket  int         // -1, but for one that is sent away without a child
 	blocked bool        // the pipe took less than was offered
 	awaited bool        // input is held back for it
 	leaving bool        // nothing more is written; the child is to end
@@ -158,6 +159,7 @@ func (l *loop) leave(c *client, why core.Reason) {
 	}
 	c.gone = true
 	l.caughtUp(c)
+	l.closeEnd(&c.socket)
 	c.session.Leave(why)
 	last := len(l.live) - 1
 	l.live[c.place] = l.live[last]
@@ -221,6 +223,8 @@ func (l *loop) killLingering(now time.Time) {
 		case c.gone:
 		case now.Before(until):
 			q.set(c, until)
+		case c.kid == nil:
+			l.leave(c, core.ReasonReset)
 		default:
 			if c.kid.up < 0 { // it lives, so it was its client's FIN, or the session is closing
 				l.leave(c, core.ReasonEOF)

@@ -32,8 +32,9 @@
 // The loop's goroutine owns the listener, its ends of the pipes, the process
 // descriptors and the table of clients. The forking goroutine owns a client's
 // socket from the order on until the child has it; a fork takes up to a
-// millisecond and never holds up the loop. A child owns its client's socket:
-// the parent never reads or writes one.
+// millisecond and never holds up the loop. A child owns its client's socket: the
+// parent reads and writes only those of clients that the room did not take in.
+// It tells them why by itself, for a process each would be an attack's lever.
 //
 // While the pipe to a child is full because the child waits for a processor, the
 // loop reads nothing from clients: otherwise it would run ahead of its children,
@@ -73,10 +74,17 @@
 // # Known limits
 //
 // A client costs three descriptors here, and three threads and 0.8 MB there. What
-// is said costs a switch to each child. A client that is turned away has a child
-// for as long as it takes to tell it why. The counters count what passes the
+// is said costs a switch to each child. The counters count what passes the
 // pipes. A user other than root gets pipes of two pages, and is slower, once
 // 16,384 pages of pipes are in use, 20 for each client.
+//
+// A client that stops reading holds up the input of all for 5 ms, once in 10 s,
+// when its pipe is full: after that the loop knows that the child waits for its
+// client. Several that fill their pipes at once share those 5 ms.
+//
+// Before each client what is left of the limits on threads and processes is
+// counted, as in thread. Who finds fewer than the 4 that a child may have, beside
+// 32 for the parent's runtime, is turned away.
 package process
 
 import "chatbench/backends"

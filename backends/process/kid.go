@@ -35,7 +35,7 @@ func (l *loop) adopt(k *kid) bool {
 	l.kids = append(l.kids, k)
 	err := l.poller.add(k.pidfd, unix.EPOLLIN, func() { l.reap(k) })
 	if err != nil {
-		l.cfg.Log.Warn("a child cannot be watched", "err", err)
+		l.lines.Warn(l.cfg.Log, "a child cannot be watched", "err", err)
 		k.kill()
 		l.reap(k)
 	}
@@ -53,7 +53,7 @@ func (l *loop) attach(c *client, k *kid) {
 	}
 	switch {
 	case err != nil:
-		l.cfg.Log.Warn("a client's pipes cannot be watched", "peer", c.session.Peer(), "err", err)
+		l.lines.Warn(l.cfg.Log, "a client's pipes cannot be watched", "peer", c.session.Peer(), "err", err)
 		l.kill(c)
 	case c.gone:
 		l.kill(c) // cut while its child was forked
@@ -127,5 +127,5 @@ func (l *loop) report(k *kid, status unix.WaitStatus) {
 	if k.client != nil {
 		attrs = append(attrs, "peer", k.client.session.Peer())
 	}
-	l.cfg.Log.Warn("a child has died", attrs...)
+	l.deaths.Warn(l.cfg.Log, "a child has died", attrs...)
 }

@@ -11,6 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"chatbench/backends"
+	"chatbench/backends/internal/loglimit"
+	"chatbench/backends/internal/tasks"
 	"chatbench/backends/process/child"
 	"chatbench/core"
 )
@@ -32,6 +34,9 @@ type loop struct {
 	bell     *doorbell
 	listener *listener
 	forker   *forker
+	tasks    tasks.Budget
+	lines    loglimit.Limit // of clients who cannot be served
+	deaths   loglimit.Limit // of children
 
 	// Work noted by any goroutine.
 	roomGrew atomic.Bool
@@ -59,7 +64,7 @@ type loop struct {
 }
 
 func newLoop(cfg backends.Config) (*loop, error) {
-	l := &loop{cfg: cfg, buf: make([]byte, 4*child.FromClient)}
+	l := &loop{cfg: cfg, buf: make([]byte, 4*child.FromClient), tasks: tasks.Budget{Margin: spareTasks}}
 	if err := l.open(); err != nil {
 		l.close()
 		return nil, err

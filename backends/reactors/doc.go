@@ -24,6 +24,8 @@
 //
 // The kernel spreads connections by a hash of their addresses: with few of them
 // the loops may be loaded unevenly. With one processor it is the epoll transport.
+// There are as many loops as GOMAXPROCS says when it starts: Go follows the CPU
+// quota of a cgroup while it runs, the number of loops does not.
 package reactors
 
 import (

@@ -28,13 +28,22 @@ func (p *poller) Add(id readiness.ID) error {
 	if fd >= unix.FD_SETSIZE {
 		return fmt.Errorf("selectio: descriptor %d: select(2) takes those below %d", fd, unix.FD_SETSIZE)
 	}
+	if p.has(fd) {
+		return unix.EEXIST
+	}
 	p.read.Set(fd)
 	p.ids[fd] = id
 	p.top = max(p.top, fd+1)
 	return nil
 }
 
+// has says whether a descriptor is registered.
+func (p *poller) has(fd int) bool { return fd < unix.FD_SETSIZE && p.read.IsSet(fd) }
+
 func (p *poller) Want(id readiness.ID, write bool) error {
+	if !p.has(id.FD()) {
+		return unix.ENOENT
+	}
 	if write {
 		p.write.Set(id.FD())
 	} else {
@@ -44,6 +53,9 @@ func (p *poller) Want(id readiness.ID, write bool) error {
 }
 
 func (p *poller) Remove(id readiness.ID) {
+	if !p.has(id.FD()) {
+		return
+	}
 	p.read.Clear(id.FD())
 	p.write.Clear(id.FD())
 	for p.top > 0 && !p.read.IsSet(p.top-1) {

@@ -72,6 +72,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	s.engine, err = o.Backend.Start(backends.Config{
 		Listen: o.Listen, Room: s.room, Counters: &s.counters, Log: o.Log,
 		MaxClients: o.MaxClients, SendBuffer: o.SendBuffer, Backlog: o.Backlog, SpawnAhead: o.SpawnAhead, Linger: o.Linger,
+		MaxFrame: o.MaxFrame,
 	})
 	if err != nil {
 		s.closeGate()

@@ -3,6 +3,8 @@ package spin
 import (
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"chatbench/backends/internal/readiness"
 )
 
@@ -17,18 +19,29 @@ type poller struct {
 func newPoller() (readiness.Poller, error) { return &poller{place: map[int]int{}}, nil }
 
 func (p *poller) Add(id readiness.ID) error {
+	if _, found := p.place[id.FD()]; found {
+		return unix.EEXIST
+	}
 	p.place[id.FD()] = len(p.watched)
 	p.watched = append(p.watched, readiness.Event{ID: id, Readable: true})
 	return nil
 }
 
 func (p *poller) Want(id readiness.ID, write bool) error {
-	p.watched[p.place[id.FD()]].Writable = write
+	i, found := p.place[id.FD()]
+	if !found {
+		return unix.ENOENT
+	}
+	p.watched[i].Writable = write
 	return nil
 }
 
 func (p *poller) Remove(id readiness.ID) {
-	i, last := p.place[id.FD()], len(p.watched)-1
+	i, found := p.place[id.FD()]
+	if !found {
+		return
+	}
+	last := len(p.watched) - 1
 	delete(p.place, id.FD())
 	if i != last {
 		p.watched[i] = p.watched[last]

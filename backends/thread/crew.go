@@ -3,6 +3,7 @@ package thread
 import (
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,9 +16,13 @@ type crew struct {
 	jobs    chan func()
 	over    chan struct{}
 	threads sync.WaitGroup
+	waiting atomic.Int32 // threads without a client
 }
 
 func newCrew() *crew { return &crew{jobs: make(chan func()), over: make(chan struct{})} }
+
+// idle is how many threads there are without a client. They stay for a moment.
+func (c *crew) idle() int { return int(c.waiting.Load()) }
 
 // run has a thread do a job, and returns when one has taken it: whoever starts
 // threads faster than they come to run would only make them wait.
@@ -36,15 +41,18 @@ func (c *crew) work() {
 	spare := time.NewTimer(spareTime)
 	defer spare.Stop()
 	for {
+		c.waiting.Add(1)
 		select {
 		case job := <-c.jobs:
+			c.waiting.Add(-1)
 			job()
 			spare.Reset(spareTime)
+			continue
 		case <-spare.C:
-			return
 		case <-c.over:
-			return
 		}
+		c.waiting.Add(-1)
+		return
 	}
 }
 

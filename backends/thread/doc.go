@@ -32,7 +32,14 @@
 // # Known limits
 //
 //   - 4,000 clients: they have 8,000 threads, and Go's runtime ends a process at
-//     10,000. Start refuses if the kernel allows fewer than the clients may take.
+//     10,000. Start refuses if fewer threads are left than the clients may take.
+//   - Others may take threads later, so what is left is counted again while
+//     clients come, at most every 50 ms: ulimit -u against the threads of the user
+//     (not for root), pids.max of the cgroup and of those above it, threads-max
+//     and pid_max. Who finds fewer than 2, beside 32 for the runtime, is turned
+//     away. Not seen are the same user's threads in other containers and the
+//     cgroups outside of the container; and whoever takes the last threads within
+//     those 50 ms can still make the runtime end the process.
 //   - Every write costs a switch of threads, 4 to 6 µs beside the 3 to 9 of the
 //     write itself: at saturation one and a half times the CPU of epoll. That is what is
 //     left after trying: per write of 75 octets to 100 clients, one loop took

@@ -12,6 +12,7 @@ import (
 	"chatbench/backends"
 	"chatbench/backends/internal/acceptor"
 	"chatbench/backends/internal/processors"
+	"chatbench/backends/internal/tasks"
 )
 
 // turnedAway is how many clients there may be beside MaxClients: those whom
@@ -32,7 +33,8 @@ type server struct {
 	rounds *rounds
 	places chan struct{} // one for each connection there may be
 
-	crew *crew
+	crew  *crew
+	tasks tasks.Budget // the acceptor's
 
 	mu      sync.Mutex
 	conns   []*conn
@@ -60,6 +62,7 @@ func start(cfg backends.Config) (backends.Server, error) {
 		accept:   accept,
 		rounds:   &rounds{room: cfg.Room},
 		crew:     newCrew(),
+		tasks:    tasks.Budget{Margin: spareThreads},
 		places:   make(chan struct{}, cfg.MaxClients+turnedAway),
 		stopping: make(chan struct{}),
 		done:     make(chan struct{}),
@@ -85,7 +88,7 @@ func (s *server) Done() <-chan struct{} { return s.done }
 // Err is nil: this transport does not end by itself.
 func (s *server) Err() error { return nil }
 
-// take accepts a connection and gives it its threads.
+// take accepts a connection and gives it its threads, if there are any for it.
 func (s *server) take() error {
 	fd, peer, err := s.accept.FD()
 	if err != nil {
@@ -97,11 +100,16 @@ func (s *server) take() error {
 		_ = unix.Close(fd)
 		return context.Canceled
 	}
-	if err := block(fd); err != nil {
-		s.cfg.Log.Warn("a connection is turned away", "backend", name, "err", err)
+	if need := 2 - s.crew.idle(); need > 0 {
+		err = s.tasks.Take(need, 0)
+	}
+	if err == nil {
+		err = block(fd)
+	}
+	if err != nil {
 		_ = unix.Close(fd)
 		<-s.places
-		return nil
+		return fmt.Errorf("%w: %w", acceptor.ErrTurnedAway, err)
 	}
 	c := &conn{server: s, fd: fd}
 	c.place.rounds = s.rounds

@@ -44,7 +44,7 @@ func newFlags() *flags {
 	fs, o := f.set, &f.o
 	fs.StringVar(&f.backend, "backend", "epoll", "concurrency model by `NAME`, see -list")
 	fs.BoolVar(&f.list, "list", false, "print the backends there are")
-	fs.StringVar(&o.Listen, "listen", o.Listen, "TCP `HOST:PORT` to listen on; port 0 picks a free one")
+	fs.StringVar(&o.Listen, "listen", o.Listen, "TCP `HOST:PORT` to listen on: 0.0.0.0 is IPv4 only, [::] and no host are IPv4 and IPv6; port 0 picks a free one")
 	fs.StringVar(&o.Users, "users", "", "users `FILE`, see chatd user")
 	fs.BoolVar(&o.Open, "open", false, "any password lets in; on a loopback address only")
 	fs.BoolVar(&o.Insecure, "insecure", false, "allow passwords to cross the network unencrypted")

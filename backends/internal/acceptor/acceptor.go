@@ -9,6 +9,7 @@
 package acceptor
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -20,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"chatbench/backends"
+	"chatbench/backends/internal/loglimit"
 	"chatbench/backends/internal/socket"
 )
 
@@ -29,6 +31,10 @@ const (
 	longestRest  = time.Second
 )
 
+// ErrTurnedAway is what take wraps when it has accepted a connection and closed
+// it, because there is not what it needs. Others may be accepted all the same.
+var ErrTurnedAway = errors.New("a connection is turned away")
+
 // Acceptor accepts the connections of one listener.
 type Acceptor struct {
 	name    string
@@ -37,6 +43,7 @@ type Acceptor struct {
 	closer  io.Closer
 	raw     syscall.RawConn
 	reserve *socket.Reserve // the goroutine's
+	lines   loglimit.Limit
 
 	stop     sync.Once
 	stopping chan struct{}
@@ -130,13 +137,16 @@ func (a *Acceptor) run(take func() error) {
 			return
 		default:
 		}
+		if errors.Is(err, ErrTurnedAway) {
+			a.cfg.Counters.NoDescriptors.Add(1)
+			a.lines.Warn(a.cfg.Log, "a connection is turned away", "backend", a.name, "err", err)
+			continue
+		}
 		a.cfg.Counters.AcceptErrors.Add(1)
 		if socket.Exhausted(err) && a.turnAway() {
 			continue
 		}
-		if rest == shortestRest {
-			a.cfg.Log.Warn("cannot accept connections", "backend", a.name, "err", err)
-		}
+		a.lines.Warn(a.cfg.Log, "cannot accept connections", "backend", a.name, "err", err)
 		select {
 		case <-time.After(rest):
 		case <-a.stopping:

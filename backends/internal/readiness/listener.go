@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"chatbench/backends"
+	"chatbench/backends/internal/loglimit"
 	"chatbench/backends/internal/socket"
 )
 
@@ -22,6 +23,7 @@ type listener struct {
 	addr    netip.AddrPort
 	reserve *socket.Reserve
 	until   time.Time // when a rest ends; zero: not resting
+	lines   loglimit.Limit
 }
 
 func (l *listener) resting() bool { return !l.until.IsZero() }
@@ -65,7 +67,7 @@ func (l *loop) accept() {
 		}
 		l.cfg.Counters.AcceptErrors.Add(1)
 		if !socket.Exhausted(err) || !l.listener.reserve.TurnAway(l.listener.fd) {
-			l.cfg.Log.Warn("accepting rests", "for", restTime, "err", err)
+			l.listener.lines.Warn(l.cfg.Log, "accepting rests", "for", restTime, "err", err)
 			l.rest()
 			return
 		}

@@ -63,14 +63,18 @@ type conn struct {
 	until   time.Time // when leaving ends
 }
 
+// newLoop makes a loop on a poller, which it closes with everything else if it
+// fails.
 func newLoop(cfg backends.Config, poller Poller, share bool) (*loop, error) {
 	l := &loop{cfg: cfg, poller: poller, events: make([]Event, turnEvents), buf: make([]byte, readSize)}
 	var err error
 	if l.bell, err = newDoorbell(); err != nil {
+		_ = poller.Close()
 		return nil, fmt.Errorf("readiness: eventfd: %w", err)
 	}
 	if l.listener, err = listen(cfg, share); err != nil {
 		l.bell.close()
+		_ = poller.Close()
 		return nil, err
 	}
 	for _, fd := range []int{l.bell.fd, l.listener.fd} {
@@ -284,7 +288,7 @@ func (l *loop) stalled(c *conn, err error) {
 // want watches a connection for writing, or no more.
 func (l *loop) want(c *conn, write bool) bool {
 	if err := l.poller.Want(c.id, write); err != nil {
-		l.cfg.Log.Error("a connection cannot be watched", "peer", c.session.Peer(), "err", err)
+		l.listener.lines.Error(l.cfg.Log, "a connection cannot be watched", "peer", c.session.Peer(), "err", err)
 		l.drop(c, core.ReasonReset)
 		return false
 	}
@@ -297,7 +301,7 @@ func (l *loop) add(fd int, peer netip.AddrPort) {
 	c := &conn{loop: l, id: newID(fd, l.born)}
 	if err := l.poller.Add(c.id); err != nil {
 		l.cfg.Counters.NoDescriptors.Add(1)
-		l.cfg.Log.Warn("a connection is turned away", "err", err)
+		l.listener.lines.Warn(l.cfg.Log, "a connection is turned away", "err", err)
 		_ = unix.Close(fd)
 		return
 	}

@@ -35,11 +35,13 @@ type Event struct {
 // Poller waits for descriptors. Only the loop's goroutine calls it.
 type Poller interface {
 	// Add registers a descriptor for reading. It fails if the poller cannot
-	// watch one more, or not this one.
+	// watch one more, or not this one, or has the descriptor already.
 	Add(id ID) error
 	// Want sets whether the descriptor is watched for writing beside reading.
+	// It fails if the poller does not have the descriptor.
 	Want(id ID, write bool) error
-	// Remove forgets the descriptor. The caller closes it afterwards.
+	// Remove forgets the descriptor. It does nothing if the poller does not
+	// have it. The caller closes the descriptor afterwards.
 	Remove(id ID)
 	// Wait fills events with what is ready, waiting up to timeout; a negative
 	// timeout waits for ever. It returns 0 after the timeout or a signal. It

@@ -53,7 +53,7 @@ func open(cfg backends.Config, share bool) (*net.TCPListener, error) {
 		},
 	}
 	lc.SetMultipathTCP(false) // its sockets take other options than TCP's
-	l, err := lc.Listen(context.Background(), "tcp", cfg.Listen)
+	l, err := lc.Listen(context.Background(), Network(cfg.Listen), cfg.Listen)
 	if err != nil {
 		return nil, Explain(cfg.Listen, err)
 	}
@@ -63,6 +63,26 @@ func open(cfg backends.Config, share bool) (*net.TCPListener, error) {
 		return nil, fmt.Errorf("socket: set the backlog: %w", err)
 	}
 	return listener, nil
+}
+
+// Network is the network of an address to listen on, as package net takes it.
+// An IPv4 address is IPv4 alone, 0.0.0.0 too, and an IPv6 address is IPv6 alone;
+// [::] and an empty host are both. "tcp" would be both for 0.0.0.0: a server that
+// is meant to be on IPv4 would be open to IPv6, past the firewall's rules for IPv4.
+func Network(listen string) string {
+	host, _, err := net.SplitHostPort(listen)
+	if err != nil {
+		return "tcp"
+	}
+	switch addr, err := netip.ParseAddr(host); {
+	case err != nil: // a name, or no host
+		return "tcp"
+	case addr.Unmap().Is4():
+		return "tcp4"
+	case addr.IsUnspecified():
+		return "tcp"
+	}
+	return "tcp6"
 }
 
 // setBacklog listens a second time, which changes the backlog and nothing

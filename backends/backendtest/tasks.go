@@ -1,0 +1,128 @@
+package backendtest
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"chatbench/core/wire"
+)
+
+var taskScenarios = []scenario{{"short-of-threads", shortOfThreads}}
+
+// shortOfThreadsInside makes the other process of shortOfThreads do its part.
+const shortOfThreadsInside = "CHATBENCH_SHORT_OF_THREADS"
+
+// shortOfThreads: others use up the threads and processes that the server may
+// have. Whoever comes and needs one is turned away; the server and those who are
+// in live on, and when there are some again it lets clients in again. It runs in
+// a process of another user's, who has a limit; root has none.
+func shortOfThreads(l *lab) {
+	if os.Getenv(shortOfThreadsInside) != "" {
+		serveShortOfThreads(l)
+		return
+	}
+	if os.Getuid() != 0 {
+		l.Logf("not run: only root can become another user")
+		return
+	}
+	uid := uint32(1<<20 + os.Getpid()) // nobody's but ours
+	cmd := exec.Command("/proc/self/exe", "-test.run=^TestConformance$/^short-of-threads$", "-test.v")
+	cmd.Env = append(os.Environ(), shortOfThreadsInside+"=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+	out, err := cmd.CombinedOutput()
+	if text := string(out); err != nil || !strings.Contains(text, "--- PASS: TestConformance/short-of-threads") {
+		l.Errorf("%v: %s", err, text[:min(len(text), 2000)])
+	}
+}
+
+// serveShortOfThreads is what the other process does.
+func serveShortOfThreads(l *lab) {
+	const limit, left, clients = 320, 70, 60
+	if err := unix.Setrlimit(unix.RLIMIT_NPROC, &unix.Rlimit{Cur: limit, Max: limit}); err != nil {
+		l.Fatalf("%v", err)
+	}
+	var log bytes.Buffer
+	r := l.open(func(s *settings) {
+		s.room.MaxClients, s.room.MaxPending = clients, clients
+		s.net.Log, s.net.Linger = slog.New(slog.NewTextHandler(&log, nil)), time.Second
+	})
+	alice := r.login("alice")
+	give := takeThreads(limit - left)
+	served, turnedAway := 1, 0
+	for range clients - served {
+		conn, in := r.knock()
+		defer conn.Close()
+		if in {
+			served++
+		} else {
+			turnedAway++
+		}
+	}
+	if own := r.backend.PerClient != ""; own && (served < 3 || turnedAway < clients/3) || !own && turnedAway > 0 {
+		r.Errorf("%d clients served and %d turned away", served, turnedAway)
+	}
+	r.eventually(func() bool { return r.counters.NoDescriptors.Load() == int64(turnedAway) },
+		"%d are counted as turned away: %d", turnedAway, func() int { return int(r.counters.NoDescriptors.Load()) })
+	alice.say("still here")
+	alice.expectChat("alice: still here")
+	give()
+	r.eventually(func() bool {
+		conn, in := r.knock()
+		conn.Close()
+		return in || r.room.Snapshot().Clients == clients
+	}, "somebody is let in again")
+	alice.hangUp()
+	r.close()
+	if lines := strings.Count(log.String(), "\n"); lines > clients/2 || lines == 0 && turnedAway > 0 {
+		r.Errorf("%d log lines for %d clients turned away", lines, turnedAway)
+	}
+}
+
+// knock connects, and says whether the client was let in.
+func (r *rig) knock() (net.Conn, bool) {
+	conn, err := net.Dial("tcp", r.server.Addr().String())
+	if err != nil {
+		r.Fatalf("dial: %v", err)
+	}
+	conn.SetDeadline(time.Now().Add(r.patience))
+	_, _ = conn.Write(wire.AppendCred(nil, fmt.Sprint("c", conn.LocalAddr().(*net.TCPAddr).Port), "x"))
+	granted := []byte("\x01" + wire.Granted + "\x00")
+	got := make([]byte, len(granted))
+	if _, err = io.ReadFull(conn, got); os.IsTimeout(err) {
+		r.Fatalf("a client that knocks hears nothing: %v", err)
+	}
+	return conn, bytes.Equal(got, granted)
+}
+
+// takeThreads has this process have so many threads, until give is called.
+func takeThreads(n int) (give func()) {
+	var pipe [2]int
+	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
+		panic(err)
+	}
+	have := func() int {
+		tasks, _ := os.ReadDir("/proc/self/task")
+		return len(tasks)
+	}
+	for have() < n {
+		up := make(chan struct{})
+		go func() {
+			runtime.LockOSThread() // and the thread ends with the goroutine
+			close(up)
+			_, _ = unix.Read(pipe[0], make([]byte, 1))
+		}()
+		<-up
+	}
+	return func() { _ = unix.Close(pipe[1]) }
+}

@@ -1,0 +1,9 @@
+package selectio
+
+import (
+	"testing"
+
+	"chatbench/backends/internal/readiness/pollertest"
+)
+
+func TestPoller(t *testing.T) { pollertest.Run(t, newPoller) }
