@@ -13,7 +13,9 @@
 //     it again after Leave;
 //  3. write exactly what Session.Next gives, in that order, report every octet
 //     the kernel took with Session.Wrote, and lose or repeat none: what its
-//     library cannot take yet stays in the core;
+//     library cannot take yet stays in the core. When the kernel, or the
+//     library, takes no more for now it says so, with Wrote of fewer octets than
+//     were given, 0 among them: a client can only be slow if that is known;
 //  4. after each Feed and whenever it is woken look at Session.Closing, and only
 //     then at Next: a session that was closing before Next gave nothing has
 //     said all, and ends the one way: shutdown(SHUT_WR), read and throw away to
@@ -42,7 +44,14 @@
 //     since it last began to write to them, however much it reads at once: a
 //     frame of two octets may become 68 in the room. Where several loops serve
 //     the room, one that feeds waits for those that have not come round, and
-//     never for one that has nothing to write, nor while others wait for it.
+//     never for one that has nothing to write, nor while others wait for it;
+//  12. read no more of a client whose session is Held, as far as its library can
+//     stop reading. Ask after Feed and, when the session was woken, after Next;
+//     a client that is gone is noticed all the same, at the latest when it goes
+//     on. A transport that cannot stop says so in its Limits: the core ends a
+//     client that then sends too much;
+//  13. let wakes come late, after Leave of the session and after Shutdown: they
+//     do nothing then.
 package backends
 
 import (

@@ -35,6 +35,9 @@ type Options struct {
 	MaxFrame         int
 	LoginTimeout     time.Duration
 	LagLimit         int
+	LagTime          time.Duration
+	LagMax           int        // 0: 64 times LagLimit
+	Flood            core.Flood // zero: off
 	Announce         bool
 	AdvertiseClaimed bool       // relay the address a sharer claims, not the one it has
 	LoginThrottle    units.Rate // wrong passwords by address and name, perAddress times as many by address; 0 is off
@@ -69,6 +72,8 @@ func (o *Options) check(ctx context.Context) error {
 		return misuse("who may log in? say -users FILE (chatd user add makes one), or -open for any password")
 	case o.SpawnAhead > 0 && o.Backend.PerClient != backends.OwnProcess:
 		return misuse("-spawn-ahead is for a backend with a process for each client, not for %s: leave it out", o.Backend.Name)
+	case o.LagMax > 0 && o.LagMax < o.LagLimit:
+		return misuse("-lag-max %v is below -lag-limit %v: raise it, or lower -lag-limit", units.Size(o.LagMax), units.Size(o.LagLimit))
 	case o.MaxFrame > core.LargestFrame:
 		return misuse("-max-frame %d is over %d, the most a frame may be", o.MaxFrame, core.LargestFrame)
 	}
@@ -81,6 +86,8 @@ func (o *Options) check(ctx context.Context) error {
 		{"-max-per-address", int64(o.MaxPerAddress), 0, math.MaxInt32},
 		{"-max-frame", int64(o.MaxFrame), 256, math.MaxInt32}, // a login fits
 		{"-lag-limit", int64(o.LagLimit), 4 << 10, math.MaxInt32},
+		{"-lag-max", int64(o.LagMax), 0, math.MaxInt32},
+		{"-lag-time", int64(o.LagTime), int64(time.Millisecond), math.MaxInt64},
 		{"-sndbuf", int64(o.SendBuffer), 0, math.MaxInt32},
 		{"-backlog", int64(o.Backlog), 1, math.MaxInt32},
 		{"-spawn-ahead", int64(o.SpawnAhead), 0, 1000},
@@ -141,7 +148,8 @@ func onlyLoopback(ctx context.Context, host string) (bool, error) {
 func Defaults() Options {
 	return Options{
 		Listen: "127.0.0.1:9000", MaxPerAddress: 64, MaxFrame: wire.MaxFrame,
-		LoginTimeout: 10 * time.Second, LagLimit: 256 << 10, Announce: true,
+		LoginTimeout: 10 * time.Second, LagLimit: 256 << 10, LagTime: 2 * time.Second, Announce: true,
+		Flood:         core.Flood{Rate: 20, Burst: 300},
 		LoginThrottle: units.Rate(10.0 / 60), Backlog: 4096,
 		Linger: 2 * time.Second, Drain: 5 * time.Second,
 	}

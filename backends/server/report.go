@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/metrics"
+	"time"
 
 	"chatbench/backends"
 	"chatbench/core"
@@ -14,23 +15,27 @@ import (
 
 // listening is the first JSON line: the server is ready, and how it is set.
 type listening struct {
-	Event         string `json:"event"`
-	Backend       string `json:"backend"`
-	Addr          string `json:"addr"`
-	PID           int    `json:"pid"`
-	Go            string `json:"go"`
-	GOMAXPROCS    int    `json:"gomaxprocs"`
-	Hashers       int    `json:"hashers"` // threads that hash passwords
-	NoFile        int    `json:"nofile"`
-	SendBuffer    int    `json:"sndbuf"`
-	Backlog       int    `json:"backlog"`
-	MaxClients    int    `json:"max_clients"`
-	MaxPending    int    `json:"max_pending"`
-	MaxPerAddress int    `json:"max_per_address"`
-	MaxFrame      int    `json:"max_frame"`
-	LagLimit      int    `json:"lag_limit"`
-	Announce      bool   `json:"announce"`
-	Open          bool   `json:"open"`
+	Event         string        `json:"event"`
+	Backend       string        `json:"backend"`
+	Addr          string        `json:"addr"`
+	PID           int           `json:"pid"`
+	Go            string        `json:"go"`
+	GOMAXPROCS    int           `json:"gomaxprocs"`
+	Hashers       int           `json:"hashers"` // threads that hash passwords
+	NoFile        int           `json:"nofile"`
+	SendBuffer    int           `json:"sndbuf"`
+	Backlog       int           `json:"backlog"`
+	MaxClients    int           `json:"max_clients"`
+	MaxPending    int           `json:"max_pending"`
+	MaxPerAddress int           `json:"max_per_address"`
+	MaxFrame      int           `json:"max_frame"`
+	LagLimit      int           `json:"lag_limit"`
+	LagTime       time.Duration `json:"lag_time_ns"`
+	LagMax        int           `json:"lag_max"`    // 0: 64 times lag_limit
+	FloodRate     float64       `json:"flood_rate"` // messages a second; 0: off
+	FloodBurst    int           `json:"flood_burst"`
+	Announce      bool          `json:"announce"`
+	Open          bool          `json:"open"`
 }
 
 func (s *Server) listening() listening {
@@ -40,7 +45,8 @@ func (s *Server) listening() listening {
 		Go: runtime.Version(), GOMAXPROCS: runtime.GOMAXPROCS(0), NoFile: s.nofile,
 		SendBuffer: o.SendBuffer, Backlog: o.Backlog,
 		MaxClients: o.MaxClients, MaxPending: o.MaxPending, MaxPerAddress: o.MaxPerAddress,
-		MaxFrame: o.MaxFrame, LagLimit: o.LagLimit, Announce: o.Announce, Open: o.Open,
+		MaxFrame: o.MaxFrame, LagLimit: o.LagLimit, LagTime: o.LagTime, LagMax: o.LagMax,
+		FloodRate: o.Flood.Rate, FloodBurst: o.Flood.Burst, Announce: o.Announce, Open: o.Open,
 	}
 	if s.gate != nil {
 		l.Hashers = s.gate.pool.workers

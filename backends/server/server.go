@@ -86,6 +86,7 @@ func newRoom(o Options, door core.Authenticator) *core.Room {
 	return core.NewRoom(core.Config{
 		MaxClients: o.MaxClients, MaxPending: o.MaxPending, MaxPerAddress: o.MaxPerAddress,
 		MaxFrame: o.MaxFrame, LoginTimeout: o.LoginTimeout, LagLimit: o.LagLimit,
+		LagTime: o.LagTime, LagMax: o.LagMax, Flood: o.Flood,
 		Announce: o.Announce, AdvertiseClaimed: o.AdvertiseClaimed,
 		Authenticator: door, Now: time.Now(),
 	})

@@ -35,6 +35,7 @@ type flags struct {
 	backend     string
 	list        bool
 	lag, sndbuf units.Size
+	lagMax      units.Size
 	o           server.Options
 }
 
@@ -53,14 +54,16 @@ func newFlags() *flags {
 	fs.IntVar(&o.MaxPerAddress, "max-per-address", o.MaxPerAddress, "at most `N` connections from one address, loopback exempt; 0: no limit")
 	fs.DurationVar(&o.LoginTimeout, "login-timeout", o.LoginTimeout, "`TIME` from connecting to being logged in")
 	fs.IntVar(&o.MaxFrame, "max-frame", o.MaxFrame, "a frame from a client has at most `N` octets")
-	fs.Var(&f.lag, "lag-limit", "a client further behind than `SIZE` is closed as slow")
+	fs.Var(&f.lag, "lag-limit", "a client that takes less than it is sent, and is owed more than `SIZE`, is closed as slow after -lag-time")
+	fs.DurationVar(&o.LagTime, "lag-time", o.LagTime, "`TIME` it may be owed so much without a break")
+	fs.Var(&f.lagMax, "lag-max", "at most `SIZE` of what was said is kept for one client, slow or not; 0B: 64 times -lag-limit")
 	fs.Var(&f.sndbuf, "sndbuf", "kernel send buffer of a connection, `SIZE`; 0B: the kernel's choice")
 	fs.IntVar(&o.SpawnAhead, "spawn-ahead", o.SpawnAhead, "`N` processes that wait for clients, in a backend of one for each client")
 	fs.IntVar(&o.Backlog, "backlog", o.Backlog, "at most `N` connections waiting to be accepted")
 	fs.DurationVar(&o.Linger, "linger", o.Linger, "`TIME` a closing client has to say goodbye")
 	fs.DurationVar(&o.Drain, "drain", o.Drain, "`TIME` the server has to stop before connections are cut")
 	fs.BoolVar(&o.Announce, "announce", o.Announce, "say to the room who joins and leaves")
-	fs.Func("flood", "flood control, `off`", oneOf("off", func(string) {}))
+	fs.Func("flood", "what one client may say, `RATE,burst=N` in messages, or off: over it its input waits ("+floodText(o.Flood)+")", flood(&o.Flood))
 	fs.Func("login-throttle", "wrong passwords from one address for one name, `RATE` or off (10/m); for all names together ten times as many, loopback exempt", throttle(&o.LoginThrottle))
 	fs.Func("p2p-advertise", "address of a file sharer, `peer|claimed`: as seen by the server, or as it says (peer)",
 		oneOf("peer|claimed", func(s string) { o.AdvertiseClaimed = s == "claimed" }))
@@ -71,7 +74,7 @@ func newFlags() *flags {
 // options is what the flags say, once they have been parsed.
 func (f *flags) options(b backends.Backend) server.Options {
 	o := f.o
-	o.Backend, o.LagLimit, o.SendBuffer = b, int(f.lag), int(f.sndbuf)
+	o.Backend, o.LagLimit, o.LagMax, o.SendBuffer = b, int(f.lag), int(f.lagMax), int(f.sndbuf)
 	o.Out = os.Stdout
 	o.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	return o

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
+	"chatbench/core"
 	"chatbench/core/units"
 )
 
@@ -28,4 +31,31 @@ func throttle(rate *units.Rate) func(string) error {
 		}
 		return rate.Set(s)
 	}
+}
+
+var errFlood = errors.New("it is a rate and a burst, such as 20/s,burst=300, or off")
+
+// flood makes a flag of what flood control lets through.
+func flood(f *core.Flood) func(string) error {
+	return func(s string) error {
+		if s == "off" {
+			*f = core.Flood{}
+			return nil
+		}
+		rate, burst, found := strings.Cut(s, ",burst=")
+		n, err := strconv.Atoi(burst)
+		r, rateErr := units.ParseRate(rate)
+		if !found || err != nil || rateErr != nil || n < 1 || n > mostBurst {
+			return errFlood
+		}
+		*f = core.Flood{Rate: float64(r), Burst: n}
+		return nil
+	}
+}
+
+// mostBurst bounds the burst of flood control, in messages.
+const mostBurst = 1_000_000
+
+func floodText(f core.Flood) string {
+	return fmt.Sprintf("%v,burst=%d", units.Rate(f.Rate), f.Burst)
 }
