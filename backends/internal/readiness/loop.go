@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	readSize    = 64 << 10  // octets one read takes
-	turnOctets  = 256 << 10 // read or said in a turn before it flushes in the middle
+	readSize    = 16 << 10  // octets one read takes
+	turnOctets  = 256 << 10 // read in a turn before it flushes in the middle
 	turnEvents  = 512       // taken from the poller at once
 	turnAccepts = 64        // connections taken in a turn
 )
@@ -35,8 +35,11 @@ type loop struct {
 	mu       sync.Mutex
 	mail     []*conn // sessions with output of their own, or that must close
 	stopping atomic.Bool
-	flushed  atomic.Uint64 // Room.Said at the last flush of the room
 	cutting  atomic.Bool
+
+	// What other loops look at.
+	flushed atomic.Uint64 // Room.Said when the room was last flushed
+	writing atomic.Bool   // is flushing the room; not kept where there are no others
 
 	// The loop's own.
 	conns     []*conn // by descriptor
@@ -46,6 +49,8 @@ type loop struct {
 	events    []Event
 	buf       []byte
 	read      int    // octets since the last flush
+	paced     uint64 // Room.Said when the loop last looked at the others
+	overtakes int    // times it waited for others in vain
 	born      uint32 // generation of the newest connection
 }
 
@@ -168,10 +173,6 @@ func (l *loop) handle(e Event) {
 	if e.Readable && !c.gone {
 		l.readFrom(c)
 	}
-	if l.read > turnOctets || l.cfg.Room.Said()-l.flushed.Load() > turnOctets {
-		l.flush()
-		l.pace()
-	}
 }
 
 // readFrom takes what a client has sent, one read a turn.
@@ -184,8 +185,7 @@ func (l *loop) readFrom(c *conn) {
 		}
 		l.cfg.Counters.Reads.Add(1)
 		l.cfg.Counters.BytesIn.Add(int64(n))
-		l.read += n
-		c.session.Feed(l.buf[:n])
+		l.feed(c, l.buf[:n])
 	case n == 0 && err == nil && !c.reset:
 		l.drop(c, core.ReasonEOF)
 	case err != unix.EAGAIN && err != unix.EINTR:
@@ -193,17 +193,23 @@ func (l *loop) readFrom(c *conn) {
 	}
 }
 
+// feed hands on what a client has sent, in steps. Between two steps clients may
+// be written to, and that can end the one that is being read.
+func (l *loop) feed(c *conn, in []byte) {
+	for len(in) > 0 && !c.leaving && !c.gone {
+		step := min(len(in), backends.FeedStep)
+		c.session.Feed(in[:step])
+		in = in[step:]
+		l.read += step
+		l.catchUp()
+	}
+}
+
 // flush writes to every client all that it is behind, once.
 func (l *loop) flush() {
 	l.read = 0
 	if l.roomGrew.Load() {
-		l.roomGrew.Store(false) // before the log is read: what comes later wakes again
-		l.flushed.Store(l.cfg.Room.Said())
-		for i := len(l.live) - 1; i >= 0; i-- { // write may drop the one it is at
-			if c := l.live[i]; !c.blocked {
-				l.write(c)
-			}
-		}
+		l.flushRoom()
 	}
 	l.mu.Lock()
 	mail := l.mail
@@ -215,6 +221,37 @@ func (l *loop) flush() {
 		l.attend(c)
 	}
 	l.spareMail = mail[:0]
+}
+
+// flushRoom writes what the room has said. The others are told at its
+// beginning, for the loop has come round, and at its end.
+func (l *loop) flushRoom() {
+	several := len(l.others) > 0
+	if several {
+		l.writing.Store(true)
+	}
+	l.roomGrew.Store(false) // before the log is read: what comes later wakes again
+	l.flushed.Store(l.cfg.Room.Said())
+	l.tellOthers()
+	for i := len(l.live) - 1; i >= 0; i-- { // write may drop the one it is at
+		if c := l.live[i]; !c.blocked {
+			l.write(c)
+		}
+	}
+	if several {
+		l.writing.Store(false)
+		l.tellOthers()
+	}
+}
+
+// hasOutput says whether there is anything to flush.
+func (l *loop) hasOutput() bool {
+	if l.roomGrew.Load() {
+		return true
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.mail) > 0
 }
 
 // attend looks after a session that has output of its own or must close.
