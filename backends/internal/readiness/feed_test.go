@@ -44,14 +44,7 @@ func newTestRoom() *core.Room {
 // connect takes in one client, who is granted, and gives both ends.
 func connect(t testing.TB, l *loop, name string) (*conn, net.Conn) {
 	t.Helper()
-	peer, err := net.Dial("tcp", l.listener.addr.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { peer.Close() })
-	for before := len(l.live); len(l.live) == before; {
-		l.accept()
-	}
+	peer := arrive(t, l)
 	c := l.live[len(l.live)-1]
 	c.session.Feed(wire.AppendCred(nil, name, "x"))
 	l.flush()
@@ -149,6 +142,9 @@ func TestDropInMidFeed(t *testing.T) {
 	}
 	if n := l.cfg.Room.Snapshot().Messages; n%(readSize/2) == 0 {
 		t.Errorf("%d messages were said: the connection was not dropped in the middle of a read", n)
+	}
+	if l.read != 0 { // it is 0 after a flush, and then counts what is fed
+		t.Errorf("%d octets were fed after the session had left", l.read)
 	}
 }
 

@@ -44,6 +44,7 @@ type loop struct {
 	// The loop's own.
 	conns     []*conn // by descriptor
 	live      []*conn
+	listeners []*conn // in the room and not blocked: who is written to when it has grown
 	lingering lingerQueue
 	spareMail []*conn
 	events    []Event
@@ -60,7 +61,9 @@ type conn struct {
 	id      ID
 	session *core.Session
 	place   int         // in loop.live
+	seat    int         // in loop.listeners; -1: not there
 	mailed  atomic.Bool // is in loop.mail
+	inRoom  bool        // was granted, as far as the loop knows
 	blocked bool        // the kernel took less than was offered
 	reset   bool        // a write has told so, and no read will
 	leaving bool        // our FIN is sent
@@ -166,6 +169,7 @@ func (l *loop) handle(e Event) {
 	}
 	if e.Writable && c.blocked {
 		c.blocked = false
+		l.listen(c)
 		if l.want(c, false) {
 			l.write(c)
 		}
@@ -205,133 +209,10 @@ func (l *loop) feed(c *conn, in []byte) {
 	}
 }
 
-// flush writes to every client all that it is behind, once.
-func (l *loop) flush() {
-	l.read = 0
-	if l.roomGrew.Load() {
-		l.flushRoom()
-	}
-	l.mu.Lock()
-	mail := l.mail
-	l.mail = l.spareMail
-	l.mu.Unlock()
-	for i, c := range mail {
-		c.mailed.Store(false)
-		mail[i] = nil
-		l.attend(c)
-	}
-	l.spareMail = mail[:0]
-}
-
-// flushRoom writes what the room has said. The others are told at its
-// beginning, for the loop has come round, and at its end.
-func (l *loop) flushRoom() {
-	several := len(l.others) > 0
-	if several {
-		l.writing.Store(true)
-	}
-	l.roomGrew.Store(false) // before the log is read: what comes later wakes again
-	l.flushed.Store(l.cfg.Room.Said())
-	l.tellOthers()
-	for i := len(l.live) - 1; i >= 0; i-- { // write may drop the one it is at
-		if c := l.live[i]; !c.blocked {
-			l.write(c)
-		}
-	}
-	if several {
-		l.writing.Store(false)
-		l.tellOthers()
-	}
-}
-
-// hasOutput says whether there is anything to flush.
-func (l *loop) hasOutput() bool {
-	if l.roomGrew.Load() {
-		return true
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.mail) > 0
-}
-
-// attend looks after a session that has output of its own or must close.
-func (l *loop) attend(c *conn) {
-	if c.gone {
-		return
-	}
-	if !c.blocked {
-		l.write(c)
-		return
-	}
-	if _, closing := c.session.Closing(); closing && c.session.Next() == nil {
-		l.finish(c) // it is cut off: what the kernel has not taken is not sent
-	}
-}
-
-// write gives the kernel what waits for a client, and ends the connection when
-// a closing session has no more.
-func (l *loop) write(c *conn) {
-	if c.leaving {
-		return
-	}
-	for {
-		// In this order: a session that was closing before it had nothing
-		// more will never have more.
-		_, closing := c.session.Closing()
-		p := c.session.Next()
-		if p == nil {
-			if closing {
-				l.finish(c)
-			}
-			return
-		}
-		n, err := send(c.id.FD(), p)
-		if n > 0 {
-			l.cfg.Counters.Writes.Add(1)
-			l.cfg.Counters.BytesOut.Add(int64(n))
-			c.session.Wrote(n)
-		}
-		if n < len(p) {
-			l.stalled(c, err)
-			return
-		}
-	}
-}
-
-// stalled handles a write that took less than was offered.
-func (l *loop) stalled(c *conn, err error) {
-	switch err {
-	case nil, unix.EAGAIN, unix.EINTR:
-	case unix.EPIPE, unix.ECONNRESET:
-		// The client is gone, but what it said before may still be unread:
-		// reading on finds that, and then the end. The kernel tells of a
-		// reset only once; one that comes after a FIN is EPIPE.
-		c.blocked = true
-		c.reset = c.reset || err == unix.ECONNRESET
-		return
-	default:
-		l.drop(c, core.ReasonReset)
-		return
-	}
-	l.cfg.Counters.Stalls.Add(1)
-	c.blocked = true
-	l.want(c, true)
-}
-
-// want watches a connection for writing, or no more.
-func (l *loop) want(c *conn, write bool) bool {
-	if err := l.poller.Want(c.id, write); err != nil {
-		l.cfg.Log.Error("a connection cannot be watched", "peer", c.session.Peer(), "err", err)
-		l.drop(c, core.ReasonReset)
-		return false
-	}
-	return true
-}
-
 // add makes a connection of an accepted socket.
 func (l *loop) add(fd int, peer netip.AddrPort) {
 	l.born++
-	c := &conn{loop: l, id: newID(fd, l.born)}
+	c := &conn{loop: l, id: newID(fd, l.born), seat: -1}
 	if err := l.poller.Add(c.id); err != nil {
 		l.cfg.Counters.NoDescriptors.Add(1)
 		l.cfg.Log.Warn("a connection is turned away", "err", err)
