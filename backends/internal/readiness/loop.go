@@ -32,14 +32,17 @@ type loop struct {
 
 	// Work noted by any goroutine.
 	roomGrew atomic.Bool
-	mu       sync.Mutex
-	mail     []*conn // sessions with output of their own, or that must close
+	mu       sync.Mutex // guards mail, arrivals and ended
+	mail     []*conn    // sessions with output of their own, or that must close
+	arrivals []arrival
+	ended    bool
 	stopping atomic.Bool
 	cutting  atomic.Bool
 
 	// What other loops look at.
 	flushed atomic.Uint64 // Room.Said when the room was last flushed
 	writing atomic.Bool   // is flushing the room; not kept where there are no others
+	load    atomic.Int64  // connections, those on their way from other loops included
 
 	// The loop's own.
 	conns     []*conn // by descriptor
@@ -125,11 +128,14 @@ func (l *loop) run() error {
 		}
 		n, err := l.wait()
 		if err != nil {
-			l.cutAll()
+			l.abort()
 			return fmt.Errorf("readiness: waiting: %w", err)
 		}
 		for _, e := range l.events[:n] {
 			l.handle(e)
+		}
+		if len(l.others) > 0 {
+			l.adoptArrivals()
 		}
 		l.flush()
 		if l.lingering.len() > 0 {
@@ -144,10 +150,11 @@ func (l *loop) run() error {
 // stopped says whether a loop that is to stop has come to its end.
 func (l *loop) stopped() bool {
 	l.listener.stop(l.poller)
+	l.adoptArrivals()
 	if l.cutting.Load() {
 		l.cutAll()
 	}
-	return len(l.live) == 0
+	return len(l.live) == 0 && l.retire()
 }
 
 func (l *loop) handle(e Event) {
@@ -209,13 +216,14 @@ func (l *loop) feed(c *conn, in []byte) {
 	}
 }
 
-// add makes a connection of an accepted socket.
-func (l *loop) add(fd int, peer netip.AddrPort) {
+// adopt makes a connection of an accepted socket.
+func (l *loop) adopt(fd int, peer netip.AddrPort) {
 	l.born++
 	c := &conn{loop: l, id: newID(fd, l.born), seat: -1}
 	if err := l.poller.Add(c.id); err != nil {
 		l.cfg.Counters.NoDescriptors.Add(1)
 		l.cfg.Log.Warn("a connection is turned away", "err", err)
+		l.load.Add(-1)
 		_ = unix.Close(fd)
 		return
 	}

@@ -96,5 +96,13 @@ func (l *loop) hasWork() bool {
 	if l.cutting.Load() || l.stopping.Load() && l.listener.fd >= 0 {
 		return true
 	}
-	return l.hasOutput()
+	if l.hasOutput() {
+		return true
+	}
+	if len(l.others) == 0 {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.arrivals) > 0
 }
