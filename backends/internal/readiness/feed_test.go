@@ -2,6 +2,8 @@ package readiness
 
 import (
 	"bytes"
+	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"strings"
@@ -162,4 +164,49 @@ func receive(t *testing.T, l *loop, c *conn, peer net.Conn, in []byte) {
 		}
 	}
 	l.handle(Event{ID: c.id, Readable: true})
+}
+
+// BenchmarkRead is an octet from a client that talks as fast as it can, to ten
+// who listen, by how much is read at once.
+func BenchmarkRead(b *testing.B) {
+	for _, size := range []int{4 << 10, 16 << 10, 64 << 10} {
+		b.Run(fmt.Sprint(size>>10, "KiB"), func(b *testing.B) {
+			l := newTestLoop(b, core.NewRoom(core.Config{Authenticator: core.OpenDoor{}, LagLimit: 64 << 20}))
+			l.buf = make([]byte, size)
+			talker, peer := connect(b, l, "talker")
+			go io.Copy(io.Discard, peer)
+			for i := range 9 {
+				_, end := connect(b, l, fmt.Sprint("c", i))
+				go io.Copy(io.Discard, end)
+			}
+			frames := bytes.Repeat(wire.AppendChat(nil, strings.Repeat("x", 62)), 1024)
+			go func() {
+				for {
+					if _, err := peer.Write(frames); err != nil {
+						return
+					}
+				}
+			}()
+			b.SetBytes(int64(len(frames)))
+			n := &l.cfg.Counters.BytesIn
+			start, reads, writes := n.Load(), l.cfg.Counters.Reads.Load(), l.cfg.Counters.Writes.Load()
+			for i := int64(1); b.Loop(); i++ {
+				for n.Load()-start < i*int64(len(frames)) {
+					if talker.gone || talker.leaving {
+						b.Fatal("the talker was ended")
+					}
+					events, err := l.wait()
+					if err != nil {
+						b.Fatal(err)
+					}
+					for _, e := range l.events[:events] {
+						l.handle(e)
+					}
+					l.flush()
+				}
+			}
+			b.ReportMetric(float64(l.cfg.Counters.Reads.Load()-reads)/float64(b.N), "reads/op")
+			b.ReportMetric(float64(l.cfg.Counters.Writes.Load()-writes)/float64(b.N), "writes/op")
+		})
+	}
 }

@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	readSize    = 16 << 10  // octets one read takes
+	readSize    = 16 << 10  // octets one read takes: one client must not hold the loop for long
 	turnOctets  = 256 << 10 // read in a turn before it flushes in the middle
 	turnEvents  = 512       // taken from the poller at once
 	turnAccepts = 64        // connections taken in a turn
