@@ -102,9 +102,13 @@ func steadyTalk(t *testing.T, loops int, length time.Duration) (worst time.Durat
 		for talker.hear(1<<20) == nil {
 		}
 	}()
-	for r.room.Said() < 512<<10 { // much was said before the others come
-		if _, err := talker.conn.Write(frame); err != nil {
-			t.Fatal(err)
+	const before = 512 << 10 // said before the others come
+	if _, err := talker.conn.Write(bytes.Repeat(frame, before/len(frame))); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(patience); r.room.Said() < before; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d octets were said of %d", r.room.Said(), before)
 		}
 	}
 	var all []*client
