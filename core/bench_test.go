@@ -3,7 +3,10 @@ package core
 import (
 	"bytes"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"chatbench/core/wire"
 )
@@ -62,12 +65,55 @@ func BenchmarkRelay(b *testing.B) {
 	}
 }
 
-// BenchmarkTick is what a Tick costs with so many clients in the room.
+// BenchmarkTalkers is messages of 64 octets, 60 in each Feed, from so many
+// talkers on a goroutine each, each of whom also takes the output of a listener.
+func BenchmarkTalkers(b *testing.B) {
+	const batch = 60
+	in := bytes.Repeat(chat(64), batch)
+	for _, talkers := range []int{1, 2, 4} {
+		b.Run(fmt.Sprintf("talkers=%d", talkers), func(b *testing.B) {
+			r := NewRoom(Config{Authenticator: OpenDoor{}, LagLimit: 1 << 30})
+			all := crowd(b, r, talkers, "user%d")
+			var left atomic.Int64
+			left.Store(int64(b.N))
+			b.ReportAllocs()
+			b.ResetTimer()
+			var group sync.WaitGroup
+			for i := range all {
+				group.Go(func() {
+					for n := 0; left.Add(-batch) > -batch; n++ {
+						all[i].Feed(in)
+						if n%64 == 0 {
+							takeAll(all[i : i+1])
+						}
+					}
+				})
+			}
+			group.Wait()
+		})
+	}
+}
+
+// BenchmarkTick is what a Tick costs with so many clients in the room, of whom
+// some refuse octets and some wait for flood control.
 func BenchmarkTick(b *testing.B) {
-	r := NewRoom(Config{Authenticator: OpenDoor{}})
-	crowd(b, r, 8000, "user%d")
-	b.ReportAllocs()
-	for b.Loop() {
-		r.Tick(start)
+	for _, clients := range []int{8000, 1_000_000} {
+		for _, busy := range []int{0, 100} {
+			b.Run(fmt.Sprintf("clients=%d/busy=%d", clients, busy), func(b *testing.B) {
+				r := NewRoom(Config{
+					Authenticator: OpenDoor{}, MaxClients: clients, MaxPending: clients,
+					LagTime: time.Hour, Flood: Flood{Rate: 1e-9, Burst: 1},
+				})
+				all := crowd(b, r, clients, "user%d")
+				for _, s := range all[:busy] {
+					s.Feed(lines(0, 3))
+					refuse(s, 0)
+				}
+				b.ReportAllocs()
+				for b.Loop() {
+					r.Tick(start)
+				}
+			})
+		}
 	}
 }

@@ -19,6 +19,7 @@ func (l *loop) finish(c *conn) {
 		return
 	}
 	c.leaving = true
+	l.unlisten(c)
 	if c.blocked {
 		c.blocked = false
 		if !l.want(c, false) {
@@ -47,6 +48,8 @@ func (l *loop) drop(c *conn, why core.Reason) {
 		return
 	}
 	c.gone = true
+	l.load.Add(-1)
+	l.unlisten(c)
 	c.session.Leave(why)
 	l.poller.Remove(c.id)
 	fd := c.id.FD()

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	readSize    = 64 << 10  // octets one read takes
-	turnOctets  = 256 << 10 // read or said in a turn before it flushes in the middle
+	readSize    = 16 << 10  // octets one read takes: one client must not hold the loop for long
+	turnOctets  = 256 << 10 // read in a turn before it flushes in the middle
 	turnEvents  = 512       // taken from the poller at once
 	turnAccepts = 64        // connections taken in a turn
 )
@@ -32,20 +32,29 @@ type loop struct {
 
 	// Work noted by any goroutine.
 	roomGrew atomic.Bool
-	mu       sync.Mutex
-	mail     []*conn // sessions with output of their own, or that must close
+	mu       sync.Mutex // guards mail, arrivals and ended
+	mail     []*conn    // sessions with output of their own, or that must close
+	arrivals []arrival
+	ended    bool
 	stopping atomic.Bool
-	flushed  atomic.Uint64 // Room.Said at the last flush of the room
 	cutting  atomic.Bool
+
+	// What other loops look at.
+	flushed atomic.Uint64 // Room.Said when the room was last flushed
+	writing atomic.Bool   // is flushing the room; not kept where there are no others
+	load    atomic.Int64  // connections, those on their way from other loops included
 
 	// The loop's own.
 	conns     []*conn // by descriptor
 	live      []*conn
+	listeners []*conn // in the room and not blocked: who is written to when it has grown
 	lingering lingerQueue
 	spareMail []*conn
 	events    []Event
 	buf       []byte
 	read      int    // octets since the last flush
+	paced     uint64 // Room.Said when the loop last looked at the others
+	overtakes int    // times it waited for others in vain
 	born      uint32 // generation of the newest connection
 }
 
@@ -55,7 +64,9 @@ type conn struct {
 	id      ID
 	session *core.Session
 	place   int         // in loop.live
+	seat    int         // in loop.listeners; -1: not there
 	mailed  atomic.Bool // is in loop.mail
+	inRoom  bool        // was granted, as far as the loop knows
 	blocked bool        // the kernel took less than was offered
 	reset   bool        // a write has told so, and no read will
 	leaving bool        // our FIN is sent
@@ -121,11 +132,14 @@ func (l *loop) run() error {
 		}
 		n, err := l.wait()
 		if err != nil {
-			l.cutAll()
+			l.abort()
 			return fmt.Errorf("readiness: waiting: %w", err)
 		}
 		for _, e := range l.events[:n] {
 			l.handle(e)
+		}
+		if len(l.others) > 0 {
+			l.adoptArrivals()
 		}
 		l.flush()
 		if l.lingering.len() > 0 {
@@ -140,10 +154,11 @@ func (l *loop) run() error {
 // stopped says whether a loop that is to stop has come to its end.
 func (l *loop) stopped() bool {
 	l.listener.stop(l.poller)
+	l.adoptArrivals()
 	if l.cutting.Load() {
 		l.cutAll()
 	}
-	return len(l.live) == 0
+	return len(l.live) == 0 && l.retire()
 }
 
 func (l *loop) handle(e Event) {
@@ -165,16 +180,13 @@ func (l *loop) handle(e Event) {
 	}
 	if e.Writable && c.blocked {
 		c.blocked = false
+		l.listen(c)
 		if l.want(c, false) {
 			l.write(c)
 		}
 	}
 	if e.Readable && !c.gone {
 		l.readFrom(c)
-	}
-	if l.read > turnOctets || l.cfg.Room.Said()-l.flushed.Load() > turnOctets {
-		l.flush()
-		l.pace()
 	}
 }
 
@@ -188,8 +200,7 @@ func (l *loop) readFrom(c *conn) {
 		}
 		l.cfg.Counters.Reads.Add(1)
 		l.cfg.Counters.BytesIn.Add(int64(n))
-		l.read += n
-		c.session.Feed(l.buf[:n])
+		l.feed(c, l.buf[:n])
 	case n == 0 && err == nil && !c.reset:
 		l.drop(c, core.ReasonEOF)
 	case err != unix.EAGAIN && err != unix.EINTR:
@@ -197,111 +208,26 @@ func (l *loop) readFrom(c *conn) {
 	}
 }
 
-// flush writes to every client all that it is behind, once.
-func (l *loop) flush() {
-	l.read = 0
-	if l.roomGrew.Load() {
-		l.roomGrew.Store(false) // before the log is read: what comes later wakes again
-		l.flushed.Store(l.cfg.Room.Said())
-		for i := len(l.live) - 1; i >= 0; i-- { // write may drop the one it is at
-			if c := l.live[i]; !c.blocked {
-				l.write(c)
-			}
-		}
-	}
-	l.mu.Lock()
-	mail := l.mail
-	l.mail = l.spareMail
-	l.mu.Unlock()
-	for i, c := range mail {
-		c.mailed.Store(false)
-		mail[i] = nil
-		l.attend(c)
-	}
-	l.spareMail = mail[:0]
-}
-
-// attend looks after a session that has output of its own or must close.
-func (l *loop) attend(c *conn) {
-	if c.gone {
-		return
-	}
-	if !c.blocked {
-		l.write(c)
-		return
-	}
-	if _, closing := c.session.Closing(); closing && c.session.Next() == nil {
-		l.finish(c) // it is cut off: what the kernel has not taken is not sent
+// feed hands on what a client has sent, in steps. Between two steps clients may
+// be written to, and that can end the one that is being read.
+func (l *loop) feed(c *conn, in []byte) {
+	for len(in) > 0 && !c.leaving && !c.gone {
+		step := min(len(in), backends.FeedStep)
+		c.session.Feed(in[:step])
+		in = in[step:]
+		l.read += step
+		l.catchUp()
 	}
 }
 
-// write gives the kernel what waits for a client, and ends the connection when
-// a closing session has no more.
-func (l *loop) write(c *conn) {
-	if c.leaving {
-		return
-	}
-	for {
-		// In this order: a session that was closing before it had nothing
-		// more will never have more.
-		_, closing := c.session.Closing()
-		p := c.session.Next()
-		if p == nil {
-			if closing {
-				l.finish(c)
-			}
-			return
-		}
-		n, err := send(c.id.FD(), p)
-		if n > 0 {
-			l.cfg.Counters.Writes.Add(1)
-			l.cfg.Counters.BytesOut.Add(int64(n))
-			c.session.Wrote(n)
-		}
-		if n < len(p) {
-			l.stalled(c, err)
-			return
-		}
-	}
-}
-
-// stalled handles a write that took less than was offered.
-func (l *loop) stalled(c *conn, err error) {
-	switch err {
-	case nil, unix.EAGAIN, unix.EINTR:
-	case unix.EPIPE, unix.ECONNRESET:
-		// The client is gone, but what it said before may still be unread:
-		// reading on finds that, and then the end. The kernel tells of a
-		// reset only once; one that comes after a FIN is EPIPE.
-		c.blocked = true
-		c.reset = c.reset || err == unix.ECONNRESET
-		return
-	default:
-		l.drop(c, core.ReasonReset)
-		return
-	}
-	l.cfg.Counters.Stalls.Add(1)
-	c.blocked = true
-	l.want(c, true)
-}
-
-// want watches a connection for writing, or no more.
-func (l *loop) want(c *conn, write bool) bool {
-	if err := l.poller.Want(c.id, write); err != nil {
-		l.listener.lines.Error(l.cfg.Log, "a connection cannot be watched", "peer", c.session.Peer(), "err", err)
-		l.drop(c, core.ReasonReset)
-		return false
-	}
-	return true
-}
-
-// add makes a connection of an accepted socket.
-func (l *loop) add(fd int, peer netip.AddrPort) {
+// adopt makes a connection of an accepted socket.
+func (l *loop) adopt(fd int, peer netip.AddrPort) {
 	l.born++
-	c := &conn{loop: l, id: newID(fd, l.born)}
+	c := &conn{loop: l, id: newID(fd, l.born), seat: -1}
 	if err := l.poller.Add(c.id); err != nil {
 		l.cfg.Counters.NoDescriptors.Add(1)
 		l.listener.lines.Warn(l.cfg.Log, "a connection is turned away", "err", err)
+		l.load.Add(-1)
 		_ = unix.Close(fd)
 		return
 	}

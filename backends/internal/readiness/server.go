@@ -37,8 +37,9 @@ func Start(cfg backends.Config, loops int, newPoller func() (Poller, error)) (ba
 			return nil, err
 		}
 		// Of several processors one is left to others: while all are held,
-		// nobody looks after the goroutines that wait in Go's own poller.
-		l.holds = i < max(1, runtime.GOMAXPROCS(0)-1)
+		// nobody looks after the goroutines that wait in Go's own poller. More
+		// loops than CPUs cannot all run, so no more of them hold a processor.
+		l.holds = i < max(1, min(runtime.GOMAXPROCS(0), runtime.NumCPU())-1)
 		s.loops = append(s.loops, l)
 	}
 	s.addr = s.loops[0].listener.addr

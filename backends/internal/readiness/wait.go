@@ -49,7 +49,7 @@ func Call(brief bool, trap, a1, a2, a3, a4, a5, a6 uintptr) (int, error) {
 // loop says that it sleeps before it looks for the last time.
 func (l *loop) wait() (int, error) {
 	timeout := l.patience()
-	l.bell.sleeping.Store(true)
+	l.bell.sleep.Store(polling)
 	if l.hasWork() {
 		timeout = 0
 	}
@@ -61,7 +61,7 @@ func (l *loop) wait() (int, error) {
 	if n == 0 && err == nil && timeout != 0 {
 		n, err = l.poller.Wait(l.events, timeout, false)
 	}
-	l.bell.sleeping.Store(false)
+	l.bell.sleep.Store(awake)
 	return n, err
 }
 
@@ -80,31 +80,6 @@ func (l *loop) hold(timeout time.Duration) (n int, err error) {
 	return n, err
 }
 
-// A loop that is ahead of others looks every paceTime whether they have come
-// round, at most paceTimes.
-const (
-	paceTime  = 50 * time.Microsecond
-	paceTimes = 2000
-)
-
-// pace waits, after a flush, until the other loops have flushed too. A loop
-// that read on and on would make clients seem slow whose own loop has not come
-// round to them. Two loops never wait for one another: both have flushed, so
-// the later one of them is not behind.
-func (l *loop) pace() {
-	for _, o := range l.others {
-		for i := 0; i < paceTimes && l.aheadOf(o); i++ {
-			time.Sleep(paceTime)
-		}
-	}
-}
-
-// aheadOf says whether much was said that another loop has not begun to flush.
-func (l *loop) aheadOf(o *loop) bool {
-	said, flushed := l.cfg.Room.Said(), o.flushed.Load()
-	return said > flushed && said-flushed > turnOctets
-}
-
 // patience is how long the loop may sleep if nothing happens; negative: for ever.
 func (l *loop) patience() time.Duration {
 	timeout := time.Duration(-1)
@@ -118,10 +93,16 @@ func (l *loop) patience() time.Duration {
 }
 
 func (l *loop) hasWork() bool {
-	if l.roomGrew.Load() || l.cutting.Load() || l.stopping.Load() && l.listener.fd >= 0 {
+	if l.cutting.Load() || l.stopping.Load() && l.listener.fd >= 0 {
 		return true
+	}
+	if l.hasOutput() {
+		return true
+	}
+	if len(l.others) == 0 {
+		return false
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.mail) > 0
+	return len(l.arrivals) > 0
 }

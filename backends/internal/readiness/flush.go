@@ -1,0 +1,158 @@
+package readiness
+
+import (
+	"golang.org/x/sys/unix"
+
+	"chatbench/core"
+)
+
+// flush writes to every client all that it is behind, once.
+func (l *loop) flush() {
+	l.read = 0
+	if l.roomGrew.Load() {
+		l.flushRoom()
+	}
+	l.mu.Lock()
+	mail := l.mail
+	l.mail = l.spareMail
+	l.mu.Unlock()
+	for i, c := range mail {
+		c.mailed.Store(false)
+		mail[i] = nil
+		l.attend(c)
+	}
+	l.spareMail = mail[:0]
+}
+
+// flushRoom writes what the room has said. The others are told at its
+// beginning, for the loop has come round, and at its end.
+func (l *loop) flushRoom() {
+	several := len(l.others) > 0
+	if several {
+		l.writing.Store(true)
+	}
+	l.roomGrew.Store(false) // before the log is read: what comes later wakes again
+	l.flushed.Store(l.cfg.Room.Said())
+	l.tellOthers()
+	for i := len(l.listeners) - 1; i >= 0; i-- { // write may take out the one it is at
+		l.write(l.listeners[i])
+	}
+	if several {
+		l.writing.Store(false)
+		l.tellOthers()
+	}
+}
+
+// hasOutput says whether there is anything to flush.
+func (l *loop) hasOutput() bool {
+	if l.roomGrew.Load() {
+		return true
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.mail) > 0
+}
+
+// listen puts a connection among those that are written to when the room has
+// grown. Those that are not logged in cost a flush nothing, and those that are
+// blocked neither.
+func (l *loop) listen(c *conn) {
+	if c.inRoom && !c.blocked && !c.leaving && c.seat < 0 {
+		c.seat = len(l.listeners)
+		l.listeners = append(l.listeners, c)
+	}
+}
+
+// unlisten takes a connection out again.
+func (l *loop) unlisten(c *conn) {
+	if c.seat < 0 {
+		return
+	}
+	last := len(l.listeners) - 1
+	l.listeners[c.seat] = l.listeners[last]
+	l.listeners[c.seat].seat = c.seat
+	l.listeners[last] = nil
+	l.listeners = l.listeners[:last]
+	c.seat = -1
+}
+
+// attend looks after a session that has output of its own or must close.
+func (l *loop) attend(c *conn) {
+	if c.gone {
+		return
+	}
+	_, closing := c.session.Closing()
+	if !closing {
+		// Before it is in the room, a session has output only when it closes.
+		c.inRoom = true
+		l.listen(c)
+	}
+	if !c.blocked {
+		l.write(c)
+		return
+	}
+	if closing && c.session.Next() == nil {
+		l.finish(c) // it is cut off: what the kernel has not taken is not sent
+	}
+}
+
+// write gives the kernel what waits for a client, and ends the connection when
+// a closing session has no more.
+func (l *loop) write(c *conn) {
+	if c.leaving {
+		return
+	}
+	for {
+		// In this order: a session that was closing before it had nothing
+		// more will never have more.
+		_, closing := c.session.Closing()
+		p := c.session.Next()
+		if p == nil {
+			if closing {
+				l.finish(c)
+			}
+			return
+		}
+		n, err := send(c.id.FD(), p)
+		if n > 0 {
+			l.cfg.Counters.Writes.Add(1)
+			l.cfg.Counters.BytesOut.Add(int64(n))
+			c.session.Wrote(n)
+		}
+		if n < len(p) {
+			l.stalled(c, err)
+			return
+		}
+	}
+}
+
+// stalled handles a write that took less than was offered.
+func (l *loop) stalled(c *conn, err error) {
+	l.unlisten(c)
+	switch err {
+	case nil, unix.EAGAIN, unix.EINTR:
+	case unix.EPIPE, unix.ECONNRESET:
+		// The client is gone, but what it said before may still be unread:
+		// reading on finds that, and then the end. The kernel tells of a
+		// reset only once; one that comes after a FIN is EPIPE.
+		c.blocked = true
+		c.reset = c.reset || err == unix.ECONNRESET
+		return
+	default:
+		l.drop(c, core.ReasonReset)
+		return
+	}
+	l.cfg.Counters.Stalls.Add(1)
+	c.blocked = true
+	l.want(c, true)
+}
+
+// want watches a connection for writing, or no more.
+func (l *loop) want(c *conn, write bool) bool {
+	if err := l.poller.Want(c.id, write); err != nil {
+		l.listener.lines.Error(l.cfg.Log, "a connection cannot be watched", "peer", c.session.Peer(), "err", err)
+		l.drop(c, core.ReasonReset)
+		return false
+	}
+	return true
+}

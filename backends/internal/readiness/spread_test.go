@@ -1,0 +1,121 @@
+package readiness
+
+import (
+	"context"
+	"net"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestSpread: each loop has as many connections as the others, give or take
+// those that were accepted at the same moment.
+func TestSpread(t *testing.T) {
+	const clients = 200
+	for _, loops := range []int{2, 4, 8} {
+		template := newTestLoop(t, newTestRoom())
+		s, err := Start(template.cfg, loops, NewEpoll)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range clients {
+			c, err := net.Dial("tcp", s.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+		}
+		for template.cfg.Room.Snapshot().Clients < clients {
+			time.Sleep(time.Millisecond)
+		}
+		var loads []int64
+		for _, l := range s.(*server).loops {
+			loads = append(loads, l.load.Load())
+		}
+		t.Logf("%d clients of %d loops: %v", clients, loops, loads)
+		if most := slices.Max(loads) - slices.Min(loads); most > int64(loops) {
+			t.Errorf("%d loops have %v connections", loops, loads)
+		}
+		ctx, cancel := context.WithCancelCause(context.Background())
+		cancel(nil)
+		s.Shutdown(ctx)
+		if n := template.cfg.Room.Snapshot().Clients; n != 0 {
+			t.Errorf("%d clients are left in the room", n)
+		}
+	}
+}
+
+// TestHandoverAtShutdown: a socket that one loop hands to another while both
+// end is joined and left, or taken back, and never lost.
+func TestHandoverAtShutdown(t *testing.T) {
+	for range 20 {
+		template := newTestLoop(t, newTestRoom())
+		s, err := Start(template.cfg, 4, NewEpoll)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				for {
+					c, err := net.Dial("tcp", s.Addr().String())
+					if err != nil {
+						return // nobody listens any more
+					}
+					defer c.Close()
+				}
+			})
+		}
+		for template.cfg.Counters.Accepts.Load() < 20 {
+			time.Sleep(100 * time.Microsecond)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+		s.Shutdown(ctx)
+		cancel()
+		wg.Wait()
+		var ends uint64
+		for _, n := range template.cfg.Room.Snapshot().Ends {
+			ends += n
+		}
+		if accepts := template.cfg.Counters.Accepts.Load(); uint64(accepts) != ends {
+			t.Fatalf("%d connections were accepted and %d have left", accepts, ends)
+		}
+		for _, l := range s.(*server).loops {
+			if n := l.load.Load(); n != 0 || len(l.arrivals) > 0 {
+				t.Fatalf("a loop that has ended counts %d connections, and %d on their way", n, len(l.arrivals))
+			}
+		}
+	}
+}
+
+// TestLoopThatEndedReceivesNothing: the loop that accepted keeps the socket.
+func TestLoopThatEndedReceivesNothing(t *testing.T) {
+	room := newTestRoom()
+	a, b := newTestLoop(t, room), newTestLoop(t, room)
+	a.others = []*loop{b}
+	arrive(t, a) // a keeps it: b has no fewer
+	if !b.retire() {
+		t.Fatal("nothing is on its way, and the loop cannot end")
+	}
+	arrive(t, a) // b has fewer, but takes none
+	if len(a.live) != 2 || a.load.Load() != 2 || b.load.Load() != 0 {
+		t.Errorf("%d connections, loads %d and %d; want 2, 2 and 0", len(a.live), a.load.Load(), b.load.Load())
+	}
+	b.ended = false
+	peer, err := net.Dial("tcp", a.listener.addr.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	unix.Poll([]unix.PollFd{{Fd: int32(a.listener.fd), Events: unix.POLLIN}}, 20_000)
+	a.accept()
+	if b.retire() {
+		t.Error("a loop ends with a socket on its way to it")
+	}
+	if b.abort(); !b.ended || b.load.Load() != 0 || len(b.live) != 0 {
+		t.Error("a loop that cannot go on has kept a connection")
+	}
+}
