@@ -31,12 +31,15 @@ func (p *poller) Add(id readiness.ID) error {
 	return nil
 }
 
-func (p *poller) Want(id readiness.ID, write bool) error {
+func (p *poller) Want(id readiness.ID, read, write bool) error {
 	i, found := p.place[id.FD()]
 	if !found {
 		return unix.ENOENT
 	}
-	p.fds[i].Events &^= unix.POLLOUT
+	p.fds[i].Events = 0
+	if read {
+		p.fds[i].Events |= unix.POLLIN | unix.POLLRDHUP
+	}
 	if write {
 		p.fds[i].Events |= unix.POLLOUT
 	}

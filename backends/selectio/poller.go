@@ -13,6 +13,7 @@ import (
 // poller is select(2): two bit sets of 1024 descriptors go to the kernel with
 // every wait and come back changed.
 type poller struct {
+	known              unix.FdSet // what is registered
 	read, write        unix.FdSet // what is watched
 	readable, writable unix.FdSet // what the kernel made of it
 	timeout            unix.Timespec
@@ -31,6 +32,7 @@ func (p *poller) Add(id readiness.ID) error {
 	if p.has(fd) {
 		return unix.EEXIST
 	}
+	p.known.Set(fd)
 	p.read.Set(fd)
 	p.ids[fd] = id
 	p.top = max(p.top, fd+1)
@@ -38,27 +40,33 @@ func (p *poller) Add(id readiness.ID) error {
 }
 
 // has says whether a descriptor is registered.
-func (p *poller) has(fd int) bool { return fd < unix.FD_SETSIZE && p.read.IsSet(fd) }
+func (p *poller) has(fd int) bool { return fd < unix.FD_SETSIZE && p.known.IsSet(fd) }
 
-func (p *poller) Want(id readiness.ID, write bool) error {
+func (p *poller) Want(id readiness.ID, read, write bool) error {
 	if !p.has(id.FD()) {
 		return unix.ENOENT
 	}
-	if write {
-		p.write.Set(id.FD())
-	} else {
-		p.write.Clear(id.FD())
-	}
+	set(&p.read, id.FD(), read)
+	set(&p.write, id.FD(), write)
 	return nil
+}
+
+func set(s *unix.FdSet, fd int, on bool) {
+	if on {
+		s.Set(fd)
+	} else {
+		s.Clear(fd)
+	}
 }
 
 func (p *poller) Remove(id readiness.ID) {
 	if !p.has(id.FD()) {
 		return
 	}
-	p.read.Clear(id.FD())
-	p.write.Clear(id.FD())
-	for p.top > 0 && !p.read.IsSet(p.top-1) {
+	for _, s := range []*unix.FdSet{&p.known, &p.read, &p.write} {
+		s.Clear(id.FD())
+	}
+	for p.top > 0 && !p.known.IsSet(p.top-1) {
 		p.top--
 	}
 }

@@ -27,12 +27,12 @@ func (p *poller) Add(id readiness.ID) error {
 	return nil
 }
 
-func (p *poller) Want(id readiness.ID, write bool) error {
+func (p *poller) Want(id readiness.ID, read, write bool) error {
 	i, found := p.place[id.FD()]
 	if !found {
 		return unix.ENOENT
 	}
-	p.watched[i].Writable = write
+	p.watched[i].Readable, p.watched[i].Writable = read, write
 	return nil
 }
 

@@ -20,9 +20,9 @@ func (l *loop) finish(c *conn) {
 	}
 	c.leaving = true
 	l.unlisten(c)
-	if c.blocked {
-		c.blocked = false
-		if !l.want(c, false) {
+	if c.blocked || c.paused {
+		c.blocked, c.paused = false, false
+		if !l.watch(c) {
 			return
 		}
 	}

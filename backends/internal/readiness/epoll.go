@@ -25,8 +25,11 @@ func NewEpoll() (Poller, error) {
 	return &epoll{fd: fd}, nil
 }
 
-func event(id ID, write bool) *unix.EpollEvent {
-	e := &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP, Fd: int32(uint32(id)), Pad: int32(uint32(id >> 32))}
+func event(id ID, read, write bool) *unix.EpollEvent {
+	e := &unix.EpollEvent{Fd: int32(uint32(id)), Pad: int32(uint32(id >> 32))}
+	if read {
+		e.Events |= unix.EPOLLIN | unix.EPOLLRDHUP
+	}
 	if write {
 		e.Events |= unix.EPOLLOUT
 	}
@@ -34,11 +37,11 @@ func event(id ID, write bool) *unix.EpollEvent {
 }
 
 func (p *epoll) Add(id ID) error {
-	return unix.EpollCtl(p.fd, unix.EPOLL_CTL_ADD, id.FD(), event(id, false))
+	return unix.EpollCtl(p.fd, unix.EPOLL_CTL_ADD, id.FD(), event(id, true, false))
 }
 
-func (p *epoll) Want(id ID, write bool) error {
-	return unix.EpollCtl(p.fd, unix.EPOLL_CTL_MOD, id.FD(), event(id, write))
+func (p *epoll) Want(id ID, read, write bool) error {
+	return unix.EpollCtl(p.fd, unix.EPOLL_CTL_MOD, id.FD(), event(id, read, write))
 }
 
 func (p *epoll) Remove(id ID) {

@@ -122,7 +122,7 @@ func TestCloseInMidFeed(t *testing.T) {
 // deafPoller cannot watch anybody for writing.
 type deafPoller struct{ Poller }
 
-func (deafPoller) Want(ID, bool) error { return unix.ENOMEM }
+func (deafPoller) Want(ID, bool, bool) error { return unix.ENOMEM }
 
 // TestDropInMidFeed: a flush between two steps can drop the connection that is
 // being read. The rest of what was read is not fed to a session that has left.

@@ -111,13 +111,16 @@ func (l *loop) write(c *conn) {
 			if closing {
 				l.finish(c)
 			}
+			if c.paused {
+				l.pauseOrGoOn(c) // Next may have worked through what waited
+			}
 			return
 		}
 		n, err := send(c.id.FD(), p)
+		c.session.Wrote(n)
 		if n > 0 {
 			l.cfg.Counters.Writes.Add(1)
 			l.cfg.Counters.BytesOut.Add(int64(n))
-			c.session.Wrote(n)
 		}
 		if n < len(p) {
 			l.stalled(c, err)
@@ -137,6 +140,10 @@ func (l *loop) stalled(c *conn, err error) {
 		// reset only once; one that comes after a FIN is EPIPE.
 		c.blocked = true
 		c.reset = c.reset || err == unix.ECONNRESET
+		if c.paused {
+			c.paused = false
+			l.watch(c)
+		}
 		return
 	default:
 		l.drop(c, core.ReasonReset)
@@ -144,12 +151,12 @@ func (l *loop) stalled(c *conn, err error) {
 	}
 	l.cfg.Counters.Stalls.Add(1)
 	c.blocked = true
-	l.want(c, true)
+	l.watch(c)
 }
 
-// want watches a connection for writing, or no more.
-func (l *loop) want(c *conn, write bool) bool {
-	if err := l.poller.Want(c.id, write); err != nil {
+// watch has a connection watched for what it is used for now.
+func (l *loop) watch(c *conn) bool {
+	if err := l.poller.Want(c.id, !c.paused, c.blocked); err != nil {
 		l.listener.lines.Error(l.cfg.Log, "a connection cannot be watched", "peer", c.session.Peer(), "err", err)
 		l.drop(c, core.ReasonReset)
 		return false

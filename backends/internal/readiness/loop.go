@@ -68,6 +68,7 @@ type conn struct {
 	mailed  atomic.Bool // is in loop.mail
 	inRoom  bool        // was granted, as far as the loop knows
 	blocked bool        // the kernel took less than was offered
+	paused  bool        // is not read, for its session is held
 	reset   bool        // a write has told so, and no read will
 	leaving bool        // our FIN is sent
 	gone    bool
@@ -181,7 +182,7 @@ func (l *loop) handle(e Event) {
 	if e.Writable && c.blocked {
 		c.blocked = false
 		l.listen(c)
-		if l.want(c, false) {
+		if l.watch(c) {
 			l.write(c)
 		}
 	}
@@ -217,6 +218,17 @@ func (l *loop) feed(c *conn, in []byte) {
 		in = in[step:]
 		l.read += step
 		l.catchUp()
+	}
+	l.pauseOrGoOn(c)
+}
+
+// pauseOrGoOn stops reading a client whose input waits in its session, and goes
+// on when it does not wait any more. Meanwhile a poller may still tell that its
+// connection is broken: then it is read all the same, to its end.
+func (l *loop) pauseOrGoOn(c *conn) {
+	if held := c.session.Held(); held != c.paused && !c.leaving && !c.gone {
+		c.paused = held
+		l.watch(c)
 	}
 }
 

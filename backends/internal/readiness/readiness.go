@@ -37,9 +37,10 @@ type Poller interface {
 	// Add registers a descriptor for reading. It fails if the poller cannot
 	// watch one more, or not this one, or has the descriptor already.
 	Add(id ID) error
-	// Want sets whether the descriptor is watched for writing beside reading.
-	// It fails if the poller does not have the descriptor.
-	Want(id ID, write bool) error
+	// Want sets whether the descriptor is watched for reading and for writing.
+	// One that is watched for neither is told of at most if its connection is
+	// broken. It fails if the poller does not have the descriptor.
+	Want(id ID, read, write bool) error
 	// Remove forgets the descriptor. It does nothing if the poller does not
 	// have it. The caller closes the descriptor afterwards.
 	Remove(id ID)

@@ -93,7 +93,7 @@ func (b *bench) tells(t *testing.T) (readable, writable []readiness.ID) {
 func ready(t *testing.T, b *bench) {
 	b.ring(t, b.ids[0])
 	b.ring(t, b.ids[2])
-	if err := b.Want(b.ids[1], true); err != nil {
+	if err := b.Want(b.ids[1], true, true); err != nil {
 		t.Fatal(err)
 	}
 	readable, writable := b.tells(t)
@@ -104,6 +104,15 @@ func ready(t *testing.T, b *bench) {
 	}
 	if !slices.Contains(writable, b.ids[1]) {
 		t.Errorf("%x is writable, and the poller tells of %x", b.ids[1], writable)
+	}
+	if err := b.Want(b.ids[2], false, false); err != nil {
+		t.Fatal(err)
+	}
+	if readable, _ = b.tells(t); slices.Contains(readable, b.ids[2]) || !slices.Contains(readable, b.ids[0]) {
+		t.Errorf("%x is readable and %x is not wanted: the poller tells of %x", b.ids[0], b.ids[2], readable)
+	}
+	if err := b.Want(b.ids[2], true, false); err != nil {
+		t.Fatal(err)
 	}
 	b.Remove(b.ids[0])
 	if readable, _ = b.tells(t); slices.Contains(readable, b.ids[0]) || !slices.Contains(readable, b.ids[2]) {
@@ -120,7 +129,7 @@ func unknown(t *testing.T, b *bench) {
 	b.Remove(readiness.ID(1 << 20)) // beyond every table
 	for _, id := range []readiness.ID{b.last(), b.ids[2], 1 << 20} {
 		for _, write := range []bool{false, true} {
-			if err := b.Want(id, write); err == nil {
+			if err := b.Want(id, true, write); err == nil {
 				t.Errorf("Want(%x, %v) of a descriptor that the poller does not have is no error", id, write)
 			}
 		}
