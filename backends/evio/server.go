@@ -63,6 +63,7 @@ func (s *server) run(cfg backends.Config) {
 		Closed: l.closed,
 	}, "tcp://"+cfg.Listen)
 	l.bell.takeDown()
+	l.over()
 	if l.acceptor != nil {
 		l.acceptor.stop()
 	}
