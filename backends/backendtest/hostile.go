@@ -19,11 +19,12 @@ var hostileScenarios = []scenario{
 // What the cases below are tuned to.
 const (
 	// burstLag is the lag limit of amplifiedBurst, whose room ends whoever is
-	// behind by 16 times that, whatever the reason. It is less than burstOctets
-	// grow to, so that no transport may feed them whole, and no less than what the
-	// kernel leaves of it for a client that has not had its turn to read.
+	// behind by 16 times that, 2 MiB, whatever the reason. What burstOctets grow to
+	// is 61 KiB more: so no transport may feed them whole, and yet a client that has
+	// had no turn to read is not ended, as the kernel, if only in a pipe, holds
+	// 64 KiB for it.
 	burstLag    = 128 << 10
-	burstOctets = 64 << 10
+	burstOctets = 62 << 10
 	// floodLag is the lag limit of fileFlood, and floodAhead how far its sender
 	// may be ahead of its addressee: so the room never has a reason to end anyone.
 	floodLag   = 8 << 20
@@ -31,8 +32,9 @@ const (
 )
 
 // amplifiedBurst: clients with long names send bursts of empty messages, two
-// octets each that become 68 for everybody. Nobody who reads may be ended, and
-// all hear the same: every message of every talker.
+// octets each that become 68 for everybody, alone, all at once, and as the last
+// that one does. Nobody who reads may be ended, and all hear the same: every
+// message of every talker.
 func amplifiedBurst(l *lab) {
 	const talkers, readers, messages = 4, 24, burstOctets / 2
 	r := l.open(func(s *settings) { s.room.LagLimit, s.tick = burstLag, time.Second })
@@ -48,9 +50,10 @@ func amplifiedBurst(l *lab) {
 		heard[i] = c.tally(frame)
 	}
 	said := 0
-	burst := func(who []*client, each int) { // and wait: a reader that has no turn meanwhile is no further behind
+	burst := func(each int, who ...*client) {
 		talkAll(r, who, func(c *client) error { return c.trySend(bytes.Repeat(wire.AppendChat(nil, ""), each)) })
 		said += len(who) * each
+		// So a reader that gets no turn meanwhile is no further behind than this.
 		for i, t := range heard {
 			r.eventually(func() bool { return t.ended.Load() || t.octets.Load() >= int64(said*frame) }, "%s hears all", clients[i].name)
 			if t.octets.Load() != int64(said*frame) {
@@ -58,10 +61,15 @@ func amplifiedBurst(l *lab) {
 			}
 		}
 	}
-	for i := range talkers {
-		burst(talking[i:i+1], messages)
+	for _, c := range talking {
+		burst(messages, c)
 	}
-	burst(talking, messages/talkers)
+	burst(messages/talkers, talking...)
+	leaver := r.login(strings.Repeat("x", 63) + "z")
+	leaver.send(bytes.Repeat(wire.AppendChat(nil, ""), messages))
+	leaver.finish()
+	said += messages
+	burst(0)
 	for _, c := range clients {
 		c.finish()
 	}

@@ -228,6 +228,14 @@ func (c *conn) rest() {
 	}
 }
 
+// discard throws away what waits for a client that can be sent nothing more, so
+// that it is not ended as slow before all that it sent is fed.
+func (c *conn) discard() {
+	for p := c.session.Next(); p != nil; p = c.session.Next() {
+		c.session.Wrote(len(p))
+	}
+}
+
 // finish sends our FIN after the last octet; the connection then waits for the
 // client's, so that closing does not reset it and destroy what is on its way.
 func (c *conn) finish() {

@@ -201,6 +201,9 @@ func (l *loop) feedStashed() {
 		if len(c.stash) > 0 {
 			c.stash = c.step(c.stash)
 		}
+		if c.parting {
+			c.discard()
+		}
 		if len(c.stash) > 0 {
 			l.stashed = append(l.stashed, c)
 			continue

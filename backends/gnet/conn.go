@@ -80,6 +80,14 @@ func (c *conn) readRest() {
 	}
 }
 
+// discard throws away what waits for a client that can be sent nothing more, so
+// that it is not ended as slow before all that it sent is fed.
+func (c *conn) discard() {
+	for p := c.session.Next(); p != nil; p = c.session.Next() {
+		c.session.Wrote(len(p))
+	}
+}
+
 // settle counts what gnet has passed on to the kernel since it was last asked,
 // and gives how many octets that is, of those it held.
 func (c *conn) settle() (took int) {

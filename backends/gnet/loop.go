@@ -192,6 +192,7 @@ func (l *loop) feedParting() {
 			}
 			if len(c.rest) > 0 {
 				c.rest = c.step(c.rest)
+				c.discard()
 				l.mayFlush()
 			}
 			if len(c.rest) > 0 {

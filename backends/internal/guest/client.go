@@ -102,12 +102,23 @@ func (c *Client) feedRest() {
 		c.rest = c.step(c.rest)
 		c.guest.mayFlush()
 	}
+	if c.ended.Load() != 0 && !c.gone {
+		c.discard()
+	}
 	if len(c.rest) > 0 || c.gone {
 		return
 	}
 	c.rest = nil
 	if why := c.ended.Load(); why != 0 {
 		c.leave(core.Reason(why - 1))
+	}
+}
+
+// discard throws away what waits for a client that can be sent nothing more, so
+// that it is not ended as slow before all that it sent is fed.
+func (c *Client) discard() {
+	for p := c.session.Next(); p != nil; p = c.session.Next() {
+		c.session.Wrote(len(p))
 	}
 }
 
