@@ -22,6 +22,7 @@ type lab struct {
 type settings struct {
 	room core.Config
 	net  backends.Config
+	tick time.Duration // between two Ticks of the room
 }
 
 // rig is one server at work.
@@ -50,6 +51,7 @@ func (l *lab) open(change ...func(*settings)) *rig {
 func (l *lab) start(change ...func(*settings)) (*rig, error) {
 	r := &rig{lab: l, counters: new(backends.Counters)}
 	r.settings = settings{
+		tick: 20 * time.Millisecond,
 		room: core.Config{MaxClients: 200, Authenticator: core.OpenDoor{}, Now: time.Now()},
 		net: backends.Config{
 			Listen:   "127.0.0.1:0",
@@ -69,16 +71,16 @@ func (l *lab) start(change ...func(*settings)) (*rig, error) {
 		return nil, err
 	}
 	r.server = server
-	r.stopTick = tick(r.room)
+	r.stopTick = tick(r.room, r.tick)
 	return r, nil
 }
 
 // tick carries the time into the room.
-func tick(room *core.Room) (stop func()) {
+func tick(room *core.Room, pause time.Duration) (stop func()) {
 	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
-		every := time.NewTicker(20 * time.Millisecond)
+		every := time.NewTicker(pause)
 		defer every.Stop()
 		for {
 			select {

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	feedSize  = 8 << 10  // octets fed between two looks at how much was said
+	feedMost  = 16 << 10 // octets of one client that are fed before others have their turn
 	stashSize = 64 << 10 // input that waits before a client is handed nothing more
 	handSize  = 1 << 20  // octets handed to evio at once, about
 
@@ -41,12 +41,15 @@ type conn struct {
 	inRound bool // the round waits for it
 	stalled bool // the kernel takes nothing; rounds go on without it
 
-	stash   []byte // input that waits until others have been written to
+	stash   []byte // input that waits until others have been written to, or read
+	queued  bool   // is in loop.stashed
 	eof     bool   // the client's FIN was read, but not by evio
 	leaving bool   // it is to end; what it sends is thrown away
 	fin     bool   // our FIN is sent
 	hung    bool   // evio is to close it
-	gone    bool
+	gone    bool   // evio has closed it
+	parting bool   // and the session is left when the stash is fed, for
+	why     core.Reason
 	handed  time.Time // when it was first seen that evio has its last words, and cannot send them
 	until   time.Time // when leaving ends
 }
@@ -121,9 +124,10 @@ func (c *conn) gather() []byte {
 	return out
 }
 
-// take feeds the session what its client has sent. Once much has been said
-// since the last round, the rest waits for the next. evio does not watch for
-// input of a client meanwhile, but does so anew when it has sent something.
+// take feeds the session what its client has sent: little of it, and none once
+// much has been said since the last round. The rest waits for the loop's next
+// turn. evio does not watch for input of a client meanwhile, but does so anew
+// when it has sent something.
 func (c *conn) take(in []byte) {
 	if _, closing := c.session.Closing(); c.leaving || closing {
 		return // thrown away
@@ -136,10 +140,19 @@ func (c *conn) take(in []byte) {
 		if len(in) == 0 {
 			return
 		}
-		l.stashed = append(l.stashed, c)
 	}
-	c.stash = append(c.stash, in...)
+	c.wait(in)
 	c.watch()
+}
+
+// wait keeps input for a later turn.
+func (c *conn) wait(in []byte) {
+	c.stash = append(c.stash, in...)
+	if !c.queued {
+		c.queued = true
+		c.loop.stashed = append(c.loop.stashed, c)
+		c.loop.bell.ring()
+	}
 }
 
 // watch has the loop wait for what this connection is waiting for.
@@ -196,12 +209,11 @@ func (c *conn) givenUp(why core.Reason) bool {
 	return why == core.ReasonSlow || why == core.ReasonCut || time.Since(c.handed) > flushTime
 }
 
-// rest reads what a client sent before its connection ended. It is there even
-// if that was found out by a write that failed; a peer that has reset the
-// connection sends no more, so this ends.
+// rest reads what a client sent before its connection ended, to be fed in turns
+// to come. It is there even if that was found out by a write that failed; a peer
+// that has reset the connection sends no more, so this ends, at the latest with
+// what the kernel had room for.
 func (c *conn) rest() {
-	c.session.Feed(c.stash)
-	c.stash = nil
 	for !c.leaving {
 		n, err := unix.Read(c.fd, c.loop.buf)
 		if err == unix.EINTR {
@@ -212,7 +224,15 @@ func (c *conn) rest() {
 		}
 		c.loop.cfg.Counters.Reads.Add(1)
 		c.loop.cfg.Counters.BytesIn.Add(int64(n))
-		c.session.Feed(c.loop.buf[:n])
+		c.wait(c.loop.buf[:n])
+	}
+}
+
+// discard throws away what waits for a client that can be sent nothing more, so
+// that it is not ended as slow before all that it sent is fed.
+func (c *conn) discard() {
+	for p := c.session.Next(); p != nil; p = c.session.Next() {
+		c.session.Wrote(len(p))
 	}
 }
 

@@ -16,8 +16,9 @@
 // Output goes out in rounds. The first message said rings the bell; the bell's
 // turn wakes every client, each is handed once all that it is behind, and the
 // next round waits until the kernel has taken that from all who take anything.
-// So under load one write carries many frames. What is read meanwhile waits
-// beyond 256 KiB, so that nobody falls behind for the loop's own fault.
+// So under load one write carries many frames. Once 256 KiB are said in a round
+// what is read waits, so that nobody falls behind for the loop's own fault; and
+// beyond 16 KiB of one client it waits until others have had their turn.
 //
 // The bell is a connection of the transport to itself: evio runs nothing for
 // others but Data for a connection, and this one is always there. Beside the

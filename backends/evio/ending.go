@@ -34,11 +34,45 @@ func (l *loop) drop(c *conn, err error) {
 	l.live[c.place].place = c.place
 	l.live[last] = nil
 	l.live = l.live[:last]
-	c.session.Leave(why)
-	if l.stopping.Load() && len(l.live) == 0 {
+	if c.why = why; len(c.stash) > 0 && why != core.ReasonCut {
+		c.parting = true // until all that it sent is fed
+		l.parting++
+		return
+	}
+	l.leave(c)
+}
+
+// leave takes a client that is gone out of the room.
+func (l *loop) leave(c *conn) {
+	if c.parting {
+		c.parting = false
+		l.parting--
+	}
+	c.stash = nil
+	c.session.Leave(c.why)
+	if l.stopping.Load() && len(l.live)+l.parting == 0 {
 		l.bell.ring()
 	}
 }
+
+// over is called when evio runs the loop no more: nobody is written to, and
+// nothing is noted any more.
+func (l *loop) over() {
+	for _, c := range l.stashed {
+		if c.parting {
+			if l.cut == nil {
+				l.cut = errParting
+			}
+			c.why = core.ReasonCut
+			l.leave(c)
+		}
+	}
+	l.mu.Lock()
+	l.mail, l.deaf = nil, true
+	l.mu.Unlock()
+}
+
+var errParting = errors.New("evio: the loop ended before all that was sent was worked through")
 
 // reason is why a connection has ended. evio gives no error for a FIN and none
 // when it ends itself: of these the socket knows, which is still open here. A
@@ -88,11 +122,11 @@ func (l *loop) endLingering() {
 
 // ended says whether the loop is to end now.
 func (l *loop) ended() bool {
-	if why := l.cutting.Load(); why != nil && len(l.live) > 0 {
+	if why := l.cutting.Load(); why != nil && len(l.live)+l.parting > 0 {
 		l.cut = *why
 		return true
 	}
-	return l.stopping.Load() && len(l.live) == 0
+	return l.stopping.Load() && len(l.live)+l.parting == 0
 }
 
 // setAlarm has the bell rung when something is due that no event announces.

@@ -49,7 +49,7 @@ func TestFeedWaits(t *testing.T) {
 	for ; len(rest) > 0 && rounds < 100; rounds++ {
 		l.mark = room.Said()
 		rest = l.feed(c, rest)
-		if said := room.Said() - l.mark; said > 3*sayOctets {
+		if said := room.Said() - l.mark; said > 3*backends.FlushAfter {
 			t.Fatalf("%d octets were said in a round", said)
 		}
 	}

@@ -31,6 +31,7 @@ type loop struct {
 	lines    loglimit.Limit
 	mu       sync.Mutex
 	mail     []*conn // sessions with output of their own, or that must close
+	deaf     bool    // the loop has ended: nobody reads the mail
 
 	// Set before evio runs the loop.
 	addr     netip.AddrPort // where it is bound
@@ -51,6 +52,7 @@ type loop struct {
 	live      []*conn
 	open      []*conn // something of these is under way
 	stashed   []*conn // these have input that waits
+	parting   int     // of them, those that are gone
 	spareMail []*conn
 	lingering lingerQueue
 	round     int       // connections the round waits for
@@ -79,7 +81,9 @@ func (l *loop) note(c *conn) {
 		return
 	}
 	l.mu.Lock()
-	l.mail = append(l.mail, c)
+	if !l.deaf {
+		l.mail = append(l.mail, c)
+	}
 	l.mu.Unlock()
 	l.bell.ring()
 }

@@ -4,10 +4,9 @@ import (
 	"time"
 
 	lib "github.com/tidwall/evio"
-)
 
-// sayOctets is how much may be said between the beginnings of two rounds.
-const sayOctets = 256 << 10
+	"chatbench/backends"
+)
 
 // stillTurns is after how many turns in which nothing was sent it is asked who
 // is stalled: evio sends in the turn after it was handed something.
@@ -145,6 +144,9 @@ func (l *loop) lookAt(c *conn) bool {
 		c.stalled = false
 		l.stalls--
 	}
+	if c.at >= l.mark {
+		l.settled(c) // it has what the round is about; what it is sent next is its own affair
+	}
 	switch {
 	case !c.more:
 	case len(c.stash) <= stashSize:
@@ -164,32 +166,53 @@ func (l *loop) settled(c *conn) {
 	}
 }
 
-// feed gives a session its input while not too much is said, and returns what
-// is left.
+// feed gives a session a little of its input, and nothing once much is said since
+// the round began. It returns what is left.
 func (l *loop) feed(c *conn, in []byte) []byte {
-	for len(in) > 0 && l.cfg.Room.Said()-l.mark < sayOctets {
-		n := min(len(in), feedSize)
-		c.session.Feed(in[:n])
-		in = in[n:]
+	for fed := 0; len(in) > 0 && fed < feedMost && l.mayFeed(); fed += backends.FeedStep {
+		in = c.step(in)
 	}
 	return in
 }
 
-// feedStashed goes on with input that had to wait, the oldest first.
+// mayFeed says whether the room may say more before the next round begins.
+func (l *loop) mayFeed() bool { return l.cfg.Room.Said()-l.mark < backends.FlushAfter }
+
+// step feeds a session one step of its input, and returns what is left.
+func (c *conn) step(in []byte) []byte {
+	n := min(len(in), backends.FeedStep)
+	c.session.Feed(in[:n])
+	return in[n:]
+}
+
+// feedStashed goes on with input that had to wait: a step of each client in turn,
+// and a little of each before others are read.
 func (l *loop) feedStashed() {
 	if l.round == 0 && !l.dirty.Load() {
 		l.mark = l.cfg.Room.Said() // all that was said is handed
 	}
-	for len(l.stashed) > 0 {
+	for steps := len(l.stashed) * feedMost / backends.FeedStep; steps > 0 && len(l.stashed) > 0 && l.mayFeed(); steps-- {
 		c := l.stashed[0]
-		rest := l.feed(c, c.stash)
-		if len(rest) > 0 {
-			c.stash = c.stash[:copy(c.stash, rest)]
-			return
-		}
 		l.stashed[0] = nil
 		l.stashed = l.stashed[1:]
-		if c.stash != nil && !c.gone {
+		if _, closing := c.session.Closing(); closing {
+			c.stash = c.stash[:0] // thrown away
+		}
+		if len(c.stash) > 0 {
+			c.stash = c.step(c.stash)
+		}
+		if c.parting {
+			c.discard()
+		}
+		if len(c.stash) > 0 {
+			l.stashed = append(l.stashed, c)
+			continue
+		}
+		c.queued = false
+		switch {
+		case c.parting:
+			l.leave(c)
+		case c.stash != nil && !c.gone:
 			c.stash = nil
 			c.watch()
 		}

@@ -63,6 +63,7 @@ func (s *server) run(cfg backends.Config) {
 		Closed: l.closed,
 	}, socket.Network(cfg.Listen)+"://"+cfg.Listen)
 	l.bell.takeDown()
+	l.over()
 	if l.acceptor != nil {
 		l.acceptor.stop()
 	}

@@ -7,6 +7,7 @@ import (
 	lib "github.com/panjf2000/gnet/v2"
 	"golang.org/x/sys/unix"
 
+	"chatbench/backends"
 	"chatbench/core"
 )
 
@@ -22,27 +23,49 @@ type conn struct {
 	leaving bool        // our FIN is sent, or is to be sent when gnet has passed all on
 	fin     bool        // our FIN is sent
 	until   time.Time   // when leaving ends
+	rest    []byte      // what it sent and is not fed yet, of one that is gone
+	unfed   []byte      // what is not fed yet of the event it is in
+	why     core.Reason // why it is gone
 }
 
-// feed gives the session what its client has sent.
+// feed gives the session what its client has sent, in steps between which others
+// are written to if much was said.
 func (c *conn) feed(in []byte) {
 	if c.leaving || len(in) == 0 {
 		return // thrown away
 	}
+	c.count(in)
+	for len(in) > 0 && !c.leaving && c.gnet != nil {
+		in = c.step(in)
+		c.unfed = in // if a write finds out that the client is gone
+		c.loop.mayFlush()
+	}
+	c.unfed = nil
+}
+
+func (c *conn) count(in []byte) {
 	l := c.loop
 	l.cfg.Counters.Reads.Add(1)
 	l.cfg.Counters.BytesIn.Add(int64(len(in)))
 	l.read += len(in)
-	c.session.Feed(in)
 }
 
-// feedRest reads what a client sent before its connection broke. gnet finds
-// out by a write that fails and does not read any more, but the octets are
-// there. A peer that has reset the connection sends no more, so this ends.
-func (c *conn) feedRest() {
+// step feeds the session one step, and returns what is left.
+func (c *conn) step(in []byte) []byte {
+	n := min(len(in), backends.FeedStep)
+	c.session.Feed(in[:n])
+	return in[n:]
+}
+
+// readRest reads what a client sent before its connection broke, to be fed in
+// turns to come. gnet finds out by a write that fails and does not read any more,
+// but the octets are there. A peer that has reset the connection sends no more, so
+// this ends, at the latest with what the kernel had room for.
+func (c *conn) readRest() {
 	if c.leaving {
 		return
 	}
+	c.rest = append(c.rest, c.unfed...)
 	buf := make([]byte, readSize)
 	for {
 		n, err := unix.Read(c.gnet.Fd(), buf)
@@ -52,7 +75,16 @@ func (c *conn) feedRest() {
 		if n <= 0 {
 			return
 		}
-		c.feed(buf[:n])
+		c.count(buf[:n])
+		c.rest = append(c.rest, buf[:n]...)
+	}
+}
+
+// discard throws away what waits for a client that can be sent nothing more, so
+// that it is not ended as slow before all that it sent is fed.
+func (c *conn) discard() {
+	for p := c.session.Next(); p != nil; p = c.session.Next() {
+		c.session.Wrote(len(p))
 	}
 }
 

@@ -38,7 +38,8 @@
 //   - Its outbound buffer is unbounded, and there is no event when it is empty
 //     again: a clock of 5 ms looks, and runs only while somebody lags.
 //   - A failed Write closes the connection within Write, with what the client
-//     sent before still unread: OnClose reads that first.
+//     sent before still unread: OnClose reads that first, and it is fed in the
+//     turns that follow.
 //   - A Conn is not to be touched after OnClose, for its descriptor may be
 //     somebody else's: it is forgotten there.
 //   - Execute after the end writes to a descriptor that is closed: the bell is

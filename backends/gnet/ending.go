@@ -21,6 +21,20 @@ func (l *loop) close(c *conn) {
 	}
 }
 
+// cutAll ends all connections at once, those too that are gone and not left.
+func (l *loop) cutAll(why error) {
+	l.cut = why
+	for len(l.live) > 0 {
+		l.close(l.live[len(l.live)-1])
+	}
+	parting := l.parting
+	l.parting = nil
+	for _, c := range parting {
+		c.why = core.ReasonCut
+		l.leave(c)
+	}
+}
+
 // endLingering closes the connections that have had their time.
 func (l *loop) endLingering() {
 	if l.lingering.empty() {
@@ -51,6 +65,9 @@ func (l *loop) finished() {
 	if !l.over {
 		l.over = true
 		l.alarm.Stop()
+		l.mu.Lock()
+		l.mail, l.deaf = nil, true
+		l.mu.Unlock()
 		close(l.empty)
 	}
 }

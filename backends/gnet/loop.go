@@ -19,9 +19,8 @@ import (
 )
 
 const (
-	readSize   = 64 << 10  // octets one read takes
-	writeSize  = 256 << 10 // octets one write is offered, and gnet may have to keep
-	turnOctets = 256 << 10 // read or said in a turn before it flushes in the middle
+	readSize  = 16 << 10  // octets one read takes, and a client is fed before others have their turn
+	writeSize = 256 << 10 // octets one write is offered, and gnet may have to keep
 )
 
 // loop is what gnet's callbacks work on, and the room's Waker.
@@ -37,12 +36,14 @@ type loop struct {
 	cutting  atomic.Pointer[error] // why connections are cut
 	mu       sync.Mutex
 	mail     []*conn // sessions with output of their own, or that must close
+	deaf     bool    // nobody is left to read the mail
 
 	empty chan struct{} // closed when the loop is to stop and has no connection
 	cut   error         // set before empty is closed: some were cut
 
 	// The loop's own.
 	live      []*conn
+	parting   []*conn // gone, and what they sent is not all fed
 	lagging   []*conn // gnet keeps octets of theirs
 	lingering lingerQueue
 	alarm     *time.Timer
@@ -76,7 +77,9 @@ func (l *loop) note(c *conn) {
 		return
 	}
 	l.mu.Lock()
-	l.mail = append(l.mail, c)
+	if !l.deaf {
+		l.mail = append(l.mail, c)
+	}
 	l.mu.Unlock()
 	l.bell.ring()
 }
@@ -124,10 +127,14 @@ func (l *loop) OnTraffic(gc lib.Conn) lib.Action {
 	if c, ok := gc.Context().(*conn); ok {
 		c.feed(in)
 	}
-	if l.read > turnOctets || l.cfg.Room.Said()-l.flushedAt > turnOctets {
+	return lib.None
+}
+
+// mayFlush writes in the middle of a turn if much has been read or said.
+func (l *loop) mayFlush() {
+	if l.read > backends.FlushAfter || l.cfg.Room.Said()-l.flushedAt > backends.FlushAfter {
 		l.flush()
 	}
-	return lib.None
 }
 
 // OnClose lets go of a connection. gnet closes its descriptor right after, and
@@ -144,24 +151,63 @@ func (l *loop) OnClose(gc lib.Conn, err error) lib.Action {
 		c.write() // it may read yet, and gnet closes right after
 	case errors.Is(err, unix.EPIPE): // of a write: a reset, but a FIN came before
 		why = core.ReasonEOF
-		c.feedRest()
+		c.readRest()
 	case err != nil:
-		c.feedRest()
+		c.readRest()
 	case l.cutting.Load() != nil:
 		why = core.ReasonCut
 	}
 	c.settle()
-	c.gnet = nil
+	c.gnet, c.why = nil, why
 	last := len(l.live) - 1
 	l.live[c.place] = l.live[last]
 	l.live[c.place].place = c.place
 	l.live[last] = nil
 	l.live = l.live[:last]
-	c.session.Leave(why)
-	if l.stopping.Load() && len(l.live) == 0 {
+	if why == core.ReasonCut || len(c.rest) == 0 {
+		l.leave(c)
+		return lib.None
+	}
+	l.parting = append(l.parting, c)
+	l.bell.ring()
+	return lib.None
+}
+
+// leave takes a client that is gone out of the room.
+func (l *loop) leave(c *conn) {
+	c.rest = nil
+	c.session.Leave(c.why)
+	if l.stopping.Load() && len(l.live)+len(l.parting) == 0 {
 		l.bell.ring()
 	}
-	return lib.None
+}
+
+// feedParting goes on with what clients sent who are gone: a step of each in turn,
+// and a little of each before others are read.
+func (l *loop) feedParting() {
+	for range readSize / backends.FeedStep {
+		list := l.parting
+		l.parting = nil
+		for _, c := range list {
+			if _, closing := c.session.Closing(); closing {
+				c.rest = nil // thrown away
+			}
+			if len(c.rest) > 0 {
+				c.rest = c.step(c.rest)
+				c.discard()
+				l.mayFlush()
+			}
+			if len(c.rest) > 0 {
+				l.parting = append(l.parting, c)
+			} else {
+				l.leave(c)
+			}
+		}
+		if len(l.parting) == 0 {
+			return
+		}
+	}
+	l.bell.ring()
 }
 
 // OnShutdown comes before the loop stops.
@@ -171,14 +217,12 @@ func (l *loop) OnShutdown(lib.Engine) { l.bell.takeDown() }
 func (l *loop) turn(context.Context) error {
 	l.bell.rung.Store(false) // before the notes are read: what comes later rings again
 	l.flush()
+	l.feedParting()
 	l.endLingering()
-	if why := l.cutting.Load(); why != nil && len(l.live) > 0 {
-		l.cut = *why
-		for len(l.live) > 0 {
-			l.close(l.live[len(l.live)-1])
-		}
+	if why := l.cutting.Load(); why != nil && len(l.live)+len(l.parting) > 0 {
+		l.cutAll(*why)
 	}
-	if l.stopping.Load() && len(l.live) == 0 {
+	if l.stopping.Load() && len(l.live)+len(l.parting) == 0 {
 		l.finished()
 		return nil
 	}

@@ -33,7 +33,8 @@
 // of the round when much was said since its beginning; otherwise a fast sender
 // would be read on and on, and clients that do read would be far behind without
 // any fault of theirs. A writer that is stalled belongs to no round: nobody
-// waits for a slow client.
+// waits for a slow client. Nor does one that has written 256 KiB and has more: a
+// client that is sent file frames without a pause would make the round endless.
 //
 // A reader takes a buffer from a pool when there is something to read and gives
 // it back when there is nothing more, so that an idle client costs a goroutine

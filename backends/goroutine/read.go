@@ -5,15 +5,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"chatbench/backends"
 	"chatbench/core"
 )
 
-const (
-	readSize = 32 << 10
-	// feedSize is how much is fed at once: what the room makes of so many
-	// octets, at worst all of them empty messages, stays below the lag limit.
-	feedSize = 4 << 10
-)
+const readSize = 32 << 10
 
 // readBuffers are shared by all readers. A reader holds one only while there
 // is something to read, so that an idle client costs none.
@@ -66,7 +62,7 @@ func (c *conn) feed(in []byte) (open bool) {
 		if _, closing := c.session.Closing(); closing {
 			return false
 		}
-		n := min(len(in), feedSize)
+		n := min(len(in), backends.FeedStep)
 		c.session.Feed(in[:n])
 		in = in[n:]
 		c.server.rounds.pace()

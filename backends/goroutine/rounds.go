@@ -8,13 +8,13 @@ import (
 )
 
 // paceOctets is how much may be said beyond what the last round began with
-// before readers wait for the writers. It has to stay well below any lag limit
-// a room is given.
+// before readers wait for the writers: less than backends.FlushAfter, for each
+// reader that does not wait yet may feed another step.
 const paceOctets = 64 << 10
 
-// rounds is the transport's Waker: a goroutine that hands out turns to write. In a round it wakes the writers that have output and waits until each
-// has written what it could; what is said meanwhile waits for the next round.
-// So under load a write carries all that was said during the round before.
+// rounds is the transport's Waker: a goroutine that hands out turns to write. In
+// a round it wakes the writers that have output and waits until each has written
+// what it could; what is said meanwhile waits for the next round. So under load a write carries all that was said during the round before.
 type rounds struct {
 	room    *core.Room
 	wakeAll func() // wakes every writer
@@ -31,6 +31,7 @@ type rounds struct {
 	mu     sync.Mutex
 	mail   []*core.Session // have output of their own, or must close
 	taken  []*core.Session
+	deaf   bool       // run has ended: nobody reads the mail
 	turned *sync.Cond // a round has ended
 }
 
@@ -60,7 +61,9 @@ func (r *rounds) Wake(s *core.Session) {
 		return
 	}
 	r.mu.Lock()
-	r.mail = append(r.mail, s)
+	if !r.deaf {
+		r.mail = append(r.mail, s)
+	}
 	r.mu.Unlock()
 	r.ring()
 }
@@ -85,10 +88,13 @@ func (r *rounds) run() {
 	}
 }
 
-// stop ends run. No connection is left.
+// stop ends run. No connection is left. Whoever is woken later is not noted.
 func (r *rounds) stop() {
 	close(r.quit)
 	<-r.ended
+	r.mu.Lock()
+	r.mail, r.deaf = nil, true
+	r.mu.Unlock()
 }
 
 func (r *rounds) round() {

@@ -2,10 +2,13 @@ package goroutine
 
 import (
 	"errors"
+	"math"
 	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"chatbench/backends"
 )
 
 // What a connection's writer is doing.
@@ -28,6 +31,7 @@ type writer struct {
 	give    func(fd uintptr) bool // once, so that a turn allocates nothing
 	over    bool                  // nothing is to be written any more
 	waited  bool                  // it has been stalled
+	written int                   // octets in this turn
 }
 
 // wake gives the writer its turn in the round that is beginning. Only rounds
@@ -56,6 +60,7 @@ func (c *conn) writeAll() {
 // writeTurn writes until nothing waits. over says that nothing ever will.
 func (c *conn) writeTurn() (over bool) {
 	w := &c.writer
+	w.written = 0
 	for {
 		err := c.raw.Write(w.give)
 		c.resume()
@@ -96,7 +101,8 @@ func (c *conn) write(fd uintptr) (done bool) {
 			counters.Writes.Add(1)
 			counters.BytesOut.Add(int64(n))
 			c.session.Wrote(n)
-			if n == len(out) {
+			if w.written += n; n == len(out) {
+				c.mayLeaveRound()
 				continue
 			}
 		case err == unix.EINTR:
@@ -145,6 +151,18 @@ func (c *conn) resume() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.writer.state, c.writer.waited = writing, false
+}
+
+// mayLeaveRound ends a turn for the round if much was written: somebody who is
+// sent file frames without a pause has always more, and others wait for the next.
+func (c *conn) mayLeaveRound() {
+	if c.writer.written < backends.FlushAfter {
+		return
+	}
+	c.writer.written = math.MinInt // once a turn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.leaveRound()
 }
 
 // leaveRound lets the round end without this writer. c.mu is held.

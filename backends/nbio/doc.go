@@ -43,6 +43,7 @@
 //     lost, and so is what a client that lags has sent before it resets.
 //   - After a FIN it reads three buffers more and then closes, whatever is
 //     still there. OnRead replaces that: it reads to the end if there is one.
+//     What it has read is fed 16 KiB at a time, so that others have their turn.
 //   - It closes on its goroutine and on any that calls Close or Write, and a
 //     stale event then closes whoever has the descriptor next. Here all of that,
 //     and the adding of connections, happens on the poller's goroutine.

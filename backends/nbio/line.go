@@ -23,9 +23,13 @@ type line struct {
 }
 
 // read feeds the session what the client has sent, to the end of it or until
-// the buffer was filled once. After a FIN or an error there is no such bound:
-// the library closes the connection when this returns, whatever is unread.
+// the buffer was filled once; nothing while some of it waits to be fed. After a
+// FIN or an error there is no such bound: the library closes the connection when
+// this returns, whatever is unread.
 func (l *line) read(buf []byte) {
+	if l.client.Waits() && !l.ended() {
+		return // it is readable in the next turn as well
+	}
 	for total := 0; total < len(buf) || l.ended(); {
 		n, err := l.conn.Read(buf)
 		switch {

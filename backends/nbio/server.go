@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	readSize = 64 << 10
+	readSize = 16 << 10 // of a client before others have their turn
 	// waitingRoom is how many accepted connections wait for the poller at
 	// most, and how many it takes over in a turn: who is in comes first.
 	waitingRoom = 64

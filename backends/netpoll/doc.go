@@ -53,8 +53,9 @@
 //     lost: Start waits for the first call of the gate.
 //   - It does not tell a FIN from a reset. The state of the socket does.
 //   - It cannot close one direction: FIN is sent by shutdown(2).
-//   - An idle client takes 13 KiB, most of it buffers. The read buffer for one
-//     that floods doubles up to 8 MiB.
+//   - An idle client takes 13 KiB, most of it buffers.
+//   - It reads whatever a client sends, and cannot be told to wait. What is not
+//     fed at once, of one that sends much before its FIN, waits here.
 //   - The poller is one for the process. It is started with the first server and
 //     stays: a goroutine and two descriptors. Settings and log are shared too.
 package netpoll

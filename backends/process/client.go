@@ -6,36 +6,58 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"chatbench/backends"
 	"chatbench/core"
 )
 
 // client is one connection.
 type client struct {
 	session *core.Session
-	place   int         // in loop.live
-	mailed  atomic.Bool // is in loop.mail
-	kid     *kid        // nil: it is being forked, or there is none for it
-	socket  int         // -1, but for one that is sent away without a child
-	blocked bool        // the pipe took less than was offered
-	awaited bool        // input is held back for it
-	leaving bool        // nothing more is written; the child is to end
-	gone    bool        // Leave was called
-	until   time.Time   // when leaving ends
-	tardy   time.Time   // until when input is not held back for it
+	place   int           // in loop.live
+	mailed  atomic.Bool   // is in loop.mail
+	kid     *kid          // nil: it is being forked, or there is none for it
+	socket  int           // -1, but for one that is sent away without a child
+	blocked bool          // the pipe took less than was offered
+	awaited bool          // input is held back for it
+	leaving bool          // nothing more is written; the child is to end
+	gone    bool          // Leave was called
+	until   time.Time     // when leaving ends
+	tardy   time.Time     // until when input is not held back for it
+	vain    time.Duration // how long that was last; 0: it has taken all since
 }
 
-// readPipe takes what a client has sent, one read a turn.
+// readPipe takes what a client has sent, a little in a turn.
 func (l *loop) readPipe(c *client) {
-	k := c.kid
-	n, err := quick(unix.SYS_READ, k.up, l.buf)
-	switch {
-	case n > 0:
-		l.feed(c, l.buf[:n])
-	case err == unix.EAGAIN || err == unix.EINTR:
-	default:
-		l.closeEnd(&k.up)
+	if n, err := l.readSteps(c); n == 0 && err != unix.EAGAIN {
+		l.closeEnd(&c.kid.up)
 		l.told(c)
 	}
+}
+
+// readSteps feeds a client's session from its pipe, in steps between which others
+// are written to if much was said: up to turnSteps of them, and none while input
+// is held back, which is EAGAIN as well. n is what the last read brought.
+func (l *loop) readSteps(c *client) (n int, err error) {
+	for range turnSteps {
+		if l.hold.active() {
+			return 0, unix.EAGAIN
+		}
+		n, err = quick(unix.SYS_READ, c.kid.up, l.buf)
+		if err == unix.EINTR {
+			return 0, unix.EAGAIN
+		}
+		if n == 0 {
+			return 0, err
+		}
+		l.feed(c, l.buf[:n])
+		if l.read > backends.FlushAfter || l.cfg.Room.Said()-l.flushedAt > backends.FlushAfter {
+			l.flush()
+		}
+		if n < len(l.buf) {
+			return n, nil
+		}
+	}
+	return n, err
 }
 
 func (l *loop) feed(c *client, in []byte) {
@@ -53,6 +75,9 @@ func (l *loop) feed(c *client, in []byte) {
 
 // attend looks after a session that has output of its own or must close.
 func (l *loop) attend(c *client) {
+	if c.gone {
+		return
+	}
 	if !c.blocked {
 		l.write(c)
 		return
@@ -108,6 +133,7 @@ func (l *loop) write(c *client) {
 		return
 	}
 	l.caughtUp(c)
+	c.vain = 0
 	if closing {
 		l.finish(c)
 	}

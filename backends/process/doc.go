@@ -39,7 +39,9 @@
 // While the pipe to a child is full because the child waits for a processor, the
 // loop reads nothing from clients: otherwise it would run ahead of its children,
 // and clients who read would seem slow. A child that waits for its client holds
-// nobody up; its client ends as slow when it is too far behind.
+// the others up for 5 ms at a time, and ever more rarely; its client ends as slow
+// when it is too far behind. A pipe is read in steps of 4 KiB, up to 16 KiB before
+// the others have their turn, and so is what a child that has ended leaves there.
 //
 // A client has gone when its child is reaped: the descriptor of the process
 // becomes readable, what is left in the pipe is fed, and the exit code says

@@ -19,11 +19,13 @@ import (
 // others. So after a moment the loop looks whom it waits for: a child that
 // sleeps although its pipe is full waits for its client, one that does not
 // sleep for a processor. A client that was waited for in vain causes no other
-// hold for a while.
+// hold for a while: a moment at first, for one that reads may just have had no
+// turn, and twice as long each time until it has taken all.
 const (
-	firstLook = 5 * time.Millisecond // into a hold; later ones come at twice the time
-	lastLook  = 80 * time.Millisecond
-	tardyTime = 10 * time.Second
+	firstLook  = 5 * time.Millisecond // into a hold; later ones come at twice the time
+	lastLook   = 80 * time.Millisecond
+	firstTardy = 10 * time.Millisecond
+	lastTardy  = 10 * time.Second
 )
 
 // hold is what the loop knows of the hold it is in, if it is in one.
@@ -88,7 +90,8 @@ func (l *loop) lookAtAwaited(now time.Time) {
 	h.look = now.Add(h.pause)
 	for i := 0; i < len(h.awaited); i++ { // none are left once the last has caught up
 		if c := h.awaited[i]; c.awaited && c.kid.waitsForClient() {
-			c.tardy = now.Add(tardyTime)
+			c.vain = min(max(2*c.vain, firstTardy), lastTardy)
+			c.tardy = now.Add(c.vain)
 			l.caughtUp(c)
 		}
 	}
@@ -119,8 +122,5 @@ func (l *loop) takeInput() {
 			return // they are still ready after the hold
 		}
 		l.inputs.handle(i)
-		if l.read > turnOctets || l.cfg.Room.Said()-l.flushedAt > turnOctets {
-			l.flush()
-		}
 	}
 }

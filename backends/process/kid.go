@@ -33,7 +33,8 @@ func (l *loop) closeEnd(fd *int) {
 func (l *loop) adopt(k *kid) bool {
 	k.place = len(l.kids)
 	l.kids = append(l.kids, k)
-	err := l.poller.add(k.pidfd, unix.EPOLLIN, func() { l.reap(k) })
+	// Its end is the end of what its client sends, and held back like that.
+	err := l.inputs.add(k.pidfd, unix.EPOLLIN, func() { l.ended(k) })
 	if err != nil {
 		l.lines.Warn(l.cfg.Log, "a child cannot be watched", "err", err)
 		k.kill()
@@ -68,8 +69,19 @@ func (k *kid) kill() {
 	_ = unix.PidfdSendSignal(k.pidfd, unix.SIGKILL, nil, 0)
 }
 
-// reap takes what a child that has ended, or was killed, leaves behind: the
-// last octets of its client and its exit code.
+// ended takes what the client of a child that has ended had sent, a little in a
+// turn, and then the child itself.
+func (l *loop) ended(k *kid) {
+	if c := k.client; c != nil && !c.gone && k.up >= 0 {
+		if n, _ := l.readSteps(c); n > 0 || l.hold.active() {
+			return // there may be more: it is called again
+		}
+	}
+	l.reap(k)
+}
+
+// reap takes what a child that has ended, or was killed, leaves behind: its exit
+// code and its descriptors.
 func (l *loop) reap(k *kid) {
 	var status unix.WaitStatus
 	for {
@@ -79,13 +91,6 @@ func (l *loop) reap(k *kid) {
 		}
 	}
 	if c := k.client; c != nil {
-		for k.up >= 0 && !c.gone {
-			n, _ := quick(unix.SYS_READ, k.up, l.buf)
-			if n <= 0 {
-				break
-			}
-			l.feed(c, l.buf[:n])
-		}
 		why := core.ReasonReset
 		if status.Exited() && status.ExitStatus() == child.Finished {
 			why = core.ReasonEOF

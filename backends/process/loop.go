@@ -17,7 +17,8 @@ import (
 	"chatbench/core"
 )
 
-const turnOctets = 256 << 10 // read or said in a turn before it flushes in the middle
+// turnSteps is how often a client is read before others have their turn.
+const turnSteps = child.FromClient / backends.FeedStep
 
 // How long the loop waits with its processor in hand when it has nothing to do;
 // in between others may have it.
@@ -42,6 +43,7 @@ type loop struct {
 	roomGrew atomic.Bool
 	mu       sync.Mutex
 	mail     []*client // sessions with output of their own, or that must close
+	over     bool      // nobody reads the mail any more
 	forked   []result
 	stopping atomic.Bool
 	cutting  atomic.Bool
@@ -64,7 +66,7 @@ type loop struct {
 }
 
 func newLoop(cfg backends.Config) (*loop, error) {
-	l := &loop{cfg: cfg, buf: make([]byte, 4*child.FromClient), tasks: tasks.Budget{Margin: spareTasks}}
+	l := &loop{cfg: cfg, buf: make([]byte, backends.FeedStep), tasks: tasks.Budget{Margin: spareTasks}}
 	if err := l.open(); err != nil {
 		l.close()
 		return nil, err
@@ -103,7 +105,7 @@ func (l *loop) close() {
 		l.listener.close()
 	}
 	if l.bell != nil {
-		_ = unix.Close(l.bell.fd)
+		l.bell.close()
 	}
 	for _, p := range []*poller{l.inputs, l.poller} {
 		if p != nil {
@@ -126,7 +128,9 @@ func (l *loop) Wake(s *core.Session) {
 		return
 	}
 	l.mu.Lock()
-	l.mail = append(l.mail, c)
+	if !l.over {
+		l.mail = append(l.mail, c)
+	}
 	l.mu.Unlock()
 	l.bell.ring()
 }
@@ -152,6 +156,7 @@ func (l *loop) stop(cut bool) {
 func (l *loop) run() error {
 	defer l.close()
 	defer l.forker.end()
+	defer l.silence()
 	for {
 		l.spawnAhead()
 		if l.stopping.Load() && l.stopped() {
@@ -177,6 +182,13 @@ func (l *loop) run() error {
 			l.endRest(time.Now())
 		}
 	}
+}
+
+// silence has what is noted from here on forgotten.
+func (l *loop) silence() {
+	l.mu.Lock()
+	l.mail, l.over = nil, true
+	l.mu.Unlock()
 }
 
 // abandon ends everything when the loop cannot be told of its ends any more.

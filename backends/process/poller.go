@@ -2,6 +2,7 @@ package process
 
 import (
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -86,8 +87,9 @@ func (p *poller) handle(i int) {
 
 // doorbell wakes the loop when it sleeps, and costs nothing while it is at work.
 type doorbell struct {
-	fd       int // an eventfd
 	sleeping atomic.Bool
+	mu       sync.Mutex // held by who rings it awake, and who closes it
+	fd       int        // an eventfd; -1 once closed
 }
 
 func newDoorbell() (*doorbell, error) {
@@ -98,12 +100,25 @@ func newDoorbell() (*doorbell, error) {
 	return &doorbell{fd: fd}, nil
 }
 
-// ring wakes the loop. Any goroutine; what there is to do must be noted before.
+// ring wakes the loop. Any goroutine, also when the loop has ended; what there is
+// to do must be noted before.
 func (b *doorbell) ring() {
-	if b.sleeping.Load() && b.sleeping.CompareAndSwap(true, false) {
+	if !b.sleeping.Load() || !b.sleeping.CompareAndSwap(true, false) {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.fd >= 0 { // else that number may be somebody else's by now
 		one := [8]byte{1}
 		_, _ = unix.Write(b.fd, one[:]) // fails only if it rings already
 	}
+}
+
+func (b *doorbell) close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_ = unix.Close(b.fd)
+	b.fd = -1
 }
 
 // clear takes the ring back; the loop looks at its work afterwards.

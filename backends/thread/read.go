@@ -6,15 +6,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"chatbench/backends"
 	"chatbench/core"
 )
 
 const (
 	waitSize = 1 << 10 // what a reader waits with; each has its own
 	readSize = 32 << 10
-	// feedSize is how much is fed at once: what the room makes of so many
-	// octets, at worst all of them empty messages, stays below the lag limit.
-	feedSize = 4 << 10
 )
 
 // readBuffers are for those who are sent more than they waited with.
@@ -74,7 +72,7 @@ func (c *conn) feed(in []byte) {
 		if _, closing := c.session.Closing(); closing {
 			return
 		}
-		n := min(len(in), feedSize)
+		n := min(len(in), backends.FeedStep)
 		c.session.Feed(in[:n])
 		in = in[n:]
 		c.server.rounds.pace()

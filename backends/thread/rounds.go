@@ -8,8 +8,8 @@ import (
 )
 
 // paceOctets is how much may be said beyond what the last round began with
-// before readers wait for the writers. It has to stay well below any lag limit
-// a room is given.
+// before readers wait for the writers: less than backends.FlushAfter, for each
+// reader that does not wait yet may feed another step.
 const paceOctets = 64 << 10
 
 // rounds is the transport's Waker. A thread of its own, the conductor, wakes

@@ -5,6 +5,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"chatbench/backends"
 )
 
 const (
@@ -52,7 +54,7 @@ func (c *conn) sleep() {
 
 // writeTurn writes until nothing waits. over says that nothing ever will.
 func (c *conn) writeTurn() (over bool) {
-	stalled := false
+	written, apart := 0, false // apart: it has no place, and no round waits for it
 	for !c.gone.Load() {
 		_, closing := c.session.Closing()
 		out := c.session.Next()
@@ -61,30 +63,41 @@ func (c *conn) writeTurn() (over bool) {
 				_ = unix.Shutdown(c.fd, unix.SHUT_WR)
 				return true
 			}
-			if !stalled {
+			if !apart {
 				return false
 			}
-			stalled = false // and with its place in the round taken it has to look again
+			apart = false // and with its place in the round taken it has to look again
 			c.place.take()
 			continue
 		}
 		n, err := c.send(out, unix.MSG_DONTWAIT)
 		c.wrote(n)
+		if written += max(n, 0); written > backends.FlushAfter && !apart {
+			// Somebody who is sent file frames without a pause has always more,
+			// and others wait for the next round.
+			apart = true
+			c.leaveRounds()
+		}
 		if n == len(out) || err == unix.EINTR {
 			continue
 		}
 		if n < 0 && err != unix.EAGAIN {
 			return true // the reader goes on: what the client sent before is still there
 		}
-		stalled = true
+		apart = true
 		c.server.cfg.Counters.Stalls.Add(1)
-		c.place.leave()
-		c.place.give()
+		c.leaveRounds()
 		if !c.press(c.session.Next()) {
 			return true
 		}
 	}
 	return true
+}
+
+// leaveRounds lets this round and the next end without this writer.
+func (c *conn) leaveRounds() {
+	c.place.leave()
+	c.place.give()
 }
 
 // press sends with the thread blocked until the client has taken a piece. It

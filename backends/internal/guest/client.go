@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"chatbench/backends"
 	"chatbench/core"
 )
 
@@ -28,11 +29,13 @@ type Client struct {
 	posted atomic.Bool   // is in guest.mail
 	ended  atomic.Uint32 // 1 + the Reason that the library gave
 
-	place   int // in guest.live
-	offer   int // octets to give the library at most
-	kept    int // of those it was given, the ones it keeps
+	place   int    // in guest.live
+	rest    []byte // what it sent and is not fed yet
+	offer   int    // octets to give the library at most
+	kept    int    // of those it was given, the ones it keeps
 	until   time.Time
 	why     core.Reason // why it was over
+	behind  bool        // is in guest.behind
 	listed  bool        // is in guest.held
 	feeding bool        // is being fed what it sent
 	sending bool        // the library is being given something, and may read meanwhile
@@ -42,7 +45,9 @@ type Client struct {
 	gone    bool
 }
 
-// Feed takes what the client has sent.
+// Feed takes what the client has sent. It feeds a little of it; the rest waits
+// for turns to come. A library that need not read on had better not while the
+// client Waits.
 func (c *Client) Feed(in []byte) {
 	if c.fin || c.gone {
 		return // thrown away
@@ -50,17 +55,70 @@ func (c *Client) Feed(in []byte) {
 	g := c.guest
 	g.cfg.Counters.Reads.Add(1)
 	g.cfg.Counters.BytesIn.Add(int64(len(in)))
+	g.read += len(in)
 	c.feeding = true
-	for len(in) > 0 && !c.fin && !c.gone {
-		n := min(len(in), feedSize)
-		c.session.Feed(in[:n])
-		in = in[n:]
-		g.read += n
+	// Within a flush the others cannot be written to.
+	for fed := 0; len(in) > 0 && len(c.rest) == 0 && fed < feedMost && !g.flushing && !c.fin && !c.gone; fed += backends.FeedStep {
+		in = c.step(in)
 		g.mayFlush()
 	}
 	c.feeding = false
+	c.keep(in)
 	if _, closing := c.session.Closing(); closing {
 		c.write() // at once: if a FIN came along, the library is about to close
+	}
+}
+
+// Waits says whether some of what the client has sent is not fed yet.
+func (c *Client) Waits() bool { return len(c.rest) > 0 }
+
+// step feeds the session one step, and returns what is left.
+func (c *Client) step(in []byte) []byte {
+	n := min(len(in), backends.FeedStep)
+	c.session.Feed(in[:n])
+	return in[n:]
+}
+
+// keep has input wait for the next turn.
+func (c *Client) keep(in []byte) {
+	if len(in) == 0 || c.fin || c.gone {
+		return
+	}
+	if !c.behind {
+		c.behind = true
+		c.guest.behind = append(c.guest.behind, c)
+		c.guest.ring()
+	}
+	c.rest = append(c.rest, in...)
+}
+
+// feedRest feeds a step of what waits, and lets the client go if it is the last
+// one and the library has closed the connection.
+func (c *Client) feedRest() {
+	if _, closing := c.session.Closing(); closing || c.fin || c.gone {
+		c.rest = nil // thrown away
+	}
+	if len(c.rest) > 0 {
+		c.rest = c.step(c.rest)
+		c.guest.mayFlush()
+	}
+	if c.ended.Load() != 0 && !c.gone {
+		c.discard()
+	}
+	if len(c.rest) > 0 || c.gone {
+		return
+	}
+	c.rest = nil
+	if why := c.ended.Load(); why != 0 {
+		c.leave(core.Reason(why - 1))
+	}
+}
+
+// discard throws away what waits for a client that can be sent nothing more, so
+// that it is not ended as slow before all that it sent is fed.
+func (c *Client) discard() {
+	for p := c.session.Next(); p != nil; p = c.session.Next() {
+		c.session.Wrote(len(p))
 	}
 }
 
@@ -80,7 +138,10 @@ func (c *Client) attend() {
 		return
 	}
 	if why := c.ended.Load(); why != 0 {
-		c.leave(core.Reason(why - 1))
+		c.deaf, c.kept = true, 0
+		if !c.Waits() { // else it is left when that is fed
+			c.leave(core.Reason(why - 1))
+		}
 		return
 	}
 	if c.kept > 0 {
@@ -239,6 +300,16 @@ func (c *Client) linger() {
 	}
 	c.until = time.Now().Add(wait)
 	c.guest.lingering.push(c, why.TurnedAway())
+}
+
+// cut ends the connection, or what is left of it.
+func (c *Client) cut() {
+	if c.ended.Load() != 0 && c.Waits() {
+		c.rest = nil
+		c.leave(core.ReasonCut)
+		return
+	}
+	c.end(core.ReasonCut)
 }
 
 // end has the library close the connection now.

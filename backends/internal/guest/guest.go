@@ -25,9 +25,8 @@ import (
 )
 
 const (
-	turnOctets = 256 << 10 // read or said in a turn before it writes in the middle
-	feedSize   = 32 << 10  // octets the room is fed at once
-	pollEvery  = time.Millisecond
+	feedMost  = 16 << 10 // octets of one client that are fed before others have their turn
+	pollEvery = time.Millisecond
 )
 
 // Line is a connection as its library knows it.
@@ -71,19 +70,21 @@ type Guest struct {
 	cutting  atomic.Bool
 	mu       sync.Mutex
 	mail     []*Client
+	deaf     bool          // nobody is left to read the mail
 	empty    chan struct{} // closed when it is to stop and nobody is left
 
 	// The loop's own.
-	live      []*Client
-	held      []*Client // of them, those whose library keeps octets
-	lingering lingerQueue
-	spareMail []*Client
-	timer     *time.Timer
-	flushedAt uint64 // Room.Said when the room was last written out
-	read      int    // octets since the last flush
-	turning   bool   // within Turn, where connections may be closed
-	flushing  bool
-	stopped   bool
+	live                   []*Client
+	held                   []*Client // of them, those whose library keeps octets
+	behind                 []*Client // of them, those with input that waits
+	lingering              lingerQueue
+	spareMail, spareBehind []*Client
+	timer                  *time.Timer
+	flushedAt              uint64 // Room.Said when the room was last written out
+	read                   int    // octets since the last flush
+	turning                bool   // within Turn, where connections may be closed
+	flushing               bool
+	stopped                bool
 }
 
 // New makes a Guest.
@@ -117,7 +118,9 @@ func (g *Guest) post(c *Client) {
 		return
 	}
 	g.mu.Lock()
-	g.mail = append(g.mail, c)
+	if !g.deaf {
+		g.mail = append(g.mail, c)
+	}
 	g.mu.Unlock()
 	g.ring()
 }
@@ -154,11 +157,12 @@ func (g *Guest) Turn() {
 	g.turning = true
 	defer func() { g.turning = false }()
 	if g.cutting.Load() {
-		for _, c := range g.live {
-			c.end(core.ReasonCut)
+		for i := len(g.live) - 1; i >= 0; i-- { // cut may drop the one it is at
+			g.live[i].cut()
 		}
 	}
 	g.flush()
+	g.feedBehind()
 	now := time.Time{}
 	if g.lingering.len() > 0 {
 		now = time.Now()
@@ -168,6 +172,9 @@ func (g *Guest) Turn() {
 	}
 	if g.stopping.Load() && g.coming.Load() == 0 && len(g.live) == 0 && !g.stopped {
 		g.stopped = true
+		g.mu.Lock()
+		g.mail, g.deaf = nil, true
+		g.mu.Unlock()
 		close(g.empty)
 	}
 	g.setTimer(now)
@@ -236,8 +243,29 @@ func (g *Guest) settleHeld() {
 // mayFlush writes in the middle of a turn if much has been read or said, so
 // that nobody seems slow whom the loop has not come round to.
 func (g *Guest) mayFlush() {
-	if g.read > turnOctets || g.cfg.Room.Said()-g.flushedAt > turnOctets {
+	if g.read > backends.FlushAfter || g.cfg.Room.Said()-g.flushedAt > backends.FlushAfter {
 		g.flush()
+	}
+}
+
+// feedBehind goes on with input that waits: a step of each client in turn, and a
+// little of each before the library reads on.
+func (g *Guest) feedBehind() {
+	for range feedMost / backends.FeedStep {
+		list := g.behind
+		g.behind = g.spareBehind[:0]
+		for i, c := range list {
+			list[i] = nil
+			if c.feedRest(); len(c.rest) > 0 {
+				g.behind = append(g.behind, c)
+			} else {
+				c.behind = false
+			}
+		}
+		g.spareBehind = list[:0]
+	}
+	if len(g.behind) > 0 {
+		g.ring()
 	}
 }
 

@@ -1,0 +1,258 @@
+package backendtest
+
+import (
+	"bytes"
+	"fmt"
+	"hash/crc32"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"chatbench/core/wire"
+)
+
+var hostileScenarios = []scenario{
+	{"amplified-burst", amplifiedBurst},
+	{"file-flood", fileFlood},
+}
+
+// What the cases below are tuned to.
+const (
+	// burstLag is the lag limit of amplifiedBurst, whose room ends whoever is
+	// behind by 16 times that, 2 MiB, whatever the reason. What burstOctets grow to
+	// is 61 KiB more: so no transport may feed them whole, and yet a client that has
+	// had no turn to read is not ended, as the kernel, if only in a pipe, holds
+	// 64 KiB for it.
+	burstLag    = 128 << 10
+	burstOctets = 62 << 10
+	// burstTick is so long that nobody is ended for what the kernel refuses while a
+	// busy machine gives a client, or its process, no turn.
+	burstTick = 5 * time.Second
+	// floodLag is the lag limit of fileFlood, and floodAhead how far its sender
+	// may be ahead of its addressee: so the room never has a reason to end anyone.
+	floodLag   = 8 << 20
+	floodAhead = 4 << 20
+)
+
+// amplifiedBurst: clients with long names send bursts of empty messages, two
+// octets each that become 68 for everybody, alone, all at once, and as the last
+// that one does. Nobody who reads may be ended, and all hear the same: every
+// message of every talker.
+func amplifiedBurst(l *lab) {
+	const talkers, readers, messages = 4, 24, burstOctets / 2
+	r := l.open(func(s *settings) { s.room.LagLimit, s.tick = burstLag, burstTick })
+	var clients []*client
+	for i := range talkers {
+		clients = append(clients, r.login(strings.Repeat("x", 63)+string(rune('a'+i))))
+	}
+	talking := clients[:talkers]
+	clients = append(clients, r.logins("r", readers)...)
+	frame := len(wire.AppendSaid(nil, talking[0].name, nil))
+	heard := make([]*tally, len(clients))
+	for i, c := range clients {
+		heard[i] = c.tally(frame)
+	}
+	said := 0
+	burst := func(each int, who ...*client) {
+		talkAll(r, who, func(c *client) error { return c.trySend(bytes.Repeat(wire.AppendChat(nil, ""), each)) })
+		said += len(who) * each
+		// So a reader that gets no turn meanwhile is no further behind than this.
+		for i, t := range heard {
+			r.eventually(func() bool { return t.ended.Load() || t.octets.Load() >= int64(said*frame) }, "%s hears all", clients[i].name)
+			if t.octets.Load() != int64(said*frame) {
+				r.Fatalf("%s: after %d of %d octets: %v; %s", clients[i].name, t.octets.Load(), said*frame, t.last, endings(r.room.Snapshot()))
+			}
+		}
+	}
+	for _, c := range talking {
+		burst(messages, c)
+	}
+	burst(messages/talkers, talking...)
+	leaver := r.login(strings.Repeat("x", 63) + "z")
+	leaver.send(bytes.Repeat(wire.AppendChat(nil, ""), messages))
+	leaver.finish()
+	said += messages
+	burst(0)
+	for _, c := range clients {
+		c.finish()
+	}
+	for i, t := range heard {
+		if <-t.done; t.sum != heard[0].sum {
+			r.Fatalf("%s and %s did not hear the same", clients[0].name, clients[i].name)
+		}
+	}
+	for i, c := range talking {
+		if got := heard[0].said['a'+i]; got != messages+messages/talkers {
+			r.Errorf("%d messages of %s were heard", got, c.name)
+		}
+	}
+}
+
+// tally is what a client was sent, taken as fast as the kernel gives it: nothing
+// is decoded.
+type tally struct {
+	octets atomic.Int64
+	ended  atomic.Bool // last is set
+	last   error
+	done   chan struct{}
+	sum    uint32   // after done
+	said   [256]int // empty messages by the last octet of the name; after done
+}
+
+// tally reads empty messages, each of which makes a frame of so many octets, to
+// the end of the stream.
+func (c *client) tally(frame int) *tally {
+	t := &tally{done: make(chan struct{})}
+	last := frame - len(": \x00") - 1 // octet of the name
+	go func() {
+		defer close(t.done)
+		at := 0 // in a frame
+		for buf := make([]byte, 64<<10); ; {
+			n, err := c.conn.Read(buf)
+			t.sum = crc32.Update(t.sum, crc32.IEEETable, buf[:n])
+			for i := (last - at + frame) % frame; i < n; i += frame {
+				t.said[buf[i]]++
+			}
+			at = (at + n) % frame
+			c.got += int64(n)
+			t.octets.Add(int64(n))
+			if err != nil {
+				t.last = err
+				t.ended.Store(true)
+				return
+			}
+		}
+	}()
+	return t
+}
+
+// fileFlood: one client sends another file frames as fast as that reads them.
+// Others who talk meanwhile are still heard, and every frame arrives in order.
+func fileFlood(l *lab) {
+	const rounds, worst = 40, 5 * time.Second
+	r := l.open(func(s *settings) { s.room.LagLimit = floodLag })
+	from, to := r.login("from"), r.login("to")
+	talkers := r.logins("t", 3)
+	f := r.flood(from, to)
+	r.eventually(func() bool { return f.came.Load() > 1000 }, "the flood runs")
+	longest := make([]time.Duration, len(talkers))
+	talkAll(r, talkers, func(c *client) (err error) {
+		i := c.name[1] - '0'
+		longest[i], err = c.echoes(rounds)
+		return err
+	})
+	f.stop.Store(true)
+	sent, came := f.end()
+	if sent != came {
+		r.Errorf("%d file frames were sent and %d came", sent, came)
+	}
+	for i, took := range longest {
+		if took > worst {
+			r.Errorf("%s waited %v for a message of its own", talkers[i].name, took)
+		}
+	}
+}
+
+// floodNumbers is how many different file frames a flood repeats, so that none of
+// them has to be made meanwhile.
+const floodNumbers = 1000
+
+// fileStream is one client that sends file frames and one that reads them.
+type fileStream struct {
+	rig            *rig
+	stop           atomic.Bool
+	sent, came     atomic.Int64
+	sending, heard chan error
+}
+
+// flood has one client send file frames, numbered, to another.
+func (r *rig) flood(from, to *client) *fileStream {
+	f := &fileStream{rig: r, sending: make(chan error, 1), heard: make(chan error, 1)}
+	go func() { f.sending <- f.send(from, to.name) }()
+	go func() { f.heard <- f.hear(to, from.name) }()
+	return f
+}
+
+// send sends until it is to stop, and then a frame that says so.
+func (f *fileStream) send(c *client, to string) error {
+	var batch []byte
+	for i := range floodNumbers {
+		batch = wire.AppendFile(batch, wire.LsBody, to, fmt.Appendf(nil, " file %d", i))
+	}
+	for !f.stop.Load() {
+		if f.sent.Load()-f.came.Load() > floodAhead/int64(len(batch))*floodNumbers {
+			time.Sleep(100 * time.Microsecond)
+			continue
+		}
+		if err := c.trySend(batch); err != nil {
+			return fmt.Errorf("%s: send: %w", c.name, err)
+		}
+		f.sent.Add(floodNumbers)
+	}
+	return c.trySend(wire.AppendFile(nil, wire.LsEnd, to, nil))
+}
+
+// hear reads to the last frame. It decodes in place, to be as fast as it can.
+func (f *fileStream) hear(c *client, from string) error {
+	var due [floodNumbers][]byte
+	for i := range due {
+		due[i] = fmt.Appendf(nil, "%s file %d", from, i)
+	}
+	buf, came := make([]byte, 128<<10), 0
+	for {
+		n, err := c.conn.Read(buf)
+		c.got += int64(n)
+		for in := buf[:n]; ; {
+			frame, rest, whole, wrong := c.dec.Next(in)
+			if in = rest; !whole || wrong != nil {
+				break
+			}
+			switch want := due[came%floodNumbers]; {
+			case frame.Type == wire.Chat:
+			case frame.Type == wire.File && frame.Command == wire.LsEnd:
+				f.came.Store(int64(came))
+				return nil
+			case !bytes.Equal(frame.Body, want):
+				return fmt.Errorf("%s: was sent %s in place of frame %d, %q", c.name, show(frame), came, want)
+			default:
+				came++
+			}
+		}
+		f.came.Store(int64(came))
+		if err != nil {
+			return fmt.Errorf("%s: after %d file frames: %w", c.name, came, err)
+		}
+	}
+}
+
+// end waits for both, and says what they sent and read.
+func (f *fileStream) end() (sent, came int64) {
+	f.rig.Helper()
+	for _, c := range []chan error{f.sending, f.heard} {
+		if err := <-c; err != nil {
+			f.rig.Fatalf("%v; %s", err, endings(f.rig.room.Snapshot()))
+		}
+	}
+	return f.sent.Load(), f.came.Load()
+}
+
+// echoes says something again and again, waits each time until it is heard, and
+// gives the longest of these waits.
+func (c *client) echoes(rounds int) (longest time.Duration, err error) {
+	for i := range rounds {
+		text := fmt.Sprintf("no %d", i)
+		began := time.Now()
+		if err := c.trySend(wire.AppendChat(nil, text)); err != nil {
+			return 0, err
+		}
+		for heard := false; !heard; {
+			f, err := c.read()
+			if err != nil {
+				return 0, fmt.Errorf("message %d: %w", i, err)
+			}
+			heard = f.Type == wire.Chat && string(f.Body) == c.name+": "+text
+		}
+		longest = max(longest, time.Since(began))
+	}
+	return longest, nil
+}

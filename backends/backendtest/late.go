@@ -1,0 +1,83 @@
+package backendtest
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"chatbench/backends"
+	"chatbench/core"
+	"chatbench/core/wire"
+)
+
+// LateWakes is for a transport's own tests: it serves a client, shuts the server
+// down, and calls what waker gives as the room may yet do then: nothing may be
+// written to a descriptor that is somebody else's by now. tag is what the
+// transport gives Room.Join.
+func LateWakes(t *testing.T, b backends.Backend, waker func(backends.Server) (w core.Waker, tag any)) {
+	t.Helper()
+	room := core.NewRoom(core.Config{Authenticator: core.OpenDoor{}, Now: time.Now()})
+	s, err := b.Start(backends.Config{
+		Listen: "127.0.0.1:0", Room: room, Counters: new(backends.Counters), Log: slog.New(slog.DiscardHandler),
+		MaxClients: 10, Backlog: 10, Linger: time.Second,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := net.Dial("tcp", s.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	granted := wire.AppendGranted(nil)
+	if _, err := c.Write(wire.AppendCred(nil, "alice", "x")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(c, granted); err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	w, tag := waker(s)
+	room.Drain()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := s.Shutdown(ctx); err != nil {
+		t.Fatal(err)
+	}
+	session := room.Join(s.Addr(), w, tag)
+	Untouched(t, func() {
+		for range 3 {
+			w.WakeRoom()
+			w.Wake(session)
+		}
+	})
+}
+
+// Untouched fails the test if act writes to a descriptor that nobody had before:
+// one that it thinks its own and that was closed.
+func Untouched(t *testing.T, act func()) {
+	t.Helper()
+	var fds []int
+	for range 64 {
+		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fds = append(fds, pair[0], pair[1])
+	}
+	act()
+	for _, fd := range fds {
+		var in [8]byte
+		if n, err := unix.Read(fd, in[:]); err != unix.EAGAIN {
+			t.Errorf("%d octets came to descriptor %d, which is not its own: %v", n, fd, err)
+		}
+	}
+	for _, fd := range fds {
+		_ = unix.Close(fd)
+	}
+}

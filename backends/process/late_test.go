@@ -1,0 +1,26 @@
+package process
+
+import (
+	"testing"
+
+	"chatbench/backends"
+	"chatbench/backends/backendtest"
+	"chatbench/core"
+)
+
+// TestLateWakes: wakes that come when Shutdown has returned write to nobody's
+// descriptor and are kept nowhere.
+func TestLateWakes(t *testing.T) {
+	var l *loop
+	backendtest.LateWakes(t, Backend, func(s backends.Server) (core.Waker, any) {
+		l = s.(*server).loop
+		return l, &client{gone: true}
+	})
+	if len(l.mail) > 0 {
+		t.Errorf("%d notes are kept that nobody reads", len(l.mail))
+	}
+	backendtest.Untouched(t, func() {
+		l.bell.sleeping.Store(true) // as when the loop ends while somebody rings
+		l.bell.ring()
+	})
+}

@@ -1,0 +1,17 @@
+package thread
+
+import (
+	"testing"
+
+	"chatbench/backends"
+	"chatbench/backends/backendtest"
+	"chatbench/core"
+)
+
+// TestLateWakes: wakes that come when Shutdown has returned write to nobody's
+// descriptor.
+func TestLateWakes(t *testing.T) {
+	backendtest.LateWakes(t, Backend, func(s backends.Server) (core.Waker, any) {
+		return s.(*server).rounds, &conn{server: s.(*server)}
+	})
+}
