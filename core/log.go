@@ -39,11 +39,11 @@ func newBroadcastLog(chunkSize int) *broadcastLog {
 }
 
 // reserve returns an empty slice with room for n octets at the end of the log,
-// to be filled and given to commit. filled says that a new chunk was begun.
-func (l *broadcastLog) reserve(n int) (space []byte, filled bool) {
+// to be filled and given to commit.
+func (l *broadcastLog) reserve(n int) (space []byte) {
 	size := int(l.last.size.Load())
 	if size+n <= l.chunkSize {
-		return l.last.buf[size:size], false
+		return l.last.buf[size:size]
 	}
 	if n > l.chunkSize {
 		panic("core: a frame larger than a chunk")
@@ -58,7 +58,7 @@ func (l *broadcastLog) reserve(n int) (space []byte, filled bool) {
 	c.base = l.last.base + uint64(size)
 	l.last.next.Store(c)
 	l.last = c
-	return c.buf[:0], true
+	return c.buf[:0]
 }
 
 // commit publishes what was written into the space that reserve gave.

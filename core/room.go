@@ -31,7 +31,9 @@ type Room struct {
 	wakers    []*wakerUse // replaced, not changed in place
 	clients   int         // slots held
 	draining  bool
-	searching bool // for those who keep too much of the log
+	looked    uint64 // position in the log when it was last looked for those who keep too much of it
+	lookEvery uint64 // octets of the log
+	looking   bool   // for them
 	stats     Stats
 
 	// Who is to be told when the lock is released.
@@ -58,6 +60,7 @@ func newRoom(cfg Config, chunkSize int) *Room {
 		began:   cfg.Now,
 	}
 	r.clock.Store(1)
+	r.lookEvery = uint64(min(16<<10, r.cfg.LagMax/8))
 	return r
 }
 
@@ -206,10 +209,10 @@ func (r *Room) Said() uint64 { return r.log.end.Load() }
 
 // say appends frames to the log, which have room in one chunk of it.
 func (r *Room) say(frames []byte) {
-	space, filled := r.log.reserve(len(frames))
-	r.log.commit(append(space, frames...))
+	r.log.commit(append(r.log.reserve(len(frames)), frames...))
 	r.grew = true
-	if filled {
+	if end := r.log.end.Load(); end-r.looked >= r.lookEvery {
+		r.looked = end
 		r.endFarthest()
 	}
 }

@@ -28,7 +28,7 @@ func (w *world) compare() error {
 		if err := w.givenUp(c); err != nil {
 			return err
 		}
-		most := w.room.cfg.LagMax + w.room.log.chunkSize + 1024 // of private frames
+		most := w.room.cfg.LagMax + int(w.room.lookEvery) + 1024 // and private frames
 		if behind := w.model.behind(c); !c.over && !c.gone && behind > most {
 			return fmt.Errorf("client %d is %d octets behind and not ended", c.id, behind)
 		}

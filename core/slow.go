@@ -96,14 +96,14 @@ func (r *Room) giveUp(s *Session) {
 	r.wake(s)
 }
 
-// endFarthest sees to it, as the log begins a chunk, that nobody keeps more of
-// it than LagMax and a chunk. Only if somebody does, it looks at everybody.
+// endFarthest sees to it, as the log grows, that nobody keeps more of it than
+// LagMax. It looks at everybody only if some chunk is kept that begins so far back.
 func (r *Room) endFarthest() {
-	kept := r.log.end.Load() - r.log.first.base
-	if r.searching || kept <= uint64(r.cfg.LagMax)+uint64(r.log.chunkSize) {
+	r.log.reclaim()
+	if r.looking || r.log.end.Load()-r.log.first.base <= uint64(r.cfg.LagMax) {
 		return
 	}
-	r.searching = true // who is ended is announced, and so fills the log
+	r.looking = true // whoever is ended is announced, and so makes the log grow
 	for _, list := range []*sessionList{&r.granted, &r.ending} {
 		for s := list.first; s != nil; {
 			next := s.next
@@ -113,7 +113,7 @@ func (r *Room) endFarthest() {
 			s = next
 		}
 	}
-	r.searching = false
+	r.looking = false
 }
 
 // endLate ends logins that took too long, and gives those up that are ending

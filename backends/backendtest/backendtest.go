@@ -42,7 +42,7 @@ type scenario struct {
 
 func scenarios() []scenario {
 	return slices.Concat(talkScenarios, framingScenarios, relayScenarios, endingScenarios, brokenScenarios,
-		poolScenarios, loginScenarios, slowScenarios, drainScenarios, socketScenarios, limitScenarios, taskScenarios, soakScenarios, hostileScenarios)
+		poolScenarios, loginScenarios, slowScenarios, drainScenarios, socketScenarios, limitScenarios, taskScenarios, soakScenarios, hostileScenarios, heldScenarios)
 }
 
 // Run holds a transport to the contract. What it lists in Gaps is run too, and

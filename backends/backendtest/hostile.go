@@ -18,20 +18,19 @@ var hostileScenarios = []scenario{
 
 // What the cases below are tuned to.
 const (
-	// burstLag is the lag limit of amplifiedBurst, whose room ends whoever is
-	// behind by 16 times that, 2 MiB, whatever the reason. What burstOctets grow to
-	// is 61 KiB more: so no transport may feed them whole, and yet a client that has
-	// had no turn to read is not ended, as the kernel, if only in a pipe, holds
-	// 64 KiB for it.
-	burstLag    = 128 << 10
+	// burstLag is core.Config.LagMax of amplifiedBurst: whoever is further behind
+	// is ended, whatever the reason. What burstOctets grow to is 60 KiB more: so no
+	// transport may feed them whole, and yet a client that has had no turn to read
+	// is not ended, as the kernel, if only in a pipe, holds 64 KiB for it.
+	burstLag    = 2 << 20
 	burstOctets = 62 << 10
-	// burstTick is so long that nobody is ended for what the kernel refuses while a
+	// burstTime is so long that nobody is ended for what the kernel refuses while a
 	// busy machine gives a client, or its process, no turn.
-	burstTick = 5 * time.Second
+	burstTime = time.Minute
 	// floodLag is the lag limit of fileFlood, and floodAhead how far its sender
-	// may be ahead of its addressee: so the room never has a reason to end anyone.
+	// may be ahead of its addressee: so the room never has a reason to hold it up.
 	floodLag   = 8 << 20
-	floodAhead = 4 << 20
+	floodAhead = 1 << 20
 )
 
 // amplifiedBurst: clients with long names send bursts of empty messages, two
@@ -40,7 +39,7 @@ const (
 // message of every talker.
 func amplifiedBurst(l *lab) {
 	const talkers, readers, messages = 4, 24, burstOctets / 2
-	r := l.open(func(s *settings) { s.room.LagLimit, s.tick = burstLag, burstTick })
+	r := l.open(func(s *settings) { s.room.LagMax, s.room.LagTime = burstLag, burstTime })
 	var clients []*client
 	for i := range talkers {
 		clients = append(clients, r.login(strings.Repeat("x", 63)+string(rune('a'+i))))

@@ -22,7 +22,6 @@ type lab struct {
 type settings struct {
 	room core.Config
 	net  backends.Config
-	tick time.Duration // between two Ticks of the room
 }
 
 // rig is one server at work.
@@ -51,7 +50,6 @@ func (l *lab) open(change ...func(*settings)) *rig {
 func (l *lab) start(change ...func(*settings)) (*rig, error) {
 	r := &rig{lab: l, counters: new(backends.Counters)}
 	r.settings = settings{
-		tick: 20 * time.Millisecond,
 		room: core.Config{MaxClients: 200, Authenticator: core.OpenDoor{}, Now: time.Now()},
 		net: backends.Config{
 			Listen:   "127.0.0.1:0",
@@ -71,16 +69,16 @@ func (l *lab) start(change ...func(*settings)) (*rig, error) {
 		return nil, err
 	}
 	r.server = server
-	r.stopTick = tick(r.room, r.tick)
+	r.stopTick = tick(r.room)
 	return r, nil
 }
 
 // tick carries the time into the room.
-func tick(room *core.Room, pause time.Duration) (stop func()) {
+func tick(room *core.Room) (stop func()) {
 	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
-		every := time.NewTicker(pause)
+		every := time.NewTicker(20 * time.Millisecond)
 		defer every.Stop()
 		for {
 			select {

@@ -1,6 +1,7 @@
 package backendtest
 
 import (
+	"bytes"
 	"strings"
 	"time"
 
@@ -21,7 +22,7 @@ var slowScenarios = []scenario{
 func narrow(s *settings) {
 	s.net.SendBuffer = 4 << 10
 	s.net.Linger = 300 * time.Millisecond
-	s.room.LagLimit = 64 << 10
+	s.room.LagLimit, s.room.LagTime = 64<<10, 300*time.Millisecond
 }
 
 // flood talks until cond holds, no further ahead than window messages of those
@@ -97,17 +98,20 @@ func takesItsTimeAtTheEnd(l *lab) {
 	heard.all()
 }
 
-// neverReadsRelay: a client is sent more for itself alone than it takes.
+// neverReadsRelay: a client is sent more for itself alone than it takes. Whoever
+// sends it has to wait, until it is closed as slow, and is heard after that.
 func neverReadsRelay(l *lab) {
+	const most = 120 // of 1,000 octets: so much may wait, also where reading goes on
 	r := l.open(narrow)
 	alice, bob := r.login("alice"), r.login("bob")
 	stuck := r.dialNarrow()
 	stuck.enter("stuck")
 	frame := wire.AppendFile(nil, wire.LsBody, "stuck", []byte(" "+strings.Repeat("x", 1000)))
-	r.eventually(func() bool {
-		alice.send(frame)
-		return r.room.Snapshot().Ends[core.ReasonSlow] == 1
-	}, "the client is closed as slow")
+	alice.send(bytes.Repeat(frame, most))
+	r.waitEnds(core.ReasonSlow, 1)
+	if r.room.Snapshot().QueueWaits == 0 {
+		r.Errorf("nobody had to wait")
+	}
 	alice.say("done")
 	bob.expectChat("alice: done")
 }

@@ -59,6 +59,9 @@
 //   - It copies all output into fresh memory of its own, which takes a third of
 //     the time at saturation, and asks the kernel twice a write to change what
 //     is watched.
+//   - It goes on reading a client whose input has to wait in its session. One
+//     that then sends 128 KiB more is ended there, where other transports would
+//     let it wait.
 //   - It waits in vain for a loop that ends while Serve still begins: Start
 //     does not wait for it then.
 //   - It copies whatever it is handed into a slice of its own, a new one for each
@@ -81,6 +84,7 @@ var Backend = backends.Backend{
 	Threads:      "1, and 1 that waits to accept",
 	Processes:    "1",
 	Library:      "github.com/tidwall/evio v1.0.8",
+	Limits:       "cannot stop reading a client",
 	FDsPerClient: 2,
 	Start:        start,
 }

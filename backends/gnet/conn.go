@@ -152,9 +152,7 @@ func (c *conn) writeAll(p []byte) bool {
 	if c.held > 0 {
 		c.loop.cfg.Counters.Stalls.Add(1)
 	}
-	if sent > 0 {
-		c.session.Wrote(sent)
-	}
+	c.session.Wrote(sent)
 	return true
 }
 

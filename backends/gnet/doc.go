@@ -46,6 +46,9 @@
 //     taken away in OnShutdown, before the loop ends.
 //   - It gives the zone of an IPv6 address to its pool of buffers, though that
 //     string belongs to package net: zones are taken off the addresses first.
+//   - It goes on reading a client whose input has to wait in its session. One
+//     that then sends 128 KiB more is ended there, where other transports would
+//     let it wait.
 //   - Its logger is one for the whole process: that of the server started last.
 package gnet
 
@@ -60,6 +63,7 @@ var Backend = backends.Backend{
 	Threads:      "1, and 1 that accepts",
 	Processes:    "1",
 	Library:      "github.com/panjf2000/gnet/v2 v2.10.0",
+	Limits:       "cannot stop reading a client",
 	FDsPerClient: 1,
 	Start:        start,
 }

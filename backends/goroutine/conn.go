@@ -26,11 +26,13 @@ type conn struct {
 	gone    atomic.Bool               // write nothing more: the client is gone, or is cut off
 	cut     atomic.Bool               // by Shutdown
 	reset   atomic.Bool               // a write has told so, and no read will
+	held    atomic.Bool               // the reader waits until its session is held no more
 	until   atomic.Pointer[time.Time] // when a connection that is sent nothing more is given up
 
 	writer writer
 
 	mu     sync.Mutex // guards what follows, and writer.state
+	freed  sync.Cond  // the reader may go on
 	unread bool       // the reader has ended
 	reason core.Reason
 }
@@ -38,6 +40,7 @@ type conn struct {
 func newConn(s *server, nc *net.TCPConn, raw syscall.RawConn) *conn {
 	c := &conn{server: s, net: nc, raw: raw}
 	c.writer.run, c.writer.give = c.writeAll, c.write
+	c.freed.L = &c.mu
 	return c
 }
 
@@ -75,6 +78,7 @@ func (c *conn) late() bool {
 func (c *conn) cutOff() {
 	c.cut.Store(true)
 	c.gone.Store(true)
+	c.free() // or Close would wait for the reader
 	c.net.Close()
 }
 
@@ -106,6 +110,7 @@ func (c *conn) writerEnds() {
 	c.mu.Lock()
 	c.leaveRound()
 	c.writer.state = ended
+	c.freed.Broadcast()
 	last := c.unread
 	c.mu.Unlock()
 	if last {

@@ -67,5 +67,37 @@ func (c *conn) feed(in []byte) (open bool) {
 		in = in[n:]
 		c.server.rounds.pace()
 	}
+	if c.session.Held() {
+		c.waitWhileHeld()
+	}
 	return true
+}
+
+// waitWhileHeld keeps the reader from reading on while its client's input waits
+// in the session. It ends too when the session is to close, for what comes then
+// is thrown away, and when nothing can be written, for then only reading shows
+// how the client has ended.
+func (c *conn) waitWhileHeld() {
+	c.held.Store(true) // before the session is asked: whoever changes that looks at this next
+	c.mu.Lock()
+	for c.mustWait() {
+		c.freed.Wait()
+	}
+	c.mu.Unlock()
+	c.held.Store(false)
+}
+
+// mustWait is asked with c.mu held.
+func (c *conn) mustWait() bool {
+	_, closing := c.session.Closing()
+	return c.session.Held() && !closing && !c.gone.Load() && c.writer.state != ended
+}
+
+// free lets a reader go on that waits and need not.
+func (c *conn) free() {
+	if c.held.Load() {
+		c.mu.Lock()
+		c.freed.Broadcast()
+		c.mu.Unlock()
+	}
 }

@@ -88,6 +88,7 @@ func (c *conn) write(fd uintptr) (done bool) {
 	for !c.gone.Load() {
 		_, closing := c.session.Closing()
 		out := c.session.Next()
+		c.free() // Next may have worked through what waited
 		if out == nil {
 			if closing {
 				w.over = true
@@ -113,6 +114,8 @@ func (c *conn) write(fd uintptr) (done bool) {
 			c.reset.Store(err == unix.ECONNRESET)
 			w.over = true
 			return true
+		default:
+			c.session.Wrote(0)
 		}
 		counters.Stalls.Add(1)
 		c.stall()

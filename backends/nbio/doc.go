@@ -54,6 +54,9 @@
 //     descriptors for a moment.
 //   - An engine that is stopped before its poller began never stops: Start
 //     waits for the poller's first call.
+//   - It goes on reading a client whose input has to wait in its session. One
+//     that then sends 128 KiB more is ended there, where other transports would
+//     let it wait.
 //   - It logs to standard output by default, and has one logger for the process:
 //     that of the server started last.
 //   - It waits in a system call that gives the runtime's processor away, which
@@ -71,6 +74,7 @@ var Backend = backends.Backend{
 	Threads:      "1, and 1 that accepts",
 	Processes:    "1",
 	Library:      "github.com/lesismal/nbio v1.6.7",
+	Limits:       "cannot stop reading a client",
 	FDsPerClient: 1,
 	Start:        start,
 }

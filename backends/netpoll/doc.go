@@ -55,7 +55,9 @@
 //   - It cannot close one direction: FIN is sent by shutdown(2).
 //   - An idle client takes 13 KiB, most of it buffers.
 //   - It reads whatever a client sends, and cannot be told to wait. What is not
-//     fed at once, of one that sends much before its FIN, waits here.
+//     fed at once, of one that sends much before its FIN, waits here. One whose
+//     input has to wait in its session, and that then sends 128 KiB more, is ended
+//     there, where other transports would let it wait.
 //   - The poller is one for the process. It is started with the first server and
 //     stays: a goroutine and two descriptors. Settings and log are shared too.
 package netpoll
@@ -71,7 +73,7 @@ var Backend = backends.Backend{
 	Threads:      "1, and 1 that accepts",
 	Processes:    "1",
 	Library:      "github.com/cloudwego/netpoll v0.7.2",
-	Limits:       "its poller stays until the process ends",
+	Limits:       "cannot stop reading a client; its poller stays until the process ends",
 	FDsPerClient: 1,
 	Start:        start,
 }

@@ -18,6 +18,7 @@ type client struct {
 	kid     *kid          // nil: it is being forked, or there is none for it
 	socket  int           // -1, but for one that is sent away without a child
 	blocked bool          // the pipe took less than was offered
+	paused  bool          // is not read, for its session is held
 	awaited bool          // input is held back for it
 	leaving bool          // nothing more is written; the child is to end
 	gone    bool          // Leave was called
@@ -50,6 +51,9 @@ func (l *loop) readSteps(c *client) (n int, err error) {
 			return 0, err
 		}
 		l.feed(c, l.buf[:n])
+		if l.pauseOrGoOn(c); c.paused {
+			return 0, unix.EAGAIN
+		}
 		if l.read > backends.FlushAfter || l.cfg.Room.Said()-l.flushedAt > backends.FlushAfter {
 			l.flush()
 		}
@@ -58,6 +62,25 @@ func (l *loop) readSteps(c *client) (n int, err error) {
 		}
 	}
 	return n, err
+}
+
+// pauseOrGoOn stops reading a client whose input waits in its session, and goes
+// on when it does not wait any more. The end of a child that is not read shows
+// all the same: then it is read to the end.
+func (l *loop) pauseOrGoOn(c *client) {
+	held := c.session.Held() && !c.gone && !c.leaving
+	if held == c.paused || c.kid == nil || c.kid.up < 0 {
+		return
+	}
+	c.paused = held
+	events := uint32(unix.EPOLLIN)
+	if held {
+		events = 0
+	}
+	if err := l.inputs.modify(c.kid.up, events); err != nil {
+		l.lines.Warn(l.cfg.Log, "a client's pipes cannot be watched", "peer", c.session.Peer(), "err", err)
+		l.kill(c)
+	}
 }
 
 func (l *loop) feed(c *client, in []byte) {
@@ -118,8 +141,8 @@ func (l *loop) write(c *client) {
 		if n > 0 {
 			l.cfg.Counters.Writes.Add(1)
 			l.cfg.Counters.BytesOut.Add(int64(n))
-			c.session.Wrote(n)
 		}
+		c.session.Wrote(n)
 		switch {
 		case n == len(p) || err == unix.EINTR:
 			continue
@@ -134,6 +157,9 @@ func (l *loop) write(c *client) {
 	}
 	l.caughtUp(c)
 	c.vain = 0
+	if c.paused {
+		l.pauseOrGoOn(c) // Next may have worked through what waited
+	}
 	if closing {
 		l.finish(c)
 	}
@@ -163,6 +189,9 @@ func (l *loop) finish(c *client) {
 	}
 	c.leaving = true
 	l.caughtUp(c)
+	if c.paused {
+		l.pauseOrGoOn(c)
+	}
 	l.closeEnd(&c.kid.down)
 	wait := lastWords
 	if c.kid.up < 0 { // the client's FIN is there

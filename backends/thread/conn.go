@@ -22,7 +22,10 @@ type conn struct {
 	session *core.Session
 	index   int // in server.conns, under server.mu
 
-	bell  bell // the writer's
+	bell  bell        // the writer's
+	freed bell        // the reader's, while it waits until its session is held no more
+	held  atomic.Bool // it does
+	mute  atomic.Bool // the writer has written its last
 	place place
 	words pair
 
@@ -59,6 +62,7 @@ func (c *conn) cutOff() {
 	c.gone.Store(true)
 	c.interrupt()
 	c.bell.ring()
+	c.freed.ring()
 }
 
 // readerEnds tells the writer, which may have something to write yet if the

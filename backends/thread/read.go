@@ -77,6 +77,26 @@ func (c *conn) feed(in []byte) {
 		in = in[n:]
 		c.server.rounds.pace()
 	}
+	if c.session.Held() {
+		c.waitWhileHeld()
+	}
+}
+
+// waitWhileHeld keeps the reader from reading on while its client's input waits
+// in the session. It ends too when the session is to close, for what comes then
+// is thrown away, and when nothing can be written, for then only reading shows
+// how the client has ended.
+func (c *conn) waitWhileHeld() {
+	c.held.Store(true) // before the session is asked: the writer looks in the other order
+	for c.mustWait() {
+		c.freed.wait()
+	}
+	c.held.Store(false)
+}
+
+func (c *conn) mustWait() bool {
+	_, closing := c.session.Closing()
+	return c.session.Held() && !closing && !c.gone.Load() && !c.mute.Load()
 }
 
 // recv is recv(2), which package unix has only with an address.

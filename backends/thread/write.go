@@ -33,6 +33,8 @@ func (c *conn) writeAll() {
 		c.sleep()
 	}
 	p.give()
+	c.mute.Store(true)
+	c.freed.ring()
 	c.linger()
 	c.end()
 }
@@ -58,6 +60,9 @@ func (c *conn) writeTurn() (over bool) {
 	for !c.gone.Load() {
 		_, closing := c.session.Closing()
 		out := c.session.Next()
+		if c.held.Load() {
+			c.freed.ring() // Next may have worked through what waited
+		}
 		if out == nil {
 			if closing {
 				_ = unix.Shutdown(c.fd, unix.SHUT_WR)
@@ -85,6 +90,9 @@ func (c *conn) writeTurn() (over bool) {
 			return true // the reader goes on: what the client sent before is still there
 		}
 		apart = true
+		if n < 0 {
+			c.session.Wrote(0)
+		}
 		c.server.cfg.Counters.Stalls.Add(1)
 		c.leaveRounds()
 		if !c.press(c.session.Next()) {

@@ -190,7 +190,7 @@ func (c *Client) write() {
 // to it that the client takes no more. It is false if not all were taken.
 func (c *Client) give(p []byte) bool {
 	sent := 0
-	defer func() { c.tell(sent) }()
+	defer func() { c.session.Wrote(sent) }()
 	for sent < len(p) {
 		piece := p[sent:min(sent+c.offer, len(p))]
 		c.sending = true
@@ -225,13 +225,6 @@ func (c *Client) count(n int) {
 	}
 }
 
-// tell reports them to the session.
-func (c *Client) tell(n int) {
-	if n > 0 {
-		c.session.Wrote(n)
-	}
-}
-
 // list notes that the library keeps octets of this client's, if it does not
 // tell by itself when it has written them.
 func (c *Client) list() {
@@ -253,7 +246,7 @@ func (c *Client) settle() {
 		return
 	}
 	c.count(n)
-	c.tell(n)
+	c.session.Wrote(n)
 	if c.kept -= n; c.kept > 0 {
 		return
 	}

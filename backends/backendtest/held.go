@@ -1,0 +1,338 @@
+package backendtest
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"time"
+
+	"chatbench/core"
+	"chatbench/core/wire"
+)
+
+var heldScenarios = []scenario{
+	{"paste-arrives-whole", pasteArrivesWhole},
+	{"flood-waits", floodWaits},
+	{"flood-and-fin", floodAndFin},
+	{"flood-and-reset", floodAndReset},
+	{"flood-without-end", floodWithoutEnd},
+	{"drain-while-held", drainWhileHeld},
+	{"cut-while-held", cutWhileHeld},
+	{"full-queues-both-ways", fullQueuesBothWays},
+	{"file-flood-at-a-slow-reader", fileFloodAtSlowReader},
+}
+
+// allow sets flood control.
+func allow(rate float64, burst int) func(*settings) {
+	return func(s *settings) { s.room.Flood = core.Flood{Rate: rate, Burst: burst} }
+}
+
+// numbers is so many messages, from one number on.
+func numbers(from, n int) (out []byte) {
+	for i := range n {
+		out = wire.AppendChat(out, fmt.Sprintf("no %d", from+i))
+	}
+	return out
+}
+
+// pasteArrivesWhole: 200 lines at once pass flood control without a wait.
+func pasteArrivesWhole(l *lab) {
+	r := l.open(allow(20, 300))
+	alice, bob := r.login("alice"), r.login("bob")
+	heard := listenAll([]*client{alice, bob}, "the end")
+	alice.send(append(numbers(0, 200), wire.AppendChat(nil, "the end")...))
+	counted(l, sameForAll(heard), "alice", "no", 200)
+	if n := r.room.Snapshot().FloodWaits; n > 0 {
+		r.Errorf("input waited %d times", n)
+	}
+}
+
+// floodWaits: over its allowance a client is heard late and whole, in order,
+// and others are heard meanwhile.
+func floodWaits(l *lab) {
+	const messages, rate = 150, 100
+	r := l.open(allow(rate, 20))
+	alice, bob := r.login("alice"), r.login("bob")
+	heard := listenAll([]*client{alice, bob}, "the end")
+	began := time.Now()
+	alice.send(append(numbers(0, messages), wire.AppendChat(nil, "almost the end")...))
+	bob.say("meanwhile")
+	r.eventually(func() bool { return lowest(heard) >= messages+2 }, "all is heard")
+	if took := time.Since(began); took < (messages-30)*time.Second/rate {
+		r.Errorf("%d messages were heard within %v", messages, took)
+	}
+	bob.say("the end")
+	texts := sameForAll(heard)
+	counted(l, texts, "alice", "no", messages)
+	if i := indexOf(texts, "bob: meanwhile"); i < 0 || i > messages*2/3 {
+		r.Errorf("another's message came as number %d", i)
+	}
+	if r.room.Snapshot().FloodWaits == 0 {
+		r.Errorf("no wait was counted")
+	}
+	alice.say("and again")
+	bob.say("still there")
+}
+
+func indexOf(texts []string, want string) int {
+	for i, text := range texts {
+		if text == want {
+			return i
+		}
+	}
+	return -1
+}
+
+// floodAndFin: a client that has said too much at once and sends FIN is heard to
+// the end, while its connection is gone.
+func floodAndFin(l *lab) {
+	const messages = 100
+	r := l.open(allow(100, 20))
+	bob := r.login("bob")
+	heard := bob.listen("the end")
+	alice := r.login("alice")
+	alice.send(numbers(0, messages))
+	alice.finish()
+	r.waitEnds(core.ReasonEOF, 1)
+	alice.hangUp()
+	bob.say("the end")
+	counted(l, heard.all(), "alice", "no", messages)
+	r.waitClients(1)
+}
+
+// floodAndReset: a client whose input waits and whose connection breaks does not
+// keep its place, nor does one that closes it in both directions.
+func floodAndReset(l *lab) {
+	r := l.open(allow(20, 2))
+	bob := r.login("bob")
+	for _, leave := range []func(*client){(*client).reset, (*client).hangUp} {
+		for i := range 3 {
+			alice := r.login(fmt.Sprint("alice", i))
+			alice.send(numbers(0, 6))
+			bob.expectChat("alice%d: no 0", i)
+			leave(alice)
+			for heard := false; !heard; { // what is still said of it
+				r.waitClients(1)
+				bob.say("gone")
+				for {
+					f, err := bob.read()
+					if err != nil {
+						r.Fatalf("bob: %v", err)
+					}
+					if heard = string(f.Body) == "bob: gone"; heard {
+						break
+					}
+				}
+			}
+			time.Sleep(150 * time.Millisecond) // bob has an allowance too
+		}
+	}
+}
+
+// floodWithoutEnd: a client that sends and sends costs the server no more than
+// a bound, is not heard above its rate, and disturbs nobody. It may be ended, where
+// reading cannot be stopped, and is told why.
+func floodWithoutEnd(l *lab) {
+	r := l.open(allow(50, 10))
+	talkers := r.logins("t", 2)
+	flooder := r.login("flooder")
+	stop := make(chan struct{})
+	sending := make(chan struct{})
+	go func() {
+		defer close(sending)
+		batch := bytes.Repeat(wire.AppendChat(nil, "yes"), 1000)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				flooder.conn.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
+				_ = flooder.trySend(batch) // most of them do not fit
+			}
+		}
+	}()
+	go flooder.drainAll()
+	began := time.Now()
+	longest := make([]time.Duration, len(talkers))
+	talkAll(r, talkers, func(c *client) (err error) {
+		longest[c.name[1]-'0'], err = c.echoes(30)
+		return err
+	})
+	took := time.Since(began)
+	close(stop)
+	<-sending
+	for i, d := range longest {
+		if d > 5*time.Second {
+			r.Errorf("%s waited %v for a message of its own", talkers[i].name, d)
+		}
+	}
+	st := r.room.Snapshot()
+	if most := 60 + 10 + uint64(60*(took.Seconds()+1)); st.Messages > most {
+		r.Errorf("%d messages were said in %v, %d at most were allowed", st.Messages, took, most)
+	}
+	if st.FloodWaits == 0 {
+		r.Errorf("no wait was counted")
+	}
+	if st.Granted != 3 && st.Ends[core.ReasonFlood] != 1 {
+		r.Errorf("%d are in the room; %s", st.Granted, endings(st))
+	}
+}
+
+// drainAll reads and throws away, to the end.
+func (c *client) drainAll() {
+	buf := make([]byte, 32<<10)
+	for {
+		if _, err := c.conn.Read(buf); err != nil {
+			return
+		}
+	}
+}
+
+// drainWhileHeld: clients whose input waits are sent Close like all others when
+// the server stops, and nothing is left behind.
+func drainWhileHeld(l *lab) {
+	r := l.open(allow(0.01, 1))
+	clients := r.logins("c", 4)
+	for _, c := range clients {
+		c.send(numbers(0, 50))
+	}
+	r.eventually(func() bool { return r.room.Snapshot().FloodWaits >= 4 }, "the input of all waits")
+	r.room.Drain()
+	done := make(chan error, 1)
+	go func() { done <- r.shutdown(r.patience) }()
+	for _, c := range clients {
+		c.untilEOF()
+		c.hangUp()
+	}
+	if err := <-done; err != nil {
+		r.Errorf("Shutdown: %v", err)
+	}
+}
+
+// cutWhileHeld: they are cut, too, when the time for that is over.
+func cutWhileHeld(l *lab) {
+	r := l.open(allow(0.01, 1))
+	clients := r.logins("c", 4)
+	for _, c := range clients {
+		c.send(numbers(0, 50))
+	}
+	r.eventually(func() bool { return r.room.Snapshot().FloodWaits >= 4 }, "the input of all waits")
+	if err := r.shutdown(50 * time.Millisecond); err == nil {
+		r.Errorf("Shutdown cut nobody, and nobody has left")
+	}
+	for _, c := range clients {
+		c.hangUp()
+	}
+}
+
+// fullQueuesBothWays: two clients send each other more file frames than may wait
+// for them, and read none at first. Both wait; when they read all comes, in order.
+func fullQueuesBothWays(l *lab) {
+	const frames = 100 // of 1,000 octets: less than may wait anywhere
+	r := l.open(narrow, func(s *settings) { s.room.LagTime = time.Minute })
+	pair := []*client{r.dialNarrow(), r.dialNarrow()}
+	names := []string{"alice", "bob"}
+	for i, c := range pair {
+		c.enter(names[i])
+	}
+	body := func(i int) string { return fmt.Sprintf("%d %s", i, strings.Repeat("x", 1000)) }
+	sent := make(chan error, 2)
+	for i, c := range pair {
+		go func() {
+			var out []byte
+			for n := range frames {
+				out = wire.AppendFile(out, wire.LsBody, names[1-i], []byte(" "+body(n)))
+			}
+			sent <- c.trySend(out)
+		}()
+	}
+	r.eventually(func() bool { return r.room.Snapshot().QueueWaits >= 2 }, "both wait")
+	talkAll(r, pair, func(c *client) error {
+		from := names[0]
+		if c.name == from {
+			from = names[1]
+		}
+		for n := range frames {
+			f, err := c.read()
+			if err != nil {
+				return err
+			}
+			if string(f.Body) != from+" "+body(n) {
+				return fmt.Errorf("was sent %.60s in place of frame %d", show(f), n)
+			}
+		}
+		return nil
+	})
+	for range pair {
+		if err := <-sent; err != nil {
+			r.Errorf("send: %v", err)
+		}
+	}
+}
+
+// fileFloodAtSlowReader: a client that takes 2 MB a second is sent file frames
+// without end. It stays, and hears all of the room.
+func fileFloodAtSlowReader(l *lab) {
+	const messages = 60
+	r := l.open(narrow)
+	talker := r.login("talker")
+	flooder := r.login("flooder")
+	victim := r.dialNarrow()
+	victim.enter("victim")
+	victim.buf, victim.pace = make([]byte, 4<<10), 2*time.Millisecond
+	go flooder.drainAll()
+	stop, sending := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(sending)
+		batch := bytes.Repeat(wire.AppendFile(nil, wire.DnNack, "victim", []byte(" "+strings.Repeat("f", 500))), 20)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				flooder.conn.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
+				_ = flooder.trySend(batch)
+			}
+		}
+	}()
+	heard := talker.listen("the end")
+	texts, files := make(chan []string, 1), 0
+	failed := make(chan error, 1)
+	go func() {
+		var got []string
+		for {
+			f, err := victim.read()
+			if err != nil {
+				failed <- err
+				return
+			}
+			switch text := string(f.Body); {
+			case f.Type == wire.File:
+				files++
+			case strings.HasPrefix(text, "talker: "):
+				got = append(got, text)
+			}
+			if len(got) == messages+1 {
+				failed <- nil
+				texts <- got
+				return
+			}
+		}
+	}()
+	for i := range messages {
+		talker.say("no %d", i)
+		r.eventually(func() bool { return heard.heard.Load() > int64(i) }, "message %d is heard", i)
+		time.Sleep(10 * time.Millisecond)
+	}
+	talker.say("the end")
+	heard.all()
+	if err := <-failed; err != nil {
+		r.Fatalf("the victim: %v; %s", err, endings(r.room.Snapshot()))
+	}
+	close(stop)
+	<-sending
+	counted(l, <-texts, "talker", "no", messages)
+	if files < 20 {
+		r.Errorf("%d file frames came", files)
+	}
+}
