@@ -173,8 +173,8 @@ func floodWithoutEnd(l *lab) {
 	if st.FloodWaits == 0 {
 		r.Errorf("no wait was counted")
 	}
-	if st.Granted != 3 && st.Ends[core.ReasonFlood] != 1 {
-		r.Errorf("%d are in the room; %s", st.Granted, endings(st))
+	if st.Granted != 3 {
+		r.waitEnds(core.ReasonFlood, 1)
 	}
 }
 
@@ -332,7 +332,7 @@ func fileFloodAtSlowReader(l *lab) {
 	close(stop)
 	<-sending
 	counted(l, <-texts, "talker", "no", messages)
-	if files < 20 {
+	if files < 10 {
 		r.Errorf("%d file frames came", files)
 	}
 }

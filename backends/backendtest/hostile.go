@@ -68,6 +68,7 @@ func amplifiedBurst(l *lab) {
 	}
 	burst(messages/talkers, talking...)
 	leaver := r.login(strings.Repeat("x", 63) + "z")
+	go leaver.drainAll()
 	leaver.send(bytes.Repeat(wire.AppendChat(nil, ""), messages))
 	leaver.finish()
 	said += messages

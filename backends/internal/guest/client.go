@@ -31,8 +31,10 @@ type Client struct {
 
 	place   int    // in guest.live
 	rest    []byte // what it sent and is not fed yet
-	offer   int    // octets to give the library at most
-	kept    int    // of those it was given, the ones it keeps
+	turn    uint32 // the turn in which so many octets of it were fed as they were read
+	fed     int
+	offer   int // octets to give the library at most
+	kept    int // of those it was given, the ones it keeps
 	until   time.Time
 	why     core.Reason // why it was over
 	behind  bool        // is in guest.behind
@@ -56,9 +58,13 @@ func (c *Client) Feed(in []byte) {
 	g.cfg.Counters.Reads.Add(1)
 	g.cfg.Counters.BytesIn.Add(int64(len(in)))
 	g.read += len(in)
+	if c.turn != g.turns {
+		c.turn, c.fed = g.turns, 0
+	}
 	c.feeding = true
 	// Within a flush the others cannot be written to.
-	for fed := 0; len(in) > 0 && len(c.rest) == 0 && fed < feedMost && !g.flushing && !c.fin && !c.gone; fed += backends.FeedStep {
+	for len(in) > 0 && len(c.rest) == 0 && c.fed < feedMost && !g.flushing && !c.fin && !c.gone {
+		c.fed += min(len(in), backends.FeedStep)
 		in = c.step(in)
 		g.mayFlush()
 	}
@@ -76,6 +82,9 @@ func (c *Client) Waits() bool { return len(c.rest) > 0 }
 func (c *Client) step(in []byte) []byte {
 	n := min(len(in), backends.FeedStep)
 	c.session.Feed(in[:n])
+	if c.deaf || c.ended.Load() != 0 {
+		c.discard()
+	}
 	return in[n:]
 }
 
@@ -101,9 +110,6 @@ func (c *Client) feedRest() {
 	if len(c.rest) > 0 {
 		c.rest = c.step(c.rest)
 		c.guest.mayFlush()
-	}
-	if c.ended.Load() != 0 && !c.gone {
-		c.discard()
 	}
 	if len(c.rest) > 0 || c.gone {
 		return

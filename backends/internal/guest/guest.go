@@ -82,6 +82,7 @@ type Guest struct {
 	timer                  *time.Timer
 	flushedAt              uint64 // Room.Said when the room was last written out
 	read                   int    // octets since the last flush
+	turns                  uint32 // how many there were
 	turning                bool   // within Turn, where connections may be closed
 	flushing               bool
 	stopped                bool
@@ -154,6 +155,7 @@ func (g *Guest) Join(peer netip.AddrPort, line Line) *Client {
 // Turn does what was rung for.
 func (g *Guest) Turn() {
 	g.rung.Store(false) // first: what is noted from here on rings again
+	g.turns++
 	g.turning = true
 	defer func() { g.turning = false }()
 	if g.cutting.Load() {
