@@ -16,6 +16,9 @@ import (
 
 // TestTurnAllocatesNothing: neither a message nor a delivery of it allocates.
 func TestTurnAllocatesNothing(t *testing.T) {
+	if racing {
+		t.Skip("allocations are not counted under the race detector")
+	}
 	const clients, messages = 20, 500
 	room := core.NewRoom(core.Config{Authenticator: core.OpenDoor{}})
 	s, err := start(backends.Config{Listen: "127.0.0.1:0", Room: room, Counters: new(backends.Counters),

@@ -237,6 +237,9 @@ func TestPiecesAreNoRefusal(t *testing.T) {
 		alice.Feed(say(text))
 		want = append(want, said("alice", text)...)
 	}
+	for alice.Waits() {
+		h.Turn()
+	}
 	h.Turn()
 	h.expect(p, want)
 	if n := h.room.Snapshot().Ends[core.ReasonSlow]; n > 0 || h.room.Snapshot().Granted != 1 || pieces < 2 {
