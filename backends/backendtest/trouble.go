@@ -1,0 +1,163 @@
+package backendtest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"chatbench/core"
+	"chatbench/core/wire"
+)
+
+// worstEcho is how long somebody who talks may wait for its own message beside
+// others that make trouble. It is a hundred times what is usual and more.
+const worstEcho = 5 * time.Second
+
+// beside has three clients talk, and fails if one of them waits too long for its
+// own words while trouble, on a goroutine of its own, goes on until it is stopped.
+func (r *rig) beside(trouble func(stop <-chan struct{}) error) {
+	r.Helper()
+	const least = 300 * time.Millisecond
+	talkers := r.logins("t", 3)
+	began := time.Now()
+	stop, over := make(chan struct{}), make(chan error, 1)
+	go func() { over <- trouble(stop) }()
+	longest := make([]time.Duration, len(talkers))
+	talkAll(r, talkers, func(c *client) (err error) {
+		for err == nil && time.Since(began) < least {
+			var took time.Duration
+			took, err = c.echoes(10)
+			longest[c.name[1]-'0'] = max(longest[c.name[1]-'0'], took)
+		}
+		return err
+	})
+	close(stop)
+	if err := <-over; err != nil {
+		r.Errorf("the one that makes trouble: %v; %s", err, endings(r.room.Snapshot()))
+	}
+	r.Logf("a message of one's own took %v at worst", slices.Max(longest))
+	for i, took := range longest {
+		if took > worstEcho {
+			r.Errorf("%s waited %v for a message of its own", talkers[i].name, took)
+		}
+	}
+}
+
+// until calls again and again, a pause between two calls, until it is stopped.
+func until(stop <-chan struct{}, pause time.Duration, call func(i int) error) error {
+	for i := 0; ; i++ {
+		if err := call(i); err != nil {
+			return err
+		}
+		select {
+		case <-stop:
+			return nil
+		case <-time.After(pause):
+		}
+	}
+}
+
+// steadyTalker: one client says 64 KiB a second, in large messages.
+func steadyTalker(l *lab) {
+	r := l.open()
+	talker := r.login("talker")
+	go talker.drainAll()
+	out := wire.AppendChat(nil, strings.Repeat("x", 3200))
+	r.beside(func(stop <-chan struct{}) error {
+		return until(stop, 50*time.Millisecond, func(int) error { return talker.trySend(out) })
+	})
+}
+
+// costlyNames: one client sends frames to names that nobody has, and that take
+// long to fold.
+func costlyNames(l *lab) {
+	r := l.open()
+	sender := r.login("sender")
+	go sender.drainAll()
+	names := bytes.Repeat(wire.AppendFile(nil, wire.LsReq, strings.Repeat("\u03b9\u0308\u0301", 32), nil), 20)
+	r.beside(func(stop <-chan struct{}) error {
+		return until(stop, time.Millisecond, func(int) error {
+			sender.conn.SetWriteDeadline(time.Now().Add(worstEcho))
+			return sender.trySend(names)
+		})
+	})
+}
+
+// abandonedLogins: clients log in and break their connections off before they are
+// answered. They cost nobody a place: whoever logs in properly is let in, and the
+// room knows of each that nobody waits for its answer.
+func abandonedLogins(l *lab) {
+	const rounds, most = 60, 8
+	var mu sync.Mutex
+	var waiting []*core.Login
+	r := l.open(func(s *settings) {
+		s.room.MaxPending = most
+		s.room.Authenticator = door(func(l *core.Login) {
+			if !strings.HasPrefix(l.Name, "gone") {
+				l.Answer(nil)
+				return
+			}
+			mu.Lock()
+			waiting = append(waiting, l)
+			mu.Unlock()
+		})
+	})
+	alice := r.login("alice")
+	for i := range rounds {
+		c := r.dial()
+		c.send(wire.AppendCred(nil, fmt.Sprint("gone", i), "x"))
+		r.eventually(func() bool { mu.Lock(); defer mu.Unlock(); return len(waiting) == i+1 }, "login %d is asked about", i)
+		c.reset()
+		r.eventually(func() bool { return waiting[i].Abandoned() }, "login %d is abandoned", i)
+	}
+	r.waitClients(1)
+	bob := r.login("bob")
+	for _, l := range waiting {
+		l.Answer(errors.New("too late"))
+	}
+	alice.say("welcome")
+	bob.expectChat("alice: welcome")
+	r.waitEnds(core.ReasonReset, rounds)
+}
+
+// loginStorm: a hundred clients at a time log in, are decided on elsewhere and
+// are denied, again and again.
+func loginStorm(l *lab) {
+	const crowd = 100
+	r := l.open(func(s *settings) {
+		s.room.Authenticator = door(func(l *core.Login) {
+			if strings.HasPrefix(l.Name, "t") {
+				l.Answer(nil)
+				return
+			}
+			time.AfterFunc(20*time.Millisecond, func() { l.Answer(errors.New("wrong name or password")) })
+		})
+	})
+	r.beside(func(stop <-chan struct{}) error {
+		return until(stop, time.Millisecond, func(int) error { return r.storm(crowd) })
+	})
+}
+
+// storm has so many clients at once log in, who are denied.
+func (r *rig) storm(clients int) error {
+	failed := make([]error, clients)
+	var group sync.WaitGroup
+	for i := range failed {
+		group.Go(func() {
+			c, err := r.tryDial(nil)
+			if err == nil {
+				defer c.hangUp()
+				if err = c.tryEnter(fmt.Sprint("nobody", i)); err != nil && strings.Contains(err.Error(), "denied") {
+					err = nil
+				}
+			}
+			failed[i] = err
+		})
+	}
+	group.Wait()
+	return errors.Join(failed...)
+}
