@@ -28,7 +28,7 @@ type load struct {
 func newLoad(scenario string) *load {
 	l := &load{FlagSet: flag.NewFlagSet(scenario, flag.ContinueOnError), cfg: loadgen.Config{Scenario: scenario}, arrivals: "fixed"}
 	c := &l.cfg
-	l.StringVar(&c.Server, "server", "127.0.0.1:9000", "the server, `HOST:PORT`")
+	l.StringVar(&c.Server, "server", "127.0.0.1:9000", "the server, `HOST:PORT`; run chatd with -flood off, or its flood control is what you measure")
 	l.DurationVar(&c.Duration, "duration", 5*time.Second, "length of the timed section")
 	l.Var(&l.cpu, "cpu", "`CPU` or CPUs that the generator's thread is pinned to, like 1 (none: not pinned)")
 	l.DurationVar(&c.Connect, "connect-timeout", 10*time.Second, "how long nobody may get in before that is an error")
