@@ -71,7 +71,7 @@ func (p *Plan) spellOut(known []Backend) {
 		p.Backends = names(known)
 	}
 	if p.Rounds == 0 {
-		p.Rounds = Enough(p.Scenario, len(p.Backends))
+		p.Rounds = p.Enough()
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"chatbench/bench/record"
+	"chatbench/bench/report"
 	"chatbench/bench/stats"
 	"chatbench/core/units"
 	"chatbench/loadgen"
@@ -49,7 +50,7 @@ type Plan struct {
 var Scenarios = []string{record.Broadcast, record.Relay, record.Idle}
 
 // Quick is about a minute for one backend, the A/A arm included, and under ten
-// for twelve. It says nothing of how many rounds there are: see Enough.
+// for twelve. It says nothing of how many rounds there are: see Plan.Enough.
 func Quick(scenario string, backends []string) Plan {
 	p := Plan{Scenario: scenario, Backends: backends, Warmup: 400 * time.Millisecond, Duration: 1200 * time.Millisecond, Seed: 1}
 	switch scenario {
@@ -76,14 +77,18 @@ func Full(scenario string, backends []string) Plan {
 	return p
 }
 
-// Enough is how many rounds it takes to call a difference one, for so many
-// backends: the exact test on n pairs gives at best 2/2^n, and Holm's correction
-// multiplies that by the number of comparisons. One more, for a round that
-// does not count, and never fewer than eight; idle, whose rounds are long, none
-// to spare.
-func Enough(scenario string, backends int) int {
-	n := stats.Pairs(backends - 1)
-	if scenario == record.Idle {
+// Enough is how many rounds it takes to call a difference one: the exact test
+// on n pairs gives at best 2/2^n, and Holm's correction multiplies that by the
+// number of comparisons under a load, its primary figures for each backend but
+// the reference. One more, for a round that does not count, and
+// never fewer than eight; idle, whose rounds are long, none to spare.
+func (p Plan) Enough() int {
+	comparisons := 0
+	for _, l := range p.loads() {
+		comparisons = max(comparisons, report.PrimaryFigures(l)*(len(p.Backends)-1))
+	}
+	n := stats.Pairs(comparisons)
+	if p.Scenario == record.Idle {
 		return n
 	}
 	return max(n+1, 8)

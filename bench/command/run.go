@@ -44,7 +44,7 @@ func newRunFlags(env Env) *runFlags {
 	fs.IntVar(&p.Rounds, "rounds", 0, "`N` rounds of every backend under every load (0: as many as it takes to call a difference one)")
 	fs.DurationVar(&p.Duration, "duration", p.Duration, "`TIME` that is measured in each round")
 	fs.DurationVar(&p.Warmup, "warmup", p.Warmup, "`TIME` of load before it")
-	fs.Uint64Var(&p.Seed, "seed", p.Seed, "`NUMBER` that order, arrivals and intervals are drawn from")
+	fs.Uint64Var(&p.Seed, "seed", p.Seed, "`NUMBER` that order and arrivals are drawn from")
 	fs.IntVar(&p.Clients, "clients", p.Clients, "`N` clients, each of whom receives everything; idle: 8000")
 	fs.IntVar(&p.Heavy, "heavy-clients", 500, "idle: at most `N` for a backend with a thread or process for each")
 	fs.DurationVar(&p.Ramp, "ramp", 4*time.Second, "idle: `TIME` over which clients connect, at equal distances")

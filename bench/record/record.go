@@ -35,7 +35,7 @@ type Manifest struct {
 	Argv      []string  `json:"argv"`
 	Commit    string    `json:"commit"` // of the sources, "" where git does not say
 	Dirty     bool      `json:"dirty"`  // the sources had changes that are in no commit
-	Seed      uint64    `json:"seed"`   // of the order of arms, the loads' arrivals and the bootstrap
+	Seed      uint64    `json:"seed"`   // of the order of arms, and of the loads' arrivals
 	Reference string    `json:"reference"`
 	Arms      []Arm     `json:"arms"`
 	Loads     []Load    `json:"loads"`

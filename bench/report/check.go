@@ -56,7 +56,8 @@ func check(run *record.Run, s *Summary, sums map[string]string) record.Checks {
 	add("", "every round was run", c.Rounds == planned, "%d of %d", c.Rounds, planned)
 	add("", "CPUs of their own", !run.Manifest.SharedCPU, "server on %v, generator on %v", run.Manifest.ServerCPUs, run.Manifest.GeneratorCPUs)
 	for i := range s.Loads {
-		checkLoad(&s.Loads[i], stats.Pairs(len(run.Manifest.Arms)-2), add)
+		l := &s.Loads[i]
+		checkLoad(l, stats.Pairs(l.comparisons(s.Reference)), add)
 	}
 	return c
 }
@@ -77,9 +78,20 @@ func checkLoad(l *LoadSummary, pairs int, add func(string, string, bool, string,
 	}
 	for _, m := range metrics {
 		if v := again.Figures[m.key].Versus; v != nil {
-			add("", l.Name+": A/A in "+m.title, v.Verdict == holds, "%s %s", ratioText(v), resolves(l.Resolution[m.key]))
+			add("", l.Name+": A/A in "+m.title, v.Verdict != fails, "%s", ratioText(v))
 		}
 	}
+}
+
+// comparisons is the size of the family of primary figures: each of them for
+// each arm that is compared.
+func (l *LoadSummary) comparisons(reference string) (n int) {
+	for _, a := range l.Arms {
+		if a.Name != reference && !a.Again {
+			n += PrimaryFigures(l.Load)
+		}
+	}
+	return n
 }
 
 // unknown writes a rate that may not be known.
@@ -122,8 +134,12 @@ func voids(by map[record.Reason]int) string {
 	return ": " + strings.Join(parts, ", ")
 }
 
-// ratioText writes a ratio with its interval: "0.81 (0.78–0.84)".
+// ratioText writes a ratio with its interval: "0.81 (0.78–0.84)". Where the
+// rounds are too few for one, there is none.
 func ratioText(v *Versus) string {
+	if v.Low == 0 {
+		return digits(v.Ratio)
+	}
 	return fmt.Sprintf("%s (%s–%s)", digits(v.Ratio), digits(v.Low), digits(v.High))
 }
 
@@ -142,12 +158,12 @@ func digits(ratio float64) string {
 	return fmt.Sprintf("%.2g", ratio)
 }
 
-// resolves writes a resolution: "±7 %".
-func resolves(x float64) string {
-	if x < stats.Margin {
-		return fmt.Sprintf("±%.1f %%", 100*x)
+// size writes a difference: "7 %", "2.5 %".
+func (f Finds) size() string {
+	if f.Difference < 0.1 {
+		return fmt.Sprintf("%.1f %%", 100*f.Difference)
 	}
-	return fmt.Sprintf("±%.0f %%", 100*x)
+	return fmt.Sprintf("%.0f %%", 100*f.Difference)
 }
 
 // change writes a ratio as one says it: "20 % cheaper", "9.8× faster".

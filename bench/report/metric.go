@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"chatbench/bench/record"
 	"chatbench/bench/rules"
@@ -84,6 +85,23 @@ const (
 	keyThreads  = "threads"
 	keyRSSBase  = "rss-base-B"
 )
+
+// PrimaryFigures is how many figures under a load are primary: named before the
+// run, and corrected together. All others are exploratory.
+func PrimaryFigures(l record.Load) int { return len(primary(l)) }
+
+// primary is their keys.
+func primary(l record.Load) []string {
+	switch {
+	case l.Scenario == record.Idle:
+		return []string{keyPSSEach}
+	case l.Open():
+		return []string{keyCPU, keyP50}
+	}
+	return []string{keyCPU}
+}
+
+func (l *LoadSummary) primary(key string) bool { return slices.Contains(primary(l.Load), key) }
 
 var (
 	speed = [2]string{"faster", "slower"}

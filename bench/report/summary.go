@@ -36,9 +36,17 @@ type LoadSummary struct {
 	// deliveries a second; closed loops only.
 	Ceiling float64      `json:"ceiling,omitempty"`
 	Arms    []ArmSummary `json:"arms"`
-	// Resolution is, by figure, the smallest relative difference this machine
-	// can tell from none, from the reference against itself.
-	Resolution map[string]float64 `json:"resolution,omitempty"`
+	// Finds is, by primary figure, what the rounds could have found, from the
+	// reference against itself.
+	Finds map[string]Finds `json:"finds,omitempty"`
+}
+
+// Finds is the relative difference that a run finds four times in five, and
+// about how many more rounds it takes to find one as small as Wanted.
+type Finds struct {
+	Difference float64 `json:"difference"`
+	MoreRounds int     `json:"more_rounds"`
+	Wanted     float64 `json:"wanted"`
 }
 
 // ArmSummary is one arm under one load.
@@ -50,8 +58,9 @@ type ArmSummary struct {
 	Limit      string            `json:"limit,omitempty"`
 	Figures    map[string]Figure `json:"figures"` // by key, in base units
 
-	curve *hdrhistogram.Histogram // of all rounds that count; nil of none
-	lag   *hdrhistogram.Histogram
+	series map[string]series       // by figure
+	curve  *hdrhistogram.Histogram // of all rounds that count; nil of none
+	lag    *hdrhistogram.Histogram
 }
 
 // Figure is one figure of one arm over its rounds.
@@ -70,10 +79,11 @@ type Figure struct {
 type Versus struct {
 	N        int     `json:"n"` // pairs
 	Ratio    float64 `json:"ratio"`
-	Low      float64 `json:"low"` // of the 95 % interval
-	High     float64 `json:"high"`
+	Low      float64 `json:"low,omitempty"` // of the 95 % interval; 0: there is none
+	High     float64 `json:"high,omitempty"`
 	P        float64 `json:"p"`
 	Adjusted float64 `json:"p_holm"`
+	Primary  bool    `json:"primary"` // named before the run; else exploratory
 	Verdict  string  `json:"verdict"`
 	Why      string  `json:"why"`
 }
@@ -119,17 +129,11 @@ func (l *LoadSummary) again() *ArmSummary {
 }
 
 func summarizeLoad(run *record.Run, load record.Load) LoadSummary {
-	l := LoadSummary{Load: load, Ceiling: Ceiling(run, load.Name), Resolution: make(map[string]float64)}
-	values := make(map[string]map[string]series) // by arm and figure
+	l := LoadSummary{Load: load, Ceiling: Ceiling(run, load.Name), Finds: make(map[string]Finds)}
 	for _, a := range run.Manifest.Arms {
-		arm, of := summarizeArm(run, load, a)
-		l.Arms, values[a.Name] = append(l.Arms, arm), of
+		l.Arms = append(l.Arms, summarizeArm(run, load, a))
 	}
-	for _, m := range metrics {
-		if m.judged && m.applies(load) {
-			l.compare(m, values, run.Manifest.Reference, run.Manifest.Seed)
-		}
-	}
+	l.judge(run.Manifest.Reference)
 	return l
 }
 
@@ -147,8 +151,9 @@ func Ceiling(run *record.Run, load string) float64 {
 // series is a figure by round.
 type series map[int]float64
 
-func summarizeArm(run *record.Run, load record.Load, a record.Arm) (ArmSummary, map[string]series) {
-	arm := ArmSummary{Arm: a, Figures: make(map[string]Figure)}
+func summarizeArm(run *record.Run, load record.Load, a record.Arm) ArmSummary {
+	of := make(map[string]series)
+	arm := ArmSummary{Arm: a, Figures: make(map[string]Figure), series: of}
 	stream := record.StreamDue
 	switch {
 	case load.Scenario == record.Idle:
@@ -156,7 +161,6 @@ func summarizeArm(run *record.Run, load record.Load, a record.Arm) (ArmSummary, 
 	case load.Closed():
 		stream = record.StreamSent
 	}
-	of := make(map[string]series)
 	var curves, lags []*hdrhistogram.Histogram
 	limited := false
 	for i := range run.Rounds {
@@ -191,7 +195,7 @@ func summarizeArm(run *record.Run, load record.Load, a record.Arm) (ArmSummary, 
 		arm.Limit = arm.limit(run.Manifest, limited)
 	}
 	arm.curve, arm.lag = record.Merge(curves), record.Merge(lags)
-	return arm, of
+	return arm
 }
 
 func figure(values series) Figure {

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -49,6 +50,39 @@ func Verify(dir string) (files, rounds int, err error) {
 		files++
 	}
 	return files + len(sums), len(run.Rounds), nil
+}
+
+// Renew writes the derived files of a run anew: for runs of an older version of
+// the bench, whose figures were derived in another way. It refuses a run whose
+// raw files are not those that its checks.json knows.
+func Renew(dir string) error {
+	run, sums, err := record.Read(dir)
+	if err != nil {
+		return err
+	}
+	text, err := os.ReadFile(filepath.Join(dir, ChecksFile))
+	if err != nil {
+		return fmt.Errorf("%w: %v", ErrMismatch, err)
+	}
+	var known record.Checks
+	if err := json.Unmarshal(text, &known); err != nil {
+		return fmt.Errorf("%w: %s: %v", ErrMismatch, ChecksFile, err)
+	}
+	for _, name := range run.RawFiles() {
+		if known.Files[name] != sums[name] {
+			return fmt.Errorf("%w: %s is not the file that %s knows", ErrMismatch, name, ChecksFile)
+		}
+	}
+	derived, err := Files(run, sums)
+	if err != nil {
+		return err
+	}
+	for name, data := range derived {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
+			return fmt.Errorf("report: %w", err)
+		}
+	}
+	return nil
 }
 
 // verifyRound holds a round's summary against its histograms, and its void
