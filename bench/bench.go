@@ -1,6 +1,8 @@
 // Package bench measures backends against one another: a fresh chatd for every
 // backend, load and round, on CPUs of its own, under the same load from the
-// same generator, in random order, with the reference backend measured twice.
+// same generator, with the reference backend measured twice. The servers of a
+// round are all alive, and take turns of a tenth of a second in random order,
+// all but one frozen; or, if the plan says so, one is measured after the other.
 //
 // It refuses to know what a backend is: chatd is started as a user would, by
 // name, and measured from outside. It prints nothing, keeps nothing of a run
@@ -59,7 +61,7 @@ var ErrInterrupted = errors.New("bench: interrupted; nothing was written")
 type bench struct {
 	cfg      Config
 	run      *record.Run
-	launcher *server.Launcher
+	launch   map[string]*server.Launcher // by arm: servers that are alive at the same time need one each
 	loads    map[string]record.Load
 	arms     map[string]record.Arm
 	ceilings map[string]float64 // by load
@@ -99,7 +101,7 @@ func Run(ctx context.Context, cfg Config) (*record.Run, map[string]string, error
 	if err != nil {
 		return nil, nil, err
 	}
-	defer b.launcher.Close()
+	defer b.close()
 	if err := b.measureAll(ctx); err != nil {
 		return nil, nil, interrupted(ctx, err)
 	}
@@ -135,7 +137,7 @@ func prepare(cfg Config, arms []record.Arm, allowed []int) (*bench, error) {
 		Schema: record.Schema, Name: filepath.Base(cfg.Dir),
 		Started: time.Now().Round(0), Argv: cfg.Argv,
 		Seed: cfg.Seed, Reference: cfg.reference(), Arms: arms, Loads: cfg.loads(), Rounds: cfg.Rounds,
-		Rules: record.DefaultRules(), Servers: make(map[string]map[string]any),
+		Rules: cfg.rules(), Servers: make(map[string]map[string]any),
 	}
 	m.Commit, m.Dirty = commit(filepath.Dir(cfg.Chatd))
 	m.Order = order(m.Arms, m.Loads, m.Rounds, m.Seed)
@@ -145,6 +147,7 @@ func prepare(cfg Config, arms []record.Arm, allowed []int) (*bench, error) {
 		loads:    make(map[string]record.Load),
 		arms:     map[string]record.Arm{record.NullArm: {Name: record.NullArm, Backend: record.NullArm}},
 		ceilings: make(map[string]float64),
+		launch:   make(map[string]*server.Launcher),
 	}
 	for _, l := range m.Loads {
 		b.loads[l.Name] = l
@@ -155,9 +158,24 @@ func prepare(cfg Config, arms []record.Arm, allowed []int) (*bench, error) {
 	if err := b.chooseCPUs(allowed); err != nil {
 		return nil, err
 	}
-	var err error
-	b.launcher, err = server.NewLauncher(b.run.Manifest.ServerCPUs)
-	return b, err
+	return b, nil
+}
+
+// launcher is that of an arm.
+func (b *bench) launcher(arm string) (l *server.Launcher, err error) {
+	if l = b.launch[arm]; l == nil {
+		if l, err = server.NewLauncher(b.run.Manifest.ServerCPUs); err == nil {
+			b.launch[arm] = l
+		}
+	}
+	return l, err
+}
+
+// close ends all launchers, and with them whatever server still runs.
+func (b *bench) close() {
+	for _, l := range b.launch {
+		l.Close()
+	}
 }
 
 // chooseCPUs gives server and generator theirs, and keeps this process's other
@@ -192,21 +210,37 @@ func (b *bench) chooseCPUs(allowed []int) error {
 	return machine.PinProcess(rest)
 }
 
-// measureAll goes through the cells in their order.
+// measureAll goes through the cells in their order, those of a round that are
+// measured in turns together.
 func (b *bench) measureAll(ctx context.Context) error {
-	for i, cell := range b.run.Manifest.Order {
-		b.progress(cell, 0)
-		round, err := b.measure(ctx, i+1, cell)
+	for order := b.run.Manifest.Order; len(order) > 0; {
+		n := b.together(order)
+		b.progress(order[0], 0)
+		rounds, err := b.measure(ctx, order[:n])
 		if err != nil {
 			return err
 		}
-		b.done, b.took = b.done+1, time.Since(b.begun)
-		b.run.Rounds = append(b.run.Rounds, round)
-		if !round.Counts() && b.cfg.Void != nil {
-			b.cfg.Void(round)
+		order = order[n:]
+		b.done, b.took = b.done+n, time.Since(b.begun)
+		b.run.Rounds = append(b.run.Rounds, rounds...)
+		for _, round := range rounds {
+			if !round.Counts() && b.cfg.Void != nil {
+				b.cfg.Void(round)
+			}
 		}
 	}
 	return nil
+}
+
+// together is how many of the next cells are measured at once.
+func (b *bench) together(order []record.Cell) int {
+	n := 1
+	if b.loads[order[0].Load].Sliced() {
+		for n < len(order) && order[n].Round == order[0].Round && order[n].Load == order[0].Load {
+			n++
+		}
+	}
+	return n
 }
 
 // progress estimates what is left from what a cell took so far, and before
@@ -215,7 +249,8 @@ func (b *bench) progress(cell record.Cell, rate float64) {
 	if b.cfg.Progress == nil {
 		return
 	}
-	each := b.cfg.Ramp + b.cfg.Warmup + b.cfg.Duration + 200*time.Millisecond
+	l := b.loads[cell.Load]
+	each := l.Ramp + (l.Warmup+l.Duration)*time.Duration(max(l.Slices, 1)) + 200*time.Millisecond
 	if b.done > 0 {
 		each = b.took / time.Duration(b.done)
 	}

@@ -30,11 +30,13 @@ func TestPlanRefuses(t *testing.T) {
 		"both or neither":              func(p *Plan) { *p = Quick(record.Relay, p.Backends); p.Senders = 0 },
 		"0 pairs":                      func(p *Plan) { p.Scenario = record.Relay },
 		"a duration of 0s":             func(p *Plan) { p.Duration = 0 },
+		"slices of 2s in 1s":           func(p *Plan) { p.Duration, p.Slice = time.Second, 2*time.Second },
+		"a lead-in of -1s":             func(p *Plan) { p.LeadIn = -time.Second },
 		"a warm-up of -1s":             func(p *Plan) { p.Warmup = -time.Second },
 		"0 clients":                    func(p *Plan) { p.Clients = 0 },
 		"101 senders among 100":        func(p *Plan) { p.Senders = 101 },
 		"a window of 0":                func(p *Plan) { p.Windows = []int{128, 0} },
-		"no message is due within 1ms": func(p *Plan) { p.Rates, p.Duration = []units.Rate{999}, time.Millisecond },
+		"no message is due within 1ms": func(p *Plan) { p.Rates, p.Duration, p.Slice = []units.Rate{999}, time.Millisecond, time.Millisecond },
 	} {
 		p := Quick(record.Broadcast, []string{"epoll"})
 		change(&p)
@@ -284,5 +286,25 @@ func TestArguments(t *testing.T) {
 	want := "-backend epoll -listen 127.0.0.1:0 -open -json -flood off -announce=false -login-throttle off -max-per-address 0"
 	if got := chatdArguments(record.Arm{Backend: "epoll"}); !reflect.DeepEqual(got, strings.Fields(want)) {
 		t.Errorf("chatd %v", got)
+	}
+}
+
+// TestSlicedLoads: a load of slices is cut into as many as give the duration;
+// as a whole, and idle, it is in one piece.
+func TestSlicedLoads(t *testing.T) {
+	for _, l := range Quick(record.Broadcast, []string{"a"}).loads() {
+		if l.Slices != 12 || l.Duration != 100*time.Millisecond || l.Warmup != 30*time.Millisecond {
+			t.Errorf("%+v", l)
+		}
+	}
+	p := Quick(record.Relay, []string{"a"})
+	p.Whole = true
+	for _, l := range append(p.loads(), Quick(record.Idle, nil).loads()...) {
+		if l.Sliced() || l.Duration < 600*time.Millisecond {
+			t.Errorf("%+v", l)
+		}
+	}
+	if p.rules().DrainMax != 0 || Quick(record.Relay, nil).rules().DrainMax == 0 {
+		t.Error("the rules of slices are for slices")
 	}
 }

@@ -29,7 +29,7 @@ func try(ctx context.Context, bin string, args ...string) outcome {
 
 // tiny is a run of some three seconds under two loads.
 func tiny(backends, dir string, more ...string) []string {
-	return append([]string{"run", "-backends", backends, "-o", dir, "-rounds", "2", "-duration", "200ms", "-warmup", "50ms",
+	return append([]string{"run", "-backends", backends, "-o", dir, "-rounds", "2", "-duration", "200ms", "-slice", "100ms", "-lead-in", "20ms",
 		"-clients", "4", "-senders", "2", "-rate", "400/s", "-window", "4", "-foreign-max", "1"}, more...)
 }
 
@@ -57,14 +57,27 @@ func TestRun(t *testing.T) {
 		if cell := (record.Cell{Round: r.Round, Load: r.Load, Arm: r.Arm}); run.Manifest.Order[i] != cell || r.Seq != i+1 {
 			t.Errorf("round %d is %+v, planned %+v", i, cell, run.Manifest.Order[i])
 		}
-		if r.Error != "" || r.Traffic.Lost != 0 || r.Traffic.Checked == 0 || r.Usage.CPU == nil || r.Traffic.Deliveries > 0 && *r.Usage.CPU <= 0 || r.Usage.RSS == nil {
+		if r.Error != "" || r.Traffic.Lost != 0 || r.Traffic.Checked == 0 || r.Counts() && (r.Usage.CPU == nil || *r.Usage.CPU <= 0) || r.Usage.RSS == nil {
 			t.Errorf("%+v", r)
 		}
 		if r.Arm != record.NullArm && (r.Server == nil || r.Server.Writes != r.Traffic.Checked) {
 			t.Errorf("the server counted %+v, the generator %d deliveries", r.Server, r.Traffic.Checked)
 		}
-		if r.Load == "fixed400" && r.Traffic.Due != 80 && r.Traffic.Due != 81 {
+		if r.Load == "fixed400" && r.Counts() && r.Traffic.Due != 80 && r.Traffic.Due != 40 {
 			t.Errorf("%d messages due in 200 ms at 400/s", r.Traffic.Due)
+		}
+		if load, _ := run.Load(r.Load); len(r.Slices) != load.Slices || load.Slices != 2 {
+			t.Errorf("%d slices, planned %d", len(r.Slices), load.Slices)
+		}
+		if n := 0; r.Counts() {
+			for _, s := range r.Slices {
+				if s.Counts() {
+					n += int(s.Deliveries)
+				}
+			}
+			if int64(n) != r.Traffic.Between {
+				t.Errorf("%d deliveries in slices, %d in the round", n, r.Traffic.Between)
+			}
 		}
 		if open := r.Load == "fixed400"; r.Counts() && (r.Sent.Count == 0 || (r.Due.Count > 0) != open || (r.Lag.Count > 0) != open) {
 			t.Errorf("under %s %d latencies from due, %d lags", r.Load, r.Due.Count, r.Lag.Count)
@@ -215,6 +228,10 @@ func TestMistakes(t *testing.T) {
 		{exitUsage, `unknown backend "nope"; there are good, lossy, dying, stuck`, tiny("nope", "x")},
 		{exitUsage, "named twice", tiny("good,good", "x")},
 		{exitUsage, "a duration of 0s", tiny("good", "x", "-duration", "0s")},
+		{exitUsage, "slices of 300ms in 200ms", tiny("good", "x", "-slice", "300ms")},
+		{exitUsage, "a lead-in of -1s", tiny("good", "x", "-lead-in", "-1s")},
+		{exitUsage, "slices have a -lead-in", tiny("good", "x", "-warmup", "1s")},
+		{exitUsage, "there are no slices with -whole", tiny("good", "x", "-whole")},
 		{exitUsage, `invalid value "long"`, tiny("good", "x", "-duration", "long")},
 		{exitUsage, "a rate is written like", tiny("good", "x", "-rate", "1000")},
 		{exitUsage, `"many" is no number of messages`, tiny("good", "x", "-window", "many")},

@@ -40,10 +40,13 @@ func newRunFlags(env Env) *runFlags {
 	fs.StringVar(&f.backends, "backends", "", "`NAMES` to measure, like epoll,goroutine or all, each maybe with flags of chatd's: process@spawn-ahead=64; see bench list")
 	fs.StringVar(&f.scenario, "scenario", record.Broadcast, "what clients do, by `NAME`: "+strings.Join(bench.Scenarios, ", "))
 	fs.BoolVar(&f.quick, "quick", false, "the plan of about a minute for one backend; what there is without any of these flags")
-	fs.BoolVar(&f.full, "full", false, "the plan for results one keeps: 20 rounds of 2s warm-up and 5s; idle without warm-up")
+	fs.BoolVar(&f.full, "full", false, "the plan for results one keeps: 20 rounds of 5s, with -whole after 2s of warm-up")
 	fs.IntVar(&p.Rounds, "rounds", 0, "`N` rounds of every backend under every load (0: as many as it takes to call a difference one)")
-	fs.DurationVar(&p.Duration, "duration", p.Duration, "`TIME` that is measured in each round")
-	fs.DurationVar(&p.Warmup, "warmup", p.Warmup, "`TIME` of load before it")
+	fs.DurationVar(&p.Duration, "duration", p.Duration, "`TIME` that is measured of each backend in each round")
+	fs.DurationVar(&p.Slice, "slice", p.Slice, "the backends of a round take turns: `TIME` that is measured in each")
+	fs.DurationVar(&p.LeadIn, "lead-in", p.LeadIn, "`TIME` of load before each slice, which is not counted")
+	fs.BoolVar(&p.Whole, "whole", false, "no turns: each backend is measured in one piece, one after the other")
+	fs.DurationVar(&p.Warmup, "warmup", p.Warmup, "with -whole: `TIME` of load before it")
 	fs.Uint64Var(&p.Seed, "seed", p.Seed, "`NUMBER` that order and arrivals are drawn from")
 	fs.IntVar(&p.Clients, "clients", p.Clients, "`N` clients, each of whom receives everything; idle: 8000")
 	fs.IntVar(&p.Heavy, "heavy-clients", 500, "idle: at most `N` for a backend with a thread or process for each")
@@ -60,7 +63,7 @@ func newRunFlags(env Env) *runFlags {
 	fs.Func("server-cpus", "`CPUS` of the server, like 0 or 0,2-3 (one, chosen)", cpus(&c.ServerCPUs))
 	fs.Func("generator-cpus", "`CPUS` of the generator's thread (another, chosen)", cpus(&c.GeneratorCPUs))
 	fs.BoolVar(&c.Syscalls, "syscalls", true, "count system calls, which makes each some 30 ns dearer")
-	fs.Float64Var(&c.ForeignMax, "foreign-max", record.DefaultRules().ForeignMax, "a round in which others used a larger `SHARE` of the server's CPUs is void; 1: none is")
+	fs.Float64Var(&c.ForeignMax, "foreign-max", 0, "a round in which others used a larger `SHARE` of the server's CPUs is void; 1: none is (0.75; with -whole 0.25)")
 	fs.StringVar(&c.Chatd, "chatd", filepath.Join(env.Bin, "chatd"), "`PATH` of the server")
 	fs.StringVar(&c.Loadgen, "loadgen", filepath.Join(env.Bin, "loadgen"), "`PATH` of the load generator, for its null server")
 	fs.StringVar(&f.out, "o", "", "`DIR` for the results, which must not be there yet (results/TIME-BACKENDS)")
@@ -132,7 +135,7 @@ func (f *runFlags) complete(args []string) (bench.Config, error) {
 	if f.arrivals != "fixed" && f.arrivals != "poisson" {
 		return wrong("arrivals are fixed or poisson, not %q", f.arrivals)
 	}
-	if !(f.config.ForeignMax > 0 && f.config.ForeignMax <= 1) {
+	if !(f.config.ForeignMax >= 0 && f.config.ForeignMax <= 1) {
 		return wrong("-foreign-max is a share above 0 and up to 1, not %v", f.config.ForeignMax)
 	}
 	if err := f.fill(); err != nil {
@@ -159,6 +162,12 @@ func (f *runFlags) fill() error {
 		if typed[name] && !slices.Contains(scenarios, f.scenario) {
 			return fmt.Errorf("-%s is a flag of %s, not of %s", name, strings.Join(scenarios, " and "), f.scenario)
 		}
+	}
+	switch sliced := !f.plan.Whole && f.scenario != record.Idle; {
+	case sliced && typed["warmup"]:
+		return fmt.Errorf("-warmup is a flag of -whole and of idle; slices have a -lead-in")
+	case !sliced && (typed["slice"] || typed["lead-in"]):
+		return fmt.Errorf("there are no slices with -whole and under idle; leave -slice and -lead-in away")
 	}
 	p, plan := &f.plan, bench.Quick(f.scenario, nil)
 	if f.full {

@@ -19,7 +19,7 @@ func TestScenarios(t *testing.T) {
 		ok   func(record.Round) bool
 	}{
 		record.Relay: {
-			[]string{"-rate", "300/s", "-window", "3", "-pairs", "3", "-downloads", "0", "-chat-rate", "none", "-warmup", "50ms"},
+			[]string{"-rate", "300/s", "-window", "3", "-pairs", "3", "-downloads", "0", "-chat-rate", "none", "-whole", "-warmup", "50ms"},
 			[]string{"relay-fixed300: 3 pairs, lists of 5 files with names of 32 octets; 300 requests/s", "relay-window3", "in asking", "frames"},
 			func(r record.Round) bool { return r.Traffic.Checked > 8 && r.Sent.Count > 0 },
 		},
@@ -58,7 +58,7 @@ func TestScenarios(t *testing.T) {
 			t.Errorf("%s: %+v", scenario, got)
 		}
 	}
-	got := try(ctx, programs, "run", "-scenario", "relay", "-backends", "lossy", "-o", "lost", "-rounds", "1", "-duration", "100ms", "-warmup", "0s",
+	got := try(ctx, programs, "run", "-scenario", "relay", "-backends", "lossy", "-o", "lost", "-rounds", "1", "-duration", "100ms", "-slice", "50ms", "-lead-in", "0s",
 		"-rate", "none", "-window", "2", "-pairs", "2", "-downloads", "0", "-chat-rate", "none", "-foreign-max", "1")
 	if got.status != exitViolated || !strings.Contains(got.stdout, "NOT CORRECT") || !strings.Contains(got.stderr, "lost") {
 		t.Errorf("a server that loses frames: %+v", got)

@@ -9,8 +9,12 @@ package record
 
 import "time"
 
-// Schema is the version of every type in this package. A reader refuses others.
-const Schema = 2
+// Schema is the version of every type in this package, and oldest the first
+// that can still be read: 2 has no slices.
+const (
+	Schema = 3
+	oldest = 2
+)
 
 // NullArm is the arm of the generator's certificate: the null server in the
 // server's place.
@@ -89,9 +93,15 @@ type Load struct {
 	ChatRate  float64 `json:"chat_rate,omitempty"`
 	// Ramp is the time over which clients connect; 0: as fast as they are let in.
 	Ramp     time.Duration `json:"ramp_ns,omitempty"`
-	Warmup   time.Duration `json:"warmup_ns"` // before the timed section
-	Duration time.Duration `json:"duration_ns"`
+	Warmup   time.Duration `json:"warmup_ns"`   // before the timed section; of each slice its lead-in
+	Duration time.Duration `json:"duration_ns"` // of the timed section; of each slice its counted part
+	// Slices is how many each arm has in a round, in turns with the others; 0:
+	// none, each arm is measured as a whole.
+	Slices int `json:"slices,omitempty"`
 }
+
+// Sliced says whether the arms of a round are measured in turns.
+func (l Load) Sliced() bool { return l.Slices > 0 }
 
 // Open says whether messages are due by a schedule, whatever the server does.
 func (l Load) Open() bool { return l.Rate > 0 }
@@ -129,6 +139,10 @@ type Rules struct {
 	RanShare float64 `json:"ran_share"`
 	// BusyShare is the use of its CPUs from which a side counts as the limit.
 	BusyShare float64 `json:"busy_share"`
+	// DrainMax is how long a slice may take, when no more is sent, until all has
+	// arrived; SlicesShare of an arm's slices must count, or its round does not.
+	DrainMax    time.Duration `json:"drain_max_ns,omitempty"`
+	SlicesShare float64       `json:"slices_share,omitempty"`
 }
 
 // DefaultRules are the thresholds of the method.
@@ -143,4 +157,15 @@ func DefaultRules() Rules {
 		RanShare:     0.90,
 		BusyShare:    0.95,
 	}
+}
+
+// SliceRules are those of arms that are measured in turns. What disturbs them
+// disturbs all alike, so a round is void for it only where little is left of
+// the server's CPU; a slice must drain, and in half of them the generator
+// must have been in time.
+func SliceRules() Rules {
+	r := DefaultRules()
+	r.StealMax, r.ForeignMax = 0.50, 0.75
+	r.DrainMax, r.SlicesShare = 2*r.Objective, 0.5
+	return r
 }

@@ -18,7 +18,7 @@ const foreignMax = 0.10
 
 // check makes checks.json: what must hold for the figures to be believed.
 func check(run *record.Run, s *Summary, sums map[string]string) record.Checks {
-	c := record.Checks{Schema: record.Schema, Void: make(map[record.Reason]int), Files: sums}
+	c := record.Checks{Schema: run.Manifest.Schema, Void: make(map[record.Reason]int), Files: sums}
 	var t record.Traffic
 	for i := range run.Rounds {
 		r := &run.Rounds[i]
@@ -71,6 +71,9 @@ func checkLoad(l *LoadSummary, pairs int, add func(string, string, bool, string,
 		if f, ok := a.Figures[keyForeign]; ok {
 			add(a.Name, l.Name+": alone on its CPUs", f.Median <= foreignMax, "others took %s %% of them", percent(f.Median))
 		}
+	}
+	if l.Sliced() {
+		add("", l.Name+": frozen servers took no CPU", l.frozen == 0, "%v in all", l.frozen)
 	}
 	again := l.again()
 	if again == nil {

@@ -73,7 +73,23 @@ func (l *LoadSummary) against(key string, a *ArmSummary, reference string) stats
 	if a == nil || ref == nil || paced && a.Clients != ref.Clients { // fewer clients over the same time: another pace
 		return stats.Comparison{}
 	}
+	if find(key).slice != nil && l.Sliced() {
+		return stats.CompareRounds(blockRatios(a.slices[key], ref.slices[key]))
+	}
 	return stats.Compare(pairs(a.series[key], ref.series[key]))
+}
+
+// blockRatios is one log-ratio for each round in which both arms have slices:
+// the median over the blocks of the round, in which they stood side by side. So
+// a block that was disturbed is one of many, and what drifts from block to
+// block is in no ratio.
+func blockRatios(xs, refs map[int]series) (rounds []float64) {
+	for _, round := range slices.Sorted(maps.Keys(xs)) {
+		if ratios := stats.LogRatios(pairs(xs[round], refs[round])); len(ratios) > 0 {
+			rounds = append(rounds, stats.Median(ratios))
+		}
+	}
+	return rounds
 }
 
 // settle judges one family.

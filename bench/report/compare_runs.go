@@ -62,7 +62,11 @@ func differences(a, b *record.Run) (out []string) {
 }
 
 func loadText(l record.Load) string {
-	return fmt.Sprintf("%s, %v after %v", (&LoadSummary{Load: l}).describe(), l.Duration, l.Warmup)
+	text := fmt.Sprintf("%s, %v after %v", (&LoadSummary{Load: l}).describe(), l.Duration, l.Warmup)
+	if l.Sliced() {
+		text += fmt.Sprintf(", %d times in turns", l.Slices)
+	}
+	return text
 }
 
 // WriteCompared writes the comparison for a person, load by load.

@@ -34,8 +34,9 @@ type LoadSummary struct {
 	record.Load
 	// Ceiling is what the generator reached against the null server, in
 	// deliveries a second; closed loops only.
-	Ceiling float64      `json:"ceiling,omitempty"`
-	Arms    []ArmSummary `json:"arms"`
+	Ceiling float64       `json:"ceiling,omitempty"`
+	Arms    []ArmSummary  `json:"arms"`
+	frozen  time.Duration // CPU that servers took while they were frozen
 	// Finds is, by primary figure, what the rounds could have found, from the
 	// reference against itself.
 	Finds map[string]Finds `json:"finds,omitempty"`
@@ -58,8 +59,9 @@ type ArmSummary struct {
 	Limit      string            `json:"limit,omitempty"`
 	Figures    map[string]Figure `json:"figures"` // by key, in base units
 
-	series map[string]series       // by figure
-	curve  *hdrhistogram.Histogram // of all rounds that count; nil of none
+	series map[string]series         // by figure
+	slices map[string]map[int]series // by figure and round, then by block
+	curve  *hdrhistogram.Histogram   // of all rounds that count; nil of none
 	lag    *hdrhistogram.Histogram
 }
 
@@ -133,6 +135,11 @@ func summarizeLoad(run *record.Run, load record.Load) LoadSummary {
 	for _, a := range run.Manifest.Arms {
 		l.Arms = append(l.Arms, summarizeArm(run, load, a))
 	}
+	for i := range run.Rounds {
+		if r := &run.Rounds[i]; r.Load == load.Name {
+			l.frozen += r.FrozenCPU
+		}
+	}
 	l.judge(run.Manifest.Reference)
 	return l
 }
@@ -153,7 +160,7 @@ type series map[int]float64
 
 func summarizeArm(run *record.Run, load record.Load, a record.Arm) ArmSummary {
 	of := make(map[string]series)
-	arm := ArmSummary{Arm: a, Figures: make(map[string]Figure), series: of}
+	arm := ArmSummary{Arm: a, Figures: make(map[string]Figure), series: of, slices: make(map[string]map[int]series)}
 	stream := record.StreamDue
 	switch {
 	case load.Scenario == record.Idle:
@@ -185,6 +192,7 @@ func summarizeArm(run *record.Run, load record.Load, a record.Arm) ArmSummary {
 				of[m.key][r.Round] = v
 			}
 		}
+		arm.cut(r, load)
 	}
 	for key, values := range of {
 		f := figure(values)
@@ -196,6 +204,27 @@ func summarizeArm(run *record.Run, load record.Load, a record.Arm) ArmSummary {
 	}
 	arm.curve, arm.lag = record.Merge(curves), record.Merge(lags)
 	return arm
+}
+
+// cut takes the figures of a round's slices.
+func (a *ArmSummary) cut(r *record.Round, load record.Load) {
+	for _, m := range metrics {
+		if m.slice == nil || !m.applies(load) {
+			continue
+		}
+		if a.slices[m.key] == nil {
+			a.slices[m.key] = make(map[int]series)
+		}
+		blocks := make(series)
+		for i := range r.Slices {
+			if s := &r.Slices[i]; s.Counts() {
+				if v, ok := m.slice(s, load); ok {
+					blocks[s.Block] = v
+				}
+			}
+		}
+		a.slices[m.key][r.Round] = blocks
+	}
 }
 
 func figure(values series) Figure {

@@ -101,11 +101,32 @@ func verifyRound(run *record.Run, r *record.Round) error {
 			return fmt.Errorf("%w: %s and %s differ in %s", ErrMismatch, where, record.LogFile(r.Load), record.Tag(r.Arm, stream))
 		}
 	}
+	for i, s := range r.Slices {
+		if void := rules.Slice(s, load, run.Manifest.Rules); !reflect.DeepEqual(void, s.Void) {
+			return fmt.Errorf("%w: %s: the rules give void %v for slice %d", ErrMismatch, where, void, i+1)
+		}
+	}
+	if load.Sliced() && !adds(r) {
+		return fmt.Errorf("%w: %s: the slices do not add up to the round", ErrMismatch, where)
+	}
 	void, marks := rules.Judge(*r, load, run.Manifest.Rules, Ceiling(run, r.Load))
 	if !reflect.DeepEqual(void, r.Void) || !reflect.DeepEqual(marks, r.Marks) {
 		return fmt.Errorf("%w: %s: the rules give void %v, marks %v", ErrMismatch, where, void, marks)
 	}
 	return nil
+}
+
+// adds says whether the slices that count are what the round is in all. A round
+// that broke off has no sums.
+func adds(r *record.Round) bool {
+	var deliveries, inTime, due, cpu int64
+	for i := range r.Slices {
+		if s := &r.Slices[i]; s.Counts() {
+			deliveries, inTime, due, cpu = deliveries+s.Deliveries, inTime+s.InTime, due+s.Due, cpu+s.CPU
+		}
+	}
+	t := &r.Traffic
+	return r.Error != "" || deliveries == t.Between && inTime == t.Deliveries && due == t.Due && (r.Usage.CPU == nil || *r.Usage.CPU == cpu)
 }
 
 // difference finds the first line in which two texts differ.

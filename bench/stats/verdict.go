@@ -37,8 +37,10 @@ type Comparison struct {
 }
 
 // Compare is the comparison of pairs of rounds before Judge has judged it.
-func Compare(xs, refs []float64) Comparison {
-	logs := LogRatios(xs, refs)
+func Compare(xs, refs []float64) Comparison { return CompareRounds(LogRatios(xs, refs)) }
+
+// CompareRounds is Compare of one log-ratio for each round.
+func CompareRounds(logs []float64) Comparison {
 	_, p, _ := SignedRank(logs)
 	c := Comparison{
 		N: len(logs), Ratio: math.Exp(Center(logs)),
