@@ -3,6 +3,8 @@
 // same generator, with the reference backend measured twice. The servers of a
 // round are all alive, and take turns of a tenth of a second in random order,
 // all but one frozen; or, if the plan says so, one is measured after the other.
+// There are as many rounds as it takes to decide, within a budget, or as many
+// as the plan says.
 //
 // It refuses to know what a backend is: chatd is started as a user would, by
 // name, and measured from outside. It prints nothing, keeps nothing of a run
@@ -26,6 +28,7 @@ import (
 	"chatbench/bench/record"
 	"chatbench/bench/report"
 	"chatbench/bench/server"
+	"chatbench/bench/stats"
 )
 
 // Config is a plan and where to carry it out.
@@ -49,8 +52,8 @@ type Config struct {
 // Progress is where a run is.
 type Progress struct {
 	record.Cell
-	Rounds int
-	Left   time.Duration // of the whole run, estimated
+	Rounds int           // 0: as many as it takes
+	Left   time.Duration // of the whole run, estimated; of its budget, where there is one
 	Rate   float64       // deliveries a second just now; 0 between loads
 }
 
@@ -59,15 +62,19 @@ var ErrInterrupted = errors.New("bench: interrupted; nothing was written")
 
 // bench is one run.
 type bench struct {
-	cfg      Config
-	run      *record.Run
-	launch   map[string]*server.Launcher // by arm: servers that are alive at the same time need one each
-	loads    map[string]record.Load
-	arms     map[string]record.Arm
-	ceilings map[string]float64 // by load
-	begun    time.Time
-	done     int           // cells
-	took     time.Duration // until the last of them was done
+	cfg       Config
+	run       *record.Run
+	launch    map[string]*server.Launcher // by arm: servers that are alive at the same time need one each
+	loads     map[string]record.Load
+	arms      map[string]record.Arm
+	ceilings  map[string]float64                                           // by load
+	measures  func(context.Context, []record.Cell) ([]record.Round, error) // of cells that belong together
+	plan      []record.Cell                                                // what is to be measured, at most
+	decided   map[string][]string                                          // by load, the arms that need no more rounds
+	begun     time.Time
+	done      int           // cells
+	took      time.Duration // until the last of them was done
+	lastRound time.Duration // how long it took
 }
 
 // Run measures, and leaves the results in cfg.Dir: all of them or nothing.
@@ -140,7 +147,6 @@ func prepare(cfg Config, arms []record.Arm, allowed []int) (*bench, error) {
 		Rules: cfg.rules(), Servers: make(map[string]map[string]any),
 	}
 	m.Commit, m.Dirty = commit(filepath.Dir(cfg.Chatd))
-	m.Order = order(m.Arms, m.Loads, m.Rounds, m.Seed)
 	b := &bench{
 		cfg: cfg, begun: time.Now(),
 		run:      &record.Run{Manifest: m, Env: machine.Env(), Histograms: make(map[record.Key]*hdrhistogram.Histogram)},
@@ -148,7 +154,13 @@ func prepare(cfg Config, arms []record.Arm, allowed []int) (*bench, error) {
 		arms:     map[string]record.Arm{record.NullArm: {Name: record.NullArm, Backend: record.NullArm}},
 		ceilings: make(map[string]float64),
 		launch:   make(map[string]*server.Launcher),
+		decided:  make(map[string][]string),
+		plan:     order(m.Arms, m.Loads, cfg.mostRounds(), m.Seed),
 	}
+	if cfg.looks() {
+		b.run.Manifest.Looks, b.run.Manifest.Budget = stats.Looks, cfg.Budget
+	}
+	b.measures = b.measure
 	for _, l := range m.Loads {
 		b.loads[l.Name] = l
 	}
@@ -210,39 +222,6 @@ func (b *bench) chooseCPUs(allowed []int) error {
 	return machine.PinProcess(rest)
 }
 
-// measureAll goes through the cells in their order, those of a round that are
-// measured in turns together.
-func (b *bench) measureAll(ctx context.Context) error {
-	for order := b.run.Manifest.Order; len(order) > 0; {
-		n := b.together(order)
-		b.progress(order[0], 0)
-		rounds, err := b.measure(ctx, order[:n])
-		if err != nil {
-			return err
-		}
-		order = order[n:]
-		b.done, b.took = b.done+n, time.Since(b.begun)
-		b.run.Rounds = append(b.run.Rounds, rounds...)
-		for _, round := range rounds {
-			if !round.Counts() && b.cfg.Void != nil {
-				b.cfg.Void(round)
-			}
-		}
-	}
-	return nil
-}
-
-// together is how many of the next cells are measured at once.
-func (b *bench) together(order []record.Cell) int {
-	n := 1
-	if b.loads[order[0].Load].Sliced() {
-		for n < len(order) && order[n].Round == order[0].Round && order[n].Load == order[0].Load {
-			n++
-		}
-	}
-	return n
-}
-
 // progress estimates what is left from what a cell took so far, and before
 // there is one, from the plan.
 func (b *bench) progress(cell record.Cell, rate float64) {
@@ -254,6 +233,9 @@ func (b *bench) progress(cell record.Cell, rate float64) {
 	if b.done > 0 {
 		each = b.took / time.Duration(b.done)
 	}
-	left := max(0, time.Duration(len(b.run.Manifest.Order))*each-time.Since(b.begun))
-	b.cfg.Progress(Progress{Cell: cell, Rounds: b.cfg.Rounds, Left: left, Rate: rate})
+	whole := time.Duration(len(b.plan)) * each
+	if b.cfg.looks() {
+		whole = b.cfg.Budget
+	}
+	b.cfg.Progress(Progress{Cell: cell, Rounds: b.cfg.Rounds, Left: max(0, whole-time.Since(b.begun)), Rate: rate})
 }

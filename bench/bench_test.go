@@ -1,8 +1,11 @@
 package bench
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -13,6 +16,7 @@ import (
 
 	"chatbench/bench/record"
 	"chatbench/bench/server"
+	"chatbench/bench/stats"
 	"chatbench/core/units"
 	"chatbench/loadgen"
 )
@@ -116,10 +120,80 @@ func TestArmsWithFlags(t *testing.T) {
 // TestEnough: as many rounds as the least p that they can give survives the
 // correction for so many comparisons.
 func TestEnough(t *testing.T) {
-	for backends, want := range map[int][2]int{1: {8, 6}, 2: {8, 6}, 6: {10, 8}, 12: {11, 9}} {
-		names := make([]string, backends)
-		if b, i := Quick(record.Broadcast, names).Enough(), Quick(record.Idle, names).Enough(); b != want[0] || i != want[1] {
-			t.Errorf("%d backends: %d and %d rounds, want %v", backends, b, i, want)
+	for backends, want := range map[int]int{1: 6, 2: 6, 6: 8, 12: 9} {
+		if n := Quick(record.Idle, make([]string, backends)).Enough(); n != want {
+			t.Errorf("%d backends: %d rounds, want %d", backends, n, want)
+		}
+	}
+	for backends, want := range map[int]time.Duration{1: 2 * time.Minute, 2: 2 * time.Minute, 12: 10 * time.Minute, 30: 10 * time.Minute} {
+		p := Quick(record.Broadcast, make([]string, backends))
+		if p.spellOut(nil); p.Budget != want || p.Rounds != 0 {
+			t.Errorf("%d backends: %d rounds, budget %v, want %v", backends, p.Rounds, p.Budget, want)
+		}
+	}
+}
+
+// TestMeasureAll is a run of three arms without servers: those that are decided
+// leave, void rounds are replaced, and each end is named.
+func TestMeasureAll(t *testing.T) {
+	arms := []record.Arm{{Name: "twice"}, {Name: "ref"}, {Name: "noisy"}, {Name: "ref.aa", Again: true}}
+	loads := []record.Load{{Name: "fixed1", Scenario: record.Broadcast, Rate: 1}}
+	for _, c := range []struct {
+		name   string
+		void   func(record.Cell) bool
+		budget time.Duration
+		rounds int
+		want   record.End
+		last   map[string]int
+	}{
+		{"as many as it takes", func(record.Cell) bool { return false }, time.Hour, 0, record.AllDecided, map[string]int{"twice": 12, "noisy": 48, "ref": 48, "ref.aa": 48}},
+		{"void rounds are replaced", func(c record.Cell) bool { return c.Round <= 2 && c.Arm != "noisy" }, time.Hour, 0, record.AllDecided, map[string]int{"twice": 14, "noisy": 50}},
+		{"mostly void", func(c record.Cell) bool { return c.Arm != "ref" }, time.Hour, 0, record.TooDisturbed, map[string]int{"twice": 4, "ref": 4}},
+		{"no budget", func(record.Cell) bool { return false }, time.Nanosecond, 0, record.OutOfBudget, map[string]int{"twice": 1}},
+		{"so many and no more", func(record.Cell) bool { return false }, 0, 9, record.AllRounds, map[string]int{"twice": 9, "noisy": 9}},
+	} {
+		p := Plan{Rounds: c.rounds, Budget: c.budget}
+		m := record.Manifest{Reference: "ref", Arms: arms, Loads: loads, Budget: c.budget, Rounds: c.rounds, Rules: record.DefaultRules()}
+		if p.looks() {
+			m.Looks = stats.Looks
+		}
+		b := &bench{
+			cfg: Config{Plan: p}, begun: time.Now(), run: &record.Run{Manifest: m},
+			loads: map[string]record.Load{"fixed1": loads[0]}, decided: make(map[string][]string), plan: order(arms, loads, p.mostRounds(), 1),
+		}
+		source := rand.New(rand.NewPCG(1, 2))
+		b.measures = func(_ context.Context, cells []record.Cell) ([]record.Round, error) {
+			cost := int64(1e9 * (1 + 0.01*source.Float64()))
+			switch cells[0].Arm {
+			case "twice":
+				cost *= 2
+			case "noisy":
+				cost = int64(1e9 * math.Exp(source.NormFloat64()))
+			}
+			r := record.Round{Round: cells[0].Round, Load: "fixed1", Arm: cells[0].Arm, Wall: time.Second}
+			r.Usage.CPU, r.Traffic.Deliveries, r.Due = &cost, 1, record.Latency{Count: 1, P50: cost}
+			if c.void(cells[0]) {
+				r.Void = []record.Reason{record.Steal}
+			}
+			return []record.Round{r}, nil
+		}
+		if err := b.measureAll(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		last := make(map[string]int)
+		for i, r := range b.run.Rounds {
+			last[r.Arm] = r.Round
+			if cell := b.run.Manifest.Order[i]; cell.Arm != r.Arm || cell.Round != r.Round {
+				t.Errorf("%s: round %d is %s, %d; the order says %+v", c.name, i, r.Arm, r.Round, cell)
+			}
+		}
+		for arm, want := range c.last {
+			if last[arm] != want {
+				t.Errorf("%s: %s was last measured in round %d, want %d", c.name, arm, last[arm], want)
+			}
+		}
+		if b.run.Manifest.Ended != c.want {
+			t.Errorf("%s: ended for %q, want %q", c.name, b.run.Manifest.Ended, c.want)
 		}
 	}
 }

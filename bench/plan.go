@@ -40,7 +40,10 @@ type Plan struct {
 	Rates   []units.Rate  // an open loop each
 	Poisson bool
 	Windows []int // a closed loop each
-	Rounds  int
+	// Rounds is how many there are; 0: as many as it takes to decide, within the
+	// Budget (0: by the number of backends).
+	Rounds int
+	Budget time.Duration
 	// Whole: each arm is measured in one piece, one after the other; Warmup is
 	// the load before it. Otherwise, unless idle, the arms of a round take turns:
 	// slices of that length, each after a lead-in, until Duration is reached.
@@ -55,6 +58,9 @@ type Plan struct {
 // sliced says whether the arms take turns.
 func (p Plan) sliced() bool { return !p.Whole && p.Scenario != record.Idle }
 
+// looks says whether a run takes as many rounds as it needs.
+func (p Plan) looks() bool { return p.Rounds == 0 }
+
 // rules are those of the way arms are measured.
 func (p Plan) rules() record.Rules {
 	if p.sliced() {
@@ -67,7 +73,7 @@ func (p Plan) rules() record.Rules {
 var Scenarios = []string{record.Broadcast, record.Relay, record.Idle}
 
 // Quick is about a minute for one backend, the A/A arm included, and under ten
-// for twelve. It says nothing of how many rounds there are: see Plan.Enough.
+// for twelve. It says nothing of how many rounds there are: see Plan.Rounds.
 func Quick(scenario string, backends []string) Plan {
 	p := Plan{
 		Scenario: scenario, Backends: backends, Seed: 1, Duration: 1200 * time.Millisecond,
@@ -97,21 +103,16 @@ func Full(scenario string, backends []string) Plan {
 	return p
 }
 
-// Enough is how many rounds it takes to call a difference one: the exact test
-// on n pairs gives at best 2/2^n, and Holm's correction multiplies that by the
-// number of comparisons under a load, its primary figures for each backend but
-// the reference. One more, for a round that does not count, and
-// never fewer than eight; idle, whose rounds are long, none to spare.
+// Enough is how many rounds of an idle load it takes to call a difference one: the
+// exact test on n pairs gives at best 2/2^n, and Holm's correction multiplies
+// that by the number of comparisons, which is that of the backends but the
+// reference, for each primary figure.
 func (p Plan) Enough() int {
 	comparisons := 0
 	for _, l := range p.loads() {
 		comparisons = max(comparisons, report.PrimaryFigures(l)*(len(p.Backends)-1))
 	}
-	n := stats.Pairs(comparisons)
-	if p.Scenario == record.Idle {
-		return n
-	}
-	return max(n+1, 8)
+	return stats.Pairs(comparisons)
 }
 
 // ErrPlan is what errors about a plan that cannot be are made of.
@@ -140,6 +141,8 @@ func (p Plan) check() error {
 		return wrong("no load; give a rate, a window or both")
 	case p.Rounds < 0 || p.Rounds > 1000:
 		return wrong("%d rounds; from 1 to 1000, or 0 for as many as it takes", p.Rounds)
+	case p.Budget < 0 || p.Budget > 0 && (p.Rounds > 0 || p.Scenario == record.Idle):
+		return wrong("a budget of %v; it is for a run without a number of rounds that is not idle, like 5m", p.Budget)
 	case p.Duration <= 0:
 		return wrong("a duration of %v; give one above 0, like 1.2s", p.Duration)
 	case p.Warmup < 0:

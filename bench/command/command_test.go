@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"chatbench/bench/record"
 	"chatbench/bench/report"
@@ -39,7 +40,7 @@ func TestRun(t *testing.T) {
 	t.Chdir(t.TempDir())
 	got := try(ctx, programs, tiny("good", "results/first", "-json")...)
 	// A machine at work can void rounds: that is no error of what is tested here.
-	if got.status != exitOK && got.status != exitViolated {
+	if got.status != exitOK && got.status != exitViolated && got.status != exitDisturbed {
 		t.Fatalf("%+v", got)
 	}
 	var s report.Summary
@@ -124,6 +125,13 @@ func afterwards(t *testing.T, ctx context.Context, programs string) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
+	}
+	void := bytes.ReplaceAll(data, []byte(`"wall_ns":`), []byte(`"void":["steal"],"wall_ns":`))
+	if err := os.WriteFile(path, void, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got := try(ctx, programs, "report", "results/first"); got.status != exitDisturbed {
+		t.Errorf("with void rounds only: %+v", got)
 	}
 	changed := regexp.MustCompile(`"cpu_ns":\d`).ReplaceAll(data, []byte(`"cpu_ns":77`))
 	if err := os.WriteFile(path, changed, 0o644); err != nil {
@@ -228,6 +236,7 @@ func TestMistakes(t *testing.T) {
 		{exitUsage, `unknown backend "nope"; there are good, lossy, dying, stuck`, tiny("nope", "x")},
 		{exitUsage, "named twice", tiny("good,good", "x")},
 		{exitUsage, "a duration of 0s", tiny("good", "x", "-duration", "0s")},
+		{exitUsage, "a budget of 5m0s", tiny("good", "x", "-budget", "5m")},
 		{exitUsage, "slices of 300ms in 200ms", tiny("good", "x", "-slice", "300ms")},
 		{exitUsage, "a lead-in of -1s", tiny("good", "x", "-lead-in", "-1s")},
 		{exitUsage, "slices have a -lead-in", tiny("good", "x", "-warmup", "1s")},
@@ -267,5 +276,25 @@ func TestMistakes(t *testing.T) {
 		if got := try(context.Background(), programs, args...); got.status != exitOK || got.stdout == "" || got.stderr != "" {
 			t.Errorf("%v: %+v", args, got)
 		}
+	}
+}
+
+// TestBudget: without a number of rounds there are as many as it takes, or as
+// the budget lets.
+func TestBudget(t *testing.T) {
+	programs := bin(t)
+	t.Chdir(t.TempDir())
+	got := try(context.Background(), programs, "run", "-backends", "good", "-o", "b", "-budget", "1500ms", "-duration", "50ms", "-slice", "50ms", "-lead-in", "5ms",
+		"-clients", "3", "-senders", "1", "-rate", "400/s", "-window", "none", "-foreign-max", "1")
+	run, _, err := record.Read("b")
+	if err != nil {
+		t.Fatalf("%v: %+v", err, got)
+	}
+	m := run.Manifest
+	if len(m.Looks) == 0 || m.Ended == "" || m.Ended == record.AllRounds || len(m.Order) != len(run.Rounds) || m.Finished.Sub(m.Started) > 10*time.Second {
+		t.Errorf("ended for %q after %d rounds and %v", m.Ended, len(run.Rounds), m.Finished.Sub(m.Started))
+	}
+	if v := try(context.Background(), programs, "verify", "b"); v.status != exitOK {
+		t.Errorf("%+v", v)
 	}
 }

@@ -41,7 +41,8 @@ func newRunFlags(env Env) *runFlags {
 	fs.StringVar(&f.scenario, "scenario", record.Broadcast, "what clients do, by `NAME`: "+strings.Join(bench.Scenarios, ", "))
 	fs.BoolVar(&f.quick, "quick", false, "the plan of about a minute for one backend; what there is without any of these flags")
 	fs.BoolVar(&f.full, "full", false, "the plan for results one keeps: 20 rounds of 5s, with -whole after 2s of warm-up")
-	fs.IntVar(&p.Rounds, "rounds", 0, "`N` rounds of every backend under every load (0: as many as it takes to call a difference one)")
+	fs.IntVar(&p.Rounds, "rounds", 0, "`N` rounds of every backend under every load (0: as many as it takes to decide, looking after 8, 12, 16, 24, 32 and 48)")
+	fs.DurationVar(&p.Budget, "budget", 0, "without -rounds: `TIME` after which the run ends, decided or not (2m for two backends, 10m for twelve)")
 	fs.DurationVar(&p.Duration, "duration", p.Duration, "`TIME` that is measured of each backend in each round")
 	fs.DurationVar(&p.Slice, "slice", p.Slice, "the backends of a round take turns: `TIME` that is measured in each")
 	fs.DurationVar(&p.LeadIn, "lead-in", p.LeadIn, "`TIME` of load before each slice, which is not counted")
@@ -244,8 +245,11 @@ func printSummary(s *report.Summary, dir string, asJSON bool, env Env) int {
 	} else {
 		s.Text(env.Stdout, env.Style, dir)
 	}
-	if s.Violated() {
+	switch {
+	case s.Violated():
 		return exitViolated
+	case s.Disturbed():
+		return exitDisturbed
 	}
 	return exitOK
 }

@@ -43,7 +43,12 @@ type Manifest struct {
 	Reference string    `json:"reference"`
 	Arms      []Arm     `json:"arms"`
 	Loads     []Load    `json:"loads"`
-	Rounds    int       `json:"rounds"` // planned; each is every arm under every load once
+	Rounds    int       `json:"rounds"` // planned; each is every arm under every load once. 0: as many as it takes
+	// Looks are the numbers of rounds after which an arm may be decided, and
+	// leave; Budget is what all of it may take. Only where Rounds is 0.
+	Looks  []int         `json:"looks,omitempty"`
+	Budget time.Duration `json:"budget_ns,omitempty"`
+	Ended  End           `json:"ended,omitempty"` // why there were no more rounds
 	// Order is the cells in the order they were run.
 	Order         []Cell `json:"order"`
 	ServerCPUs    []int  `json:"server_cpus"`
@@ -58,6 +63,17 @@ type Manifest struct {
 	// for its address and process id.
 	Servers map[string]map[string]any `json:"servers"`
 }
+
+// End is why a run had no more rounds.
+type End string
+
+// The ends of a run.
+const (
+	AllRounds    End = "all-rounds" // there were as many as planned
+	AllDecided   End = "decided"
+	OutOfBudget  End = "budget"
+	TooDisturbed End = "disturbed" // most of what was measured was void
+)
 
 // Arm is one thing that is measured in every round.
 type Arm struct {

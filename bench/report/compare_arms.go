@@ -2,6 +2,7 @@ package report
 
 import (
 	"maps"
+	"math"
 	"slices"
 
 	"chatbench/bench/stats"
@@ -17,10 +18,10 @@ func (s series) all() []float64 {
 	return xs
 }
 
-// pairs is the rounds that both series have.
-func pairs(xs, refs series) (a, b []float64) {
+// pairs is the rounds, up to one, that both series have.
+func pairs(xs, refs series, until int) (a, b []float64) {
 	for _, round := range slices.Sorted(maps.Keys(xs)) {
-		if ref, ok := refs[round]; ok {
+		if ref, ok := refs[round]; ok && round <= until {
 			a, b = append(a, xs[round]), append(b, ref)
 		}
 	}
@@ -57,35 +58,37 @@ func (l *LoadSummary) judge(reference string) {
 
 // ask is the comparisons of all arms with the reference in one figure.
 func (l *LoadSummary) ask(m metric, reference string) (questions []asked) {
-	again := l.against(m.key, l.again(), reference)
 	for i := range l.Arms {
 		if a := &l.Arms[i]; a.Name != reference && !a.Again {
-			questions = append(questions, asked{m, a.Name, stats.Question{Arm: l.against(m.key, a, reference), Again: again}})
+			questions = append(questions, asked{m, a.Name, stats.Question{
+				Arm: l.against(m.key, a, reference, a.until), Again: l.against(m.key, l.again(), reference, a.until),
+			}})
 		}
 	}
 	return questions
 }
 
-// against holds an arm, which may not be there, against the reference.
-func (l *LoadSummary) against(key string, a *ArmSummary, reference string) stats.Comparison {
+// against holds an arm, which may not be there, against the reference, up to a
+// round: what comes after an arm was decided must not change what it came to.
+func (l *LoadSummary) against(key string, a *ArmSummary, reference string, until int) stats.Comparison {
 	ref := l.arm(reference)
 	paced := key == keyLogin || key == keyLoginP99
 	if a == nil || ref == nil || paced && a.Clients != ref.Clients { // fewer clients over the same time: another pace
 		return stats.Comparison{}
 	}
 	if find(key).slice != nil && l.Sliced() {
-		return stats.CompareRounds(blockRatios(a.slices[key], ref.slices[key]))
+		return stats.CompareRounds(blockRatios(a.slices[key], ref.slices[key], until))
 	}
-	return stats.Compare(pairs(a.series[key], ref.series[key]))
+	return stats.Compare(pairs(a.series[key], ref.series[key], until))
 }
 
 // blockRatios is one log-ratio for each round in which both arms have slices:
 // the median over the blocks of the round, in which they stood side by side. So
 // a block that was disturbed is one of many, and what drifts from block to
 // block is in no ratio.
-func blockRatios(xs, refs map[int]series) (rounds []float64) {
+func blockRatios(xs, refs map[int]series, until int) (rounds []float64) {
 	for _, round := range slices.Sorted(maps.Keys(xs)) {
-		if ratios := stats.LogRatios(pairs(xs[round], refs[round])); len(ratios) > 0 {
+		if ratios := stats.LogRatios(pairs(xs[round], refs[round], math.MaxInt)); round <= until && len(ratios) > 0 {
 			rounds = append(rounds, stats.Median(ratios))
 		}
 	}
@@ -98,7 +101,11 @@ func (l *LoadSummary) settle(family []asked, reference string) {
 	for i, q := range family {
 		questions[i] = q.Question
 	}
-	for i, c := range stats.Judge(questions) {
+	judge := stats.Judge
+	if l.looks {
+		judge = stats.Looked
+	}
+	for i, c := range judge(questions) {
 		q := family[i]
 		verdict, why := q.word(c.Verdict), c.Why
 		if l.bounded(q.key, q.arm, reference, c.Verdict) {
@@ -113,13 +120,17 @@ func (l *LoadSummary) settle(family []asked, reference string) {
 // judgeAgain says of the reference against itself whether it is equal, and what
 // differences the rounds could have found.
 func (l *LoadSummary) judgeAgain(reference string) {
-	family := l.comparisons(reference)
+	family := max(l.comparisons(reference), 1)
+	p := stats.Alpha / float64(family)
+	if l.looks {
+		p = stats.Bound(family)
+	}
 	a := l.again()
 	for _, m := range metrics {
 		if a == nil || !m.judged || !m.applies(l.Load) {
 			continue
 		}
-		c := l.against(m.key, a, reference)
+		c := l.against(m.key, a, reference, math.MaxInt)
 		verdict, why := holds, "equal to itself, as it must be"
 		switch {
 		case c.N == 0:
@@ -133,8 +144,8 @@ func (l *LoadSummary) judgeAgain(reference string) {
 		if !l.primary(m.key) {
 			continue
 		}
-		if x, ok := c.Finds(family); ok {
-			l.Finds[m.key] = Finds{Difference: x, MoreRounds: c.MoreRounds(family, stats.Margin), Wanted: stats.Margin}
+		if x, ok := c.Finds(p); ok {
+			l.Finds[m.key] = Finds{Difference: x, MoreRounds: c.MoreRounds(p, stats.Margin), Wanted: stats.Margin}
 		}
 	}
 }

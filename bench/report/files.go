@@ -53,7 +53,7 @@ func (s *Summary) csv() []byte {
 	var out bytes.Buffer
 	w := csv.NewWriter(&out)
 	w.Write([]string{"load", "arm", "figure", "better", "n", "median", "min", "max", "spread", "at_least",
-		"pairs", "ratio", "low", "high", "p", "p_holm", "family", "verdict", "why"})
+		"pairs", "ratio", "low", "high", "p", "p_adjusted", "family", "verdict", "why"})
 	for _, l := range s.Loads {
 		if l.Ceiling > 0 {
 			v := number(l.Ceiling)

@@ -165,9 +165,13 @@ func roundPlot(run *record.Run, l *LoadSummary, key string) template.HTML {
 	}
 	d := draw(plotWidth, plotHeight, l.Name+": "+title+", round by round")
 	y := axis{low: low, high: high, from: plotBottom, to: plotTop}
-	x := axis{low: 0.5, high: float64(run.Manifest.Rounds) + 0.5, from: plotLeft, to: plotRight}
+	last := 1
+	for i := range l.Arms {
+		last = max(last, l.Arms[i].until)
+	}
+	x := axis{low: 0.5, high: float64(last) + 0.5, from: plotLeft, to: plotRight}
 	d.leftAxis(y, plotLeft, plotRight, m.print)
-	for round := 1; round <= run.Manifest.Rounds; round++ {
+	for round := 1; round <= last; round++ {
 		d.text(x.at(float64(round)), plotBottom+15, "middle", "tick", fmt.Sprint(round))
 	}
 	for i, line := range lines {

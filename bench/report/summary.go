@@ -36,6 +36,7 @@ type LoadSummary struct {
 	// deliveries a second; closed loops only.
 	Ceiling float64       `json:"ceiling,omitempty"`
 	Arms    []ArmSummary  `json:"arms"`
+	looks   bool          // the run took as many rounds as it needed
 	frozen  time.Duration // CPU that servers took while they were frozen
 	// Finds is, by primary figure, what the rounds could have found, from the
 	// reference against itself.
@@ -59,6 +60,7 @@ type ArmSummary struct {
 	Limit      string            `json:"limit,omitempty"`
 	Figures    map[string]Figure `json:"figures"` // by key, in base units
 
+	until  int                       // its last round
 	series map[string]series         // by figure
 	slices map[string]map[int]series // by figure and round, then by block
 	curve  *hdrhistogram.Histogram   // of all rounds that count; nil of none
@@ -84,8 +86,8 @@ type Versus struct {
 	Low      float64 `json:"low,omitempty"` // of the 95 % interval; 0: there is none
 	High     float64 `json:"high,omitempty"`
 	P        float64 `json:"p"`
-	Adjusted float64 `json:"p_holm"`
-	Primary  bool    `json:"primary"` // named before the run; else exploratory
+	Adjusted float64 `json:"p_adjusted"` // for the family
+	Primary  bool    `json:"primary"`    // named before the run; else exploratory
 	Verdict  string  `json:"verdict"`
 	Why      string  `json:"why"`
 }
@@ -131,7 +133,16 @@ func (l *LoadSummary) again() *ArmSummary {
 }
 
 func summarizeLoad(run *record.Run, load record.Load) LoadSummary {
-	l := LoadSummary{Load: load, Ceiling: Ceiling(run, load.Name), Finds: make(map[string]Finds)}
+	l := judgeLoad(run, load)
+	for i := range l.Arms {
+		l.Arms[i].merge(run, load)
+	}
+	return l
+}
+
+// judgeLoad is summarizeLoad without the curves, which take longer than all else.
+func judgeLoad(run *record.Run, load record.Load) LoadSummary {
+	l := LoadSummary{Load: load, Ceiling: Ceiling(run, load.Name), Finds: make(map[string]Finds), looks: len(run.Manifest.Looks) > 0}
 	for _, a := range run.Manifest.Arms {
 		l.Arms = append(l.Arms, summarizeArm(run, load, a))
 	}
@@ -161,29 +172,19 @@ type series map[int]float64
 func summarizeArm(run *record.Run, load record.Load, a record.Arm) ArmSummary {
 	of := make(map[string]series)
 	arm := ArmSummary{Arm: a, Figures: make(map[string]Figure), series: of, slices: make(map[string]map[int]series)}
-	stream := record.StreamDue
-	switch {
-	case load.Scenario == record.Idle:
-		stream = record.StreamLogin
-	case load.Closed():
-		stream = record.StreamSent
-	}
-	var curves, lags []*hdrhistogram.Histogram
 	limited := false
 	for i := range run.Rounds {
 		r := &run.Rounds[i]
 		if r.Arm != a.Name || r.Load != load.Name {
 			continue
 		}
-		if !r.Counts() {
+		if arm.until = max(arm.until, r.Round); !r.Counts() {
 			arm.Void++
 			continue
 		}
 		arm.Rounds++
 		arm.Deliveries += r.Traffic.Deliveries
 		limited = limited || r.Marked(record.GeneratorLimited)
-		curves = append(curves, run.Histograms[record.Key{Load: load.Name, Arm: a.Name, Stream: stream, StartedMs: r.StartedMs}])
-		lags = append(lags, run.Histograms[record.Key{Load: load.Name, Arm: a.Name, Stream: record.StreamLag, StartedMs: r.StartedMs}])
 		for _, m := range metrics {
 			if v, ok := m.of(view{r, load, &run.Manifest}); ok && m.applies(load) {
 				if of[m.key] == nil {
@@ -202,8 +203,26 @@ func summarizeArm(run *record.Run, load record.Load, a record.Arm) ArmSummary {
 	if load.Closed() {
 		arm.Limit = arm.limit(run.Manifest, limited)
 	}
-	arm.curve, arm.lag = record.Merge(curves), record.Merge(lags)
 	return arm
+}
+
+// merge makes the curves of all rounds of an arm that count.
+func (a *ArmSummary) merge(run *record.Run, load record.Load) {
+	stream := record.StreamDue
+	switch {
+	case load.Scenario == record.Idle:
+		stream = record.StreamLogin
+	case load.Closed():
+		stream = record.StreamSent
+	}
+	var curves, lags []*hdrhistogram.Histogram
+	for i := range run.Rounds {
+		if r := &run.Rounds[i]; r.Arm == a.Name && r.Load == load.Name && r.Counts() {
+			curves = append(curves, run.Histograms[record.Key{Load: load.Name, Arm: a.Name, Stream: stream, StartedMs: r.StartedMs}])
+			lags = append(lags, run.Histograms[record.Key{Load: load.Name, Arm: a.Name, Stream: record.StreamLag, StartedMs: r.StartedMs}])
+		}
+	}
+	a.curve, a.lag = record.Merge(curves), record.Merge(lags)
 }
 
 // cut takes the figures of a round's slices.

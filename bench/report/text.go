@@ -173,7 +173,7 @@ func (s *Summary) remarks(w io.Writer) {
 		}
 	}
 	lines = append(lines, s.failed()...)
-	if v := s.Checks.Void; v[record.GeneratorLimited]+v[record.Disturbed]+v[record.Steal] > 0 {
+	if v := s.Checks.Void; v[record.GeneratorLimited]+v[record.Disturbed]+v[record.Steal]+v[record.FewSlices] > 0 {
 		lines = append(lines, "hint: server and generator need a CPU each to themselves; stop what else runs here and measure again")
 	}
 	if lines == nil {

@@ -31,7 +31,7 @@ type Comparison struct {
 	Ratio    float64  // arm / reference, the center of the rounds
 	Interval Interval // of the ratio, at Level; none below six rounds
 	P        float64  // two-sided, exact signed-rank
-	Adjusted float64  // P after Holm, over the family it was judged in
+	Adjusted float64  // P after the correction for the family it was judged in
 	Verdict  Verdict
 	Why      string // what the verdict rests on, in a few words
 }
@@ -58,13 +58,7 @@ type Question struct{ Arm, Again Comparison }
 
 // Pairs is the fewest rounds with which one of so many comparisons can be called
 // a difference, after Holm's correction; for no comparison as for one.
-func Pairs(comparisons int) int {
-	n := 1
-	for smallestP(n)*float64(max(comparisons, 1)) > Alpha {
-		n++
-	}
-	return n
-}
+func Pairs(comparisons int) int { return pairsFor(Alpha / float64(max(comparisons, 1))) }
 
 // Judge gives the comparisons of one family their corrected p-values and
 // verdicts: the chance of even one false difference among all of them is at
@@ -80,7 +74,7 @@ func Judge(family []Question) []Comparison {
 	for i, adjusted := range Holm(ps) {
 		c := family[i].Arm
 		c.Adjusted = adjusted
-		c.Verdict, c.Why = c.judge(family[i].Again, len(family))
+		c.Verdict, c.Why = c.judge(family[i].Again, Pairs(len(family)))
 		judged[i] = c
 	}
 	return judged
@@ -88,7 +82,7 @@ func Judge(family []Question) []Comparison {
 
 // judge is the rule. What the reference shows against itself is the error of
 // this machine: no difference counts that reaches into it.
-func (c Comparison) judge(again Comparison, family int) (Verdict, string) {
+func (c Comparison) judge(again Comparison, pairs int) (Verdict, string) {
 	switch {
 	case c.N == 0:
 		return Unresolved, "no round in which both have the figure"
@@ -104,8 +98,8 @@ func (c Comparison) judge(again Comparison, family int) (Verdict, string) {
 		return Unresolved, fmt.Sprintf("the interval holds 1 and reaches past ±%.0f %%", 100*Margin)
 	case !c.Interval.Outside(again.floor()):
 		return Unresolved, "the reference differs from itself as much"
-	case c.Adjusted > Alpha && c.N < Pairs(family):
-		return Unresolved, fmt.Sprintf("%d rounds are too few for p ≤ %.2f", c.N, Alpha)
+	case c.Adjusted > Alpha && c.N < pairs:
+		return Unresolved, fmt.Sprintf("%d rounds are too few, it takes %d", c.N, pairs)
 	case c.Adjusted > Alpha:
 		return Unresolved, fmt.Sprintf("corrected p %.3f", c.Adjusted)
 	case c.Ratio > 1:
