@@ -367,7 +367,7 @@ func TestArguments(t *testing.T) {
 // as a whole, and idle, it is in one piece.
 func TestSlicedLoads(t *testing.T) {
 	for _, l := range Quick(record.Broadcast, []string{"a"}).loads() {
-		if l.Slices != 12 || l.Duration != 100*time.Millisecond || l.Warmup != 30*time.Millisecond {
+		if l.Slices != 8 || l.Duration != 100*time.Millisecond || l.Warmup != 30*time.Millisecond {
 			t.Errorf("%+v", l)
 		}
 	}

@@ -72,11 +72,16 @@ func (p Plan) rules() record.Rules {
 // Scenarios is what a plan can be of.
 var Scenarios = []string{record.Broadcast, record.Relay, record.Idle}
 
-// Quick is about a minute for one backend, the A/A arm included, and under ten
-// for twelve. It says nothing of how many rounds there are: see Plan.Rounds.
+// Piece is the Duration of a quick plan whose arms are measured in one piece.
+// Slices have less: the more rounds fit into the budget, the more can be said,
+// and twelve backends must come to a look within ten minutes.
+const Piece = 1200 * time.Millisecond
+
+// Quick is under a minute for one backend, the A/A arm included; for more see
+// Plan.Budget.
 func Quick(scenario string, backends []string) Plan {
 	p := Plan{
-		Scenario: scenario, Backends: backends, Seed: 1, Duration: 1200 * time.Millisecond,
+		Scenario: scenario, Backends: backends, Seed: 1, Duration: 800 * time.Millisecond,
 		Warmup: 400 * time.Millisecond, Slice: 100 * time.Millisecond, LeadIn: 30 * time.Millisecond,
 	}
 	switch scenario {
@@ -144,7 +149,7 @@ func (p Plan) check() error {
 	case p.Budget < 0 || p.Budget > 0 && (p.Rounds > 0 || p.Scenario == record.Idle):
 		return wrong("a budget of %v; it is for a run without a number of rounds that is not idle, like 5m", p.Budget)
 	case p.Duration <= 0:
-		return wrong("a duration of %v; give one above 0, like 1.2s", p.Duration)
+		return wrong("a duration of %v; give one above 0, like 800ms", p.Duration)
 	case p.Warmup < 0:
 		return wrong("a warm-up of %v; give 0 or more", p.Warmup)
 	case p.sliced() && (p.Slice <= 0 || p.Slice > p.Duration):

@@ -39,11 +39,11 @@ func newRunFlags(env Env) *runFlags {
 	fs, p, c := f.set, &f.plan, &f.config
 	fs.StringVar(&f.backends, "backends", "", "`NAMES` to measure, like epoll,goroutine or all, each maybe with flags of chatd's: process@spawn-ahead=64; see bench list")
 	fs.StringVar(&f.scenario, "scenario", record.Broadcast, "what clients do, by `NAME`: "+strings.Join(bench.Scenarios, ", "))
-	fs.BoolVar(&f.quick, "quick", false, "the plan of about a minute for one backend; what there is without any of these flags")
+	fs.BoolVar(&f.quick, "quick", false, "the plan of a minute for one backend; what there is without any of these flags")
 	fs.BoolVar(&f.full, "full", false, "the plan for results one keeps: 20 rounds of 5s, with -whole after 2s of warm-up")
 	fs.IntVar(&p.Rounds, "rounds", 0, "`N` rounds of every backend under every load (0: as many as it takes to decide, looking after 8, 12, 16, 24, 32 and 48)")
 	fs.DurationVar(&p.Budget, "budget", 0, "without -rounds: `TIME` after which the run ends, decided or not (2m for two backends, 10m for twelve)")
-	fs.DurationVar(&p.Duration, "duration", p.Duration, "`TIME` that is measured of each backend in each round")
+	fs.DurationVar(&p.Duration, "duration", p.Duration, "`TIME` that is measured of each backend in each round (with -whole 1.2s)")
 	fs.DurationVar(&p.Slice, "slice", p.Slice, "the backends of a round take turns: `TIME` that is measured in each")
 	fs.DurationVar(&p.LeadIn, "lead-in", p.LeadIn, "`TIME` of load before each slice, which is not counted")
 	fs.BoolVar(&p.Whole, "whole", false, "no turns: each backend is measured in one piece, one after the other")
@@ -173,6 +173,9 @@ func (f *runFlags) fill() error {
 	p, plan := &f.plan, bench.Quick(f.scenario, nil)
 	if f.full {
 		plan = bench.Full(f.scenario, nil)
+	}
+	if p.Whole && !f.full && f.scenario != record.Idle {
+		plan.Duration = bench.Piece
 	}
 	for name, take := range map[string]func(){
 		"duration":      func() { p.Duration = plan.Duration },
