@@ -100,3 +100,18 @@ func TestVerifyFindsAnyChange(t *testing.T) {
 		t.Errorf("an empty directory: %v", err)
 	}
 }
+
+// TestReferences: the runs that are committed, of older schemas too, are read,
+// and what was derived from them is what is derived now. If that is to change,
+// bench report -renew makes it anew.
+func TestReferences(t *testing.T) {
+	dirs, err := filepath.Glob("../../results/reference-*")
+	if err != nil || len(dirs) == 0 {
+		t.Fatal(err, "no reference runs")
+	}
+	for _, dir := range dirs {
+		if _, _, err := Verify(dir); err != nil {
+			t.Errorf("%s: %v", dir, err)
+		}
+	}
+}
