@@ -1,6 +1,10 @@
 // Package bench measures backends against one another: a fresh chatd for every
 // backend, load and round, on CPUs of its own, under the same load from the
-// same generator, in random order, with the reference backend measured twice.
+// same generator, with the reference backend measured twice. The servers of a
+// round are all alive, and take turns of a tenth of a second in random order,
+// all but one frozen; or, if the plan says so, one is measured after the other.
+// There are as many rounds as it takes to decide, within a budget, or as many
+// as the plan says.
 //
 // It refuses to know what a backend is: chatd is started as a user would, by
 // name, and measured from outside. It prints nothing, keeps nothing of a run
@@ -24,6 +28,7 @@ import (
 	"chatbench/bench/record"
 	"chatbench/bench/report"
 	"chatbench/bench/server"
+	"chatbench/bench/stats"
 )
 
 // Config is a plan and where to carry it out.
@@ -47,8 +52,8 @@ type Config struct {
 // Progress is where a run is.
 type Progress struct {
 	record.Cell
-	Rounds int
-	Left   time.Duration // of the whole run, estimated
+	Rounds int           // 0: as many as it takes
+	Left   time.Duration // of the whole run, estimated; of its budget, where there is one
 	Rate   float64       // deliveries a second just now; 0 between loads
 }
 
@@ -57,15 +62,19 @@ var ErrInterrupted = errors.New("bench: interrupted; nothing was written")
 
 // bench is one run.
 type bench struct {
-	cfg      Config
-	run      *record.Run
-	launcher *server.Launcher
-	loads    map[string]record.Load
-	arms     map[string]record.Arm
-	ceilings map[string]float64 // by load
-	begun    time.Time
-	done     int           // cells
-	took     time.Duration // until the last of them was done
+	cfg       Config
+	run       *record.Run
+	launch    map[string]*server.Launcher // by arm: servers that are alive at the same time need one each
+	loads     map[string]record.Load
+	arms      map[string]record.Arm
+	ceilings  map[string]float64                                           // by load
+	measures  func(context.Context, []record.Cell) ([]record.Round, error) // of cells that belong together
+	plan      []record.Cell                                                // what is to be measured, at most
+	decided   map[string][]string                                          // by load, the arms that need no more rounds
+	begun     time.Time
+	done      int           // cells
+	took      time.Duration // until the last of them was done
+	lastRound time.Duration // how long it took
 }
 
 // Run measures, and leaves the results in cfg.Dir: all of them or nothing.
@@ -99,7 +108,7 @@ func Run(ctx context.Context, cfg Config) (*record.Run, map[string]string, error
 	if err != nil {
 		return nil, nil, err
 	}
-	defer b.launcher.Close()
+	defer b.close()
 	if err := b.measureAll(ctx); err != nil {
 		return nil, nil, interrupted(ctx, err)
 	}
@@ -135,17 +144,23 @@ func prepare(cfg Config, arms []record.Arm, allowed []int) (*bench, error) {
 		Schema: record.Schema, Name: filepath.Base(cfg.Dir),
 		Started: time.Now().Round(0), Argv: cfg.Argv,
 		Seed: cfg.Seed, Reference: cfg.reference(), Arms: arms, Loads: cfg.loads(), Rounds: cfg.Rounds,
-		Rules: record.DefaultRules(), Servers: make(map[string]map[string]any),
+		Rules: cfg.rules(), Servers: make(map[string]map[string]any),
 	}
 	m.Commit, m.Dirty = commit(filepath.Dir(cfg.Chatd))
-	m.Order = order(m.Arms, m.Loads, m.Rounds, m.Seed)
 	b := &bench{
 		cfg: cfg, begun: time.Now(),
 		run:      &record.Run{Manifest: m, Env: machine.Env(), Histograms: make(map[record.Key]*hdrhistogram.Histogram)},
 		loads:    make(map[string]record.Load),
 		arms:     map[string]record.Arm{record.NullArm: {Name: record.NullArm, Backend: record.NullArm}},
 		ceilings: make(map[string]float64),
+		launch:   make(map[string]*server.Launcher),
+		decided:  make(map[string][]string),
+		plan:     order(m.Arms, m.Loads, cfg.mostRounds(), m.Seed),
 	}
+	if cfg.looks() {
+		b.run.Manifest.Looks, b.run.Manifest.Budget = stats.Looks, cfg.Budget
+	}
+	b.measures = b.measure
 	for _, l := range m.Loads {
 		b.loads[l.Name] = l
 	}
@@ -155,9 +170,24 @@ func prepare(cfg Config, arms []record.Arm, allowed []int) (*bench, error) {
 	if err := b.chooseCPUs(allowed); err != nil {
 		return nil, err
 	}
-	var err error
-	b.launcher, err = server.NewLauncher(b.run.Manifest.ServerCPUs)
-	return b, err
+	return b, nil
+}
+
+// launcher is that of an arm.
+func (b *bench) launcher(arm string) (l *server.Launcher, err error) {
+	if l = b.launch[arm]; l == nil {
+		if l, err = server.NewLauncher(b.run.Manifest.ServerCPUs); err == nil {
+			b.launch[arm] = l
+		}
+	}
+	return l, err
+}
+
+// close ends all launchers, and with them whatever server still runs.
+func (b *bench) close() {
+	for _, l := range b.launch {
+		l.Close()
+	}
 }
 
 // chooseCPUs gives server and generator theirs, and keeps this process's other
@@ -192,33 +222,20 @@ func (b *bench) chooseCPUs(allowed []int) error {
 	return machine.PinProcess(rest)
 }
 
-// measureAll goes through the cells in their order.
-func (b *bench) measureAll(ctx context.Context) error {
-	for i, cell := range b.run.Manifest.Order {
-		b.progress(cell, 0)
-		round, err := b.measure(ctx, i+1, cell)
-		if err != nil {
-			return err
-		}
-		b.done, b.took = b.done+1, time.Since(b.begun)
-		b.run.Rounds = append(b.run.Rounds, round)
-		if !round.Counts() && b.cfg.Void != nil {
-			b.cfg.Void(round)
-		}
-	}
-	return nil
-}
-
 // progress estimates what is left from what a cell took so far, and before
 // there is one, from the plan.
 func (b *bench) progress(cell record.Cell, rate float64) {
 	if b.cfg.Progress == nil {
 		return
 	}
-	each := b.cfg.Ramp + b.cfg.Warmup + b.cfg.Duration + 200*time.Millisecond
+	l := b.loads[cell.Load]
+	each := l.Ramp + (l.Warmup+l.Duration)*time.Duration(max(l.Slices, 1)) + 200*time.Millisecond
 	if b.done > 0 {
 		each = b.took / time.Duration(b.done)
 	}
-	left := max(0, time.Duration(len(b.run.Manifest.Order))*each-time.Since(b.begun))
-	b.cfg.Progress(Progress{Cell: cell, Rounds: b.cfg.Rounds, Left: left, Rate: rate})
+	whole := time.Duration(len(b.plan)) * each
+	if b.cfg.looks() {
+		whole = b.cfg.Budget
+	}
+	b.cfg.Progress(Progress{Cell: cell, Rounds: b.cfg.Rounds, Left: max(0, whole-time.Since(b.begun)), Rate: rate})
 }

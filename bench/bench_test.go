@@ -1,8 +1,11 @@
 package bench
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -13,6 +16,7 @@ import (
 
 	"chatbench/bench/record"
 	"chatbench/bench/server"
+	"chatbench/bench/stats"
 	"chatbench/core/units"
 	"chatbench/loadgen"
 )
@@ -30,11 +34,13 @@ func TestPlanRefuses(t *testing.T) {
 		"both or neither":              func(p *Plan) { *p = Quick(record.Relay, p.Backends); p.Senders = 0 },
 		"0 pairs":                      func(p *Plan) { p.Scenario = record.Relay },
 		"a duration of 0s":             func(p *Plan) { p.Duration = 0 },
+		"slices of 2s in 1s":           func(p *Plan) { p.Duration, p.Slice = time.Second, 2*time.Second },
+		"a lead-in of -1s":             func(p *Plan) { p.LeadIn = -time.Second },
 		"a warm-up of -1s":             func(p *Plan) { p.Warmup = -time.Second },
 		"0 clients":                    func(p *Plan) { p.Clients = 0 },
 		"101 senders among 100":        func(p *Plan) { p.Senders = 101 },
 		"a window of 0":                func(p *Plan) { p.Windows = []int{128, 0} },
-		"no message is due within 1ms": func(p *Plan) { p.Rates, p.Duration = []units.Rate{999}, time.Millisecond },
+		"no message is due within 1ms": func(p *Plan) { p.Rates, p.Duration, p.Slice = []units.Rate{999}, time.Millisecond, time.Millisecond },
 	} {
 		p := Quick(record.Broadcast, []string{"epoll"})
 		change(&p)
@@ -114,9 +120,80 @@ func TestArmsWithFlags(t *testing.T) {
 // TestEnough: as many rounds as the least p that they can give survives the
 // correction for so many comparisons.
 func TestEnough(t *testing.T) {
-	for backends, want := range map[int][2]int{1: {8, 6}, 2: {8, 6}, 6: {9, 8}, 12: {10, 9}} {
-		if b, i := Enough(record.Broadcast, backends), Enough(record.Idle, backends); b != want[0] || i != want[1] {
-			t.Errorf("%d backends: %d and %d rounds, want %v", backends, b, i, want)
+	for backends, want := range map[int]int{1: 6, 2: 6, 6: 8, 12: 9} {
+		if n := Quick(record.Idle, make([]string, backends)).Enough(); n != want {
+			t.Errorf("%d backends: %d rounds, want %d", backends, n, want)
+		}
+	}
+	for backends, want := range map[int]time.Duration{1: 2 * time.Minute, 2: 2 * time.Minute, 12: 10 * time.Minute, 30: 10 * time.Minute} {
+		p := Quick(record.Broadcast, make([]string, backends))
+		if p.spellOut(nil); p.Budget != want || p.Rounds != 0 {
+			t.Errorf("%d backends: %d rounds, budget %v, want %v", backends, p.Rounds, p.Budget, want)
+		}
+	}
+}
+
+// TestMeasureAll is a run of three arms without servers: those that are decided
+// leave, void rounds are replaced, and each end is named.
+func TestMeasureAll(t *testing.T) {
+	arms := []record.Arm{{Name: "twice"}, {Name: "ref"}, {Name: "noisy"}, {Name: "ref.aa", Again: true}}
+	loads := []record.Load{{Name: "fixed1", Scenario: record.Broadcast, Rate: 1}}
+	for _, c := range []struct {
+		name   string
+		void   func(record.Cell) bool
+		budget time.Duration
+		rounds int
+		want   record.End
+		last   map[string]int
+	}{
+		{"as many as it takes", func(record.Cell) bool { return false }, time.Hour, 0, record.AllDecided, map[string]int{"twice": 12, "noisy": 48, "ref": 48, "ref.aa": 48}},
+		{"void rounds are replaced", func(c record.Cell) bool { return c.Round <= 2 && c.Arm != "noisy" }, time.Hour, 0, record.AllDecided, map[string]int{"twice": 14, "noisy": 50}},
+		{"mostly void", func(c record.Cell) bool { return c.Arm != "ref" }, time.Hour, 0, record.TooDisturbed, map[string]int{"twice": 4, "ref": 4}},
+		{"no budget", func(record.Cell) bool { return false }, time.Nanosecond, 0, record.OutOfBudget, map[string]int{"twice": 1}},
+		{"so many and no more", func(record.Cell) bool { return false }, 0, 9, record.AllRounds, map[string]int{"twice": 9, "noisy": 9}},
+	} {
+		p := Plan{Rounds: c.rounds, Budget: c.budget}
+		m := record.Manifest{Reference: "ref", Arms: arms, Loads: loads, Budget: c.budget, Rounds: c.rounds, Rules: record.DefaultRules()}
+		if p.looks() {
+			m.Looks = stats.Looks
+		}
+		b := &bench{
+			cfg: Config{Plan: p}, begun: time.Now(), run: &record.Run{Manifest: m},
+			loads: map[string]record.Load{"fixed1": loads[0]}, decided: make(map[string][]string), plan: order(arms, loads, p.mostRounds(), 1),
+		}
+		source := rand.New(rand.NewPCG(1, 2))
+		b.measures = func(_ context.Context, cells []record.Cell) ([]record.Round, error) {
+			cost := int64(1e9 * (1 + 0.01*source.Float64()))
+			switch cells[0].Arm {
+			case "twice":
+				cost *= 2
+			case "noisy":
+				cost = int64(1e9 * math.Exp(source.NormFloat64()))
+			}
+			r := record.Round{Round: cells[0].Round, Load: "fixed1", Arm: cells[0].Arm, Wall: time.Second}
+			r.Usage.CPU, r.Traffic.Deliveries, r.Due = &cost, 1, record.Latency{Count: 1, P50: cost}
+			if c.void(cells[0]) {
+				r.Void = []record.Reason{record.Steal}
+			}
+			return []record.Round{r}, nil
+		}
+		if err := b.measureAll(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		last := make(map[string]int)
+		for i, r := range b.run.Rounds {
+			last[r.Arm] = r.Round
+			if cell := b.run.Manifest.Order[i]; cell.Arm != r.Arm || cell.Round != r.Round {
+				t.Errorf("%s: round %d is %s, %d; the order says %+v", c.name, i, r.Arm, r.Round, cell)
+			}
+		}
+		for arm, want := range c.last {
+			if last[arm] != want {
+				t.Errorf("%s: %s was last measured in round %d, want %d", c.name, arm, last[arm], want)
+			}
+		}
+		if b.run.Manifest.Ended != c.want {
+			t.Errorf("%s: ended for %q, want %q", c.name, b.run.Manifest.Ended, c.want)
 		}
 	}
 }
@@ -283,5 +360,25 @@ func TestArguments(t *testing.T) {
 	want := "-backend epoll -listen 127.0.0.1:0 -open -json -flood off -announce=false -login-throttle off -max-per-address 0"
 	if got := chatdArguments(record.Arm{Backend: "epoll"}); !reflect.DeepEqual(got, strings.Fields(want)) {
 		t.Errorf("chatd %v", got)
+	}
+}
+
+// TestSlicedLoads: a load of slices is cut into as many as give the duration;
+// as a whole, and idle, it is in one piece.
+func TestSlicedLoads(t *testing.T) {
+	for _, l := range Quick(record.Broadcast, []string{"a"}).loads() {
+		if l.Slices != 8 || l.Duration != 100*time.Millisecond || l.Warmup != 30*time.Millisecond {
+			t.Errorf("%+v", l)
+		}
+	}
+	p := Quick(record.Relay, []string{"a"})
+	p.Whole = true
+	for _, l := range append(p.loads(), Quick(record.Idle, nil).loads()...) {
+		if l.Sliced() || l.Duration < 600*time.Millisecond {
+			t.Errorf("%+v", l)
+		}
+	}
+	if p.rules().DrainMax != 0 || Quick(record.Relay, nil).rules().DrainMax == 0 {
+		t.Error("the rules of slices are for slices")
 	}
 }

@@ -64,14 +64,18 @@ func Backends(ctx context.Context, chatd string) ([]Backend, error) {
 // All, alone, stands for every backend that chatd has.
 const All = "all"
 
-// spellOut puts the backends in the place of All, and as many rounds as they
-// need where the plan names no number.
+// spellOut puts the backends in the place of All, and where the plan names no
+// number of rounds the budget of as many as it takes; idle, whose rounds are
+// long, has the number that makes a difference possible.
 func (p *Plan) spellOut(known []Backend) {
 	if len(p.Backends) == 1 && p.Backends[0] == All {
 		p.Backends = names(known)
 	}
-	if p.Rounds == 0 {
-		p.Rounds = Enough(p.Scenario, len(p.Backends))
+	if p.Rounds == 0 && p.Scenario == record.Idle {
+		p.Rounds = p.Enough()
+	}
+	if p.looks() && p.Budget == 0 {
+		p.Budget = budget(len(p.Backends))
 	}
 }
 

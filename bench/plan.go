@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"chatbench/bench/record"
+	"chatbench/bench/report"
 	"chatbench/bench/stats"
 	"chatbench/core/units"
 	"chatbench/loadgen"
@@ -35,23 +36,54 @@ type Plan struct {
 	Downloads int
 	ChatRate  units.Rate
 
-	Ramp     time.Duration // idle: clients connect at equal distances over this time
-	Rates    []units.Rate  // an open loop each
-	Poisson  bool
-	Windows  []int // a closed loop each
-	Rounds   int
+	Ramp    time.Duration // idle: clients connect at equal distances over this time
+	Rates   []units.Rate  // an open loop each
+	Poisson bool
+	Windows []int // a closed loop each
+	// Rounds is how many there are; 0: as many as it takes to decide, within the
+	// Budget (0: by the number of backends).
+	Rounds int
+	Budget time.Duration
+	// Whole: each arm is measured in one piece, one after the other; Warmup is
+	// the load before it. Otherwise, unless idle, the arms of a round take turns:
+	// slices of that length, each after a lead-in, until Duration is reached.
+	Whole    bool
 	Warmup   time.Duration
-	Duration time.Duration
+	Slice    time.Duration
+	LeadIn   time.Duration
+	Duration time.Duration // that is measured of each arm in each round
 	Seed     uint64
+}
+
+// sliced says whether the arms take turns.
+func (p Plan) sliced() bool { return !p.Whole && p.Scenario != record.Idle }
+
+// looks says whether a run takes as many rounds as it needs.
+func (p Plan) looks() bool { return p.Rounds == 0 }
+
+// rules are those of the way arms are measured.
+func (p Plan) rules() record.Rules {
+	if p.sliced() {
+		return record.SliceRules()
+	}
+	return record.DefaultRules()
 }
 
 // Scenarios is what a plan can be of.
 var Scenarios = []string{record.Broadcast, record.Relay, record.Idle}
 
-// Quick is about a minute for one backend, the A/A arm included, and under ten
-// for twelve. It says nothing of how many rounds there are: see Enough.
+// Piece is the Duration of a quick plan whose arms are measured in one piece.
+// Slices have less: the more rounds fit into the budget, the more can be said,
+// and twelve backends must come to a look within ten minutes.
+const Piece = 1200 * time.Millisecond
+
+// Quick is under a minute for one backend, the A/A arm included; for more see
+// Plan.Budget.
 func Quick(scenario string, backends []string) Plan {
-	p := Plan{Scenario: scenario, Backends: backends, Warmup: 400 * time.Millisecond, Duration: 1200 * time.Millisecond, Seed: 1}
+	p := Plan{
+		Scenario: scenario, Backends: backends, Seed: 1, Duration: 800 * time.Millisecond,
+		Warmup: 400 * time.Millisecond, Slice: 100 * time.Millisecond, LeadIn: 30 * time.Millisecond,
+	}
 	switch scenario {
 	case record.Relay:
 		p.Pairs, p.Files, p.Downloads, p.Size = 100, 5, 16, 32
@@ -76,17 +108,16 @@ func Full(scenario string, backends []string) Plan {
 	return p
 }
 
-// Enough is how many rounds it takes to call a difference one, for so many
-// backends: the exact test on n pairs gives at best 2/2^n, and Holm's correction
-// multiplies that by the number of comparisons. One more, for a round that
-// does not count, and never fewer than eight; idle, whose rounds are long, none
-// to spare.
-func Enough(scenario string, backends int) int {
-	n := stats.Pairs(backends - 1)
-	if scenario == record.Idle {
-		return n
+// Enough is how many rounds of an idle load it takes to call a difference one: the
+// exact test on n pairs gives at best 2/2^n, and Holm's correction multiplies
+// that by the number of comparisons, which is that of the backends but the
+// reference, for each primary figure.
+func (p Plan) Enough() int {
+	comparisons := 0
+	for _, l := range p.loads() {
+		comparisons = max(comparisons, report.PrimaryFigures(l)*(len(p.Backends)-1))
 	}
-	return max(n+1, 8)
+	return stats.Pairs(comparisons)
 }
 
 // ErrPlan is what errors about a plan that cannot be are made of.
@@ -115,10 +146,16 @@ func (p Plan) check() error {
 		return wrong("no load; give a rate, a window or both")
 	case p.Rounds < 0 || p.Rounds > 1000:
 		return wrong("%d rounds; from 1 to 1000, or 0 for as many as it takes", p.Rounds)
+	case p.Budget < 0 || p.Budget > 0 && (p.Rounds > 0 || p.Scenario == record.Idle):
+		return wrong("a budget of %v; it is for a run without a number of rounds that is not idle, like 5m", p.Budget)
 	case p.Duration <= 0:
-		return wrong("a duration of %v; give one above 0, like 1.2s", p.Duration)
+		return wrong("a duration of %v; give one above 0, like 800ms", p.Duration)
 	case p.Warmup < 0:
 		return wrong("a warm-up of %v; give 0 or more", p.Warmup)
+	case p.sliced() && (p.Slice <= 0 || p.Slice > p.Duration):
+		return wrong("slices of %v in %v; give a slice above 0 that fits, like 100ms, or -whole", p.Slice, p.Duration)
+	case p.LeadIn < 0:
+		return wrong("a lead-in of %v; give 0 or more", p.LeadIn)
 	case p.Size < 1:
 		return wrong("a size of %v; give at least 16B", p.Size)
 	case p.Scenario == record.Relay && (p.Pairs < 1 || p.Files < 1):
@@ -135,9 +172,10 @@ func (p Plan) check() error {
 			return wrong("a window of %d messages; give at least 1", w)
 		}
 	}
+	piece := p.load().Duration
 	for _, r := range p.Rates {
-		if float64(r)*p.Duration.Seconds() < 1 {
-			return wrong("at %v no message is due within %v", r, p.Duration)
+		if float64(r)*piece.Seconds() < 1 {
+			return wrong("at %v no message is due within %v", r, piece)
 		}
 	}
 	return nil
@@ -209,11 +247,15 @@ var flagForm = regexp.MustCompile(`^[a-z][a-z-]*=[A-Za-z0-9.:-]+$`)
 
 // load is what the loads of a plan have in common.
 func (p Plan) load() record.Load {
-	return record.Load{
+	l := record.Load{
 		Scenario: p.Scenario, Clients: p.Clients, Senders: p.Senders, Size: int(p.Size),
 		Pairs: p.Pairs, Files: p.Files, Downloads: p.Downloads, ChatRate: float64(p.ChatRate),
 		Ramp: p.Ramp, Warmup: p.Warmup, Duration: p.Duration,
 	}
+	if p.sliced() {
+		l.Warmup, l.Duration, l.Slices = p.LeadIn, p.Slice, int((p.Duration+p.Slice/2)/p.Slice)
+	}
+	return l
 }
 
 // loads is what each arm is put under.

@@ -21,42 +21,62 @@ import (
 // that to be why.
 const goneLimit = time.Second
 
-// measure runs one cell against a fresh server. An error ends the whole run:
-// it was interrupted, or what cannot be in the first round cannot be at all.
-// Everything else is in the record.
-func (b *bench) measure(ctx context.Context, seq int, cell record.Cell) (record.Round, error) {
-	arm, load := b.arms[cell.Arm], b.loads[cell.Load]
-	r := record.Round{
-		Schema: record.Schema, Seq: seq, Round: cell.Round, Load: cell.Load, Arm: cell.Arm, Backend: arm.Backend,
-		StartedMs: time.Now().UnixMilli(),
+// measure runs the cells of a round that belong together, each against a fresh
+// server. An error ends the whole run: it was interrupted, or what cannot be in
+// the first round cannot be at all. Everything else is in the records.
+func (b *bench) measure(ctx context.Context, cells []record.Cell) (rounds []record.Round, err error) {
+	load := b.loads[cells[0].Load]
+	var failures []error
+	if load.Sliced() {
+		rounds, failures, err = b.inTurns(ctx, load, cells)
+	} else {
+		r := b.blank(0, cells[0])
+		failures = []error{b.load(ctx, &r, b.arms[r.Arm], load)}
+		rounds = []record.Round{r}
 	}
-	err := b.load(ctx, &r, arm, load)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	for i := range rounds {
+		err = errors.Join(err, b.judge(&rounds[i], load, failures[i]))
+	}
+	return rounds, err
+}
+
+// blank is the record of a cell in which nothing is measured yet.
+func (b *bench) blank(i int, cell record.Cell) record.Round {
+	return record.Round{
+		Schema: record.Schema, Seq: len(b.run.Rounds) + i + 1, Round: cell.Round, Load: cell.Load, Arm: cell.Arm,
+		Backend: b.arms[cell.Arm].Backend, StartedMs: time.Now().UnixMilli(),
+	}
+}
+
+// judge says whether a round counts that came to an end with an error, or without.
+func (b *bench) judge(r *record.Round, load record.Load, err error) error {
 	switch {
-	case ctx.Err() != nil:
-		return r, ctx.Err()
 	case err == nil:
 	case errors.Is(err, loadgen.ErrConfig), errors.Is(err, loadgen.ErrFileLimit):
-		return r, err
+		return err
 	default:
 		reason := fact(err)
 		if load.Scenario == record.Idle && (errors.Is(err, loadgen.ErrDenied) || errors.Is(err, loadgen.ErrUnreachable)) {
 			reason = record.Disconnected // to let clients in is what is measured
 		}
 		r.Error, r.Void = err.Error(), append(r.Void, reason)
-		if cell.Round <= 1 && r.Void[0] == record.NotStarted {
-			return r, fmt.Errorf("bench: %s: %w", arm.Name, err)
+		if r.Round <= 1 && r.Void[0] == record.NotStarted {
+			return fmt.Errorf("bench: %s: %w", r.Arm, err)
 		}
 	}
-	r.Void, r.Marks = rules.Judge(r, load, b.run.Manifest.Rules, b.ceilings[cell.Load])
-	if cell.Arm == record.NullArm {
+	r.Void, r.Marks = rules.Judge(*r, load, b.run.Manifest.Rules, b.ceilings[r.Load])
+	if r.Arm == record.NullArm {
 		if r.Error != "" || slices.ContainsFunc(r.Void, breach) {
-			return r, fmt.Errorf("bench: the generator's certificate failed: %v %s", r.Void, r.Error)
+			return fmt.Errorf("bench: the generator's certificate failed: %v %s", r.Void, r.Error)
 		}
 		if r.Counts() { // else the ceiling stays unknown, and the checks say so
-			b.ceilings[cell.Load] = rules.PerSecond(r)
+			b.ceilings[r.Load] = rules.PerSecond(*r)
 		}
 	}
-	return r, nil
+	return nil
 }
 
 // breach says whether a certificate with this reason is none: the null server
@@ -124,10 +144,14 @@ func (b *bench) load(ctx context.Context, r *record.Round, arm record.Arm, load 
 
 // start starts chatd, or for the certificate the null server.
 func (b *bench) start(ctx context.Context, arm record.Arm) (*server.Process, error) {
-	if arm.Name == record.NullArm {
-		return b.launcher.Start(ctx, b.cfg.Syscalls, b.cfg.Loadgen, "null", "-listen", "127.0.0.1:0")
+	l, err := b.launcher(arm.Name)
+	switch {
+	case err != nil:
+		return nil, err
+	case arm.Name == record.NullArm:
+		return l.Start(ctx, b.cfg.Syscalls, b.cfg.Loadgen, "null", "-listen", "127.0.0.1:0")
 	}
-	return b.launcher.Start(ctx, b.cfg.Syscalls, b.cfg.Chatd, chatdArguments(arm)...)
+	return l.Start(ctx, b.cfg.Syscalls, b.cfg.Chatd, chatdArguments(arm)...)
 }
 
 // note keeps what the server said of itself and how it is measured.
@@ -135,6 +159,10 @@ func (b *bench) note(r *record.Round, p *server.Process) {
 	m := &b.run.Manifest
 	if m.Measures == nil {
 		m.Measures = p.Counters.Notes()
+		if b.loads[r.Load].Sliced() {
+			m.Measures["socket memory"] = "absent: in slices all servers are there at once"
+			m.Measures["memory"] += "; the program's own pages are shared by the servers of all arms, so PSS has only a part of them"
+		}
 	}
 	if r.Arm != record.NullArm {
 		m.Servers[r.Arm] = p.Said
@@ -149,7 +177,9 @@ func (b *bench) generator(addr string, r *record.Round, arm record.Arm, load rec
 	if arm.Clients > 0 {
 		cfg.Clients = arm.Clients
 	}
-	cfg.Rate = sweep(cfg.Rate, cfg.Warmup+cfg.Duration)
+	if !load.Sliced() { // whose slices begin anywhere between two ticks
+		cfg.Rate = sweep(cfg.Rate, cfg.Warmup+cfg.Duration)
+	}
 	if b.cfg.Progress != nil {
 		cell := record.Cell{Round: r.Round, Load: r.Load, Arm: r.Arm}
 		cfg.Progress = func(p loadgen.Progress) { b.progress(cell, p.PerSecond) }
@@ -183,35 +213,50 @@ func (b *bench) blame(ctx context.Context, p *server.Process, err error) error {
 
 // take copies what the generator measured.
 func (b *bench) take(r *record.Round, load record.Load, from *loadgen.Result) {
-	l := from.Ledger
-	r.Traffic = record.Traffic{
-		Messages:   int64(from.Messages.Sent),
-		Deliveries: int64(from.Deliveries.InTime),
-		Stalled:    int64(from.Generator.Stalled),
-		Checked:    int64(from.Deliveries.InAll),
-		Clients:    from.Login.Count,
-		Lost:       int64(l.Lost), Duplicated: int64(l.Duplicated), Reordered: int64(l.Reordered),
-		Altered: int64(l.Altered), OtherOrder: int64(l.OtherOrder),
-		GeneratorBusy: from.Generator.BusyRatio,
-		GeneratorRan:  float64(from.Generator.CPUUser+from.Generator.CPUSystem) / float64(max(from.Generator.Wall, 1)),
-	}
-	streams := map[string]*hist.Histogram{record.StreamSent: from.FromSend.Histogram, record.StreamLogin: from.Login.Histogram}
+	book(&r.Traffic, from)
+	t := &r.Traffic
+	t.Messages, t.Deliveries, t.Stalled = int64(from.Messages.Sent), int64(from.Deliveries.InTime), int64(from.Generator.Stalled)
+	t.GeneratorBusy, t.GeneratorRan = from.Generator.BusyRatio, ran(from)
 	if from.Requests != nil {
-		r.Traffic.Checked += int64(from.Requests.Heard)
-		r.Traffic.Chat, r.Traffic.ChatLag = int64(from.Requests.HeardInTime), from.Requests.ChatLag.P99NS
-		streams[record.StreamChat] = from.Requests.Chat.Histogram
-	}
-	if load.Scenario == record.Idle {
-		streams[record.StreamLag] = from.Generator.Lag.Histogram
+		t.Chat, t.ChatLag = int64(from.Requests.HeardInTime), from.Requests.ChatLag.P99NS
 	}
 	if load.Open() {
 		r.Traffic.Due, r.Traffic.Expected = int64(from.Messages.Due), int64(from.Deliveries.Due)
-		streams[record.StreamDue] = from.FromDue.Histogram
-		streams[record.StreamLag] = from.Generator.Lag.Histogram
 	}
-	for stream, h := range streams {
+	for stream, h := range streams(load, from) {
 		b.keep(r, stream, h)
 	}
+}
+
+// book copies what the ledger holds of everything since the login.
+func book(t *record.Traffic, from *loadgen.Result) {
+	l := from.Ledger
+	t.Checked, t.Clients = int64(from.Deliveries.InAll), from.Login.Count
+	if from.Requests != nil {
+		t.Checked += int64(from.Requests.Heard)
+	}
+	t.Lost, t.Duplicated, t.Reordered = int64(l.Lost), int64(l.Duplicated), int64(l.Reordered)
+	t.Altered, t.OtherOrder = int64(l.Altered), int64(l.OtherOrder)
+}
+
+// ran is the share of the time in which the generator's thread had a CPU.
+func ran(r *loadgen.Result) float64 {
+	return float64(r.Generator.CPUUser+r.Generator.CPUSystem) / float64(max(r.Generator.Wall, 1))
+}
+
+// streams is the histograms of a result that are kept.
+func streams(load record.Load, from *loadgen.Result) map[string]*hist.Histogram {
+	all := map[string]*hist.Histogram{record.StreamSent: from.FromSend.Histogram, record.StreamLogin: from.Login.Histogram}
+	if from.Requests != nil {
+		all[record.StreamChat] = from.Requests.Chat.Histogram
+	}
+	if load.Scenario == record.Idle || load.Open() {
+		all[record.StreamLag] = from.Generator.Lag.Histogram
+	}
+	if load.Open() {
+		all[record.StreamDue] = from.FromDue.Histogram
+	}
+	return all
 }
 
 // keep files a histogram under the round's start and puts its summary into

@@ -21,7 +21,9 @@ type broadcast struct {
 	book     *ledger.Book
 	schedule Schedule // open loop; nil: closed, or silence
 	number   uint64   // the next message of the schedule
-	nextDue  int64    // when it is due
+	first    uint64   // the number of its first one in this section
+	nextDue  int64    // when the next is due
+	fresh    bool     // closed loop: nothing is sent in this section yet
 	waiting  uint64   // messages that are due and the kernel did not take yet
 	dirty    []int    // senders to whom something was queued
 	senders  []sender
@@ -55,7 +57,7 @@ func newBroadcast(g *generator) *broadcast {
 		}
 	}
 	at := c.senders()
-	b.book = ledger.New(ledger.Config{Script: b.script, Clients: c.Clients, Senders: at, Window: b.window})
+	b.book = ledger.New(ledger.Config{Script: b.script, Clients: c.Clients, Senders: at, Window: b.window, Reach: g.reach})
 	b.senders, b.dirty = make([]sender, len(at)), make([]int, 0, len(at))
 	b.senderOf, b.held = make([]int, c.Clients), make([][]byte, c.Clients)
 	for i := range b.held {
@@ -72,7 +74,10 @@ func newBroadcast(g *generator) *broadcast {
 
 func (b *broadcast) begin() {
 	b.book.Timed(b.from, b.to)
+	b.forget()
+	b.fresh, b.first = true, b.number
 	if b.schedule != nil {
+		b.schedule = again(b.schedule, b.cfg.Seed+b.sections)
 		b.nextDue = b.origin + int64(b.schedule.Due(0))
 	}
 }
@@ -80,7 +85,8 @@ func (b *broadcast) begin() {
 // offer sends what is due by now; in a closed loop, the first window.
 func (b *broadcast) offer(now int64) error {
 	if b.schedule == nil {
-		if b.window > 0 && b.senders[0].queued == 0 {
+		if b.window > 0 && b.fresh {
+			b.fresh = false
 			return b.refillAll()
 		}
 		return nil
@@ -130,7 +136,7 @@ func (b *broadcast) queue(now int64) error {
 		b.dirty = append(b.dirty, i)
 	}
 	b.number++
-	b.nextDue = b.origin + int64(b.schedule.Due(b.number))
+	b.nextDue = b.origin + int64(b.schedule.Due(b.number-b.first))
 	return nil
 }
 

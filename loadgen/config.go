@@ -50,7 +50,7 @@ type Config struct {
 	// thread: what they take, the generator loses. OnTimedStart and OnTimedEnd
 	// come where the timed section begins and ends and must cost microseconds;
 	// OnQuiet comes when all has arrived, everybody is still connected and
-	// nothing is timed any more.
+	// nothing is timed any more. Fleet.Slice calls the first two itself.
 	OnTimedStart, OnTimedEnd, OnQuiet func()
 }
 

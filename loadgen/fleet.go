@@ -42,7 +42,7 @@ type fleet struct {
 
 // connect logs all clients in, a bounded number at a time.
 func (g *generator) connect() (err error) {
-	if err := allowFiles(uint64(g.cfg.Clients + spareFiles)); err != nil {
+	if err := allowFiles(uint64(g.beside + g.cfg.Clients + spareFiles)); err != nil {
 		return err
 	}
 	f := &fleet{generator: g, joining: make([]joining, g.cfg.Clients), latest: g.now(), begun: g.now(), took: hist.New(), late: hist.New()}

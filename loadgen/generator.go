@@ -29,13 +29,17 @@ type generator struct {
 	logins Latency
 	late   Latency // the generator's own lateness in connecting, with a ramp
 
-	base    time.Time // all times below count from here
-	origin  int64     // the load starts
-	from    int64     // the timed section begins
-	to      int64     // and ends
-	health  health
-	arrived int64  // when something was last seen to have arrived
-	had     uint64 // deliveries by then
+	sliced   bool      // a fleet on a stage, which calls the hooks itself
+	beside   int       // clients of other fleets in this process
+	reach    int       // octets of the room's stream that the ledger remembers; 0: its own choice
+	base     time.Time // all times below count from here
+	origin   int64     // the load starts
+	sections uint64    // begun before this one: slices have two each
+	from     int64     // the timed section begins
+	to       int64     // and ends
+	health   health
+	arrived  int64  // when something was last seen to have arrived
+	had      uint64 // deliveries by then
 
 	events []unix.EpollEvent
 	in     []byte // room for what was left over, then for one recv
@@ -66,8 +70,9 @@ type load interface {
 	fill(r *Result)
 }
 
-func newGenerator(cfg Config) *generator {
+func newGenerator(cfg Config, reach int) *generator {
 	g := &generator{
+		reach:  reach,
 		cfg:    cfg,
 		epoll:  -1,
 		fds:    make([]int, cfg.Clients),
@@ -101,7 +106,12 @@ func (g *generator) run() error {
 	if err := g.connect(); err != nil {
 		return err
 	}
-	g.begin()
+	g.begin(g.now()+int64(time.Millisecond), g.cfg.Warmup, g.cfg.Duration)
+	return g.drive()
+}
+
+// drive goes on until the section is over and all has arrived, or nothing more does.
+func (g *generator) drive() error {
 	for {
 		done, err := g.turn()
 		if done || err != nil {
@@ -110,14 +120,15 @@ func (g *generator) run() error {
 	}
 }
 
-// begin sets the clock of the run: the load starts in a millisecond.
-func (g *generator) begin() {
-	g.origin = g.now() + int64(time.Millisecond)
-	g.from = g.origin + int64(g.cfg.Warmup)
-	g.to = g.from + int64(g.cfg.Duration)
+// begin sets the clock of a load that starts in a millisecond, or of one that
+// goes on: the timed section begins after a warm-up.
+func (g *generator) begin(origin int64, warmup, duration time.Duration) {
+	g.origin = origin
+	g.from = g.origin + int64(warmup)
+	g.to = g.from + int64(duration)
 	g.arrived = g.to
 	g.load.begin()
-	g.shown.phase.Store(int32(warmup))
+	g.shown.phase.Store(int32(warming))
 }
 
 // turn does once whatever there is to do: offer what is due, take what came.
@@ -183,10 +194,10 @@ func (g *generator) progress(now int64) (done bool, err error) {
 	}
 	begun, ended := g.health.begun, g.health.ended
 	g.health.pass(now, g.from, g.to)
-	if g.health.begun != begun {
+	if g.health.begun != begun && !g.sliced {
 		call(g.cfg.OnTimedStart)
 	}
-	if g.health.ended != ended {
+	if g.health.ended != ended && !g.sliced {
 		call(g.cfg.OnTimedEnd)
 	}
 	g.show(now)
@@ -197,7 +208,7 @@ func (g *generator) progress(now int64) (done bool, err error) {
 	if delivered != g.had {
 		g.had, g.arrived = delivered, now
 	}
-	if done = missing == 0 || now-g.arrived > int64(g.cfg.Drain); done {
+	if done = missing == 0 || now-g.arrived > int64(g.cfg.Drain); done && !g.sliced {
 		call(g.cfg.OnQuiet)
 	}
 	return done, nil

@@ -40,6 +40,12 @@ type pace struct {
 
 func newPace() pace { return pace{lags: hist.New()} }
 
+// forget begins a section anew.
+func (p *pace) forget() {
+	p.lags.Reset()
+	p.due, p.sent, p.stalled = 0, 0, 0
+}
+
 func (p *pace) fill(r *Result) {
 	r.Messages.Due, r.Messages.Sent = p.due, p.sent
 	r.Generator.Lag, r.Generator.Stalled = latency(p.lags), p.stalled

@@ -29,6 +29,11 @@
 // way is an error, not a sample. The room must be its own: what anybody else
 // says there counts as altered.
 //
+// # Many servers in turns
+//
+// A Stage holds a fleet of clients for each of several servers and drives one
+// at a time, for slices of a load with nothing under way at their edges.
+//
 // Run may be called from any goroutine; runs at the same time in one
 // process disturb one another.
 package loadgen
@@ -47,7 +52,7 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	if err := cfg.Check(); err != nil {
 		return nil, err
 	}
-	g := newGenerator(cfg.withDefaults())
+	g := newGenerator(cfg.withDefaults(), 0)
 	defer context.AfterFunc(ctx, func() { g.interrupted.Store(true) })()
 	defer g.report()()
 	failed := make(chan error, 1)

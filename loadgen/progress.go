@@ -12,7 +12,7 @@ type Phase int32
 // The sections in their order.
 const (
 	connecting Phase = iota
-	warmup
+	warming
 	timed
 	draining
 )

@@ -25,6 +25,8 @@ type relay struct {
 	requests requests
 	arrivals Schedule // open loop; nil: closed
 	number   uint64   // the next request of the schedule
+	first    uint64   // the number of its first one in this section
+	fresh    bool     // closed loop: nothing is asked in this section yet
 	nextDue  int64    // when it is due
 	links    []link   // by client
 	pairs    []pair
@@ -95,7 +97,13 @@ func newRelay(g *generator) *relay {
 
 func (r *relay) begin() {
 	r.chat.begin()
+	r.forget()
+	r.fromDue.Reset()
+	r.fromSend.Reset()
+	r.inTime, r.dueFrames = 0, 0
+	r.fresh, r.first = true, r.number
 	if r.arrivals != nil {
+		r.arrivals = again(r.arrivals, r.cfg.Seed+r.sections)
 		r.nextDue = r.origin + int64(r.arrivals.Due(0))
 	}
 	if a, err := unix.Getsockname(r.fds[0]); err == nil {
@@ -119,7 +127,8 @@ func (r *relay) offer(now int64) error {
 		return err
 	}
 	if r.arrivals == nil {
-		if r.asked == 0 {
+		if r.fresh {
+			r.fresh = false
 			return r.refillAll()
 		}
 		return nil
@@ -128,7 +137,7 @@ func (r *relay) offer(now int64) error {
 		return nil
 	}
 	r.health.worked = true
-	for ; r.nextDue <= now && r.nextDue < r.to; r.nextDue = r.origin + int64(r.arrivals.Due(r.number)) {
+	for ; r.nextDue <= now && r.nextDue < r.to; r.nextDue = r.origin + int64(r.arrivals.Due(r.number-r.first)) {
 		if err := r.schedule(int(r.number%uint64(len(r.pairs))), now); err != nil {
 			return err
 		}

@@ -62,6 +62,15 @@ func (p *poisson) Due(n uint64) time.Duration {
 	return time.Duration(p.sum * 1e9)
 }
 
+// again is the same schedule for another section. Random distances are drawn
+// anew; those of the first seed are those of the first section.
+func again(s Schedule, seed uint64) Schedule {
+	if p, random := s.(*poisson); random {
+		p.seed, p.n, p.sum = seed, 0, 0
+	}
+	return s
+}
+
 func (p *poisson) Rate() units.Rate { return p.rate }
 
 // fraction is the i-th number of the sequence, in (0, 1].

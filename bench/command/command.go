@@ -29,6 +29,8 @@ const (
 	exitFailed   = 1
 	exitUsage    = 2
 	exitViolated = 3
+	// exitDisturbed: it ran, but was too disturbed to say anything.
+	exitDisturbed = 4
 )
 
 const usage = `usage: bench VERB [flags]
@@ -39,7 +41,8 @@ const usage = `usage: bench VERB [flags]
   verify   make every printed figure again from the raw files: bench verify DIR
   list     what there is: backends, scenarios, runs in results/
 
-bench VERB -h lists the flags of a verb.
+bench VERB -h lists the flags of a verb. Exit status: 0 fine, 1 failed, 2 not understood,
+3 a server broke its contract or files do not agree, 4 too disturbed to say anything.
 `
 
 // Env is where a command reads and writes.

@@ -78,9 +78,15 @@ func one(f *flag.FlagSet, args []string, env Env) (dir string, status int, ok bo
 func show(_ context.Context, args []string, env Env) int {
 	f := flag.NewFlagSet("report", flag.ContinueOnError)
 	asJSON := f.Bool("json", false, "print the summary as JSON")
+	renew := f.Bool("renew", false, "write summary.csv, report.html and whatever else is derived anew, as this version of bench makes them; raw files stay as they are")
 	dir, status, ok := one(f, args, env)
 	if !ok {
 		return status
+	}
+	if *renew {
+		if err := report.Renew(dir); err != nil {
+			return failed(env, statusOf(err), fmt.Errorf("%s: %w", dir, err))
+		}
 	}
 	r, sums, err := record.Read(dir)
 	if err != nil {

@@ -24,7 +24,10 @@ const clearLine = "\r\x1b[K"
 func (l *statusLine) show(p bench.Progress) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	what := fmt.Sprintf("round %d of %d", p.Round, p.Rounds)
+	what := fmt.Sprintf("round %d", p.Round)
+	if p.Rounds > 0 {
+		what += fmt.Sprintf(" of %d", p.Rounds)
+	}
 	if p.Arm == record.NullArm {
 		what = "certificate"
 	}

@@ -39,12 +39,16 @@ func newRunFlags(env Env) *runFlags {
 	fs, p, c := f.set, &f.plan, &f.config
 	fs.StringVar(&f.backends, "backends", "", "`NAMES` to measure, like epoll,goroutine or all, each maybe with flags of chatd's: process@spawn-ahead=64; see bench list")
 	fs.StringVar(&f.scenario, "scenario", record.Broadcast, "what clients do, by `NAME`: "+strings.Join(bench.Scenarios, ", "))
-	fs.BoolVar(&f.quick, "quick", false, "the plan of about a minute for one backend; what there is without any of these flags")
-	fs.BoolVar(&f.full, "full", false, "the plan for results one keeps: 20 rounds of 2s warm-up and 5s; idle without warm-up")
-	fs.IntVar(&p.Rounds, "rounds", 0, "`N` rounds of every backend under every load (0: as many as it takes to call a difference one)")
-	fs.DurationVar(&p.Duration, "duration", p.Duration, "`TIME` that is measured in each round")
-	fs.DurationVar(&p.Warmup, "warmup", p.Warmup, "`TIME` of load before it")
-	fs.Uint64Var(&p.Seed, "seed", p.Seed, "`NUMBER` that order, arrivals and intervals are drawn from")
+	fs.BoolVar(&f.quick, "quick", false, "the plan of a minute for one backend; what there is without any of these flags")
+	fs.BoolVar(&f.full, "full", false, "the plan for results one keeps: 20 rounds of 5s, with -whole after 2s of warm-up")
+	fs.IntVar(&p.Rounds, "rounds", 0, "`N` rounds of every backend under every load (0: as many as it takes to decide, looking after 8, 12, 16, 24, 32 and 48)")
+	fs.DurationVar(&p.Budget, "budget", 0, "without -rounds: `TIME` after which the run ends, decided or not (2m for two backends, 10m for twelve)")
+	fs.DurationVar(&p.Duration, "duration", p.Duration, "`TIME` that is measured of each backend in each round (with -whole 1.2s)")
+	fs.DurationVar(&p.Slice, "slice", p.Slice, "the backends of a round take turns: `TIME` that is measured in each")
+	fs.DurationVar(&p.LeadIn, "lead-in", p.LeadIn, "`TIME` of load before each slice, which is not counted")
+	fs.BoolVar(&p.Whole, "whole", false, "no turns: each backend is measured in one piece, one after the other")
+	fs.DurationVar(&p.Warmup, "warmup", p.Warmup, "with -whole: `TIME` of load before it")
+	fs.Uint64Var(&p.Seed, "seed", p.Seed, "`NUMBER` that order and arrivals are drawn from")
 	fs.IntVar(&p.Clients, "clients", p.Clients, "`N` clients, each of whom receives everything; idle: 8000")
 	fs.IntVar(&p.Heavy, "heavy-clients", 500, "idle: at most `N` for a backend with a thread or process for each")
 	fs.DurationVar(&p.Ramp, "ramp", 4*time.Second, "idle: `TIME` over which clients connect, at equal distances")
@@ -60,7 +64,7 @@ func newRunFlags(env Env) *runFlags {
 	fs.Func("server-cpus", "`CPUS` of the server, like 0 or 0,2-3 (one, chosen)", cpus(&c.ServerCPUs))
 	fs.Func("generator-cpus", "`CPUS` of the generator's thread (another, chosen)", cpus(&c.GeneratorCPUs))
 	fs.BoolVar(&c.Syscalls, "syscalls", true, "count system calls, which makes each some 30 ns dearer")
-	fs.Float64Var(&c.ForeignMax, "foreign-max", record.DefaultRules().ForeignMax, "a round in which others used a larger `SHARE` of the server's CPUs is void; 1: none is")
+	fs.Float64Var(&c.ForeignMax, "foreign-max", 0, "a round in which others used a larger `SHARE` of the server's CPUs is void; 1: none is (0.75; with -whole 0.25)")
 	fs.StringVar(&c.Chatd, "chatd", filepath.Join(env.Bin, "chatd"), "`PATH` of the server")
 	fs.StringVar(&c.Loadgen, "loadgen", filepath.Join(env.Bin, "loadgen"), "`PATH` of the load generator, for its null server")
 	fs.StringVar(&f.out, "o", "", "`DIR` for the results, which must not be there yet (results/TIME-BACKENDS)")
@@ -132,7 +136,7 @@ func (f *runFlags) complete(args []string) (bench.Config, error) {
 	if f.arrivals != "fixed" && f.arrivals != "poisson" {
 		return wrong("arrivals are fixed or poisson, not %q", f.arrivals)
 	}
-	if !(f.config.ForeignMax > 0 && f.config.ForeignMax <= 1) {
+	if !(f.config.ForeignMax >= 0 && f.config.ForeignMax <= 1) {
 		return wrong("-foreign-max is a share above 0 and up to 1, not %v", f.config.ForeignMax)
 	}
 	if err := f.fill(); err != nil {
@@ -160,9 +164,18 @@ func (f *runFlags) fill() error {
 			return fmt.Errorf("-%s is a flag of %s, not of %s", name, strings.Join(scenarios, " and "), f.scenario)
 		}
 	}
+	switch sliced := !f.plan.Whole && f.scenario != record.Idle; {
+	case sliced && typed["warmup"]:
+		return fmt.Errorf("-warmup is a flag of -whole and of idle; slices have a -lead-in")
+	case !sliced && (typed["slice"] || typed["lead-in"]):
+		return fmt.Errorf("there are no slices with -whole and under idle; leave -slice and -lead-in away")
+	}
 	p, plan := &f.plan, bench.Quick(f.scenario, nil)
 	if f.full {
 		plan = bench.Full(f.scenario, nil)
+	}
+	if p.Whole && !f.full && f.scenario != record.Idle {
+		plan.Duration = bench.Piece
 	}
 	for name, take := range map[string]func(){
 		"duration":      func() { p.Duration = plan.Duration },
@@ -235,8 +248,11 @@ func printSummary(s *report.Summary, dir string, asJSON bool, env Env) int {
 	} else {
 		s.Text(env.Stdout, env.Style, dir)
 	}
-	if s.Violated() {
+	switch {
+	case s.Violated():
 		return exitViolated
+	case s.Disturbed():
+		return exitDisturbed
 	}
 	return exitOK
 }

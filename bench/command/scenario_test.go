@@ -19,8 +19,8 @@ func TestScenarios(t *testing.T) {
 		ok   func(record.Round) bool
 	}{
 		record.Relay: {
-			[]string{"-rate", "300/s", "-window", "3", "-pairs", "3", "-downloads", "0", "-chat-rate", "none", "-warmup", "50ms"},
-			[]string{"relay-fixed300: 3 pairs, lists of 5 files with names of 32 octets; 300 requests/s", "relay-window3", "in asking", "frames"},
+			[]string{"-rate", "300/s", "-window", "3", "-pairs", "3", "-downloads", "0", "-chat-rate", "none", "-whole", "-warmup", "50ms"},
+			[]string{"relay-fixed300: 3 pairs, lists of 5 files with names of 32 octets; 300 requests/s", "relay-window3", "frames"},
 			func(r record.Round) bool { return r.Traffic.Checked > 8 && r.Sent.Count > 0 },
 		},
 		record.Idle: {
@@ -33,7 +33,7 @@ func TestScenarios(t *testing.T) {
 	} {
 		args := append([]string{"run", "-scenario", scenario, "-backends", "good", "-o", scenario, "-rounds", "1", "-duration", "150ms", "-foreign-max", "1"}, c.args...)
 		got := try(ctx, programs, args...)
-		if got.status != exitOK && got.status != exitViolated {
+		if got.status != exitOK && got.status != exitViolated && got.status != exitDisturbed {
 			t.Errorf("%s: %+v", scenario, got)
 			continue
 		}
@@ -42,8 +42,11 @@ func TestScenarios(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, r := range run.Rounds {
-			if r.Error != "" || !c.ok(r) {
+			if r.Error != "" || r.Counts() && !c.ok(r) { // a machine at work can void rounds
 				t.Errorf("%s: %+v", scenario, r)
+			}
+			if r.Counts() && r.Load == "relay-fixed300" && !strings.Contains(got.stdout, "in asking") {
+				t.Errorf("%s: no lateness in\n%s", scenario, got.stdout)
 			}
 		}
 		for _, want := range c.says {
@@ -58,7 +61,7 @@ func TestScenarios(t *testing.T) {
 			t.Errorf("%s: %+v", scenario, got)
 		}
 	}
-	got := try(ctx, programs, "run", "-scenario", "relay", "-backends", "lossy", "-o", "lost", "-rounds", "1", "-duration", "100ms", "-warmup", "0s",
+	got := try(ctx, programs, "run", "-scenario", "relay", "-backends", "lossy", "-o", "lost", "-rounds", "1", "-duration", "100ms", "-slice", "50ms", "-lead-in", "0s",
 		"-rate", "none", "-window", "2", "-pairs", "2", "-downloads", "0", "-chat-rate", "none", "-foreign-max", "1")
 	if got.status != exitViolated || !strings.Contains(got.stdout, "NOT CORRECT") || !strings.Contains(got.stderr, "lost") {
 		t.Errorf("a server that loses frames: %+v", got)

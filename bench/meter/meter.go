@@ -48,7 +48,7 @@ func (m *Meter) Glance() Sample {
 	if cpuOK && switchesOK {
 		return s
 	}
-	pids := tree(m.Root)
+	pids := Tree(m.Root)
 	if !cpuOK {
 		user, system := treeTicks(pids)
 		s.cpu = user + system
@@ -62,7 +62,7 @@ func (m *Meter) Glance() Sample {
 // Look takes what changes slowly too: it is for before and after the load.
 func (m *Meter) Look() Sample {
 	s := m.Glance()
-	s.user, s.system = treeTicks(tree(m.Root))
+	s.user, s.system = treeTicks(Tree(m.Root))
 	s.machine = machineTicks()
 	return s
 }
@@ -94,6 +94,43 @@ func (m *Meter) Between(from, to, before, after Sample) record.Usage {
 		u.Steal, u.Foreign = &steal, &foreign
 	}
 	return u
+}
+
+// Sum adds up pieces of a load that was put on the server in turns with others.
+// The zero Sum is ready.
+type Sum struct {
+	from, to, before, after Sample
+}
+
+// Add adds one piece: what Between takes of it.
+func (s *Sum) Add(from, to, before, after Sample) {
+	s.from, s.before = Sample{callsOK: true}, Sample{machine: make(map[int]cpuTicks)}
+	s.to.add(from, to)
+	s.to.callsOK = from.callsOK && to.callsOK
+	s.after.add(before, after)
+	for n := range after.machine {
+		s.before.machine[n] = cpuTicks{}
+	}
+}
+
+// Usage is Between of all pieces together.
+func (m *Meter) Usage(s *Sum) record.Usage { return m.Between(s.from, s.to, s.before, s.after) }
+
+// add adds what lies between two samples.
+func (s *Sample) add(from, to Sample) {
+	s.At = s.At.Add(to.At.Sub(from.At))
+	s.cpu += to.cpu - from.cpu
+	s.switches += to.switches - from.switches
+	s.syscalls += to.syscalls - from.syscalls
+	s.user += to.user - from.user
+	s.system += to.system - from.system
+	if s.machine == nil {
+		s.machine = make(map[int]cpuTicks)
+	}
+	for n, b := range to.machine {
+		a, sum := from.machine[n], s.machine[n]
+		s.machine[n] = cpuTicks{idle: sum.idle + b.idle - a.idle, steal: sum.steal + b.steal - a.steal, total: sum.total + b.total - a.total}
+	}
 }
 
 // foreign is the share of the server's CPUs that others used: what was neither
@@ -128,7 +165,7 @@ func stolen(from, to Sample, cpus []int) (share float64) {
 func (m *Meter) Hold(u *record.Usage) {
 	var rss, peak, pss int64
 	rssOK, peakOK := true, true
-	pids := tree(m.Root)
+	pids := Tree(m.Root)
 	u.Processes, u.Threads = len(pids), 0
 	for _, pid := range pids {
 		u.Threads += len(threads(pid))

@@ -204,3 +204,25 @@ func TestForeign(t *testing.T) {
 		}
 	}
 }
+
+// TestSum: pieces add up to what they are together, and what lies between them
+// is in none.
+func TestSum(t *testing.T) {
+	at, m := time.Now(), &Meter{ServerCPUs: []int{0}}
+	sample := func(ms int64, cpu, user, idle int64) Sample {
+		return Sample{At: at.Add(time.Duration(ms) * time.Millisecond), cpu: cpu, switches: cpu, syscalls: cpu, callsOK: true,
+			user: user, system: user, machine: map[int]cpuTicks{0: {idle: idle, steal: idle / 10, total: ms / 10}}}
+	}
+	var s Sum
+	s.Add(sample(10, 1e6, 0, 0), sample(110, 51e6, 0, 0), sample(0, 0, 0, 100), sample(120, 60e6, 15e6, 105))
+	s.Add(sample(1010, 91e6, 0, 0), sample(1110, 101e6, 0, 0), sample(1000, 90e6, 30e6, 190), sample(1080, 110e6, 35e6, 195))
+	u := m.Usage(&s)
+	// 50 + 10 ms between edges; of 60 + 20 ms in all a quarter is user.
+	if *u.CPU != 60e6 || *u.Syscalls != 60e6 || *u.ContextSwitches != 60e6 || *u.CPUUser != 15e6 || *u.CPUKernel != 45e6 {
+		t.Errorf("cpu %d, user %d, kernel %d, %d calls, %d switches", *u.CPU, *u.CPUUser, *u.CPUKernel, *u.Syscalls, *u.ContextSwitches)
+	}
+	// 200 ms, idle for 100, the server for 80.
+	if math.Abs(*u.Foreign-0.1) > 1e-9 || *u.Steal != 0 {
+		t.Errorf("foreign %v, steal %v", *u.Foreign, *u.Steal)
+	}
+}

@@ -13,9 +13,9 @@ import (
 // architecture Go and Linux share, whatever the kernel's own tick is.
 const tick = int64(time.Second) / 100
 
-// tree lists a process and its descendants. Children are found by the threads
+// Tree lists a process and its descendants. Children are found by the threads
 // that forked them; a kernel built without that list shows the root alone.
-func tree(root int) []int {
+func Tree(root int) []int {
 	pids := []int{root}
 	for i := 0; i < len(pids); i++ {
 		for _, tid := range threads(pids[i]) {
@@ -31,6 +31,19 @@ func tree(root int) []int {
 		}
 	}
 	return pids
+}
+
+// Stopped says whether every thread of a process is stopped, as by SIGSTOP. A
+// process that has ended runs no more either.
+func Stopped(pid int) bool {
+	for _, tid := range threads(pid) {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/stat", pid, tid))
+		end := bytes.LastIndexByte(text, ')')
+		if err == nil && end+2 < len(text) && !bytes.ContainsRune([]byte("TtZX"), rune(text[end+2])) {
+			return false
+		}
+	}
+	return true
 }
 
 // threads lists the thread ids of a process.

@@ -9,8 +9,12 @@ package record
 
 import "time"
 
-// Schema is the version of every type in this package. A reader refuses others.
-const Schema = 2
+// Schema is the version of every type in this package, and oldest the first
+// that can still be read: 2 has no slices.
+const (
+	Schema = 3
+	oldest = 2
+)
 
 // NullArm is the arm of the generator's certificate: the null server in the
 // server's place.
@@ -35,11 +39,16 @@ type Manifest struct {
 	Argv      []string  `json:"argv"`
 	Commit    string    `json:"commit"` // of the sources, "" where git does not say
 	Dirty     bool      `json:"dirty"`  // the sources had changes that are in no commit
-	Seed      uint64    `json:"seed"`   // of the order of arms, the loads' arrivals and the bootstrap
+	Seed      uint64    `json:"seed"`   // of the order of arms, and of the loads' arrivals
 	Reference string    `json:"reference"`
 	Arms      []Arm     `json:"arms"`
 	Loads     []Load    `json:"loads"`
-	Rounds    int       `json:"rounds"` // planned; each is every arm under every load once
+	Rounds    int       `json:"rounds"` // planned; each is every arm under every load once. 0: as many as it takes
+	// Looks are the numbers of rounds after which an arm may be decided, and
+	// leave; Budget is what all of it may take. Only where Rounds is 0.
+	Looks  []int         `json:"looks,omitempty"`
+	Budget time.Duration `json:"budget_ns,omitempty"`
+	Ended  End           `json:"ended,omitempty"` // why there were no more rounds
 	// Order is the cells in the order they were run.
 	Order         []Cell `json:"order"`
 	ServerCPUs    []int  `json:"server_cpus"`
@@ -54,6 +63,17 @@ type Manifest struct {
 	// for its address and process id.
 	Servers map[string]map[string]any `json:"servers"`
 }
+
+// End is why a run had no more rounds.
+type End string
+
+// The ends of a run.
+const (
+	AllRounds    End = "all-rounds" // there were as many as planned
+	AllDecided   End = "decided"
+	OutOfBudget  End = "budget"
+	TooDisturbed End = "disturbed" // most of what was measured was void
+)
 
 // Arm is one thing that is measured in every round.
 type Arm struct {
@@ -89,9 +109,15 @@ type Load struct {
 	ChatRate  float64 `json:"chat_rate,omitempty"`
 	// Ramp is the time over which clients connect; 0: as fast as they are let in.
 	Ramp     time.Duration `json:"ramp_ns,omitempty"`
-	Warmup   time.Duration `json:"warmup_ns"` // before the timed section
-	Duration time.Duration `json:"duration_ns"`
+	Warmup   time.Duration `json:"warmup_ns"`   // before the timed section; of each slice its lead-in
+	Duration time.Duration `json:"duration_ns"` // of the timed section; of each slice its counted part
+	// Slices is how many each arm has in a round, in turns with the others; 0:
+	// none, each arm is measured as a whole.
+	Slices int `json:"slices,omitempty"`
 }
+
+// Sliced says whether the arms of a round are measured in turns.
+func (l Load) Sliced() bool { return l.Slices > 0 }
 
 // Open says whether messages are due by a schedule, whatever the server does.
 func (l Load) Open() bool { return l.Rate > 0 }
@@ -129,6 +155,10 @@ type Rules struct {
 	RanShare float64 `json:"ran_share"`
 	// BusyShare is the use of its CPUs from which a side counts as the limit.
 	BusyShare float64 `json:"busy_share"`
+	// DrainMax is how long a slice may take, when no more is sent, until all has
+	// arrived; SlicesShare of an arm's slices must count, or its round does not.
+	DrainMax    time.Duration `json:"drain_max_ns,omitempty"`
+	SlicesShare float64       `json:"slices_share,omitempty"`
 }
 
 // DefaultRules are the thresholds of the method.
@@ -143,4 +173,15 @@ func DefaultRules() Rules {
 		RanShare:     0.90,
 		BusyShare:    0.95,
 	}
+}
+
+// SliceRules are those of arms that are measured in turns. What disturbs them
+// disturbs all alike, so a round is void for it only where little is left of
+// the server's CPU; a slice must drain, and in half of them the generator
+// must have been in time.
+func SliceRules() Rules {
+	r := DefaultRules()
+	r.StealMax, r.ForeignMax = 0.50, 0.75
+	r.DrainMax, r.SlicesShare = 2*r.Objective, 0.5
+	return r
 }

@@ -114,7 +114,7 @@ func TestReadRefuses(t *testing.T) {
 	for name, c := range map[string]struct {
 		file, old, new, want string
 	}{
-		"another schema":   {RoundsFile, `"schema":2`, `"schema":9`, "schema 9"},
+		"another schema":   {RoundsFile, `"schema":3`, `"schema":9`, "schema 9"},
 		"an unknown field": {RoundsFile, `"seq":1`, `"sequence":1`, "sequence"},
 		"two in a line":    {EnvFile, "}\n", "}{}\n", "env.json"},
 		"a torn histogram": {"fixed1000.hlog", "HISTF", "HISTG", "fixed1000.hlog, line"},

@@ -31,9 +31,56 @@ type Round struct {
 	Chat    Latency `json:"chat"`  // relay: what was said meanwhile, from when it was due
 	Login   Latency `json:"login"` // from connect, with a ramp from when that was due, to the answer to the login
 
+	// Slices is the arm's turns, in their order; none where it was measured as a
+	// whole. Wall, Traffic, Usage and the latencies are those of all slices that
+	// count together; what went wrong is of all.
+	Slices []Slice `json:"slices,omitempty"`
+	// FrozenCPU is what the server took while it was frozen, for others' slices.
+	FrozenCPU time.Duration `json:"frozen_cpu_ns,omitempty"`
+
 	Usage  Usage   `json:"usage"`
 	Server *Server `json:"server,omitempty"` // what chatd counted itself, all its life; absent if it died
 }
+
+// Slice is one turn of an arm: a lead-in, which is in no figure, and a counted
+// part. Between its edges is all that its messages cause, to the last delivery.
+type Slice struct {
+	Block int `json:"block"` // from 1: pairs the arms of a round; each has one slice in each block
+	Place int `json:"place"` // among all slices of the round, from 1
+	// Void is why the slice counts in no figure; nil: it counts.
+	Void       []Reason      `json:"void,omitempty"`
+	Wall       time.Duration `json:"wall_ns"`  // between the edges
+	Drain      time.Duration `json:"drain_ns"` // of it, from when no more was sent
+	Due        int64         `json:"due"`
+	Messages   int64         `json:"messages"`   // that the kernel took while messages were due or windows open
+	InTime     int64         `json:"in_time"`    // deliveries that arrived in that time
+	Deliveries int64         `json:"deliveries"` // between the edges, all of them
+	CPU        int64         `json:"cpu_ns"`     // between the edges, as the next two
+	Switches   int64         `json:"context_switches"`
+	Syscalls   *int64        `json:"syscalls,omitempty"`
+	P50        int64         `json:"p50_ns"` // from due; in a closed loop from the send
+	P99        int64         `json:"p99_ns"`
+	LagP99     int64         `json:"lag_p99_ns"` // the generator's own lateness
+	Ran        float64       `json:"generator_ran"`
+}
+
+// Edged is the time between the edges of what counts: the timed section, or
+// that of all slices.
+func (r *Round) Edged() time.Duration {
+	if len(r.Slices) == 0 {
+		return r.Wall
+	}
+	var sum time.Duration
+	for i := range r.Slices {
+		if s := &r.Slices[i]; s.Counts() {
+			sum += s.Wall
+		}
+	}
+	return sum
+}
+
+// Counts says whether the slice enters the figures.
+func (s *Slice) Counts() bool { return len(s.Void) == 0 }
 
 // Counts says whether the round enters the figures.
 func (r *Round) Counts() bool { return len(r.Void) == 0 }
@@ -72,12 +119,16 @@ const (
 	Disturbed Reason = "disturbed"
 	// Steal: the hypervisor took the CPU away.
 	Steal Reason = "steal"
+	// NotDrained: a slice was not over in time.
+	NotDrained Reason = "not-drained"
+	// FewSlices: too few slices of a round count.
+	FewSlices Reason = "few-slices"
 )
 
 // Reasons is all of them, the gravest first.
 var Reasons = []Reason{
 	Lost, Duplicated, Reordered, Altered, OtherOrder, Disconnected, TargetMissed,
-	ServerDied, NotStarted, LoadFailed, GeneratorLimited, Disturbed, Steal,
+	ServerDied, NotStarted, LoadFailed, GeneratorLimited, Disturbed, Steal, NotDrained, FewSlices,
 }
 
 // Violation says whether the reason is the server's breach of its contract:
@@ -89,10 +140,13 @@ func (r Reason) Violation() bool {
 // Traffic is what the generator's ledger holds. A message belongs to the timed
 // section if it was due in it (closed loop: sent in it).
 type Traffic struct {
-	Due        int64 `json:"due"`             // messages due in the timed section; 0 in a closed loop
-	Messages   int64 `json:"messages"`        // that the kernel took in the timed section
-	Deliveries int64 `json:"deliveries"`      // that arrived in the timed section
-	Expected   int64 `json:"expected"`        // deliveries that the messages due make; 0 in a closed loop
+	Due        int64 `json:"due"`        // messages due in the timed section; 0 in a closed loop
+	Messages   int64 `json:"messages"`   // that the kernel took in the timed section
+	Deliveries int64 `json:"deliveries"` // that arrived in the timed section
+	Expected   int64 `json:"expected"`   // deliveries that the messages due make; 0 in a closed loop
+	// Between is the deliveries between the edges of slices, which their CPU is
+	// divided by; 0 where there are no slices.
+	Between    int64 `json:"between,omitempty"`
 	Chat       int64 `json:"chat"`            // relay: deliveries of what was said meanwhile, in the timed section
 	ChatLag    int64 `json:"chat_lag_p99_ns"` // the generator's own lateness in it, p99
 	Stalled    int64 `json:"stalled"`         // timed messages that found the server not reading

@@ -148,8 +148,8 @@ func decode(what string, data []byte, into any) error {
 	if err := json.Unmarshal(data, &version); err != nil {
 		return fmt.Errorf("record: %s: %w", what, err)
 	}
-	if version.Schema != Schema {
-		return fmt.Errorf("record: %s has schema %d, this bench reads %d", what, version.Schema, Schema)
+	if version.Schema < oldest || version.Schema > Schema {
+		return fmt.Errorf("record: %s has schema %d, this bench reads %d to %d", what, version.Schema, oldest, Schema)
 	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()

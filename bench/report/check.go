@@ -18,7 +18,7 @@ const foreignMax = 0.10
 
 // check makes checks.json: what must hold for the figures to be believed.
 func check(run *record.Run, s *Summary, sums map[string]string) record.Checks {
-	c := record.Checks{Schema: record.Schema, Void: make(map[record.Reason]int), Files: sums}
+	c := record.Checks{Schema: run.Manifest.Schema, Void: make(map[record.Reason]int), Files: sums}
 	var t record.Traffic
 	for i := range run.Rounds {
 		r := &run.Rounds[i]
@@ -52,11 +52,16 @@ func check(run *record.Run, s *Summary, sums map[string]string) record.Checks {
 			"%s deliveries checked, %d lost, %d twice, %d out of order, %d altered", count(float64(t.Checked)), t.Lost, t.Duplicated, t.Reordered+t.OtherOrder, t.Altered)
 	}
 	add("", "every round counts", c.VoidRounds == 0, "%d of %d void%s", c.VoidRounds, c.Rounds, voids(c.Void))
-	planned := run.Manifest.Rounds * len(run.Manifest.Arms) * len(run.Manifest.Loads)
-	add("", "every round was run", c.Rounds == planned, "%d of %d", c.Rounds, planned)
+	name, ok, detail := enough(run, s, c.Rounds)
+	add("", name, ok, "%s", detail)
 	add("", "CPUs of their own", !run.Manifest.SharedCPU, "server on %v, generator on %v", run.Manifest.ServerCPUs, run.Manifest.GeneratorCPUs)
 	for i := range s.Loads {
-		checkLoad(&s.Loads[i], stats.Pairs(len(run.Manifest.Arms)-2), add)
+		l := &s.Loads[i]
+		pairs := stats.Pairs
+		if l.looks {
+			pairs = stats.PairsLooked
+		}
+		checkLoad(l, pairs(l.comparisons(s.Reference)), add)
 	}
 	return c
 }
@@ -71,15 +76,29 @@ func checkLoad(l *LoadSummary, pairs int, add func(string, string, bool, string,
 			add(a.Name, l.Name+": alone on its CPUs", f.Median <= foreignMax, "others took %s %% of them", percent(f.Median))
 		}
 	}
+	if l.Sliced() {
+		add("", l.Name+": frozen servers took no CPU", l.frozen == 0, "%v in all", l.frozen)
+	}
 	again := l.again()
 	if again == nil {
 		return
 	}
 	for _, m := range metrics {
 		if v := again.Figures[m.key].Versus; v != nil {
-			add("", l.Name+": A/A in "+m.title, v.Verdict == holds, "%s %s", ratioText(v), resolves(l.Resolution[m.key]))
+			add("", l.Name+": A/A in "+m.title, v.Verdict != fails, "%s", ratioText(v))
 		}
 	}
+}
+
+// comparisons is the size of the family of primary figures: each of them for
+// each arm that is compared.
+func (l *LoadSummary) comparisons(reference string) (n int) {
+	for _, a := range l.Arms {
+		if a.Name != reference && !a.Again {
+			n += PrimaryFigures(l.Load)
+		}
+	}
+	return n
 }
 
 // unknown writes a rate that may not be known.
@@ -90,19 +109,11 @@ func unknown(rate float64) string {
 	return count(rate)
 }
 
-// Violated says whether a server broke its contract in any round, or an arm
-// was left without a single round that counts.
+// Violated says whether a server broke its contract in any round.
 func (s *Summary) Violated() bool {
 	for reason := range s.Checks.Void {
 		if reason.Violation() {
 			return true
-		}
-	}
-	for _, l := range s.Loads {
-		for _, a := range l.Arms {
-			if a.Rounds == 0 {
-				return true
-			}
 		}
 	}
 	return false
@@ -122,8 +133,12 @@ func voids(by map[record.Reason]int) string {
 	return ": " + strings.Join(parts, ", ")
 }
 
-// ratioText writes a ratio with its interval: "0.81 (0.78–0.84)".
+// ratioText writes a ratio with its interval: "0.81 (0.78–0.84)". Where the
+// rounds are too few for one, there is none.
 func ratioText(v *Versus) string {
+	if v.Low == 0 {
+		return digits(v.Ratio)
+	}
 	return fmt.Sprintf("%s (%s–%s)", digits(v.Ratio), digits(v.Low), digits(v.High))
 }
 
@@ -142,12 +157,12 @@ func digits(ratio float64) string {
 	return fmt.Sprintf("%.2g", ratio)
 }
 
-// resolves writes a resolution: "±7 %".
-func resolves(x float64) string {
-	if x < stats.Margin {
-		return fmt.Sprintf("±%.1f %%", 100*x)
+// size writes a difference: "7 %", "2.5 %".
+func (f Finds) size() string {
+	if f.Difference < 0.1 {
+		return fmt.Sprintf("%.1f %%", 100*f.Difference)
 	}
-	return fmt.Sprintf("±%.0f %%", 100*x)
+	return fmt.Sprintf("%.0f %%", 100*f.Difference)
 }
 
 // change writes a ratio as one says it: "20 % cheaper", "9.8× faster".

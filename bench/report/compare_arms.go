@@ -2,6 +2,7 @@ package report
 
 import (
 	"maps"
+	"math"
 	"slices"
 
 	"chatbench/bench/stats"
@@ -17,52 +18,134 @@ func (s series) all() []float64 {
 	return xs
 }
 
-// pairs is the rounds that both series have.
-func pairs(xs, refs series) (a, b []float64) {
+// pairs is the rounds, up to one, that both series have.
+func pairs(xs, refs series, until int) (a, b []float64) {
 	for _, round := range slices.Sorted(maps.Keys(xs)) {
-		if ref, ok := refs[round]; ok {
+		if ref, ok := refs[round]; ok && round <= until {
 			a, b = append(a, xs[round]), append(b, ref)
 		}
 	}
 	return a, b
 }
 
-// compare holds every arm against the reference in one figure.
-func (l *LoadSummary) compare(m metric, values map[string]map[string]series, reference string, seed uint64) {
-	refs := values[reference][m.key]
-	against := func(arm string) stats.Comparison {
-		if paced := m.key == keyLogin || m.key == keyLoginP99; paced && l.arm(arm).Clients != l.arm(reference).Clients {
-			return stats.Comparison{} // fewer clients over the same time: another pace
+// asked is one comparison that is to be judged: an arm in a figure.
+type asked struct {
+	metric
+	arm string
+	stats.Question
+}
+
+// judge gives every comparison under the load its verdict. The primary figures
+// of all arms are one family, corrected together. Each other figure is a family
+// of its own: exploratory, for there are so many of them that some will differ
+// by chance.
+func (l *LoadSummary) judge(reference string) {
+	var primary []asked
+	for _, m := range metrics {
+		if !m.judged || !m.applies(l.Load) {
+			continue
 		}
-		xs, rs := pairs(values[arm][m.key], refs)
-		return stats.Compare(xs, rs, seed)
-	}
-	var again stats.Comparison
-	if a := l.again(); a != nil {
-		again = against(a.Name)
-		if again.N > 0 {
-			verdict, why := holds, "equal to itself, as it must be"
-			if !again.Passes() {
-				verdict, why = fails, "the reference differs from itself here"
-			}
-			l.put(a.Name, m.key, again, verdict, why)
-			l.Resolution[m.key] = again.Resolution()
-		}
-	}
-	var names []string
-	var comparisons []stats.Comparison
-	for _, a := range l.Arms {
-		if a.Name != reference && !a.Again {
-			names, comparisons = append(names, a.Name), append(comparisons, against(a.Name))
+		questions := l.ask(m, reference)
+		if l.primary(m.key) {
+			primary = append(primary, questions...)
+		} else {
+			l.settle(questions, reference)
 		}
 	}
-	for i, c := range stats.Judge(comparisons, again) {
-		verdict, why := m.word(c.Verdict), c.Why
-		if l.bounded(m.key, names[i], reference, c.Verdict) {
+	l.settle(primary, reference)
+	l.judgeAgain(reference)
+}
+
+// ask is the comparisons of all arms with the reference in one figure.
+func (l *LoadSummary) ask(m metric, reference string) (questions []asked) {
+	for i := range l.Arms {
+		if a := &l.Arms[i]; a.Name != reference && !a.Again {
+			questions = append(questions, asked{m, a.Name, stats.Question{
+				Arm: l.against(m.key, a, reference, a.until), Again: l.against(m.key, l.again(), reference, a.until),
+			}})
+		}
+	}
+	return questions
+}
+
+// against holds an arm, which may not be there, against the reference, up to a
+// round: what comes after an arm was decided must not change what it came to.
+func (l *LoadSummary) against(key string, a *ArmSummary, reference string, until int) stats.Comparison {
+	ref := l.arm(reference)
+	paced := key == keyLogin || key == keyLoginP99
+	if a == nil || ref == nil || paced && a.Clients != ref.Clients { // fewer clients over the same time: another pace
+		return stats.Comparison{}
+	}
+	if find(key).slice != nil && l.Sliced() {
+		return stats.CompareRounds(blockRatios(a.slices[key], ref.slices[key], until))
+	}
+	return stats.Compare(pairs(a.series[key], ref.series[key], until))
+}
+
+// blockRatios is one log-ratio for each round in which both arms have slices:
+// the median over the blocks of the round, in which they stood side by side. So
+// a block that was disturbed is one of many, and what drifts from block to
+// block is in no ratio.
+func blockRatios(xs, refs map[int]series, until int) (rounds []float64) {
+	for _, round := range slices.Sorted(maps.Keys(xs)) {
+		if ratios := stats.LogRatios(pairs(xs[round], refs[round], math.MaxInt)); round <= until && len(ratios) > 0 {
+			rounds = append(rounds, stats.Median(ratios))
+		}
+	}
+	return rounds
+}
+
+// settle judges one family.
+func (l *LoadSummary) settle(family []asked, reference string) {
+	questions := make([]stats.Question, len(family))
+	for i, q := range family {
+		questions[i] = q.Question
+	}
+	judge := stats.Judge
+	if l.looks {
+		judge = stats.Looked
+	}
+	for i, c := range judge(questions) {
+		q := family[i]
+		verdict, why := q.word(c.Verdict), c.Why
+		if l.bounded(q.key, q.arm, reference, c.Verdict) {
 			verdict, why = string(stats.Unresolved), "the generator was the limit"
 		}
 		if c.N > 0 {
-			l.put(names[i], m.key, c, verdict, why)
+			l.put(q.arm, q.key, c, verdict, why)
+		}
+	}
+}
+
+// judgeAgain says of the reference against itself whether it is equal, and what
+// differences the rounds could have found.
+func (l *LoadSummary) judgeAgain(reference string) {
+	family := max(l.comparisons(reference), 1)
+	p := stats.Alpha / float64(family)
+	if l.looks {
+		p = stats.Bound(family)
+	}
+	a := l.again()
+	for _, m := range metrics {
+		if a == nil || !m.judged || !m.applies(l.Load) {
+			continue
+		}
+		c := l.against(m.key, a, reference, math.MaxInt)
+		verdict, why := holds, "equal to itself, as it must be"
+		switch {
+		case c.N == 0:
+			continue
+		case c.Interval == stats.Interval{}:
+			verdict, why = string(stats.Unresolved), "too few rounds for an interval"
+		case !c.Passes():
+			verdict, why = fails, "the reference differs from itself here"
+		}
+		l.put(a.Name, m.key, c, verdict, why)
+		if !l.primary(m.key) {
+			continue
+		}
+		if x, ok := c.Finds(p); ok {
+			l.Finds[m.key] = Finds{Difference: x, MoreRounds: c.MoreRounds(p, stats.Margin), Wanted: stats.Margin}
 		}
 	}
 }
@@ -72,7 +155,7 @@ func (l *LoadSummary) put(arm, key string, c stats.Comparison, verdict, why stri
 	f := a.Figures[key]
 	f.Versus = &Versus{
 		N: c.N, Ratio: c.Ratio, Low: c.Interval.Low, High: c.Interval.High,
-		P: c.P, Adjusted: c.Adjusted, Verdict: verdict, Why: why,
+		P: c.P, Adjusted: c.Adjusted, Primary: l.primary(key), Verdict: verdict, Why: why,
 	}
 	a.Figures[key] = f
 }

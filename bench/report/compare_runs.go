@@ -62,7 +62,11 @@ func differences(a, b *record.Run) (out []string) {
 }
 
 func loadText(l record.Load) string {
-	return fmt.Sprintf("%s, %v after %v", (&LoadSummary{Load: l}).describe(), l.Duration, l.Warmup)
+	text := fmt.Sprintf("%s, %v after %v", (&LoadSummary{Load: l}).describe(), l.Duration, l.Warmup)
+	if l.Sliced() {
+		text += fmt.Sprintf(", %d times in turns", l.Slices)
+	}
+	return text
 }
 
 // WriteCompared writes the comparison for a person, load by load.
@@ -81,7 +85,7 @@ func WriteCompared(w io.Writer, runs []Compared, style Style) {
 		}
 		compareLoad(w, runs, name, style)
 	}
-	fmt.Fprintln(w, "\nMedians of rounds. Runs are not paired: what lies between two of them may be the machine;\nto compare backends put them into one run. ± is what each run resolves in CPU per delivery.")
+	fmt.Fprintln(w, "\nMedians of rounds. Runs are not paired: what lies between two of them may be the machine;\nto compare backends put them into one run. \"finds\" is the difference in CPU per delivery that a\nrun finds four times in five.")
 	for _, r := range runs {
 		for _, d := range r.Differs {
 			fmt.Fprintf(w, "warning: %s: %s\n", r.Summary.Name, d)
@@ -131,7 +135,7 @@ func (l *LoadSummary) compareHead(columns []string) table {
 	for _, key := range columns {
 		t[0], t[1] = append(t[0], l.word(heads[key][0])), append(t[1], l.word(heads[key][1]))
 		if key == keyCPU {
-			t[0], t[1] = append(t[0], ""), append(t[1], "±")
+			t[0], t[1] = append(t[0], "finds"), append(t[1], "%")
 		}
 	}
 	t[0], t[1] = append(t[0], "rounds"), append(t[1], "")
@@ -147,11 +151,11 @@ func (l *LoadSummary) compareRow(run string, a ArmSummary, columns []string) []s
 		}
 		row = append(row, cell)
 		if key == keyCPU {
-			resolution := "–"
-			if x, ok := l.Resolution[key]; ok {
-				resolution = resolves(x)
+			finds := "–"
+			if f, ok := l.Finds[key]; ok {
+				finds = plain(100 * f.Difference)
 			}
-			row = append(row, resolution)
+			row = append(row, finds)
 		}
 	}
 	return append(row, fmt.Sprintf("%d of %d", a.Rounds, a.Rounds+a.Void))

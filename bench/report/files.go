@@ -53,11 +53,11 @@ func (s *Summary) csv() []byte {
 	var out bytes.Buffer
 	w := csv.NewWriter(&out)
 	w.Write([]string{"load", "arm", "figure", "better", "n", "median", "min", "max", "spread", "at_least",
-		"pairs", "ratio", "low", "high", "p", "p_holm", "verdict", "why"})
+		"pairs", "ratio", "low", "high", "p", "p_adjusted", "family", "verdict", "why"})
 	for _, l := range s.Loads {
 		if l.Ceiling > 0 {
 			v := number(l.Ceiling)
-			w.Write([]string{l.Name, record.NullArm, keyRate, string(higher), "1", v, v, v, "0", "false", "", "", "", "", "", "", "", ""})
+			w.Write([]string{l.Name, record.NullArm, keyRate, string(higher), "1", v, v, v, "0", "false", "", "", "", "", "", "", "", "", ""})
 		}
 		for _, a := range l.Arms {
 			for _, m := range metrics {
@@ -68,10 +68,14 @@ func (s *Summary) csv() []byte {
 				row := []string{l.Name, a.Name, m.key, string(m.better), strconv.Itoa(f.N),
 					number(f.Median), number(f.Min), number(f.Max), number(f.Spread), strconv.FormatBool(f.AtLeast)}
 				if v := f.Versus; v != nil {
-					row = append(row, strconv.Itoa(v.N), number(v.Ratio), number(v.Low), number(v.High),
-						number(v.P), number(v.Adjusted), v.Verdict, v.Why)
+					low, high := "", ""
+					if v.Low > 0 {
+						low, high = number(v.Low), number(v.High)
+					}
+					row = append(row, strconv.Itoa(v.N), number(v.Ratio), low, high,
+						number(v.P), number(v.Adjusted), v.family(), v.Verdict, v.Why)
 				} else {
-					row = append(row, "", "", "", "", "", "", "", "")
+					row = append(row, "", "", "", "", "", "", "", "", "")
 				}
 				w.Write(row)
 			}
@@ -79,6 +83,14 @@ func (s *Summary) csv() []byte {
 	}
 	w.Flush()
 	return out.Bytes()
+}
+
+// family is what a comparison was corrected with.
+func (v *Versus) family() string {
+	if v.Primary {
+		return "primary"
+	}
+	return "exploratory"
 }
 
 // number writes a float in the fewest digits that give it back, up to nine:

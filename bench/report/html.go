@@ -102,7 +102,7 @@ func (l *LoadSummary) htmlRow(m metric) htmlRow {
 			cell.Value = f.value(m, false)
 			cell.Range = m.print(f.Min) + "–" + m.print(f.Max)
 			if v := f.Versus; v != nil {
-				cell.Ratio, cell.Verdict, cell.Why = ratioText(v), v.Verdict, v.Why
+				cell.Ratio, cell.Verdict, cell.Why = ratioText(v), v.Verdict, v.family()+": "+v.Why
 			}
 		}
 		row.Cells = append(row.Cells, cell)

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"chatbench/bench/record"
 	"chatbench/bench/rules"
@@ -40,6 +41,7 @@ type metric struct {
 	words  [2]string
 	print  func(float64) string
 	of     func(view) (float64, bool)
+	slice  func(*record.Slice, record.Load) (float64, bool) // of a single slice; nil: only of all together
 }
 
 func (m metric) applies(l record.Load) bool {
@@ -85,6 +87,23 @@ const (
 	keyRSSBase  = "rss-base-B"
 )
 
+// PrimaryFigures is how many figures under a load are primary: named before the
+// run, and corrected together. All others are exploratory.
+func PrimaryFigures(l record.Load) int { return len(primary(l)) }
+
+// primary is their keys.
+func primary(l record.Load) []string {
+	switch {
+	case l.Scenario == record.Idle:
+		return []string{keyPSSEach}
+	case l.Open():
+		return []string{keyCPU, keyP50}
+	}
+	return []string{keyCPU}
+}
+
+func (l *LoadSummary) primary(key string) bool { return slices.Contains(primary(l.Load), key) }
+
 var (
 	speed = [2]string{"faster", "slower"}
 	cost  = [2]string{"cheaper", "dearer"}
@@ -94,24 +113,32 @@ var (
 
 // metrics is every figure there is, in the order of summary.csv.
 var metrics = []metric{
-	{key: keyRate, title: "deliveries/s", better: higher, judged: true, when: closedOnly, words: speed, print: count, of: perSecond},
+	{key: keyRate, title: "deliveries/s", better: higher, judged: true, when: closedOnly, words: speed, print: count, of: perSecond,
+		slice: func(s *record.Slice, l record.Load) (float64, bool) {
+			return float64(s.InTime) / l.Duration.Seconds(), s.InTime > 0
+		}},
 	{key: "messages/s", title: "messages/s", when: traffic, print: count, of: func(v view) (float64, bool) {
 		return ratio(&v.Traffic.Messages, v.Wall.Seconds())
 	}},
 	{key: keyCPU, title: "CPU per delivery", unit: "µs/1000", better: lower, judged: true, words: cost, print: plain,
-		of: perDelivery(func(u record.Usage) *int64 { return u.CPU })},
+		of:    perDelivery(func(u record.Usage) *int64 { return u.CPU }),
+		slice: ofSlice(func(s *record.Slice) *int64 { return &s.CPU })},
 	{key: keyUser, title: "in user code", unit: "µs/1000", better: lower, print: plain,
 		of: perDelivery(func(u record.Usage) *int64 { return u.CPUUser })},
 	{key: keyKernel, title: "in the kernel", unit: "µs/1000", better: lower, print: plain,
 		of: perDelivery(func(u record.Usage) *int64 { return u.CPUKernel })},
 	{key: keySyscalls, title: "system calls", unit: "per delivery", better: lower, judged: true, words: cost, print: small,
-		of: perDelivery(func(u record.Usage) *int64 { return u.Syscalls })},
+		of:    perDelivery(func(u record.Usage) *int64 { return u.Syscalls }),
+		slice: ofSlice(func(s *record.Slice) *int64 { return s.Syscalls })},
 	{key: keySwitches, title: "context switches", unit: "per 1000", better: lower, judged: true, words: cost, print: thousandth,
-		of: perDelivery(func(u record.Usage) *int64 { return u.ContextSwitches })},
+		of:    perDelivery(func(u record.Usage) *int64 { return u.ContextSwitches }),
+		slice: ofSlice(func(s *record.Slice) *int64 { return &s.Switches })},
 
-	{key: keyP50, title: "p50", unit: "ms", better: lower, judged: true, words: span, print: millis, of: latency(p50)},
+	{key: keyP50, title: "p50", unit: "ms", better: lower, judged: true, words: span, print: millis, of: latency(p50),
+		slice: func(s *record.Slice, _ record.Load) (float64, bool) { return float64(s.P50), s.P50 > 0 }},
 	{key: "p90-ns", title: "p90", unit: "ms", better: lower, print: millis, of: latency(p90)},
-	{key: keyP99, title: "p99", unit: "ms", better: lower, judged: true, words: span, print: millis, of: latency(p99)},
+	{key: keyP99, title: "p99", unit: "ms", better: lower, judged: true, words: span, print: millis, of: latency(p99),
+		slice: func(s *record.Slice, _ record.Load) (float64, bool) { return float64(s.P99), s.P99 > 0 }},
 	{key: keyP999, title: "p99.9", unit: "ms", better: lower, print: millis, of: latency(p999)},
 	{key: "max-ns", title: "slowest", unit: "ms", better: lower, print: millis, of: latency(top)},
 	{key: "p50-sent-ns", title: "p50 from the send", unit: "ms", better: lower, when: openOnly, print: millis, of: fromSend(p50)},
@@ -201,7 +228,17 @@ func perSecond(v view) (float64, bool) { return rules.PerSecond(*v.Round), v.Wal
 // perDelivery is a cost of each delivery, those of what is said beside a relay
 // load among them.
 func perDelivery(of func(record.Usage) *int64) func(view) (float64, bool) {
-	return func(v view) (float64, bool) { return ratio(of(v.Usage), float64(v.Traffic.Deliveries+v.Traffic.Chat)) }
+	return func(v view) (float64, bool) {
+		if v.load.Sliced() {
+			return ratio(of(v.Usage), float64(v.Traffic.Between))
+		}
+		return ratio(of(v.Usage), float64(v.Traffic.Deliveries+v.Traffic.Chat))
+	}
+}
+
+// ofSlice is a cost of each delivery of one slice.
+func ofSlice(of func(*record.Slice) *int64) func(*record.Slice, record.Load) (float64, bool) {
+	return func(s *record.Slice, _ record.Load) (float64, bool) { return ratio(of(s), float64(s.Deliveries)) }
 }
 
 func held(of func(record.Usage) *int64) func(view) (float64, bool) {
@@ -210,7 +247,7 @@ func held(of func(record.Usage) *int64) func(view) (float64, bool) {
 
 // busy is the share of all the server's CPUs over the timed section.
 func busy(v view) (float64, bool) {
-	return ratio(v.Usage.CPU, float64(v.Wall)*float64(len(v.ServerCPUs)))
+	return ratio(v.Usage.CPU, float64(v.Edged())*float64(len(v.ServerCPUs)))
 }
 
 func ofServer(of func(*record.Server) int64) func(view) (float64, bool) {

@@ -9,6 +9,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"chatbench/bench/record"
+	"chatbench/bench/stats"
 )
 
 // The frame all plots share.
@@ -101,8 +102,15 @@ func forestPlot(l *LoadSummary, reference string) template.HTML {
 	for _, m := range metrics {
 		for i, a := range l.Arms {
 			if v := a.Figures[m.key].Versus; v != nil {
-				rows = append(rows, row{m.title + ", " + a.Name, armClass(i, a.Again), v})
-				low, high = math.Min(low, v.Low), math.Max(high, v.High)
+				title := m.title + ", " + a.Name
+				if l.primary(m.key) {
+					title = "• " + title
+				}
+				rows = append(rows, row{title, armClass(i, a.Again), v})
+				low, high = math.Min(low, v.Ratio), math.Max(high, v.Ratio)
+				if v.Low > 0 {
+					low, high = math.Min(low, v.Low), math.Max(high, v.High)
+				}
 			}
 		}
 	}
@@ -111,17 +119,20 @@ func forestPlot(l *LoadSummary, reference string) template.HTML {
 	}
 	const step = 20.0
 	height := 75 + step*float64(len(rows))
-	d := draw(plotWidth, height, fmt.Sprintf("%s: ratio to %s, 95 %% interval (band: ±5 %%)", l.Name, reference))
+	d := draw(plotWidth, height, fmt.Sprintf("%s: ratio to %s, 95 %% interval (band: ±5 %%; •: primary)", l.Name, reference))
 	x := axis{low: math.Max(low*0.95, 1e-3), high: math.Min(high*1.05, 1e4), from: 270, to: plotRight, log: true}
 	bottom := height - 35
-	d.rect(x.at(0.95), 28, x.at(1.05)-x.at(0.95), bottom-28, "band", "a tie: within ±5 %")
+	tie := stats.TieBand
+	d.rect(x.at(tie.Low), 28, x.at(tie.High)-x.at(tie.Low), bottom-28, "band", "a tie: within ±5 %")
 	d.bottomAxis(x, bottom, 28, digits)
 	d.line(x.at(1), 28, x.at(1), bottom, "one")
 	for i, r := range rows {
 		y := 42 + step*float64(i)
 		d.text(262, y+4, "end", "tick", r.label)
 		hover := fmt.Sprintf("%s: %s, %s (%s)", r.label, ratioText(r.Versus), r.Verdict, r.Why)
-		d.line(x.at(r.Low), y, x.at(r.High), y, "line "+r.class)
+		if r.Low > 0 {
+			d.line(x.at(r.Low), y, x.at(r.High), y, "line "+r.class)
+		}
 		d.dot(x.at(r.Ratio), y, "dot "+strings.Fields(r.class)[0], hover)
 	}
 	return d.done()
@@ -154,9 +165,13 @@ func roundPlot(run *record.Run, l *LoadSummary, key string) template.HTML {
 	}
 	d := draw(plotWidth, plotHeight, l.Name+": "+title+", round by round")
 	y := axis{low: low, high: high, from: plotBottom, to: plotTop}
-	x := axis{low: 0.5, high: float64(run.Manifest.Rounds) + 0.5, from: plotLeft, to: plotRight}
+	last := 1
+	for i := range l.Arms {
+		last = max(last, l.Arms[i].until)
+	}
+	x := axis{low: 0.5, high: float64(last) + 0.5, from: plotLeft, to: plotRight}
 	d.leftAxis(y, plotLeft, plotRight, m.print)
-	for round := 1; round <= run.Manifest.Rounds; round++ {
+	for round := 1; round <= last; round++ {
 		d.text(x.at(float64(round)), plotBottom+15, "middle", "tick", fmt.Sprint(round))
 	}
 	for i, line := range lines {

@@ -182,7 +182,7 @@ func TestPrinting(t *testing.T) {
 		plain(4759.3): "4759", plain(47.59): "47.6", plain(0.0401): "0.04", plain(0.00123): "0.0012",
 		duration(1500): "1.5 µs", duration(2e6): "2 ms", duration(3e9): "3 s", duration(12): "12.0 ns",
 		small(1.02): "1.020", small(0.00104): "0.001", thousandth(0.0052): "5.20", digits(0.8123): "0.81", digits(151): "151", digits(0.0987): "0.099",
-		resolves(0.034): "±3.4 %", resolves(0.3): "±30 %", percentile(4): "99.99 %",
+		Finds{Difference: 0.034}.size(): "3.4 %", Finds{Difference: 0.3}.size(): "30 %", percentile(4): "99.99 %",
 	} {
 		if got != want {
 			t.Errorf("%q, want %q", got, want)
@@ -210,7 +210,7 @@ func TestManyArms(t *testing.T) {
 	Summarize(run, nil).Text(&out, Style{}, "")
 	for _, want := range []string{
 		"\n  epoll                 0.80 (0.79–0.81)  1.00",
-		" ?\n  = a tie, ? not resolved",
+		" ?\n  = a tie, ? not resolved; •: primary",
 		"fixed1000: enough rounds: no, gnet (3 count), evio (3 count)",
 		"gnet does not pass half-close of the conformance suite: its library closes",
 	} {

@@ -34,11 +34,21 @@ type LoadSummary struct {
 	record.Load
 	// Ceiling is what the generator reached against the null server, in
 	// deliveries a second; closed loops only.
-	Ceiling float64      `json:"ceiling,omitempty"`
-	Arms    []ArmSummary `json:"arms"`
-	// Resolution is, by figure, the smallest relative difference this machine
-	// can tell from none, from the reference against itself.
-	Resolution map[string]float64 `json:"resolution,omitempty"`
+	Ceiling float64       `json:"ceiling,omitempty"`
+	Arms    []ArmSummary  `json:"arms"`
+	looks   bool          // the run took as many rounds as it needed
+	frozen  time.Duration // CPU that servers took while they were frozen
+	// Finds is, by primary figure, what the rounds could have found, from the
+	// reference against itself.
+	Finds map[string]Finds `json:"finds,omitempty"`
+}
+
+// Finds is the relative difference that a run finds four times in five, and
+// about how many more rounds it takes to find one as small as Wanted.
+type Finds struct {
+	Difference float64 `json:"difference"`
+	MoreRounds int     `json:"more_rounds"`
+	Wanted     float64 `json:"wanted"`
 }
 
 // ArmSummary is one arm under one load.
@@ -50,8 +60,11 @@ type ArmSummary struct {
 	Limit      string            `json:"limit,omitempty"`
 	Figures    map[string]Figure `json:"figures"` // by key, in base units
 
-	curve *hdrhistogram.Histogram // of all rounds that count; nil of none
-	lag   *hdrhistogram.Histogram
+	until  int                       // its last round
+	series map[string]series         // by figure
+	slices map[string]map[int]series // by figure and round, then by block
+	curve  *hdrhistogram.Histogram   // of all rounds that count; nil of none
+	lag    *hdrhistogram.Histogram
 }
 
 // Figure is one figure of one arm over its rounds.
@@ -70,10 +83,11 @@ type Figure struct {
 type Versus struct {
 	N        int     `json:"n"` // pairs
 	Ratio    float64 `json:"ratio"`
-	Low      float64 `json:"low"` // of the 95 % interval
-	High     float64 `json:"high"`
+	Low      float64 `json:"low,omitempty"` // of the 95 % interval; 0: there is none
+	High     float64 `json:"high,omitempty"`
 	P        float64 `json:"p"`
-	Adjusted float64 `json:"p_holm"`
+	Adjusted float64 `json:"p_adjusted"` // for the family
+	Primary  bool    `json:"primary"`    // named before the run; else exploratory
 	Verdict  string  `json:"verdict"`
 	Why      string  `json:"why"`
 }
@@ -119,17 +133,25 @@ func (l *LoadSummary) again() *ArmSummary {
 }
 
 func summarizeLoad(run *record.Run, load record.Load) LoadSummary {
-	l := LoadSummary{Load: load, Ceiling: Ceiling(run, load.Name), Resolution: make(map[string]float64)}
-	values := make(map[string]map[string]series) // by arm and figure
-	for _, a := range run.Manifest.Arms {
-		arm, of := summarizeArm(run, load, a)
-		l.Arms, values[a.Name] = append(l.Arms, arm), of
+	l := judgeLoad(run, load)
+	for i := range l.Arms {
+		l.Arms[i].merge(run, load)
 	}
-	for _, m := range metrics {
-		if m.judged && m.applies(load) {
-			l.compare(m, values, run.Manifest.Reference, run.Manifest.Seed)
+	return l
+}
+
+// judgeLoad is summarizeLoad without the curves, which take longer than all else.
+func judgeLoad(run *record.Run, load record.Load) LoadSummary {
+	l := LoadSummary{Load: load, Ceiling: Ceiling(run, load.Name), Finds: make(map[string]Finds), looks: len(run.Manifest.Looks) > 0}
+	for _, a := range run.Manifest.Arms {
+		l.Arms = append(l.Arms, summarizeArm(run, load, a))
+	}
+	for i := range run.Rounds {
+		if r := &run.Rounds[i]; r.Load == load.Name {
+			l.frozen += r.FrozenCPU
 		}
 	}
+	l.judge(run.Manifest.Reference)
 	return l
 }
 
@@ -147,32 +169,22 @@ func Ceiling(run *record.Run, load string) float64 {
 // series is a figure by round.
 type series map[int]float64
 
-func summarizeArm(run *record.Run, load record.Load, a record.Arm) (ArmSummary, map[string]series) {
-	arm := ArmSummary{Arm: a, Figures: make(map[string]Figure)}
-	stream := record.StreamDue
-	switch {
-	case load.Scenario == record.Idle:
-		stream = record.StreamLogin
-	case load.Closed():
-		stream = record.StreamSent
-	}
+func summarizeArm(run *record.Run, load record.Load, a record.Arm) ArmSummary {
 	of := make(map[string]series)
-	var curves, lags []*hdrhistogram.Histogram
+	arm := ArmSummary{Arm: a, Figures: make(map[string]Figure), series: of, slices: make(map[string]map[int]series)}
 	limited := false
 	for i := range run.Rounds {
 		r := &run.Rounds[i]
 		if r.Arm != a.Name || r.Load != load.Name {
 			continue
 		}
-		if !r.Counts() {
+		if arm.until = max(arm.until, r.Round); !r.Counts() {
 			arm.Void++
 			continue
 		}
 		arm.Rounds++
 		arm.Deliveries += r.Traffic.Deliveries
 		limited = limited || r.Marked(record.GeneratorLimited)
-		curves = append(curves, run.Histograms[record.Key{Load: load.Name, Arm: a.Name, Stream: stream, StartedMs: r.StartedMs}])
-		lags = append(lags, run.Histograms[record.Key{Load: load.Name, Arm: a.Name, Stream: record.StreamLag, StartedMs: r.StartedMs}])
 		for _, m := range metrics {
 			if v, ok := m.of(view{r, load, &run.Manifest}); ok && m.applies(load) {
 				if of[m.key] == nil {
@@ -181,6 +193,7 @@ func summarizeArm(run *record.Run, load record.Load, a record.Arm) (ArmSummary, 
 				of[m.key][r.Round] = v
 			}
 		}
+		arm.cut(r, load)
 	}
 	for key, values := range of {
 		f := figure(values)
@@ -190,8 +203,47 @@ func summarizeArm(run *record.Run, load record.Load, a record.Arm) (ArmSummary, 
 	if load.Closed() {
 		arm.Limit = arm.limit(run.Manifest, limited)
 	}
-	arm.curve, arm.lag = record.Merge(curves), record.Merge(lags)
-	return arm, of
+	return arm
+}
+
+// merge makes the curves of all rounds of an arm that count.
+func (a *ArmSummary) merge(run *record.Run, load record.Load) {
+	stream := record.StreamDue
+	switch {
+	case load.Scenario == record.Idle:
+		stream = record.StreamLogin
+	case load.Closed():
+		stream = record.StreamSent
+	}
+	var curves, lags []*hdrhistogram.Histogram
+	for i := range run.Rounds {
+		if r := &run.Rounds[i]; r.Arm == a.Name && r.Load == load.Name && r.Counts() {
+			curves = append(curves, run.Histograms[record.Key{Load: load.Name, Arm: a.Name, Stream: stream, StartedMs: r.StartedMs}])
+			lags = append(lags, run.Histograms[record.Key{Load: load.Name, Arm: a.Name, Stream: record.StreamLag, StartedMs: r.StartedMs}])
+		}
+	}
+	a.curve, a.lag = record.Merge(curves), record.Merge(lags)
+}
+
+// cut takes the figures of a round's slices.
+func (a *ArmSummary) cut(r *record.Round, load record.Load) {
+	for _, m := range metrics {
+		if m.slice == nil || !m.applies(load) {
+			continue
+		}
+		if a.slices[m.key] == nil {
+			a.slices[m.key] = make(map[int]series)
+		}
+		blocks := make(series)
+		for i := range r.Slices {
+			if s := &r.Slices[i]; s.Counts() {
+				if v, ok := m.slice(s, load); ok {
+					blocks[s.Block] = v
+				}
+			}
+		}
+		a.slices[m.key][r.Round] = blocks
+	}
 }
 
 func figure(values series) Figure {

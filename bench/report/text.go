@@ -113,39 +113,50 @@ func (s *Summary) verdict(name string) (lines []string) {
 	for i := range s.Loads {
 		l := &s.Loads[i]
 		a := l.arm(name)
-		keys := []string{keyCPU, keySyscalls, keyP50, keyP99}
+		keys := []string{keySyscalls, keyP99}
 		switch {
 		case l.Scenario == record.Idle:
-			keys = []string{keyRSSEach, keyPSSEach, keyLogin}
+			keys = []string{keyRSSEach, keyLogin}
 		case l.Closed():
-			keys = []string{keyRate, keyCPU}
+			keys = []string{keyRate}
 		}
-		var parts []string
-		for _, key := range keys {
-			f, ok := a.Figures[key]
-			m := find(key)
-			switch {
-			case !ok:
-			case f.Versus == nil:
-				parts = append(parts, fmt.Sprintf("%s %s", l.word(m.title), f.value(m, true)))
-			case f.Versus.Verdict == string(stats.Tie):
-				parts = append(parts, fmt.Sprintf("%s a tie", l.word(m.title)))
-			case f.Versus.Verdict == string(stats.Unresolved):
-				parts = append(parts, fmt.Sprintf("%s not resolved", l.word(m.title)))
-			default:
-				parts = append(parts, l.word(m.title)+" "+f.Versus.change())
-			}
-		}
-		if parts == nil {
-			parts = []string{"no round counts"}
+		first, rest := l.phrases(a, primary(l.Load)), l.phrases(a, keys)
+		text := strings.Join(first, ", ")
+		switch {
+		case first == nil && rest == nil:
+			text = "no round counts"
+		case first == nil || rest != nil && name == s.Reference: // nothing is compared
+			text = strings.Join(append(first, rest...), ", ")
+		case rest != nil:
+			text += "; exploratory: " + strings.Join(rest, ", ")
 		}
 		against := ""
 		if name != s.Reference {
 			against = " against " + s.Reference
 		}
-		lines = append(lines, fmt.Sprintf("%s%s, %s: %s.", name, against, l.short(), strings.Join(parts, ", ")))
+		lines = append(lines, fmt.Sprintf("%s%s, %s: %s.", name, against, l.short(), text))
 	}
 	return lines
+}
+
+// phrases says of each figure of an arm how it compares, or what it is.
+func (l *LoadSummary) phrases(a *ArmSummary, keys []string) (parts []string) {
+	for _, key := range keys {
+		f, ok := a.Figures[key]
+		m := find(key)
+		switch {
+		case !ok:
+		case f.Versus == nil:
+			parts = append(parts, fmt.Sprintf("%s %s", l.word(m.title), f.value(m, true)))
+		case f.Versus.Verdict == string(stats.Tie):
+			parts = append(parts, fmt.Sprintf("%s a tie", l.word(m.title)))
+		case f.Versus.Verdict == string(stats.Unresolved):
+			parts = append(parts, fmt.Sprintf("%s not resolved", l.word(m.title)))
+		default:
+			parts = append(parts, l.word(m.title)+" "+f.Versus.change())
+		}
+	}
+	return parts
 }
 
 // remarks is the checks that failed, and what figures of one CPU are.
@@ -162,7 +173,7 @@ func (s *Summary) remarks(w io.Writer) {
 		}
 	}
 	lines = append(lines, s.failed()...)
-	if v := s.Checks.Void; v[record.GeneratorLimited]+v[record.Disturbed]+v[record.Steal] > 0 {
+	if v := s.Checks.Void; v[record.GeneratorLimited]+v[record.Disturbed]+v[record.Steal]+v[record.FewSlices] > 0 {
 		lines = append(lines, "hint: server and generator need a CPU each to themselves; stop what else runs here and measure again")
 	}
 	if lines == nil {

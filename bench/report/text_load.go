@@ -117,9 +117,7 @@ func (l *LoadSummary) text(w io.Writer, style Style, reference string) {
 	t.write(w, 1, style)
 	l.ratios(w, style, reference)
 	l.limits(w)
-	if text := l.resolution(); text != "" {
-		fmt.Fprintf(w, "  This machine resolves %s (%s against itself).\n", text, reference)
-	}
+	l.finds(w)
 	if !l.Closed() {
 		l.lags(w)
 	}
@@ -144,7 +142,7 @@ func (l *LoadSummary) ratios(w io.Writer, style Style, reference string) {
 	}
 	t := table{head, {""}}
 	for _, m := range metrics {
-		row, some := []string{l.word(m.title)}, false
+		row, some := []string{l.mark(m)}, false
 		for _, a := range arms {
 			cell := "–"
 			if v := a.Figures[m.key].Versus; v != nil {
@@ -158,7 +156,16 @@ func (l *LoadSummary) ratios(w io.Writer, style Style, reference string) {
 	}
 	if len(t) > 2 {
 		t.write(w, 1, style)
+		fmt.Fprintln(w, "  •: primary, corrected together; the others are exploratory.")
 	}
+}
+
+// mark is the title of a figure, with a dot before those that are primary.
+func (l *LoadSummary) mark(m metric) string {
+	if l.primary(m.key) {
+		return "• " + l.word(m.title)
+	}
+	return l.word(m.title)
 }
 
 // manyRatios is ratios where so many arms would not fit into a line: one of
@@ -171,7 +178,7 @@ func (l *LoadSummary) manyRatios(w io.Writer, style Style, reference string, arm
 	head, shown := []string{"ratio to " + reference}, []string{}
 	for _, key := range keys {
 		if l.has(key) && (key != keyP99 || !l.has(keyRate)) {
-			head, shown = append(head, l.word(find(key).title)), append(shown, key)
+			head, shown = append(head, l.mark(find(key))), append(shown, key)
 		}
 	}
 	t := table{head, {""}}
@@ -187,7 +194,7 @@ func (l *LoadSummary) manyRatios(w io.Writer, style Style, reference string, arm
 		t = append(t, row)
 	}
 	t.write(w, 1, style)
-	fmt.Fprintln(w, "  = a tie, ? not resolved; all figures are in report.html and summary.csv.")
+	fmt.Fprintln(w, "  = a tie, ? not resolved; •: primary, corrected together, the others are exploratory; all figures are in report.html and summary.csv.")
 }
 
 // marks stand for verdicts that say of no difference which way it goes.
@@ -258,15 +265,23 @@ func (l *LoadSummary) limits(w io.Writer) {
 	}
 }
 
-// resolution is "CPU per delivery ±3 %, p50 ±8 %".
-func (l *LoadSummary) resolution() string {
+// finds says what is primary and how small a difference the rounds could find.
+func (l *LoadSummary) finds(w io.Writer) {
 	var parts []string
-	for _, key := range []string{keyRate, keySyscalls, keyCPU, keyP50, keyP99, keyRSSEach, keyLogin} {
-		if x, ok := l.Resolution[key]; ok {
-			parts = append(parts, l.word(find(key).title)+" "+resolves(x))
+	for _, key := range primary(l.Load) {
+		f, ok := l.Finds[key]
+		if !ok {
+			continue
 		}
+		text := l.word(find(key).title) + " " + f.size()
+		if f.MoreRounds > 0 {
+			text += fmt.Sprintf(" (about %d more rounds for %.0f %%)", f.MoreRounds, 100*f.Wanted)
+		}
+		parts = append(parts, text)
 	}
-	return strings.Join(parts, ", ")
+	if parts != nil {
+		fmt.Fprintf(w, "  Four times in five this run finds a difference of: %s.\n", strings.Join(parts, ", "))
+	}
 }
 
 // lags sets the generator's own lateness beside the latencies it is part of.

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -51,6 +52,39 @@ func Verify(dir string) (files, rounds int, err error) {
 	return files + len(sums), len(run.Rounds), nil
 }
 
+// Renew writes the derived files of a run anew: for runs of an older version of
+// the bench, whose figures were derived in another way. It refuses a run whose
+// raw files are not those that its checks.json knows.
+func Renew(dir string) error {
+	run, sums, err := record.Read(dir)
+	if err != nil {
+		return err
+	}
+	text, err := os.ReadFile(filepath.Join(dir, ChecksFile))
+	if err != nil {
+		return fmt.Errorf("%w: %v", ErrMismatch, err)
+	}
+	var known record.Checks
+	if err := json.Unmarshal(text, &known); err != nil {
+		return fmt.Errorf("%w: %s: %v", ErrMismatch, ChecksFile, err)
+	}
+	for _, name := range run.RawFiles() {
+		if known.Files[name] != sums[name] {
+			return fmt.Errorf("%w: %s is not the file that %s knows", ErrMismatch, name, ChecksFile)
+		}
+	}
+	derived, err := Files(run, sums)
+	if err != nil {
+		return err
+	}
+	for name, data := range derived {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
+			return fmt.Errorf("report: %w", err)
+		}
+	}
+	return nil
+}
+
 // verifyRound holds a round's summary against its histograms, and its void
 // reasons and marks against the rules.
 func verifyRound(run *record.Run, r *record.Round) error {
@@ -67,11 +101,32 @@ func verifyRound(run *record.Run, r *record.Round) error {
 			return fmt.Errorf("%w: %s and %s differ in %s", ErrMismatch, where, record.LogFile(r.Load), record.Tag(r.Arm, stream))
 		}
 	}
+	for i, s := range r.Slices {
+		if void := rules.Slice(s, load, run.Manifest.Rules); !reflect.DeepEqual(void, s.Void) {
+			return fmt.Errorf("%w: %s: the rules give void %v for slice %d", ErrMismatch, where, void, i+1)
+		}
+	}
+	if load.Sliced() && !adds(r) {
+		return fmt.Errorf("%w: %s: the slices do not add up to the round", ErrMismatch, where)
+	}
 	void, marks := rules.Judge(*r, load, run.Manifest.Rules, Ceiling(run, r.Load))
 	if !reflect.DeepEqual(void, r.Void) || !reflect.DeepEqual(marks, r.Marks) {
 		return fmt.Errorf("%w: %s: the rules give void %v, marks %v", ErrMismatch, where, void, marks)
 	}
 	return nil
+}
+
+// adds says whether the slices that count are what the round is in all. A round
+// that broke off has no sums.
+func adds(r *record.Round) bool {
+	var deliveries, inTime, due, cpu int64
+	for i := range r.Slices {
+		if s := &r.Slices[i]; s.Counts() {
+			deliveries, inTime, due, cpu = deliveries+s.Deliveries, inTime+s.InTime, due+s.Due, cpu+s.CPU
+		}
+	}
+	t := &r.Traffic
+	return r.Error != "" || deliveries == t.Between && inTime == t.Deliveries && due == t.Due && (r.Usage.CPU == nil || *r.Usage.CPU == cpu)
 }
 
 // difference finds the first line in which two texts differ.

@@ -23,6 +23,36 @@ func TestVerify(t *testing.T) {
 	}
 }
 
+// TestRenew: what an older version derived is made anew, but not from raw files
+// that somebody has changed.
+func TestRenew(t *testing.T) {
+	dir := store(t, sample(t))
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(SummaryFile, "as it was long ago")
+	if _, _, err := Verify(dir); !errors.Is(err, ErrMismatch) {
+		t.Fatalf("old figures agree: %v", err)
+	}
+	if err := Renew(dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := Verify(dir); err != nil {
+		t.Error(err)
+	}
+	raw, err := os.ReadFile(filepath.Join(dir, record.RoundsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(record.RoundsFile, strings.Replace(string(raw), `"cpu_ns":5`, `"cpu_ns":6`, 1))
+	if err := Renew(dir); !errors.Is(err, ErrMismatch) || !strings.Contains(err.Error(), record.RoundsFile) {
+		t.Errorf("changed rounds: %v", err)
+	}
+}
+
 // TestVerifyFindsAnyChange changes one thing in each kind of file.
 func TestVerifyFindsAnyChange(t *testing.T) {
 	dir := store(t, sample(t))
@@ -68,5 +98,20 @@ func TestVerifyFindsAnyChange(t *testing.T) {
 	}
 	if _, _, err := Verify(t.TempDir()); !errors.Is(err, record.ErrNotRun) {
 		t.Errorf("an empty directory: %v", err)
+	}
+}
+
+// TestReferences: the runs that are committed, of older schemas too, are read,
+// and what was derived from them is what is derived now. If that is to change,
+// bench report -renew makes it anew.
+func TestReferences(t *testing.T) {
+	dirs, err := filepath.Glob("../../results/reference-*")
+	if err != nil || len(dirs) == 0 {
+		t.Fatal(err, "no reference runs")
+	}
+	for _, dir := range dirs {
+		if _, _, err := Verify(dir); err != nil {
+			t.Errorf("%s: %v", dir, err)
+		}
 	}
 }

@@ -26,10 +26,14 @@ var facts = []record.Reason{
 func Judge(r record.Round, l record.Load, rules record.Rules, ceiling float64) (void, marks []record.Reason) {
 	t := r.Traffic
 	broken := r.Error != ""
-	late, slow := false, false
+	late, slow, few := false, false, false
 	disturbed := r.Usage.Foreign != nil && *r.Usage.Foreign > rules.ForeignMax
 	switch {
 	case broken:
+	case l.Sliced():
+		count, undrained := tally(r.Slices)
+		few = float64(count) < rules.SlicesShare*float64(l.Slices)
+		slow = l.Open() && 2*undrained > l.Slices
 	case l.Open():
 		late, slow = Late(r, l, rules)
 	case l.Scenario == record.Idle:
@@ -48,6 +52,7 @@ func Judge(r record.Round, l record.Load, rules record.Rules, ceiling float64) (
 		record.Disturbed:        disturbed,
 		record.GeneratorLimited: late,
 		record.Steal:            r.Usage.Steal != nil && *r.Usage.Steal > rules.StealMax,
+		record.FewSlices:        few,
 	} {
 		if holds {
 			void = append(void, reason)
@@ -66,6 +71,31 @@ func Judge(r record.Round, l record.Load, rules record.Rules, ceiling float64) (
 		marks = append(marks, record.GeneratorLimited)
 	}
 	return void, marks
+}
+
+// Slice gives the reasons for which a slice is void. None of them looks at what
+// arms are compared in.
+func Slice(s record.Slice, l record.Load, rules record.Rules) (void []record.Reason) {
+	late := l.Open() && float64(s.LagP99) > rules.LagShare*float64(rules.Objective) || s.Deliveries == 0
+	if late {
+		void = append(void, record.GeneratorLimited)
+	}
+	if s.Drain > rules.DrainMax {
+		void = append(void, record.NotDrained)
+	}
+	return void
+}
+
+// tally is how many slices count, and how many were not over in time.
+func tally(slices []record.Slice) (count, undrained int) {
+	for i := range slices {
+		if slices[i].Counts() {
+			count++
+		} else if slices[i].Void[len(slices[i].Void)-1] == record.NotDrained {
+			undrained++
+		}
+	}
+	return count, undrained
 }
 
 // Late says of an open loop whether the generator was late or off its rate,

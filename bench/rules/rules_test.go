@@ -70,7 +70,54 @@ func TestJudge(t *testing.T) {
 			t.Errorf("%s: void %v, marks %v; want %v, %v", c.name, void, marks, c.void, c.marks)
 		}
 	}
+	sliced(t)
 	if _, marks := Judge(good(func(r *record.Round) { r.Traffic.Deliveries = 15e6 }), closed, record.DefaultRules(), 0); marks != nil {
 		t.Error("marked against a ceiling that is not known")
+	}
+}
+
+// sliced: a slice is void by what happened to it, and a round if too few are left.
+func sliced(t *testing.T) {
+	t.Helper()
+	open := record.Load{Rate: 1000, Arrivals: "fixed", Slices: 4, Duration: 100 * time.Millisecond}
+	closed := record.Load{Window: 128, Slices: 4, Duration: 100 * time.Millisecond}
+	rules := record.SliceRules()
+	type reasons = []record.Reason
+	for _, c := range []struct {
+		name  string
+		load  record.Load
+		slice record.Slice
+		void  reasons
+	}{
+		{"good", open, record.Slice{Deliveries: 1, Drain: rules.DrainMax, LagP99: int64(5 * time.Millisecond)}, nil},
+		{"late", open, record.Slice{Deliveries: 1, LagP99: int64(5*time.Millisecond) + 1}, reasons{record.GeneratorLimited}},
+		{"late in a closed loop is nothing", closed, record.Slice{Deliveries: 1, LagP99: int64(time.Second)}, nil},
+		{"not over in time", closed, record.Slice{Deliveries: 1, Drain: rules.DrainMax + 1}, reasons{record.NotDrained}},
+		{"nothing at all", closed, record.Slice{}, reasons{record.GeneratorLimited}},
+	} {
+		if void := Slice(c.slice, c.load, rules); !reflect.DeepEqual(void, c.void) {
+			t.Errorf("%s: void %v, want %v", c.name, void, c.void)
+		}
+	}
+	ok, late, slow := record.Slice{}, record.Slice{Void: reasons{record.GeneratorLimited}}, record.Slice{Void: reasons{record.NotDrained}}
+	steal, foreign := 0.3, 0.8
+	for _, c := range []struct {
+		name   string
+		load   record.Load
+		slices []record.Slice
+		usage  record.Usage
+		void   reasons
+	}{
+		{"half of them count", open, []record.Slice{ok, late, ok, late}, record.Usage{Steal: &steal}, nil},
+		{"fewer", open, []record.Slice{ok, late, late, late}, record.Usage{}, reasons{record.FewSlices}},
+		{"broken off, though nobody says so", closed, []record.Slice{ok}, record.Usage{}, reasons{record.FewSlices}},
+		{"a server that does not keep up", open, []record.Slice{ok, slow, slow, slow}, record.Usage{}, reasons{record.TargetMissed, record.FewSlices}},
+		{"nor could it", open, []record.Slice{ok, slow, slow, slow}, record.Usage{Foreign: &foreign}, reasons{record.Disturbed, record.FewSlices}},
+		{"a closed loop has no target", closed, []record.Slice{slow, slow, slow, slow}, record.Usage{}, reasons{record.FewSlices}},
+	} {
+		r := record.Round{Arm: "epoll", Slices: c.slices, Usage: c.usage, Traffic: record.Traffic{GeneratorRan: 1}}
+		if void, _ := Judge(r, c.load, rules, 0); !reflect.DeepEqual(void, c.void) {
+			t.Errorf("%s: void %v, want %v", c.name, void, c.void)
+		}
 	}
 }

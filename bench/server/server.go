@@ -1,13 +1,14 @@
-// Package server runs one server process at a time for the bench: started on
-// CPUs of its own with the counters already on it, ready when it says so,
-// stopped by SIGTERM, and heard on its way out.
+// Package server runs server processes for the bench: started on CPUs of their
+// own with the counters already on them, ready when they say so, stopped by
+// SIGTERM, and heard on their way out. A whole process tree can be frozen
+// meanwhile, so that others can be measured on the same CPUs.
 //
 // It refuses to know what a backend is: it is given a command line, and takes
 // two JSON lines on its stdout, "listening" and "stopped" (or, for a server
 // that will only ever be killed, a line "… listening on HOST:PORT"). It never leaves a
 // process behind: whatever Start has started ends at the latest with this
-// process. Methods may be called from any goroutine; Start only when the
-// process before has been stopped.
+// process. Methods may be called from any goroutine; Start of a Launcher only when the
+// process it started before has been stopped.
 package server
 
 import (
@@ -21,6 +22,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -50,6 +52,7 @@ type Process struct {
 	done    chan struct{} // closed when it has been waited for
 	waitErr error         // valid after done
 	release sync.Once
+	frozen  atomic.Bool
 }
 
 // started watches a process that the launcher has just forked.
@@ -168,6 +171,9 @@ func (p *Process) Stop() (*record.Server, error) {
 // them. It may be called at any time, and again.
 func (p *Process) Kill() {
 	p.release.Do(func() {
+		if p.frozen.Load() { // children in groups of their own are to see that it has gone
+			p.Thaw()
+		}
 		syscall.Kill(-p.PID, syscall.SIGKILL) // its own group; gone already is fine
 		<-p.done
 		p.Counters.Close()

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"chatbench/bench/machine"
+	"chatbench/bench/meter"
 )
 
 // TestMain is also the server that is started: what it does is its argument.
@@ -38,6 +39,10 @@ func TestMain(m *testing.M) {
 		listening()
 		<-term
 		fmt.Println(`{"event":"stopped","counters":{"writes":7,"bytes_out":70},"room":{"messages":1},"ends":{"eof":3},"runtime":{"gc_cycles":2,"heap_bytes":9},"error":""}`)
+	case "burns":
+		burn(os.Getenv("SERVER_LEAF") == "")
+		listening()
+		<-term
 	case "plain":
 		fmt.Println("null: listening on 127.0.0.1:2")
 		<-term
@@ -61,6 +66,73 @@ func TestMain(m *testing.M) {
 		<-term
 		fmt.Println(`{"event":"stopped","error":"loop broke"}`)
 	}
+}
+
+// burn takes all the CPU it gets, and so does a child in a group of its own.
+func burn(withChild bool) {
+	go func() {
+		for n := 0; ; n++ {
+			if n%1_000_000 == 0 {
+				syscall.Getppid()
+			}
+		}
+	}()
+	if withChild {
+		cmd := exec.Command("/proc/self/exe", "burns")
+		cmd.Env = append(os.Environ(), "SERVER_LEAF=1")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+		if err := cmd.Start(); err != nil {
+			os.Exit(1)
+		}
+	}
+}
+
+// TestFreeze: a frozen tree takes no CPU at all, a thawed one goes on, and
+// Kill leaves none of it behind, frozen or not.
+func TestFreeze(t *testing.T) {
+	l := launcher(t)
+	p, err := l.Start(context.Background(), true, "/proc/self/exe", "burns")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Kill()
+	m := meter.Meter{Root: p.PID, Counters: p.Counters}
+	pids := meter.Tree(p.PID)
+	if len(pids) != 2 {
+		t.Fatalf("the tree is %v", pids)
+	}
+	used := func() int64 {
+		from := m.Look()
+		time.Sleep(80 * time.Millisecond)
+		to := m.Look()
+		return *m.Between(from, to, from, to).CPU
+	}
+	for range 3 {
+		if err := p.Freeze(); err != nil {
+			t.Fatal(err)
+		}
+		if cpu := used(); cpu != 0 {
+			t.Errorf("frozen it took %d ns", cpu)
+		}
+		if err := p.Thaw(); err != nil {
+			t.Fatal(err)
+		}
+		if used() == 0 {
+			t.Error("thawed it does nothing")
+		}
+	}
+	if err := p.Freeze(); err != nil {
+		t.Fatal(err)
+	}
+	p.Kill()
+	for range 100 {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pids[1]))
+		if err != nil || strings.Contains(string(stat), ") Z ") { // gone, or nobody's to wait for
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Errorf("process %d is still there", pids[1])
 }
 
 func launcher(t *testing.T) *Launcher {

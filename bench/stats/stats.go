@@ -1,10 +1,11 @@
 // Package stats is the arithmetic behind every comparison the bench prints:
-// medians, paired log-ratios, bootstrap intervals, the exact signed-rank test,
-// Holm's correction and the rule that turns them into one word.
+// medians, paired log-ratios, the exact signed-rank test and the interval that
+// inverts it, Holm's correction, the rule that turns them into one word, and
+// what so many rounds could have found.
 //
 // It refuses to know what was measured: numbers in, numbers out, no clock, no
-// files, and no randomness but what a seed gives, so that the same rounds give
-// the same figures on every machine. Every function is pure and safe for any
+// files and no randomness, so that the same rounds give the same figures on
+// every machine. Every function is pure and safe for any
 // goroutine; none of them changes its arguments.
 package stats
 

@@ -25,16 +25,30 @@ func SignedRank(differences []float64) (w, p float64, n int) {
 	if n == 0 {
 		return 0, 1, 0
 	}
+	var below, above float64
+	for s, share := range rankSums(half) {
+		if s <= positive {
+			below += share
+		}
+		if s >= positive {
+			above += share
+		}
+	}
+	return float64(positive) / 2, math.Min(1, 2*math.Min(below, above)), n
+}
+
+// rankSums is the distribution of the sum of those ranks that a coin chooses:
+// element s is the probability of the sum s.
+func rankSums(ranks []int) []float64 {
 	total := 0
-	for _, r := range half {
+	for _, r := range ranks {
 		total += r
 	}
-	// ways[s] is the number of signings whose positive half ranks sum to s,
-	// over 2^n. Divided as it goes, so that it cannot overflow.
+	// Halved rank by rank, so that nothing overflows.
 	ways := make([]float64, total+1)
 	ways[0] = 1
 	reached := 0
-	for _, r := range half {
+	for _, r := range ranks {
 		reached += r
 		for s := reached; s >= 0; s-- {
 			with := 0.0
@@ -44,16 +58,7 @@ func SignedRank(differences []float64) (w, p float64, n int) {
 			ways[s] = (ways[s] + with) / 2
 		}
 	}
-	var below, above float64
-	for s, share := range ways {
-		if s <= positive {
-			below += share
-		}
-		if s >= positive {
-			above += share
-		}
-	}
-	return float64(positive) / 2, math.Min(1, 2*math.Min(below, above)), n
+	return ways
 }
 
 // halfRanks ranks the absolute values of all differences but zeros, in half

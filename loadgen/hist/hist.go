@@ -62,6 +62,13 @@ func (h *Histogram) Reset() {
 	}
 }
 
+// Merge adds all values of another histogram.
+func (h *Histogram) Merge(other *Histogram) {
+	for i, n := range other.counts {
+		h.counts[i] += n
+	}
+}
+
 // HDR is the same histogram as an HdrHistogram, a copy.
 func (h *Histogram) HDR() *hdrhistogram.Histogram {
 	return hdrhistogram.Import(&hdrhistogram.Snapshot{

@@ -127,8 +127,13 @@ func New(c Config) *Book {
 	return b
 }
 
-// Timed sets the timed section: from ≤ t < to.
-func (b *Book) Timed(from, to int64) { b.from, b.to = from, to }
+// Timed begins a timed section: from ≤ t < to. What was timed in the one before
+// is forgotten; what was delivered is not.
+func (b *Book) Timed(from, to int64) {
+	b.from, b.to, b.inTime = from, to, 0
+	b.FromDue.Reset()
+	b.FromSend.Reset()
+}
 
 // Due notes when message seq of a sender is due; in an open loop only, before Sent.
 func (b *Book) Due(sender int, seq uint64, due int64) { b.stampOf(sender, seq).due = due }

@@ -1,0 +1,104 @@
+package report
+
+import (
+	"fmt"
+	"slices"
+
+	"chatbench/bench/record"
+	"chatbench/bench/stats"
+)
+
+// Decided names the arms that need no more rounds under a load: whose rounds
+// are as many as one of the looks has, and whose primary figures all have a
+// verdict then, or that have had the last look. Where nothing is compared, the
+// A/A arm is decided at the first look.
+func Decided(run *record.Run, load record.Load) (arms []string) {
+	l := judgeLoad(run, load)
+	looks := run.Manifest.Looks
+	for _, a := range l.Arms {
+		alone := len(l.Arms) == 2 && a.Again
+		if a.Name == run.Manifest.Reference || a.Again && !alone {
+			continue
+		}
+		rounds := 0
+		for _, key := range primary(load) {
+			if v := a.Figures[key].Versus; v != nil {
+				rounds = max(rounds, v.N)
+			}
+		}
+		if slices.Contains(looks, rounds) && (alone || l.settled(a) || rounds == looks[len(looks)-1]) {
+			arms = append(arms, a.Name)
+		}
+	}
+	return arms
+}
+
+// settled says whether all primary figures of an arm have a verdict.
+func (l *LoadSummary) settled(a ArmSummary) bool {
+	return !slices.ContainsFunc(primary(l.Load), func(key string) bool {
+		v := a.Figures[key].Versus
+		return v == nil || v.Verdict == string(stats.Unresolved)
+	})
+}
+
+// MostlyVoid says whether more than half of what was measured does not count.
+func MostlyVoid(run *record.Run) bool {
+	void, all := 0, 0
+	for i := range run.Rounds {
+		if r := &run.Rounds[i]; r.Arm != record.NullArm {
+			if all++; !r.Counts() {
+				void++
+			}
+		}
+	}
+	return 2*void > all
+}
+
+// Disturbed says whether the run is too disturbed to say anything: more than
+// half of its rounds are void, or an arm has none that counts.
+func (s *Summary) Disturbed() bool {
+	for _, l := range s.Loads {
+		for _, a := range l.Arms {
+			if a.Rounds == 0 {
+				return true
+			}
+		}
+	}
+	return 2*s.Checks.VoidRounds > s.Checks.Rounds
+}
+
+// enough is the check that there were as many rounds as planned or needed; so
+// many were measured.
+func enough(run *record.Run, s *Summary, measured int) (name string, ok bool, detail string) {
+	m := &run.Manifest
+	if len(m.Looks) == 0 {
+		planned := m.Rounds * len(m.Arms) * len(m.Loads)
+		return "every round was run", measured == planned, fmt.Sprintf("%d of %d", measured, planned)
+	}
+	last := 0
+	var open []string
+	for i := range s.Loads {
+		l := &s.Loads[i]
+		for _, a := range l.Arms {
+			last = max(last, a.until)
+			if a.Name != s.Reference && !a.Again && !l.settled(a) {
+				open = append(open, a.Name+" "+l.short())
+			}
+		}
+	}
+	detail = fmt.Sprintf("ended after %d rounds: %s", last, map[record.End]string{
+		record.AllDecided:   "there is no more to decide",
+		record.AllRounds:    "more are never tried",
+		record.OutOfBudget:  fmt.Sprintf("the budget of %v was used up", m.Budget),
+		record.TooDisturbed: "most of what was measured was void",
+	}[m.Ended])
+	for i, one := range open {
+		if i == 0 {
+			detail += "; open:"
+		} else {
+			detail += ","
+		}
+		detail += " " + one
+	}
+	return "everything was decided", len(open) == 0 && m.Ended != record.TooDisturbed, detail
+}

@@ -1,0 +1,59 @@
+package stats
+
+import (
+	"math"
+	"slices"
+)
+
+// Looks are the numbers of rounds after which a run that takes as many as it
+// needs may say that a question is decided. To look after every round at p ≤
+// 0.05 would call equal servers different in one run of four.
+var Looks = []int{8, 12, 16, 24, 32, 48}
+
+// bounds is what a p-value must not exceed at any look, for so many comparisons.
+var bounds = []struct{ comparisons, p float64 }{{1, 0.0155}, {3, 0.0057}, {11, 0.0012}}
+
+// Bound is what a p-value must not exceed at any of the Looks, nor at an end
+// that comes between two of them, so that the chance of even one false
+// difference among so many comparisons stays near Alpha in all: in between the
+// known ones by their logarithms, beyond them in proportion. TestLooks holds it
+// against simulated runs.
+func Bound(comparisons int) float64 {
+	m, last := float64(max(comparisons, 1)), bounds[len(bounds)-1]
+	for i := 1; i < len(bounds); i++ {
+		if a, b := bounds[i-1], bounds[i]; m <= b.comparisons {
+			share := math.Log(m/a.comparisons) / math.Log(b.comparisons/a.comparisons)
+			return a.p * math.Pow(b.p/a.p, share)
+		}
+	}
+	return last.p * last.comparisons / m
+}
+
+// Looked is Judge for a run that took as many rounds as it needed: the bound of
+// the looks takes the place of Holm's correction. Adjusted is how large p is for
+// that bound: at most Alpha where p is at most the bound.
+func Looked(family []Question) []Comparison {
+	judged, bound := make([]Comparison, len(family)), Bound(len(family))
+	for i, q := range family {
+		c := q.Arm
+		c.Adjusted = math.Min(1, c.P*Alpha/bound)
+		c.Verdict, c.Why = c.judge(q.Again, pairsFor(bound))
+		judged[i] = c
+	}
+	return judged
+}
+
+// Look says whether so many rounds are one of the Looks.
+func Look(rounds int) bool { return slices.Contains(Looks, rounds) }
+
+// PairsLooked is Pairs for a run that takes as many rounds as it needs.
+func PairsLooked(comparisons int) int { return pairsFor(Bound(comparisons)) }
+
+// pairsFor is the fewest rounds whose p-value can be as small as that.
+func pairsFor(p float64) int {
+	n := 1
+	for smallestP(n) > p {
+		n++
+	}
+	return n
+}
