@@ -20,7 +20,7 @@ func TestLateWakes(t *testing.T) {
 		t.Errorf("%d notes are kept that nobody reads", len(l.mail))
 	}
 	backendtest.Untouched(t, func() {
-		l.bell.sleeping.Store(true) // as when the loop ends while somebody rings
-		l.bell.ring()
+		l.bell.Sleep() // as when the loop ends while somebody rings
+		l.bell.Ring()
 	})
 }

@@ -112,7 +112,7 @@ func (l *loop) write(c *conn) {
 				l.finish(c)
 			}
 			if c.paused {
-				l.pauseOrGoOn(c) // Next may have worked through what waited
+				l.pauseOrResume(c) // Next may have worked through what waited
 			}
 			return
 		}

@@ -26,7 +26,7 @@ type loop struct {
 	cfg      backends.Config
 	poller   Poller
 	listener *listener
-	bell     *doorbell
+	bell     *Doorbell
 	holds    bool    // waits with its processor in hand
 	others   []*loop // that serve the same room
 
@@ -80,16 +80,16 @@ type conn struct {
 func newLoop(cfg backends.Config, poller Poller, share bool) (*loop, error) {
 	l := &loop{cfg: cfg, poller: poller, events: make([]Event, turnEvents), buf: make([]byte, readSize)}
 	var err error
-	if l.bell, err = newDoorbell(); err != nil {
+	if l.bell, err = NewDoorbell(); err != nil {
 		_ = poller.Close()
-		return nil, fmt.Errorf("readiness: eventfd: %w", err)
+		return nil, fmt.Errorf("readiness: %w", err)
 	}
 	if l.listener, err = listen(cfg, share); err != nil {
-		l.bell.close()
+		l.bell.Close()
 		_ = poller.Close()
 		return nil, err
 	}
-	for _, fd := range []int{l.bell.fd, l.listener.fd} {
+	for _, fd := range []int{l.bell.FD, l.listener.fd} {
 		if err := poller.Add(newID(fd, 0)); err != nil {
 			l.close()
 			return nil, fmt.Errorf("readiness: watching the listener: %w", err)
@@ -100,14 +100,14 @@ func newLoop(cfg backends.Config, poller Poller, share bool) (*loop, error) {
 
 func (l *loop) close() {
 	l.listener.stop(l.poller)
-	l.bell.close()
+	l.bell.Close()
 	_ = l.poller.Close()
 }
 
 // WakeRoom notes that the log has grown.
 func (l *loop) WakeRoom() {
 	if !l.roomGrew.Load() && !l.roomGrew.Swap(true) {
-		l.bell.ring()
+		l.bell.Ring()
 	}
 }
 
@@ -120,7 +120,7 @@ func (l *loop) Wake(s *core.Session) {
 	l.mu.Lock()
 	l.mail = append(l.mail, c)
 	l.mu.Unlock()
-	l.bell.ring()
+	l.bell.Ring()
 }
 
 // run turns until the loop is told to stop and its last connection is gone.
@@ -165,8 +165,8 @@ func (l *loop) stopped() bool {
 func (l *loop) handle(e Event) {
 	fd := e.ID.FD()
 	switch {
-	case fd == l.bell.fd:
-		l.bell.clear()
+	case fd == l.bell.FD:
+		l.bell.Clear()
 		return
 	case fd == l.listener.fd:
 		l.accept()
@@ -219,13 +219,13 @@ func (l *loop) feed(c *conn, in []byte) {
 		l.read += step
 		l.catchUp()
 	}
-	l.pauseOrGoOn(c)
+	l.pauseOrResume(c)
 }
 
-// pauseOrGoOn stops reading a client whose input waits in its session, and goes
-// on when it does not wait any more. Meanwhile a poller may still tell that its
-// connection is broken: then it is read all the same, to its end.
-func (l *loop) pauseOrGoOn(c *conn) {
+// pauseOrResume stops reading a client whose session is Held, and goes on when it
+// is not any more. Meanwhile a poller may still tell that the connection is
+// broken: then it is read all the same, to its end.
+func (l *loop) pauseOrResume(c *conn) {
 	if held := c.session.Held(); held != c.paused && !c.leaving && !c.gone {
 		c.paused = held
 		l.watch(c)
