@@ -7,7 +7,9 @@
 //
 // It refuses to know the library, to touch a descriptor, and to give the
 // library more than one piece of output for a client at a time: what is not
-// taken yet stays in the core.
+// taken yet stays in the core. Of what a client sends it feeds 16 KiB before
+// others have their turn, and keeps the rest. It cannot stop a library from
+// reading a client whose session is Held.
 //
 // Everything belongs to the goroutine of the library's loop, but for
 // WakeRoom, Wake, Coming, Missed, Client.Ended, Client.Progress and what a
