@@ -12,8 +12,8 @@ const firstUserPort = 1024
 
 // relay relays a File frame: the name of its addressee is changed for that of
 // its sender, and the room keeps nothing of the transfer. It is false if the
-// frame has to wait until the addressee, or the sender, has taken what is there
-// for it.
+// frame has to wait, because the private queue of the addressee or of the sender
+// is full.
 func (s *Session) relay(b *batch, f wire.Frame) bool {
 	r := s.room
 	name, rest, ok := splitFile(f)

@@ -18,7 +18,7 @@ type client struct {
 	kid     *kid          // nil: it is being forked, or there is none for it
 	socket  int           // -1, but for one that is sent away without a child
 	blocked bool          // the pipe took less than was offered
-	paused  bool          // is not read, for its session is held
+	paused  bool          // is not read: its session is Held
 	awaited bool          // input is held back for it
 	leaving bool          // nothing more is written; the child is to end
 	gone    bool          // Leave was called

@@ -45,17 +45,17 @@ type loop struct {
 	load    atomic.Int64  // connections, those on their way from other loops included
 
 	// The loop's own.
-	conns     []*conn // by descriptor
-	live      []*conn
-	listeners []*conn // in the room and not blocked: who is written to when it has grown
-	lingering lingerQueue
-	spareMail []*conn
-	events    []Event
-	buf       []byte
-	read      int    // octets since the last flush
-	paced     uint64 // Room.Said when the loop last looked at the others
-	overtakes int    // times it waited for others in vain
-	born      uint32 // generation of the newest connection
+	conns      []*conn // by descriptor
+	live       []*conn
+	recipients []*conn // in the room and not blocked: who is written to when it has grown
+	lingering  lingerQueue
+	spareMail  []*conn
+	events     []Event
+	buf        []byte
+	read       int    // octets since the last flush
+	paced      uint64 // Room.Said when the loop last looked at the others
+	givenUp    int    // times it waited for others and gave up
+	born       uint32 // generation of the newest connection
 }
 
 // conn is one connection.
@@ -64,11 +64,11 @@ type conn struct {
 	id      ID
 	session *core.Session
 	place   int         // in loop.live
-	seat    int         // in loop.listeners; -1: not there
+	seat    int         // in loop.recipients; -1: not there
 	mailed  atomic.Bool // is in loop.mail
 	inRoom  bool        // was granted, as far as the loop knows
 	blocked bool        // the kernel took less than was offered
-	paused  bool        // is not read, for its session is held
+	paused  bool        // is not read: its session is Held
 	reset   bool        // a write has told so, and no read will
 	leaving bool        // our FIN is sent
 	gone    bool
@@ -181,7 +181,7 @@ func (l *loop) handle(e Event) {
 	}
 	if e.Writable && c.blocked {
 		c.blocked = false
-		l.listen(c)
+		l.addRecipient(c)
 		if l.watch(c) {
 			l.write(c)
 		}
