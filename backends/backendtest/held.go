@@ -283,8 +283,8 @@ func fullQueuesBothWays(l *lab) {
 // fileFloodAtSlowReader: a client that takes 2 MB a second is sent file frames
 // without end. It stays, and hears all of the room.
 func fileFloodAtSlowReader(l *lab) {
-	const messages = 60
-	r := l.open(narrow)
+	const messages, lagTime, pause = 60, 2 * time.Second, 50 * time.Millisecond // so it lasts longer than lagTime
+	r := l.open(narrow, func(s *settings) { s.room.LagTime = lagTime })
 	talker := r.login("talker")
 	flooder := r.login("flooder")
 	victim := r.dialNarrow()
@@ -319,7 +319,7 @@ func fileFloodAtSlowReader(l *lab) {
 	for i := range messages {
 		talker.say("no %d", i)
 		r.eventually(func() bool { return heard.heard.Load() > int64(i) }, "message %d is heard", i)
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(pause)
 	}
 	talker.say("the end")
 	heard.all()
