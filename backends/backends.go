@@ -14,23 +14,25 @@
 //  3. write exactly what Session.Next gives, in that order, report every octet
 //     the kernel took with Session.Wrote, and lose or repeat none: what its
 //     library cannot take yet stays in the core. When the kernel, or the
-//     library, takes no more for now it says so, with Wrote of fewer octets than
-//     were given, 0 among them: a client can only be slow if that is known;
-//  4. after each Feed and whenever it is woken look at Session.Closing, and only
-//     then at Next: a session that was closing before Next gave nothing has
-//     said all, and ends the one way: shutdown(SHUT_WR), read and throw away to
-//     EOF or Config.Linger, close. Linger counts from that FIN. How long the
-//     client may take over what it is owed before it is for the core to say: a
-//     session whose time is over is woken, and Next gives nothing;
-//  5. call Session.Leave exactly when a connection is gone: ReasonEOF after the
-//     client's FIN, ReasonReset after an error, ReasonCut when Shutdown's
-//     context ends first; for a session that was closing any reason will do, the
-//     core keeps the first. All that the client sent before has been fed, also
-//     if a write told of the end. The kernel tells of a reset once: a write
-//     that fails with ECONNRESET makes it ReasonReset, though a read gives 0
-//     after that; with EPIPE the FIN came first. A client that says FIN has
-//     left: what still waits for it need not be written, but for the last words of
-//     a session that is closing already, as far as the kernel takes them;
+//     library, takes no more for now, it calls Wrote with fewer octets than were
+//     given, 0 among them: only so does the core learn that a client is slow;
+//  4. after each Feed, and whenever it is woken, ask Session.Closing first and
+//     Next after that: a session that was closing before Next gave nothing has
+//     nothing more to say. Its connection then ends this way: shutdown(SHUT_WR),
+//     read and throw away to EOF or for Config.Linger, which counts from that
+//     FIN, and close. How long a client may take over what it is owed before the
+//     FIN, the core says: when that time is over it wakes the session, and Next
+//     gives nothing;
+//  5. call Session.Leave once, when the connection is gone: with ReasonEOF after
+//     the client's FIN, ReasonReset after an error, ReasonCut when Shutdown's
+//     context ended first. (For a session that was closing any reason will do:
+//     the core keeps the first.) All that the client sent has been fed before,
+//     also if it was a write that showed the end. The kernel tells of a reset
+//     once: after a write that failed with ECONNRESET the reason is ReasonReset,
+//     though reads give 0 then; after one that failed with EPIPE a FIN came
+//     first. A client that sends FIN has left: what waits for it need not be
+//     written, except the last words of a session that is closing already, as
+//     far as the kernel takes them;
 //  6. never block on a slow client while others wait, and hold no more than one
 //     write of output per connection outside the core;
 //  7. survive running out of descriptors: serve those who are in, take new
@@ -39,17 +41,17 @@
 //  9. leave no goroutine, thread, process or descriptor behind when Shutdown
 //     has returned, and let the same port be bound again at once;
 //  10. count what it does in Config.Counters;
-//  11. feed at most FeedStep octets at once, and write to its clients before it
-//     feeds on when the room has said more than FlushAfter octets (Room.Said)
-//     since it last began to write to them, however much it reads at once: a
-//     frame of two octets may become 68 in the room. Where several loops serve
-//     the room, one that feeds waits for those that have not come round, and
-//     never for one that has nothing to write, nor while others wait for it;
-//  12. read no more of a client whose session is Held, as far as its library can
-//     stop reading. Ask after Feed and, when the session was woken, after Next;
-//     a client that is gone is noticed all the same, at the latest when it goes
-//     on. A transport that cannot stop says so in its Limits: the core ends a
-//     client that then sends too much;
+//  11. feed at most FeedStep octets at once, however much it reads, and write to
+//     its clients before it feeds on when the room has said more than FlushAfter
+//     octets (Room.Said) since it last began to write to them: a frame of two
+//     octets may become 68 in the room. Where several loops serve one room, a
+//     loop that feeds waits for those that have not begun to write yet, but for
+//     none that has nothing to write, and never while they wait for it;
+//  12. read no more of a client whose session is Held, if its library can stop
+//     reading. It asks Held after Feed and, when the session was woken, after
+//     Next. The end of a client that is not read is noticed at the latest when
+//     reading goes on. A transport that cannot stop reading says so in Limits:
+//     the core ends a client that then sends too much;
 //  13. let wakes come late, after Leave of the session and after Shutdown: they
 //     do nothing then.
 package backends
@@ -64,9 +66,9 @@ import (
 	"chatbench/core"
 )
 
-// What a transport feeds and lets the room say between two looks at its
-// clients, in octets. What the room makes of one step, at worst all of it empty
-// messages from a long name, is some 140 KiB.
+// FeedStep is what a transport feeds at once at most, and FlushAfter what it lets
+// the room say before it writes to its clients, in octets. One step becomes 140 KiB
+// in the room at worst, if it is all empty messages from a long name.
 const (
 	FeedStep   = 4 << 10
 	FlushAfter = 256 << 10

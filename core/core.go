@@ -16,8 +16,13 @@
 // # Who may call what
 //
 // Room's methods are safe for any goroutine. Of one session, Feed is called by
-// one goroutine at a time and Next and Wrote by one at a time, which may be
-// another; Leave by whoever owns the output. Closing, Held, Tag and Peer are free.
+// one goroutine at a time, and Next and Wrote by one at a time, which may be
+// another; Leave by whoever owns the output. Any goroutine may call Closing, Held,
+// State, Tag and Peer.
+//
+// Any other call may call Wakers before it returns, its own session's and those of
+// others: Next too, since it works through input that has waited. So no caller may
+// hold a lock that a Waker takes.
 package core
 
 import (
@@ -37,10 +42,10 @@ type Config struct {
 	MaxPending       int           // clients not logged in yet; a quarter of the slots, at least 64
 	MaxPerAddress    int           // clients from one address, loopback exempt; 0 is no limit
 	MaxFrame         int           // octets, at most LargestFrame; wire.MaxFrame
-	LoginTimeout     time.Duration // from Join to granted, absolute; 10 s. Meanwhile little may wait: see Session.Feed
-	LagLimit         int           // octets a client may be owed for long; 256 KiB
-	LagTime          time.Duration // how long it may be owed more while it takes less than it is offered; 2 s
-	LagMax           int           // octets of the log that are kept for one client, whoever's fault it is; 64 times LagLimit
+	LoginTimeout     time.Duration // from Join to granted, absolute; 10 s. Meanwhile little input may wait: see Session.Feed
+	LagLimit         int           // octets a client may be owed for longer than LagTime; 256 KiB
+	LagTime          time.Duration // how long it may be owed more, while it takes less than it is offered; 2 s
+	LagMax           int           // octets of the log that are kept for one client, slow or not; 64 times LagLimit
 	Flood            Flood         // how much a client may say; zero: as much as it likes
 	Announce         bool          // joins and leaves are said to the room
 	AdvertiseClaimed bool          // a DnAck keeps the address its sender claims
@@ -82,11 +87,10 @@ func (cfg Config) withDefaults() Config {
 	return cfg
 }
 
-// waitLimit is how many octets of a client may wait while its login is decided.
-// Who is not known yet gets less memory than LagLimit would give: 16 KiB, as
-// MaxPending clients take 40 MiB then where a quarter of 10,000 are pending, but
-// room for a few frames of any size.
-func (cfg Config) waitLimit() int { return max(16<<10, 4*cfg.MaxFrame) }
+// loginInputLimit is how many octets of a client may wait while its login is
+// decided. Who is not known yet gets less memory than others: with 16 KiB, 2,500
+// pending clients take 40 MiB. There is room for a few frames of any size.
+func (cfg Config) loginInputLimit() int { return max(16<<10, 4*cfg.MaxFrame) }
 
 // Authenticator decides who may log in.
 type Authenticator interface {
@@ -103,14 +107,14 @@ type OpenDoor struct{}
 func (OpenDoor) Authenticate(l *Login) { l.Answer(nil) }
 
 // Waker is a transport's side of the room, one for each of its event loops or
-// one for all of it. Both methods may be called from any goroutine, the one
-// inside Feed, Next or Wrote included, and MUST NOT block nor call back into the
-// core. They note that there is work, no more. They are called after the room's
+// one for all of it. Any goroutine may call its methods, also one that is inside
+// Feed, Next or Wrote of any session. They MUST NOT block nor call back into the
+// core: they note that there is work, no more. They are called after the room's
 // lock is released, and so may come late: when the session has left, when the
 // Waker has no sessions any more, and when the transport has ended.
 type Waker interface {
 	WakeRoom()       // the log has grown: every granted session of this waker has output
-	Wake(s *Session) // this session has output of its own, must close, or may be Held no more: see Next
+	Wake(s *Session) // this session has output of its own, must close, or may go on after it was Held: see Next
 }
 
 // CheckName decides whether name may log in. canonical is how it is shown,

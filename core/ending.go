@@ -43,7 +43,7 @@ func (r *Room) end(s *Session, why Reason, final []byte) {
 	if s.pooled && !s.left {
 		r.wake(s)
 	}
-	r.unblock(s)
+	r.releaseWaiters(s)
 	if wasIn {
 		delete(r.names, s.folded)
 		r.announce(s.name + " has left")

@@ -6,9 +6,13 @@ import (
 	"chatbench/core/wire"
 )
 
-// Input of a client waits in its session, in order and bounded, while its login
-// is decided, while it has said more than flood control lets it say at once, and
-// while somebody it sends private frames to has enough of them to take.
+// Input of a client waits in its session, in order and bounded, in three cases:
+// its login is being decided; it has said more than flood control allows; or the
+// private queue of somebody it sends frames to is full, its own included.
+//
+// A session that waits is Held. When it may go on, mayResume is set and its
+// transport is woken, whose next call of Next works through a step of what waits.
+// If the transport has let go of the session, a Tick does that.
 
 // hold is why the input of a session waits.
 type hold uint8
@@ -16,9 +20,9 @@ type hold uint8
 const (
 	notHeld  hold = iota
 	forLogin      // the answer of the Authenticator
-	forTurn       // the transport's next look at the session
+	forTurn       // the transport's next call of Next: a step was worked through, and more waits
 	forFlood      // the allowance of flood control
-	forQueue      // an addressee that takes its private frames
+	forQueue      // the private queue of an addressee, or its own, that is full
 )
 
 // Flood is the allowance of each client: Rate frames a second, Burst of them at
@@ -40,27 +44,32 @@ const (
 // looks after its other clients, in octets.
 const resumeStep = 4 << 10
 
-// heldMost is how many octets may wait but for a login. A transport that reads
-// no more of a client that is held stays below it.
-func (cfg Config) heldMost() int { return max(128<<10, 4*cfg.MaxFrame) }
+// heldInputLimit is how many octets may wait once the client is logged in. A
+// transport that stops reading a client that is Held stays below it.
+func (cfg Config) heldInputLimit() int { return max(128<<10, 4*cfg.MaxFrame) }
 
-// queueMost is how many octets of its own a session may be owed before those who
-// send it more have to wait.
-func (cfg Config) queueMost() int { return max(cfg.LagLimit/4, 1) }
+// queueLimit is how many octets of private frames may wait for a session before
+// those who send it more have to wait.
+func (cfg Config) queueLimit() int { return max(cfg.LagLimit/4, 1) }
 
-// Held says that input of the client waits and that more of it should not be
-// read for now. The session is woken when that changes. A transport that cannot
-// stop reading goes on: over a bound of 128 KiB the session ends with ReasonFlood.
+// Held says that input of the client waits, and that the transport should read no
+// more of it for now. The session is woken when that may have changed: ask again
+// after Next. A transport that cannot stop reading goes on feeding. When more than
+// 128 KiB wait, or four frames of MaxFrame if that is more, the session ends with
+// ReasonFlood.
+//
+// It is false while a login is being decided: what little waits then has a bound
+// of its own, and the client's FIN is to be noticed. See Feed.
 func (s *Session) Held() bool { return s.held.Load() }
 
-// keep keeps input that has to wait.
-func (s *Session) keep(in []byte) {
+// keepInput adds input to what waits, or ends a session of which too much waits.
+func (s *Session) keepInput(in []byte) {
 	if len(in) == 0 || s.closing.Load() != 0 || s.left {
 		return // there is none, or it is never worked through
 	}
-	most, why := s.room.cfg.heldMost(), ReasonFlood
+	most, why := s.room.cfg.heldInputLimit(), ReasonFlood
 	if s.in.hold == forLogin {
-		most, why = s.room.cfg.waitLimit(), ReasonImpatient
+		most, why = s.room.cfg.loginInputLimit(), ReasonImpatient
 	}
 	if len(s.in.waiting)+len(in) > most {
 		s.room.violation(s, why)
@@ -70,9 +79,9 @@ func (s *Session) keep(in []byte) {
 	s.in.waiting = append(s.in.waiting, in...)
 }
 
-// wait has a session wait, with input that is not worked through yet in front
-// of what waits already.
-func (s *Session) wait(why hold, in ...[]byte) {
+// holdInput has a session wait. in is not worked through yet, and goes in front of
+// what waits already.
+func (s *Session) holdInput(why hold, in ...[]byte) {
 	waiting := s.in.waiting
 	s.in.hold, s.in.waiting = why, nil
 	for _, part := range append(in, waiting) {
@@ -81,15 +90,15 @@ func (s *Session) wait(why hold, in ...[]byte) {
 	s.held.Store(true)
 }
 
-// allowed says whether the client may send a frame now. If not, it waits. The
-// rule is GCRA (ITU-T I.371): each frame moves the time at which the allowance
+// allowed says whether the client may send a frame now; if not, its session waits.
+// The rule is GCRA (ITU-T I.371): each frame moves the time at which the allowance
 // is full again, and a frame is allowed while that is less than Burst away.
 func (s *Session) allowed(rest []byte) bool {
 	r := s.room
 	if r.cfg.Flood.Rate <= 0 || !s.in.granted || len(rest) == 0 || r.allowedAt(s) <= r.clock.Load() {
 		return true
 	}
-	s.wait(forFlood, rest)
+	s.holdInput(forFlood, rest)
 	r.mu.Lock()
 	r.stats.FloodWaits++
 	r.flooding = append(r.flooding, s)
@@ -112,13 +121,13 @@ func (r *Room) allowedAt(s *Session) int64 {
 	return s.in.fullAt - int64(float64(flood.Burst)/flood.Rate*float64(time.Second)) + 1
 }
 
-// waitFor has a session wait until to has taken enough of its private frames.
-// The room's lock is held. It is false if to has, meanwhile.
+// waitFor lists s as one that waits until to has taken enough of its private
+// frames. It is false if to has done so meanwhile. The room's lock is held.
 func (r *Room) waitFor(s, to *Session) bool {
-	to.wanted.Store(true) // before its queue is looked at: its writer looks in the other order
+	to.hasWaiters.Store(true) // before its queue is looked at: its writer looks in the other order
 	if !r.full(to) {
 		if len(to.waiters) == 0 {
-			to.wanted.Store(false)
+			to.hasWaiters.Store(false)
 		}
 		return false
 	}
@@ -128,39 +137,40 @@ func (r *Room) waitFor(s, to *Session) bool {
 }
 
 // full says whether those who send to a session have to wait.
-func (r *Room) full(to *Session) bool { return to.queued() >= r.cfg.queueMost() }
+func (r *Room) full(to *Session) bool { return to.queued() >= r.cfg.queueLimit() }
 
-// roomy lets those go on who wait for a session that has taken half of its frames.
-func (s *Session) roomy() {
+// mayReleaseWaiters releases those who wait for a session, once half of its queue
+// is taken. The writer calls it.
+func (s *Session) mayReleaseWaiters() {
 	r := s.room
-	if !s.wanted.Load() || s.queued() > r.cfg.queueMost()/2 {
+	if !s.hasWaiters.Load() || s.queued() > r.cfg.queueLimit()/2 {
 		return
 	}
 	r.mu.Lock()
-	r.unblock(s)
+	r.releaseWaiters(s)
 	r.unlock()
 }
 
-// unblock lets those go on who wait for a session.
-func (r *Room) unblock(s *Session) {
+// releaseWaiters lets those go on who wait for a session. The room's lock is held.
+func (r *Room) releaseWaiters(s *Session) {
 	for _, w := range s.waiters {
-		r.letGo(w)
+		r.letResume(w)
 	}
 	s.waiters = nil
-	s.wanted.Store(false)
+	s.hasWaiters.Store(false)
 }
 
-// letGo has the waiting input of a session worked through: by its writer, who
-// is woken, or by the next Tick if its transport has let go of it.
-func (r *Room) letGo(s *Session) {
-	s.ready.Store(true)
+// letResume has the waiting input of a session worked through: by its writer, who
+// is woken, or by the next Tick if the session has left. The room's lock is held.
+func (r *Room) letResume(s *Session) {
+	s.mayResume.Store(true)
 	if s.closing.Load() == 0 && !s.left {
 		r.wake(s)
 	}
 }
 
-// refill lets those go on who have waited long enough for flood control.
-func (r *Room) refill() {
+// releaseFlooding lets those go on whose allowance has come back.
+func (r *Room) releaseFlooding() {
 	now, kept := r.clock.Load(), r.flooding[:0]
 	for _, s := range r.flooding {
 		switch {
@@ -168,7 +178,7 @@ func (r *Room) refill() {
 		case r.allowedAt(s) > now:
 			kept = append(kept, s)
 		default:
-			r.letGo(s)
+			r.letResume(s)
 		}
 	}
 	clear(r.flooding[len(kept):])
@@ -180,7 +190,7 @@ func (r *Room) refill() {
 func (s *Session) resume() {
 	s.in.mu.Lock()
 	defer s.in.mu.Unlock()
-	if !s.ready.Swap(false) || s.in.hold == forLogin {
+	if !s.mayResume.Swap(false) || s.in.hold == forLogin {
 		return
 	}
 	waiting := s.in.waiting
@@ -194,27 +204,26 @@ func (s *Session) resume() {
 		return
 	case len(s.in.waiting) > 0:
 		s.in.hold = forTurn
-		s.room.again(s)
+		s.room.resumeLater(s)
 		return
 	default:
 		s.in.waiting = nil
 	}
 	s.held.Store(false)
-	if s.parting {
-		s.part()
-	}
+	s.endParting()
 }
 
-// again has a session's input worked on when its transport comes round to it.
-func (r *Room) again(s *Session) {
+// resumeLater has the next step of a session's input worked through after its
+// transport has looked after other clients.
+func (r *Room) resumeLater(s *Session) {
 	r.mu.Lock()
-	r.letGo(s)
+	r.letResume(s)
 	r.unlock()
 }
 
-// part ends a session whose client has left and has been heard, or has it
-// listed for the Ticks that go on hearing it.
-func (s *Session) part() {
+// endParting ends a session that has left, if all its input is worked through.
+// Otherwise Ticks go on with that. in.mu is held.
+func (s *Session) endParting() {
 	if !s.parting {
 		return
 	}
@@ -223,21 +232,21 @@ func (s *Session) part() {
 	if s.in.hold == notHeld {
 		r.end(s, ReasonEOF, nil)
 	} else {
-		r.hearOut(s)
+		r.resumeByTicks(s)
 	}
 	r.unlock()
 }
 
-// hearOut has Ticks work through the input of a client that has left, for as
-// long as others get for their last words.
-func (r *Room) hearOut(s *Session) {
+// resumeByTicks has Ticks work through the input of a session that has left, for
+// as long as one that is closing gets for its last words. The room's lock is held.
+func (r *Room) resumeByTicks(s *Session) {
 	s.deadline = r.in(farewell)
 	r.parting = append(r.parting, s)
 }
 
-// hear works through the input of those who have left, and ends those whose
-// time is over.
-func (r *Room) hear() {
+// resumeParting works through a step of the input of each session that has left
+// and may go on. It ends those whose time is over.
+func (r *Room) resumeParting() {
 	var ready []*Session
 	r.mu.Lock()
 	kept := r.parting[:0]
@@ -248,7 +257,7 @@ func (r *Room) hear() {
 		case r.late(s):
 			r.end(s, ReasonFlood, nil)
 			continue
-		case s.ready.Load():
+		case s.mayResume.Load():
 			ready = append(ready, s)
 		}
 		kept = append(kept, s)
@@ -261,7 +270,7 @@ func (r *Room) hear() {
 	}
 }
 
-// raw is a File frame as a client sent it.
-func raw(f wire.Frame) []byte {
+// rawFile is the octets of a File frame as its client sent it.
+func rawFile(f wire.Frame) []byte {
 	return wire.AppendFile(nil, f.Command, "", f.Body)
 }

@@ -145,7 +145,7 @@ func TestAllowanceIsBounded(t *testing.T) {
 // the bound, to the octet.
 func TestFloodEnds(t *testing.T) {
 	for over := range 2 {
-		r, ann, bob := floodRoom(t)
+		_, ann, bob := floodRoom(t)
 		ann.Feed(lines(0, 301))
 		waits := len(ann.in.waiting)
 		for n := 128<<10 + over - waits; n > 0; n -= min(n, 4096) {
@@ -163,7 +163,6 @@ func TestFloodEnds(t *testing.T) {
 			t.Errorf("it is told %q", got[len(got)-50:])
 		}
 		numbered(t, heard(t, take(bob)), 298)
-		_ = r
 	}
 }
 

@@ -91,5 +91,5 @@ func (s *Session) decided(l *Login, err error) {
 	waiting := s.in.waiting
 	s.in.waiting = nil
 	s.feed(waiting) // a Cred among it is a second one, so nothing is asked again
-	s.part()
+	s.endParting()
 }

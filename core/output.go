@@ -19,8 +19,8 @@ var privateBuffers = sync.Pool{New: func() any { return new(privateFrames) }}
 // privateFrames is frames for one client alone.
 type privateFrames struct{ frames []byte }
 
-// fairShare is how many octets of its own, and then of the log, a client is
-// given while the other waits.
+// fairShare is how many octets of its own frames, and then of the log, a client
+// is given while octets of the other kind wait.
 const fairShare = 64 << 10
 
 // output is what the writer of a session works on. It belongs to the goroutine
@@ -43,13 +43,17 @@ type mailbox struct {
 }
 
 // Next is the next contiguous octets to write; nil: nothing waits. They stay
-// good until Wrote or Next is called. Frames for this client alone go before
-// what the room says, but never inside a frame of which a part is already
-// written, and 64 KiB of them at most while the room has something: then it is
-// the room's turn. Next is asked again until it gives nil. If the session was Held and may go on,
-// Next first works through a step of what waited; ask Held afterwards.
+// good until Wrote or Next is called. Next is asked again until it gives nil.
+//
+// Frames for this client alone go before what the room says, but never inside a
+// frame of which a part is already written. While both wait they take turns: 64
+// KiB of the one, then 64 KiB of the other.
+//
+// If the session was Held and may go on, Next first works through a step of the
+// input that waited: ask Held afterwards. It may then wait for a Feed of this
+// session that is under way, say something to the room, and call Wakers.
 func (s *Session) Next() []byte {
-	if s.ready.Load() {
+	if s.mayResume.Load() {
 		s.resume()
 	}
 	if s.changed.Load() {
@@ -142,7 +146,7 @@ func (s *Session) Wrote(n int) {
 	o.ahead += n
 	if n > 0 {
 		s.private.Add(int32(-n))
-		s.roomy()
+		s.mayReleaseWaiters()
 	}
 	s.tookAll(left == 0)
 	if left == 0 {

@@ -12,17 +12,17 @@ const firstUserPort = 1024
 
 // relay relays a File frame: the name of its addressee is changed for that of
 // its sender, and the room keeps nothing of the transfer. It is false if the
-// frame has to wait until the addressee, or the sender, has taken what is there
-// for it.
-func (s *Session) relay(t *turn, f wire.Frame) bool {
+// frame has to wait, because the private queue of the addressee or of the sender
+// is full.
+func (s *Session) relay(b *batch, f wire.Frame) bool {
 	r := s.room
 	name, rest, ok := splitFile(f)
 	if !ok {
-		t.sayAll(s)
+		b.sayAll(s)
 		r.violation(s, ReasonMalformed)
 		return true
 	}
-	notice := t.fileFrames(s, f, rest)
+	notice := b.fileFrames(s, f, rest)
 	folded := ""
 	r.mu.Lock()
 	to := r.names[string(name)] // most are given as they are compared; that costs no copy
@@ -34,7 +34,7 @@ func (s *Session) relay(t *turn, f wire.Frame) bool {
 	}
 	defer r.unlock()
 	if to == nil {
-		notice, t.private = "No such user: "+safe(name), t.private[:0]
+		notice, b.private = "No such user: "+safe(name), b.private[:0]
 	}
 	switch {
 	case s.state != StateGrant:
@@ -44,27 +44,27 @@ func (s *Session) relay(t *turn, f wire.Frame) bool {
 	case to != nil:
 		r.stats.Relayed++
 	}
-	s.spend(privateCost, len(t.private)+len(notice))
+	s.spend(privateCost, len(b.private)+len(notice))
 	if notice != "" {
 		r.notice(s, notice)
 	}
 	if to != nil {
-		r.post(to, t.private)
+		r.post(to, b.private)
 	}
 	return true
 }
 
-// fileFrames makes t.private what the addressee of a File frame is sent, and
+// fileFrames makes b.private what the addressee of a File frame is sent, and
 // returns what its sender is told, mostly nothing.
-func (t *turn) fileFrames(s *Session, f wire.Frame, rest []byte) (notice string) {
-	t.private = t.private[:0]
+func (b *batch) fileFrames(s *Session, f wire.Frame, rest []byte) (notice string) {
+	b.private = b.private[:0]
 	switch f.Command {
 	case wire.DnNack:
-		t.nack(s, rest)
+		b.nack(s, rest)
 	case wire.DnAck:
-		return t.ack(s, f.Body, rest)
+		return b.ack(s, f.Body, rest)
 	default:
-		t.private = wire.AppendFile(t.private, f.Command, s.name, rest)
+		b.private = wire.AppendFile(b.private, f.Command, s.name, rest)
 	}
 	return ""
 }
@@ -81,29 +81,29 @@ func splitFile(f wire.Frame) (name, rest []byte, ok bool) {
 }
 
 // nack tells the requester that there is no such file.
-func (t *turn) nack(s *Session, rest []byte) {
-	t.private = wire.AppendFile(t.private, wire.DnNack, s.name, rest)
-	t.private = wire.AppendNotice(t.private, "File not found: "+safe(rest[1:]))
+func (b *batch) nack(s *Session, rest []byte) {
+	b.private = wire.AppendFile(b.private, wire.DnNack, s.name, rest)
+	b.private = wire.AppendNotice(b.private, "File not found: "+safe(rest[1:]))
 }
 
 // ack passes on where a file can be fetched. The address is the one the sharer
 // is connected from, whatever it claims, so that nobody can send a downloader
 // to a third machine. It returns what is wrong with the sharer's frame.
-func (t *turn) ack(s *Session, body, rest []byte) (notice string) {
+func (b *batch) ack(s *Session, body, rest []byte) (notice string) {
 	ack, ok := wire.ParseAck(body)
 	switch {
 	case !ok:
-		t.nack(s, rest)
+		b.nack(s, rest)
 		return "malformed file acknowledgement: name, file, ip and port are needed"
 	case ack.Port < firstUserPort:
-		t.nack(s, append([]byte{' '}, ack.File...))
+		b.nack(s, append([]byte{' '}, ack.File...))
 		return "share files on port " + strconv.Itoa(firstUserPort) + " or above"
 	}
 	if !s.room.cfg.AdvertiseClaimed {
 		ack.Addr = s.peer.Addr().Unmap()
 	}
 	ack.Name = []byte(s.name)
-	t.private = wire.AppendAck(t.private, ack)
+	b.private = wire.AppendAck(b.private, ack)
 	return ""
 }
 

@@ -24,16 +24,16 @@ type Room struct {
 	pending   sessionList // not logged in yet
 	ending    sessionList // closing, and not left yet
 	silent    sessionList // of them, given nothing more
-	refusing  []*Session  // took less than they were offered when they were last looked at
-	flooding  []*Session  // wait for flood control
-	parting   []*Session  // have left, and are heard out
+	refusing  []*Session  // took less than they were offered when last looked at
+	flooding  []*Session  // whose input waits for flood control
+	parting   []*Session  // have left, and their input is not all worked through
 	address   map[netip.Addr]int
 	wakers    []*wakerUse // replaced, not changed in place
 	clients   int         // slots held
 	draining  bool
-	looked    uint64 // position in the log when it was last looked for those who keep too much of it
-	lookEvery uint64 // octets of the log
-	looking   bool   // for them
+	looked    uint64 // position in the log when endFarthest was last called
+	lookEvery uint64 // octets of the log between two calls
+	looking   bool   // endFarthest is at work
 	stats     Stats
 
 	// Who is to be told when the lock is released.
@@ -74,8 +74,9 @@ func (r *Room) wake(s *Session) {
 // unlock releases the lock, and then tells the wakers what was noted for them
 // meanwhile: they may make system calls, which do not belong under the lock.
 func (r *Room) unlock() {
-	var few [4]*Session
-	woken, wakers := few[:0], r.wakers
+	var few [4]*Session // mostly enough, so that nothing is allocated
+	var woken []*Session
+	wakers := r.wakers
 	if len(r.woken) <= len(few) {
 		woken = few[:copy(few[:], r.woken)]
 		clear(r.woken)
@@ -170,17 +171,17 @@ func (r *Room) release(s *Session) {
 	}
 }
 
-// Tick carries the time in: deadlines, clients too far behind, and the input
-// that waits for flood control. Call it every 100 ms or so. What it costs grows
-// with those of whom one of these is true, not with those who are there.
+// Tick carries the time in: deadlines, clients that are slow, input that waits for
+// flood control, and input of those who have left. Call it every 100 ms or so.
+// What it costs grows with the clients of whom one of these is true, not with all.
 func (r *Room) Tick(now time.Time) {
 	r.mu.Lock()
 	r.clock.Store(max(int64(now.Sub(r.began)), 0) + 1)
 	r.endLate()
-	r.judge()
-	r.refill()
+	r.checkRefusing()
+	r.releaseFlooding()
 	r.unlock()
-	r.hear()
+	r.resumeParting()
 }
 
 // in is the time after d, by the room's clock.

@@ -15,32 +15,32 @@ type Session struct {
 	tag   any
 	peer  netip.AddrPort
 
-	in input // guarded by in.mu
+	in input // guarded by in.mu, which is taken before the room's lock
 
 	// Guarded by the room's lock.
 	state        State
 	pooled       bool // holds a slot
 	silent       bool // closing, and given nothing more
 	left         bool // the transport has said Leave; set under in.mu as well
-	parting      bool // left, and ends when its login is answered and what it sent is worked through
+	parting      bool // left, and ends when its login is answered and all its input is worked through
 	prev, next   *Session
 	name, folded string
 	deadline     int64 // by Room.clock: of the login; of a session that is ending or has left, for its last words
 	mail         mailbox
-	waiters      []*Session // that wait until it has taken more of its private frames
+	waiters      []*Session // whose input waits until this one has taken more of its private frames
 
 	out output // the writer's
 
-	changed   atomic.Bool   // there is mail for the writer
-	ready     atomic.Bool   // what waited may be worked through
-	held      atomic.Bool   // input waits
-	wanted    atomic.Bool   // there are waiters
-	refused   atomic.Bool   // the client took less than it was offered
-	judged    atomic.Bool   // is on Room.refusing
-	private   atomic.Int32  // octets of its own that wait
-	closing   atomic.Uint32 // 1 + the Reason
-	position  atomic.Uint64 // in the log, of what is written; forever while it is not read
-	overSince atomic.Int64  // by Room.clock: when it was found to be over a limit; 0: it is not
+	changed    atomic.Bool   // there is mail for the writer
+	mayResume  atomic.Bool   // input that waits may be worked through
+	held       atomic.Bool   // input waits: what Held says
+	hasWaiters atomic.Bool   // waiters is not empty
+	refused    atomic.Bool   // the client took less than it was offered
+	listed     atomic.Bool   // is on Room.refusing
+	private    atomic.Int32  // octets of its own that wait
+	closing    atomic.Uint32 // 1 + the Reason
+	position   atomic.Uint64 // in the log, of what is written; forever while it is not read
+	overSince  atomic.Int64  // by Room.clock: when it was found to be over a limit; 0: it is not
 }
 
 // Tag is what Join was given.
@@ -66,11 +66,13 @@ func (s *Session) Closing() (Reason, bool) {
 
 // Leave says that the connection is gone, and nothing can be written any more.
 // The first call counts; if the session was closing already, the reason it was
-// closing for stands. The caller is not inside Next or Wrote.
+// closing for stands. No call of Next or Wrote is under way. Leave waits for a
+// Feed that is.
 //
-// What a client sent before its FIN is worked through, also when a login is
-// being decided or its input is Held: one that leaves with ReasonEOF then keeps
-// its slot, but not its transport, until all is heard, for 10 s at the most.
+// What a client sent before its FIN is worked through, also if its login is being
+// decided or its session is Held. One that leaves with ReasonEOF then keeps its
+// slot, though its transport has let go of it, until that is done: by Ticks, and
+// for 10 s at the most once it is logged in.
 func (s *Session) Leave(why Reason) {
 	s.in.mu.Lock()
 	defer s.in.mu.Unlock()
@@ -93,7 +95,7 @@ func (s *Session) Leave(why Reason) {
 		r.end(s, why, nil)
 		r.release(s)
 	case s.in.hold != forLogin:
-		r.hearOut(s)
+		r.resumeByTicks(s)
 	}
 	if pooled {
 		r.use(s.waker, -1)
@@ -111,9 +113,13 @@ type input struct {
 }
 
 // Feed takes bytes from the client as they came. in may be reused when it
-// returns. What arrives while a login is being decided waits in the session: at
-// most 16 KiB, or four frames of MaxFrame if that is more. Over it the session
-// ends with ReasonImpatient. Ask Held afterwards.
+// returns. Ask Held afterwards.
+//
+// What arrives while a login is being decided waits in the session: at most 16
+// KiB, or four frames of MaxFrame if that is more. With more the session ends with
+// ReasonImpatient. Held says how much may wait for other reasons.
+//
+// Feed calls Wakers, and the Authenticator, on the caller's goroutine.
 func (s *Session) Feed(in []byte) {
 	s.in.mu.Lock()
 	rest, login := s.feed(in)
@@ -131,15 +137,15 @@ func (s *Session) Feed(in []byte) {
 // has to be decided, without in.mu held, before the rest is worked through.
 func (s *Session) feed(in []byte) (rest []byte, login *Login) {
 	if s.in.hold != notHeld {
-		s.keep(in)
+		s.keepInput(in)
 		return nil, nil
 	}
-	t := turns.Get().(*turn)
-	defer turns.Put(t)
+	b := batches.Get().(*batch)
+	defer batches.Put(b)
 	for s.closing.Load() == 0 && s.allowed(in) {
 		f, after, ok, err := s.in.decoder.Next(in)
 		if err != nil {
-			t.sayAll(s)
+			b.sayAll(s)
 			s.room.violation(s, reasonOf(err))
 			break
 		}
@@ -148,17 +154,17 @@ func (s *Session) feed(in []byte) (rest []byte, login *Login) {
 			break
 		}
 		if f.Type == wire.Chat && s.in.granted {
-			t.chat(s, f.Body)
+			b.chat(s, f.Body)
 			continue
 		}
 		if f.Type == wire.File && s.in.granted {
-			if !s.relay(t, f) {
-				s.wait(forQueue, raw(f), in)
+			if !s.relay(b, f) {
+				s.holdInput(forQueue, rawFile(f), in)
 				break
 			}
 			continue
 		}
-		t.sayAll(s) // before what may end the session
+		b.sayAll(s) // before what may end the session
 		switch f.Type {
 		case wire.Chat, wire.File:
 			s.room.violation(s, ReasonNotLoggedIn)
@@ -171,7 +177,7 @@ func (s *Session) feed(in []byte) (rest []byte, login *Login) {
 			}
 		}
 	}
-	t.sayAll(s)
+	b.sayAll(s)
 	return nil, nil
 }
 

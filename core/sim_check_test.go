@@ -54,13 +54,13 @@ func (w *world) waits(c *simClient) error {
 	if c.over {
 		return nil
 	}
-	if s.ready.Load() && !c.gone && !c.woken {
+	if s.mayResume.Load() && !c.gone && !c.woken {
 		return fmt.Errorf("client %d may go on and its transport is not woken", c.id)
 	}
-	if n := s.queued(); n > w.room.cfg.queueMost()+512 {
+	if n := s.queued(); n > w.room.cfg.queueLimit()+512 {
 		return fmt.Errorf("client %d has %d private octets to take", c.id, n)
 	}
-	if s.in.hold == forFlood && !s.ready.Load() && w.model.allowance(c) > 1 {
+	if s.in.hold == forFlood && !s.mayResume.Load() && w.model.allowance(c) > 1 {
 		return fmt.Errorf("client %d waits for flood control with an allowance of %v", c.id, w.model.allowance(c))
 	}
 	if len(c.todo) > 0 && s.in.hold == notHeld {

@@ -231,7 +231,7 @@ func (w *world) over(c *simClient) bool {
 	if c.over {
 		owed = w.room.owed(c.session)
 	}
-	return owed > w.room.cfg.LagLimit || c.session.wanted.Load()
+	return owed > w.room.cfg.LagLimit || c.session.hasWaiters.Load()
 }
 
 // answerOne decides a login, maybe of a client that has gone.

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// A client is slow when the kernel refuses octets for it and it is over a limit
-// for LagTime without a break: it is owed more than LagLimit, or others wait to
-// send it private frames and it does not take enough of them. What others said
-// in an instant never ends anybody who reads. LagMax is the bound that protects
-// memory: nobody keeps more of the log than that, slow or not.
+// A client is slow when, for LagTime without a break, the kernel refuses octets
+// for it and it is over a limit: it is owed more than LagLimit, or others wait to
+// send it private frames. So what others said in an instant never ends anybody who
+// reads. LagMax protects memory: no more of the log than that is kept for anybody,
+// slow or not.
 
 // owed is how many octets a session has to be given, of the log and of its own.
 func (r *Room) owed(s *Session) int { return r.behind(s) + s.queued() }
@@ -23,16 +23,16 @@ func (r *Room) behind(s *Session) int {
 	return int(min(end-position, math.MaxInt32))
 }
 
-// over says whether a session has more to take than it may for long.
+// over says whether a session is over the limit: that must not last for LagTime.
 func (r *Room) over(s *Session) bool {
-	return s.wanted.Load() || r.owed(s) > r.cfg.LagLimit
+	return s.hasWaiters.Load() || r.owed(s) > r.cfg.LagLimit
 }
 
 // queued is how many octets of its own a session has to be given.
 func (s *Session) queued() int { return int(s.private.Load()) }
 
-// tookAll notes that the client took all it was offered, or that it did not.
-// One that takes less is looked at by the Ticks that follow.
+// tookAll notes whether the client took all it was offered. If not, the Ticks that
+// follow look at it. The writer calls it.
 func (s *Session) tookAll(all bool) {
 	r := s.room
 	if s.overSince.Load() != 0 && !r.over(s) {
@@ -42,31 +42,32 @@ func (s *Session) tookAll(all bool) {
 		return
 	}
 	s.refused.Store(!all)
-	if all || s.judged.Load() { // in this order: the room looks at them in the other
+	if all || s.listed.Load() { // in this order: the room looks at them in the other
 		return
 	}
 	r.mu.Lock()
-	if !s.judged.Load() && !s.left {
-		s.judged.Store(true)
+	if !s.listed.Load() && !s.left {
+		s.listed.Store(true)
 		r.refusing = append(r.refusing, s)
 	}
 	r.unlock()
 }
 
-// judge looks at those who refuse octets: it ends the ones that were over the
-// limit for too long, and forgets the ones that take what they are offered.
-func (r *Room) judge() {
+// checkRefusing looks at the clients that took less than they were offered. It ends
+// those that were over the limit for too long, and takes those off the list that
+// take all again. The room's lock is held.
+func (r *Room) checkRefusing() {
 	kept := r.refusing[:0]
 	for _, s := range r.refusing {
-		over := s.left || s.silent
-		if !over && s.refused.Load() {
-			r.judgeOne(s)
+		ended := s.left || s.silent
+		if !ended && s.refused.Load() {
+			r.endIfSlow(s)
 			kept = append(kept, s)
 			continue
 		}
 		s.overSince.Store(0)
-		s.judged.Store(false)
-		if !over && s.refused.Load() && !s.judged.Swap(true) {
+		s.listed.Store(false)
+		if !ended && s.refused.Load() && !s.listed.Swap(true) {
 			kept = append(kept, s) // it has refused again meanwhile
 		}
 	}
@@ -74,7 +75,8 @@ func (r *Room) judge() {
 	r.refusing = kept
 }
 
-func (r *Room) judgeOne(s *Session) {
+// endIfSlow ends a session that was over the limit for LagTime.
+func (r *Room) endIfSlow(s *Session) {
 	since := s.overSince.Load()
 	switch {
 	case !r.over(s):
@@ -86,7 +88,7 @@ func (r *Room) judgeOne(s *Session) {
 	}
 }
 
-// giveUp ends a slow session; one that is ending is given nothing more.
+// giveUp ends a slow session. One that is closing already is given nothing more.
 func (r *Room) giveUp(s *Session) {
 	if s.closing.Load() == 0 {
 		r.end(s, ReasonSlow, nil)
@@ -116,8 +118,8 @@ func (r *Room) endFarthest() {
 	r.looking = false
 }
 
-// endLate ends logins that took too long, and gives those up that are ending
-// and take too long over their last words.
+// endLate ends logins that took too long, and gives up the closing sessions that
+// take too long over their last words.
 func (r *Room) endLate() {
 	for s := r.pending.first; s != nil && r.late(s); s = r.pending.first {
 		r.deny(s, ReasonLoginTimeout, "no login in time")

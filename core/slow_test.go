@@ -79,8 +79,9 @@ func TestReaderIsNotSlow(t *testing.T) {
 	}
 }
 
-// TestSumIsJudged: what a client is owed is one sum, of the room and of its own.
-func TestSumIsJudged(t *testing.T) {
+// TestOwedIsOneSum: what a client is owed counts together, of the room and of its
+// own.
+func TestOwedIsOneSum(t *testing.T) {
 	r := testRoom(1<<20, Config{LagLimit: 1000, LagTime: time.Second})
 	ann, bob := enter(t, r, "ann"), enter(t, r, "bob")
 	speak(r, ann, 870)

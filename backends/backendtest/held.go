@@ -23,8 +23,8 @@ var heldScenarios = []scenario{
 	{"file-flood-at-a-slow-reader", fileFloodAtSlowReader},
 }
 
-// allow sets flood control.
-func allow(rate float64, burst int) func(*settings) {
+// withFlood sets flood control.
+func withFlood(rate float64, burst int) func(*settings) {
 	return func(s *settings) { s.room.Flood = core.Flood{Rate: rate, Burst: burst} }
 }
 
@@ -38,7 +38,7 @@ func numbers(from, n int) (out []byte) {
 
 // pasteArrivesWhole: 200 lines at once pass flood control without a wait.
 func pasteArrivesWhole(l *lab) {
-	r := l.open(allow(20, 300))
+	r := l.open(withFlood(20, 300))
 	alice, bob := r.login("alice"), r.login("bob")
 	heard := listenAll([]*client{alice, bob}, "the end")
 	alice.send(append(numbers(0, 200), wire.AppendChat(nil, "the end")...))
@@ -52,7 +52,7 @@ func pasteArrivesWhole(l *lab) {
 // and others are heard meanwhile.
 func floodWaits(l *lab) {
 	const messages, rate = 150, 100
-	r := l.open(allow(rate, 20))
+	r := l.open(withFlood(rate, 20))
 	alice, bob := r.login("alice"), r.login("bob")
 	heard := listenAll([]*client{alice, bob}, "the end")
 	began := time.Now()
@@ -88,7 +88,7 @@ func indexOf(texts []string, want string) int {
 // the end, while its connection is gone.
 func floodAndFin(l *lab) {
 	const messages = 100
-	r := l.open(allow(100, 20))
+	r := l.open(withFlood(100, 20))
 	bob := r.login("bob")
 	heard := bob.listen("the end")
 	alice := r.login("alice")
@@ -101,10 +101,10 @@ func floodAndFin(l *lab) {
 	r.waitClients(1)
 }
 
-// floodAndReset: a client whose input waits and whose connection breaks does not
-// keep its place, nor does one that closes it in both directions.
+// floodAndReset: a client whose input waits does not keep its slot when its
+// connection is reset, nor when it closes both directions.
 func floodAndReset(l *lab) {
-	r := l.open(allow(20, 2))
+	r := l.open(withFlood(20, 2))
 	bob := r.login("bob")
 	for _, leave := range []func(*client){(*client).reset, (*client).hangUp} {
 		for i := range 3 {
@@ -130,28 +130,13 @@ func floodAndReset(l *lab) {
 	}
 }
 
-// floodWithoutEnd: a client that sends and sends costs the server no more than
-// a bound, is not heard above its rate, and disturbs nobody. It may be ended, where
-// reading cannot be stopped, and is told why.
+// floodWithoutEnd: a client that sends without end is not heard above its rate, and
+// disturbs nobody. Where reading cannot be stopped it is ended for flood.
 func floodWithoutEnd(l *lab) {
-	r := l.open(allow(50, 10), func(s *settings) { s.net.Linger = 300 * time.Millisecond })
+	r := l.open(withFlood(50, 10), func(s *settings) { s.net.Linger = 300 * time.Millisecond })
 	talkers := r.logins("t", 2)
 	flooder := r.login("flooder")
-	stop := make(chan struct{})
-	sending := make(chan struct{})
-	go func() {
-		defer close(sending)
-		batch := bytes.Repeat(wire.AppendChat(nil, "yes"), 1000)
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-				flooder.conn.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
-				_ = flooder.trySend(batch) // most of them do not fit
-			}
-		}
-	}()
+	stop := flooder.floodWith(bytes.Repeat(wire.AppendChat(nil, "yes"), 1000))
 	go flooder.drainAll()
 	began := time.Now()
 	longest := make([]time.Duration, len(talkers))
@@ -160,8 +145,7 @@ func floodWithoutEnd(l *lab) {
 		return err
 	})
 	took := time.Since(began)
-	close(stop)
-	<-sending
+	stop()
 	r.Logf("a message of one's own took %v at worst", slices.Max(longest))
 	for i, d := range longest {
 		if d > worstEcho {
@@ -180,6 +164,28 @@ func floodWithoutEnd(l *lab) {
 	}
 }
 
+// floodWith sends a batch of frames again and again, whether or not all of it is
+// taken, until stop is called.
+func (c *client) floodWith(batch []byte) (stop func()) {
+	quit, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-quit:
+				return
+			default:
+				c.conn.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
+				_ = c.trySend(batch) // most of them do not fit
+			}
+		}
+	}()
+	return func() {
+		close(quit)
+		<-ended
+	}
+}
+
 // drainAll reads and throws away, to the end.
 func (c *client) drainAll() {
 	buf := make([]byte, 32<<10)
@@ -190,15 +196,22 @@ func (c *client) drainAll() {
 	}
 }
 
-// drainWhileHeld: clients whose input waits are sent Close like all others when
-// the server stops, and nothing is left behind.
-func drainWhileHeld(l *lab) {
-	r := l.open(allow(0.01, 1))
+// allHeld is a server with clients of which the input waits, for longer than a case
+// lasts.
+func (l *lab) allHeld() (*rig, []*client) {
+	r := l.open(withFlood(0.01, 1))
 	clients := r.logins("c", 4)
 	for _, c := range clients {
 		c.send(numbers(0, 50))
 	}
 	r.eventually(func() bool { return r.room.Snapshot().FloodWaits >= 4 }, "the input of all waits")
+	return r, clients
+}
+
+// drainWhileHeld: clients whose input waits are sent Close like all others when
+// the server stops, and nothing is left behind.
+func drainWhileHeld(l *lab) {
+	r, clients := l.allHeld()
 	r.room.Drain()
 	done := make(chan error, 1)
 	go func() { done <- r.shutdown(r.patience) }()
@@ -211,14 +224,9 @@ func drainWhileHeld(l *lab) {
 	}
 }
 
-// cutWhileHeld: they are cut, too, when the time for that is over.
+// cutWhileHeld: clients whose input waits are cut when the time to stop is over.
 func cutWhileHeld(l *lab) {
-	r := l.open(allow(0.01, 1))
-	clients := r.logins("c", 4)
-	for _, c := range clients {
-		c.send(numbers(0, 50))
-	}
-	r.eventually(func() bool { return r.room.Snapshot().FloodWaits >= 4 }, "the input of all waits")
+	r, clients := l.allHeld()
 	if err := r.shutdown(50 * time.Millisecond); err == nil {
 		r.Errorf("Shutdown cut nobody, and nobody has left")
 	}
@@ -275,28 +283,15 @@ func fullQueuesBothWays(l *lab) {
 // fileFloodAtSlowReader: a client that takes 2 MB a second is sent file frames
 // without end. It stays, and hears all of the room.
 func fileFloodAtSlowReader(l *lab) {
-	const messages = 60
-	r := l.open(narrow)
+	const messages, lagTime, pause = 60, 2 * time.Second, 50 * time.Millisecond // so it lasts longer than lagTime
+	r := l.open(narrow, func(s *settings) { s.room.LagTime = lagTime })
 	talker := r.login("talker")
 	flooder := r.login("flooder")
 	victim := r.dialNarrow()
 	victim.enter("victim")
 	victim.buf, victim.pace = make([]byte, 4<<10), 2*time.Millisecond
 	go flooder.drainAll()
-	stop, sending := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(sending)
-		batch := bytes.Repeat(wire.AppendFile(nil, wire.DnNack, "victim", []byte(" "+strings.Repeat("f", 500))), 20)
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-				flooder.conn.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
-				_ = flooder.trySend(batch)
-			}
-		}
-	}()
+	stop := flooder.floodWith(bytes.Repeat(wire.AppendFile(nil, wire.DnNack, "victim", []byte(" "+strings.Repeat("f", 500))), 20))
 	heard := talker.listen("the end")
 	texts, files := make(chan []string, 1), 0
 	failed := make(chan error, 1)
@@ -324,15 +319,14 @@ func fileFloodAtSlowReader(l *lab) {
 	for i := range messages {
 		talker.say("no %d", i)
 		r.eventually(func() bool { return heard.heard.Load() > int64(i) }, "message %d is heard", i)
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(pause)
 	}
 	talker.say("the end")
 	heard.all()
 	if err := <-failed; err != nil {
 		r.Fatalf("the victim: %v; %s", err, endings(r.room.Snapshot()))
 	}
-	close(stop)
-	<-sending
+	stop()
 	counted(l, <-texts, "talker", "no", messages)
 	if files < 10 {
 		r.Errorf("%d file frames came", files)

@@ -21,12 +21,12 @@ var hostileScenarios = []scenario{
 	{"login-storm", loginStorm},
 }
 
-// What the cases below are tuned to.
 const (
 	// burstLag is core.Config.LagMax of amplifiedBurst: whoever is further behind
-	// is ended, whatever the reason. What burstOctets grow to is 60 KiB more: so no
-	// transport may feed them whole, and yet a client that has had no turn to read
-	// is not ended, as the kernel, if only in a pipe, holds 64 KiB for it.
+	// is ended, whatever the reason. burstOctets become 60 KiB more than that in the
+	// room, so that a transport fails that feeds them all before it writes. One that
+	// writes in between does not, even if a client had no turn to read: the kernel
+	// holds 64 KiB for it, if only in a pipe.
 	burstLag    = 2 << 20
 	burstOctets = 62 << 10
 	// burstTime is so long that nobody is ended for what the kernel refuses while a
@@ -39,9 +39,9 @@ const (
 )
 
 // amplifiedBurst: clients with long names send bursts of empty messages, two
-// octets each that become 68 for everybody, alone, all at once, and as the last
-// that one does. Nobody who reads may be ended, and all hear the same: every
-// message of every talker.
+// octets each that become 68 for everybody: one after the other, all at once, and
+// one right before its FIN. Nobody who reads is ended, and all hear the same:
+// every message of every talker.
 func amplifiedBurst(l *lab) {
 	const talkers, readers, messages = 4, 24, burstOctets / 2
 	r := l.open(func(s *settings) { s.room.LagMax, s.room.LagTime = burstLag, burstTime })
@@ -60,7 +60,7 @@ func amplifiedBurst(l *lab) {
 	burst := func(each int, who ...*client) {
 		talkAll(r, who, func(c *client) error { return c.trySend(bytes.Repeat(wire.AppendChat(nil, ""), each)) })
 		said += len(who) * each
-		// So a reader that gets no turn meanwhile is no further behind than this.
+		// All is heard before the next burst: nobody is ever behind by more than one.
 		for i, t := range heard {
 			r.eventually(func() bool { return t.ended.Load() || t.octets.Load() >= int64(said*frame) }, "%s hears all", clients[i].name)
 			if t.octets.Load() != int64(said*frame) {

@@ -15,11 +15,13 @@ import (
 	"chatbench/core/wire"
 )
 
-// LateWakes is for a transport's own tests: it serves a client, shuts the server
-// down, and calls what waker gives as the room may yet do then: nothing may be
-// written to a descriptor that is somebody else's by now. tag is what the
-// transport gives Room.Join.
-func LateWakes(t *testing.T, b backends.Backend, waker func(backends.Server) (w core.Waker, tag any)) {
+// LateWakes is for a transport's own tests. It serves a client, shuts the server
+// down, and then calls the Waker as the room may yet do. Nothing may be written to a
+// descriptor that is somebody else's by now, and nothing kept that nobody reads.
+//
+// inside gives what is tested: the Waker, what the transport gives Room.Join as tag,
+// and how many wakes are noted.
+func LateWakes(t *testing.T, b backends.Backend, inside func(backends.Server) (w core.Waker, tag any, noted func() int)) {
 	t.Helper()
 	room := core.NewRoom(core.Config{Authenticator: core.OpenDoor{}, Now: time.Now()})
 	s, err := b.Start(backends.Config{
@@ -42,7 +44,7 @@ func LateWakes(t *testing.T, b backends.Backend, waker func(backends.Server) (w 
 		t.Fatal(err)
 	}
 	c.Close()
-	w, tag := waker(s)
+	w, tag, noted := inside(s)
 	room.Drain()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -56,6 +58,9 @@ func LateWakes(t *testing.T, b backends.Backend, waker func(backends.Server) (w 
 			w.Wake(session)
 		}
 	})
+	if n := noted(); n > 0 {
+		t.Errorf("%d wakes are kept that nobody reads", n)
+	}
 }
 
 // Untouched fails the test if act writes to a descriptor that nobody had before:

@@ -61,7 +61,7 @@ func serveShortOfThreads(l *lab) {
 	give := takeThreads(limit - left)
 	served, turnedAway := 1, 0
 	for range clients - served {
-		conn, in := r.knock()
+		conn, in := r.tryIn()
 		defer conn.Close()
 		if in {
 			served++
@@ -78,7 +78,7 @@ func serveShortOfThreads(l *lab) {
 	alice.expectChat("alice: still here")
 	give()
 	r.eventually(func() bool {
-		conn, in := r.knock()
+		conn, in := r.tryIn()
 		conn.Close()
 		return in || r.room.Snapshot().Clients == clients
 	}, "somebody is let in again")
@@ -89,8 +89,8 @@ func serveShortOfThreads(l *lab) {
 	}
 }
 
-// knock connects, and says whether the client was let in.
-func (r *rig) knock() (net.Conn, bool) {
+// tryIn connects and logs in, and says whether the client was let in.
+func (r *rig) tryIn() (net.Conn, bool) {
 	conn, err := net.Dial("tcp", r.server.Addr().String())
 	if err != nil {
 		r.Fatalf("dial: %v", err)
@@ -100,7 +100,7 @@ func (r *rig) knock() (net.Conn, bool) {
 	granted := []byte("\x01" + wire.Granted + "\x00")
 	got := make([]byte, len(granted))
 	if _, err = io.ReadFull(conn, got); os.IsTimeout(err) {
-		r.Fatalf("a client that knocks hears nothing: %v", err)
+		r.Fatalf("a client that logs in hears nothing: %v", err)
 	}
 	return conn, bytes.Equal(got, granted)
 }

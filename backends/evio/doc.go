@@ -56,17 +56,15 @@
 //     rest from it, and costs two descriptors a client.
 //   - It closes its listening descriptor twice when it ends. Whoever opens one
 //     in between would lose it; chatd opens none then.
-//   - It copies all output into fresh memory of its own, which takes a third of
-//     the time at saturation, and asks the kernel twice a write to change what
-//     is watched.
-//   - It goes on reading a client whose input has to wait in its session. One
-//     that then sends 128 KiB more is ended there, where other transports would
-//     let it wait.
+//   - It asks the kernel twice a write to change what is watched.
+//   - It cannot be told to stop reading one client. A client whose session is Held
+//     and that goes on sending is ended (flood) when 128 KiB wait; with other
+//     transports TCP slows it down.
 //   - It waits in vain for a loop that ends while Serve still begins: Start
 //     does not wait for it then.
 //   - It copies whatever it is handed into a slice of its own, a new one for each
 //     write. At saturation, with 100 clients, that is 10 MB a round that no cache
-//     holds: twice the CPU of epoll. In the profile the copy is 14 %, the pages it
+//     holds, and twice the CPU of epoll. In the profile the copy is 14 %, the pages it
 //     touches for the first time 7 %, collecting them 3 %, and the kernel's own
 //     copy, now from memory, 22 %. Rounds of 24 KiB in place of 256 cost half as
 //     much again, for each then is a system call; fewer collections (GOGC=1000)

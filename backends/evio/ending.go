@@ -68,7 +68,7 @@ func (l *loop) over() {
 		}
 	}
 	l.mu.Lock()
-	l.mail, l.deaf = nil, true
+	l.mail, l.mailClosed = nil, true
 	l.mu.Unlock()
 }
 

@@ -25,13 +25,13 @@ type loop struct {
 	bell bell
 
 	// Noted by any goroutine.
-	dirty    atomic.Bool // the log has grown
-	stopping atomic.Bool
-	cutting  atomic.Pointer[error] // why connections are cut
-	lines    loglimit.Limit
-	mu       sync.Mutex
-	mail     []*conn // sessions with output of their own, or that must close
-	deaf     bool    // the loop has ended: nobody reads the mail
+	dirty      atomic.Bool // the log has grown
+	stopping   atomic.Bool
+	cutting    atomic.Pointer[error] // why connections are cut
+	lines      loglimit.Limit
+	mu         sync.Mutex
+	mail       []*conn // sessions with output of their own, or that must close
+	mailClosed bool    // the loop has ended: nobody reads the mail
 
 	// Set before evio runs the loop.
 	addr     netip.AddrPort // where it is bound
@@ -81,7 +81,7 @@ func (l *loop) note(c *conn) {
 		return
 	}
 	l.mu.Lock()
-	if !l.deaf {
+	if !l.mailClosed {
 		l.mail = append(l.mail, c)
 	}
 	l.mu.Unlock()

@@ -46,9 +46,9 @@
 //     taken away in OnShutdown, before the loop ends.
 //   - It gives the zone of an IPv6 address to its pool of buffers, though that
 //     string belongs to package net: zones are taken off the addresses first.
-//   - It goes on reading a client whose input has to wait in its session. One
-//     that then sends 128 KiB more is ended there, where other transports would
-//     let it wait.
+//   - It cannot be told to stop reading one client. A client whose session is Held
+//     and that goes on sending is ended (flood) when 128 KiB wait; with other
+//     transports TCP slows it down.
 //   - Its logger is one for the whole process: that of the server started last.
 package gnet
 

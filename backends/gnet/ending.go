@@ -66,7 +66,7 @@ func (l *loop) finished() {
 		l.over = true
 		l.alarm.Stop()
 		l.mu.Lock()
-		l.mail, l.deaf = nil, true
+		l.mail, l.mailClosed = nil, true
 		l.mu.Unlock()
 		close(l.empty)
 	}

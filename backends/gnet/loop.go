@@ -31,12 +31,12 @@ type loop struct {
 	lines loglimit.Limit
 
 	// Work noted by any goroutine.
-	roomGrew atomic.Bool
-	stopping atomic.Bool
-	cutting  atomic.Pointer[error] // why connections are cut
-	mu       sync.Mutex
-	mail     []*conn // sessions with output of their own, or that must close
-	deaf     bool    // nobody is left to read the mail
+	roomGrew   atomic.Bool
+	stopping   atomic.Bool
+	cutting    atomic.Pointer[error] // why connections are cut
+	mu         sync.Mutex
+	mail       []*conn // sessions with output of their own, or that must close
+	mailClosed bool    // nobody is left to read the mail
 
 	empty chan struct{} // closed when the loop is to stop and has no connection
 	cut   error         // set before empty is closed: some were cut
@@ -77,7 +77,7 @@ func (l *loop) note(c *conn) {
 		return
 	}
 	l.mu.Lock()
-	if !l.deaf {
+	if !l.mailClosed {
 		l.mail = append(l.mail, c)
 	}
 	l.mu.Unlock()

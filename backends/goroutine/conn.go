@@ -17,30 +17,30 @@ const briefLinger = 250 * time.Millisecond
 // conn is one client. Its reader and its writer each end by themselves; the
 // one that ends last finishes the connection.
 type conn struct {
-	server  *server
-	net     *net.TCPConn
-	raw     syscall.RawConn
-	session *core.Session
-	place   int                       // in server.conns, under server.mu
-	noted   atomic.Bool               // the session is in rounds.mail
-	gone    atomic.Bool               // write nothing more: the client is gone, or is cut off
-	cut     atomic.Bool               // by Shutdown
-	reset   atomic.Bool               // a write has told so, and no read will
-	held    atomic.Bool               // the reader waits until its session is held no more
-	until   atomic.Pointer[time.Time] // when a connection that is sent nothing more is given up
+	server      *server
+	net         *net.TCPConn
+	raw         syscall.RawConn
+	session     *core.Session
+	place       int                       // in server.conns, under server.mu
+	noted       atomic.Bool               // the session is in rounds.mail
+	gone        atomic.Bool               // write nothing more: the client is gone, or is cut off
+	cut         atomic.Bool               // by Shutdown
+	reset       atomic.Bool               // a write has told so, and no read will
+	readerWaits atomic.Bool               // for its session to be Held no more
+	until       atomic.Pointer[time.Time] // when a connection that is sent nothing more is given up
 
 	writer writer
 
-	mu     sync.Mutex // guards what follows, and writer.state
-	freed  sync.Cond  // the reader may go on
-	unread bool       // the reader has ended
-	reason core.Reason
+	mu         sync.Mutex // guards what follows, and writer.state
+	readerCond sync.Cond  // wakes a reader that waits
+	unread     bool       // the reader has ended
+	reason     core.Reason
 }
 
 func newConn(s *server, nc *net.TCPConn, raw syscall.RawConn) *conn {
 	c := &conn{server: s, net: nc, raw: raw}
 	c.writer.run, c.writer.give = c.writeAll, c.write
-	c.freed.L = &c.mu
+	c.readerCond.L = &c.mu
 	return c
 }
 
@@ -78,7 +78,7 @@ func (c *conn) late() bool {
 func (c *conn) cutOff() {
 	c.cut.Store(true)
 	c.gone.Store(true)
-	c.free() // or Close would wait for the reader
+	c.wakeReader() // or Close would wait for the reader
 	c.net.Close()
 }
 
@@ -110,7 +110,7 @@ func (c *conn) writerEnds() {
 	c.mu.Lock()
 	c.leaveRound()
 	c.writer.state = ended
-	c.freed.Broadcast()
+	c.readerCond.Broadcast()
 	last := c.unread
 	c.mu.Unlock()
 	if last {

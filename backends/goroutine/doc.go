@@ -58,6 +58,8 @@
 //     Session.Leave, so that Leave is never called within Next.
 //   - conn.mu guards the writer's state, and which of the two has ended.
 //   - rounds alone starts writers. server.mu guards the list of connections.
+//   - A reader whose session is Held waits until the writer, which works through
+//     the input that waits, has the session held no more.
 //   - When a session is closing the writer writes what is left and says FIN, and
 //     the reader reads on to the client's FIN, until Config.Linger is over, which
 //     counts from ours.
@@ -68,5 +70,7 @@
 //     that is not behind, beside the system call.
 //   - An idle client costs a goroutine's stack, 4 KiB where the reader has grown
 //     it, beside what package net keeps for a connection.
+//   - A client whose session is Held is not read, so that its end is noticed late:
+//     when something is written to it, or when reading goes on.
 //   - The order in which the writers of a round run is the scheduler's.
 package goroutine

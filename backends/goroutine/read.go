@@ -73,31 +73,30 @@ func (c *conn) feed(in []byte) (open bool) {
 	return true
 }
 
-// waitWhileHeld keeps the reader from reading on while its client's input waits
-// in the session. It ends too when the session is to close, for what comes then
-// is thrown away, and when nothing can be written, for then only reading shows
-// how the client has ended.
+// waitWhileHeld keeps the reader from reading on while its session is Held. It ends
+// too when the session is to close, for what comes then is thrown away, and when
+// nothing more can be written, for then only reading shows how the client ended.
 func (c *conn) waitWhileHeld() {
-	c.held.Store(true) // before the session is asked: whoever changes that looks at this next
+	c.readerWaits.Store(true) // before the session is asked: the writer looks in the other order
 	c.mu.Lock()
 	for c.mustWait() {
-		c.freed.Wait()
+		c.readerCond.Wait()
 	}
 	c.mu.Unlock()
-	c.held.Store(false)
+	c.readerWaits.Store(false)
 }
 
-// mustWait is asked with c.mu held.
+// mustWait says whether the reader has to wait. c.mu is held.
 func (c *conn) mustWait() bool {
 	_, closing := c.session.Closing()
 	return c.session.Held() && !closing && !c.gone.Load() && c.writer.state != ended
 }
 
-// free lets a reader go on that waits and need not.
-func (c *conn) free() {
-	if c.held.Load() {
+// wakeReader has a reader that waits look again whether it has to.
+func (c *conn) wakeReader() {
+	if c.readerWaits.Load() {
 		c.mu.Lock()
-		c.freed.Broadcast()
+		c.readerCond.Broadcast()
 		c.mu.Unlock()
 	}
 }

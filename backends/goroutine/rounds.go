@@ -28,11 +28,11 @@ type rounds struct {
 	busy  atomic.Int64
 	begun atomic.Uint64 // what was said when the last whole round began
 
-	mu     sync.Mutex
-	mail   []*core.Session // have output of their own, or must close
-	taken  []*core.Session
-	deaf   bool       // run has ended: nobody reads the mail
-	turned *sync.Cond // a round has ended
+	mu         sync.Mutex
+	mail       []*core.Session // have output of their own, or must close
+	taken      []*core.Session
+	mailClosed bool       // run has ended: nobody reads the mail
+	turned     *sync.Cond // a round has ended
 }
 
 func newRounds(room *core.Room, wakeAll func()) *rounds {
@@ -61,7 +61,7 @@ func (r *rounds) Wake(s *core.Session) {
 		return
 	}
 	r.mu.Lock()
-	if !r.deaf {
+	if !r.mailClosed {
 		r.mail = append(r.mail, s)
 	}
 	r.mu.Unlock()
@@ -93,7 +93,7 @@ func (r *rounds) stop() {
 	close(r.quit)
 	<-r.ended
 	r.mu.Lock()
-	r.mail, r.deaf = nil, true
+	r.mail, r.mailClosed = nil, true
 	r.mu.Unlock()
 }
 

@@ -88,7 +88,7 @@ func (c *conn) write(fd uintptr) (done bool) {
 	for !c.gone.Load() {
 		_, closing := c.session.Closing()
 		out := c.session.Next()
-		c.free() // Next may have worked through what waited
+		c.wakeReader() // Next may have worked through what waited
 		if out == nil {
 			if closing {
 				w.over = true

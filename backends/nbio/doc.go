@@ -54,9 +54,9 @@
 //     descriptors for a moment.
 //   - An engine that is stopped before its poller began never stops: Start
 //     waits for the poller's first call.
-//   - It goes on reading a client whose input has to wait in its session. One
-//     that then sends 128 KiB more is ended there, where other transports would
-//     let it wait.
+//   - It cannot be told to stop reading one client. A client whose session is Held
+//     and that goes on sending is ended (flood) when 128 KiB wait; with other
+//     transports TCP slows it down.
 //   - It logs to standard output by default, and has one logger for the process:
 //     that of the server started last.
 //   - It waits in a system call that gives the runtime's processor away, which

@@ -54,10 +54,10 @@
 //   - It does not tell a FIN from a reset. The state of the socket does.
 //   - It cannot close one direction: FIN is sent by shutdown(2).
 //   - An idle client takes 13 KiB, most of it buffers.
-//   - It reads whatever a client sends, and cannot be told to wait. What is not
-//     fed at once, of one that sends much before its FIN, waits here. One whose
-//     input has to wait in its session, and that then sends 128 KiB more, is ended
-//     there, where other transports would let it wait.
+//   - It cannot be told to stop reading one client. A client whose session is Held
+//     and that goes on sending is ended (flood) when 128 KiB wait; with other
+//     transports TCP slows it down. What is read faster than it is fed, 16 KiB of a
+//     client in a turn, waits here without a bound of its own.
 //   - The poller is one for the process. It is started with the first server and
 //     stays: a goroutine and two descriptors. Settings and log are shared too.
 package netpoll

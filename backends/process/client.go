@@ -18,7 +18,7 @@ type client struct {
 	kid     *kid          // nil: it is being forked, or there is none for it
 	socket  int           // -1, but for one that is sent away without a child
 	blocked bool          // the pipe took less than was offered
-	paused  bool          // is not read, for its session is held
+	paused  bool          // is not read: its session is Held
 	awaited bool          // input is held back for it
 	leaving bool          // nothing more is written; the child is to end
 	gone    bool          // Leave was called
@@ -51,7 +51,7 @@ func (l *loop) readSteps(c *client) (n int, err error) {
 			return 0, err
 		}
 		l.feed(c, l.buf[:n])
-		if l.pauseOrGoOn(c); c.paused {
+		if l.pauseOrResume(c); c.paused {
 			return 0, unix.EAGAIN
 		}
 		if l.read > backends.FlushAfter || l.cfg.Room.Said()-l.flushedAt > backends.FlushAfter {
@@ -64,10 +64,10 @@ func (l *loop) readSteps(c *client) (n int, err error) {
 	return n, err
 }
 
-// pauseOrGoOn stops reading a client whose input waits in its session, and goes
-// on when it does not wait any more. The end of a child that is not read shows
-// all the same: then it is read to the end.
-func (l *loop) pauseOrGoOn(c *client) {
+// pauseOrResume stops reading a client whose session is Held, and goes on when it
+// is not any more. When a child ends meanwhile, the descriptor of its process
+// tells, and what is in its pipe is read to the end.
+func (l *loop) pauseOrResume(c *client) {
 	held := c.session.Held() && !c.gone && !c.leaving
 	if held == c.paused || c.kid == nil || c.kid.up < 0 {
 		return
@@ -158,7 +158,7 @@ func (l *loop) write(c *client) {
 	l.caughtUp(c)
 	c.vain = 0
 	if c.paused {
-		l.pauseOrGoOn(c) // Next may have worked through what waited
+		l.pauseOrResume(c) // Next may have worked through what waited
 	}
 	if closing {
 		l.finish(c)
@@ -190,7 +190,7 @@ func (l *loop) finish(c *client) {
 	c.leaving = true
 	l.caughtUp(c)
 	if c.paused {
-		l.pauseOrGoOn(c)
+		l.pauseOrResume(c)
 	}
 	l.closeEnd(&c.kid.down)
 	wait := lastWords

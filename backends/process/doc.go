@@ -32,16 +32,17 @@
 // The loop's goroutine owns the listener, its ends of the pipes, the process
 // descriptors and the table of clients. The forking goroutine owns a client's
 // socket from the order on until the child has it; a fork takes up to a
-// millisecond and never holds up the loop. A child owns its client's socket: the
-// parent reads and writes only those of clients that the room did not take in.
-// It tells them why by itself, for a process each would be an attack's lever.
+// millisecond and never holds up the loop. A child owns its client's socket. Only
+// a client that the room turns away has no child: the parent tells it why, since
+// otherwise each connection to a full server would cost a process.
 //
 // While the pipe to a child is full because the child waits for a processor, the
 // loop reads nothing from clients: otherwise it would run ahead of its children,
 // and clients who read would seem slow. A child that waits for its client holds
-// the others up for 5 ms at a time, and ever more rarely; its client ends as slow
-// when it is too far behind. A pipe is read in steps of 4 KiB, up to 16 KiB before
-// the others have their turn, and so is what a child that has ended leaves there.
+// the others up for 5 ms at a time, and ever more rarely. A pipe is read in steps
+// of 4 KiB, up to 16 KiB before the others have their turn, and so is what a child
+// that has ended leaves there. The pipe of a client whose session is Held is not
+// read: it fills, and the child stops reading its client.
 //
 // A client has gone when its child is reaped: the descriptor of the process
 // becomes readable, what is left in the pipe is fed, and the exit code says

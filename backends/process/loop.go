@@ -12,6 +12,7 @@ import (
 
 	"chatbench/backends"
 	"chatbench/backends/internal/loglimit"
+	"chatbench/backends/internal/readiness"
 	"chatbench/backends/internal/tasks"
 	"chatbench/backends/process/child"
 	"chatbench/core"
@@ -32,7 +33,7 @@ type loop struct {
 	cfg      backends.Config
 	poller   *poller // of all that is no input, and of inputs
 	inputs   *poller // of the pipes that bring what clients sent
-	bell     *doorbell
+	bell     *readiness.Doorbell
 	listener *listener
 	forker   *forker
 	tasks    tasks.Budget
@@ -40,13 +41,13 @@ type loop struct {
 	deaths   loglimit.Limit // of children
 
 	// Work noted by any goroutine.
-	roomGrew atomic.Bool
-	mu       sync.Mutex
-	mail     []*client // sessions with output of their own, or that must close
-	over     bool      // nobody reads the mail any more
-	forked   []result
-	stopping atomic.Bool
-	cutting  atomic.Bool
+	roomGrew   atomic.Bool
+	mu         sync.Mutex
+	mail       []*client // sessions with output of their own, or that must close
+	mailClosed bool      // nobody reads the mail any more
+	forked     []result
+	stopping   atomic.Bool
+	cutting    atomic.Bool
 
 	// The loop's own.
 	live        []*client
@@ -83,14 +84,14 @@ func (l *loop) open() (err error) {
 	if l.inputs, err = newPoller(); err != nil {
 		return err
 	}
-	if l.bell, err = newDoorbell(); err != nil {
-		return err
+	if l.bell, err = readiness.NewDoorbell(); err != nil {
+		return fmt.Errorf("process: %w", err)
 	}
 	if l.listener, err = listen(l.cfg); err != nil {
 		return err
 	}
 	err = errors.Join(
-		l.poller.add(l.bell.fd, unix.EPOLLIN, l.bell.clear),
+		l.poller.add(l.bell.FD, unix.EPOLLIN, l.bell.Clear),
 		l.poller.add(l.inputs.fd, unix.EPOLLIN, l.takeInput),
 		l.watchListener())
 	if err != nil {
@@ -105,7 +106,7 @@ func (l *loop) close() {
 		l.listener.close()
 	}
 	if l.bell != nil {
-		l.bell.close()
+		l.bell.Close()
 	}
 	for _, p := range []*poller{l.inputs, l.poller} {
 		if p != nil {
@@ -117,7 +118,7 @@ func (l *loop) close() {
 // WakeRoom notes that the log has grown.
 func (l *loop) WakeRoom() {
 	if !l.roomGrew.Load() && !l.roomGrew.Swap(true) {
-		l.bell.ring()
+		l.bell.Ring()
 	}
 }
 
@@ -128,11 +129,11 @@ func (l *loop) Wake(s *core.Session) {
 		return
 	}
 	l.mu.Lock()
-	if !l.over {
+	if !l.mailClosed {
 		l.mail = append(l.mail, c)
 	}
 	l.mu.Unlock()
-	l.bell.ring()
+	l.bell.Ring()
 }
 
 // took notes what came of an order. The forking goroutine calls it.
@@ -140,7 +141,7 @@ func (l *loop) took(r result) {
 	l.mu.Lock()
 	l.forked = append(l.forked, r)
 	l.mu.Unlock()
-	l.bell.ring()
+	l.bell.Ring()
 }
 
 // stop tells the loop to end when its connections have, or to cut them.
@@ -149,14 +150,14 @@ func (l *loop) stop(cut bool) {
 		l.cutting.Store(true)
 	}
 	l.stopping.Store(true)
-	l.bell.ring()
+	l.bell.Ring()
 }
 
 // run turns until the loop is told to stop and its last child is reaped.
 func (l *loop) run() error {
 	defer l.close()
 	defer l.forker.end()
-	defer l.silence()
+	defer l.closeMail()
 	for {
 		l.spawnAhead()
 		if l.stopping.Load() && l.stopped() {
@@ -184,10 +185,10 @@ func (l *loop) run() error {
 	}
 }
 
-// silence has what is noted from here on forgotten.
-func (l *loop) silence() {
+// closeMail has what is noted from here on forgotten.
+func (l *loop) closeMail() {
 	l.mu.Lock()
-	l.mail, l.over = nil, true
+	l.mail, l.mailClosed = nil, true
 	l.mu.Unlock()
 }
 
@@ -217,7 +218,7 @@ func (l *loop) stopped() bool {
 // says that it sleeps before it looks for the last time.
 func (l *loop) wait() (n int, err error) {
 	timeout := l.patience()
-	l.bell.sleeping.Store(true)
+	l.bell.Sleep()
 	if l.hasWork() {
 		timeout = 0
 	}
@@ -227,7 +228,7 @@ func (l *loop) wait() (n int, err error) {
 	if n == 0 && err == nil && timeout != 0 {
 		n, err = l.poller.wait(timeout, false)
 	}
-	l.bell.sleeping.Store(false)
+	l.bell.Awake()
 	return n, err
 }
 

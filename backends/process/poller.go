@@ -2,8 +2,6 @@ package process
 
 import (
 	"fmt"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -83,48 +81,6 @@ func (p *poller) handle(i int) {
 	if w := p.watched[e.Fd]; w.call != nil && w.born == e.Pad {
 		w.call()
 	}
-}
-
-// doorbell wakes the loop when it sleeps, and costs nothing while it is at work.
-type doorbell struct {
-	sleeping atomic.Bool
-	mu       sync.Mutex // held by who rings it awake, and who closes it
-	fd       int        // an eventfd; -1 once closed
-}
-
-func newDoorbell() (*doorbell, error) {
-	fd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
-	if err != nil {
-		return nil, fmt.Errorf("process: eventfd: %w", err)
-	}
-	return &doorbell{fd: fd}, nil
-}
-
-// ring wakes the loop. Any goroutine, also when the loop has ended; what there is
-// to do must be noted before.
-func (b *doorbell) ring() {
-	if !b.sleeping.Load() || !b.sleeping.CompareAndSwap(true, false) {
-		return
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.fd >= 0 { // else that number may be somebody else's by now
-		one := [8]byte{1}
-		_, _ = unix.Write(b.fd, one[:]) // fails only if it rings already
-	}
-}
-
-func (b *doorbell) close() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	_ = unix.Close(b.fd)
-	b.fd = -1
-}
-
-// clear takes the ring back; the loop looks at its work afterwards.
-func (b *doorbell) clear() {
-	var count [8]byte
-	_, _ = unix.Read(b.fd, count[:])
 }
 
 // quick reads or writes a pipe with the processor in hand: on one that does not

@@ -77,16 +77,19 @@ func TestTalkByLoops(t *testing.T) {
 }
 
 // TestSteadyTalkByLoops: one client says 64 KiB a second, and the others' words
-// come back to them soon.
+// come back to them soon. A busy machine may make one attempt slow, not three.
 func TestSteadyTalkByLoops(t *testing.T) {
 	for _, loops := range []int{1, 2, 8} {
 		t.Run(fmt.Sprint(loops), func(t *testing.T) {
 			raiseProcs(t, loops)
-			worst, n := steadyTalk(t, loops, 1500*time.Millisecond)
-			t.Logf("%d round trips, the worst took %v", n, worst.Round(10*time.Microsecond))
-			if worst > time.Second {
-				t.Errorf("the worst round trip took %v", worst)
+			for range 3 {
+				worst, n := steadyTalk(t, loops, 1500*time.Millisecond)
+				t.Logf("%d round trips, the worst took %v", n, worst.Round(10*time.Microsecond))
+				if worst <= time.Second {
+					return
+				}
 			}
+			t.Errorf("the worst round trip took more than a second, three times in turn")
 		})
 	}
 }

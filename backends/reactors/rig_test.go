@@ -21,7 +21,6 @@ const patience = 20 * time.Second
 
 // withLoops is the transport with so many loops, however many processors there
 // are.
-
 func withLoops(n int) backends.Backend {
 	return backends.Backend{
 		Name: fmt.Sprintf("reactors with %d loops", n),

@@ -12,7 +12,8 @@ const linesPerSecond = 10
 
 // limitedLog writes lines of one kind that clients can cause at will. It writes at
 // most linesPerSecond of them in a second, and then one that says how many more
-// there were. Any goroutine may call it.
+// there were: unlike a loglimit.Limit also when no other line follows. Any
+// goroutine may call it.
 type limitedLog struct {
 	log  *slog.Logger
 	text string

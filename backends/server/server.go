@@ -25,7 +25,7 @@ import (
 	"chatbench/core"
 )
 
-// tickEvery is the grain of login deadlines and of what is slow.
+// tickEvery is the grain of login deadlines, flood control and what is slow.
 const tickEvery = 100 * time.Millisecond
 
 // Server is a chat server at work.

@@ -22,12 +22,12 @@ type conn struct {
 	session *core.Session
 	index   int // in server.conns, under server.mu
 
-	bell  bell        // the writer's
-	freed bell        // the reader's, while it waits until its session is held no more
-	held  atomic.Bool // it does
-	mute  atomic.Bool // the writer has written its last
-	place place
-	words pair
+	bell        bell        // the writer's
+	readerBell  bell        // the reader's, while it waits
+	readerWaits atomic.Bool // for its session to be Held no more
+	writerDone  atomic.Bool // the writer writes nothing more
+	place       place
+	words       pair
 
 	gone   atomic.Bool // write nothing more: the client is gone, or is cut off
 	cut    atomic.Bool // by Shutdown
@@ -62,7 +62,7 @@ func (c *conn) cutOff() {
 	c.gone.Store(true)
 	c.interrupt()
 	c.bell.ring()
-	c.freed.ring()
+	c.readerBell.ring()
 }
 
 // readerEnds tells the writer, which may have something to write yet if the

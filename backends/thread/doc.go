@@ -26,7 +26,8 @@
 // A connection's reader owns what it reads into, its writer everything else of
 // it: the writer outlives the reader, lingers, closes the descriptor and
 // leaves the room. Others only interrupt, by shutdown(2), a thread that is
-// blocked. Every thread is locked to its goroutine and ends with it, a second
+// blocked. A reader whose session is Held waits in futex(2), until the writer,
+// which works through the input that waits, wakes it. Every thread is locked to its goroutine and ends with it, a second
 // after its last client has gone: whoever comes in that time has it.
 //
 // # Known limits
@@ -42,7 +43,7 @@
 //     those 50 ms can still make the runtime end the process.
 //   - Every write costs a switch of threads, 4 to 6 µs beside the 3 to 9 of the
 //     write itself: at saturation one and a half times the CPU of epoll. That is what is
-//     left after trying: per write of 75 octets to 100 clients, one loop took
+//     left after trying: for a write of 75 octets to 100 clients, one loop took
 //     3.4 µs, writers woken by one futex for all 6 to 8, by a channel or a
 //     sync.Cond 10, each by a futex or an eventfd of its own 10 to 13.
 //   - A thread that returns from the kernel needs one of the runtime's processors
@@ -56,6 +57,8 @@
 //   - How much of what a blocked thread sends was taken is known only when it
 //     returns. So it first sends without blocking, and then 16 KiB at a time; and
 //     at least every 250 ms it looks whether its client has been given up.
+//   - A client whose session is Held is not read, so that its end is noticed late:
+//     when something is written to it, or when reading goes on.
 //   - futex_waitv(2) needs Linux 5.16.
 package thread
 

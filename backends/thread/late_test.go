@@ -11,7 +11,7 @@ import (
 // TestLateWakes: wakes that come when Shutdown has returned write to nobody's
 // descriptor.
 func TestLateWakes(t *testing.T) {
-	backendtest.LateWakes(t, Backend, func(s backends.Server) (core.Waker, any) {
-		return s.(*server).rounds, &conn{server: s.(*server)}
+	backendtest.LateWakes(t, Backend, func(s backends.Server) (core.Waker, any, func() int) {
+		return s.(*server).rounds, &conn{server: s.(*server)}, func() int { return 0 } // a wake is kept in the conn
 	})
 }

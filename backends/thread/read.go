@@ -82,21 +82,21 @@ func (c *conn) feed(in []byte) {
 	}
 }
 
-// waitWhileHeld keeps the reader from reading on while its client's input waits
-// in the session. It ends too when the session is to close, for what comes then
-// is thrown away, and when nothing can be written, for then only reading shows
-// how the client has ended.
+// waitWhileHeld keeps the reader from reading on while its session is Held. It ends
+// too when the session is to close, for what comes then is thrown away, and when
+// nothing more can be written, for then only reading shows how the client ended.
 func (c *conn) waitWhileHeld() {
-	c.held.Store(true) // before the session is asked: the writer looks in the other order
+	c.readerWaits.Store(true) // before the session is asked: the writer looks in the other order
 	for c.mustWait() {
-		c.freed.wait()
+		c.readerBell.wait()
 	}
-	c.held.Store(false)
+	c.readerWaits.Store(false)
 }
 
+// mustWait says whether the reader has to wait.
 func (c *conn) mustWait() bool {
 	_, closing := c.session.Closing()
-	return c.session.Held() && !closing && !c.gone.Load() && !c.mute.Load()
+	return c.session.Held() && !closing && !c.gone.Load() && !c.writerDone.Load()
 }
 
 // recv is recv(2), which package unix has only with an address.

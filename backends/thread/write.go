@@ -33,8 +33,8 @@ func (c *conn) writeAll() {
 		c.sleep()
 	}
 	p.give()
-	c.mute.Store(true)
-	c.freed.ring()
+	c.writerDone.Store(true)
+	c.readerBell.ring()
 	c.linger()
 	c.end()
 }
@@ -60,8 +60,8 @@ func (c *conn) writeTurn() (over bool) {
 	for !c.gone.Load() {
 		_, closing := c.session.Closing()
 		out := c.session.Next()
-		if c.held.Load() {
-			c.freed.ring() // Next may have worked through what waited
+		if c.readerWaits.Load() {
+			c.readerBell.ring() // Next may have worked through what waited
 		}
 		if out == nil {
 			if closing {

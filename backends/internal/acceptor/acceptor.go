@@ -31,8 +31,8 @@ const (
 	longestRest  = time.Second
 )
 
-// ErrTurnedAway is what take wraps when it has accepted a connection and closed
-// it, because there is not what it needs. Others may be accepted all the same.
+// ErrTurnedAway is wrapped by take's error when it has accepted a connection and
+// closed it, for lack of what the connection needs. Accepting goes on at once.
 var ErrTurnedAway = errors.New("a connection is turned away")
 
 // Acceptor accepts the connections of one listener.
@@ -87,8 +87,8 @@ type listening interface {
 // Addr is where it is bound.
 func (a *Acceptor) Addr() netip.AddrPort { return a.addr }
 
-// Run starts to accept. take accepts one connection and hands it on; its error
-// is the one that accepting gave.
+// Run starts to accept. take accepts one connection and hands it on. Its error is
+// the one that accepting gave, or wraps ErrTurnedAway.
 func (a *Acceptor) Run(take func() error) { go a.run(take) }
 
 // FD waits for the next connection and gives its descriptor, which is

@@ -31,14 +31,14 @@ type Client struct {
 
 	place   int    // in guest.live
 	rest    []byte // what it sent and is not fed yet
-	turn    uint32 // the turn in which so many octets of it were fed as they were read
-	fed     int
-	offer   int // octets to give the library at most
-	kept    int // of those it was given, the ones it keeps
+	fed     int    // octets that were fed as they were read, in one turn
+	fedIn   uint32 // the turn
+	offer   int    // octets to give the library at most
+	kept    int    // of those it was given, the ones it keeps
 	until   time.Time
 	why     core.Reason // why it was over
-	behind  bool        // is in guest.behind
-	listed  bool        // is in guest.held
+	queued  bool        // is in guest.waiting
+	listed  bool        // is in guest.keeping
 	feeding bool        // is being fed what it sent
 	sending bool        // the library is being given something, and may read meanwhile
 	deaf    bool        // nothing can be written any more
@@ -47,9 +47,9 @@ type Client struct {
 	gone    bool
 }
 
-// Feed takes what the client has sent. It feeds a little of it; the rest waits
-// for turns to come. A library that need not read on had better not while the
-// client Waits.
+// Feed takes what the client has sent. It feeds at most feedMost octets of it in a
+// turn, so that others have theirs; the rest waits here. A library that can put
+// reading off should not read the client while it Waits.
 func (c *Client) Feed(in []byte) {
 	if c.fin || c.gone {
 		return // thrown away
@@ -58,11 +58,11 @@ func (c *Client) Feed(in []byte) {
 	g.cfg.Counters.Reads.Add(1)
 	g.cfg.Counters.BytesIn.Add(int64(len(in)))
 	g.read += len(in)
-	if c.turn != g.turns {
-		c.turn, c.fed = g.turns, 0
+	if c.fedIn != g.turns {
+		c.fedIn, c.fed = g.turns, 0
 	}
 	c.feeding = true
-	// Within a flush the others cannot be written to.
+	// Nothing is fed within a flush, for then nobody can be written to in between.
 	for len(in) > 0 && len(c.rest) == 0 && c.fed < feedMost && !g.flushing && !c.fin && !c.gone {
 		c.fed += min(len(in), backends.FeedStep)
 		in = c.step(in)
@@ -93,9 +93,9 @@ func (c *Client) keep(in []byte) {
 	if len(in) == 0 || c.fin || c.gone {
 		return
 	}
-	if !c.behind {
-		c.behind = true
-		c.guest.behind = append(c.guest.behind, c)
+	if !c.queued {
+		c.queued = true
+		c.guest.waiting = append(c.guest.waiting, c)
 		c.guest.ring()
 	}
 	c.rest = append(c.rest, in...)
@@ -236,7 +236,7 @@ func (c *Client) count(n int) {
 func (c *Client) list() {
 	if c.guest.lib.Mute && !c.listed {
 		c.listed = true
-		c.guest.held = append(c.guest.held, c)
+		c.guest.keeping = append(c.guest.keeping, c)
 	}
 }
 

@@ -7,7 +7,9 @@
 //
 // It refuses to know the library, to touch a descriptor, and to give the
 // library more than one piece of output for a client at a time: what is not
-// taken yet stays in the core.
+// taken yet stays in the core. Of what a client sends it feeds 16 KiB before
+// others have their turn, and keeps the rest. It cannot stop a library from
+// reading a client whose session is Held.
 //
 // Everything belongs to the goroutine of the library's loop, but for
 // WakeRoom, Wake, Coming, Missed, Client.Ended, Client.Progress and what a
@@ -63,29 +65,29 @@ type Guest struct {
 	lib Library
 
 	// Noted by any goroutine.
-	rung     atomic.Bool
-	grown    atomic.Bool
-	coming   atomic.Int64 // accepted and not joined yet
-	stopping atomic.Bool
-	cutting  atomic.Bool
-	mu       sync.Mutex
-	mail     []*Client
-	deaf     bool          // nobody is left to read the mail
-	empty    chan struct{} // closed when it is to stop and nobody is left
+	rung       atomic.Bool
+	grown      atomic.Bool
+	coming     atomic.Int64 // accepted and not joined yet
+	stopping   atomic.Bool
+	cutting    atomic.Bool
+	mu         sync.Mutex
+	mail       []*Client
+	mailClosed bool          // nobody is left to read the mail
+	empty      chan struct{} // closed when it is to stop and nobody is left
 
 	// The loop's own.
-	live                   []*Client
-	held                   []*Client // of them, those whose library keeps octets
-	behind                 []*Client // of them, those with input that waits
-	lingering              lingerQueue
-	spareMail, spareBehind []*Client
-	timer                  *time.Timer
-	flushedAt              uint64 // Room.Said when the room was last written out
-	read                   int    // octets since the last flush
-	turns                  uint32 // how many there were
-	turning                bool   // within Turn, where connections may be closed
-	flushing               bool
-	stopped                bool
+	live                    []*Client
+	keeping                 []*Client // of them, those of whose output the library keeps some
+	waiting                 []*Client // of them, those with input that waits here
+	lingering               lingerQueue
+	spareMail, spareWaiting []*Client
+	timer                   *time.Timer
+	flushedAt               uint64 // Room.Said when the room was last written out
+	read                    int    // octets since the last flush
+	turns                   uint32 // how many there were
+	turning                 bool   // within Turn, where connections may be closed
+	flushing                bool
+	stopped                 bool
 }
 
 // New makes a Guest.
@@ -119,7 +121,7 @@ func (g *Guest) post(c *Client) {
 		return
 	}
 	g.mu.Lock()
-	if !g.deaf {
+	if !g.mailClosed {
 		g.mail = append(g.mail, c)
 	}
 	g.mu.Unlock()
@@ -164,7 +166,7 @@ func (g *Guest) Turn() {
 		}
 	}
 	g.flush()
-	g.feedBehind()
+	g.feedWaiting()
 	now := time.Time{}
 	if g.lingering.len() > 0 {
 		now = time.Now()
@@ -175,7 +177,7 @@ func (g *Guest) Turn() {
 	if g.stopping.Load() && g.coming.Load() == 0 && len(g.live) == 0 && !g.stopped {
 		g.stopped = true
 		g.mu.Lock()
-		g.mail, g.deaf = nil, true
+		g.mail, g.mailClosed = nil, true
 		g.mu.Unlock()
 		close(g.empty)
 	}
@@ -188,7 +190,7 @@ func (g *Guest) setTimer(now time.Time) {
 	if g.lingering.len() > 0 {
 		wait = max(g.lingering.first().Sub(now), time.Millisecond)
 	}
-	if g.lib.Mute && len(g.held) > 0 {
+	if g.lib.Mute && len(g.keeping) > 0 {
 		wait = pollEvery
 	}
 	if wait > 0 {
@@ -206,7 +208,7 @@ func (g *Guest) flush() {
 	defer func() { g.flushing = false }()
 	g.read = 0
 	if g.lib.Mute {
-		g.settleHeld()
+		g.settleKeeping()
 	}
 	if g.grown.Load() {
 		g.grown.Store(false) // before the log is read: what comes later wakes again
@@ -227,10 +229,10 @@ func (g *Guest) flush() {
 	g.spareMail = mail[:0]
 }
 
-// settleHeld asks after the octets that the library keeps.
-func (g *Guest) settleHeld() {
-	still := g.held[:0]
-	for _, c := range g.held {
+// settleKeeping asks after the output that the library keeps.
+func (g *Guest) settleKeeping() {
+	still := g.keeping[:0]
+	for _, c := range g.keeping {
 		c.settle()
 		if c.kept > 0 && !c.over {
 			still = append(still, c)
@@ -238,8 +240,8 @@ func (g *Guest) settleHeld() {
 			c.listed = false
 		}
 	}
-	clear(g.held[len(still):])
-	g.held = still
+	clear(g.keeping[len(still):])
+	g.keeping = still
 }
 
 // mayFlush writes in the middle of a turn if much has been read or said, so
@@ -250,23 +252,23 @@ func (g *Guest) mayFlush() {
 	}
 }
 
-// feedBehind goes on with input that waits: a step of each client in turn, and a
+// feedWaiting goes on with input that waits: a step of each client in turn, and a
 // little of each before the library reads on.
-func (g *Guest) feedBehind() {
+func (g *Guest) feedWaiting() {
 	for range feedMost / backends.FeedStep {
-		list := g.behind
-		g.behind = g.spareBehind[:0]
+		list := g.waiting
+		g.waiting = g.spareWaiting[:0]
 		for i, c := range list {
 			list[i] = nil
 			if c.feedRest(); len(c.rest) > 0 {
-				g.behind = append(g.behind, c)
+				g.waiting = append(g.waiting, c)
 			} else {
-				c.behind = false
+				c.queued = false
 			}
 		}
-		g.spareBehind = list[:0]
+		g.spareWaiting = list[:0]
 	}
-	if len(g.behind) > 0 {
+	if len(g.waiting) > 0 {
 		g.ring()
 	}
 }

@@ -11,13 +11,13 @@ import (
 // decision and its write, must not reach whoever has the descriptor by then.
 func TestLateRing(t *testing.T) {
 	for _, place := range []int32{awake, polling, pausing} {
-		b, err := newDoorbell()
+		b, err := NewDoorbell()
 		if err != nil {
 			t.Fatal(err)
 		}
 		b.sleep.Store(place)
-		fd := b.fd
-		b.close()
+		fd := b.FD
+		b.Close()
 		heir, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
 		if err != nil {
 			t.Fatal(err)
@@ -29,8 +29,8 @@ func TestLateRing(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		b.ring()
-		b.close() // a second time: the descriptor is not ours to close
+		b.Ring()
+		b.Close() // a second time: the descriptor is not ours to close
 		if n, err := unix.Read(fd, make([]byte, 8)); err != unix.EAGAIN {
 			t.Errorf("at %d: the successor of the descriptor was rung at: %d, %v", place, n, err)
 		}
@@ -41,15 +41,15 @@ func TestLateRing(t *testing.T) {
 // TestPause: a ring ends a pause, also one that comes before the loop sleeps;
 // a pause that nobody ends is over after its time.
 func TestPause(t *testing.T) {
-	b, err := newDoorbell()
+	b, err := NewDoorbell()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer b.close()
+	defer b.Close()
 	const long = 20 * time.Second
 	began := time.Now()
 	b.pause(long, func() bool { return false })
-	b.pause(long, func() bool { b.ring(); return true })
+	b.pause(long, func() bool { b.Ring(); return true })
 	b.pause(long, func() bool { time.AfterFunc(time.Millisecond, b.endPause); return true })
 	b.pause(time.Millisecond, func() bool { return true })
 	b.pause(time.Millisecond, func() bool { return true })
@@ -72,12 +72,12 @@ func TestLateWake(t *testing.T) {
 	l.Wake(c.session)
 	l.WakeRoom()
 	l.flush()
-	l.bell.sleep.Store(polling)
+	l.bell.Sleep()
 	l.stopping.Store(true)
 	if err := l.run(); err != nil {
 		t.Fatal(err)
 	}
-	l.bell.sleep.Store(polling) // as if the ringer had looked before the loop ended
+	l.bell.Sleep() // as if the ringer had looked before the loop ended
 	l.Wake(c.session)
 	l.WakeRoom()
 	if l.behind(1 << 40) {

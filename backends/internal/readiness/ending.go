@@ -19,7 +19,7 @@ func (l *loop) finish(c *conn) {
 		return
 	}
 	c.leaving = true
-	l.unlisten(c)
+	l.removeRecipient(c)
 	if c.blocked || c.paused {
 		c.blocked, c.paused = false, false
 		if !l.watch(c) {
@@ -49,7 +49,7 @@ func (l *loop) drop(c *conn, why core.Reason) {
 	}
 	c.gone = true
 	l.load.Add(-1)
-	l.unlisten(c)
+	l.removeRecipient(c)
 	c.session.Leave(why)
 	l.poller.Remove(c.id)
 	fd := c.id.FD()

@@ -119,17 +119,17 @@ func TestCloseInMidFeed(t *testing.T) {
 	}
 }
 
-// deafPoller cannot watch anybody for writing.
-type deafPoller struct{ Poller }
+// failingPoller cannot watch anybody for writing.
+type failingPoller struct{ Poller }
 
-func (deafPoller) Want(ID, bool, bool) error { return unix.ENOMEM }
+func (failingPoller) Want(ID, bool, bool) error { return unix.ENOMEM }
 
 // TestDropInMidFeed: a flush between two steps can drop the connection that is
 // being read. The rest of what was read is not fed to a session that has left.
 func TestDropInMidFeed(t *testing.T) {
 	l := newTestLoop(t, newTestRoom())
 	c, peer := connect(t, l, strings.Repeat("n", 64)) // it reads nothing
-	l.poller = deafPoller{l.poller}
+	l.poller = failingPoller{l.poller}
 	if err := unix.SetsockoptInt(c.id.FD(), unix.SOL_SOCKET, unix.SO_SNDBUF, 4<<10); err != nil {
 		t.Fatal(err)
 	}

@@ -24,8 +24,8 @@ func (l *loop) flush() {
 	l.spareMail = mail[:0]
 }
 
-// flushRoom writes what the room has said. The others are told at its
-// beginning, for the loop has come round, and at its end.
+// flushRoom writes what the room has said. Other loops that wait for this one are
+// woken when it begins, and when it ends: both may be what they wait for.
 func (l *loop) flushRoom() {
 	several := len(l.others) > 0
 	if several {
@@ -34,8 +34,8 @@ func (l *loop) flushRoom() {
 	l.roomGrew.Store(false) // before the log is read: what comes later wakes again
 	l.flushed.Store(l.cfg.Room.Said())
 	l.tellOthers()
-	for i := len(l.listeners) - 1; i >= 0; i-- { // write may take out the one it is at
-		l.write(l.listeners[i])
+	for i := len(l.recipients) - 1; i >= 0; i-- { // write may take out the one it is at
+		l.write(l.recipients[i])
 	}
 	if several {
 		l.writing.Store(false)
@@ -53,26 +53,25 @@ func (l *loop) hasOutput() bool {
 	return len(l.mail) > 0
 }
 
-// listen puts a connection among those that are written to when the room has
-// grown. Those that are not logged in cost a flush nothing, and those that are
-// blocked neither.
-func (l *loop) listen(c *conn) {
+// addRecipient puts a connection among those that are written to when the room has
+// grown. Those that are not logged in, or are blocked, cost a flush nothing.
+func (l *loop) addRecipient(c *conn) {
 	if c.inRoom && !c.blocked && !c.leaving && c.seat < 0 {
-		c.seat = len(l.listeners)
-		l.listeners = append(l.listeners, c)
+		c.seat = len(l.recipients)
+		l.recipients = append(l.recipients, c)
 	}
 }
 
-// unlisten takes a connection out again.
-func (l *loop) unlisten(c *conn) {
+// removeRecipient takes a connection out again.
+func (l *loop) removeRecipient(c *conn) {
 	if c.seat < 0 {
 		return
 	}
-	last := len(l.listeners) - 1
-	l.listeners[c.seat] = l.listeners[last]
-	l.listeners[c.seat].seat = c.seat
-	l.listeners[last] = nil
-	l.listeners = l.listeners[:last]
+	last := len(l.recipients) - 1
+	l.recipients[c.seat] = l.recipients[last]
+	l.recipients[c.seat].seat = c.seat
+	l.recipients[last] = nil
+	l.recipients = l.recipients[:last]
 	c.seat = -1
 }
 
@@ -85,7 +84,7 @@ func (l *loop) attend(c *conn) {
 	if !closing {
 		// Before it is in the room, a session has output only when it closes.
 		c.inRoom = true
-		l.listen(c)
+		l.addRecipient(c)
 	}
 	if !c.blocked {
 		l.write(c)
@@ -112,7 +111,7 @@ func (l *loop) write(c *conn) {
 				l.finish(c)
 			}
 			if c.paused {
-				l.pauseOrGoOn(c) // Next may have worked through what waited
+				l.pauseOrResume(c) // Next may have worked through what waited
 			}
 			return
 		}
@@ -131,7 +130,7 @@ func (l *loop) write(c *conn) {
 
 // stalled handles a write that took less than was offered.
 func (l *loop) stalled(c *conn, err error) {
-	l.unlisten(c)
+	l.removeRecipient(c)
 	switch err {
 	case nil, unix.EAGAIN, unix.EINTR:
 	case unix.EPIPE, unix.ECONNRESET:

@@ -33,12 +33,12 @@ func TestFlushVisitsTheRoomOnly(t *testing.T) {
 	visits := func(want int, when string) {
 		t.Helper()
 		l.flush()
-		if n := len(l.listeners); n != want {
+		if n := len(l.recipients); n != want {
 			t.Errorf("%s: a flush visits %d connections, want %d", when, n, want)
 		}
-		for i, c := range l.listeners {
+		for i, c := range l.recipients {
 			if c.seat != i || c.blocked || c.leaving || c.gone {
-				t.Errorf("%s: %+v is no listener", when, c)
+				t.Errorf("%s: %+v is no recipient", when, c)
 			}
 		}
 	}

@@ -26,7 +26,7 @@ type loop struct {
 	cfg      backends.Config
 	poller   Poller
 	listener *listener
-	bell     *doorbell
+	bell     *Doorbell
 	holds    bool    // waits with its processor in hand
 	others   []*loop // that serve the same room
 
@@ -45,17 +45,17 @@ type loop struct {
 	load    atomic.Int64  // connections, those on their way from other loops included
 
 	// The loop's own.
-	conns     []*conn // by descriptor
-	live      []*conn
-	listeners []*conn // in the room and not blocked: who is written to when it has grown
-	lingering lingerQueue
-	spareMail []*conn
-	events    []Event
-	buf       []byte
-	read      int    // octets since the last flush
-	paced     uint64 // Room.Said when the loop last looked at the others
-	overtakes int    // times it waited for others in vain
-	born      uint32 // generation of the newest connection
+	conns      []*conn // by descriptor
+	live       []*conn
+	recipients []*conn // in the room and not blocked: who is written to when it has grown
+	lingering  lingerQueue
+	spareMail  []*conn
+	events     []Event
+	buf        []byte
+	read       int    // octets since the last flush
+	paced      uint64 // Room.Said when the loop last looked at the others
+	givenUp    int    // times it waited for others and gave up
+	born       uint32 // generation of the newest connection
 }
 
 // conn is one connection.
@@ -64,11 +64,11 @@ type conn struct {
 	id      ID
 	session *core.Session
 	place   int         // in loop.live
-	seat    int         // in loop.listeners; -1: not there
+	seat    int         // in loop.recipients; -1: not there
 	mailed  atomic.Bool // is in loop.mail
 	inRoom  bool        // was granted, as far as the loop knows
 	blocked bool        // the kernel took less than was offered
-	paused  bool        // is not read, for its session is held
+	paused  bool        // is not read: its session is Held
 	reset   bool        // a write has told so, and no read will
 	leaving bool        // our FIN is sent
 	gone    bool
@@ -80,16 +80,16 @@ type conn struct {
 func newLoop(cfg backends.Config, poller Poller, share bool) (*loop, error) {
 	l := &loop{cfg: cfg, poller: poller, events: make([]Event, turnEvents), buf: make([]byte, readSize)}
 	var err error
-	if l.bell, err = newDoorbell(); err != nil {
+	if l.bell, err = NewDoorbell(); err != nil {
 		_ = poller.Close()
-		return nil, fmt.Errorf("readiness: eventfd: %w", err)
+		return nil, fmt.Errorf("readiness: %w", err)
 	}
 	if l.listener, err = listen(cfg, share); err != nil {
-		l.bell.close()
+		l.bell.Close()
 		_ = poller.Close()
 		return nil, err
 	}
-	for _, fd := range []int{l.bell.fd, l.listener.fd} {
+	for _, fd := range []int{l.bell.FD, l.listener.fd} {
 		if err := poller.Add(newID(fd, 0)); err != nil {
 			l.close()
 			return nil, fmt.Errorf("readiness: watching the listener: %w", err)
@@ -100,14 +100,14 @@ func newLoop(cfg backends.Config, poller Poller, share bool) (*loop, error) {
 
 func (l *loop) close() {
 	l.listener.stop(l.poller)
-	l.bell.close()
+	l.bell.Close()
 	_ = l.poller.Close()
 }
 
 // WakeRoom notes that the log has grown.
 func (l *loop) WakeRoom() {
 	if !l.roomGrew.Load() && !l.roomGrew.Swap(true) {
-		l.bell.ring()
+		l.bell.Ring()
 	}
 }
 
@@ -120,7 +120,7 @@ func (l *loop) Wake(s *core.Session) {
 	l.mu.Lock()
 	l.mail = append(l.mail, c)
 	l.mu.Unlock()
-	l.bell.ring()
+	l.bell.Ring()
 }
 
 // run turns until the loop is told to stop and its last connection is gone.
@@ -165,8 +165,8 @@ func (l *loop) stopped() bool {
 func (l *loop) handle(e Event) {
 	fd := e.ID.FD()
 	switch {
-	case fd == l.bell.fd:
-		l.bell.clear()
+	case fd == l.bell.FD:
+		l.bell.Clear()
 		return
 	case fd == l.listener.fd:
 		l.accept()
@@ -181,7 +181,7 @@ func (l *loop) handle(e Event) {
 	}
 	if e.Writable && c.blocked {
 		c.blocked = false
-		l.listen(c)
+		l.addRecipient(c)
 		if l.watch(c) {
 			l.write(c)
 		}
@@ -219,13 +219,13 @@ func (l *loop) feed(c *conn, in []byte) {
 		l.read += step
 		l.catchUp()
 	}
-	l.pauseOrGoOn(c)
+	l.pauseOrResume(c)
 }
 
-// pauseOrGoOn stops reading a client whose input waits in its session, and goes
-// on when it does not wait any more. Meanwhile a poller may still tell that its
-// connection is broken: then it is read all the same, to its end.
-func (l *loop) pauseOrGoOn(c *conn) {
+// pauseOrResume stops reading a client whose session is Held, and goes on when it
+// is not any more. Meanwhile a poller may still tell that the connection is
+// broken: then it is read all the same, to its end.
+func (l *loop) pauseOrResume(c *conn) {
 	if held := c.session.Held(); held != c.paused && !c.leaving && !c.gone {
 		c.paused = held
 		l.watch(c)

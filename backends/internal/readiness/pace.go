@@ -52,7 +52,7 @@ func (l *loop) pace() {
 		left := time.Until(end)
 		switch {
 		case left <= 0:
-			l.overtakes++
+			l.givenUp++
 			return
 		case l.hasOutput():
 			l.flush()

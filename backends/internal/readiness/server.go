@@ -87,7 +87,7 @@ func (s *server) stop(cut bool) {
 			l.cutting.Store(true)
 		}
 		l.stopping.Store(true)
-		l.bell.ring()
+		l.bell.Ring()
 	}
 }
 

@@ -35,7 +35,7 @@ func (l *loop) receive(a arrival) bool {
 	l.load.Add(1)
 	l.arrivals = append(l.arrivals, a)
 	l.mu.Unlock()
-	l.bell.ring()
+	l.bell.Ring()
 	return true
 }
 

@@ -49,7 +49,7 @@ func Call(brief bool, trap, a1, a2, a3, a4, a5, a6 uintptr) (int, error) {
 // loop says that it sleeps before it looks for the last time.
 func (l *loop) wait() (int, error) {
 	timeout := l.patience()
-	l.bell.sleep.Store(polling)
+	l.bell.Sleep()
 	if l.hasWork() {
 		timeout = 0
 	}
@@ -61,7 +61,7 @@ func (l *loop) wait() (int, error) {
 	if n == 0 && err == nil && timeout != 0 {
 		n, err = l.poller.Wait(l.events, timeout, false)
 	}
-	l.bell.sleep.Store(awake)
+	l.bell.Awake()
 	return n, err
 }
 

@@ -7,7 +7,7 @@ import (
 
 const (
 	fresh = 50 * time.Millisecond // how long a count is good for
-	retry = 10 * time.Millisecond // and one that says no
+	retry = 10 * time.Millisecond // how long a count is that found too few
 	ahead = 256                   // tasks that are to be known of beyond those asked for
 )
 
@@ -21,12 +21,12 @@ type Budget struct {
 	at   time.Time // of the count
 	left int       // beyond the margin
 	by   string
-	no   bool // the count has said so
+	no   bool // the last Take found too few
 }
 
-// Take takes n tasks that are about to be made. Those that were taken before and
-// are not made yet are pending. An error says that there are not so many left,
-// and which limit it is; nothing is taken then.
+// Take takes n tasks that are about to be made. pending is how many were taken
+// before and are not made yet. The error says that too few are left, and by which
+// limit; nothing is taken then.
 func (b *Budget) Take(n, pending int) error {
 	age := time.Since(b.at)
 	if age > fresh || b.left < n && (!b.no || age > retry) {

@@ -13,19 +13,19 @@ import (
 	"chatbench/core/wire"
 )
 
-// worstEcho is how long somebody who talks may wait for its own message beside
-// others that make trouble. It is a hundred times what is usual and more.
+// worstEcho is how long a client that talks may wait for its own message while
+// others disturb. It is a hundred times what is usual and more.
 const worstEcho = 5 * time.Second
 
-// beside has three clients talk, and fails if one of them waits too long for its
-// own words while trouble, on a goroutine of its own, goes on until it is stopped.
-func (r *rig) beside(trouble func(stop <-chan struct{}) error) {
+// talkBeside has three clients talk while disturb, on a goroutine of its own, goes
+// on until it is stopped. It fails if one of them waits too long for its own words.
+func (r *rig) talkBeside(disturb func(stop <-chan struct{}) error) {
 	r.Helper()
 	const least = 300 * time.Millisecond
 	talkers := r.logins("t", 3)
 	began := time.Now()
 	stop, over := make(chan struct{}), make(chan error, 1)
-	go func() { over <- trouble(stop) }()
+	go func() { over <- disturb(stop) }()
 	longest := make([]time.Duration, len(talkers))
 	talkAll(r, talkers, func(c *client) (err error) {
 		for err == nil && time.Since(began) < least {
@@ -37,7 +37,7 @@ func (r *rig) beside(trouble func(stop <-chan struct{}) error) {
 	})
 	close(stop)
 	if err := <-over; err != nil {
-		r.Errorf("the one that makes trouble: %v; %s", err, endings(r.room.Snapshot()))
+		r.Errorf("the one that disturbs: %v; %s", err, endings(r.room.Snapshot()))
 	}
 	r.Logf("a message of one's own took %v at worst", slices.Max(longest))
 	for i, took := range longest {
@@ -47,8 +47,8 @@ func (r *rig) beside(trouble func(stop <-chan struct{}) error) {
 	}
 }
 
-// until calls again and again, a pause between two calls, until it is stopped.
-func until(stop <-chan struct{}, pause time.Duration, call func(i int) error) error {
+// repeat calls again and again, a pause between two calls, until it is stopped.
+func repeat(stop <-chan struct{}, pause time.Duration, call func(i int) error) error {
 	for i := 0; ; i++ {
 		if err := call(i); err != nil {
 			return err
@@ -67,8 +67,8 @@ func steadyTalker(l *lab) {
 	talker := r.login("talker")
 	go talker.drainAll()
 	out := wire.AppendChat(nil, strings.Repeat("x", 3200))
-	r.beside(func(stop <-chan struct{}) error {
-		return until(stop, 50*time.Millisecond, func(int) error { return talker.trySend(out) })
+	r.talkBeside(func(stop <-chan struct{}) error {
+		return repeat(stop, 50*time.Millisecond, func(int) error { return talker.trySend(out) })
 	})
 }
 
@@ -79,8 +79,8 @@ func costlyNames(l *lab) {
 	sender := r.login("sender")
 	go sender.drainAll()
 	names := bytes.Repeat(wire.AppendFile(nil, wire.LsReq, strings.Repeat("\u03b9\u0308\u0301", 32), nil), 20)
-	r.beside(func(stop <-chan struct{}) error {
-		return until(stop, time.Millisecond, func(int) error {
+	r.talkBeside(func(stop <-chan struct{}) error {
+		return repeat(stop, time.Millisecond, func(int) error {
 			sender.conn.SetWriteDeadline(time.Now().Add(worstEcho))
 			return sender.trySend(names)
 		})
@@ -137,8 +137,8 @@ func loginStorm(l *lab) {
 			time.AfterFunc(20*time.Millisecond, func() { l.Answer(errors.New("wrong name or password")) })
 		})
 	})
-	r.beside(func(stop <-chan struct{}) error {
-		return until(stop, time.Millisecond, func(int) error { return r.storm(crowd) })
+	r.talkBeside(func(stop <-chan struct{}) error {
+		return repeat(stop, time.Millisecond, func(int) error { return r.storm(crowd) })
 	})
 }
 
