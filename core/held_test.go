@@ -289,3 +289,60 @@ func TestPrivateAndRoomTakeTurns(t *testing.T) {
 	}
 	stays(t, bob)
 }
+
+// TestNobodyWaitsForOneWhoLeft: private frames for a client that has left are
+// taken by nobody; those who wait until they are go on at once, though it keeps
+// its name until it is heard.
+func TestNobodyWaitsForOneWhoLeft(t *testing.T) {
+	r := testRoom(1<<20, Config{Flood: Flood{Rate: 20, Burst: 300}})
+	ann, bob, eve := enter(t, r, "ann"), enter(t, r, "bob"), enter(t, r, "eve")
+	eve.Feed(lines(0, 2000))
+	bob.Feed(bytes.Repeat(wire.AppendFile(nil, wire.LsBody, "eve", bytes.Repeat([]byte(" x"), 1500)), 30))
+	if !eve.Held() || !bob.Held() {
+		t.Fatal("they are not held")
+	}
+	eve.Leave(ReasonEOF)
+	ann.Feed(wire.AppendFile(nil, wire.LsEnd, "eve", nil))
+	for range 10 {
+		take(bob)
+	}
+	stays(t, eve)
+	if ann.Held() || bob.Held() {
+		t.Error("somebody waits for one that has left")
+	}
+}
+
+// TestOwnNoticesHoldNobodyWhoLeft: a client that did not take its own notices
+// and says FIN is heard out.
+func TestOwnNoticesHoldNobodyWhoLeft(t *testing.T) {
+	r := testRoom(1<<20, Config{})
+	ann, eve := enter(t, r, "ann"), enter(t, r, "eve")
+	eve.Feed(bytes.Repeat(wire.AppendFile(nil, wire.LsReq, strings.Repeat("x", 3000), nil), 30))
+	eve.Feed(lines(0, 10))
+	if !eve.Held() {
+		t.Fatal("one that does not take its notices is not held")
+	}
+	eve.Leave(ReasonEOF)
+	for range 30 {
+		tick(r)
+	}
+	numbered(t, heard(t, take(ann)), 10)
+	ended(t, eve, ReasonEOF)
+}
+
+// TestClockGoesOn: a Tick with an earlier time than the last one changes nothing.
+func TestClockGoesOn(t *testing.T) {
+	r, ann, _ := floodRoom(t)
+	pass(r, time.Hour)
+	ann.Feed(lines(0, 305))
+	if r.Tick(start); !ann.Held() {
+		t.Fatal("a client over its allowance is not held")
+	}
+	for range 10 {
+		tick(r)
+		take(ann)
+	}
+	if ann.Held() {
+		t.Error("the clock has gone back, and a client waits for it")
+	}
+}

@@ -175,7 +175,7 @@ func (r *Room) release(s *Session) {
 // with those of whom one of these is true, not with those who are there.
 func (r *Room) Tick(now time.Time) {
 	r.mu.Lock()
-	r.clock.Store(max(int64(now.Sub(r.began)), 0) + 1)
+	r.clock.Store(max(r.clock.Load(), int64(now.Sub(r.began))+1)) // it never goes back
 	r.endLate()
 	r.judge()
 	r.refill()

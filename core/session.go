@@ -86,6 +86,8 @@ func (s *Session) Leave(why Reason) {
 	s.out = output{last: nothingMore}
 	s.mail = mailbox{}
 	s.changed.Store(false)
+	s.private.Store(0) // nobody takes them any more, so nobody waits until they are taken
+	r.unblock(s)
 	pooled := s.pooled
 	s.parting = why == ReasonEOF && s.in.hold != notHeld && s.closing.Load() == 0
 	switch {
