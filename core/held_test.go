@@ -346,3 +346,33 @@ func TestClockGoesOn(t *testing.T) {
 		t.Error("the clock has gone back, and a client waits for it")
 	}
 }
+
+// TestAllowanceGoesWithTheName: a client that logs in again has what was left of
+// its allowance, and those who had spent nothing are not remembered.
+func TestAllowanceGoesWithTheName(t *testing.T) {
+	r, ann, bob := floodRoom(t)
+	for range 5 {
+		ann.Feed(wire.AppendClose(lines(0, 290)))
+		ann.Leave(ReasonReset)
+		ann = enter(t, r, "ANN")
+	}
+	if n := len(heard(t, take(bob))); n > 301 {
+		t.Errorf("%d messages are heard of one that logs in again and again", n)
+	}
+	pass(r, time.Hour)
+	for i := range 1000 {
+		s := enter(t, r, fmt.Sprint("c", i))
+		s.Feed(lines(0, 1))
+		take(bob)
+		tick(r)
+		s.Leave(ReasonEOF)
+	}
+	if n := len(r.spent); n > 128 {
+		t.Errorf("what %d have spent is remembered", n)
+	}
+	pass(r, time.Hour)
+	ann.Feed(lines(0, 200))
+	if ann.Held() {
+		t.Error("a client is held for what it said an hour ago")
+	}
+}

@@ -21,12 +21,14 @@ type Room struct {
 	log       *broadcastLog
 	names     map[string]*Session // in the room, by folded name
 	granted   sessionList
-	pending   sessionList // not logged in yet
-	ending    sessionList // closing, and not left yet
-	silent    sessionList // of them, given nothing more
-	refusing  []*Session  // took less than they were offered when they were last looked at
-	flooding  []*Session  // wait for flood control
-	parting   []*Session  // have left, and are heard out
+	pending   sessionList      // not logged in yet
+	ending    sessionList      // closing, and not left yet
+	silent    sessionList      // of them, given nothing more
+	refusing  []*Session       // took less than they were offered when they were last looked at
+	flooding  []*Session       // wait for flood control
+	parting   []*Session       // have left, and are heard out
+	spent     map[string]int64 // Session.in.fullAt of those who were in the room, by folded name
+	spentMost int              // entries until those that are over are forgotten
 	address   map[netip.Addr]int
 	wakers    []*wakerUse // replaced, not changed in place
 	clients   int         // slots held
@@ -57,6 +59,7 @@ func newRoom(cfg Config, chunkSize int) *Room {
 		log:     newBroadcastLog(chunkSize),
 		names:   make(map[string]*Session),
 		address: make(map[netip.Addr]int),
+		spent:   make(map[string]int64),
 		began:   cfg.Now,
 	}
 	r.clock.Store(1)
@@ -231,6 +234,7 @@ func (r *Room) grant(s *Session) {
 	here := r.whoIsHere()
 	r.move(s, StateGrant)
 	r.names[s.folded] = s
+	r.recall(s)
 	r.stats.Logins++
 	s.mail.start = r.log.openCursor()
 	s.position.Store(s.mail.start.position())
