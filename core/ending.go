@@ -46,6 +46,7 @@ func (r *Room) end(s *Session, why Reason, final []byte) {
 	r.releaseWaiters(s)
 	if wasIn {
 		delete(r.names, s.folded)
+		r.remember(s)
 		r.announce(s.name + " has left")
 	}
 	if s.parting {

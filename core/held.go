@@ -1,6 +1,7 @@
 package core
 
 import (
+	"maps"
 	"time"
 
 	"chatbench/core/wire"
@@ -110,7 +111,7 @@ func (s *Session) allowed(rest []byte) bool {
 func (s *Session) spend(cost, octets int) {
 	if flood := s.room.cfg.Flood; flood.Rate > 0 {
 		price := float64(cost+octets) / frameCost / flood.Rate
-		s.in.fullAt = max(s.in.fullAt, s.room.clock.Load()) + int64(price*float64(time.Second))
+		s.in.fullAt.Store(max(s.in.fullAt.Load(), s.room.clock.Load()) + int64(price*float64(time.Second)))
 	}
 }
 
@@ -118,7 +119,28 @@ func (s *Session) spend(cost, octets int) {
 // the client is being worked through.
 func (r *Room) allowedAt(s *Session) int64 {
 	flood := r.cfg.Flood
-	return s.in.fullAt - int64(float64(flood.Burst)/flood.Rate*float64(time.Second)) + 1
+	return s.in.fullAt.Load() - int64(float64(flood.Burst)/flood.Rate*float64(time.Second)) + 1
+}
+
+// remember keeps what a client has spent of its allowance for its next session:
+// logging in again is no way to say more. What is over is forgotten when there is
+// twice as much as the last time.
+func (r *Room) remember(s *Session) {
+	now, at := r.clock.Load(), s.in.fullAt.Load()
+	if at <= now {
+		return
+	}
+	if len(r.spent) >= r.spentMost {
+		maps.DeleteFunc(r.spent, func(_ string, at int64) bool { return at <= now })
+		r.spentMost = max(64, 2*len(r.spent))
+	}
+	r.spent[s.folded] = at
+}
+
+// recall gives a client that logs in the allowance that it had left.
+func (r *Room) recall(s *Session) {
+	s.in.fullAt.Store(r.spent[s.folded])
+	delete(r.spent, s.folded)
 }
 
 // waitFor lists s as one that waits until to has taken enough of its private

@@ -288,3 +288,90 @@ func TestPrivateAndRoomTakeTurns(t *testing.T) {
 	}
 	stays(t, bob)
 }
+
+// TestNobodyWaitsForOneWhoLeft: private frames for a client that has left are
+// taken by nobody; those who wait until they are go on at once, though it keeps
+// its name until it is heard.
+func TestNobodyWaitsForOneWhoLeft(t *testing.T) {
+	r := testRoom(1<<20, Config{Flood: Flood{Rate: 20, Burst: 300}})
+	ann, bob, eve := enter(t, r, "ann"), enter(t, r, "bob"), enter(t, r, "eve")
+	eve.Feed(lines(0, 2000))
+	bob.Feed(bytes.Repeat(wire.AppendFile(nil, wire.LsBody, "eve", bytes.Repeat([]byte(" x"), 1500)), 30))
+	if !eve.Held() || !bob.Held() {
+		t.Fatal("they are not held")
+	}
+	eve.Leave(ReasonEOF)
+	ann.Feed(wire.AppendFile(nil, wire.LsEnd, "eve", nil))
+	for range 10 {
+		take(bob)
+	}
+	stays(t, eve)
+	if ann.Held() || bob.Held() {
+		t.Error("somebody waits for one that has left")
+	}
+}
+
+// TestOwnNoticesHoldNobodyWhoLeft: a client that did not take its own notices
+// and says FIN is heard out.
+func TestOwnNoticesHoldNobodyWhoLeft(t *testing.T) {
+	r := testRoom(1<<20, Config{})
+	ann, eve := enter(t, r, "ann"), enter(t, r, "eve")
+	eve.Feed(bytes.Repeat(wire.AppendFile(nil, wire.LsReq, strings.Repeat("x", 3000), nil), 30))
+	eve.Feed(lines(0, 10))
+	if !eve.Held() {
+		t.Fatal("one that does not take its notices is not held")
+	}
+	eve.Leave(ReasonEOF)
+	for range 30 {
+		tick(r)
+	}
+	numbered(t, heard(t, take(ann)), 10)
+	ended(t, eve, ReasonEOF)
+}
+
+// TestClockGoesOn: a Tick with an earlier time than the last one changes nothing.
+func TestClockGoesOn(t *testing.T) {
+	r, ann, _ := floodRoom(t)
+	pass(r, time.Hour)
+	ann.Feed(lines(0, 305))
+	if r.Tick(start); !ann.Held() {
+		t.Fatal("a client over its allowance is not held")
+	}
+	for range 10 {
+		tick(r)
+		take(ann)
+	}
+	if ann.Held() {
+		t.Error("the clock has gone back, and a client waits for it")
+	}
+}
+
+// TestAllowanceGoesWithTheName: a client that logs in again has what was left of
+// its allowance, and those who had spent nothing are not remembered.
+func TestAllowanceGoesWithTheName(t *testing.T) {
+	r, ann, bob := floodRoom(t)
+	for range 5 {
+		ann.Feed(wire.AppendClose(lines(0, 290)))
+		ann.Leave(ReasonReset)
+		ann = enter(t, r, "ANN")
+	}
+	if n := len(heard(t, take(bob))); n > 301 {
+		t.Errorf("%d messages are heard of one that logs in again and again", n)
+	}
+	pass(r, time.Hour)
+	for i := range 1000 {
+		s := enter(t, r, fmt.Sprint("c", i))
+		s.Feed(lines(0, 1))
+		take(bob)
+		tick(r)
+		s.Leave(ReasonEOF)
+	}
+	if n := len(r.spent); n > 128 {
+		t.Errorf("what %d have spent is remembered", n)
+	}
+	pass(r, time.Hour)
+	ann.Feed(lines(0, 200))
+	if ann.Held() {
+		t.Error("a client is held for what it said an hour ago")
+	}
+}

@@ -21,12 +21,14 @@ type Room struct {
 	log       *broadcastLog
 	names     map[string]*Session // in the room, by folded name
 	granted   sessionList
-	pending   sessionList // not logged in yet
-	ending    sessionList // closing, and not left yet
-	silent    sessionList // of them, given nothing more
-	refusing  []*Session  // took less than they were offered when last looked at
-	flooding  []*Session  // whose input waits for flood control
-	parting   []*Session  // have left, and their input is not all worked through
+	pending   sessionList      // not logged in yet
+	ending    sessionList      // closing, and not left yet
+	silent    sessionList      // of them, given nothing more
+	refusing  []*Session       // took less than they were offered when last looked at
+	flooding  []*Session       // whose input waits for flood control
+	parting   []*Session       // have left, and their input is not all worked through
+	spent     map[string]int64 // Session.in.fullAt of those who were in the room, by folded name
+	spentMost int              // entries until those that are over are forgotten
 	address   map[netip.Addr]int
 	wakers    []*wakerUse // replaced, not changed in place
 	clients   int         // slots held
@@ -57,6 +59,7 @@ func newRoom(cfg Config, chunkSize int) *Room {
 		log:     newBroadcastLog(chunkSize),
 		names:   make(map[string]*Session),
 		address: make(map[netip.Addr]int),
+		spent:   make(map[string]int64),
 		began:   cfg.Now,
 	}
 	r.clock.Store(1)
@@ -176,7 +179,7 @@ func (r *Room) release(s *Session) {
 // What it costs grows with the clients of whom one of these is true, not with all.
 func (r *Room) Tick(now time.Time) {
 	r.mu.Lock()
-	r.clock.Store(max(int64(now.Sub(r.began)), 0) + 1)
+	r.clock.Store(max(r.clock.Load(), int64(now.Sub(r.began))+1)) // it never goes back
 	r.endLate()
 	r.checkRefusing()
 	r.releaseFlooding()
@@ -232,6 +235,7 @@ func (r *Room) grant(s *Session) {
 	here := r.whoIsHere()
 	r.move(s, StateGrant)
 	r.names[s.folded] = s
+	r.recall(s)
 	r.stats.Logins++
 	s.mail.start = r.log.openCursor()
 	s.position.Store(s.mail.start.position())

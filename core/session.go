@@ -88,6 +88,8 @@ func (s *Session) Leave(why Reason) {
 	s.out = output{last: nothingMore}
 	s.mail = mailbox{}
 	s.changed.Store(false)
+	s.private.Store(0) // nobody takes them any more, so nobody waits until they are taken
+	r.releaseWaiters(s)
 	pooled := s.pooled
 	s.parting = why == ReasonEOF && s.in.hold != notHeld && s.closing.Load() == 0
 	switch {
@@ -106,10 +108,10 @@ func (s *Session) Leave(why Reason) {
 type input struct {
 	mu      sync.Mutex
 	decoder wire.Decoder
-	granted bool   // what is said goes to the room
-	hold    hold   // why input waits
-	waiting []byte // what waits
-	fullAt  int64  // by Room.clock: when the allowance of flood control is full again
+	granted bool         // what is said goes to the room
+	hold    hold         // why input waits
+	waiting []byte       // what waits
+	fullAt  atomic.Int64 // by Room.clock: when the allowance of flood control is full again
 }
 
 // Feed takes bytes from the client as they came. in may be reused when it

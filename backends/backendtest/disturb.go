@@ -112,7 +112,7 @@ func abandonedLogins(l *lab) {
 		c.send(wire.AppendCred(nil, fmt.Sprint("gone", i), "x"))
 		r.eventually(func() bool { mu.Lock(); defer mu.Unlock(); return len(waiting) == i+1 }, "login %d is asked about", i)
 		c.reset()
-		r.eventually(func() bool { return waiting[i].Abandoned() }, "login %d is abandoned", i)
+		r.eventually(func() bool { mu.Lock(); defer mu.Unlock(); return waiting[i].Abandoned() }, "login %d is abandoned", i)
 	}
 	r.waitClients(1)
 	bob := r.login("bob")
