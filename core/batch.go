@@ -33,7 +33,7 @@ func (b *batch) chat(s *Session, text []byte) {
 	before := len(b.said)
 	b.said = wire.AppendSaid(b.said, s.name, text)
 	b.messages++
-	s.spend(frameCost, len(b.said)-before)
+	s.spend(frameCost + saidOctetCost*(len(b.said)-before))
 }
 
 // sayAll gives the room what was gathered. If the session has ended meanwhile,

@@ -45,7 +45,7 @@ type Config struct {
 	LoginTimeout     time.Duration // from Join to granted, absolute; 10 s. Meanwhile little input may wait: see Session.Feed
 	LagLimit         int           // octets a client may be owed for longer than LagTime; 256 KiB
 	LagTime          time.Duration // how long it may be owed more, while it takes less than it is offered; 2 s
-	LagMax           int           // octets of the log that are kept for one client, slow or not; 64 times LagLimit
+	LagMax           int           // octets of the log that are kept for one client, slow or not; 64 times LagLimit, at least 4 MiB
 	Flood            Flood         // how much a client may say; zero: as much as it likes
 	Announce         bool          // joins and leaves are said to the room
 	AdvertiseClaimed bool          // a DnAck keeps the address its sender claims
@@ -79,7 +79,7 @@ func (cfg Config) withDefaults() Config {
 		cfg.LagTime = defaultLagTime
 	}
 	if cfg.LagMax <= 0 {
-		cfg.LagMax = lagMaxPerLimit * min(cfg.LagLimit, math.MaxInt/lagMaxPerLimit)
+		cfg.LagMax = max(leastLagMax, lagMaxPerLimit*min(cfg.LagLimit, math.MaxInt/lagMaxPerLimit))
 	}
 	if cfg.Flood.Rate > 0 {
 		cfg.Flood.Burst = max(cfg.Flood.Burst, 1)

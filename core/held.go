@@ -27,19 +27,30 @@ const (
 )
 
 // Flood is the allowance of each client: Rate frames a second, Burst of them at
-// once. What is said to the room counts as one frame, a private frame as a
-// sixteenth, and each octet that the room makes of either as 1/1024 more. The
-// zero Flood allows everything.
+// once. What is said to the room counts as one frame, and each octet of it as 1/256
+// more, for it goes to everybody. A private frame that asks for an answer (LsReq,
+// DnReq) counts as one, any other as a sixteenth, and each octet of it as 1/1024
+// more. The zero Flood allows everything.
 type Flood struct {
 	Rate  float64 // frames a second
 	Burst int     // frames
 }
 
-// What frames cost, in parts of an allowance of 1024 a frame.
+// What frames and their octets cost, in parts of an allowance of 1024 a frame.
 const (
-	frameCost   = 1024
-	privateCost = frameCost / 16
+	frameCost        = 1024
+	saidOctetCost    = frameCost / 256
+	privateCost      = frameCost / 16
+	privateOctetCost = frameCost / 1024
 )
+
+// privatePrice is what a File frame costs of which the room makes so many octets.
+func privatePrice(c wire.Command, octets int) int {
+	if c == wire.LsReq || c == wire.DnReq {
+		return frameCost + privateOctetCost*octets
+	}
+	return privateCost + privateOctetCost*octets
+}
 
 // resumeStep is how much of what waited is worked through before the transport
 // looks after its other clients, in octets.
@@ -108,9 +119,9 @@ func (s *Session) allowed(rest []byte) bool {
 }
 
 // spend takes the price of a frame off the client's allowance.
-func (s *Session) spend(cost, octets int) {
+func (s *Session) spend(parts int) {
 	if flood := s.room.cfg.Flood; flood.Rate > 0 {
-		price := float64(cost+octets) / frameCost / flood.Rate
+		price := float64(parts) / frameCost / flood.Rate
 		s.in.fullAt.Store(max(s.in.fullAt.Load(), s.room.clock.Load()) + int64(price*float64(time.Second)))
 	}
 }

@@ -89,6 +89,12 @@ func (s *Session) decided(l *Login, err error) {
 	}
 	r.unlock()
 	waiting := s.in.waiting
+	if len(waiting) > resumeStep && s.in.granted && !s.left {
+		s.in.hold = forTurn // the transport's other clients have their turn in between
+		s.held.Store(true)
+		r.resumeLater(s)
+		return
+	}
 	s.in.waiting = nil
 	s.feed(waiting) // a Cred among it is a second one, so nothing is asked again
 	s.endParting()

@@ -44,7 +44,7 @@ func (s *Session) relay(b *batch, f wire.Frame) bool {
 	case to != nil:
 		r.stats.Relayed++
 	}
-	s.spend(privateCost, len(b.private)+len(notice))
+	s.spend(privatePrice(f.Command, len(b.private)+len(notice)))
 	if notice != "" {
 		r.notice(s, notice)
 	}

@@ -30,6 +30,7 @@ type Room struct {
 	spent     map[string]int64 // Session.in.fullAt of those who were in the room, by folded name
 	spentMost int              // entries until those that are over are forgotten
 	address   map[netip.Addr]int
+	lagClock  int64       // the clock, but that a Tick adds a quarter of LagTime at the most
 	wakers    []*wakerUse // replaced, not changed in place
 	clients   int         // slots held
 	draining  bool
@@ -63,6 +64,7 @@ func newRoom(cfg Config, chunkSize int) *Room {
 		began:   cfg.Now,
 	}
 	r.clock.Store(1)
+	r.lagClock = 1
 	r.lookEvery = uint64(min(16<<10, r.cfg.LagMax/8))
 	return r
 }
@@ -179,7 +181,10 @@ func (r *Room) release(s *Session) {
 // What it costs grows with the clients of whom one of these is true, not with all.
 func (r *Room) Tick(now time.Time) {
 	r.mu.Lock()
-	r.clock.Store(max(r.clock.Load(), int64(now.Sub(r.began))+1)) // it never goes back
+	before := r.clock.Load()
+	r.clock.Store(max(before, int64(now.Sub(r.began))+1)) // it never goes back
+	// While no Tick came, perhaps nobody could be written to: that is nobody's fault.
+	r.lagClock += min(r.clock.Load()-before, int64(r.cfg.LagTime/4))
 	r.endLate()
 	r.checkRefusing()
 	r.releaseFlooding()

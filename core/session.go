@@ -40,7 +40,7 @@ type Session struct {
 	private    atomic.Int32  // octets of its own that wait
 	closing    atomic.Uint32 // 1 + the Reason
 	position   atomic.Uint64 // in the log, of what is written; forever while it is not read
-	overSince  atomic.Int64  // by Room.clock: when it was found to be over a limit; 0: it is not
+	overSince  atomic.Int64  // by Room.lagClock: when it was found to be over a limit; 0: it is not
 }
 
 // Tag is what Join was given.

@@ -42,7 +42,7 @@ func (w *world) endSlow(c *simClient) {
 		return
 	}
 	far := w.room.behind(c.session) > w.room.cfg.LagMax || w.model.behind(c) > w.room.cfg.LagMax
-	if since := c.refusedSince; !far && (since.IsZero() || w.now.Sub(since) < w.room.cfg.LagTime) {
+	if since := c.refusedSince; !far && (since.IsZero() || w.lagNow.Sub(since) < w.room.cfg.LagTime) {
 		w.model.wrong = fmt.Errorf("client %d ended as slow, %d octets behind, refusing since %v", c.id, w.model.behind(c), since)
 	}
 	w.model.end(c)
@@ -81,7 +81,7 @@ func (w *world) givenUp(c *simClient) error {
 		return nil
 	}
 	c.silent = true
-	slow := !c.refusedSince.IsZero() && w.now.Sub(c.refusedSince) >= w.room.cfg.LagTime
+	slow := !c.refusedSince.IsZero() && w.lagNow.Sub(c.refusedSince) >= w.room.cfg.LagTime
 	if kept := w.model.kept(c); !slow && kept <= w.room.cfg.LagMax && !w.now.After(c.ended.Add(farewell)) {
 		return fmt.Errorf("client %d was given up %v after its end, %d octets kept", c.id, w.now.Sub(c.ended), kept)
 	}

@@ -126,7 +126,7 @@ func (m *model) frame(c *simClient, f string) {
 		said := "\x00" + c.name + ": " + text + "\x00"
 		m.said = append(m.said, said)
 		m.octets += len(said)
-		c.allowed -= 1024 + float64(len(said))
+		c.allowed -= 1024 + 4*float64(len(said))
 	default:
 		m.file(c, f)
 	}
@@ -146,7 +146,7 @@ func (m *model) file(c *simClient, f string) {
 	target := m.names[to]
 	if target == nil {
 		c.private = append(c.private, notice("No such user: "+to))
-		c.allowed -= 64 + float64(len("No such user: "+to))
+		c.allowed -= filePrice(f) + float64(len("No such user: "+to))
 		return
 	}
 	frames := []string{f[:2] + c.name + rest + "\x00"}
@@ -154,7 +154,15 @@ func (m *model) file(c *simClient, f string) {
 		frames = append(frames, notice("File not found:"+rest))
 	}
 	target.private = append(target.private, frames...)
-	c.allowed -= 64 + float64(size(frames))
+	c.allowed -= filePrice(f) + float64(size(frames))
+}
+
+// filePrice is what a File frame costs beside its octets.
+func filePrice(f string) float64 {
+	if f[1] == 0 || f[1] == 4 {
+		return 1024
+	}
+	return 64
 }
 
 // decided is what an Authenticator's answer does.

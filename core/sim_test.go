@@ -33,6 +33,7 @@ type world struct {
 	model   model
 	clients []*simClient
 	now     time.Time
+	lagNow  time.Time  // that counts against those who are slow
 	asked   *simClient // who is feeding, for the Authenticator
 	single  bool       // frames are fed one at a time, for each may end somebody
 	joined  int
@@ -50,7 +51,7 @@ func (w *world) Wake(s *Session) {
 func (w *world) Authenticate(l *Login) { w.asked.answer = l.Answer }
 
 func simulate(seed uint64) error {
-	w := &world{Rand: rand.New(rand.NewPCG(seed, 1)), now: time.Unix(1e9, 0)}
+	w := &world{Rand: rand.New(rand.NewPCG(seed, 1)), now: time.Unix(1e9, 0), lagNow: time.Unix(1e9, 0)}
 	w.model.names = map[string]*simClient{}
 	cfg := Config{MaxClients: 6, MaxPending: 4, Authenticator: w, Now: w.now, LagLimit: 1 << 20}
 	switch w.IntN(5) {
@@ -258,6 +259,7 @@ func (w *world) tick() {
 
 func (w *world) pass(d time.Duration) {
 	w.now = w.now.Add(d)
+	w.lagNow = w.lagNow.Add(min(d, w.room.cfg.LagTime/4))
 	w.model.now = w.now
 	var parting []*simClient // in the order in which they are heard
 	for _, s := range w.room.parting {
@@ -270,9 +272,9 @@ func (w *world) pass(d time.Duration) {
 		case !c.refuses || !w.over(c):
 			c.refusedSince = time.Time{}
 		case c.refusedSince.IsZero():
-			c.refusedSince = w.now
+			c.refusedSince = w.lagNow
 		default:
-			slow[c] = !c.over && w.now.Sub(c.refusedSince) >= w.room.cfg.LagTime
+			slow[c] = !c.over && w.lagNow.Sub(c.refusedSince) >= w.room.cfg.LagTime
 		}
 	}
 	w.room.Tick(w.now)
@@ -282,7 +284,7 @@ func (w *world) pass(d time.Duration) {
 		}
 		w.endSlow(c)
 		if why, closing := c.session.Closing(); slow[c] && (!closing || why != ReasonSlow) {
-			w.model.wrong = fmt.Errorf("client %d has refused %d octets since %v and is not ended", c.id, w.model.behind(c), w.now.Sub(c.refusedSince))
+			w.model.wrong = fmt.Errorf("client %d has refused %d octets since %v and is not ended", c.id, w.model.behind(c), w.lagNow.Sub(c.refusedSince))
 		}
 	}
 	for _, c := range parting {

@@ -82,8 +82,8 @@ func (r *Room) endIfSlow(s *Session) {
 	case !r.over(s):
 		s.overSince.Store(0)
 	case since == 0:
-		s.overSince.Store(r.clock.Load())
-	case r.clock.Load()-since >= int64(r.cfg.LagTime):
+		s.overSince.Store(r.lagClock)
+	case r.lagClock-since >= int64(r.cfg.LagTime):
 		r.giveUp(s)
 	}
 }
@@ -134,5 +134,6 @@ func (r *Room) endLate() {
 const (
 	defaultLagLimit = 256 << 10
 	defaultLagTime  = 2 * time.Second
-	lagMaxPerLimit  = 64 // LagMax is so many times LagLimit
+	lagMaxPerLimit  = 64      // LagMax is so many times LagLimit,
+	leastLagMax     = 4 << 20 // and not less than this
 )

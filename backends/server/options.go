@@ -20,6 +20,10 @@ import (
 // transport or the file limit cannot carry as many.
 const DefaultMaxClients = 10_000
 
+// leastLagMax is room for the largest frames that one client can have the room
+// make at once.
+const leastLagMax = 1 << 20
+
 // Options is what a server is made of.
 type Options struct {
 	Backend backends.Backend
@@ -36,7 +40,7 @@ type Options struct {
 	LoginTimeout     time.Duration
 	LagLimit         int
 	LagTime          time.Duration
-	LagMax           int        // 0: 64 times LagLimit
+	LagMax           int        // 0: 64 times LagLimit, at least 4 MiB
 	Flood            core.Flood // zero: off
 	Announce         bool
 	AdvertiseClaimed bool       // relay the address a sharer claims, not the one it has
@@ -72,8 +76,8 @@ func (o *Options) check(ctx context.Context) error {
 		return misuse("who may log in? say -users FILE (chatd user add makes one), or -open for any password")
 	case o.SpawnAhead > 0 && o.Backend.PerClient != backends.OwnProcess:
 		return misuse("-spawn-ahead is for a backend with a process for each client, not for %s: leave it out", o.Backend.Name)
-	case o.LagMax > 0 && o.LagMax < o.LagLimit:
-		return misuse("-lag-max %v is below -lag-limit %v: raise it, or lower -lag-limit", units.Size(o.LagMax), units.Size(o.LagLimit))
+	case o.LagMax > 0 && o.LagMax < max(o.LagLimit, leastLagMax):
+		return misuse("-lag-max %v is below %v: raise it, or leave it out", units.Size(o.LagMax), units.Size(max(o.LagLimit, leastLagMax)))
 	case o.MaxFrame > core.LargestFrame:
 		return misuse("-max-frame %d is over %d, the most a frame may be", o.MaxFrame, core.LargestFrame)
 	}

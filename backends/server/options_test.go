@@ -26,7 +26,7 @@ func TestMisuse(t *testing.T) {
 		{"plaintext", func(o *Options) { o.Open, o.Users, o.Listen = false, "x", "192.0.2.1:1" }, "-insecure"},
 		{"no port", func(o *Options) { o.Listen = "127.0.0.1" }, "no HOST:PORT"},
 		{"no such host", func(o *Options) { o.Listen = "no.such.host.invalid:1" }, "no address of this machine"},
-		{"less kept than may be owed", func(o *Options) { o.LagMax = 1 << 10 }, "-lag-max 1KiB is below"},
+		{"less kept than may be owed", func(o *Options) { o.LagMax = 1 << 10 }, "-lag-max 1KiB is below 1MiB"},
 		{"slow at once", func(o *Options) { o.LagTime = 0 }, "-lag-time is out of range"},
 		{"frame too large", func(o *Options) { o.MaxFrame = 1 << 20 }, "-max-frame"},
 		{"frame too small", func(o *Options) { o.MaxFrame = 10 }, "-max-frame"},

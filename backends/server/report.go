@@ -31,7 +31,7 @@ type listening struct {
 	MaxFrame      int           `json:"max_frame"`
 	LagLimit      int           `json:"lag_limit"`
 	LagTime       time.Duration `json:"lag_time_ns"`
-	LagMax        int           `json:"lag_max"`    // 0: 64 times lag_limit
+	LagMax        int           `json:"lag_max"`    // 0: 64 times lag_limit, at least 4 MiB
 	FloodRate     float64       `json:"flood_rate"` // messages a second; 0: off
 	FloodBurst    int           `json:"flood_burst"`
 	Announce      bool          `json:"announce"`

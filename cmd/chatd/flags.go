@@ -56,7 +56,7 @@ func newFlags() *flags {
 	fs.IntVar(&o.MaxFrame, "max-frame", o.MaxFrame, "a frame from a client has at most `N` octets")
 	fs.Var(&f.lag, "lag-limit", "a client that takes less than it is sent, and is owed more than `SIZE`, is closed as slow after -lag-time")
 	fs.DurationVar(&o.LagTime, "lag-time", o.LagTime, "`TIME` it may be owed so much without a break")
-	fs.Var(&f.lagMax, "lag-max", "at most `SIZE` of what was said is kept for one client, slow or not; 0B: 64 times -lag-limit")
+	fs.Var(&f.lagMax, "lag-max", "at most `SIZE` of what was said is kept for one client, slow or not; 0B: 64 times -lag-limit, at least 4 MiB")
 	fs.Var(&f.sndbuf, "sndbuf", "kernel send buffer of a connection, `SIZE`; 0B: the kernel's choice")
 	fs.IntVar(&o.SpawnAhead, "spawn-ahead", o.SpawnAhead, "`N` processes that wait for clients, in a backend of one for each client")
 	fs.IntVar(&o.Backlog, "backlog", o.Backlog, "at most `N` connections waiting to be accepted")

@@ -1,7 +1,3 @@
-//go:build attack
-
-// What does not hold yet: run it with -tags attack.
-
 package core
 
 import (
