@@ -154,7 +154,7 @@ func Defaults() Options {
 		Listen: "127.0.0.1:9000", MaxPerAddress: 64, MaxFrame: wire.MaxFrame,
 		LoginTimeout: 10 * time.Second, LagLimit: 256 << 10, LagTime: 2 * time.Second, Announce: true,
 		Flood:         core.Flood{Rate: 20, Burst: 300},
-		LoginThrottle: units.Rate(10.0 / 60), Backlog: 4096,
+		LoginThrottle: units.Rate(10.0 / 60), SendBuffer: 256 << 10, Backlog: 4096,
 		Linger: 2 * time.Second, Drain: 5 * time.Second,
 	}
 }
