@@ -29,8 +29,9 @@ const (
 // Flood is the allowance of each client: Rate frames a second, Burst of them at
 // once. What is said to the room counts as one frame, and each octet of it as 1/256
 // more, for it goes to everybody. A private frame that asks for an answer (LsReq,
-// DnReq) counts as one, any other as a sixteenth, and each octet of it as 1/1024
-// more. The zero Flood allows everything.
+// DnReq) counts as a quarter, any other as 1/64, so that many have to ask before
+// the one that answers has to wait; each octet counts as 1/1024 more. The zero
+// Flood allows everything.
 type Flood struct {
 	Rate  float64 // frames a second
 	Burst int     // frames
@@ -40,14 +41,15 @@ type Flood struct {
 const (
 	frameCost        = 1024
 	saidOctetCost    = frameCost / 256
-	privateCost      = frameCost / 16
+	requestCost      = frameCost / 4
+	privateCost      = frameCost / 64
 	privateOctetCost = frameCost / 1024
 )
 
 // privatePrice is what a File frame costs of which the room makes so many octets.
 func privatePrice(c wire.Command, octets int) int {
 	if c == wire.LsReq || c == wire.DnReq {
-		return frameCost + privateOctetCost*octets
+		return requestCost + privateOctetCost*octets
 	}
 	return privateCost + privateOctetCost*octets
 }

@@ -160,9 +160,9 @@ func (m *model) file(c *simClient, f string) {
 // filePrice is what a File frame costs beside its octets.
 func filePrice(f string) float64 {
 	if f[1] == 0 || f[1] == 4 {
-		return 1024
+		return 1024 / 4
 	}
-	return 64
+	return 1024 / 64
 }
 
 // decided is what an Authenticator's answer does.
