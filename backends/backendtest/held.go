@@ -19,6 +19,7 @@ var heldScenarios = []scenario{
 	{"flood-without-end", floodWithoutEnd},
 	{"drain-while-held", drainWhileHeld},
 	{"cut-while-held", cutWhileHeld},
+	{"gone-while-held", goneWhileHeld},
 	{"full-queues-both-ways", fullQueuesBothWays},
 	{"file-flood-at-a-slow-reader", fileFloodAtSlowReader},
 }
