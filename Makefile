@@ -49,10 +49,14 @@ soak: ## the simulation of the core on SEEDS seeds (not part of test)
 siege: ## trouble for every transport under load: stopped, killed, come and gone, no descriptors (not part of test)
 	$(GO) test ./backends/all -run '^TestSiege$$' -timeout 60m -siege -v
 
+RUNS ?= 20
+hostile: ## clients that make trouble for others, RUNS times on every transport (not part of test)
+	$(GO) test ./backends/... -run '^TestConformance$$/^hostile' -count $(RUNS) -p 1 -timeout 90m -v | grep -E '^(ok|FAIL|---|panic)|--- FAIL|at worst'
+
 clean: ## remove what was built
 	rm -rf bin
 
 help: ## this list
 	@grep -hE '^[a-z -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
-.PHONY: build bench compare serve chat test vet fuzz soak siege clean help
+.PHONY: build bench compare serve chat test vet fuzz soak siege hostile clean help

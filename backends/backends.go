@@ -49,8 +49,10 @@
 //     none that has nothing to write, and never while they wait for it;
 //  12. read no more of a client whose session is Held, if its library can stop
 //     reading. It asks Held after Feed and, when the session was woken, after
-//     Next. The end of a client that is not read is noticed at the latest when
-//     reading goes on. A transport that cannot stop reading says so in Limits:
+//     Next. Meanwhile it looks once a second whether the client has
+//     left (internal/absence). One that has sent FIN is let go of after
+//     Room.Farewell, with ReasonEOF, and what it sent is not read to the end then;
+//     it may be read on until then. One that was reset is let go of at once. A transport that cannot stop reading says so in Limits:
 //     the core ends a client that then sends too much;
 //  13. let wakes come late, after Leave of the session and after Shutdown: they
 //     do nothing then.

@@ -46,6 +46,7 @@ type Config struct {
 	LagLimit         int           // octets a client may be owed for longer than LagTime; 256 KiB
 	LagTime          time.Duration // how long it may be owed more, while it takes less than it is offered; 2 s
 	LagMax           int           // octets of the log that are kept for one client, slow or not; 64 times LagLimit, at least 4 MiB
+	Farewell         time.Duration // how long an end may take: of a client's last words, and of the input of one that has left; 10 s
 	Flood            Flood         // how much a client may say; zero: as much as it likes
 	Announce         bool          // joins and leaves are said to the room
 	AdvertiseClaimed bool          // a DnAck keeps the address its sender claims
@@ -80,6 +81,9 @@ func (cfg Config) withDefaults() Config {
 	}
 	if cfg.LagMax <= 0 {
 		cfg.LagMax = max(leastLagMax, lagMaxPerLimit*min(cfg.LagLimit, math.MaxInt/lagMaxPerLimit))
+	}
+	if cfg.Farewell <= 0 {
+		cfg.Farewell = defaultFarewell
 	}
 	if cfg.Flood.Rate > 0 {
 		cfg.Flood.Burst = max(cfg.Flood.Burst, 1)

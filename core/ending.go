@@ -7,8 +7,13 @@ import (
 	"chatbench/core/wire"
 )
 
-// farewell is how long a closing client may take over what it is still owed.
-const farewell = 10 * time.Second
+// defaultFarewell is how long a closing client may take over what it is still owed,
+// and how long the input of one that has left is worked through.
+const defaultFarewell = 10 * time.Second
+
+// Farewell is Config.Farewell, for a transport that has not read all that a client
+// sent before it left: longer than that it need not read on.
+func (r *Room) Farewell() time.Duration { return r.cfg.Farewell }
 
 // lastWords is what a closing session is still given: the log up to limit,
 // then text. If text is nil it is given nothing at all, not even the log.
@@ -27,7 +32,7 @@ func (r *Room) end(s *Session, why Reason, final []byte) {
 		return
 	}
 	wasIn := s.state == StateGrant
-	s.deadline = r.in(farewell)
+	s.deadline = r.in(r.cfg.Farewell)
 	if s.pooled {
 		r.move(s, StateError)
 	}

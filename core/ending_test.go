@@ -84,11 +84,11 @@ func TestStuckEndingIsGivenUp(t *testing.T) {
 	t.Run("out of time", func(t *testing.T) {
 		r := testRoom(2000, Config{LagLimit: 1000})
 		_, bob := stuck(r)
-		r.Tick(start.Add(farewell))
+		r.Tick(start.Add(defaultFarewell))
 		if bob.Next() == nil {
 			t.Fatal("given up too early")
 		}
-		r.Tick(start.Add(farewell + 1))
+		r.Tick(start.Add(defaultFarewell + 1))
 		if bob.Next() != nil {
 			t.Error("it is still given something, out of time")
 		}
@@ -120,7 +120,7 @@ func TestStuckEndingIsGivenUp(t *testing.T) {
 		bob.Feed([]byte{9})
 		told := w.sessions
 		for range 3 {
-			pass(r, farewell+1)
+			pass(r, defaultFarewell+1)
 		}
 		if w.sessions != told+1 {
 			t.Errorf("told %d times that a client is given up, want once", w.sessions-told)

@@ -275,7 +275,7 @@ func (s *Session) endParting() {
 // resumeByTicks has Ticks work through the input of a session that has left, for
 // as long as one that is closing gets for its last words. The room's lock is held.
 func (r *Room) resumeByTicks(s *Session) {
-	s.deadline = r.in(farewell)
+	s.deadline = r.in(r.cfg.Farewell)
 	r.parting = append(r.parting, s)
 }
 

@@ -203,7 +203,7 @@ func TestDefaults(t *testing.T) {
 	got := Config{Authenticator: OpenDoor{}}.withDefaults()
 	want := Config{Authenticator: OpenDoor{}, MaxClients: 10_000, MaxPending: 2500,
 		MaxFrame: wire.MaxFrame, LoginTimeout: 10 * time.Second,
-		LagLimit: 256 << 10, LagTime: 2 * time.Second, LagMax: 16 << 20}
+		LagLimit: 256 << 10, LagTime: 2 * time.Second, LagMax: 16 << 20, Farewell: 10 * time.Second}
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}

@@ -72,7 +72,7 @@ func (s *Session) Closing() (Reason, bool) {
 // What a client sent before its FIN is worked through, also if its login is being
 // decided or its session is Held. One that leaves with ReasonEOF then keeps its
 // slot, though its transport has let go of it, until that is done: by Ticks, and
-// for 10 s at the most once it is logged in.
+// for Config.Farewell at the most once it is logged in.
 func (s *Session) Leave(why Reason) {
 	s.in.mu.Lock()
 	defer s.in.mu.Unlock()

@@ -82,7 +82,7 @@ func (w *world) givenUp(c *simClient) error {
 	}
 	c.silent = true
 	slow := !c.refusedSince.IsZero() && w.lagNow.Sub(c.refusedSince) >= w.room.cfg.LagTime
-	if kept := w.model.kept(c); !slow && kept <= w.room.cfg.LagMax && !w.now.After(c.ended.Add(farewell)) {
+	if kept := w.model.kept(c); !slow && kept <= w.room.cfg.LagMax && !w.now.After(c.ended.Add(defaultFarewell)) {
 		return fmt.Errorf("client %d was given up %v after its end, %d octets kept", c.id, w.now.Sub(c.ended), kept)
 	}
 	return nil

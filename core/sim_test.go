@@ -306,7 +306,7 @@ func (w *world) leave(c *simClient) {
 	if !c.parting {
 		w.model.end(c)
 	} else if c.session.in.hold != forLogin {
-		c.deadline = w.now.Add(farewell)
+		c.deadline = w.now.Add(defaultFarewell)
 	}
 	c.session.Leave(why)
 	c.session.Leave(ReasonReset)

@@ -12,15 +12,16 @@ import (
 )
 
 var heldScenarios = []scenario{
-	{"paste-arrives-whole", pasteArrivesWhole},
-	{"flood-waits", floodWaits},
-	{"flood-and-fin", floodAndFin},
-	{"flood-and-reset", floodAndReset},
-	{"flood-without-end", floodWithoutEnd},
-	{"drain-while-held", drainWhileHeld},
-	{"cut-while-held", cutWhileHeld},
-	{"full-queues-both-ways", fullQueuesBothWays},
-	{"file-flood-at-a-slow-reader", fileFloodAtSlowReader},
+	{"hostile-paste-arrives-whole", pasteArrivesWhole},
+	{"hostile-flood-waits", floodWaits},
+	{"hostile-flood-and-fin", floodAndFin},
+	{"hostile-flood-and-reset", floodAndReset},
+	{"hostile-flood-without-end", floodWithoutEnd},
+	{"hostile-drain-while-held", drainWhileHeld},
+	{"hostile-cut-while-held", cutWhileHeld},
+	{"hostile-gone-while-held", goneWhileHeld},
+	{"hostile-full-queues-both-ways", fullQueuesBothWays},
+	{"hostile-file-flood-at-a-slow-reader", fileFloodAtSlowReader},
 }
 
 // withFlood sets flood control.

@@ -13,12 +13,12 @@ import (
 )
 
 var hostileScenarios = []scenario{
-	{"amplified-burst", amplifiedBurst},
-	{"file-flood", fileFlood},
-	{"steady-talker", steadyTalker},
-	{"costly-names", costlyNames},
-	{"abandoned-logins", abandonedLogins},
-	{"login-storm", loginStorm},
+	{"hostile-amplified-burst", amplifiedBurst},
+	{"hostile-file-flood", fileFlood},
+	{"hostile-steady-talker", steadyTalker},
+	{"hostile-costly-names", costlyNames},
+	{"hostile-abandoned-logins", abandonedLogins},
+	{"hostile-login-storm", loginStorm},
 }
 
 const (

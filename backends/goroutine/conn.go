@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"chatbench/backends/internal/absence"
 	"chatbench/core"
 )
 
@@ -30,6 +31,11 @@ type conn struct {
 	until       atomic.Pointer[time.Time] // when a connection that is sent nothing more is given up
 
 	writer writer
+
+	// The reader's.
+	absence    absence.Watch
+	dropped    bool        // its client has left, and has had its time
+	droppedFor core.Reason // and how it left
 
 	mu         sync.Mutex // guards what follows, and writer.state
 	readerCond sync.Cond  // wakes a reader that waits

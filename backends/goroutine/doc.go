@@ -70,7 +70,7 @@
 //     that is not behind, beside the system call.
 //   - An idle client costs a goroutine's stack, 4 KiB where the reader has grown
 //     it, beside what package net keeps for a connection.
-//   - A client whose session is Held is not read, so that its end is noticed late:
-//     when something is written to it, or when reading goes on.
+//   - A client whose session is Held is not read, so that its end is noticed a
+//     second later; while it is Held there is a timer for it.
 //   - The order in which the writers of a round run is the scheduler's.
 package goroutine

@@ -2,6 +2,7 @@ package goroutine
 
 import (
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -40,8 +41,11 @@ func (c *conn) read(fd int) (why core.Reason, done bool) {
 		case n > 0:
 			counters.Reads.Add(1)
 			counters.BytesIn.Add(int64(n))
-			if !c.feed(buf[:n]) && c.late() {
+			if !c.feed(buf[:n], fd) && c.late() {
 				return core.ReasonReset, true
+			}
+			if c.dropped {
+				return c.droppedFor, true
 			}
 		case err == unix.EAGAIN:
 			return 0, false
@@ -57,7 +61,7 @@ func (c *conn) read(fd int) (why core.Reason, done bool) {
 // feed gives the session its bytes, in pieces between which the writers may
 // have their turn. It is false once the session is closing: what comes then is
 // thrown away.
-func (c *conn) feed(in []byte) (open bool) {
+func (c *conn) feed(in []byte, fd int) (open bool) {
 	for len(in) > 0 {
 		if _, closing := c.session.Closing(); closing {
 			return false
@@ -68,21 +72,36 @@ func (c *conn) feed(in []byte) (open bool) {
 		c.server.rounds.pace()
 	}
 	if c.session.Held() {
-		c.waitWhileHeld()
+		c.waitWhileHeld(fd)
+	} else if c.absence.Noticed() {
+		c.droppedFor, c.dropped = c.absence.Over(time.Now())
 	}
 	return true
 }
 
 // waitWhileHeld keeps the reader from reading on while its session is Held. It ends
-// too when the session is to close, for what comes then is thrown away, and when
-// nothing more can be written, for then only reading shows how the client ended.
-func (c *conn) waitWhileHeld() {
+// too when the session is to close, for what comes then is thrown away, when nothing
+// more can be written, for then only reading shows how the client ended, and when
+// the client has left and its time is over.
+func (c *conn) waitWhileHeld(fd int) {
 	c.readerWaits.Store(true) // before the session is asked: the writer looks in the other order
+	now := time.Now()
+	next := c.absence.Next(now)
 	c.mu.Lock()
+	timer := time.AfterFunc(next.Sub(now), c.wakeReader) // which waits for the lock
 	for c.mustWait() {
 		c.readerCond.Wait()
+		if now := time.Now(); !now.Before(next) && c.mustWait() {
+			c.droppedFor, c.dropped = c.absence.Look(fd, c.reset.Load(), now, c.server.cfg.Room.Farewell())
+			if c.dropped {
+				break
+			}
+			next = c.absence.Next(now)
+			timer.Reset(next.Sub(now))
+		}
 	}
 	c.mu.Unlock()
+	timer.Stop()
 	c.readerWaits.Store(false)
 }
 

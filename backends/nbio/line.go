@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"chatbench/backends/internal/guest"
+	"chatbench/backends/internal/socket"
 	"chatbench/core"
 )
 
@@ -58,15 +59,7 @@ func (l *line) ended() bool {
 	if closed, _ := l.conn.IsClosed(); closed {
 		return true
 	}
-	info, err := unix.GetsockoptTCPInfo(l.fd, unix.IPPROTO_TCP, unix.TCP_INFO)
-	if err != nil {
-		return true
-	}
-	switch info.State {
-	case unix.BPF_TCP_ESTABLISHED, unix.BPF_TCP_FIN_WAIT1, unix.BPF_TCP_FIN_WAIT2:
-		return false
-	}
-	return true
+	return socket.PeerHasLeft(l.fd)
 }
 
 // Send implements guest.Line. A Write that fails closes the connection at

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"chatbench/backends/internal/guest"
+	"chatbench/backends/internal/socket"
 	"chatbench/core"
 )
 
@@ -133,18 +134,11 @@ func (l *line) closed(lib.Connection) error {
 func (l *line) look() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	info, err := unix.GetsockoptTCPInfo(l.fd(), unix.IPPROTO_TCP, unix.TCP_INFO)
-	switch {
-	case err != nil:
-	case info.State == unix.BPF_TCP_CLOSE_WAIT, info.State == unix.BPF_TCP_LAST_ACK, info.State == unix.BPF_TCP_TIME_WAIT:
+	switch socket.PeerEnding(l.fd()) {
+	case socket.Finished:
 		l.end(core.ReasonEOF)
-	case info.State == unix.BPF_TCP_CLOSE:
-		left, _ := unix.GetsockoptInt(l.fd(), unix.SOL_SOCKET, unix.SO_ERROR)
-		if unix.Errno(left) == unix.EPIPE {
-			l.end(core.ReasonEOF)
-		} else if left != 0 {
-			l.end(core.ReasonReset)
-		}
+	case socket.Reset:
+		l.end(core.ReasonReset)
 	}
 }
 

@@ -199,7 +199,7 @@ func TestSpawnAheadBurst(t *testing.T) {
 // TestCaughtEarly: a child does not get as far as the packages of a server.
 func TestCaughtEarly(t *testing.T) {
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(child.Environment(true, 4096), "GODEBUG=inittrace=1") // descriptor 3 is missing
+	cmd.Env = append(child.Environment(true, 4096, 1000), "GODEBUG=inittrace=1") // descriptor 3 is missing
 	out, err := cmd.CombinedOutput()
 	if cmd.ProcessState.ExitCode() != child.Misled {
 		t.Fatalf("the child ended with %v, it should have found nothing to do: %s", err, out)

@@ -42,7 +42,9 @@
 // the others up for 5 ms at a time, and ever more rarely. A pipe is read in steps
 // of 4 KiB, up to 16 KiB before the others have their turn, and so is what a child
 // that has ended leaves there. The pipe of a client whose session is Held is not
-// read: it fills, and the child stops reading its client.
+// read: it fills, and the child stops reading its client. If that leaves meanwhile the
+// child ends by itself: Room.Farewell after a FIN, a second after a reset, for it
+// cannot tell a session that is Held from a parent that is busy.
 //
 // A client has gone when its child is reaped: the descriptor of the process
 // becomes readable, what is left in the pipe is fed, and the exit code says

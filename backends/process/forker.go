@@ -34,6 +34,7 @@ type result struct {
 // forker is the goroutine that forks, so that the loop never waits for it.
 type forker struct {
 	maxFrame int
+	farewell int // in milliseconds
 	pipe     int // octets in a pipe to a child
 	orders   chan order
 	once     sync.Once
@@ -42,7 +43,12 @@ type forker struct {
 
 // newForker starts a forker that gives what it makes to took.
 func newForker(cfg backends.Config, took func(result)) *forker {
-	f := &forker{maxFrame: cfg.MaxFrame, pipe: child.FromParent, orders: make(chan order, maxOrdered+aheadAtATime)}
+	f := &forker{
+		maxFrame: cfg.MaxFrame,
+		farewell: int(cfg.Room.Farewell().Milliseconds()),
+		pipe:     child.FromParent,
+		orders:   make(chan order, maxOrdered+aheadAtATime),
+	}
 	if f.maxFrame <= 0 {
 		f.maxFrame = core.LargestFrame
 	}
@@ -83,7 +89,7 @@ func (f *forker) fork(o order) (*kid, error) {
 	}
 	if err == nil {
 		k.pid, err = syscall.ForkExec(program, []string{title}, &syscall.ProcAttr{
-			Env:   child.Environment(o.client == nil, f.maxFrame),
+			Env:   child.Environment(o.client == nil, f.maxFrame, f.farewell),
 			Files: []uintptr{uintptr(theirs[0]), uintptr(theirs[1]), 2, uintptr(theirs[2])},
 			// A group of its own: what is typed at the parent's terminal is not for it.
 			Sys: &syscall.SysProcAttr{PidFD: &k.pidfd, Setpgid: true},

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"chatbench/backends/internal/absence"
 	"chatbench/core"
 )
 
@@ -35,6 +36,11 @@ type conn struct {
 	late   atomic.Bool // it has had its time to say FIN
 	unread atomic.Bool // the reader has ended
 	reason core.Reason // for which; set before unread
+
+	// The reader's.
+	absence    absence.Watch
+	dropped    bool        // its client has left, and has had its time
+	droppedFor core.Reason // and how it left
 
 	mu     sync.Mutex // guards the descriptor against being interrupted once it is closed
 	closed bool

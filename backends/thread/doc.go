@@ -57,8 +57,8 @@
 //   - How much of what a blocked thread sends was taken is known only when it
 //     returns. So it first sends without blocking, and then 16 KiB at a time; and
 //     at least every 250 ms it looks whether its client has been given up.
-//   - A client whose session is Held is not read, so that its end is noticed late:
-//     when something is written to it, or when reading goes on.
+//   - A client whose session is Held is not read, so that its end is noticed a
+//     second later.
 //   - futex_waitv(2) needs Linux 5.16.
 package thread
 

@@ -2,6 +2,7 @@ package thread
 
 import (
 	"sync"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -56,6 +57,9 @@ func (c *conn) took(in []byte, err error) (why core.Reason, over bool) {
 		counters.Reads.Add(1)
 		counters.BytesIn.Add(int64(len(in)))
 		c.feed(in)
+		if c.dropped {
+			return c.droppedFor, true
+		}
 		return core.ReasonReset, c.late.Load()
 	case err == unix.EINTR:
 		return 0, false
@@ -79,16 +83,24 @@ func (c *conn) feed(in []byte) {
 	}
 	if c.session.Held() {
 		c.waitWhileHeld()
+	} else if c.absence.Noticed() {
+		c.droppedFor, c.dropped = c.absence.Over(time.Now())
 	}
 }
 
 // waitWhileHeld keeps the reader from reading on while its session is Held. It ends
-// too when the session is to close, for what comes then is thrown away, and when
-// nothing more can be written, for then only reading shows how the client ended.
+// too when the session is to close, for what comes then is thrown away, when nothing
+// more can be written, for then only reading shows how the client ended, and when
+// the client has left and its time is over.
 func (c *conn) waitWhileHeld() {
 	c.readerWaits.Store(true) // before the session is asked: the writer looks in the other order
-	for c.mustWait() {
-		c.readerBell.wait()
+	for next := c.absence.Next(time.Now()); c.mustWait() && !c.dropped; {
+		if c.readerBell.waitUntil(next) {
+			continue
+		}
+		now := time.Now()
+		c.droppedFor, c.dropped = c.absence.Look(c.fd, false, now, c.server.cfg.Room.Farewell())
+		next = c.absence.Next(now)
 	}
 	c.readerWaits.Store(false)
 }

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"chatbench/backends"
+	"chatbench/backends/internal/absence"
 	"chatbench/core"
 )
 
@@ -49,6 +50,7 @@ type loop struct {
 	live       []*conn
 	recipients []*conn // in the room and not blocked: who is written to when it has grown
 	lingering  lingerQueue
+	held       heldList
 	spareMail  []*conn
 	events     []Event
 	buf        []byte
@@ -69,8 +71,10 @@ type conn struct {
 	inRoom  bool        // was granted, as far as the loop knows
 	blocked bool        // the kernel took less than was offered
 	paused  bool        // is not read: its session is Held
-	reset   bool        // a write has told so, and no read will
-	leaving bool        // our FIN is sent
+	listed  bool        // is in loop.held
+	absence absence.Watch
+	reset   bool // a write has told so, and no read will
+	leaving bool // our FIN is sent
 	gone    bool
 	until   time.Time // when leaving ends
 }
@@ -118,7 +122,9 @@ func (l *loop) Wake(s *core.Session) {
 		return
 	}
 	l.mu.Lock()
-	l.mail = append(l.mail, c)
+	if !l.ended {
+		l.mail = append(l.mail, c)
+	}
 	l.mu.Unlock()
 	l.bell.Ring()
 }
@@ -145,6 +151,9 @@ func (l *loop) run() error {
 		l.flush()
 		if l.lingering.len() > 0 {
 			l.endLingering(time.Now())
+		}
+		if len(l.held.conns) > 0 {
+			l.lookAtHeld(time.Now())
 		}
 		if l.listener.resting() {
 			l.endRest(time.Now())
@@ -224,11 +233,13 @@ func (l *loop) feed(c *conn, in []byte) {
 
 // pauseOrResume stops reading a client whose session is Held, and goes on when it
 // is not any more. Meanwhile a poller may still tell that the connection is
-// broken: then it is read all the same, to its end.
+// broken: then it is read all the same, to its end. Otherwise lookAtHeld finds it.
 func (l *loop) pauseOrResume(c *conn) {
 	if held := c.session.Held(); held != c.paused && !c.leaving && !c.gone {
 		c.paused = held
-		l.watch(c)
+		if l.watch(c) && held {
+			l.held.add(c)
+		}
 	}
 }
 

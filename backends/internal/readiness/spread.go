@@ -51,12 +51,14 @@ func (l *loop) adoptArrivals() {
 	}
 }
 
-// retire says that the loop takes no more sockets from others. It is false if
+// retire says that the loop takes no more sockets from others, and no wakes. It is false if
 // some have come that it does not know yet.
 func (l *loop) retire() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.ended = len(l.arrivals) == 0
+	if l.ended = len(l.arrivals) == 0; l.ended {
+		l.mail = nil // and nobody is noted any more
+	}
 	return l.ended
 }
 

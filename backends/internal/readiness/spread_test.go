@@ -3,6 +3,7 @@ package readiness
 import (
 	"context"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"testing"
@@ -45,6 +46,25 @@ func TestSpread(t *testing.T) {
 		if n := template.cfg.Room.Snapshot().Clients; n != 0 {
 			t.Errorf("%d clients are left in the room", n)
 		}
+	}
+}
+
+// TestWakeAfterEnd: what wakes a loop that has ended is not kept.
+func TestWakeAfterEnd(t *testing.T) {
+	l := newTestLoop(t, newTestRoom())
+	c := &conn{loop: l}
+	c.session = l.cfg.Room.Join(netip.AddrPort{}, l, c)
+	l.Wake(c.session)
+	if len(l.mail) != 1 {
+		t.Fatalf("%d are noted before the end", len(l.mail))
+	}
+	c.mailed.Store(false)
+	if !l.retire() {
+		t.Fatal("the loop does not retire")
+	}
+	l.Wake(c.session)
+	if len(l.mail) != 0 {
+		t.Errorf("%d are noted", len(l.mail))
 	}
 }
 

@@ -86,6 +86,11 @@ func (l *loop) patience() time.Duration {
 	if l.lingering.len() > 0 {
 		timeout = max(time.Until(l.lingering.first()), time.Millisecond)
 	}
+	if len(l.held.conns) > 0 {
+		if look := max(time.Until(l.held.next), time.Millisecond); timeout < 0 || timeout > look {
+			timeout = look
+		}
+	}
 	if l.listener.resting() && (timeout < 0 || timeout > restTime) {
 		timeout = restTime
 	}

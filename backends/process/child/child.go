@@ -21,10 +21,13 @@
 // that comes in a later read than an octet that broke the protocol. What that
 // octet costs the client, and all else, the room decides in the parent. It exits
 // with Finished after the client's FIN and with Broken after an error, or when
-// the parent is gone.
+// the parent is gone. While the parent takes none of its client's input the child
+// looks whether the client has left: if so, it exits a farewell later at the latest,
+// whatever is unread, and a moment later after a reset.
 //
 // It refuses to know what frames say, to keep more than one read of either
-// direction, and to keep time for the parent: whoever lingers too long is killed.
+// direction, and to keep time for the parent in anything else: whoever lingers too
+// long is killed.
 //
 // Environment is for the parent, any goroutine. Nothing else is to be called.
 package child
@@ -55,7 +58,8 @@ const (
 )
 
 // variable is what makes a process a child. Its value is the role, the longest
-// frame in octets and the parent's process number, with spaces between.
+// frame in octets, the parent's process number and the farewell in milliseconds,
+// with spaces between.
 const variable = "CHATBENCH_CHILD"
 
 const (
@@ -65,16 +69,17 @@ const (
 
 // Environment is the whole environment of a child of this process, which stops
 // listening to a client whose frames have more than maxFrame octets. One that is
-// spawned ahead of its client waits to be handed it.
+// spawned ahead of its client waits to be handed it. If the parent takes no more
+// input of a client that has left, the child keeps it for so many milliseconds.
 //
 // A child runs one thing at a time and allocates next to nothing, so that it
 // needs neither processors nor a collector.
-func Environment(ahead bool, maxFrame int) []string {
+func Environment(ahead bool, maxFrame int, farewell int) []string {
 	role := roleClient
 	if ahead {
 		role = roleWaiting
 	}
-	what := role + " " + strconv.Itoa(maxFrame) + " " + strconv.Itoa(syscall.Getpid())
+	what := role + " " + strconv.Itoa(maxFrame) + " " + strconv.Itoa(syscall.Getpid()) + " " + strconv.Itoa(farewell)
 	return []string{variable + "=" + what, "GOMAXPROCS=1", "GOGC=off"}
 }
 
@@ -89,10 +94,12 @@ func serve(what string) int {
 	name()
 	ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	role, rest := cut(what)
-	first, second := cut(rest)
+	first, rest := cut(rest)
+	second, third := cut(rest)
 	maxFrame, err1 := strconv.Atoi(first)
 	parent, err2 := strconv.Atoi(second)
-	if err1 != nil || err2 != nil || role != roleClient && role != roleWaiting {
+	farewell, err3 := strconv.Atoi(third)
+	if err1 != nil || err2 != nil || err3 != nil || role != roleClient && role != roleWaiting {
 		return Misled
 	}
 	if role == roleWaiting {
@@ -100,7 +107,7 @@ func serve(what string) int {
 			return code
 		}
 	}
-	return run(maxFrame, parent)
+	return run(maxFrame, parent, farewell)
 }
 
 // cut divides at the first space. Package strings would be one more to

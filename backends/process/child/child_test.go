@@ -27,6 +27,10 @@ type family struct {
 	client *net.TCPConn
 }
 
+// farewell is how long a child waits for its parent after the end of its client, in
+// milliseconds.
+const farewell = 500
+
 // raise starts a child whose client's frames have 100 octets at most.
 func raise(t *testing.T) *family { t.Helper(); return raiseLate(t, func(*family) {}) }
 
@@ -60,7 +64,7 @@ func raiseLate(t *testing.T, before func(*family)) *family {
 	}
 	f.to, f.from = to, from
 	f.cmd.Stdin, f.cmd.Stdout, f.cmd.Stderr, f.cmd.ExtraFiles = stdin, stdout, os.Stderr, []*os.File{socket}
-	f.cmd.Env = child.Environment(false, 100)
+	f.cmd.Env = child.Environment(false, 100, farewell)
 	before(f)
 	if err := f.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -142,6 +146,34 @@ func TestClientFinishes(t *testing.T) {
 	f.expect(f.client, long)
 	f.expectEnd(f.client)
 	f.exits(child.Finished)
+}
+
+// TestClientLeavesUnread: a child whose client leaves while the parent takes none of
+// its input ends by itself, and its exit code says how the client has left.
+func TestClientLeavesUnread(t *testing.T) {
+	frames := bytes.Repeat(wire.AppendChat(nil, strings.Repeat("x", 90)), 1000) // a pipe takes 64 KiB
+	for name, c := range map[string]struct {
+		leave func(*net.TCPConn)
+		code  int
+	}{
+		"FIN":   {func(c *net.TCPConn) { c.CloseWrite() }, child.Finished},
+		"close": {func(c *net.TCPConn) { c.Close() }, child.Finished},
+		"reset": {func(c *net.TCPConn) { c.SetLinger(0); c.Close() }, child.Broken},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := raise(t)
+			if _, err := f.client.Write(frames); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(50 * time.Millisecond) // until the pipe is full
+			began := time.Now()
+			c.leave(f.client)
+			f.exits(c.code)
+			if took := time.Since(began); took < farewell*time.Millisecond {
+				t.Errorf("it has ended after %v", took)
+			}
+		})
+	}
 }
 
 // TestParentFinishes: when the parent has said all, the client is sent all and

@@ -9,10 +9,12 @@ import (
 type event int
 
 const (
-	nothing     event = iota
-	clientReady       // there is something to read, an end or an error included
-	clientLost        // the client cannot be sent anything any more
-	parentEnded       // the parent has said all, and all of it is sent
+	nothing       event = iota
+	clientReady         // there is something to read, an end or an error included
+	clientLost          // the client cannot be sent anything any more
+	clientLeft          // it has, and what it sent waits for the parent
+	clientOverdue       // and has waited long enough
+	parentEnded         // the parent has said all, and all of it is sent
 	parentGone
 )
 
@@ -32,6 +34,7 @@ const (
 	pollIn    = 1
 	pollOut   = 4
 	pollError = 8
+	pollLeft  = 0x2000 | pollError | 16 // POLLRDHUP, POLLERR, POLLHUP
 )
 
 // Entering a system call the way package syscall does, but once for many.
@@ -73,6 +76,9 @@ func (r *relay) turn() event {
 	if errno != 0 {
 		return nothing // a signal
 	}
+	if r.leaves && r.now() >= r.until {
+		return clientOverdue
+	}
 	if n == 0 {
 		if parent, _, _ := syscall.RawSyscall(syscall.SYS_GETPPID, 0, 0, 0); parent != r.parent {
 			return parentGone
@@ -94,6 +100,9 @@ func (r *relay) turn() event {
 			return e
 		}
 	}
+	if r.in.waits() && !r.leaves && r.wait[1].revents&pollLeft != 0 {
+		return clientLeft
+	}
 	if r.wait[1].revents&^pollOut != 0 && !r.in.waits() && !r.gone {
 		return clientReady
 	}
@@ -102,7 +111,8 @@ func (r *relay) turn() event {
 
 // aim says what is waited for, and how long. A read of either direction has to
 // be written before the next. While nothing is read from the parent, the other
-// pipe tells of its end, or if that is closed the clock.
+// pipe tells of its end, or if that is closed the clock. While that pipe is full the
+// client is looked at for its end, once.
 //
 //go:nosplit
 //go:norace
@@ -115,6 +125,9 @@ func (r *relay) aim() (count, timeout uintptr) {
 	if r.in.waits() {
 		to.events = pollOut
 		count = 3
+		if !r.leaves {
+			client.events = pollLeft
+		}
 	} else if !r.gone {
 		client.events = pollIn
 	}
@@ -128,8 +141,11 @@ func (r *relay) aim() (count, timeout uintptr) {
 		from.fd = -1
 		count = 3
 	}
-	if r.told && count == 3 {
+	blind := r.told && count == 3
+	if blind {
 		count = 2
+	}
+	if blind || r.leaves {
 		r.patience = syscall.Timespec{Sec: lookAfter}
 		timeout = uintptr(unsafe.Pointer(&r.patience))
 	}
@@ -201,6 +217,16 @@ func receiveFrom(fd int, p *[FromClient]byte) (int, syscall.Errno) {
 	n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(p)), FromClient,
 		syscall.MSG_DONTWAIT, 0, 0)
 	return int(n), errno
+}
+
+// now is the time by a clock that only goes on, in nanoseconds.
+//
+//go:nosplit
+//go:norace
+func (r *relay) now() int64 {
+	const monotonic = 1
+	syscall.RawSyscall(syscall.SYS_CLOCK_GETTIME, monotonic, uintptr(unsafe.Pointer(&r.clock)), 0)
+	return r.clock.Sec*1e9 + r.clock.Nsec
 }
 
 // exit ends the process.

@@ -11,8 +11,11 @@ import (
 type relay struct {
 	wait     [3]pollFD // the pipe from the parent, the client, the pipe to the parent
 	patience syscall.Timespec
-	out      span // of outBuf: from the parent, to be sent to the client
-	in       span // of inBuf: from the client, to be passed to the parent
+	clock    syscall.Timespec
+	until    int64 // when to wait no longer, if leaves
+	farewell int64 // in nanoseconds
+	out      span  // of outBuf: from the parent, to be sent to the client
+	in       span  // of inBuf: from the client, to be passed to the parent
 	outBuf   [FromParent]byte
 	inBuf    [FromClient]byte
 	decoder  wire.Decoder
@@ -22,6 +25,7 @@ type relay struct {
 	ended  bool // the parent has said all, and our FIN is sent
 	gone   bool // the client has sent FIN
 	told   bool // the parent was told one or the other: the pipe to it is closed
+	leaves bool // the client has left, and what it sent waits for the parent
 	deaf   bool // the client broke the protocol: what it sends is thrown away
 	broken bool // the client takes nothing any more: what is for it is thrown away
 	reset  bool // and that was no reset after its FIN
@@ -38,9 +42,10 @@ func (s *span) waits() bool { return s.from < s.to }
 
 // run serves the client on its descriptor until it or the parent is gone. It
 // returns the exit code.
-func run(maxFrame, parent int) int {
+func run(maxFrame, parent, farewell int) int {
 	r := &only
 	r.decoder.Max, r.parent = maxFrame, uintptr(parent)
+	r.farewell = int64(farewell) * 1e6
 	for {
 		switch r.pump() {
 		case clientReady:
@@ -63,10 +68,29 @@ func run(maxFrame, parent int) int {
 				return Finished
 			}
 			r.broken = true
+		case clientLeft:
+			r.awaitEnd()
+		case clientOverdue:
+			if r.reset {
+				return Broken
+			}
+			return Finished
 		case parentGone:
 			return Broken
 		}
 	}
+}
+
+// awaitEnd limits how long what the client sent may wait for the parent, now that
+// the client has left. The error is taken off the socket, and so noted.
+func (r *relay) awaitEnd() {
+	wait := r.farewell
+	errno, _ := syscall.GetsockoptInt(socket, syscall.SOL_SOCKET, syscall.SO_ERROR)
+	r.reset = r.reset || errno != 0 && syscall.Errno(errno) != syscall.EPIPE
+	if r.reset {
+		wait = min(wait, lookAfter*1e9)
+	}
+	r.leaves, r.until = true, r.now()+wait
 }
 
 // tell closes the pipe to the parent. Nothing that comes from the client now
