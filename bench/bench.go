@@ -215,7 +215,7 @@ func (b *bench) chooseCPUs(allowed []int) error {
 	m.SharedCPU = slices.ContainsFunc(m.ServerCPUs, func(c int) bool { return slices.Contains(m.GeneratorCPUs, c) })
 	switch {
 	case m.SharedCPU: // the generator is the other
-		m.Rules.ForeignMax = 1
+		m.Rules.ForeignMax, m.Rules.ExcuseMax = 1, 0
 	case b.cfg.ForeignMax > 0:
 		m.Rules.ForeignMax = b.cfg.ForeignMax
 	}

@@ -347,6 +347,7 @@ func TestFacts(t *testing.T) {
 		{fmt.Errorf("%w under load", server.ErrDied), record.ServerDied},
 		{loadgen.ErrBackpressure, record.TargetMissed},
 		{loadgen.ErrDisconnected, record.Disconnected},
+		{fmt.Errorf("%w: for 30s", loadgen.ErrStarved), record.Starved},
 		{errors.New("epoll_wait"), record.LoadFailed},
 	} {
 		if got := fact(c.err); got != c.want {

@@ -141,6 +141,9 @@ type Rules struct {
 	// ForeignMax is the largest share of the server's CPUs that others may use
 	// in a round; 1 where server and generator share them.
 	ForeignMax float64 `json:"foreign_max"`
+	// ExcuseMax is the largest share that others may use where a server that does
+	// not keep up is to blame for it; 0: ForeignMax.
+	ExcuseMax float64 `json:"excuse_max,omitempty"`
 	// RateError is how far, relatively, an open loop may be off its rate.
 	RateError float64 `json:"rate_error"`
 	// Objective is the p99 that a user would be content with. An open loop's
@@ -181,7 +184,7 @@ func DefaultRules() Rules {
 // must have been in time.
 func SliceRules() Rules {
 	r := DefaultRules()
-	r.StealMax, r.ForeignMax = 0.50, 0.75
+	r.StealMax, r.ForeignMax, r.ExcuseMax = 0.50, 0.75, DefaultRules().ForeignMax
 	r.DrainMax, r.SlicesShare = 2*r.Objective, 0.5
 	return r
 }

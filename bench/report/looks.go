@@ -55,8 +55,12 @@ func MostlyVoid(run *record.Run) bool {
 }
 
 // Disturbed says whether the run is too disturbed to say anything: more than
-// half of its rounds are void, or an arm has none that counts.
+// half of its rounds are void, an arm has none that counts, or a server was
+// starved, so that nobody knows whether it lost what was missing.
 func (s *Summary) Disturbed() bool {
+	if s.Checks.Void[record.Starved] > 0 {
+		return true
+	}
 	for _, l := range s.Loads {
 		for _, a := range l.Arms {
 			if a.Rounds == 0 {
