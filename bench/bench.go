@@ -1,7 +1,7 @@
 // Package bench measures backends against one another: a fresh chatd for every
 // backend, load and round, on CPUs of its own, under the same load from the
 // same generator, with the reference backend measured twice. The servers of a
-// round are all alive, and take turns of a tenth of a second in random order,
+// round are all alive, and take turns of 20 ms in random order,
 // all but one frozen; or, if the plan says so, one is measured after the other.
 // There are as many rounds as it takes to decide, within a budget, or as many
 // as the plan says.

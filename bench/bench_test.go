@@ -368,14 +368,14 @@ func TestArguments(t *testing.T) {
 // as a whole, and idle, it is in one piece.
 func TestSlicedLoads(t *testing.T) {
 	for _, l := range Quick(record.Broadcast, []string{"a"}).loads() {
-		if l.Slices != 8 || l.Duration != 100*time.Millisecond || l.Warmup != 30*time.Millisecond {
+		if l.Slices != 20 || l.Duration != 20*time.Millisecond || l.Warmup != 10*time.Millisecond {
 			t.Errorf("%+v", l)
 		}
 	}
 	p := Quick(record.Relay, []string{"a"})
 	p.Whole = true
 	for _, l := range append(p.loads(), Quick(record.Idle, nil).loads()...) {
-		if l.Sliced() || l.Duration < 600*time.Millisecond {
+		if l.Sliced() || l.Duration < 400*time.Millisecond {
 			t.Errorf("%+v", l)
 		}
 	}

@@ -81,8 +81,8 @@ const Piece = 1200 * time.Millisecond
 // Plan.Budget.
 func Quick(scenario string, backends []string) Plan {
 	p := Plan{
-		Scenario: scenario, Backends: backends, Seed: 1, Duration: 800 * time.Millisecond,
-		Warmup: 400 * time.Millisecond, Slice: 100 * time.Millisecond, LeadIn: 30 * time.Millisecond,
+		Scenario: scenario, Backends: backends, Seed: 1, Duration: 400 * time.Millisecond,
+		Warmup: 400 * time.Millisecond, Slice: 20 * time.Millisecond, LeadIn: 10 * time.Millisecond,
 	}
 	switch scenario {
 	case record.Relay:
@@ -153,7 +153,7 @@ func (p Plan) check() error {
 	case p.Warmup < 0:
 		return wrong("a warm-up of %v; give 0 or more", p.Warmup)
 	case p.sliced() && (p.Slice <= 0 || p.Slice > p.Duration):
-		return wrong("slices of %v in %v; give a slice above 0 that fits, like 100ms, or -whole", p.Slice, p.Duration)
+		return wrong("slices of %v in %v; give a slice above 0 that fits, like 20ms, or -whole", p.Slice, p.Duration)
 	case p.LeadIn < 0:
 		return wrong("a lead-in of %v; give 0 or more", p.LeadIn)
 	case p.Size < 1:
@@ -175,7 +175,7 @@ func (p Plan) check() error {
 	piece := p.load().Duration
 	for _, r := range p.Rates {
 		if float64(r)*piece.Seconds() < 1 {
-			return wrong("at %v no message is due within %v", r, piece)
+			return wrong("at %v no message is due within %v; give a higher rate or a longer -slice", r, piece)
 		}
 	}
 	return nil
