@@ -82,14 +82,15 @@ func Run(ctx context.Context, cfg Config) (*record.Run, map[string]string, error
 	if err := cfg.check(); err != nil {
 		return nil, nil, err
 	}
-	known, err := Backends(ctx, cfg.Chatd)
+	known := backends(ctx, cfg.Chatd)
+	own, err := known("")
 	if err != nil {
 		return nil, nil, interrupted(ctx, err)
 	}
-	cfg.spellOut(known)
+	cfg.spellOut(own)
 	arms, err := cfg.arms(known)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, interrupted(ctx, err)
 	}
 	if _, err := os.Stat(cfg.Loadgen); err != nil && len(cfg.Windows) > 0 {
 		return nil, nil, fmt.Errorf("bench: no load generator at %s; build it with make", cfg.Loadgen)
@@ -145,6 +146,10 @@ func prepare(cfg Config, arms []record.Arm, allowed []int) (*bench, error) {
 		Started: time.Now().Round(0), Argv: cfg.Argv,
 		Seed: cfg.Seed, Reference: cfg.reference(), Arms: arms, Loads: cfg.loads(), Rounds: cfg.Rounds,
 		Rules: cfg.rules(), Servers: make(map[string]map[string]any),
+	}
+	var err error
+	if m.Binaries, err = binaries(cfg.Chatd, arms); err != nil {
+		return nil, err
 	}
 	m.Commit, m.Dirty = commit(filepath.Dir(cfg.Chatd))
 	b := &bench{

@@ -62,7 +62,7 @@ func TestArms(t *testing.T) {
 		"epoll,goroutine,gnet": "epoll goroutine gnet goroutine.aa",
 	} {
 		p := Quick(record.Broadcast, strings.Split(backends, ","))
-		arms, err := p.arms(some)
+		arms, err := p.arms(has(some))
 		if err != nil {
 			t.Error(err)
 		}
@@ -91,7 +91,7 @@ var some = []Backend{
 // clients than the model carries.
 func TestArmsWithFlags(t *testing.T) {
 	p := Quick(record.Idle, []string{"epoll", "select", "process", "process@spawn-ahead=64@linger=1s", "gnet"})
-	arms, err := p.arms(some)
+	arms, err := p.arms(has(some))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func TestArmsWithFlags(t *testing.T) {
 	}
 	for name, want := range map[string]error{"nosuch": ErrBackend, "epoll@": ErrPlan, "epoll@x": ErrPlan, "epoll@a=b,c": ErrPlan, "epoll@a=b/c": ErrPlan, "epoll@backend=poll": ErrPlan} {
 		p.Backends = []string{name}
-		if _, err := p.arms(some); !errors.Is(err, want) {
+		if _, err := p.arms(has(some)); !errors.Is(err, want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -262,7 +262,7 @@ func TestLoads(t *testing.T) {
 // together, and the order is the seed's.
 func TestOrder(t *testing.T) {
 	p := Quick(record.Broadcast, []string{"epoll", "goroutine"})
-	arms, err := p.arms(some)
+	arms, err := p.arms(has(some))
 	if err != nil {
 		t.Fatal(err)
 	}

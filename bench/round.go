@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -155,7 +156,7 @@ func (b *bench) start(ctx context.Context, arm record.Arm) (*server.Process, err
 	case arm.Name == record.NullArm:
 		return l.Start(ctx, b.cfg.Syscalls, b.cfg.Loadgen, "null", "-listen", "127.0.0.1:0")
 	}
-	return l.Start(ctx, b.cfg.Syscalls, b.cfg.Chatd, chatdArguments(arm)...)
+	return l.Start(ctx, b.cfg.Syscalls, cmp.Or(arm.Chatd, b.cfg.Chatd), chatdArguments(arm)...)
 }
 
 // note keeps what the server said of itself and how it is measured.
