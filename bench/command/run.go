@@ -129,7 +129,7 @@ func cpus(into *[]int) func(string) error {
 // complete turns what was typed into a config.
 func (f *runFlags) complete(args []string) (bench.Config, error) {
 	wrong := func(format string, args ...any) (bench.Config, error) {
-		return bench.Config{}, fmt.Errorf("bench run: "+format, args...)
+		return bench.Config{}, fmt.Errorf("bench "+f.set.Name()+": "+format, args...)
 	}
 	if !slices.Contains(bench.Scenarios, f.scenario) {
 		return wrong("there is no scenario %q; there are %s", f.scenario, strings.Join(bench.Scenarios, ", "))
