@@ -1,7 +1,7 @@
 // Package bench measures backends against one another: a fresh chatd for every
 // backend, load and round, on CPUs of its own, under the same load from the
 // same generator, with the reference backend measured twice. The servers of a
-// round are all alive, and take turns of a tenth of a second in random order,
+// round are all alive, and take turns of 20 ms in random order,
 // all but one frozen; or, if the plan says so, one is measured after the other.
 // There are as many rounds as it takes to decide, within a budget, or as many
 // as the plan says.
@@ -82,14 +82,15 @@ func Run(ctx context.Context, cfg Config) (*record.Run, map[string]string, error
 	if err := cfg.check(); err != nil {
 		return nil, nil, err
 	}
-	known, err := Backends(ctx, cfg.Chatd)
+	known := backends(ctx, cfg.Chatd)
+	own, err := known("")
 	if err != nil {
 		return nil, nil, interrupted(ctx, err)
 	}
-	cfg.spellOut(known)
+	cfg.spellOut(own)
 	arms, err := cfg.arms(known)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, interrupted(ctx, err)
 	}
 	if _, err := os.Stat(cfg.Loadgen); err != nil && len(cfg.Windows) > 0 {
 		return nil, nil, fmt.Errorf("bench: no load generator at %s; build it with make", cfg.Loadgen)
@@ -145,6 +146,10 @@ func prepare(cfg Config, arms []record.Arm, allowed []int) (*bench, error) {
 		Started: time.Now().Round(0), Argv: cfg.Argv,
 		Seed: cfg.Seed, Reference: cfg.reference(), Arms: arms, Loads: cfg.loads(), Rounds: cfg.Rounds,
 		Rules: cfg.rules(), Servers: make(map[string]map[string]any),
+	}
+	var err error
+	if m.Binaries, err = binaries(cfg.Chatd, arms); err != nil {
+		return nil, err
 	}
 	m.Commit, m.Dirty = commit(filepath.Dir(cfg.Chatd))
 	b := &bench{
@@ -215,7 +220,7 @@ func (b *bench) chooseCPUs(allowed []int) error {
 	m.SharedCPU = slices.ContainsFunc(m.ServerCPUs, func(c int) bool { return slices.Contains(m.GeneratorCPUs, c) })
 	switch {
 	case m.SharedCPU: // the generator is the other
-		m.Rules.ForeignMax = 1
+		m.Rules.ForeignMax, m.Rules.ExcuseMax = 1, 0
 	case b.cfg.ForeignMax > 0:
 		m.Rules.ForeignMax = b.cfg.ForeignMax
 	}

@@ -62,7 +62,7 @@ func TestArms(t *testing.T) {
 		"epoll,goroutine,gnet": "epoll goroutine gnet goroutine.aa",
 	} {
 		p := Quick(record.Broadcast, strings.Split(backends, ","))
-		arms, err := p.arms(some)
+		arms, err := p.arms(has(some))
 		if err != nil {
 			t.Error(err)
 		}
@@ -91,7 +91,7 @@ var some = []Backend{
 // clients than the model carries.
 func TestArmsWithFlags(t *testing.T) {
 	p := Quick(record.Idle, []string{"epoll", "select", "process", "process@spawn-ahead=64@linger=1s", "gnet"})
-	arms, err := p.arms(some)
+	arms, err := p.arms(has(some))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func TestArmsWithFlags(t *testing.T) {
 	}
 	for name, want := range map[string]error{"nosuch": ErrBackend, "epoll@": ErrPlan, "epoll@x": ErrPlan, "epoll@a=b,c": ErrPlan, "epoll@a=b/c": ErrPlan, "epoll@backend=poll": ErrPlan} {
 		p.Backends = []string{name}
-		if _, err := p.arms(some); !errors.Is(err, want) {
+		if _, err := p.arms(has(some)); !errors.Is(err, want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -262,7 +262,7 @@ func TestLoads(t *testing.T) {
 // together, and the order is the seed's.
 func TestOrder(t *testing.T) {
 	p := Quick(record.Broadcast, []string{"epoll", "goroutine"})
-	arms, err := p.arms(some)
+	arms, err := p.arms(has(some))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -347,6 +347,7 @@ func TestFacts(t *testing.T) {
 		{fmt.Errorf("%w under load", server.ErrDied), record.ServerDied},
 		{loadgen.ErrBackpressure, record.TargetMissed},
 		{loadgen.ErrDisconnected, record.Disconnected},
+		{fmt.Errorf("%w: for 30s", loadgen.ErrStarved), record.Starved},
 		{errors.New("epoll_wait"), record.LoadFailed},
 	} {
 		if got := fact(c.err); got != c.want {
@@ -367,14 +368,14 @@ func TestArguments(t *testing.T) {
 // as a whole, and idle, it is in one piece.
 func TestSlicedLoads(t *testing.T) {
 	for _, l := range Quick(record.Broadcast, []string{"a"}).loads() {
-		if l.Slices != 8 || l.Duration != 100*time.Millisecond || l.Warmup != 30*time.Millisecond {
+		if l.Slices != 20 || l.Duration != 20*time.Millisecond || l.Warmup != 10*time.Millisecond {
 			t.Errorf("%+v", l)
 		}
 	}
 	p := Quick(record.Relay, []string{"a"})
 	p.Whole = true
 	for _, l := range append(p.loads(), Quick(record.Idle, nil).loads()...) {
-		if l.Sliced() || l.Duration < 600*time.Millisecond {
+		if l.Sliced() || l.Duration < 400*time.Millisecond {
 			t.Errorf("%+v", l)
 		}
 	}

@@ -1,12 +1,20 @@
 package bench
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"crypto/sha256"
+	"debug/buildinfo"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -48,8 +56,11 @@ func Backends(ctx context.Context, chatd string) ([]Backend, error) {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, exec.ErrNotFound) {
 		return nil, fmt.Errorf("bench: no chatd at %s; build it with make, or say where it is with -chatd", chatd)
 	}
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("bench: %s is no program that can be run; give the path of a chatd", chatd)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("bench: %s -list: %w", chatd, err)
+		return nil, fmt.Errorf("bench: %s is no chatd that can be measured (-list: %w)", chatd, err)
 	}
 	var all []Backend
 	if err := json.Unmarshal(out, &all); err != nil {
@@ -75,8 +86,52 @@ func (p *Plan) spellOut(known []Backend) {
 		p.Rounds = p.Enough()
 	}
 	if p.looks() && p.Budget == 0 {
-		p.Budget = budget(len(p.Backends))
+		p.Budget = budget(len(p.Names()))
 	}
+}
+
+// backends asks each chatd once.
+func backends(ctx context.Context, own string) func(chatd string) ([]Backend, error) {
+	known := make(map[string][]Backend)
+	return func(chatd string) (has []Backend, err error) {
+		if chatd = cmp.Or(chatd, own); known[chatd] == nil {
+			known[chatd], err = Backends(ctx, chatd)
+		}
+		return known[chatd], err
+	}
+}
+
+// binaries are the servers of the arms, the run's own first.
+func binaries(own string, arms []record.Arm) (all []record.Binary, err error) {
+	paths := []string{own}
+	for _, a := range arms {
+		if a.Chatd != "" && !slices.Contains(paths, a.Chatd) {
+			paths = append(paths, a.Chatd)
+		}
+	}
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("bench: %w", err)
+		}
+		sum := sha256.Sum256(data)
+		b := record.Binary{Path: path, SHA256: hex.EncodeToString(sum[:])}
+		if info, err := buildinfo.Read(bytes.NewReader(data)); err == nil {
+			for _, s := range info.Settings {
+				switch s.Key {
+				case "vcs.revision":
+					b.Commit = s.Value
+				case "vcs.modified":
+					b.Dirty = s.Value == "true"
+				}
+			}
+		}
+		if b.Commit == "" {
+			b.Commit, b.Dirty = commit(filepath.Dir(path))
+		}
+		all = append(all, b)
+	}
+	return all, nil
 }
 
 // commit says which sources a directory belongs to and whether they were

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -23,7 +22,9 @@ type Plan struct {
 	// Backends as chatd -backend takes them. One may be given flags of chatd's:
 	// process@spawn-ahead=64.
 	Backends []string
-	Clients  int // relay: left at 0
+	// Arms have names and maybe a chatd of their own: old=/tmp/chatd:epoll@backlog=64.
+	Arms    []string
+	Clients int // relay: left at 0
 	// Heavy bounds the clients of a backend that has a thread or a process for
 	// each of them, under an idle load; 0: they are as many as the others.
 	Heavy   int
@@ -81,8 +82,8 @@ const Piece = 1200 * time.Millisecond
 // Plan.Budget.
 func Quick(scenario string, backends []string) Plan {
 	p := Plan{
-		Scenario: scenario, Backends: backends, Seed: 1, Duration: 800 * time.Millisecond,
-		Warmup: 400 * time.Millisecond, Slice: 100 * time.Millisecond, LeadIn: 30 * time.Millisecond,
+		Scenario: scenario, Backends: backends, Seed: 1, Duration: 400 * time.Millisecond,
+		Warmup: 400 * time.Millisecond, Slice: 20 * time.Millisecond, LeadIn: 10 * time.Millisecond,
 	}
 	switch scenario {
 	case record.Relay:
@@ -115,7 +116,7 @@ func Full(scenario string, backends []string) Plan {
 func (p Plan) Enough() int {
 	comparisons := 0
 	for _, l := range p.loads() {
-		comparisons = max(comparisons, report.PrimaryFigures(l)*(len(p.Backends)-1))
+		comparisons = max(comparisons, report.PrimaryFigures(l)*(len(p.Names())-1))
 	}
 	return stats.Pairs(comparisons)
 }
@@ -128,15 +129,11 @@ func (p Plan) check() error {
 	wrong := func(format string, args ...any) error {
 		return fmt.Errorf("%w: %s", ErrPlan, fmt.Sprintf(format, args...))
 	}
-	seen := make(map[string]bool)
-	for _, b := range p.Backends {
-		if seen[b] {
-			return wrong("backend %q is named twice; the A/A arm is there without being asked for", b)
-		}
-		seen[b] = true
+	if err := p.checkArms(); err != nil {
+		return err
 	}
 	switch {
-	case len(p.Backends) == 0:
+	case len(p.Names()) == 0:
 		return wrong("no backend; give -backends epoll, or several: -backends epoll,goroutine")
 	case !slices.Contains(Scenarios, p.Scenario):
 		return wrong("there is no scenario %q; there are %s", p.Scenario, strings.Join(Scenarios, ", "))
@@ -153,7 +150,7 @@ func (p Plan) check() error {
 	case p.Warmup < 0:
 		return wrong("a warm-up of %v; give 0 or more", p.Warmup)
 	case p.sliced() && (p.Slice <= 0 || p.Slice > p.Duration):
-		return wrong("slices of %v in %v; give a slice above 0 that fits, like 100ms, or -whole", p.Slice, p.Duration)
+		return wrong("slices of %v in %v; give a slice above 0 that fits, like 20ms, or -whole", p.Slice, p.Duration)
 	case p.LeadIn < 0:
 		return wrong("a lead-in of %v; give 0 or more", p.LeadIn)
 	case p.Size < 1:
@@ -175,75 +172,11 @@ func (p Plan) check() error {
 	piece := p.load().Duration
 	for _, r := range p.Rates {
 		if float64(r)*piece.Seconds() < 1 {
-			return wrong("at %v no message is due within %v", r, piece)
+			return wrong("at %v no message is due within %v; give a higher rate or a longer -slice", r, piece)
 		}
 	}
 	return nil
 }
-
-// reference is goroutine if it is there, else the first.
-func (p Plan) reference() string {
-	if slices.Contains(p.Backends, "goroutine") {
-		return "goroutine"
-	}
-	return p.Backends[0]
-}
-
-// arms is the backends, and the reference once more. known is what chatd says
-// of its backends.
-func (p Plan) arms(known []Backend) ([]record.Arm, error) {
-	var arms []record.Arm
-	for _, name := range p.Backends {
-		a, err := p.arm(name, known)
-		if err != nil {
-			return nil, err
-		}
-		arms = append(arms, a)
-	}
-	again := arms[slices.Index(p.Backends, p.reference())]
-	again.Name, again.Again = again.Name+record.AgainSuffix, true
-	return append(arms, again), nil
-}
-
-// arm reads NAME@FLAG=VALUE@….
-func (p Plan) arm(name string, known []Backend) (record.Arm, error) {
-	parts := strings.Split(name, "@")
-	i := slices.IndexFunc(known, func(b Backend) bool { return b.Name == parts[0] })
-	if i < 0 {
-		return record.Arm{}, fmt.Errorf("%w %q; there are %s, and %s for every one", ErrBackend, parts[0], strings.Join(names(known), ", "), All)
-	}
-	b := known[i]
-	a := record.Arm{Name: name, Backend: b.Name, Gaps: b.Gaps}
-	for _, flag := range parts[1:] {
-		name, _, _ := strings.Cut(flag, "=")
-		if slices.Contains(chatdFlags, name) {
-			return a, fmt.Errorf("%w: -%s of chatd is the bench's own; it cannot be a backend's", ErrPlan, name)
-		}
-		if !flagForm.MatchString(flag) {
-			return a, fmt.Errorf("%w: %q is no flag of chatd's; write BACKEND@FLAG=VALUE, like process@spawn-ahead=64", ErrPlan, flag)
-		}
-		a.Args = append(a.Args, "-"+flag)
-	}
-	if p.Scenario == record.Idle {
-		most := p.Clients
-		if b.MaxClients > 0 {
-			most = min(most, b.MaxClients)
-		}
-		if b.PerClient != "" && p.Heavy > 0 {
-			most = min(most, p.Heavy)
-		}
-		if most < p.Clients {
-			a.Clients = most
-		}
-	}
-	return a, nil
-}
-
-// chatdFlags are the flags that chatd gets of the bench, or that end it.
-var chatdFlags = []string{"backend", "listen", "open", "users", "json", "list", "flood", "announce", "login-throttle", "max-per-address"}
-
-// flagForm keeps arms' names fit for files, tags and benchmark names.
-var flagForm = regexp.MustCompile(`^[a-z][a-z-]*=[A-Za-z0-9.:-]+$`)
 
 // load is what the loads of a plan have in common.
 func (p Plan) load() record.Load {

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -69,7 +70,7 @@ func (b *bench) judge(r *record.Round, load record.Load, err error) error {
 	}
 	r.Void, r.Marks = rules.Judge(*r, load, b.run.Manifest.Rules, b.ceilings[r.Load])
 	if r.Arm == record.NullArm {
-		if r.Error != "" || slices.ContainsFunc(r.Void, breach) {
+		if r.Error != "" && !slices.Contains(r.Void, record.Starved) || slices.ContainsFunc(r.Void, breach) {
 			return fmt.Errorf("bench: the generator's certificate failed: %v %s", r.Void, r.Error)
 		}
 		if r.Counts() { // else the ceiling stays unknown, and the checks say so
@@ -92,6 +93,8 @@ func fact(err error) record.Reason {
 		return record.ServerDied
 	case errors.Is(err, loadgen.ErrBackpressure):
 		return record.TargetMissed
+	case errors.Is(err, loadgen.ErrStarved):
+		return record.Starved
 	case errors.Is(err, loadgen.ErrDisconnected):
 		return record.Disconnected
 	}
@@ -117,6 +120,7 @@ func (b *bench) load(ctx context.Context, r *record.Round, arm record.Arm, load 
 	}
 	b.note(r, p)
 	cfg := b.generator(p.Addr, r, arm, load)
+	cfg.Starved = func() bool { return meter.Starved(p.PID) }
 	before := m.Look()
 	var from, to, after meter.Sample
 	var base, held record.Usage
@@ -127,6 +131,7 @@ func (b *bench) load(ctx context.Context, r *record.Round, arm record.Arm, load 
 	runtime.GC() // now rather than in the timed section
 	result, err := loadgen.Run(ctx, cfg)
 	if err != nil {
+		others(r, m, before, m.Look())
 		return b.blame(ctx, p, err)
 	}
 	r.StartedMs, r.Wall = from.At.UnixMilli(), load.Duration
@@ -151,7 +156,7 @@ func (b *bench) start(ctx context.Context, arm record.Arm) (*server.Process, err
 	case arm.Name == record.NullArm:
 		return l.Start(ctx, b.cfg.Syscalls, b.cfg.Loadgen, "null", "-listen", "127.0.0.1:0")
 	}
-	return l.Start(ctx, b.cfg.Syscalls, b.cfg.Chatd, chatdArguments(arm)...)
+	return l.Start(ctx, b.cfg.Syscalls, cmp.Or(arm.Chatd, b.cfg.Chatd), chatdArguments(arm)...)
 }
 
 // note keeps what the server said of itself and how it is measured.
@@ -209,6 +214,13 @@ func (b *bench) blame(ctx context.Context, p *server.Process, err error) error {
 		}
 	}
 	return err
+}
+
+// others keeps what others took of the CPUs between two looks: it may be why a
+// server did not keep up.
+func others(r *record.Round, m *meter.Meter, before, after meter.Sample) {
+	u := m.Between(before, after, before, after)
+	r.Usage.Foreign, r.Usage.Steal = u.Foreign, u.Steal
 }
 
 // take copies what the generator measured.

@@ -35,6 +35,7 @@ type stand struct {
 
 	froze     meter.Sample // when it was last frozen
 	from, to  meter.Sample // the edges of the slice that is going on
+	all       meter.Sum    // of all slices, those broken off too
 	sum       meter.Sum    // of the slices that count, as all that follows
 	pooled    map[string]*hist.Histogram
 	drove     time.Duration // by the generator
@@ -76,6 +77,10 @@ func (b *bench) inTurns(ctx context.Context, load record.Load, cells []record.Ce
 		if s.err == nil {
 			s.err = t.leave(s)
 		}
+		if s.meter != nil { // of the slices that do not count too: it may be why they do not
+			u := s.meter.Usage(&s.all)
+			s.round.Usage.Foreign, s.round.Usage.Steal = u.Foreign, u.Steal
+		}
 		rounds, failures = append(rounds, s.round), append(failures, s.err)
 	}
 	return rounds, failures, nil
@@ -96,6 +101,7 @@ func (t *turns) enter(ctx context.Context, s *stand) error {
 	t.note(&s.round, p)
 	s.meter.Hold(&s.base)
 	cfg := t.generator(p.Addr, &s.round, arm, t.load)
+	cfg.Starved = func() bool { return meter.Starved(p.PID) }
 	cfg.OnTimedStart = func() { s.from = s.meter.Glance() }
 	cfg.OnTimedEnd = func() { s.to = s.meter.Glance() }
 	if s.fleet, err = t.stage.Join(cfg); err != nil {
@@ -118,6 +124,7 @@ func (t *turns) slice(ctx context.Context, s *stand, block, place int) error {
 	}
 	result, edges, err := s.fleet.Slice()
 	if err != nil {
+		s.all.Add(before, before, before, s.meter.Look())
 		return t.blame(ctx, s.process, err)
 	}
 	if err := s.process.Freeze(); err != nil {
@@ -125,6 +132,7 @@ func (t *turns) slice(ctx context.Context, s *stand, block, place int) error {
 	}
 	after := s.meter.Look()
 	s.froze = after
+	s.all.Add(before, before, before, after)
 	s.lost = edges.Missing > 0
 	book(&s.round.Traffic, result)
 	one := t.figures(s, result, edges)

@@ -269,6 +269,8 @@ func (b *broadcast) counts() (messages, delivered, missing uint64) {
 	return b.book.Messages(), b.book.Delivered(), b.book.Missing() + b.waiting
 }
 
+func (b *broadcast) overtaken() uint64 { return b.book.Overtaken() }
+
 func (b *broadcast) notice(i int) string { return b.book.Notice(i) }
 
 func (b *broadcast) fill(r *Result) {

@@ -43,6 +43,12 @@ type Config struct {
 	Connect   time.Duration // how long nobody may get in before that is an error; 0: 10 s
 	Drain     time.Duration // how long nothing may arrive at the end before the rest is lost; 0: 3 s
 
+	// Starved, if set, is asked when nothing has arrived for Drain: whether the
+	// server is kept from its CPU, so that the rest may still come. As long as it
+	// is, the generator waits on, up to ten times Drain; then the run ends with
+	// ErrStarved. It is called on the generator's thread, when nothing is timed.
+	Starved func() bool
+
 	// Progress, if set, is called a few times a second by a goroutine of its own.
 	Progress func(Progress)
 
@@ -70,6 +76,8 @@ var (
 	ErrFileLimit    = errors.New("loadgen: too few open files allowed")
 	ErrDisconnected = errors.New("loadgen: connection lost")
 	ErrBackpressure = errors.New("loadgen: the server does not keep up")
+	// ErrStarved: nobody can say whether what is missing was lost.
+	ErrStarved = errors.New("loadgen: the server does not get its CPU")
 )
 
 // Bounds of a load.

@@ -40,6 +40,8 @@ type generator struct {
 	health   health
 	arrived  int64  // when something was last seen to have arrived
 	had      uint64 // deliveries by then
+	quiet    int64  // when the turn began whose poll found nothing; 0: the last poll found something
+	asked    int64  // when it was last asked whether the server starves
 
 	events []unix.EpollEvent
 	in     []byte // room for what was left over, then for one recv
@@ -64,6 +66,9 @@ type load interface {
 	// counts is how far the load is: messages sent, deliveries, and those of
 	// what is due or sent that are still to come.
 	counts() (messages, delivered, missing uint64)
+	// overtaken is how many deliveries can come no more, for a later one of the
+	// same sender has come: whatever kept the server, these are lost.
+	overtaken() uint64
 	// notice is what the server last told client i, "" for nothing.
 	notice(i int) string
 	// fill puts what was measured into the result.
@@ -126,7 +131,7 @@ func (g *generator) begin(origin int64, warmup, duration time.Duration) {
 	g.origin = origin
 	g.from = g.origin + int64(warmup)
 	g.to = g.from + int64(duration)
-	g.arrived = g.to
+	g.arrived, g.asked = g.to, g.to
 	g.load.begin()
 	g.shown.phase.Store(int32(warming))
 }
@@ -146,6 +151,9 @@ func (g *generator) turn() (done bool, err error) {
 		return false, err
 	}
 	g.health.polls++
+	if g.quiet = 0; n <= 0 {
+		g.quiet = start
+	}
 	for i := range max(n, 0) {
 		g.health.worked = true
 		if err := g.serve(g.events[i].Events, int(g.events[i].Fd), start); err != nil {
@@ -206,12 +214,35 @@ func (g *generator) progress(now int64) (done bool, err error) {
 	}
 	_, delivered, missing := g.load.counts()
 	if delivered != g.had {
-		g.had, g.arrived = delivered, now
+		g.had, g.arrived, g.asked = delivered, now, now
 	}
-	if done = missing == 0 || now-g.arrived > int64(g.cfg.Drain); done && !g.sliced {
+	if done = missing == 0; !done {
+		if done, err = g.givesUp(now); err != nil {
+			return false, err
+		}
+	}
+	if done && !g.sliced {
 		call(g.cfg.OnQuiet)
 	}
 	return done, nil
+}
+
+// starvedDrains is how many times Drain a server may be kept from its CPU.
+const starvedDrains = 10
+
+// givesUp says whether what is missing is lost. The generator may have been
+// without a CPU itself: it gives up only if it has looked since, and found nothing.
+func (g *generator) givesUp(now int64) (bool, error) {
+	switch {
+	case g.quiet-g.asked <= int64(g.cfg.Drain):
+		return false, nil
+	case g.cfg.Starved == nil || g.load.overtaken() > 0 || !g.cfg.Starved():
+		return true, nil
+	case now-g.arrived > starvedDrains*int64(g.cfg.Drain):
+		return false, fmt.Errorf("%w: for %v nothing arrived, and it waited for a turn", ErrStarved, time.Duration(now-g.arrived).Round(time.Second))
+	}
+	g.asked = now
+	return false, nil
 }
 
 // call calls a hook that may not be there.

@@ -305,6 +305,14 @@ func (r *relay) counts() (messages, delivered, missing uint64) {
 	return r.asked + said, r.delivered + heard, r.asked - r.answered + r.unsent + unheard
 }
 
+func (r *relay) overtaken() uint64 {
+	n := r.chat.overtaken()
+	for i := range r.pairs {
+		n += uint64(len(r.pairs[i].answers.missed) + len(r.pairs[i].arrived.missed))
+	}
+	return n
+}
+
 func (r *relay) notice(i int) string {
 	if i < len(r.links) && r.links[i].said != "" {
 		return r.links[i].said

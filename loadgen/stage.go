@@ -16,7 +16,7 @@ const stageReach = 8 << 20
 
 // Stage holds fleets that are logged in to servers of their own, and drives one
 // of them at a time, all from one thread that is locked and maybe pinned. So
-// servers can be compared in turns of a tenth of a second.
+// servers can be compared in turns of a few milliseconds.
 //
 // It belongs to one goroutine.
 type Stage struct {

@@ -36,6 +36,7 @@ const (
 const usage = `usage: bench VERB [flags]
 
   run      measure backends against one another: bench run -backends epoll,goroutine
+  gate     is a commit worse than another: bench gate -baseline main -backends epoll
   compare  set runs side by side, those in results/ or the DIRs given
   report   print the summary of a run again: bench report DIR
   verify   make every printed figure again from the raw files: bench verify DIR
@@ -43,6 +44,7 @@ const usage = `usage: bench VERB [flags]
 
 bench VERB -h lists the flags of a verb. Exit status: 0 fine, 1 failed, 2 not understood,
 3 a server broke its contract or files do not agree, 4 too disturbed to say anything.
+A gate fails with 1 if the commit is worse.
 `
 
 // Env is where a command reads and writes.
@@ -57,6 +59,7 @@ type Env struct {
 // verbs by name.
 var verbs = map[string]func(context.Context, []string, Env) int{
 	"run":     run,
+	"gate":    gate,
 	"compare": compare,
 	"report":  show,
 	"verify":  verify,
@@ -76,7 +79,7 @@ func Run(ctx context.Context, args []string, env Env) int {
 	default:
 		do, known := verbs[verb]
 		if !known {
-			return failed(env, exitUsage, fmt.Errorf("bench: unknown verb %q; there are run, compare, report, verify and list", verb))
+			return failed(env, exitUsage, fmt.Errorf("bench: unknown verb %q; there are run, gate, compare, report, verify and list", verb))
 		}
 		return do(ctx, args[1:], env)
 	}

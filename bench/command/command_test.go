@@ -235,6 +235,11 @@ func TestMistakes(t *testing.T) {
 		{exitUsage, "give -backends epoll", []string{"run"}},
 		{exitUsage, `unknown backend "nope"; there are good, lossy, dying, stuck`, tiny("nope", "x")},
 		{exitUsage, "named twice", tiny("good,good", "x")},
+		{exitUsage, "is no arm; write NAME=", tiny("good", "x", "-arm", "good")},
+		{exitUsage, "named twice", tiny("good", "x", "-arm", "good=lossy")},
+		{exitUsage, `unknown backend "nope"; there are good, lossy, dying, stuck, and all for every one (in ` + programs + "/chatd)", tiny("good", "x", "-arm", "a="+programs+"/chatd:nope")},
+		{exitFailed, "no chatd at " + programs + "/nowhere; build it", tiny("good", "x", "-arm", "a="+programs+"/nowhere:good")},
+		{exitFailed, "there is no program that can be run", tiny("good", "x", "-arm", "a=there:good")},
 		{exitUsage, "a duration of 0s", tiny("good", "x", "-duration", "0s")},
 		{exitUsage, "a budget of 5m0s", tiny("good", "x", "-budget", "5m")},
 		{exitUsage, "slices of 300ms in 200ms", tiny("good", "x", "-slice", "300ms")},
@@ -295,6 +300,30 @@ func TestBudget(t *testing.T) {
 		t.Errorf("ended for %q after %d rounds and %v", m.Ended, len(run.Rounds), m.Finished.Sub(m.Started))
 	}
 	if v := try(context.Background(), programs, "verify", "b"); v.status != exitOK {
+		t.Errorf("%+v", v)
+	}
+}
+
+// TestArms: builds against builds, each with its SHA-256 in the manifest.
+func TestArms(t *testing.T) {
+	programs, old := bin(t), bin(t)
+	t.Chdir(t.TempDir())
+	got := try(context.Background(), programs, tiny("", "r", "-arm", "old="+old+"/chatd:good", "-arm", "new=good", "-rounds", "1", "-window", "none")...)
+	run, _, err := record.Read("r")
+	if err != nil {
+		t.Fatalf("%v: %+v", err, got)
+	}
+	m := run.Manifest
+	if len(m.Arms) != 3 || m.Reference != "old" || m.Arms[0].Chatd != old+"/chatd" || m.Arms[1].Chatd != "" || m.Arms[2].Name != "old.aa" {
+		t.Errorf("%+v", m.Arms)
+	}
+	if len(m.Binaries) != 2 || m.Binaries[0].Path != programs+"/chatd" || m.Binaries[1].Path != old+"/chatd" || len(m.Binaries[1].SHA256) != 64 {
+		t.Errorf("%+v", m.Binaries)
+	}
+	if want := "old, old.aa: " + old + "/chatd, commit unknown, SHA-256 " + m.Binaries[1].SHA256[:12]; !strings.Contains(got.stdout, want) {
+		t.Errorf("%s does not say %s", got.stdout, want)
+	}
+	if v := try(context.Background(), programs, "verify", "r"); v.status != exitOK {
 		t.Errorf("%+v", v)
 	}
 }

@@ -69,6 +69,7 @@ func fakeChatd(args []string) int {
 		return 1
 	}
 	r := &room{backend: backend, names: make(map[string]net.Conn)}
+	r.burn, _ = time.ParseDuration(os.Getenv("BENCH_BURN"))
 	go r.serve(l)
 	if backend == "null" {
 		fmt.Printf("loadgen: null server listening on %s\n", l.Addr())
@@ -91,6 +92,7 @@ type room struct {
 	said    int
 	writes  int
 	octets  int
+	burn    time.Duration // CPU for each delivery
 }
 
 func (r *room) serve(l net.Listener) {
@@ -169,6 +171,8 @@ func (r *room) say(frame []byte) {
 			os.Exit(7)
 		case r.backend == "lossy" && r.said == 20 && i == 1:
 			continue
+		}
+		for begun := time.Now(); time.Since(begun) < r.burn; {
 		}
 		m.SetWriteDeadline(time.Now().Add(10 * time.Second))
 		m.Write(frame)

@@ -38,6 +38,10 @@ func newRunFlags(env Env) *runFlags {
 	f := &runFlags{set: flag.NewFlagSet("run", flag.ContinueOnError), plan: bench.Quick(record.Broadcast, nil)}
 	fs, p, c := f.set, &f.plan, &f.config
 	fs.StringVar(&f.backends, "backends", "", "`NAMES` to measure, like epoll,goroutine or all, each maybe with flags of chatd's: process@spawn-ahead=64; see bench list")
+	fs.Func("arm", "one more arm, `NAME=[CHATD:]BACKEND[@FLAG=VALUE…]`, maybe of a chatd of its own, like old=/tmp/old/chatd:epoll; may be given again", func(text string) error {
+		p.Arms = append(p.Arms, text)
+		return nil
+	})
 	fs.StringVar(&f.scenario, "scenario", record.Broadcast, "what clients do, by `NAME`: "+strings.Join(bench.Scenarios, ", "))
 	fs.BoolVar(&f.quick, "quick", false, "the plan of a minute for one backend; what there is without any of these flags")
 	fs.BoolVar(&f.full, "full", false, "the plan for results one keeps: 20 rounds of 5s, with -whole after 2s of warm-up")
@@ -125,7 +129,7 @@ func cpus(into *[]int) func(string) error {
 // complete turns what was typed into a config.
 func (f *runFlags) complete(args []string) (bench.Config, error) {
 	wrong := func(format string, args ...any) (bench.Config, error) {
-		return bench.Config{}, fmt.Errorf("bench run: "+format, args...)
+		return bench.Config{}, fmt.Errorf("bench "+f.set.Name()+": "+format, args...)
 	}
 	if !slices.Contains(bench.Scenarios, f.scenario) {
 		return wrong("there is no scenario %q; there are %s", f.scenario, strings.Join(bench.Scenarios, ", "))
@@ -149,7 +153,7 @@ func (f *runFlags) complete(args []string) (bench.Config, error) {
 	c := f.config
 	c.Plan, c.Argv, c.Dir = f.plan, append([]string{"bench", "run"}, args...), f.out
 	if c.Dir == "" {
-		c.Dir = filepath.Join(results, time.Now().UTC().Format("20060102-150405-")+f.scenario+"-"+strings.Join(c.Backends, "+"))
+		c.Dir = filepath.Join(results, time.Now().UTC().Format("20060102-150405-")+f.scenario+"-"+strings.Join(c.Names(), "+"))
 	}
 	return c, nil
 }

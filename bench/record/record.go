@@ -32,18 +32,20 @@ const (
 
 // Manifest is manifest.json: what was to be done, and how to do it again.
 type Manifest struct {
-	Schema    int       `json:"schema"`
-	Name      string    `json:"name"` // of the run's directory
-	Started   time.Time `json:"started"`
-	Finished  time.Time `json:"finished"`
-	Argv      []string  `json:"argv"`
-	Commit    string    `json:"commit"` // of the sources, "" where git does not say
-	Dirty     bool      `json:"dirty"`  // the sources had changes that are in no commit
-	Seed      uint64    `json:"seed"`   // of the order of arms, and of the loads' arrivals
-	Reference string    `json:"reference"`
-	Arms      []Arm     `json:"arms"`
-	Loads     []Load    `json:"loads"`
-	Rounds    int       `json:"rounds"` // planned; each is every arm under every load once. 0: as many as it takes
+	Schema   int       `json:"schema"`
+	Name     string    `json:"name"` // of the run's directory
+	Started  time.Time `json:"started"`
+	Finished time.Time `json:"finished"`
+	Argv     []string  `json:"argv"`
+	Commit   string    `json:"commit"` // of the sources, "" where git does not say
+	Dirty    bool      `json:"dirty"`  // the sources had changes that are in no commit
+	// Binaries are the servers, the run's own first.
+	Binaries  []Binary `json:"binaries,omitempty"`
+	Seed      uint64   `json:"seed"` // of the order of arms, and of the loads' arrivals
+	Reference string   `json:"reference"`
+	Arms      []Arm    `json:"arms"`
+	Loads     []Load   `json:"loads"`
+	Rounds    int      `json:"rounds"` // planned; each is every arm under every load once. 0: as many as it takes
 	// Looks are the numbers of rounds after which an arm may be decided, and
 	// leave; Budget is what all of it may take. Only where Rounds is 0.
 	Looks  []int         `json:"looks,omitempty"`
@@ -64,6 +66,16 @@ type Manifest struct {
 	Servers map[string]map[string]any `json:"servers"`
 }
 
+// Binary is a program that was measured.
+type Binary struct {
+	Path   string `json:"path"`
+	SHA256 string `json:"sha256"`
+	// Commit is that of its sources, as the program itself says or else of the
+	// sources it lies among; "": nobody says.
+	Commit string `json:"commit,omitempty"`
+	Dirty  bool   `json:"dirty,omitempty"`
+}
+
 // End is why a run had no more rounds.
 type End string
 
@@ -80,6 +92,8 @@ type Arm struct {
 	Name    string `json:"name"`    // the backend's name and arguments, with AgainSuffix for the A/A arm
 	Backend string `json:"backend"` // as chatd -backend takes it
 	Again   bool   `json:"again"`   // the A/A arm
+	// Chatd is the path of its server among the manifest's Binaries; "": the first.
+	Chatd string `json:"chatd,omitempty"`
 	// Args are given to chatd besides.
 	Args []string `json:"args,omitempty"`
 	// Clients is how many this arm has in place of the load's; 0: as many.
@@ -141,6 +155,9 @@ type Rules struct {
 	// ForeignMax is the largest share of the server's CPUs that others may use
 	// in a round; 1 where server and generator share them.
 	ForeignMax float64 `json:"foreign_max"`
+	// ExcuseMax is the largest share that others may use where a server that does
+	// not keep up is to blame for it; 0: ForeignMax.
+	ExcuseMax float64 `json:"excuse_max,omitempty"`
 	// RateError is how far, relatively, an open loop may be off its rate.
 	RateError float64 `json:"rate_error"`
 	// Objective is the p99 that a user would be content with. An open loop's
@@ -181,7 +198,7 @@ func DefaultRules() Rules {
 // must have been in time.
 func SliceRules() Rules {
 	r := DefaultRules()
-	r.StealMax, r.ForeignMax = 0.50, 0.75
+	r.StealMax, r.ForeignMax, r.ExcuseMax = 0.50, 0.75, DefaultRules().ForeignMax
 	r.DrainMax, r.SlicesShare = 2*r.Objective, 0.5
 	return r
 }

@@ -168,7 +168,7 @@ func TestReasons(t *testing.T) {
 		t.Error("a mark voids, or is not found")
 	}
 	r.Void = []Reason{Steal}
-	if r.Counts() || Steal.Violation() || !Lost.Violation() || !ServerDied.Violation() || GeneratorLimited.Violation() || NotStarted.Violation() {
+	if r.Counts() || Steal.Violation() || !Lost.Violation() || !ServerDied.Violation() || GeneratorLimited.Violation() || NotStarted.Violation() || Starved.Violation() {
 		t.Error("void rounds count, or reasons are mixed up")
 	}
 }

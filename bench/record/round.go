@@ -107,6 +107,9 @@ const (
 	TargetMissed Reason = "target-missed"
 	// ServerDied: chatd ended before it was told to, or not as told.
 	ServerDied Reason = "server-died"
+	// Starved: the server waited for its CPU until nobody waited for it any
+	// longer. What was missing then may have been lost, or not.
+	Starved Reason = "starved"
 	// NotStarted: chatd or its clients did not come up.
 	NotStarted Reason = "not-started"
 	// LoadFailed: the generator gave up for a reason of its own.
@@ -128,7 +131,7 @@ const (
 // Reasons is all of them, the gravest first.
 var Reasons = []Reason{
 	Lost, Duplicated, Reordered, Altered, OtherOrder, Disconnected, TargetMissed,
-	ServerDied, NotStarted, LoadFailed, GeneratorLimited, Disturbed, Steal, NotDrained, FewSlices,
+	ServerDied, NotStarted, Starved, LoadFailed, GeneratorLimited, Disturbed, Steal, NotDrained, FewSlices,
 }
 
 // Violation says whether the reason is the server's breach of its contract:

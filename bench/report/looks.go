@@ -11,7 +11,8 @@ import (
 // Decided names the arms that need no more rounds under a load: whose rounds
 // are as many as one of the looks has, and whose primary figures all have a
 // verdict then, or that have had the last look. Where nothing is compared, the
-// A/A arm is decided at the first look.
+// A/A arm is decided at the first look. While nobody else is open an arm waits
+// for system calls and p50 too, which people ask for first, up to a later look.
 func Decided(run *record.Run, load record.Load) (arms []string) {
 	l := judgeLoad(run, load)
 	looks := run.Manifest.Looks
@@ -26,11 +27,31 @@ func Decided(run *record.Run, load record.Load) (arms []string) {
 				rounds = max(rounds, v.N)
 			}
 		}
-		if slices.Contains(looks, rounds) && (alone || l.settled(a) || rounds == looks[len(looks)-1]) {
+		settled := l.settled(a) && (rounds >= awaitedLook || l.open(a.Name, run.Manifest.Reference) || l.knows(a))
+		if slices.Contains(looks, rounds) && (alone || settled || rounds == looks[len(looks)-1]) {
 			arms = append(arms, a.Name)
 		}
 	}
 	return arms
+}
+
+// awaitedLook is how many rounds an arm stays for at most, for what it is not
+// decided by.
+const awaitedLook = 16
+
+// open says whether an arm besides this one has a primary figure without a verdict.
+func (l *LoadSummary) open(name, reference string) bool {
+	return slices.ContainsFunc(l.Arms, func(a ArmSummary) bool {
+		return a.Name != name && a.Name != reference && !a.Again && !l.settled(a)
+	})
+}
+
+// knows says whether those of the awaited figures that there are have a verdict.
+func (l *LoadSummary) knows(a ArmSummary) bool {
+	return !slices.ContainsFunc([]string{keySyscalls, keyP50}, func(key string) bool {
+		v := a.Figures[key].Versus
+		return v != nil && v.Verdict == string(stats.Unresolved)
+	})
 }
 
 // settled says whether all primary figures of an arm have a verdict.
@@ -55,8 +76,12 @@ func MostlyVoid(run *record.Run) bool {
 }
 
 // Disturbed says whether the run is too disturbed to say anything: more than
-// half of its rounds are void, or an arm has none that counts.
+// half of its rounds are void, an arm has none that counts, or a server was
+// starved, so that nobody knows whether it lost what was missing.
 func (s *Summary) Disturbed() bool {
+	if s.Checks.Void[record.Starved] > 0 {
+		return true
+	}
 	for _, l := range s.Loads {
 		for _, a := range l.Arms {
 			if a.Rounds == 0 {

@@ -19,14 +19,16 @@ import (
 
 // Summary is a run in figures: what the tables print, and what -json gives.
 type Summary struct {
-	Name      string        `json:"name"`
-	Started   time.Time     `json:"started"`
-	Commit    string        `json:"commit,omitempty"`
-	Dirty     bool          `json:"dirty,omitempty"`
-	Reference string        `json:"reference"`
-	SharedCPU bool          `json:"shared_cpu,omitempty"`
-	Loads     []LoadSummary `json:"loads"`
-	Checks    record.Checks `json:"checks"`
+	Name      string    `json:"name"`
+	Started   time.Time `json:"started"`
+	Commit    string    `json:"commit,omitempty"`
+	Dirty     bool      `json:"dirty,omitempty"`
+	Reference string    `json:"reference"`
+	// Binaries are the servers, where there are several.
+	Binaries  []record.Binary `json:"binaries,omitempty"`
+	SharedCPU bool            `json:"shared_cpu,omitempty"`
+	Loads     []LoadSummary   `json:"loads"`
+	Checks    record.Checks   `json:"checks"`
 }
 
 // LoadSummary is all arms under one load.
@@ -104,6 +106,9 @@ func Summarize(run *record.Run, sums map[string]string) *Summary {
 	s := &Summary{
 		Name: m.Name, Started: m.Started, Commit: m.Commit, Dirty: m.Dirty,
 		Reference: m.Reference, SharedCPU: m.SharedCPU,
+	}
+	if len(m.Binaries) > 1 {
+		s.Binaries = m.Binaries
 	}
 	for _, l := range m.Loads {
 		s.Loads = append(s.Loads, summarizeLoad(run, l))

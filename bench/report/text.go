@@ -56,6 +56,7 @@ func (s *Summary) Text(w io.Writer, style Style, dir string) {
 		}
 	}
 	s.remarks(w)
+	s.binaries(w)
 	if dir != "" {
 		fmt.Fprintf(w, "\nFiles: %s (report.html, rounds.jsonl, bench.txt for benchstat -col /backend, …)\n", dir)
 		fmt.Fprintf(w, "Check them with: bench verify %s\n", dir)
@@ -228,4 +229,30 @@ func (s *Summary) Line() string {
 		text += fmt.Sprintf(", %d of %d void", c.VoidRounds, c.Rounds)
 	}
 	return text
+}
+
+// binaries says which program each arm ran, where there are several.
+func (s *Summary) binaries(w io.Writer) {
+	for i, b := range s.Binaries {
+		var arms []string
+		for _, a := range s.Loads[0].Arms {
+			if a.Chatd == b.Path || a.Chatd == "" && i == 0 {
+				arms = append(arms, a.Name)
+			}
+		}
+		if arms == nil {
+			continue
+		}
+		commit := "commit unknown"
+		if b.Commit != "" {
+			commit = "commit " + b.Commit[:min(len(b.Commit), 12)]
+		}
+		if b.Dirty {
+			commit += " with changes"
+		}
+		fmt.Fprintf(w, "\n%s: %s, %s, SHA-256 %.12s…", strings.Join(arms, ", "), b.Path, commit, b.SHA256)
+	}
+	if s.Binaries != nil {
+		fmt.Fprintln(w)
+	}
 }

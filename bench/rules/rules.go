@@ -7,6 +7,7 @@
 package rules
 
 import (
+	"cmp"
 	"math"
 	"slices"
 
@@ -17,7 +18,7 @@ import (
 // happen, so that there are no numbers or none to be trusted. They void a round
 // and are taken as they stand.
 var facts = []record.Reason{
-	record.Disconnected, record.TargetMissed, record.ServerDied, record.NotStarted, record.LoadFailed,
+	record.Disconnected, record.TargetMissed, record.ServerDied, record.NotStarted, record.Starved, record.LoadFailed,
 }
 
 // Judge gives the reasons for which a round is void and the marks it carries.
@@ -27,7 +28,13 @@ func Judge(r record.Round, l record.Load, rules record.Rules, ceiling float64) (
 	t := r.Traffic
 	broken := r.Error != ""
 	late, slow, few := false, false, false
-	disturbed := r.Usage.Foreign != nil && *r.Usage.Foreign > rules.ForeignMax
+	foreign := 0.0
+	if r.Usage.Foreign != nil {
+		foreign = *r.Usage.Foreign
+	}
+	excused := foreign > cmp.Or(rules.ExcuseMax, rules.ForeignMax)
+	missed := broken && slices.Contains(r.Void, record.TargetMissed)
+	disturbed := foreign > rules.ForeignMax || missed && excused
 	switch {
 	case broken:
 	case l.Sliced():
@@ -48,7 +55,7 @@ func Judge(r record.Round, l record.Load, rules record.Rules, ceiling float64) (
 		record.Reordered:        t.Reordered > 0,
 		record.Altered:          t.Altered > 0,
 		record.OtherOrder:       t.OtherOrder > 0,
-		record.TargetMissed:     slow && !disturbed, // it could not help it
+		record.TargetMissed:     slow && !excused, // it could not help it
 		record.Disturbed:        disturbed,
 		record.GeneratorLimited: late,
 		record.Steal:            r.Usage.Steal != nil && *r.Usage.Steal > rules.StealMax,
@@ -59,7 +66,7 @@ func Judge(r record.Round, l record.Load, rules record.Rules, ceiling float64) (
 		}
 	}
 	for _, fact := range facts {
-		if broken && slices.Contains(r.Void, fact) {
+		if broken && slices.Contains(r.Void, fact) && !(fact == record.TargetMissed && excused) {
 			void = append(void, fact)
 		}
 	}

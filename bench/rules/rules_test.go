@@ -76,6 +76,29 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// TestExcuses: a server is not to blame for what it could not help, but for
+// every message that was lost.
+func TestExcuses(t *testing.T) {
+	foreign, some := 0.8, 0.3
+	type reasons = []record.Reason
+	for _, c := range []struct {
+		name  string
+		round record.Round
+		void  reasons
+	}{
+		{"broke off because it was disturbed", record.Round{Void: reasons{record.TargetMissed}, Usage: record.Usage{Foreign: &foreign}}, reasons{record.Disturbed}},
+		{"or somewhat", record.Round{Void: reasons{record.TargetMissed}, Usage: record.Usage{Foreign: &some}}, reasons{record.Disturbed}},
+		{"broke off all by itself", record.Round{Void: reasons{record.TargetMissed}}, reasons{record.TargetMissed}},
+		{"starved", record.Round{Void: reasons{record.Starved}, Usage: record.Usage{Foreign: &foreign}}, reasons{record.Starved, record.Disturbed}},
+		{"lost, though disturbed", record.Round{Traffic: record.Traffic{Lost: 1}, Usage: record.Usage{Foreign: &foreign}}, reasons{record.Lost, record.Disturbed}},
+	} {
+		c.round.Error = "it does not read"
+		if void, _ := Judge(c.round, record.Load{Rate: 1000, Arrivals: "fixed", Slices: 4}, record.SliceRules(), 0); !reflect.DeepEqual(void, c.void) {
+			t.Errorf("%s: void %v, want %v", c.name, void, c.void)
+		}
+	}
+}
+
 // sliced: a slice is void by what happened to it, and a round if too few are left.
 func sliced(t *testing.T) {
 	t.Helper()
@@ -100,7 +123,7 @@ func sliced(t *testing.T) {
 		}
 	}
 	ok, late, slow := record.Slice{}, record.Slice{Void: reasons{record.GeneratorLimited}}, record.Slice{Void: reasons{record.NotDrained}}
-	steal, foreign := 0.3, 0.8
+	steal, foreign, some := 0.3, 0.8, 0.3
 	for _, c := range []struct {
 		name   string
 		load   record.Load
@@ -113,6 +136,7 @@ func sliced(t *testing.T) {
 		{"broken off, though nobody says so", closed, []record.Slice{ok}, record.Usage{}, reasons{record.FewSlices}},
 		{"a server that does not keep up", open, []record.Slice{ok, slow, slow, slow}, record.Usage{}, reasons{record.TargetMissed, record.FewSlices}},
 		{"nor could it", open, []record.Slice{ok, slow, slow, slow}, record.Usage{Foreign: &foreign}, reasons{record.Disturbed, record.FewSlices}},
+		{"kept from some of its CPU", open, []record.Slice{ok, slow, slow, slow}, record.Usage{Foreign: &some}, reasons{record.FewSlices}},
 		{"a closed loop has no target", closed, []record.Slice{slow, slow, slow, slow}, record.Usage{}, reasons{record.FewSlices}},
 	} {
 		r := record.Round{Arm: "epoll", Slices: c.slices, Usage: c.usage, Traffic: record.Traffic{GeneratorRan: 1}}

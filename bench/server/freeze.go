@@ -10,7 +10,7 @@ import (
 )
 
 // freezeLimit is how long a process tree may take until all of it stands still.
-const freezeLimit = 2 * time.Second
+const freezeLimit = 10 * time.Second
 
 // Freeze stops the whole process tree and returns when all of it stands still:
 // it takes no CPU, and its connections stay open. Parents are stopped before

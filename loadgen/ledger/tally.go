@@ -51,6 +51,21 @@ func (b *Book) Tally() Tally {
 	return t
 }
 
+// Overtaken is how many messages have not come though a later one of the same
+// sender has. They never will, however long one waits.
+func (b *Book) Overtaken() (n uint64) {
+	for i := range b.receivers {
+		if a := b.receivers[i].account; a != nil {
+			for _, gaps := range a.gaps {
+				for _, g := range gaps {
+					n += g.to - g.from
+				}
+			}
+		}
+	}
+	return n
+}
+
 // lostAt is what a receiver lacks that has had the first pos messages of the
 // reference, sender by sender.
 func (b *Book) lostAt(pos uint64) (lost uint64) {

@@ -1,0 +1,75 @@
+package bench
+
+import (
+	"errors"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"chatbench/bench/record"
+)
+
+// has is a chatd, the same at every path but nowhere, with these backends.
+func has(these []Backend) func(string) ([]Backend, error) {
+	return func(chatd string) ([]Backend, error) {
+		if strings.HasSuffix(chatd, "nowhere") {
+			return nil, errors.New("no chatd there")
+		}
+		return these, nil
+	}
+}
+
+// TestNamedArms: arms with names, and servers of their own, beside backends.
+func TestNamedArms(t *testing.T) {
+	p := Quick(record.Broadcast, []string{"gnet"})
+	p.Arms = []string{"old=/tmp/a@1:x/chatd:epoll", "new=epoll", "two=b/chatd:process@spawn-ahead=64", "three=epoll@advertise=a:1"}
+	if err := p.check(); err != nil {
+		t.Fatal(err)
+	}
+	arms, err := p.arms(has(some))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, _ := filepath.Abs("b/chatd")
+	want := []record.Arm{
+		{Name: "gnet", Backend: "gnet", Gaps: some[2].Gaps},
+		{Name: "old", Backend: "epoll", Chatd: "/tmp/a@1:x/chatd"},
+		{Name: "new", Backend: "epoll"},
+		{Name: "two", Backend: "process", Chatd: b, Args: []string{"-spawn-ahead=64"}},
+		{Name: "three", Backend: "epoll", Args: []string{"-advertise=a:1"}},
+		{Name: "gnet.aa", Backend: "gnet", Again: true, Gaps: some[2].Gaps},
+	}
+	if !reflect.DeepEqual(arms, want) {
+		t.Errorf("%+v", arms)
+	}
+	p.Backends = nil
+	if arms, err = p.arms(has(some)); err != nil || arms[len(arms)-1].Name != "old.aa" || arms[len(arms)-1].Chatd != "/tmp/a@1:x/chatd" {
+		t.Errorf("%+v, %v", arms, err)
+	}
+	for text, want := range map[string]string{
+		"epoll":            "is no arm; write NAME=",
+		"=epoll":           "cannot be named",
+		"a/b=epoll":        "cannot be named",
+		"x.aa=epoll":       "cannot be named",
+		"null=epoll":       "cannot be named",
+		"a=":               "is no arm",
+		"a=/tmp/chatd":     "is no arm",
+		"gnet=epoll":       "named twice",
+		"a=nosuch":         `unknown backend "nosuch"`,
+		"a=/c:nosuch":      "(in /c)",
+		"a=epoll@x":        "is no flag of chatd's",
+		"a=epoll@listen=x": "it cannot be a backend's",
+		"a=/nowhere:epoll": "no chatd there",
+	} {
+		p := Quick(record.Broadcast, []string{"gnet"})
+		p.Arms = []string{text}
+		err := p.check()
+		if err == nil {
+			_, err = p.arms(has(some))
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+}

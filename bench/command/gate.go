@@ -1,0 +1,207 @@
+package command
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"chatbench/bench"
+	"chatbench/bench/record"
+	"chatbench/bench/report"
+	"chatbench/bench/stats"
+)
+
+// Of a gate: what it may take in all, if nothing is worse; and how far the seed
+// of a second run is from that of the first, whose rounds each add one.
+const (
+	gateBudget = 3 * time.Minute
+	gateSeeds  = 1_000_003
+)
+
+// gateFlags is the command line of gate: that of run, and two commits.
+type gateFlags struct {
+	*runFlags
+	baseline, head string
+	worse          float64
+}
+
+func newGateFlags(env Env) *gateFlags {
+	f := &gateFlags{runFlags: newRunFlags(env), worse: stats.Margin}
+	f.set.Init("gate", flag.ContinueOnError)
+	f.set.StringVar(&f.baseline, "baseline", "", "`REV` that must not have been better")
+	f.set.StringVar(&f.head, "head", "HEAD", "`REV` that is measured against it; changes that are in no commit are not")
+	f.set.Func("worse", "by how much is too much, `SHARE` like 5% or more", f.setWorse)
+	return f
+}
+
+func (f *gateFlags) setWorse(text string) error {
+	number, ok := strings.CutSuffix(text, "%")
+	percent, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+	if !ok || err != nil {
+		return fmt.Errorf("a share is written like 5%%")
+	}
+	if f.worse = percent / 100; !(f.worse >= stats.Margin && f.worse <= 1) {
+		return fmt.Errorf("from %.0f%%, which a run calls a tie, to 100%%", 100*stats.Margin)
+	}
+	return nil
+}
+
+// complete is that of a run; what a gate decides itself cannot be given.
+func (f *gateFlags) complete(args []string) (bench.Config, error) {
+	var bad error
+	f.set.Visit(func(one *flag.Flag) {
+		switch one.Name {
+		case "arm", "chatd", "json", "quick", "full":
+			bad = fmt.Errorf("bench gate: -%s is a flag of run; a gate has two arms, and builds their servers", one.Name)
+		}
+	})
+	if bad == nil && f.baseline == "" {
+		bad = fmt.Errorf("bench gate: give the commit to compare with, like -baseline main or -baseline HEAD~1")
+	}
+	if bad == nil && f.scenario == record.Idle {
+		bad = fmt.Errorf("bench gate: idle is not for a gate; give broadcast or relay")
+	}
+	if f.backends == "" {
+		f.backends = "epoll"
+	}
+	if f.plan.Budget == 0 && f.plan.Rounds == 0 {
+		f.plan.Budget = gateBudget
+	}
+	cfg, err := f.runFlags.complete(args)
+	if bad != nil {
+		err = bad
+	}
+	cfg.Argv[1] = "gate"
+	if f.out == "" {
+		cfg.Dir = filepath.Join(results, time.Now().UTC().Format("20060102-150405-")+"gate")
+	}
+	return cfg, err
+}
+
+// gate is the verb: build two commits, measure one against the other, and again
+// what is worse.
+func gate(ctx context.Context, args []string, env Env) int {
+	f := newGateFlags(env)
+	if status, ok := parse(f.set, "", args, env); !ok {
+		return status
+	}
+	cfg, err := f.complete(args)
+	if err != nil {
+		return failed(env, exitUsage, err)
+	}
+	line := &statusLine{w: env.Stderr, shown: env.Progress}
+	trees, err := bench.NewWorktrees(".")
+	if err != nil {
+		return failed(env, exitFailed, err)
+	}
+	g := &gateRun{env: env, line: line, trees: trees, cfg: cfg, gate: report.Gate{Worse: f.worse}}
+	err = g.measure(ctx, f.baseline, f.head)
+	line.clear()
+	trees.Close()
+	if err != nil {
+		return failed(env, statusOf(err), err)
+	}
+	g.gate.Markdown(env.Stdout)
+	return map[report.GateVerdict]int{
+		report.GateNotWorse: exitOK, report.GateWorse: exitFailed,
+		report.GateViolated: exitViolated, report.GateUndecided: exitDisturbed,
+	}[g.gate.Verdict()]
+}
+
+// gateRun is a gate at work.
+type gateRun struct {
+	env   Env
+	line  *statusLine
+	trees *bench.Worktrees
+	cfg   bench.Config
+	gate  report.Gate
+	base  bench.Build
+	head  bench.Build
+}
+
+// measure builds both commits and measures each backend, with a part of the
+// budget; one with an alarm once more, with another seed.
+func (g *gateRun) measure(ctx context.Context, baseline, head string) (err error) {
+	if g.gate.Baseline, err = g.trees.Commit(ctx, baseline); err != nil {
+		return err
+	}
+	if g.gate.Head, err = g.trees.Commit(ctx, head); err != nil {
+		return err
+	}
+	if g.base, err = g.build(ctx, "baseline", g.gate.Baseline); err != nil {
+		return err
+	}
+	if g.head, err = g.build(ctx, "head", g.gate.Head); err != nil {
+		return err
+	}
+	backends := g.cfg.Backends
+	if len(backends) == 1 && backends[0] == bench.All {
+		known, err := bench.Backends(ctx, g.head.Chatd)
+		if err != nil {
+			return err
+		}
+		backends = nil
+		for _, b := range known {
+			backends = append(backends, b.Name)
+		}
+	}
+	g.cfg.Budget /= time.Duration(len(backends))
+	for _, backend := range backends {
+		dir := g.cfg.Dir
+		if len(backends) > 1 {
+			dir += "-" + backend
+		}
+		if err := g.once(ctx, backend, dir, false); err != nil {
+			return err
+		}
+		if g.gate.Alarm(backend) && g.gate.Verdict() != report.GateViolated {
+			if err := g.once(ctx, backend, dir+"-again", true); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (g *gateRun) build(ctx context.Context, name, commit string) (bench.Build, error) {
+	if g.env.Progress {
+		g.line.say(fmt.Sprintf("building %s, commit %.12s", name, commit))
+	}
+	return g.trees.Build(ctx, name, commit)
+}
+
+// once is one run of two builds of a backend.
+func (g *gateRun) once(ctx context.Context, backend, dir string, again bool) error {
+	cfg := g.cfg
+	cfg.Backends, cfg.Chatd, cfg.Dir = nil, g.base.Chatd, dir
+	cfg.Arms = []string{"baseline=" + backend, "head=" + g.head.Chatd + ":" + backend}
+	if again {
+		cfg.Seed += gateSeeds
+	}
+	if g.env.Progress {
+		cfg.Progress = g.line.show
+		cfg.Void = func(r record.Round) {
+			g.line.clear()
+			fmt.Fprintln(g.env.Stderr, voidText(r))
+		}
+	}
+	run, sums, err := bench.Run(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	g.gate.Add(report.Summarize(run, sums), backend, dir, again)
+	return nil
+}
+
+// say shows something on the line that is no round.
+func (l *statusLine) say(text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	io.WriteString(l.w, clearLine+text)
+	l.dirty = true
+}

@@ -1,0 +1,181 @@
+package command
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"chatbench/bench/record"
+)
+
+// chatdSource is the chatd of a commit: these tests, as a server with an
+// environment of its own.
+const chatdSource = `package main
+
+import (
+	"os"
+	"syscall"
+)
+
+func main() {
+	syscall.Exec(os.Getenv("GATE_SELF"), os.Args, append(os.Environ(), "BENCH_FAKE=chatd", %q))
+}
+`
+
+// history makes a repository in the current directory: the commits good, docs,
+// slow and broken, one after the other.
+func history(t *testing.T) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("GATE_SELF", self)
+	t.Setenv("GORACE", "atexit_sleep_ms=0")
+	git := func(args ...string) {
+		args = append([]string{"-c", "user.name=gate", "-c", "user.email=gate@localhost", "-c", "init.defaultBranch=main", "-c", "commit.gpgsign=false"}, args...)
+		if out, err := exec.Command("git", args...).CombinedOutput(); err != nil {
+			t.Fatalf("git %v: %s", args, out)
+		}
+	}
+	write := func(path, text string) {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	git("init", "-q")
+	write("go.mod", "module fake\n\ngo 1.26\n")
+	write(".gitignore", "bin/\nresults/\n")
+	for _, commit := range []struct{ name, source, docs string }{
+		{"good", fmt.Sprintf(chatdSource, "BENCH_BURN=0"), ""},
+		{"docs", fmt.Sprintf(chatdSource, "BENCH_BURN=0"), "more is said of it"},
+		{"slow", fmt.Sprintf(chatdSource, "BENCH_BURN=100us"), ""},
+		{"broken", "package main\n\nfunc main() { nothing() }\n", ""},
+	} {
+		write("cmd/chatd/main.go", commit.source)
+		write("README", commit.docs)
+		git("add", "-A")
+		git("commit", "-q", "-m", commit.name)
+		git("tag", commit.name)
+	}
+}
+
+// gateLine is a gate of a few seconds.
+func gateLine(base, head, backend, dir string, more ...string) []string {
+	return append([]string{"gate", "-baseline", base, "-head", head, "-backends", backend, "-o", dir, "-rounds", "6", "-duration", "60ms", "-slice", "20ms", "-lead-in", "5ms",
+		"-clients", "4", "-senders", "2", "-rate", "400/s", "-window", "none", "-foreign-max", "1"}, more...)
+}
+
+// nothingLeft: no worktree, no directory.
+func nothingLeft(t *testing.T) {
+	t.Helper()
+	if out, err := exec.Command("git", "worktree", "list").Output(); err != nil || bytes.Count(out, []byte("\n")) != 1 {
+		t.Errorf("worktrees: %s, %v", out, err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(os.TempDir(), "bench-gate-*")); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+}
+
+// TestGate: each commit gets the status it has earned, or, on a machine that has
+// other work, the one that says so.
+func TestGate(t *testing.T) {
+	programs, ctx := bin(t), context.Background()
+	t.Chdir(t.TempDir())
+	t.Setenv("TMPDIR", t.TempDir())
+	history(t)
+	for _, c := range []struct {
+		args []string
+		want int
+		say  []string
+	}{
+		{gateLine("good", "docs", "good", "docs"), exitOK, []string{"| good | fixed400 | CPU per delivery |", "| good | fixed400 | p50 |"}},
+		{gateLine("docs", "slow", "good", "slow"), exitFailed, []string{"| good | fixed400 | CPU per delivery |"}},
+		{gateLine("docs", "docs", "lossy", "lossy", "-rounds", "1"), exitViolated, []string{"## bench gate: violated", "lossy: 3 of 3 rounds void: 3 lost"}},
+	} {
+		got := try(ctx, programs, c.args...)
+		if got.status != c.want && (got.status != exitDisturbed || c.want == exitViolated) || got.stderr != "" {
+			t.Errorf("%v: status %d, want %d\n%s%s", c.args, got.status, c.want, got.stdout, got.stderr)
+		}
+		for _, say := range append(c.say, "## bench gate: ", "|---|") {
+			if !strings.Contains(got.stdout, say) {
+				t.Errorf("%v does not say %q:\n%s", c.args, say, got.stdout)
+			}
+		}
+		if strings.Contains(got.stdout, "## bench gate: worse") != (got.status == exitFailed) {
+			t.Errorf("status %d:\n%s", got.status, got.stdout)
+		}
+	}
+	run, _, err := record.Read("docs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := run.Manifest
+	if len(m.Binaries) != 2 || m.Binaries[0].Commit == "" || m.Binaries[0].Commit == m.Binaries[1].Commit || m.Binaries[1].Dirty || m.Reference != "baseline" {
+		t.Errorf("%+v", m.Binaries)
+	}
+	nothingLeft(t)
+}
+
+// TestGateMistakes: one line, before anything is measured, and nothing is left.
+func TestGateMistakes(t *testing.T) {
+	programs := bin(t)
+	t.Chdir(t.TempDir())
+	t.Setenv("TMPDIR", t.TempDir())
+	if got := try(context.Background(), programs, gateLine("good", "docs", "good", "x")...); got.status != exitUsage || !strings.Contains(got.stderr, "no git repository here") {
+		t.Errorf("%+v", got)
+	}
+	history(t)
+	for _, c := range []struct {
+		status int
+		want   string
+		args   []string
+	}{
+		{exitUsage, "give the commit to compare with", []string{"gate"}},
+		{exitUsage, `there is no commit "nope" here`, gateLine("nope", "docs", "good", "x")},
+		{exitUsage, `"-x" is no revision`, gateLine("good", "-x", "good", "x")},
+		{exitUsage, "-arm is a flag of run", gateLine("good", "docs", "good", "x", "-arm", "a=b")},
+		{exitUsage, "idle is not for a gate", []string{"gate", "-baseline", "good", "-scenario", "idle"}},
+		{exitUsage, "written like 5%", gateLine("good", "docs", "good", "x", "-worse", "0.05")},
+		{exitUsage, "which a run calls a tie", gateLine("good", "docs", "good", "x", "-worse", "1%")},
+		{exitUsage, `unknown backend "nope"`, gateLine("good", "docs", "nope", "x")},
+		{exitFailed, "cannot build commit", gateLine("good", "broken", "good", "x")},
+	} {
+		got := try(context.Background(), programs, c.args...)
+		if got.status != c.status || !strings.Contains(got.stderr, c.want) || strings.Count(got.stderr, "\n") != 1 || got.stdout != "" {
+			t.Errorf("%v:\nstatus %d, want %d\n%s%swant %q", c.args, got.status, c.status, got.stdout, got.stderr, c.want)
+		}
+	}
+	nothingLeft(t)
+}
+
+// TestGateInterrupt: Ctrl-C while it measures leaves nothing either.
+func TestGateInterrupt(t *testing.T) {
+	programs := bin(t)
+	t.Chdir(t.TempDir())
+	t.Setenv("TMPDIR", t.TempDir())
+	history(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	stderr := &watched{word: "deliveries/s", found: cancel}
+	var stdout bytes.Buffer
+	status := Run(ctx, gateLine("good", "docs", "good", "cut"), Env{Stdout: &stdout, Stderr: stderr, Bin: programs, Progress: true})
+	if _, last, _ := cutLast(stderr.String(), clearLine); status != exitFailed || stdout.Len() > 0 || last != "bench: interrupted; nothing was written\n" {
+		t.Errorf("status %d, stdout %q, stderr ends in %q", status, stdout.String(), last)
+	}
+	if !strings.Contains(stderr.String(), "building baseline, commit ") {
+		t.Errorf("progress was %q", stderr.String())
+	}
+	if left, _ := filepath.Glob("cut*"); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+	nothingLeft(t)
+}

@@ -1,0 +1,180 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// GateVerdict is what a gate says of one figure, or of all.
+type GateVerdict string
+
+// The verdicts of a gate, the gravest first.
+const (
+	GateViolated  GateVerdict = "violated"     // a message was lost, or a server failed
+	GateWorse     GateVerdict = "worse"        // for sure, and perhaps by as much as is too much
+	GateUndecided GateVerdict = "undecided"    // the machine was too disturbed to say
+	GateNotWorse  GateVerdict = "not worse"    // by as much for sure
+	GateFalse     GateVerdict = "not repeated" // worse in one run and not in a second
+)
+
+var gateVerdicts = []GateVerdict{GateViolated, GateWorse, GateUndecided, GateFalse, GateNotWorse}
+
+// gravest is the graver of two.
+func gravest(a, b GateVerdict) GateVerdict {
+	return slices.MinFunc([]GateVerdict{a, b}, func(a, b GateVerdict) int {
+		return cmp.Compare(slices.Index(gateVerdicts, a), slices.Index(gateVerdicts, b))
+	})
+}
+
+// GateRow is one primary figure of a backend: head against its baseline.
+type GateRow struct {
+	Backend, Load, Figure string
+	Baseline, Head        string // the figure of each, as it is printed
+	Ratio, Again          string // head to baseline, baseline to itself, each with its interval
+	Rounds                int
+	Verdict               GateVerdict
+	key                   string
+}
+
+// Gate is what a gate came to.
+type Gate struct {
+	Worse          float64 // by how much is too much: 0.05
+	Baseline, Head string  // commits
+	Rows           []GateRow
+	Notes          []string // what must be known besides
+	Runs           []string // directories
+	failed         GateVerdict
+}
+
+// Add adds a run of two arms, the reference being the baseline. Figures that
+// were an alarm in a first run are judged by the second: Add it as again.
+func (g *Gate) Add(s *Summary, backend, dir string, again bool) {
+	g.Runs = append(g.Runs, dir)
+	g.failed = gravest(cmp.Or(g.failed, GateNotWorse), s.gateFailed())
+	if c := s.Checks; s.Violated() || s.Disturbed() {
+		g.Notes = append(g.Notes, fmt.Sprintf("%s: %d of %d rounds void%s.", backend, c.VoidRounds, c.Rounds, voids(c.Void)))
+	}
+	for _, row := range s.gateRows(backend, g.Worse) {
+		i := slices.IndexFunc(g.Rows, func(r GateRow) bool {
+			return r.Backend == row.Backend && r.Load == row.Load && r.key == row.key
+		})
+		switch {
+		case i < 0:
+			g.Rows = append(g.Rows, row)
+		case again && g.Rows[i].Verdict == GateWorse:
+			if row.Verdict == GateNotWorse {
+				row.Verdict = GateFalse
+			}
+			row.Ratio = g.Rows[i].Ratio + ", again " + row.Ratio
+			g.Rows[i] = row
+		}
+	}
+}
+
+// gateFailed is what the rounds say, whatever the figures do.
+func (s *Summary) gateFailed() GateVerdict {
+	switch {
+	case s.Violated():
+		return GateViolated
+	case s.Disturbed():
+		return GateUndecided
+	}
+	return GateNotWorse
+}
+
+// gateRows judges the primary figures of the only arm that is compared.
+func (s *Summary) gateRows(backend string, worse float64) (rows []GateRow) {
+	for i := range s.Loads {
+		l := &s.Loads[i]
+		for _, a := range l.Arms {
+			if a.Name == s.Reference || a.Again {
+				continue
+			}
+			for _, key := range primary(l.Load) {
+				m, f := find(key), a.Figures[key]
+				row := GateRow{
+					Backend: backend, Load: l.Name, Figure: m.title, key: key, Verdict: GateUndecided,
+					Baseline: m.shown(l.arm(s.Reference).Figures[key]), Head: m.shown(f), Ratio: "—", Again: "—",
+				}
+				if v := f.Versus; v != nil {
+					row.Ratio, row.Rounds, row.Verdict = ratioText(v), v.N, v.gate(m, worse)
+				}
+				if v := l.again().Figures[key].Versus; v != nil {
+					row.Again = ratioText(v)
+				}
+				rows = append(rows, row)
+			}
+		}
+	}
+	return rows
+}
+
+// gate is worse where a figure is so for sure and perhaps by too much: a loss of
+// just so much is found, and a loss that is sure and small is none. Not worse is
+// what is for sure less than that.
+func (v *Versus) gate(m metric, worse float64) GateVerdict {
+	high := v.High
+	if m.better == higher && v.Low > 0 {
+		high = 1 / v.Low
+	}
+	switch {
+	case v.Low == 0: // too few rounds for an interval
+		return GateUndecided
+	case high < 1+worse:
+		return GateNotWorse
+	case v.Verdict == m.words[1]:
+		return GateWorse
+	}
+	return GateUndecided
+}
+
+// shown is a figure with its unit, "—" for none.
+func (m metric) shown(f Figure) string {
+	if f.N == 0 {
+		return "—"
+	}
+	return strings.TrimSpace(m.print(f.Median) + " " + m.unit)
+}
+
+// Alarm says whether some figure of a backend is worse so far.
+func (g *Gate) Alarm(backend string) bool {
+	return slices.ContainsFunc(g.Rows, func(r GateRow) bool { return r.Backend == backend && r.Verdict == GateWorse })
+}
+
+// Verdict is that of all together, the gravest.
+func (g *Gate) Verdict() GateVerdict {
+	all := cmp.Or(g.failed, GateUndecided)
+	for _, row := range g.Rows {
+		all = gravest(all, row.Verdict)
+	}
+	if all == GateFalse {
+		return GateNotWorse
+	}
+	return all
+}
+
+// Markdown writes it for a person, and for the page of a pull request.
+func (g *Gate) Markdown(w io.Writer) {
+	say := map[GateVerdict]string{
+		GateViolated:  "A message was lost, or a server failed.",
+		GateWorse:     fmt.Sprintf("Worse in two runs, and perhaps by %s or more.", g.percent()),
+		GateUndecided: fmt.Sprintf("This machine was too disturbed, or the budget too short, to rule out that it is worse by %s.", g.percent()),
+		GateNotWorse:  fmt.Sprintf("No primary figure is worse by %s or more.", g.percent()),
+	}
+	verdict := g.Verdict()
+	fmt.Fprintf(w, "## bench gate: %s\n\n%s Head `%.12s` against baseline `%.12s`.\n\n", verdict, say[verdict], g.Head, g.Baseline)
+	fmt.Fprintln(w, "| backend | load | figure | baseline | head | head / baseline (95 %) | baseline / itself | rounds | verdict |")
+	fmt.Fprintln(w, "|---|---|---|---:|---:|---:|---:|---:|---|")
+	for _, r := range g.Rows {
+		fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %s | %s | %d | %s |\n", r.Backend, r.Load, r.Figure, r.Baseline, r.Head, r.Ratio, r.Again, r.Rounds, r.Verdict)
+	}
+	for _, note := range g.Notes {
+		fmt.Fprintf(w, "\n%s\n", note)
+	}
+	fmt.Fprintf(w, "\nRaw files: %s.\n", strings.Join(g.Runs, ", "))
+}
+
+func (g *Gate) percent() string { return fmt.Sprintf("%.3g %%", 100*g.Worse) }

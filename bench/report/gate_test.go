@@ -1,0 +1,93 @@
+package report
+
+import (
+	"strings"
+	"testing"
+
+	"chatbench/bench/record"
+)
+
+func TestGateFigure(t *testing.T) {
+	cost := find(keyCPU)
+	speed := find(keyRate)
+	for _, c := range []struct {
+		name   string
+		metric metric
+		versus Versus
+		want   GateVerdict
+	}{
+		{"equal", cost, Versus{Ratio: 1, Low: 0.98, High: 1.02, Verdict: "tie"}, GateNotWorse},
+		{"better", cost, Versus{Ratio: 0.8, Low: 0.7, High: 0.9, Verdict: "cheaper"}, GateNotWorse},
+		{"a little worse for sure", cost, Versus{Ratio: 1.02, Low: 1.01, High: 1.03, Verdict: "dearer"}, GateNotWorse},
+		{"just so much", cost, Versus{Ratio: 1.05, Low: 1.03, High: 1.07, Verdict: "dearer"}, GateWorse},
+		{"wide", cost, Versus{Ratio: 1, Low: 0.9, High: 1.1, Verdict: "not resolved"}, GateUndecided},
+		{"too few rounds", cost, Versus{Ratio: 2, Verdict: "not resolved"}, GateUndecided},
+		{"slower", speed, Versus{Ratio: 0.9, Low: 0.85, High: 0.95, Verdict: "slower"}, GateWorse},
+		{"faster", speed, Versus{Ratio: 1.2, Low: 1.1, High: 1.3, Verdict: "faster"}, GateNotWorse},
+	} {
+		if got := c.versus.gate(c.metric, 0.05); got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
+// gated is a run of two builds under a saturated load, in one figure.
+func gated(ratio, low, high float64, verdict string, void map[record.Reason]int) *Summary {
+	versus := func(ratio, low, high float64, verdict string) map[string]Figure {
+		return map[string]Figure{keyCPU: {N: 8, Median: 3500 * ratio, Versus: &Versus{N: 8, Ratio: ratio, Low: low, High: high, Verdict: verdict}}}
+	}
+	arms := []ArmSummary{
+		{Arm: record.Arm{Name: "baseline"}, Rounds: 8, Figures: map[string]Figure{keyCPU: {N: 8, Median: 3500}}},
+		{Arm: record.Arm{Name: "head"}, Rounds: 8, Figures: versus(ratio, low, high, verdict)},
+		{Arm: record.Arm{Name: "baseline.aa", Again: true}, Rounds: 8, Figures: versus(1, 0.99, 1.01, holds)},
+	}
+	return &Summary{
+		Reference: "baseline", Checks: record.Checks{Rounds: 24, Void: void},
+		Loads: []LoadSummary{{Load: record.Load{Name: "window128", Window: 128}, Arms: arms}},
+	}
+}
+
+// TestGate: an alarm must come again; what is lost is worse than everything.
+func TestGate(t *testing.T) {
+	same := func() *Summary { return gated(1, 0.99, 1.01, "tie", nil) }
+	worse := func() *Summary { return gated(1.1, 1.08, 1.12, "dearer", nil) }
+	for _, c := range []struct {
+		name         string
+		first, again *Summary
+		alarm        bool
+		want         GateVerdict
+	}{
+		{"the same", same(), nil, false, GateNotWorse},
+		{"worse twice", worse(), worse(), true, GateWorse},
+		{"worse once", worse(), same(), true, GateNotWorse},
+		{"worse, then nobody knows", worse(), gated(1.1, 0.9, 1.2, "not resolved", nil), true, GateUndecided},
+		{"lost", gated(1, 0.99, 1.01, "tie", map[record.Reason]int{record.Lost: 1}), nil, false, GateViolated},
+		{"lost in the second", worse(), gated(1, 0.99, 1.01, "tie", map[record.Reason]int{record.Lost: 1}), true, GateViolated},
+		{"starved", gated(1, 0.99, 1.01, "tie", map[record.Reason]int{record.Starved: 1}), nil, false, GateUndecided},
+	} {
+		g := &Gate{Worse: 0.05, Baseline: "0123456789abcdef", Head: "fedcba9876543210"}
+		if g.Verdict() != GateUndecided {
+			t.Errorf("before anything: %s", g.Verdict())
+		}
+		g.Add(c.first, "epoll", "results/a", false)
+		if g.Alarm("epoll") != c.alarm {
+			t.Errorf("%s: alarm %v", c.name, !c.alarm)
+		}
+		if c.again != nil {
+			g.Add(c.again, "epoll", "results/a-again", true)
+		}
+		if got := g.Verdict(); got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+		var out strings.Builder
+		g.Markdown(&out)
+		for _, want := range []string{
+			"## bench gate: " + string(c.want) + "\n", "Head `fedcba987654` against baseline `0123456789ab`.",
+			"| epoll | window128 | CPU per delivery | 3500 µs/1000 |", "| 1.00 (0.99–1.01) | 8 |", "Raw files: results/a",
+		} {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("%s: no %q in\n%s", c.name, want, out.String())
+			}
+		}
+	}
+}
