@@ -86,7 +86,8 @@ func (cfg Config) withDefaults() Config {
 		cfg.Farewell = defaultFarewell
 	}
 	if cfg.Flood.Rate > 0 {
-		cfg.Flood.Burst = max(cfg.Flood.Burst, 1)
+		// Time comes with Ticks, ten a second: a smaller burst would lower the rate.
+		cfg.Flood.Burst = max(cfg.Flood.Burst, int(min(math.Ceil(cfg.Flood.Rate/10), math.MaxInt32)), 1)
 	}
 	return cfg
 }

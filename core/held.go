@@ -24,6 +24,7 @@ const (
 	forTurn       // the transport's next call of Next: a step was worked through, and more waits
 	forFlood      // the allowance of flood control
 	forQueue      // the private queue of an addressee, or its own, that is full
+	forTick       // the next Tick: input that had waited has said much since the last
 )
 
 // Flood is the allowance of each client: Rate frames a second, Burst of them at
@@ -54,9 +55,13 @@ func privatePrice(c wire.Command, octets int) int {
 	return privateCost + privateOctetCost*octets
 }
 
-// resumeStep is how much of what waited is worked through before the transport
-// looks after its other clients, in octets.
+// resumeStep is how much of what waited is worked through at once, in octets.
 const resumeStep = 4 << 10
+
+// resumedMost is how many octets input that had waited may say between two Ticks.
+// A transport paces what it reads, but not this: many sessions may be let go on at
+// once. At an eighth of LagMax nobody who reads comes near to it.
+func (cfg Config) resumedMost() int64 { return int64(cfg.LagMax / 8) }
 
 // heldInputLimit is how many octets may wait once the client is logged in. A
 // transport that stops reading a client that is Held stays below it.
@@ -132,7 +137,8 @@ func (s *Session) spend(parts int) {
 // the client is being worked through.
 func (r *Room) allowedAt(s *Session) int64 {
 	flood := r.cfg.Flood
-	return s.in.fullAt.Load() - int64(float64(flood.Burst)/flood.Rate*float64(time.Second)) + 1
+	full := min(float64(flood.Burst)/flood.Rate*float64(time.Second), 1<<62) // from nothing to all of it
+	return s.in.fullAt.Load() - int64(full) + 1
 }
 
 // remember keeps what a client has spent of its allowance for its next session:
@@ -220,6 +226,16 @@ func (r *Room) releaseFlooding() {
 	r.flooding = kept
 }
 
+// releaseDeferred lets those go on whose input waits for a Tick.
+func (r *Room) releaseDeferred() {
+	r.resumed.Store(0)
+	for _, s := range r.deferred {
+		r.letResume(s)
+	}
+	clear(r.deferred)
+	r.deferred = r.deferred[:0]
+}
+
 // resume works through a step of the input that waited, if it may go on. The
 // caller is the session's writer or, when that has left, a Tick.
 func (s *Session) resume() {
@@ -228,10 +244,20 @@ func (s *Session) resume() {
 	if !s.mayResume.Swap(false) || s.in.hold == forLogin {
 		return
 	}
+	r := s.room
+	if r.resumed.Load() >= r.cfg.resumedMost() {
+		s.in.hold = forTick
+		r.mu.Lock()
+		r.deferred = append(r.deferred, s)
+		r.unlock()
+		return
+	}
 	waiting := s.in.waiting
 	n := min(len(waiting), resumeStep)
 	s.in.hold, s.in.waiting = notHeld, waiting[n:]
+	before := r.Said()
 	s.feed(waiting[:n])
+	r.resumed.Add(int64(r.Said() - before)) // and what others said meanwhile, which is little
 	switch {
 	case s.closing.Load() != 0:
 		s.in.waiting = nil
@@ -239,7 +265,7 @@ func (s *Session) resume() {
 		return
 	case len(s.in.waiting) > 0:
 		s.in.hold = forTurn
-		s.room.resumeLater(s)
+		r.resumeLater(s)
 		return
 	default:
 		s.in.waiting = nil

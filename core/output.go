@@ -84,6 +84,7 @@ func (s *Session) Next() []byte {
 		return p
 	}
 	if len(own) > 0 {
+		o.ahead = 0 // nothing of the log waits; and until they are written Next gives these again
 		return own
 	}
 	if o.last == nil || len(o.last.text) == 0 {

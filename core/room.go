@@ -13,9 +13,10 @@ import (
 
 // Room is the chat room: everybody who is connected, and what is said.
 type Room struct {
-	cfg   Config
-	began time.Time
-	clock atomic.Int64 // nanoseconds from began to the last Tick, and 1
+	cfg     Config
+	began   time.Time
+	resumed atomic.Int64 // octets said by input that had waited, since the last Tick
+	clock   atomic.Int64 // nanoseconds from began to the last Tick, and 1
 
 	mu        sync.Mutex // guards all below, and the parts of sessions that say so; see unlock
 	log       *broadcastLog
@@ -26,6 +27,7 @@ type Room struct {
 	silent    sessionList      // of them, given nothing more
 	refusing  []*Session       // took less than they were offered when last looked at
 	flooding  []*Session       // whose input waits for flood control
+	deferred  []*Session       // whose input waits for the next Tick, as much was said by others that waited
 	parting   []*Session       // have left, and their input is not all worked through
 	spent     map[string]int64 // Session.in.fullAt of those who were in the room, by folded name
 	spentMost int              // entries until those that are over are forgotten
@@ -188,6 +190,7 @@ func (r *Room) Tick(now time.Time) {
 	r.endLate()
 	r.checkRefusing()
 	r.releaseFlooding()
+	r.releaseDeferred()
 	r.unlock()
 	r.resumeParting()
 }
@@ -242,8 +245,10 @@ func (r *Room) grant(s *Session) {
 	r.names[s.folded] = s
 	r.recall(s)
 	r.stats.Logins++
-	s.mail.start = r.log.openCursor()
-	s.position.Store(s.mail.start.position())
+	if !s.left { // else nobody reads the log
+		s.mail.start = r.log.openCursor()
+		s.position.Store(s.mail.start.position())
+	}
 	r.post(s, wire.AppendGranted(nil))
 	if r.cfg.Announce {
 		r.notice(s, here)

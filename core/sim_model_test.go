@@ -15,6 +15,7 @@ type model struct {
 	said   []string // every frame of the room, in order
 	octets int      // of said
 	names  map[string]*simClient
+	spent  map[string]*simClient // who had a name last, for its allowance
 	now    time.Time
 	wrong  error // what the room let through and should not have
 }
@@ -73,6 +74,7 @@ func (m *model) end(c *simClient, final ...string) {
 	c.silent = len(final) == 0
 	if c.in {
 		delete(m.names, c.name)
+		m.spent[c.name] = c
 	}
 	c.in = false
 }
@@ -179,6 +181,9 @@ func (m *model) decided(c *simClient, err error) {
 		m.names[c.name] = c
 		c.private = append(c.private, "\x01granted\x00")
 		c.allowed, c.allowedAt = float64(m.cfg.Flood.Burst)*1024, m.now
+		if last := m.spent[c.name]; last != nil {
+			c.allowed, c.allowedAt = last.allowed, last.allowedAt
+		}
 	}
 }
 

@@ -52,7 +52,7 @@ func (w *world) Authenticate(l *Login) { w.asked.answer = l.Answer }
 
 func simulate(seed uint64) error {
 	w := &world{Rand: rand.New(rand.NewPCG(seed, 1)), now: time.Unix(1e9, 0), lagNow: time.Unix(1e9, 0)}
-	w.model.names = map[string]*simClient{}
+	w.model.names, w.model.spent = map[string]*simClient{}, map[string]*simClient{}
 	cfg := Config{MaxClients: 6, MaxPending: 4, Authenticator: w, Now: w.now, LagLimit: 1 << 20}
 	switch w.IntN(5) {
 	case 0: // people are slow, and their private queues are short

@@ -153,6 +153,9 @@ func (l *loop) write(c *client) {
 		l.cfg.Counters.Stalls.Add(1)
 		c.blocked = true // until the poller says that the child has read
 		l.await(c)
+		if c.paused {
+			l.pauseOrResume(c) // Next may have worked through what waited
+		}
 		return
 	}
 	l.caughtUp(c)

@@ -150,6 +150,9 @@ func (l *loop) stalled(c *conn, err error) {
 	}
 	l.cfg.Counters.Stalls.Add(1)
 	c.blocked = true
+	if c.paused && !c.session.Held() {
+		c.paused = false // Next has worked through what waited
+	}
 	l.watch(c)
 }
 
