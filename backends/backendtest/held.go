@@ -57,7 +57,7 @@ func floodWaits(l *lab) {
 	alice, bob := r.login("alice"), r.login("bob")
 	heard := listenAll([]*client{alice, bob}, "the end")
 	began := time.Now()
-	alice.send(append(numbers(0, messages), wire.AppendChat(nil, "almost the end")...))
+	alice.send(append(numbers(0, messages), wire.AppendChat(nil, "nearly over")...))
 	bob.say("meanwhile")
 	r.eventually(func() bool { return lowest(heard) >= messages+2 }, "all is heard")
 	if took := time.Since(began); took < (messages-30)*time.Second/rate {
@@ -72,8 +72,8 @@ func floodWaits(l *lab) {
 	if r.room.Snapshot().FloodWaits == 0 {
 		r.Errorf("no wait was counted")
 	}
-	alice.say("and again")
-	bob.say("still there")
+	alice.say("and again") // she is read again
+	bob.expectChat("alice: and again")
 }
 
 func indexOf(texts []string, want string) int {
