@@ -62,6 +62,9 @@ type Slice struct {
 	P99        int64         `json:"p99_ns"`
 	LagP99     int64         `json:"lag_p99_ns"` // the generator's own lateness
 	Ran        float64       `json:"generator_ran"`
+	// Busy is the share of the time in which messages were due or windows open
+	// that the generator was not merely polling; absent in older runs.
+	Busy float64 `json:"generator_busy,omitempty"`
 }
 
 // Edged is the time between the edges of what counts: the timed section, or
@@ -114,9 +117,9 @@ const (
 	NotStarted Reason = "not-started"
 	// LoadFailed: the generator gave up for a reason of its own.
 	LoadFailed Reason = "load-failed"
-	// GeneratorLimited: the generator was late or off its rate (open loop:
-	// void), near its own ceiling or kept from its CPU (closed loop: a mark on
-	// the rate).
+	// GeneratorLimited: the generator was late, off its rate or too busy (open
+	// loop: void), near its own ceiling or kept from its CPU (closed loop: a mark
+	// on the rate).
 	GeneratorLimited Reason = "generator-limited"
 	// Disturbed: others used the server's CPUs.
 	Disturbed Reason = "disturbed"
