@@ -83,7 +83,9 @@ func (l *LoadSummary) against(key string, a *ArmSummary, reference string, until
 		return stats.Comparison{}
 	}
 	if find(key).slice != nil && l.Sliced() {
-		return stats.CompareRounds(blockRatios(a.slices[key], ref.slices[key], until))
+		if ratios := blockRatios(a.slices[key], ref.slices[key], until); len(ratios) > 0 { // else no slice has messages enough
+			return stats.CompareRounds(ratios)
+		}
 	}
 	return stats.Compare(pairs(a.series[key], ref.series[key], until))
 }

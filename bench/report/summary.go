@@ -67,6 +67,7 @@ type ArmSummary struct {
 	until  int                       // its last round
 	series map[string]series         // by figure
 	slices map[string]map[int]series // by figure and round, then by block
+	rests  int64                     // messages, or logins, that its curve rests on
 	curve  *hdrhistogram.Histogram   // of all rounds that count; nil of none
 	lag    *hdrhistogram.Histogram
 }
@@ -186,7 +187,7 @@ type series map[int]float64
 func summarizeArm(run *record.Run, load record.Load, a record.Arm) ArmSummary {
 	of := make(map[string]series)
 	arm := ArmSummary{Arm: a, Figures: make(map[string]Figure), series: of, slices: make(map[string]map[int]series)}
-	marked := 0
+	marked, rests := 0, make(map[string]int64)
 	for i := range run.Rounds {
 		r := &run.Rounds[i]
 		if r.Arm != a.Name || r.Load != load.Name {
@@ -202,17 +203,24 @@ func summarizeArm(run *record.Run, load record.Load, a record.Arm) ArmSummary {
 			marked++
 		}
 		for _, m := range metrics {
-			if v, ok := m.of(view{r, load, &run.Manifest}); ok && m.applies(load) {
+			one := view{r, load, &run.Manifest}
+			if v, ok := m.at(one); ok {
 				if of[m.key] == nil {
 					of[m.key] = make(series)
 				}
-				of[m.key][r.Round] = v
+				if of[m.key][r.Round] = v; m.p > 0 {
+					rests[m.key] += m.messages(one)
+				}
 			}
 		}
 		arm.cut(r, load)
 	}
-	for key, values := range of {
-		arm.Figures[key] = figure(values)
+	for _, m := range metrics {
+		if m.p > 0 && !carries(rests[m.key], m.p, tail) {
+			delete(of, m.key)
+		} else if of[m.key] != nil {
+			arm.Figures[m.key] = figure(of[m.key])
+		}
 	}
 	arm.fill(load, run.Manifest.Rules)
 	if load.Closed() {
@@ -233,6 +241,9 @@ func (a *ArmSummary) merge(run *record.Run, load record.Load) {
 	var curves, lags []*hdrhistogram.Histogram
 	for i := range run.Rounds {
 		if r := &run.Rounds[i]; r.Arm == a.Name && r.Load == load.Name && r.Counts() {
+			if a.rests += r.Traffic.Messages; load.Scenario == record.Idle {
+				a.rests += r.Traffic.Clients
+			}
 			curves = append(curves, run.Histograms[record.Key{Load: load.Name, Arm: a.Name, Stream: stream, StartedMs: r.StartedMs}])
 			lags = append(lags, run.Histograms[record.Key{Load: load.Name, Arm: a.Name, Stream: record.StreamLag, StartedMs: r.StartedMs}])
 		}
@@ -251,7 +262,7 @@ func (a *ArmSummary) cut(r *record.Round, load record.Load) {
 		}
 		blocks := make(series)
 		for i := range r.Slices {
-			if s := &r.Slices[i]; s.Counts() {
+			if s := &r.Slices[i]; s.Counts() && (m.p == 0 || carries(s.Messages, m.p, tailRound)) {
 				if v, ok := m.slice(s, load); ok {
 					blocks[s.Block] = v
 				}

@@ -84,7 +84,11 @@ func (l *LoadSummary) columns() []string {
 	case l.Scenario == record.Idle:
 		return []string{keyClients, keyRSSEach, keyPSSEach, keyKernEach, keyRSSBase, keyThreads, keyBusy, keyLogin, keyLoginP99}
 	case l.Scenario == record.Relay && l.ChatRate > 0:
-		columns = slices.Insert(columns, len(columns)-1, keyChat)
+		chat := keyChat
+		if !l.has(chat) { // too little was said for a p99
+			chat = keyChatP50
+		}
+		columns = slices.Insert(columns, len(columns)-1, chat)
 	}
 	if l.Closed() {
 		columns = append([]string{keyRate}, columns...)
@@ -221,6 +225,7 @@ var heads = map[string][2]string{
 	keyP999:     {"p99.9", "ms"},
 	keyRSS:      {"RSS", "MiB"},
 	keyChat:     {"chat", "p99"},
+	keyChatP50:  {"chat", "p50"},
 	keyClients:  {"clients", ""},
 	keyRSSEach:  {"RSS KiB", "/client"},
 	keyPSSEach:  {"PSS KiB", "/client"},
