@@ -202,6 +202,12 @@ type Usage struct {
 	// RSSBase and PSSBase are those before the first client came.
 	RSSBase *int64 `json:"rss_base_bytes,omitempty"`
 	PSSBase *int64 `json:"pss_base_bytes,omitempty"`
+	// RSSFirst and PSSFirst are those with FirstClients of the clients logged in,
+	// after a stop as long as the timed section: of an idle load. Absent in
+	// older runs, and where there are too few clients for two numbers of them.
+	FirstClients int64  `json:"first_clients,omitempty"`
+	RSSFirst     *int64 `json:"rss_first_bytes,omitempty"`
+	PSSFirst     *int64 `json:"pss_first_bytes,omitempty"`
 	// SocketMemory is what all TCP sockets of this machine hold in the kernel
 	// less what they held before the server started.
 	SocketMemory *int64 `json:"socket_memory_bytes,omitempty"`

@@ -167,11 +167,11 @@ var metrics = []metric{
 	{key: keyLogin, title: "login p50", unit: "ms", better: lower, judged: true, when: idleOnly, words: span, print: millis, p: 0.5, messages: ofLogins, of: ofLogin(p50)},
 	{key: keyLoginP99, title: "login p99", unit: "ms", better: lower, judged: true, when: idleOnly, words: span, print: millis, p: 0.99, messages: ofLogins, of: ofLogin(p99)},
 	{key: keyRSSEach, title: "RSS a client", unit: "KiB", better: lower, judged: true, when: idleOnly, words: size, print: kibi,
-		of: each(func(u record.Usage) (*int64, *int64) { return u.RSS, u.RSSBase })},
+		of: each(func(u record.Usage) (*int64, *int64, *int64) { return u.RSS, u.RSSFirst, u.RSSBase })},
 	{key: keyPSSEach, title: "PSS a client", unit: "KiB", better: lower, judged: true, when: idleOnly, words: size, print: kibi,
-		of: each(func(u record.Usage) (*int64, *int64) { return u.PSS, u.PSSBase })},
+		of: each(func(u record.Usage) (*int64, *int64, *int64) { return u.PSS, u.PSSFirst, u.PSSBase })},
 	{key: keyKernEach, title: "socket buffers a client, both sides", unit: "KiB", better: lower, when: idleOnly, print: kibi,
-		of: each(func(u record.Usage) (*int64, *int64) { return u.SocketMemory, new(int64) })},
+		of: each(func(u record.Usage) (*int64, *int64, *int64) { return u.SocketMemory, nil, new(int64) })},
 	{key: keyRSSBase, title: "RSS without clients", unit: "MiB", better: lower, when: idleOnly, print: mebi,
 		of: held(func(u record.Usage) *int64 { return u.RSSBase })},
 	{key: keyClients, title: "clients", when: idleOnly, print: whole,
@@ -307,15 +307,24 @@ func ofLogin(of func(record.Latency) int64) func(view) (float64, bool) {
 	return func(v view) (float64, bool) { return float64(of(v.Login)), v.Login.Count > 0 }
 }
 
-// each is what a client adds to what there is without any.
-func each(of func(record.Usage) (with, without *int64)) func(view) (float64, bool) {
+// each is what a client adds: the slope between a first number of clients and
+// all of them. Where there is only one number (in older runs, or of few
+// clients) it is between none and all, and so charges them with what the server
+// takes once.
+func each(of func(record.Usage) (all, first, none *int64)) func(view) (float64, bool) {
 	return func(v view) (float64, bool) {
-		with, without := of(v.Usage)
-		if with == nil || without == nil {
+		all, less, none := of(v.Usage)
+		clients := v.Traffic.Clients
+		if less == nil {
+			less = none
+		} else {
+			clients -= v.Usage.FirstClients
+		}
+		if all == nil || less == nil {
 			return 0, false
 		}
-		added := *with - *without
-		return ratio(&added, float64(v.Traffic.Clients))
+		added := *all - *less
+		return ratio(&added, float64(clients))
 	}
 }
 

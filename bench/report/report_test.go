@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -269,6 +270,19 @@ func TestIdleArms(t *testing.T) {
 	few, again := l.arm("epoll").Figures, l.arm("goroutine.aa").Figures
 	if few[keyLogin].Versus != nil || few[keyLoginP99].Versus != nil || few[keyRSSEach].Versus == nil || again[keyLogin].Versus == nil {
 		t.Errorf("logins %+v, memory %+v, A/A %+v", few[keyLogin].Versus, few[keyRSSEach].Versus, again[keyLogin].Versus)
+	}
+	each := few[keyRSSEach].Median // of one number of clients: 6 MiB by 10
+	for i := range run.Rounds {
+		u := &run.Rounds[i].Usage
+		first := *u.RSS - 8<<20
+		u.FirstClients, u.RSSFirst = 2, &first
+	}
+	slope := Summarize(run, nil).Loads[0].arm("epoll").Figures
+	if got := slope[keyRSSEach].Median; got != 1<<20 || math.Abs(each/(6<<20)*10-1) > 0.05 {
+		t.Errorf("RSS a client is %v as a slope of 8 MiB by 8 clients, %v from none", got, each)
+	}
+	if _, ok := slope[keyPSSEach]; ok {
+		t.Error("PSS a client from one number of clients where there are two, or from none")
 	}
 	if s := Summarize(run, nil); !s.Checks.Checks[0].OK {
 		t.Errorf("in order: %+v", s.Checks.Checks[0])
