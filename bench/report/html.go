@@ -148,10 +148,10 @@ func (l *LoadSummary) section(run *record.Run) section {
 		}
 	}
 	one, many := l.each()
-	if svg := percentilePlot(fmt.Sprintf("Latency of %s by percentile, both axes logarithmic.", one), l.latencies(arms)); svg != "" {
+	if svg := percentilePlot(fmt.Sprintf("Latency of %s by percentile, both axes logarithmic.", one), latencies(arms)); svg != "" {
 		sec.Curves = append(sec.Curves, captioned{
 			Title: fmt.Sprintf("Latency of %s, %s", one, l.since()), Wide: true, SVG: svg,
-			Note: fmt.Sprintf("Across, the share of %s that took at most so long, the tail as wide as the body. In the grey part, and where a line is faint, fewer than ten independent samples are slower.", many),
+			Note: fmt.Sprintf("Across, the share of %s that took at most so long, the tail as wide as the body. In the grey part, and where a line is faint, too few messages are slower for the percentile to mean anything.", many),
 		})
 	}
 	m := find(l.followed())

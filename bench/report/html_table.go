@@ -83,6 +83,9 @@ func (f Figure) cell(m metric, judged bool) htmlCell {
 	cell := htmlCell{Value: f.value(m, false), Range: m.print(f.Min) + "–" + m.print(f.Max)}
 	if v := f.Versus; v != nil && judged {
 		cell.Ratio, cell.Verdict, cell.Quality, cell.Why = ratioText(v), v.Verdict, m.quality(v), v.family()+": "+v.Why
+		if v.full() {
+			cell.Ratio = ""
+		}
 	}
 	return cell
 }
