@@ -1,11 +1,12 @@
 // Package stats is the arithmetic behind every comparison the bench prints:
 // medians, paired log-ratios, the exact signed-rank test and the interval that
-// inverts it, Holm's correction, the rule that turns them into one word, and
-// what so many rounds could have found.
+// inverts it, Holm's correction, the rule that turns them into one word,
+// what so many rounds could have found, bands around whole curves, and samples
+// that are not paired.
 //
 // It refuses to know what was measured: numbers in, numbers out, no clock, no
-// files and no randomness, so that the same rounds give the same figures on
-// every machine. Every function is pure and safe for any
+// files and no randomness but from fixed seeds, so that the same rounds give the
+// same figures on every machine. Every function is pure and safe for any
 // goroutine; none of them changes its arguments.
 package stats
 
