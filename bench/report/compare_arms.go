@@ -71,15 +71,25 @@ func (l *LoadSummary) ask(m metric, reference string) (questions []asked) {
 // against holds an arm, which may not be there, against the reference, up to a
 // round: what comes after an arm was decided must not change what it came to.
 func (l *LoadSummary) against(key string, a *ArmSummary, reference string, until int) stats.Comparison {
-	ref := l.arm(reference)
-	paced := key == keyLogin || key == keyLoginP99
-	if a == nil || ref == nil || paced && a.Clients != ref.Clients { // fewer clients over the same time: another pace
+	logs, ok := l.logRatios(key, a, l.arm(reference), until)
+	if !ok {
 		return stats.Comparison{}
 	}
-	if find(key).slice != nil && l.Sliced() {
-		return stats.CompareRounds(blockRatios(a.slices[key], ref.slices[key], until))
+	return stats.CompareRounds(logs)
+}
+
+// logRatios is the logarithm of the ratio of an arm's figure to the reference's,
+// one for each round up to one in which both have it. ok is false where they
+// cannot be compared.
+func (l *LoadSummary) logRatios(key string, a, ref *ArmSummary, until int) (logs []float64, ok bool) {
+	paced := key == keyLogin || key == keyLoginP99
+	if a == nil || ref == nil || paced && a.Clients != ref.Clients { // fewer clients over the same time: another pace
+		return nil, false
 	}
-	return stats.Compare(pairs(a.series[key], ref.series[key], until))
+	if find(key).slice != nil && l.Sliced() {
+		return blockRatios(a.slices[key], ref.slices[key], until), true
+	}
+	return stats.LogRatios(pairs(a.series[key], ref.series[key], until)), true
 }
 
 // blockRatios is one log-ratio for each round in which both arms have slices:

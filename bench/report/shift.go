@@ -168,6 +168,9 @@ func pairedCurves(run *record.Run, load record.Load, arm, other string, shares [
 	return curves
 }
 
+// noShift is what words says where there is nothing to say.
+const noShift = "no difference is sure at any percentile"
+
 // banded says whether there are rounds enough for a band.
 func (s Shift) banded() bool { return s.Points[0].Low > 0 }
 
@@ -220,7 +223,7 @@ func (s Shift) words(again *Shift) string {
 		from = to + 1
 	}
 	if parts == nil {
-		return "no difference is sure at any percentile"
+		return noShift
 	}
 	return strings.Join(parts, ", ")
 }
