@@ -55,7 +55,7 @@ func (a Axis) linear(n int) (values []float64, more bool) {
 	span := a.High - a.Low
 	step := math.Pow(10, math.Floor(math.Log10(span))-2+float64(n/3)) * []float64{1, 2, 5}[n%3]
 	for i := math.Ceil(a.Low/step - within); i*step <= a.High+within*span; i++ {
-		values = append(values, i*step)
+		values = append(values, i*step+0) // + 0: zero has no sign
 	}
 	return values, step < span
 }

@@ -160,9 +160,20 @@ func (l *LoadSummary) phrases(a *ArmSummary, keys []string) (parts []string) {
 	return parts
 }
 
-// remarks is the checks that failed, and what figures of one CPU are.
+// remarks writes what is to be kept in mind.
 func (s *Summary) remarks(w io.Writer) {
-	var lines []string
+	lines := s.keep()
+	if lines == nil {
+		return
+	}
+	fmt.Fprintln(w, "\nWhat to keep in mind:")
+	for _, line := range lines {
+		fmt.Fprintln(w, "  -", line)
+	}
+}
+
+// keep is the checks that failed, and what figures of one CPU are.
+func (s *Summary) keep() (lines []string) {
 	if s.SharedCPU {
 		lines = append(lines, "server and generator shared their CPUs: every figure is of the pair")
 	}
@@ -177,13 +188,7 @@ func (s *Summary) remarks(w io.Writer) {
 	if v := s.Checks.Void; v[record.GeneratorLimited]+v[record.Disturbed]+v[record.Steal]+v[record.FewSlices] > 0 {
 		lines = append(lines, "hint: server and generator need a CPU each to themselves; stop what else runs here and measure again")
 	}
-	if lines == nil {
-		return
-	}
-	fmt.Fprintln(w, "\nWhat to keep in mind:")
-	for _, line := range lines {
-		fmt.Fprintln(w, "  -", line)
-	}
+	return lines
 }
 
 // failed is the checks that failed, those of one kind for all arms in one line.
