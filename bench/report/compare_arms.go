@@ -77,17 +77,27 @@ func (l *LoadSummary) ask(m metric, reference string) (questions []asked) {
 // against holds an arm, which may not be there, against the reference, up to a
 // round: what comes after an arm was decided must not change what it came to.
 func (l *LoadSummary) against(key string, a *ArmSummary, reference string, until int) stats.Comparison {
-	ref := l.arm(reference)
+	logs, ok := l.logRatios(key, a, l.arm(reference), until)
+	if !ok {
+		return stats.Comparison{}
+	}
+	return stats.CompareRounds(logs)
+}
+
+// logRatios is the logarithm of the ratio of an arm's figure to the reference's,
+// one for each round up to one in which both have it. ok is false where they
+// cannot be compared.
+func (l *LoadSummary) logRatios(key string, a, ref *ArmSummary, until int) (logs []float64, ok bool) {
 	paced := key == keyLogin || key == keyLoginP99
 	if a == nil || ref == nil || paced && a.Clients != ref.Clients { // fewer clients over the same time: another pace
-		return stats.Comparison{}
+		return nil, false
 	}
 	if find(key).slice != nil && l.Sliced() {
 		if ratios := blockRatios(a.slices[key], ref.slices[key], until); len(ratios) > 0 { // else no slice has messages enough
-			return stats.CompareRounds(ratios)
+			return ratios, true
 		}
 	}
-	return stats.Compare(pairs(a.series[key], ref.series[key], until))
+	return stats.LogRatios(pairs(a.series[key], ref.series[key], until)), true
 }
 
 // blockRatios is one log-ratio for each round in which both arms have slices:

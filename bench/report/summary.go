@@ -232,20 +232,13 @@ func summarizeArm(run *record.Run, load record.Load, a record.Arm) ArmSummary {
 
 // merge makes the curves of all rounds of an arm that count.
 func (a *ArmSummary) merge(run *record.Run, load record.Load) {
-	stream := record.StreamDue
-	switch {
-	case load.Scenario == record.Idle:
-		stream = record.StreamLogin
-	case load.Closed():
-		stream = record.StreamSent
-	}
 	var curves, lags []*hdrhistogram.Histogram
 	for i := range run.Rounds {
 		if r := &run.Rounds[i]; r.Arm == a.Name && r.Load == load.Name && r.Counts() {
 			if a.rests += r.Traffic.Messages; load.Scenario == record.Idle {
 				a.rests += r.Traffic.Clients
 			}
-			curves = append(curves, run.Histograms[record.Key{Load: load.Name, Arm: a.Name, Stream: stream, StartedMs: r.StartedMs}])
+			curves = append(curves, run.Histograms[record.Key{Load: load.Name, Arm: a.Name, Stream: stream(load), StartedMs: r.StartedMs}])
 			lags = append(lags, run.Histograms[record.Key{Load: load.Name, Arm: a.Name, Stream: record.StreamLag, StartedMs: r.StartedMs}])
 		}
 	}

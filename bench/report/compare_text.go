@@ -1,0 +1,273 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"chatbench/bench/record"
+	"chatbench/bench/stats"
+)
+
+// Text writes the comparison for a person: what makes the runs hard to compare,
+// then of each load the primary figures of all arms, and of the others what has
+// changed.
+func (p *Pair) Text(w io.Writer, style Style) {
+	for _, s := range []struct {
+		name string
+		Side
+	}{{"A", p.A}, {"B", p.B}} {
+		fmt.Fprintln(w, style.paint(bold, s.name+"  ")+s.text())
+	}
+	for _, d := range p.Differences {
+		fmt.Fprintln(w, style.paint(bold, wrap(d.sentence(), style.width(), 2)))
+	}
+	if len(p.Differences) == 0 {
+		fmt.Fprintln(w, "Machine, method, loads and commit are the same.")
+	}
+	for _, line := range p.singles() {
+		fmt.Fprintln(w, wrap(line, style.width(), 2))
+	}
+	for i := range p.Loads {
+		p.Loads[i].text(w, style, p.Reference)
+	}
+	fmt.Fprintln(w)
+	fmt.Fprintln(w, wrap(p.legend(), style.width(), 0))
+}
+
+// text is one run in a line.
+func (s Side) text() string {
+	text := fmt.Sprintf("%s, %s, commit %s, %d rounds", s.Dir, s.Started.UTC().Format("2006-01-02 15:04 UTC"), s.Commit, s.Rounds)
+	if s.Void > 0 {
+		text += fmt.Sprintf(", %d void", s.Void)
+	}
+	if !s.Correct {
+		text += ", NOT CORRECT: a server broke its contract"
+	}
+	return text
+}
+
+// sentence is a difference and what it means.
+func (d Difference) sentence() string {
+	said := func(s string) string {
+		if s == "" {
+			return "not known"
+		}
+		return s
+	}
+	return fmt.Sprintf("%s: %s in A, %s in B: %s.", d.What, said(d.A), said(d.B), d.Means)
+}
+
+// singles is what only one run has, one line a load.
+func (p *Pair) singles() (lines []string) {
+	for i, s := range p.Single {
+		if s.Arm == "" {
+			lines = append(lines, fmt.Sprintf("load %s is in %s only.", s.Load, s.In))
+			continue
+		}
+		if i > 0 && p.Single[i-1].Load == s.Load && p.Single[i-1].In == s.In {
+			lines[len(lines)-1] += ", " + s.Arm
+			continue
+		}
+		lines = append(lines, fmt.Sprintf("%s, in %s only: %s", s.Load, s.In, s.Arm))
+	}
+	return lines
+}
+
+func (p *Pair) legend() string {
+	if p.Reference == "" {
+		return "Medians of rounds, B/A with the 95 % interval of two independent samples. The runs have no arm in common that one of them took as its reference, so nothing tells a change of the servers from one of the machine. To compare two commits, bench gate measures both in one run."
+	}
+	return fmt.Sprintf("Medians of rounds. B/A is of two independent samples of rounds, and holds what the machine did otherwise; \"to %s\" is how the ratio to %s in the same rounds changed, and does not hold what changed in %s too. 95 %% intervals (Mann-Whitney). The last column is the verdict of the one to trust, marked *: B/A where machine and method are the same and %s came out the same, else the ratio. = a tie, ? not resolved. •: primary figure. To compare two commits, bench gate measures both in one run.", p.Reference, p.Reference, p.Reference, p.Reference)
+}
+
+func (l *PairLoad) text(w io.Writer, style Style, reference string) {
+	one := LoadSummary{Load: l.Load}
+	fmt.Fprintf(w, "\n%s\n", wrap(style.paint(bold, l.Name)+": "+one.describe(), style.width(), 2))
+	for _, key := range primary(l.Load) {
+		l.block(w, style, key, reference, l.Arms)
+	}
+	quiet := 0
+	for _, m := range metrics {
+		if !m.judged || one.primary(m.key) {
+			continue
+		}
+		changed := l.changed(m.key)
+		quiet += l.having(m.key) - len(changed)
+		if len(changed) > 0 {
+			l.block(w, style, m.key, reference, changed)
+		}
+	}
+	fmt.Fprintf(w, "  exploratory figures in which no change is sure: %d (-format csv has all)\n", quiet)
+	for _, line := range l.moved() {
+		fmt.Fprintln(w, wrap("  "+line, style.width(), 4))
+	}
+}
+
+// changed is the arms in which a change of a figure is sure.
+func (l *PairLoad) changed(key string) (arms []Both) {
+	for _, a := range l.Arms {
+		if v := a.Figures[key].verdict(); v != nil && v.differs() {
+			arms = append(arms, a)
+		}
+	}
+	return arms
+}
+
+func (l *PairLoad) having(key string) (n int) {
+	for _, a := range l.Arms {
+		if _, ok := a.Figures[key]; ok {
+			n++
+		}
+	}
+	return n
+}
+
+// differs says whether the verdict is a difference.
+func (v *Versus) differs() bool {
+	return !slices.Contains([]string{"", string(stats.Tie), string(stats.Unresolved), holds}, v.Verdict)
+}
+
+// block is one figure of some arms.
+func (l *PairLoad) block(w io.Writer, style Style, key, reference string, arms []Both) {
+	m, one := find(key), LoadSummary{Load: l.Load}
+	title := one.mark(m)
+	if m.unit != "" {
+		title += ", " + m.unit
+	}
+	if n, ok := l.Noise[key]; ok {
+		title += fmt.Sprintf(" (A/A varies by %s %% in A, %s %% in B)", noiseText(n.A), noiseText(n.B))
+	}
+	fmt.Fprintf(w, "  %s\n", title)
+	head := "to " + reference
+	if reference == "" {
+		head = ""
+	}
+	t := table{{"arm", "A", "B", "B/A", head, ""}, {"", "", "", "", "", ""}}
+	for _, a := range arms {
+		f, ok := a.Figures[key]
+		if !ok {
+			continue
+		}
+		t = append(t, []string{cutName(a.Name), f.A.cell(m), f.B.cell(m),
+			f.Change.cell(f.Trust == TrustBoth), f.Relative.cell(f.Trust == TrustRelative), f.verdict().symbol()})
+	}
+	t.write(w, 1, style)
+}
+
+func noiseText(deviation float64) string {
+	if deviation == 0 {
+		return "?"
+	}
+	return plain(100 * deviation)
+}
+
+func (f Figure) cell(m metric) string {
+	if f.N == 0 {
+		return "–"
+	}
+	return f.value(m, false)
+}
+
+// cell is a comparison in a table, with a star if it is to be trusted.
+func (v *Versus) cell(trusted bool) string {
+	mark := " "
+	if trusted {
+		mark = "*"
+	}
+	if v == nil {
+		return "–" + mark
+	}
+	return ratioText(v) + mark
+}
+
+// symbol is a verdict as short as it goes.
+func (v *Versus) symbol() string {
+	switch {
+	case v == nil:
+		return ""
+	case v.Verdict == string(stats.Tie):
+		return "="
+	case v.Verdict == string(stats.Unresolved):
+		return "?"
+	}
+	return v.Verdict
+}
+
+// moved is what the shift functions say of latency, arm by arm.
+func (l *PairLoad) moved() (lines []string) {
+	all := l.trusted()
+	floor := l.floor(all)
+	for _, s := range all {
+		if says := s.words(floor); floor != nil && s.Arm != floor.Arm && s.banded() && !strings.HasPrefix(says, noShift) {
+			lines = append(lines, fmt.Sprintf("latency of %s, at all percentiles together: %s", s.Arm, says))
+		}
+	}
+	return lines
+}
+
+// trusted is the shift functions of that comparison of p50 which is to be trusted.
+func (l *PairLoad) trusted() []Shift {
+	key := keyP50
+	if l.Scenario == record.Idle {
+		key = keyLogin
+	}
+	for _, a := range l.Arms {
+		if f := a.Figures[key]; f.Trust == TrustRelative {
+			return l.Relative
+		}
+	}
+	return l.Shifts
+}
+
+// floor is what the reference itself shows among some shift functions: between
+// runs that of the reference, of ratios that of A/A; nil: unknown.
+func (l *PairLoad) floor(all []Shift) *Shift {
+	for _, a := range l.Arms {
+		if a.Again {
+			if s := shiftOfArm(all, strings.TrimSuffix(a.Name, record.AgainSuffix)); s != nil {
+				return s
+			}
+			return shiftOfArm(all, a.Name)
+		}
+	}
+	return nil
+}
+
+// cutName keeps a table within 80 columns.
+func cutName(name string) string {
+	const most = 14
+	if utf8.RuneCountInString(name) <= most {
+		return name
+	}
+	return string([]rune(name)[:most-1]) + "…"
+}
+
+// wrap breaks a line at spaces so that none is wider, and indents all but the
+// first. Escapes count as nothing.
+func wrap(line string, width, indent int) string {
+	var out strings.Builder
+	column := 0
+	lead := len(line) - len(strings.TrimLeft(line, " "))
+	out.WriteString(line[:lead])
+	column = lead
+	for i, word := range strings.Fields(line) {
+		n := utf8.RuneCountInString(escapes.Replace(word))
+		switch {
+		case i == 0:
+		case column+1+n > width:
+			out.WriteString("\n" + strings.Repeat(" ", indent))
+			column = indent
+		default:
+			out.WriteByte(' ')
+			column++
+		}
+		out.WriteString(word)
+		column += n
+	}
+	return out.String()
+}
+
+var escapes = strings.NewReplacer(bold, "", faint, "", reset, "")
