@@ -24,10 +24,11 @@ func TestScenarios(t *testing.T) {
 			func(r record.Round) bool { return r.Traffic.Checked > 8 && r.Sent.Count > 0 },
 		},
 		record.Idle: {
-			[]string{"-clients", "7", "-ramp", "70ms"},
-			[]string{"Everybody got in and stayed: 14 logins", "idle7: 7 clients, or as many", "RSS KiB", "p50 ms"},
+			[]string{"-clients", "28", "-ramp", "70ms"},
+			[]string{"Everybody got in and stayed: 56 logins", "idle28: 28 clients, or as many", "RSS KiB", "p50 ms"},
 			func(r record.Round) bool {
-				return r.Traffic.Clients == 7 && r.Login.Count == 7 && r.Usage.RSSBase != nil && r.Traffic.Deliveries == 0
+				return r.Traffic.Clients == 28 && r.Login.Count == 28 && r.Usage.RSSBase != nil && r.Traffic.Deliveries == 0 &&
+					r.Usage.FirstClients == 7 && r.Usage.RSSFirst != nil && r.Usage.PSSFirst != nil && *r.Usage.RSSFirst > *r.Usage.RSSBase
 			},
 		},
 	} {
