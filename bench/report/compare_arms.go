@@ -18,11 +18,11 @@ func (s series) all() []float64 {
 	return xs
 }
 
-// pairs is the rounds, up to one, that both series have.
-func pairs(xs, refs series, until int) (a, b []float64) {
-	for _, round := range slices.Sorted(maps.Keys(xs)) {
-		if ref, ok := refs[round]; ok && round <= until {
-			a, b = append(a, xs[round]), append(b, ref)
+// pairs is the places that both series have.
+func pairs(xs, refs series) (a, b []float64) {
+	for _, place := range slices.Sorted(maps.Keys(xs)) {
+		if ref, ok := refs[place]; ok {
+			a, b = append(a, xs[place]), append(b, ref)
 		}
 	}
 	return a, b
@@ -82,25 +82,34 @@ func (l *LoadSummary) against(key string, a *ArmSummary, reference string, until
 	if a == nil || ref == nil || paced && a.Clients != ref.Clients { // fewer clients over the same time: another pace
 		return stats.Comparison{}
 	}
-	if find(key).slice != nil && l.Sliced() {
-		if ratios := blockRatios(a.slices[key], ref.slices[key], until); len(ratios) > 0 { // else no slice has messages enough
-			return stats.CompareRounds(ratios)
-		}
-	}
-	return stats.Compare(pairs(a.series[key], ref.series[key], until))
+	logs := l.logRatios(key, a, ref)
+	maps.DeleteFunc(logs, func(round int, _ float64) bool { return round > until })
+	return stats.CompareRounds(logs.all())
 }
 
-// blockRatios is one log-ratio for each round in which both arms have slices:
-// the median over the blocks of the round, in which they stood side by side. So
-// a block that was disturbed is one of many, and what drifts from block to
-// block is in no ratio.
-func blockRatios(xs, refs map[int]series, until int) (rounds []float64) {
-	for _, round := range slices.Sorted(maps.Keys(xs)) {
-		if ratios := stats.LogRatios(pairs(xs[round], refs[round], math.MaxInt)); round <= until && len(ratios) > 0 {
-			rounds = append(rounds, stats.Median(ratios))
+// logRatios is one log-ratio of two arms for each round in which both have the
+// figure. Where arms are measured in turns it is the median over the blocks of
+// the round, in which they stood side by side: so a block that was disturbed is
+// one of many, and what drifts from block to block is in no ratio. A figure
+// that no slice has, for it has too few messages, is taken of all together.
+func (l *LoadSummary) logRatios(key string, a, b *ArmSummary) series {
+	logs := make(series)
+	if find(key).slice != nil && l.Sliced() {
+		for round, blocks := range a.slices[key] {
+			if ratios := stats.LogRatios(pairs(blocks, b.slices[key][round])); len(ratios) > 0 {
+				logs[round] = stats.Median(ratios)
+			}
 		}
 	}
-	return rounds
+	if len(logs) > 0 {
+		return logs
+	}
+	for round, x := range a.series[key] {
+		if ratio := stats.LogRatios([]float64{x}, []float64{b.series[key][round]}); len(ratio) > 0 { // 0 where it has none
+			logs[round] = ratio[0]
+		}
+	}
+	return logs
 }
 
 // settle judges one family.
