@@ -53,10 +53,14 @@ RUNS ?= 20
 hostile: ## clients that make trouble for others, RUNS times on every transport (not part of test)
 	$(GO) test ./backends/... -run '^TestConformance$$/^hostile' -count $(RUNS) -p 1 -timeout 90m -v | grep -E '^(ok|FAIL|---|panic)|--- FAIL|at worst'
 
+browser: ## Chromium, in which the tests look at the report's page; where there is no apt they are skipped
+	@command -v chromium >/dev/null || { command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || \
+	echo 'no Chromium, and it could not be installed: the page is not looked at'
+
 clean: ## remove what was built
 	rm -rf bin
 
 help: ## this list
 	@grep -hE '^[a-z -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
-.PHONY: build bench compare serve chat test vet fuzz soak siege hostile clean help
+.PHONY: build bench compare serve chat test vet fuzz soak siege hostile browser clean help

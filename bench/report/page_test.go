@@ -3,7 +3,10 @@ package report
 import (
 	"flag"
 	"fmt"
+	"math"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -195,4 +198,56 @@ func TestSwitches(t *testing.T) {
 			t.Errorf("after %s %d lines, want %d", step.click, n, step.left)
 		}
 	}
+}
+
+// TestContrast: text on paper and on shaded rows has a contrast of 4.5 at least,
+// lines one of 3 (WCAG 2.2, 1.4.3 and 1.4.11), in light and in dark.
+func TestContrast(t *testing.T) {
+	css := asset("style.css")
+	blocks := regexp.MustCompile(`(?s):root \{(.*?)\}`).FindAllStringSubmatch(css, -1)
+	if len(blocks) != 2 {
+		t.Fatalf("%d sets of colours, want light and dark", len(blocks))
+	}
+	for i, block := range blocks {
+		colours := make(map[string]float64)
+		for _, m := range regexp.MustCompile(`--(\w+): (#\w+)`).FindAllStringSubmatch(block[1], -1) {
+			colours[m[1]] = luminance(t, m[2])
+		}
+		least := map[string]float64{"ink": 4.5, "soft": 4.5, "link": 4.5, "good": 4.5, "bad": 4.5, "yes": 4.5, "no": 4.5}
+		for c := range 7 {
+			least[fmt.Sprintf("c%d", c)] = 3
+		}
+		for name, want := range least {
+			for _, under := range []string{"paper", "shade"} {
+				a, b := colours[name]+0.05, colours[under]+0.05
+				if got := max(a, b) / min(a, b); got < want || colours[name] == 0 && name != "ink" {
+					t.Errorf("set %d: %s on %s has a contrast of %.2f, want %g", i, name, under, got, want)
+				}
+			}
+		}
+	}
+}
+
+// luminance is the relative luminance of a colour as WCAG defines it.
+func luminance(t *testing.T, hex string) float64 {
+	t.Helper()
+	hex = strings.TrimPrefix(hex, "#")
+	if len(hex) == 3 {
+		hex = string([]byte{hex[0], hex[0], hex[1], hex[1], hex[2], hex[2]})
+	}
+	v, err := strconv.ParseUint(hex, 16, 24)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := 0.0
+	for i, weight := range []float64{0.0722, 0.7152, 0.2126} {
+		c := float64(v>>(8*i)&0xff) / 255
+		if c <= 0.04045 {
+			c /= 12.92
+		} else {
+			c = math.Pow((c+0.055)/1.055, 2.4)
+		}
+		sum += weight * c
+	}
+	return sum
 }

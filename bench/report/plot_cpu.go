@@ -25,7 +25,7 @@ func cpuPlot(l *LoadSummary, arms []drawnArm, reference string) template.HTML {
 	}
 	names, bottom := nameWidth(arms, 140), top+row*float64(len(arms))
 	d := plot.New(width, bottom+20, fmt.Sprintf("CPU per 1000 %s of each arm, in user code and in the kernel, in µs. The most is %s.", l.units(), plain(most)))
-	x := plot.Axis{Low: 0, High: barEnd(sums), From: names + 12, To: width - figures - 16}
+	x := plot.Axis{Low: 0, High: barEnd(sums), From: names + 12, To: width - figures - 20}
 	d.BottomAxis(x, bottom, top, plain)
 	for i, a := range arms {
 		y := top + row*float64(i)

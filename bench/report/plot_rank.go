@@ -11,7 +11,7 @@ import (
 // rankBars is, for each row of a ranking, its ratio to the best with the
 // interval, all on one scale from the best on; "" where there is none.
 func rankBars(r *Ranking) []template.HTML {
-	const width, height, right = 190.0, 18.0, 6.0
+	const width, height, right = 240.0, 16.0, 8.0
 	var vs []*Versus
 	for _, row := range r.Rows {
 		if row.ToBest != nil {

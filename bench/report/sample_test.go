@@ -73,21 +73,26 @@ func addRound(t *testing.T, run *record.Run, source *rand.Rand, round int, load,
 	steal := 0.0
 	r.Usage = record.Usage{CPU: &total, CPUUser: &user, CPUKernel: &kernel, Syscalls: &syscalls, ContextSwitches: &switches,
 		RSS: &rss, RSSPeak: &rss, PSS: &rss, Steal: &steal, Foreign: &steal, Processes: 1, Threads: 5}
-	r.Server = &record.Server{Writes: 1000, BytesOut: 75_000, GCCycles: 2}
-	keep := func(stream string, median float64, n int) record.Latency {
-		h := hdrhistogram.New(1, int64(time.Second), 2)
-		for range n {
-			if err := h.RecordValue(noise(median, 0.5)); err != nil {
+	r.Server = &record.Server{Writes: 1000, BytesOut: 75 * r.Traffic.Checked, GCCycles: 2}
+	// keep records n values around a median that stand for all of them.
+	keep := func(stream string, median, spread float64, n, all int64) record.Latency {
+		h := hdrhistogram.New(1, 10*int64(time.Second), 2)
+		for i := range n {
+			if err := h.RecordValues(noise(median, spread), all*(i+1)/n-all*i/n); err != nil {
 				t.Fatal(err)
 			}
 		}
 		run.Histograms[record.Key{Load: load, Arm: arm, Stream: stream, StartedMs: r.StartedMs}] = h
 		return record.Summarize(h)
 	}
-	r.Sent = keep(record.StreamSent, 40*cpu, 600)
+	all := r.Traffic.Messages * int64(l.Clients)
 	if l.Open() {
-		r.Due = keep(record.StreamDue, 60*cpu, 600)
-		r.Lag = keep(record.StreamLag, 900, 100)
+		r.Sent = keep(record.StreamSent, 40*cpu, 0.5, 600, all)
+		r.Due = keep(record.StreamDue, 60*cpu, 0.5, 600, all)
+		r.Lag = keep(record.StreamLag, r.Due.Mean-r.Sent.Mean, 0.05, 100, r.Traffic.Due)
+	} else { // Little's law: what a message takes on average is what is under way by the rate
+		mean := float64(l.Senders*l.Window) / float64(r.Traffic.Messages) * 1e9
+		r.Sent = keep(record.StreamSent, mean*math.Exp(-0.125), 0.5, 600, all)
 	}
 	r.Void, r.Marks = rules.Judge(r, l, run.Manifest.Rules, Ceiling(run, load))
 	run.Rounds = append(run.Rounds, r)
