@@ -19,10 +19,10 @@ func (p *Pair) Text(w io.Writer, style Style) {
 		name string
 		Side
 	}{{"A", p.A}, {"B", p.B}} {
-		fmt.Fprintln(w, style.paint(bold, s.name+"  ")+s.text())
+		fmt.Fprintln(w, wrap(style.paint(bold, s.name)+" "+s.text(), style.width(), 2))
 	}
-	for _, d := range p.Differences {
-		fmt.Fprintln(w, style.paint(bold, wrap(d.sentence(), style.width(), 2)))
+	for _, line := range p.sentences() {
+		fmt.Fprintln(w, wrap(style.paint(bold, "!")+" "+line, style.width(), 2))
 	}
 	if len(p.Differences) == 0 {
 		fmt.Fprintln(w, "Machine, method, loads and commit are the same.")
@@ -49,15 +49,34 @@ func (s Side) text() string {
 	return text
 }
 
-// sentence is a difference and what it means.
-func (d Difference) sentence() string {
+// sentences is the differences and what they mean, those that mean the same in
+// one.
+func (p *Pair) sentences() (lines []string) {
+	for i, d := range p.Differences {
+		same := func(o Difference) bool { return o.Means == d.Means }
+		if slices.ContainsFunc(p.Differences[:i], same) {
+			continue
+		}
+		var parts []string
+		for _, o := range p.Differences[i:] {
+			if same(o) {
+				parts = append(parts, o.sides())
+			}
+		}
+		lines = append(lines, strings.Join(parts, "; ")+": "+d.Means+".")
+	}
+	return lines
+}
+
+// sides is a difference without what it means.
+func (d Difference) sides() string {
 	said := func(s string) string {
 		if s == "" {
 			return "not known"
 		}
 		return s
 	}
-	return fmt.Sprintf("%s: %s in A, %s in B: %s.", d.What, said(d.A), said(d.B), d.Means)
+	return fmt.Sprintf("%s %s in A, %s in B", d.What, said(d.A), said(d.B))
 }
 
 // singles is what only one run has, one line a load.
@@ -101,7 +120,7 @@ func (l *PairLoad) text(w io.Writer, style Style, reference string) {
 		}
 	}
 	fmt.Fprintf(w, "  exploratory figures in which no change is sure: %d (-format csv has all)\n", quiet)
-	for _, line := range l.moved() {
+	for _, line := range l.moved(reference) {
 		fmt.Fprintln(w, wrap("  "+line, style.width(), 4))
 	}
 }
@@ -138,7 +157,7 @@ func (l *PairLoad) block(w io.Writer, style Style, key, reference string, arms [
 		title += ", " + m.unit
 	}
 	if n, ok := l.Noise[key]; ok {
-		title += fmt.Sprintf(" (A/A varies by %s %% in A, %s %% in B)", noiseText(n.A), noiseText(n.B))
+		title += l.noise(n)
 	}
 	fmt.Fprintf(w, "  %s\n", title)
 	head := "to " + reference
@@ -151,10 +170,15 @@ func (l *PairLoad) block(w io.Writer, style Style, key, reference string, arms [
 		if !ok {
 			continue
 		}
-		t = append(t, []string{cutName(a.Name), f.A.cell(m), f.B.cell(m),
+		t = append(t, []string{cutName(a.Name), f.A.median(m), f.B.median(m),
 			f.Change.cell(f.Trust == TrustBoth), f.Relative.cell(f.Trust == TrustRelative), f.verdict().symbol()})
 	}
 	t.write(w, 1, style)
+}
+
+// noise says how far the reference is from itself in a round.
+func (l *PairLoad) noise(n Noise) string {
+	return fmt.Sprintf(" (A/A varies by %s %% in A, %s %% in B)", noiseText(n.A), noiseText(n.B))
 }
 
 func noiseText(deviation float64) string {
@@ -164,7 +188,7 @@ func noiseText(deviation float64) string {
 	return plain(100 * deviation)
 }
 
-func (f Figure) cell(m metric) string {
+func (f Figure) median(m metric) string {
 	if f.N == 0 {
 		return "–"
 	}
@@ -196,44 +220,27 @@ func (v *Versus) symbol() string {
 	return v.Verdict
 }
 
-// moved is what the shift functions say of latency, arm by arm.
-func (l *PairLoad) moved() (lines []string) {
-	all := l.trusted()
-	floor := l.floor(all)
+// moved is what the shift functions to be trusted say of latency, arm by arm.
+func (l *PairLoad) moved(reference string) (lines []string) {
+	all, floor := l.Shifts, shiftOfArm(l.Shifts, reference)
+	if l.relatively() {
+		all, floor = l.Relative, shiftOfArm(l.Relative, reference+record.AgainSuffix)
+	}
 	for _, s := range all {
-		if says := s.words(floor); floor != nil && s.Arm != floor.Arm && s.banded() && !strings.HasPrefix(says, noShift) {
+		if says := s.words(floor); floor != nil && s.Arm != floor.Arm && s.banded() && says != noShift {
 			lines = append(lines, fmt.Sprintf("latency of %s, at all percentiles together: %s", s.Arm, says))
 		}
 	}
 	return lines
 }
 
-// trusted is the shift functions of that comparison of p50 which is to be trusted.
-func (l *PairLoad) trusted() []Shift {
+// relatively says whether of latency only the relative change is to be trusted.
+func (l *PairLoad) relatively() bool {
 	key := keyP50
 	if l.Scenario == record.Idle {
 		key = keyLogin
 	}
-	for _, a := range l.Arms {
-		if f := a.Figures[key]; f.Trust == TrustRelative {
-			return l.Relative
-		}
-	}
-	return l.Shifts
-}
-
-// floor is what the reference itself shows among some shift functions: between
-// runs that of the reference, of ratios that of A/A; nil: unknown.
-func (l *PairLoad) floor(all []Shift) *Shift {
-	for _, a := range l.Arms {
-		if a.Again {
-			if s := shiftOfArm(all, strings.TrimSuffix(a.Name, record.AgainSuffix)); s != nil {
-				return s
-			}
-			return shiftOfArm(all, a.Name)
-		}
-	}
-	return nil
+	return slices.ContainsFunc(l.Arms, func(a Both) bool { return a.Figures[key].Trust == TrustRelative })
 }
 
 // cutName keeps a table within 80 columns.

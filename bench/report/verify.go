@@ -78,8 +78,8 @@ func Renew(dir string) error {
 		return err
 	}
 	for name, data := range derived {
-		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
-			return fmt.Errorf("report: %w", err)
+		if err := WriteFile(filepath.Join(dir, name), data); err != nil {
+			return err
 		}
 	}
 	return nil
