@@ -73,6 +73,9 @@ func TestRun(t *testing.T) {
 		if n := 0; r.Counts() {
 			for _, s := range r.Slices {
 				if s.Counts() {
+					if s.Busy <= 0 || s.Busy > 1 {
+						t.Errorf("a generator that was busy for %v of a slice", s.Busy)
+					}
 					n += int(s.Deliveries)
 				}
 			}

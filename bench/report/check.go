@@ -88,18 +88,23 @@ func checkLoad(l *LoadSummary, pairs int, add func(string, string, bool, string,
 		return
 	}
 	for _, m := range metrics {
-		if v := again.Figures[m.key].Versus; v != nil {
+		if v := again.Figures[m.key].Versus; v != nil && v.Verdict != string(stats.ServerFull) {
 			add("", l.Name+": A/A in "+m.title, v.Verdict != fails, "%s", ratioText(v))
 		}
 	}
 }
 
 // comparisons is the size of the family of primary figures: each of them for
-// each arm that is compared.
+// each arm that is compared in it.
 func (l *LoadSummary) comparisons(reference string) (n int) {
 	for _, a := range l.Arms {
-		if a.Name != reference && !a.Again {
-			n += PrimaryFigures(l.Load)
+		if a.Name == reference || a.Again {
+			continue
+		}
+		for _, key := range primary(l.Load) {
+			if l.pointless(key, &a, reference) == "" {
+				n++
+			}
 		}
 	}
 	return n
@@ -159,6 +164,19 @@ func digits(ratio float64) string {
 		return fmt.Sprintf("%.3f", ratio)
 	}
 	return fmt.Sprintf("%.2g", ratio)
+}
+
+// undecided says why there is neither a difference nor a tie: "not resolved:
+// few rounds (about 3 more)".
+func (v *Versus) undecided() string {
+	text := v.Verdict
+	if v.Reason != "" && string(v.Reason) != v.Verdict {
+		text += ": " + string(v.Reason)
+	}
+	if v.MoreRounds > 0 {
+		text += fmt.Sprintf(" (about %d more)", v.MoreRounds)
+	}
+	return text
 }
 
 // size writes a difference: "7 %", "2.5 %".

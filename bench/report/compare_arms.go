@@ -45,7 +45,7 @@ func (l *LoadSummary) judge(reference string) {
 		if !m.judged || !m.applies(l.Load) {
 			continue
 		}
-		questions := l.ask(m, reference)
+		questions := l.ask(m, reference) // those that mean something
 		if l.primary(m.key) {
 			primary = append(primary, questions...)
 		} else {
@@ -59,7 +59,13 @@ func (l *LoadSummary) judge(reference string) {
 // ask is the comparisons of all arms with the reference in one figure.
 func (l *LoadSummary) ask(m metric, reference string) (questions []asked) {
 	for i := range l.Arms {
-		if a := &l.Arms[i]; a.Name != reference && !a.Again {
+		a := &l.Arms[i]
+		if a.Name == reference || a.Again {
+			continue
+		}
+		if why := l.pointless(m.key, a, reference); why != "" {
+			l.refuse(m.key, a, reference, why)
+		} else {
 			questions = append(questions, asked{m, a.Name, stats.Question{
 				Arm: l.against(m.key, a, reference, a.until), Again: l.against(m.key, l.again(), reference, a.until),
 			}})
@@ -87,7 +93,9 @@ func (l *LoadSummary) logRatios(key string, a, ref *ArmSummary, until int) (logs
 		return nil, false
 	}
 	if find(key).slice != nil && l.Sliced() {
-		return blockRatios(a.slices[key], ref.slices[key], until), true
+		if ratios := blockRatios(a.slices[key], ref.slices[key], until); len(ratios) > 0 { // else no slice has messages enough
+			return ratios, true
+		}
 	}
 	return stats.LogRatios(pairs(a.series[key], ref.series[key], until)), true
 }
@@ -117,12 +125,11 @@ func (l *LoadSummary) settle(family []asked, reference string) {
 	}
 	for i, c := range judge(questions) {
 		q := family[i]
-		verdict, why := q.word(c.Verdict), c.Why
 		if l.bounded(q.key, q.arm, reference, c.Verdict) {
-			verdict, why = string(stats.Unresolved), "the generator was the limit"
+			c.Verdict, c.Reason, c.More, c.Why = stats.Unresolved, stats.FullGenerator, 0, "the generator was the limit, and a faster one could turn this around"
 		}
 		if c.N > 0 {
-			l.put(q.arm, q.key, c, verdict, why)
+			l.put(q.arm, q.key, c, q.word(c.Verdict))
 		}
 	}
 }
@@ -140,17 +147,21 @@ func (l *LoadSummary) judgeAgain(reference string) {
 		if a == nil || !m.judged || !m.applies(l.Load) {
 			continue
 		}
+		if why := l.pointless(m.key, a, reference); why != "" {
+			l.refuse(m.key, a, reference, why)
+			continue
+		}
 		c := l.against(m.key, a, reference, math.MaxInt)
-		verdict, why := holds, "equal to itself, as it must be"
-		switch {
+		verdict := holds
+		switch c.Why = "equal to itself, as it must be"; {
 		case c.N == 0:
 			continue
 		case c.Interval == stats.Interval{}:
-			verdict, why = string(stats.Unresolved), "too few rounds for an interval"
+			verdict, c.Why, c.Reason = string(stats.Unresolved), "too few rounds for an interval", stats.FewRounds
 		case !c.Passes():
-			verdict, why = fails, "the reference differs from itself here"
+			verdict, c.Why = fails, "the reference differs from itself here"
 		}
-		l.put(a.Name, m.key, c, verdict, why)
+		l.put(a.Name, m.key, c, verdict)
 		if !l.primary(m.key) {
 			continue
 		}
@@ -160,12 +171,13 @@ func (l *LoadSummary) judgeAgain(reference string) {
 	}
 }
 
-func (l *LoadSummary) put(arm, key string, c stats.Comparison, verdict, why string) {
+func (l *LoadSummary) put(arm, key string, c stats.Comparison, verdict string) {
 	a := l.arm(arm)
 	f := a.Figures[key]
 	f.Versus = &Versus{
 		N: c.N, Ratio: c.Ratio, Low: c.Interval.Low, High: c.Interval.High,
-		P: c.P, Adjusted: c.Adjusted, Primary: l.primary(key), Verdict: verdict, Why: why,
+		P: c.P, Adjusted: c.Adjusted, Primary: l.primary(key), Verdict: verdict,
+		Reason: c.Reason, Why: c.Why, MoreRounds: c.More,
 	}
 	a.Figures[key] = f
 }

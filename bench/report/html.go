@@ -67,6 +67,7 @@ type section struct {
 	All               []htmlTable
 	Notes             []string
 	Curves, Own       []captioned
+	Shifts            []template.HTML
 	Rounds            *captioned
 }
 
@@ -148,12 +149,13 @@ func (l *LoadSummary) section(run *record.Run) section {
 		}
 	}
 	one, many := l.each()
-	if svg := percentilePlot(fmt.Sprintf("Latency of %s by percentile, both axes logarithmic.", one), l.latencies(arms)); svg != "" {
+	if svg := percentilePlot(fmt.Sprintf("Latency of %s by percentile, both axes logarithmic.", one), latencies(arms)); svg != "" {
 		sec.Curves = append(sec.Curves, captioned{
 			Title: fmt.Sprintf("Latency of %s, %s", one, l.since()), Wide: true, SVG: svg,
-			Note: fmt.Sprintf("Across, the share of %s that took at most so long, the tail as wide as the body. In the grey part, and where a line is faint, fewer than ten independent samples are slower.", many),
+			Note: fmt.Sprintf("Across, the share of %s that took at most so long, the tail as wide as the body. In the grey part, and where a line is faint, too few messages are slower for the percentile to mean anything.", many),
 		})
 	}
+	sec.Shifts = l.shiftPanels(run, arms)
 	m := find(l.followed())
 	sec.Rounds = &captioned{Title: l.caption(m), Wide: true, SVG: roundPlot(run, l, m, arms, reference),
 		Note: "How far each round is from the median of its arm, which stands on the right. A cross is a void round, a hollow dot is off the scale; why, and how much, is shown under a pointer."}
@@ -213,4 +215,20 @@ func (l *LoadSummary) notes() (lines []string) {
 		lines = append(lines, strings.TrimSpace(line))
 	}
 	return lines
+}
+
+// shiftPanels is the shift function of each arm, in the order of the page.
+func (l *LoadSummary) shiftPanels(run *record.Run, arms []drawnArm) []template.HTML {
+	all := shifts(run, l.Load)
+	var sorted []Shift
+	var again *Shift
+	for _, a := range arms {
+		if s := shiftOfArm(all, a.Name); s != nil {
+			sorted = append(sorted, *s)
+			if a.Again {
+				again = s
+			}
+		}
+	}
+	return shiftPlots(sorted, again)
 }

@@ -70,7 +70,7 @@ func (l *LoadSummary) htmlTable(caption string, shown []metric, arms []drawnArm,
 		for _, m := range there {
 			cell := htmlCell{Value: "–"}
 			if f, ok := a.Figures[m.key]; ok {
-				cell = f.cell(m, judged)
+				cell = f.htmlCell(m, judged)
 			}
 			row.Cells = append(row.Cells, cell)
 		}
@@ -79,10 +79,13 @@ func (l *LoadSummary) htmlTable(caption string, shown []metric, arms []drawnArm,
 	return t
 }
 
-func (f Figure) cell(m metric, judged bool) htmlCell {
+func (f Figure) htmlCell(m metric, judged bool) htmlCell {
 	cell := htmlCell{Value: f.value(m, false), Range: m.print(f.Min) + "–" + m.print(f.Max)}
 	if v := f.Versus; v != nil && judged {
 		cell.Ratio, cell.Verdict, cell.Quality, cell.Why = ratioText(v), v.Verdict, m.quality(v), v.family()+": "+v.Why
+		if v.full() {
+			cell.Ratio = ""
+		}
 	}
 	return cell
 }

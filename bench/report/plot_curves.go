@@ -8,7 +8,6 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"chatbench/bench/plot"
-	"chatbench/bench/record"
 )
 
 // The frame of the wide plots.
@@ -20,24 +19,18 @@ const (
 	labelSpace = 170.0 // for the names at the ends of lines, at most
 )
 
-// drawnCurve is the curve of an arm and how far right it means anything.
+// drawnCurve is the curve of an arm.
 type drawnCurve struct {
 	drawnArm
 	curve
-	reach float64 // in powers of ten, as curve.at takes them
 }
 
-// reached is how far right a percentile means anything among n independent
-// values: up to the slowest ten of them, as a power of ten.
-func reached(n float64) float64 { return math.Max(0, math.Log10(math.Max(n, 1)/10)) }
-
 // latencies is the curves of all arms. Deliveries of one message are no
-// independent values, so messages are what counts.
-func (l *LoadSummary) latencies(arms []drawnArm) (curves []drawnCurve) {
+// independent values, so messages are what they rest on.
+func latencies(arms []drawnArm) (curves []drawnCurve) {
 	for _, a := range arms {
 		if a.curve != nil {
-			n := float64(a.curve.TotalCount()) / l.perValue()
-			curves = append(curves, drawnCurve{a, curve{a.Name, a.curve}, reached(n)})
+			curves = append(curves, drawnCurve{a, curve{a.Name, a.curve, reachDecades(a.rests)}})
 		}
 	}
 	return curves
@@ -47,7 +40,7 @@ func (l *LoadSummary) latencies(arms []drawnArm) (curves []drawnCurve) {
 func others(arms []drawnArm, of func(*ArmSummary) *hdrhistogram.Histogram) (curves []drawnCurve) {
 	for _, a := range arms {
 		if h := of(a.ArmSummary); h != nil {
-			curves = append(curves, drawnCurve{a, curve{a.Name, h}, reached(float64(h.TotalCount()))})
+			curves = append(curves, drawnCurve{a, curve{a.Name, h, reachDecades(h.TotalCount())}})
 		}
 	}
 	return curves
@@ -64,7 +57,7 @@ func percentilePlot(says string, curves []drawnCurve) template.HTML {
 	var plain []curve
 	var arms []drawnArm
 	for _, c := range curves {
-		plain, arms = append(plain, c.curve), append(arms, c.drawnArm)
+		plain, arms = append(plain, curve{of: c.of, reach: right}), append(arms, c.drawnArm)
 	}
 	low, high := bounds(plain, right)
 	names := nameWidth(arms, labelSpace)
@@ -72,7 +65,7 @@ func percentilePlot(says string, curves []drawnCurve) template.HTML {
 	y := plot.Axis{Low: math.Pow(10, low), High: math.Pow(10, high), From: curveLow, To: curveTop, Log: true}
 	d := plot.New(wideWidth, curveLow+24, says)
 	if reach < right {
-		d.Rect(x.At(reach), curveTop, x.To-x.At(reach), curveLow-curveTop, "beyond", "fewer than ten independent samples are slower than this")
+		d.Rect(x.At(reach), curveTop, x.To-x.At(reach), curveLow-curveTop, "beyond", "too few messages are slower than this")
 	}
 	d.LeftAxis(y, wideLeft, x.To, duration)
 	percentAxis(d, x, right)
@@ -82,10 +75,10 @@ func percentilePlot(says string, curves []drawnCurve) template.HTML {
 	}
 	places := plot.Spread(ends, plot.FontSize+2, curveTop+4, curveLow-2)
 	for i, c := range curves {
-		d.Group(c.Class(), fmt.Sprintf("%s: p50 %s, p99 %s", c.Name, duration(c.at(math.Log10(2))), duration(c.at(2))))
+		d.Group(c.Class(), fmt.Sprintf("%s: p50 %s, p99 %s", c.drawnArm.Name, duration(c.at(math.Log10(2))), duration(c.at(2))))
 		c.draw(d, x, y, right)
 		d.Path([][2]float64{{x.To + 1, ends[i]}, {x.To + 16, places[i]}}, "leader")
-		d.Name(x.To+20, places[i]+4, names, plot.Start, "", c.Name)
+		d.Name(x.To+20, places[i]+4, names, plot.Start, "", c.drawnArm.Name)
 		d.End()
 	}
 	return d.SVG()
@@ -135,12 +128,4 @@ func percentAxis(d *plot.Drawing, x plot.Axis, right float64) {
 	}
 	tick(math.Log10(2), "50 %")
 	d.Line(x.From, curveLow, x.To, curveLow, "axis")
-}
-
-// perValue is how many values of latency one independent event makes.
-func (l *LoadSummary) perValue() float64 {
-	if l.Scenario == record.Broadcast && l.PerMessage > 1 {
-		return l.PerMessage
-	}
-	return 1
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"chatbench/bench/plot"
+	"chatbench/bench/stats"
 )
 
 // ratioPlot is one judged figure: a dot for each arm's ratio to the reference,
@@ -35,7 +36,7 @@ func ratioPlot(l *LoadSummary, m metric, arms []drawnArm, reference string) temp
 		}
 	}
 	if again := l.again(); again != nil {
-		if v := again.Figures[m.key].Versus; v != nil && v.Low > 0 {
+		if v := again.Figures[m.key].Versus; v != nil && v.Low > 0 && !v.full() {
 			from, to := x.At(v.Low), x.At(v.High)
 			d.Rect(from, top, math.Max(to-from, 1), bottom-top, "band", "A/A: the reference against itself, "+ratioText(v))
 		}
@@ -71,6 +72,10 @@ func ratioMark(d *plot.Drawing, x plot.Axis, y float64, m metric, a drawnArm, re
 	}
 	class := m.quality(v)
 	hover := fmt.Sprintf("%s: %s, %s (%s)", a.Name, ratioText(v), v.Verdict, v.Why)
+	if v.full() {
+		d.Text(x.To-6, y+4, plot.End, "soft halo", v.Verdict)
+		return
+	}
 	if !x.Holds(v.Ratio) {
 		if text := "×" + digits(v.Ratio); v.Ratio > x.High {
 			d.Arrow(x.To, y, 8, "arrow "+class, hover)
@@ -108,10 +113,13 @@ func (m metric) quality(v *Versus) string {
 	return "even"
 }
 
+// full says whether the server had no CPU to spare, so that there is no ratio.
+func (v *Versus) full() bool { return v.Verdict == string(stats.ServerFull) }
+
 // ratios is what is to be shown on one scale.
 func ratios(arms []drawnArm, key string) (vs []*Versus) {
 	for _, a := range arms {
-		if v := a.Figures[key].Versus; v != nil {
+		if v := a.Figures[key].Versus; v != nil && !v.full() {
 			vs = append(vs, v)
 		}
 	}
@@ -167,7 +175,7 @@ func extremes(arms []drawnArm, key string) string {
 	for i := range arms {
 		v := arms[i].Figures[key].Versus
 		switch {
-		case v == nil || arms[i].Again:
+		case v == nil || v.full() || arms[i].Again:
 			continue
 		case low == nil:
 			low, high = &arms[i], &arms[i]

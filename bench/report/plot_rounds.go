@@ -26,7 +26,7 @@ func (l *LoadSummary) byRound(run *record.Run, m metric, arm string) (values []r
 		if r.Load != l.Name || r.Arm != arm {
 			continue
 		}
-		v, ok := m.of(view{r, l.Load, &run.Manifest})
+		v, ok := m.at(view{r, l.Load, &run.Manifest})
 		values = append(values, roundValue{r.Round, v, ok, r.Void})
 	}
 	return values

@@ -152,7 +152,9 @@ func (l *LoadSummary) phrases(a *ArmSummary, keys []string) (parts []string) {
 		case f.Versus.Verdict == string(stats.Tie):
 			parts = append(parts, fmt.Sprintf("%s a tie", l.word(m.title)))
 		case f.Versus.Verdict == string(stats.Unresolved):
-			parts = append(parts, fmt.Sprintf("%s not resolved", l.word(m.title)))
+			parts = append(parts, l.word(m.title)+" "+f.Versus.undecided())
+		case f.Versus.Verdict == string(stats.ServerFull):
+			parts = append(parts, fmt.Sprintf("%s %s (%s)", l.word(m.title), f.value(m, true), stats.ServerFull))
 		default:
 			parts = append(parts, l.word(m.title)+" "+f.Versus.change())
 		}

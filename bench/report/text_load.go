@@ -13,8 +13,11 @@ import (
 // value is the median as it is printed, with its unit if asked for.
 func (f Figure) value(m metric, withUnit bool) string {
 	text := m.print(f.Median)
-	if f.AtLeast {
+	switch {
+	case f.AtLeast:
 		text = "≥ " + text
+	case f.AtMost:
+		text = "≤ " + text
 	}
 	if withUnit && m.unit != "" {
 		text += " " + m.unit
@@ -81,7 +84,11 @@ func (l *LoadSummary) columns() []string {
 	case l.Scenario == record.Idle:
 		return []string{keyClients, keyRSSEach, keyPSSEach, keyKernEach, keyRSSBase, keyThreads, keyBusy, keyLogin, keyLoginP99}
 	case l.Scenario == record.Relay && l.ChatRate > 0:
-		columns = slices.Insert(columns, len(columns)-1, keyChat)
+		chat := keyChat
+		if !l.has(chat) { // too little was said for a p99
+			chat = keyChatP50
+		}
+		columns = slices.Insert(columns, len(columns)-1, chat)
 	}
 	if l.Closed() {
 		columns = append([]string{keyRate}, columns...)
@@ -117,6 +124,7 @@ func (l *LoadSummary) text(w io.Writer, style Style, reference string) {
 	t.write(w, 1, style)
 	l.ratios(w, style, reference)
 	l.limits(w)
+	l.full(w, reference)
 	l.finds(w)
 	if !l.Closed() {
 		l.lags(w)
@@ -146,7 +154,9 @@ func (l *LoadSummary) ratios(w io.Writer, style Style, reference string) {
 		for _, a := range arms {
 			cell := "–"
 			if v := a.Figures[m.key].Versus; v != nil {
-				cell, some = ratioText(v)+" "+v.Verdict, true
+				if cell, some = ratioText(v)+" "+v.Verdict, true; v.Verdict == string(stats.ServerFull) {
+					cell = v.Verdict
+				}
 			}
 			row = append(row, cell)
 		}
@@ -187,7 +197,9 @@ func (l *LoadSummary) manyRatios(w io.Writer, style Style, reference string, arm
 		for _, key := range shown {
 			cell := "–"
 			if v := a.Figures[key].Versus; v != nil {
-				cell = ratioText(v) + marks[v.Verdict]
+				if cell = ratioText(v) + marks[v.Verdict]; v.Verdict == string(stats.ServerFull) {
+					cell = v.Verdict
+				}
 			}
 			row = append(row, cell)
 		}
@@ -213,6 +225,7 @@ var heads = map[string][2]string{
 	keyP999:     {"p99.9", "ms"},
 	keyRSS:      {"RSS", "MiB"},
 	keyChat:     {"chat", "p99"},
+	keyChatP50:  {"chat", "p50"},
 	keyClients:  {"clients", ""},
 	keyRSSEach:  {"RSS KiB", "/client"},
 	keyPSSEach:  {"PSS KiB", "/client"},
