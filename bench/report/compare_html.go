@@ -80,17 +80,23 @@ func (p *Pair) HTML() ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// headline is how many primary figures changed for sure.
+// headline is in how many comparisons of arms a primary figure changed for sure.
 func (p *Pair) headline() string {
 	changed, asked, trusted := 0, 0, 0
 	for i := range p.Loads {
 		l := &p.Loads[i]
 		for _, key := range primary(l.Load) {
-			asked += l.having(key)
-			changed += len(l.changed(key))
 			for _, a := range l.Arms {
-				if a.Figures[key].verdict() != nil {
+				f, ok := a.Figures[key]
+				if !ok || a.Again || a.Name == p.Reference {
+					continue
+				}
+				asked++
+				if v := f.verdict(); v != nil {
 					trusted++
+					if v.differs() {
+						changed++
+					}
 				}
 			}
 		}

@@ -34,7 +34,7 @@ func (p *Pair) Text(w io.Writer, style Style) {
 		p.Loads[i].text(w, style, p.Reference)
 	}
 	fmt.Fprintln(w)
-	fmt.Fprintln(w, wrap(p.legend(), style.width(), 0))
+	fmt.Fprintln(w, wrap(p.legend()+" The last column is the verdict of the comparison to trust, which is marked *: = a tie, ? not resolved. •: primary figure. -o PATH writes a page with plots.", style.width(), 0))
 }
 
 // text is one run in a line.
@@ -95,11 +95,16 @@ func (p *Pair) singles() (lines []string) {
 	return lines
 }
 
+// legend says what the comparisons are, and which to trust.
 func (p *Pair) legend() string {
+	const gate = " To compare two commits, bench gate measures both in one run."
 	if p.Reference == "" {
-		return "Medians of rounds, B/A with the 95 % interval of two independent samples. The runs have no arm in common that one of them took as its reference, so nothing tells a change of the servers from one of the machine. To compare two commits, bench gate measures both in one run."
+		return "Medians of rounds, and B/A with the 95 % interval of two independent samples (Mann-Whitney). Neither run measured what the other took as its reference, so nothing tells a change of the servers from one of the machine." + gate
 	}
-	return fmt.Sprintf("Medians of rounds. B/A is of two independent samples of rounds, and holds what the machine did otherwise; \"to %s\" is how the ratio to %s in the same rounds changed, and does not hold what changed in %s too. 95 %% intervals (Mann-Whitney). The last column is the verdict of the one to trust, marked *: B/A where machine and method are the same and %s came out the same, else the ratio. = a tie, ? not resolved. •: primary figure. To compare two commits, bench gate measures both in one run.", p.Reference, p.Reference, p.Reference, p.Reference)
+	r := p.Reference
+	return "Medians of rounds. B/A is of two independent samples of rounds, and holds what the machine did otherwise. \"To " + r + "\" is how the ratio to " + r +
+		" in the same rounds changed, and does not hold what changed in " + r + " too. Both with 95 % intervals (Mann-Whitney). Trust B/A where machine and method are the same and " + r +
+		" came out the same, else the ratio." + gate
 }
 
 func (l *PairLoad) text(w io.Writer, style Style, reference string) {
