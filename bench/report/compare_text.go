@@ -34,7 +34,7 @@ func (p *Pair) Text(w io.Writer, style Style) {
 		p.Loads[i].text(w, style, p.Reference)
 	}
 	fmt.Fprintln(w)
-	fmt.Fprintln(w, wrap(p.legend()+" The last column is the verdict of the comparison to trust, which is marked *: = a tie, ? not resolved. •: primary figure. -o PATH writes a page with plots.", style.width(), 0))
+	fmt.Fprintln(w, wrap(p.legend()+" The last column is the verdict of the comparison to trust, which is marked *: = a tie, ? not resolved, full: the server used all of its CPU, so its cost means nothing. •: primary figure. -o PATH writes a page with plots.", style.width(), 0))
 }
 
 // text is one run in a line.
@@ -151,7 +151,7 @@ func (l *PairLoad) having(key string) (n int) {
 
 // differs says whether the verdict is a difference.
 func (v *Versus) differs() bool {
-	return !slices.Contains([]string{"", string(stats.Tie), string(stats.Unresolved), holds}, v.Verdict)
+	return !slices.Contains([]string{"", string(stats.Tie), string(stats.Unresolved), string(stats.ServerFull), holds}, v.Verdict)
 }
 
 // block is one figure of some arms.
@@ -221,6 +221,8 @@ func (v *Versus) symbol() string {
 		return "="
 	case v.Verdict == string(stats.Unresolved):
 		return "?"
+	case v.Verdict == string(stats.ServerFull):
+		return "full"
 	}
 	return v.Verdict
 }
