@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 )
 
 // Width is about how many pixels a text takes in the size of a drawing, and
@@ -28,18 +27,20 @@ func Width(text string) float64 {
 	return em * FontSize
 }
 
-// Fit cuts a text to so many pixels and ends it with an ellipsis.
+// Fit cuts a text to so many pixels, with an ellipsis in its middle: long names
+// of arms begin alike, and differ at their end.
 func Fit(text string, width float64) string {
 	if Width(text) <= width {
 		return text
 	}
-	for text != "" {
-		_, size := utf8.DecodeLastRuneInString(text)
-		if text = text[:len(text)-size]; Width(text+"…") <= width {
-			break
+	runes := []rune(text)
+	for keep := len(runes) - 1; keep > 1; keep-- {
+		head := (keep + 1) / 2
+		if cut := string(runes[:head]) + "…" + string(runes[len(runes)-keep+head:]); Width(cut) <= width {
+			return cut
 		}
 	}
-	return text + "…"
+	return "…"
 }
 
 // Spread moves the wanted places of labels so that no two are closer than gap

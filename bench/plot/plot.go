@@ -79,7 +79,7 @@ func (d *Drawing) Text(x, y float64, anchor, class, text string) {
 	fmt.Fprintf(&d.b, `<text x="%s" y="%s" text-anchor="%s" class="%s">%s</text>`, px(x), px(y), anchor, class, html.EscapeString(text))
 }
 
-// Name writes a text that is cut, with an ellipsis, to so many pixels. All of
+// Name writes a text that Fit cuts to so many pixels. All of
 // it is shown under a pointer.
 func (d *Drawing) Name(x, y, width float64, anchor, class, name string) {
 	cut := Fit(name, width)

@@ -18,11 +18,11 @@ func (s series) all() []float64 {
 	return xs
 }
 
-// pairs is the rounds, up to one, that both series have.
-func pairs(xs, refs series, until int) (a, b []float64) {
-	for _, round := range slices.Sorted(maps.Keys(xs)) {
-		if ref, ok := refs[round]; ok && round <= until {
-			a, b = append(a, xs[round]), append(b, ref)
+// pairs is the places that both series have.
+func pairs(xs, refs series) (a, b []float64) {
+	for _, place := range slices.Sorted(maps.Keys(xs)) {
+		if ref, ok := refs[place]; ok {
+			a, b = append(a, xs[place]), append(b, ref)
 		}
 	}
 	return a, b
@@ -77,40 +77,44 @@ func (l *LoadSummary) ask(m metric, reference string) (questions []asked) {
 // against holds an arm, which may not be there, against the reference, up to a
 // round: what comes after an arm was decided must not change what it came to.
 func (l *LoadSummary) against(key string, a *ArmSummary, reference string, until int) stats.Comparison {
-	logs, ok := l.logRatios(key, a, l.arm(reference), until)
-	if !ok {
-		return stats.Comparison{}
-	}
-	return stats.CompareRounds(logs)
+	logs := l.comparable(key, a, l.arm(reference))
+	maps.DeleteFunc(logs, func(round int, _ float64) bool { return round > until })
+	return stats.CompareRounds(logs.all())
 }
 
-// logRatios is the logarithm of the ratio of an arm's figure to the reference's,
-// one for each round up to one in which both have it. ok is false where they
-// cannot be compared.
-func (l *LoadSummary) logRatios(key string, a, ref *ArmSummary, until int) (logs []float64, ok bool) {
+// comparable is logRatios of two arms of which either may not be there; none
+// where they cannot be compared.
+func (l *LoadSummary) comparable(key string, a, ref *ArmSummary) series {
 	paced := key == keyLogin || key == keyLoginP99
 	if a == nil || ref == nil || paced && a.Clients != ref.Clients { // fewer clients over the same time: another pace
-		return nil, false
+		return nil
 	}
-	if find(key).slice != nil && l.Sliced() {
-		if ratios := blockRatios(a.slices[key], ref.slices[key], until); len(ratios) > 0 { // else no slice has messages enough
-			return ratios, true
-		}
-	}
-	return stats.LogRatios(pairs(a.series[key], ref.series[key], until)), true
+	return l.logRatios(key, a, ref)
 }
 
-// blockRatios is one log-ratio for each round in which both arms have slices:
-// the median over the blocks of the round, in which they stood side by side. So
-// a block that was disturbed is one of many, and what drifts from block to
-// block is in no ratio.
-func blockRatios(xs, refs map[int]series, until int) (rounds []float64) {
-	for _, round := range slices.Sorted(maps.Keys(xs)) {
-		if ratios := stats.LogRatios(pairs(xs[round], refs[round], math.MaxInt)); round <= until && len(ratios) > 0 {
-			rounds = append(rounds, stats.Median(ratios))
+// logRatios is one log-ratio of two arms for each round in which both have the
+// figure. Where arms are measured in turns it is the median over the blocks of
+// the round, in which they stood side by side: so a block that was disturbed is
+// one of many, and what drifts from block to block is in no ratio. A figure
+// that no slice has, for it has too few messages, is taken of all together.
+func (l *LoadSummary) logRatios(key string, a, b *ArmSummary) series {
+	logs := make(series)
+	if find(key).slice != nil && l.Sliced() {
+		for round, blocks := range a.slices[key] {
+			if ratios := stats.LogRatios(pairs(blocks, b.slices[key][round])); len(ratios) > 0 {
+				logs[round] = stats.Median(ratios)
+			}
 		}
 	}
-	return rounds
+	if len(logs) > 0 {
+		return logs
+	}
+	for round, x := range a.series[key] {
+		if ratio := stats.LogRatios([]float64{x}, []float64{b.series[key][round]}); len(ratio) > 0 { // 0 where it has none
+			logs[round] = ratio[0]
+		}
+	}
+	return logs
 }
 
 // settle judges one family.

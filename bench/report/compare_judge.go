@@ -28,12 +28,9 @@ func logs(values series) []float64 {
 
 // relative is the change of an arm's ratio to the reference.
 func (at *pairing) relative(key, arm string) stats.Comparison {
-	a, okA := at.a.logRatios(key, at.a.arm(arm), at.a.arm(at.reference), math.MaxInt)
-	b, okB := at.b.logRatios(key, at.b.arm(arm), at.b.arm(at.reference), math.MaxInt)
-	if !okA || !okB {
-		return stats.Comparison{}
-	}
-	return stats.Independent(a, b)
+	a := at.a.comparable(key, at.a.arm(arm), at.a.arm(at.reference))
+	b := at.b.comparable(key, at.b.arm(arm), at.b.arm(at.reference))
+	return stats.Independent(a.all(), b.all())
 }
 
 // judge gives every comparison its verdict: of B/A the primary figures of all

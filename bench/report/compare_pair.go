@@ -1,7 +1,6 @@
 package report
 
 import (
-	"math"
 	"slices"
 	"time"
 
@@ -216,7 +215,7 @@ func (l *LoadSummary) spread(key, reference string) float64 {
 	if again == nil || again.Name != reference+record.AgainSuffix {
 		return 0
 	}
-	logs, _ := l.logRatios(key, again, l.arm(reference), math.MaxInt)
+	logs := l.comparable(key, again, l.arm(reference)).all()
 	if len(logs) < 2 {
 		return 0
 	}

@@ -61,6 +61,10 @@ type page struct {
 // section is one load of the page.
 type section struct {
 	ID, Name, Heading string
+	Short             string // the load in a heading: "at 1000 messages/s"
+	Ranking           *Ranking
+	Unit              string // of the ranking
+	Ranks             []rankLine
 	Arms              []drawnArm
 	Ratios            []captioned
 	Figures           htmlTable
@@ -69,6 +73,13 @@ type section struct {
 	Curves, Own       []captioned
 	Shifts            []template.HTML
 	Rounds            *captioned
+}
+
+// rankLine is a row of the ranking with its picture.
+type rankLine struct {
+	RankRow
+	Times string // the ratio to the best
+	Bar   template.HTML
 }
 
 // captioned is one plot with its caption.
@@ -135,6 +146,7 @@ func (l *LoadSummary) section(run *record.Run) section {
 		ID: "load-" + l.Name, Name: l.Name, Heading: l.describe(), Arms: arms,
 		Figures: l.figureTable(arms, reference), All: l.allTables(arms, reference), Notes: l.notes(),
 	}
+	sec.rank(l)
 	for _, m := range metrics {
 		if svg := ratioPlot(l, m, arms, reference); m.judged && svg != "" {
 			sec.Ratios = append(sec.Ratios, captioned{Title: l.caption(m), Note: m.direction(), SVG: svg})
@@ -163,6 +175,23 @@ func (l *LoadSummary) section(run *record.Run) section {
 		sec.Own = append(sec.Own, captioned{Title: "From when a send was due until it was done", Wide: true, SVG: svg, Note: "Latency from due contains it."})
 	}
 	return sec
+}
+
+// rank adds the ranking of a load, if it has one.
+func (sec *section) rank(l *LoadSummary) {
+	if l.Ranking == nil {
+		return
+	}
+	sec.Ranking, sec.Short = l.Ranking, l.short()
+	sec.Unit = l.unit(find(l.Ranking.Figure))
+	bars := rankBars(l.Ranking)
+	for i, row := range l.Ranking.Rows {
+		line := rankLine{RankRow: row, Bar: bars[i]}
+		if row.ToBest != nil {
+			line.Times = row.ToBest.text()
+		}
+		sec.Ranks = append(sec.Ranks, line)
+	}
 }
 
 const cpuNote = `In user code (orange) and in the kernel (blue).`

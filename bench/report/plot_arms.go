@@ -21,21 +21,9 @@ type drawnArm struct {
 // switched on and off, and its style.
 func (a drawnArm) Class() string { return fmt.Sprintf("arm s%d %s", a.Place, a.Style) }
 
-// drawn is the arms of a load in the order of their cost, the cheapest first:
-// by the ratio in the first primary figure. The reference is 1, its A/A arm
-// follows it, and arms without a ratio come last.
+// drawn is the arms of a load in the order of its ranking, the A/A arm behind
+// the reference, and what has no rank last.
 func (l *LoadSummary) drawn(reference string) []drawnArm {
-	key := primary(l.Load)[0]
-	cost := func(a drawnArm) float64 {
-		v := a.Figures[key].Versus
-		switch {
-		case a.Name == reference, a.Again:
-			return 1
-		case v == nil:
-			return math.Inf(1)
-		}
-		return v.Ratio
-	}
 	var arms []drawnArm
 	others := 0
 	for i := range l.Arms {
@@ -51,24 +39,36 @@ func (l *LoadSummary) drawn(reference string) []drawnArm {
 		}
 		arms = append(arms, a)
 	}
+	place := func(a drawnArm) int {
+		if a.Again {
+			return l.Ranking.place(reference)
+		}
+		return l.Ranking.place(a.Name)
+	}
 	slices.SortStableFunc(arms, func(a, b drawnArm) int {
-		if order := cmp.Compare(cost(a), cost(b)); order != 0 {
+		if order := cmp.Compare(place(a), place(b)); order != 0 || a.Again == b.Again {
 			return order
 		}
-		return cmp.Compare(rank(a, reference), rank(b, reference))
+		if a.Again {
+			return 1
+		}
+		return -1
 	})
 	return arms
 }
 
-// rank puts the reference before its A/A arm and both behind their equals.
-func rank(a drawnArm, reference string) int {
-	switch {
-	case a.Again:
-		return 2
-	case a.Name == reference:
-		return 1
+// place is the row of an arm; of an arm that is in none, and where there is no
+// ranking, it is the last.
+func (r *Ranking) place(arm string) int {
+	if r == nil {
+		return 0
 	}
-	return 0
+	for i, row := range r.Rows {
+		if row.Arm == arm {
+			return i
+		}
+	}
+	return len(r.Rows)
 }
 
 // nameWidth is the room that the names of arms take, up to most pixels.

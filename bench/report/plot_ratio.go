@@ -73,7 +73,7 @@ func ratioMark(d *plot.Drawing, x plot.Axis, y float64, m metric, a drawnArm, re
 	class := m.quality(v)
 	hover := fmt.Sprintf("%s: %s, %s (%s)", a.Name, ratioText(v), v.Verdict, v.Why)
 	if v.full() {
-		d.Text(x.To-6, y+4, plot.End, "soft halo", v.Verdict)
+		d.Text(x.To-6, y+4, plot.End, "tick halo", v.Verdict)
 		return
 	}
 	if !x.Holds(v.Ratio) {
@@ -131,7 +131,7 @@ func ratios(arms []drawnArm, key string) (vs []*Versus) {
 // as three quarters of them does not squeeze the others: it is off the scale.
 // Over more than 3× the scale is logarithmic.
 func ratioAxis(vs []*Versus, from, to float64) plot.Axis {
-	const least, few, far = 1.06, 4, 3.0
+	const least, never, few, far = 1.06, 2.0, 4, 3.0
 	limit := math.Inf(1)
 	if len(vs) >= few {
 		var away []float64
@@ -139,7 +139,7 @@ func ratioAxis(vs []*Versus, from, to float64) plot.Axis {
 			away = append(away, math.Abs(math.Log(v.Ratio)))
 		}
 		slices.Sort(away)
-		limit = far * math.Max(away[(3*len(away)-1)/4], math.Log(least))
+		limit = math.Max(far*away[(3*len(away)-1)/4], math.Log(never))
 	}
 	low, high := 1/least, least
 	for _, v := range vs {

@@ -45,6 +45,8 @@ type LoadSummary struct {
 	// Finds is, by primary figure, what the rounds could have found, from the
 	// reference against itself.
 	Finds map[string]Finds `json:"finds,omitempty"`
+	// Ranking is nil where nothing is compared.
+	Ranking *Ranking `json:"ranking,omitempty"`
 }
 
 // Finds is the relative difference that a run finds four times in five, and
@@ -153,6 +155,7 @@ func summarizeLoad(run *record.Run, load record.Load) LoadSummary {
 	for i := range l.Arms {
 		l.Arms[i].merge(run, load)
 	}
+	l.Ranking = l.rank(run)
 	return l
 }
 
