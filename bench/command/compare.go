@@ -4,7 +4,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"chatbench/bench/record"
@@ -39,6 +38,8 @@ func compare(_ context.Context, args []string, env Env) int {
 		return failed(env, exitUsage, fmt.Errorf("bench compare: -format %s is not known; there are text, csv and json", *format))
 	case len(dirs) != 2 && (*format == asCSV || *page != ""):
 		return failed(env, exitUsage, fmt.Errorf("bench compare: -format csv and -o take two directories of runs: bench compare results/A results/B"))
+	case isDir(*page) && isRun(*page):
+		return failed(env, exitUsage, fmt.Errorf("bench compare: %s holds a run, whose files bench verify knows one by one; give -o another place", *page))
 	case len(dirs) == 2:
 		return comparePair(dirs, *format, *page, env)
 	}
@@ -82,8 +83,15 @@ func comparePair(dirs []string, format, page string, env Env) int {
 	}
 	pair := report.ComparePair(runs[0], runs[1], dirs[0], dirs[1])
 	if page != "" {
-		if page, err = writePage(pair, page); err != nil {
-			return failed(env, statusOf(err), err)
+		if isDir(page) {
+			page = filepath.Join(page, comparePage)
+		}
+		text, err := pair.HTML()
+		if err == nil {
+			err = report.WriteFile(page, text)
+		}
+		if err != nil {
+			return failed(env, exitFailed, err)
 		}
 	}
 	switch format {
@@ -101,19 +109,4 @@ func comparePair(dirs []string, format, page string, env Env) int {
 		return failed(env, exitFailed, err)
 	}
 	return exitOK
-}
-
-// writePage writes the page, whole or not at all, and gives its path.
-func writePage(pair *report.Pair, path string) (string, error) {
-	if isDir(path) {
-		if _, err := os.Stat(filepath.Join(path, record.ManifestFile)); err == nil {
-			return "", fmt.Errorf("bench compare: %s holds a run, whose files bench verify knows one by one; give -o another place", path)
-		}
-		path = filepath.Join(path, comparePage)
-	}
-	page, err := pair.HTML()
-	if err != nil {
-		return "", err
-	}
-	return path, report.WriteFile(path, page)
 }

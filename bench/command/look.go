@@ -22,11 +22,17 @@ func runsIn(dir string) (runs []string) {
 	}
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
-		if _, err := os.Stat(filepath.Join(path, record.ManifestFile)); err == nil && !strings.HasPrefix(e.Name(), ".") {
+		if isRun(path) && !strings.HasPrefix(e.Name(), ".") {
 			runs = append(runs, path)
 		}
 	}
 	return runs
+}
+
+// isRun says whether a directory looks like that of a run.
+func isRun(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, record.ManifestFile))
+	return err == nil
 }
 
 // one reads the only argument of a verb as the directory of a run.

@@ -49,10 +49,12 @@ func (at *pairing) judge(l *PairLoad) {
 		}
 		reference := at.change(m.key, at.reference)
 		again := at.relative(m.key, at.reference+record.AgainSuffix)
-		at.alone(l, m, reference, again)
+		if !at.refuse(l, m, at.reference) {
+			at.alone(l, m, reference, again)
+		}
 		var some, others []asked
 		for _, arm := range l.Arms {
-			if arm.Name == at.reference || arm.Again {
+			if arm.Name == at.reference || arm.Again || at.refuse(l, m, arm.Name) {
 				continue
 			}
 			some = append(some, asked{m, arm.Name, stats.Question{Arm: at.change(m.key, arm.Name), Again: reference}})
@@ -101,6 +103,32 @@ func (at *pairing) alone(l *PairLoad, m metric, reference, again stats.Compariso
 	default:
 		at.put(l, m, name, again, fails, "A/A is not the same in both runs", setRelative)
 	}
+}
+
+// refuse gives an arm whose server was full in either run the verdict that a
+// figure means nothing: the ratios as they were, without an interval or a p.
+func (at *pairing) refuse(l *PairLoad, m metric, arm string) bool {
+	for _, of := range []*LoadSummary{&at.a, &at.b} {
+		a := of.arm(arm)
+		if a == nil {
+			continue
+		}
+		why := of.pointless(m.key, a, at.reference)
+		if why == "" {
+			continue
+		}
+		for _, one := range []struct {
+			stats.Comparison
+			set func(*Changed, *Versus)
+		}{{at.change(m.key, arm), setChange}, {at.relative(m.key, arm), setRelative}} {
+			if c := one.Comparison; c.N > 0 && arm != at.reference {
+				c.Interval, c.P, c.Adjusted = stats.Interval{}, 1, 1
+				at.put(l, m, arm, c, string(stats.ServerFull), why, one.set)
+			}
+		}
+		return true
+	}
+	return false
 }
 
 func setChange(c *Changed, v *Versus)   { c.Change = v }

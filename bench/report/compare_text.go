@@ -19,10 +19,10 @@ func (p *Pair) Text(w io.Writer, style Style) {
 		name string
 		Side
 	}{{"A", p.A}, {"B", p.B}} {
-		fmt.Fprintln(w, style.paint(bold, s.name+"  ")+s.text())
+		fmt.Fprintln(w, wrap(style.paint(bold, s.name)+" "+s.text(), style.width(), 2))
 	}
-	for _, d := range p.Differences {
-		fmt.Fprintln(w, style.paint(bold, wrap(d.sentence(), style.width(), 2)))
+	for _, line := range p.sentences() {
+		fmt.Fprintln(w, wrap(style.paint(bold, "!")+" "+line, style.width(), 2))
 	}
 	if len(p.Differences) == 0 {
 		fmt.Fprintln(w, "Machine, method, loads and commit are the same.")
@@ -34,7 +34,7 @@ func (p *Pair) Text(w io.Writer, style Style) {
 		p.Loads[i].text(w, style, p.Reference)
 	}
 	fmt.Fprintln(w)
-	fmt.Fprintln(w, wrap(p.legend(), style.width(), 0))
+	fmt.Fprintln(w, wrap(p.legend()+" The last column is the verdict of the comparison to trust, which is marked *: = a tie, ? not resolved, full: the server used all of its CPU, so its cost means nothing. •: primary figure. -o PATH writes a page with plots.", style.width(), 0))
 }
 
 // text is one run in a line.
@@ -49,15 +49,34 @@ func (s Side) text() string {
 	return text
 }
 
-// sentence is a difference and what it means.
-func (d Difference) sentence() string {
+// sentences is the differences and what they mean, those that mean the same in
+// one.
+func (p *Pair) sentences() (lines []string) {
+	for i, d := range p.Differences {
+		same := func(o Difference) bool { return o.Means == d.Means }
+		if slices.ContainsFunc(p.Differences[:i], same) {
+			continue
+		}
+		var parts []string
+		for _, o := range p.Differences[i:] {
+			if same(o) {
+				parts = append(parts, o.sides())
+			}
+		}
+		lines = append(lines, strings.Join(parts, "; ")+": "+d.Means+".")
+	}
+	return lines
+}
+
+// sides is a difference without what it means.
+func (d Difference) sides() string {
 	said := func(s string) string {
 		if s == "" {
 			return "not known"
 		}
 		return s
 	}
-	return fmt.Sprintf("%s: %s in A, %s in B: %s.", d.What, said(d.A), said(d.B), d.Means)
+	return fmt.Sprintf("%s %s in A, %s in B", d.What, said(d.A), said(d.B))
 }
 
 // singles is what only one run has, one line a load.
@@ -76,11 +95,16 @@ func (p *Pair) singles() (lines []string) {
 	return lines
 }
 
+// legend says what the comparisons are, and which to trust.
 func (p *Pair) legend() string {
+	const gate = " To compare two commits, bench gate measures both in one run."
 	if p.Reference == "" {
-		return "Medians of rounds, B/A with the 95 % interval of two independent samples. The runs have no arm in common that one of them took as its reference, so nothing tells a change of the servers from one of the machine. To compare two commits, bench gate measures both in one run."
+		return "Medians of rounds, and B/A with the 95 % interval of two independent samples (Mann-Whitney). Neither run measured what the other took as its reference, so nothing tells a change of the servers from one of the machine." + gate
 	}
-	return fmt.Sprintf("Medians of rounds. B/A is of two independent samples of rounds, and holds what the machine did otherwise; \"to %s\" is how the ratio to %s in the same rounds changed, and does not hold what changed in %s too. 95 %% intervals (Mann-Whitney). The last column is the verdict of the one to trust, marked *: B/A where machine and method are the same and %s came out the same, else the ratio. = a tie, ? not resolved. •: primary figure. To compare two commits, bench gate measures both in one run.", p.Reference, p.Reference, p.Reference, p.Reference)
+	r := p.Reference
+	return "Medians of rounds. B/A is of two independent samples of rounds, and holds what the machine did otherwise. \"To " + r + "\" is how the ratio to " + r +
+		" in the same rounds changed, and does not hold what changed in " + r + " too. Both with 95 % intervals (Mann-Whitney). Trust B/A where machine and method are the same and " + r +
+		" came out the same, else the ratio." + gate
 }
 
 func (l *PairLoad) text(w io.Writer, style Style, reference string) {
@@ -101,7 +125,7 @@ func (l *PairLoad) text(w io.Writer, style Style, reference string) {
 		}
 	}
 	fmt.Fprintf(w, "  exploratory figures in which no change is sure: %d (-format csv has all)\n", quiet)
-	for _, line := range l.moved() {
+	for _, line := range l.moved(reference) {
 		fmt.Fprintln(w, wrap("  "+line, style.width(), 4))
 	}
 }
@@ -127,7 +151,7 @@ func (l *PairLoad) having(key string) (n int) {
 
 // differs says whether the verdict is a difference.
 func (v *Versus) differs() bool {
-	return !slices.Contains([]string{"", string(stats.Tie), string(stats.Unresolved), holds}, v.Verdict)
+	return !slices.Contains([]string{"", string(stats.Tie), string(stats.Unresolved), string(stats.ServerFull), holds}, v.Verdict)
 }
 
 // block is one figure of some arms.
@@ -138,7 +162,7 @@ func (l *PairLoad) block(w io.Writer, style Style, key, reference string, arms [
 		title += ", " + m.unit
 	}
 	if n, ok := l.Noise[key]; ok {
-		title += fmt.Sprintf(" (A/A varies by %s %% in A, %s %% in B)", noiseText(n.A), noiseText(n.B))
+		title += l.noise(n)
 	}
 	fmt.Fprintf(w, "  %s\n", title)
 	head := "to " + reference
@@ -151,10 +175,15 @@ func (l *PairLoad) block(w io.Writer, style Style, key, reference string, arms [
 		if !ok {
 			continue
 		}
-		t = append(t, []string{cutName(a.Name), f.A.cell(m), f.B.cell(m),
+		t = append(t, []string{cutName(a.Name), f.A.median(m), f.B.median(m),
 			f.Change.cell(f.Trust == TrustBoth), f.Relative.cell(f.Trust == TrustRelative), f.verdict().symbol()})
 	}
 	t.write(w, 1, style)
+}
+
+// noise says how far the reference is from itself in a round.
+func (l *PairLoad) noise(n Noise) string {
+	return fmt.Sprintf(" (A/A varies by %s %% in A, %s %% in B)", noiseText(n.A), noiseText(n.B))
 }
 
 func noiseText(deviation float64) string {
@@ -164,7 +193,7 @@ func noiseText(deviation float64) string {
 	return plain(100 * deviation)
 }
 
-func (f Figure) cell(m metric) string {
+func (f Figure) median(m metric) string {
 	if f.N == 0 {
 		return "–"
 	}
@@ -192,48 +221,33 @@ func (v *Versus) symbol() string {
 		return "="
 	case v.Verdict == string(stats.Unresolved):
 		return "?"
+	case v.Verdict == string(stats.ServerFull):
+		return "full"
 	}
 	return v.Verdict
 }
 
-// moved is what the shift functions say of latency, arm by arm.
-func (l *PairLoad) moved() (lines []string) {
-	all := l.trusted()
-	floor := l.floor(all)
+// moved is what the shift functions to be trusted say of latency, arm by arm.
+func (l *PairLoad) moved(reference string) (lines []string) {
+	all, floor := l.Shifts, shiftOfArm(l.Shifts, reference)
+	if l.relatively() {
+		all, floor = l.Relative, shiftOfArm(l.Relative, reference+record.AgainSuffix)
+	}
 	for _, s := range all {
-		if says := s.words(floor); floor != nil && s.Arm != floor.Arm && s.banded() && !strings.HasPrefix(says, noShift) {
+		if says := s.words(floor); floor != nil && s.Arm != floor.Arm && s.banded() && says != noShift {
 			lines = append(lines, fmt.Sprintf("latency of %s, at all percentiles together: %s", s.Arm, says))
 		}
 	}
 	return lines
 }
 
-// trusted is the shift functions of that comparison of p50 which is to be trusted.
-func (l *PairLoad) trusted() []Shift {
+// relatively says whether of latency only the relative change is to be trusted.
+func (l *PairLoad) relatively() bool {
 	key := keyP50
 	if l.Scenario == record.Idle {
 		key = keyLogin
 	}
-	for _, a := range l.Arms {
-		if f := a.Figures[key]; f.Trust == TrustRelative {
-			return l.Relative
-		}
-	}
-	return l.Shifts
-}
-
-// floor is what the reference itself shows among some shift functions: between
-// runs that of the reference, of ratios that of A/A; nil: unknown.
-func (l *PairLoad) floor(all []Shift) *Shift {
-	for _, a := range l.Arms {
-		if a.Again {
-			if s := shiftOfArm(all, strings.TrimSuffix(a.Name, record.AgainSuffix)); s != nil {
-				return s
-			}
-			return shiftOfArm(all, a.Name)
-		}
-	}
-	return nil
+	return slices.ContainsFunc(l.Arms, func(a Both) bool { return a.Figures[key].Trust == TrustRelative })
 }
 
 // cutName keeps a table within 80 columns.

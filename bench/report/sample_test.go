@@ -17,7 +17,10 @@ import (
 // sample is a run that nobody measured: eight rounds of three arms under two
 // loads, with noise from a seed. epoll is given 0.8 of goroutine's CPU, and at
 // saturation ten times its rate.
-func sample(t *testing.T) *record.Run {
+func sample(t *testing.T) *record.Run { return sampleOf(t, 1) }
+
+// sampleOf is the sample with the noise of a seed.
+func sampleOf(t *testing.T, seed uint64) *record.Run {
 	t.Helper()
 	run := &record.Run{
 		Manifest: record.Manifest{
@@ -34,7 +37,7 @@ func sample(t *testing.T) *record.Run {
 		Env:        record.Env{Schema: record.Schema, CPU: "Some CPU", CPUs: 2, Kernel: "6.0 #1", Go: "go1.26", Congestion: "bbr"},
 		Histograms: make(map[record.Key]*hdrhistogram.Histogram),
 	}
-	source := rand.New(rand.NewPCG(1, 1))
+	source := rand.New(rand.NewPCG(seed, 1))
 	addRound(t, run, source, 0, "window128", record.NullArm, 30e6, 30)
 	for round := 1; round <= 8; round++ {
 		for _, a := range run.Manifest.Arms {

@@ -24,9 +24,6 @@ import (
 const (
 	shiftPoints = 40 // percentiles that are compared
 	shiftFrom   = 0.01
-	// shiftBeyond is how many messages of a round must be slower than the last
-	// percentile that is compared.
-	shiftBeyond = 10
 )
 
 // Shift is one shift function.
@@ -111,15 +108,14 @@ func messages(run *record.Run, load record.Load, arm string) (fewest int64) {
 	return fewest
 }
 
-// sharesTo is the percentiles that so many messages carry, spaced evenly by the
+// sharesTo is the percentiles that so many messages of a round carry, spaced evenly by the
 // logarithm of the rest, so that the tail has as much room as the body. None of
 // too few messages.
 func sharesTo(messages int64) (shares []float64) {
-	rest := shiftBeyond / float64(messages)
-	if messages <= 0 || rest >= 1-shiftFrom {
+	if reach(messages) <= shiftFrom {
 		return nil
 	}
-	from, to := math.Log(1-shiftFrom), math.Log(rest)
+	from, to := math.Log(1-shiftFrom), math.Log(1-reach(messages))
 	for i := range shiftPoints {
 		shares = append(shares, 1-math.Exp(from+(to-from)*float64(i)/(shiftPoints-1)))
 	}

@@ -46,7 +46,7 @@ func shiftPanel(s Shift, again *Shift, right float64) template.HTML {
 	percentileAxis(d, x)
 	if end := x.At(rest(s.Reach)); end < panelRight {
 		d.Rect(end, panelTop, panelRight-end, panelBottom-panelTop, "beyond",
-			fmt.Sprintf("beyond %s fewer than %d messages of a round are slower", percentileName(s.Reach), shiftBeyond))
+			fmt.Sprintf("beyond %s fewer than %d messages of a round are slower", percentileName(s.Reach), tail))
 	}
 	if again != nil && again.banded() {
 		upper, lower := again.edges(x, y)

@@ -41,7 +41,7 @@ func holds(b Band, slope float64) bool {
 // TestBandCoverage: the band holds the whole curve as often as it says, of one
 // sample and of the difference between two.
 func TestBandCoverage(t *testing.T) {
-	const runs, points = 400, 24
+	const runs, points = 300, 20
 	for _, heavy := range []bool{false, true} {
 		for _, c := range []struct {
 			alike          float64
