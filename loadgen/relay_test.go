@@ -149,7 +149,7 @@ func TestRamp(t *testing.T) {
 // no login and in no lateness.
 func TestFirst(t *testing.T) {
 	const stop = 400 * time.Millisecond
-	for _, ramp := range []time.Duration{0, 40 * time.Millisecond} {
+	for _, ramp := range []time.Duration{0, time.Millisecond, 40 * time.Millisecond} {
 		server := startNull(t)
 		there, calls := -1, 0
 		begun := time.Now()

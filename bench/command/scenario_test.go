@@ -42,7 +42,9 @@ func TestScenarios(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		void := false
 		for _, r := range run.Rounds {
+			void = void || !r.Counts()
 			if r.Error != "" || r.Counts() && !c.ok(r) { // a machine at work can void rounds
 				t.Errorf("%s: %+v", scenario, r)
 			}
@@ -51,14 +53,14 @@ func TestScenarios(t *testing.T) {
 			}
 		}
 		for _, want := range c.says {
-			if !strings.Contains(got.stdout, want) {
+			if !void && !strings.Contains(got.stdout, want) {
 				t.Errorf("%s: no %q in\n%s", scenario, want, got.stdout)
 			}
 		}
 		if got := try(ctx, programs, "verify", scenario); got.status != exitOK {
 			t.Errorf("%s: %+v", scenario, got)
 		}
-		if got := try(ctx, programs, "compare", scenario); got.status != exitOK || !strings.Contains(got.stdout, c.says[len(c.says)-1]) {
+		if got := try(ctx, programs, "compare", scenario); got.status != exitOK || !void && !strings.Contains(got.stdout, c.says[len(c.says)-1]) {
 			t.Errorf("%s: %+v", scenario, got)
 		}
 	}

@@ -27,11 +27,11 @@ func carries(messages int64, p, beyond float64) bool {
 // reachDecades is reach on an axis of powers of ten: 3 for 99.9 %.
 func reachDecades(messages int64) float64 { return -math.Log10(1 - reach(messages)) }
 
-// The messages that a percentile of a round rests on.
+// The messages that a percentile of a round rests on. The generator's lag has
+// none: its p99 is what rounds are judged by, and is shown as it was judged.
 
 func ofMessages(v view) int64 { return v.Traffic.Messages }
 func ofLogins(v view) int64   { return v.Traffic.Clients }
-func ofLags(v view) int64     { return v.Lag.Count }
 
 // ofSayings is what was said beside a relay load: everybody heard it.
 func ofSayings(v view) int64 { return v.Traffic.Chat / max(1, int64(v.load.Clients)) }
