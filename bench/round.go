@@ -258,7 +258,7 @@ func ran(r *loadgen.Result) float64 {
 
 // streams is the histograms of a result that are kept.
 func streams(load record.Load, from *loadgen.Result) map[string]*hist.Histogram {
-	all := map[string]*hist.Histogram{record.StreamSent: from.FromSend.Histogram, record.StreamLogin: from.Login.Histogram}
+	all := map[string]*hist.Histogram{record.StreamSent: from.FromSend.Histogram, record.StreamLogin: from.Login.Histogram, record.StreamQueue: from.Generator.Queue.Histogram}
 	if from.Requests != nil {
 		all[record.StreamChat] = from.Requests.Chat.Histogram
 	}
@@ -290,5 +290,7 @@ func (b *bench) keep(r *record.Round, stream string, from *hist.Histogram) {
 		r.Chat = s
 	case record.StreamLogin:
 		r.Login = s
+	case record.StreamQueue:
+		r.Queue = s
 	}
 }

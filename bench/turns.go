@@ -164,6 +164,7 @@ func (t *turns) figures(s *stand, r *loadgen.Result, e *loadgen.Edges) record.Sl
 		InTime: int64(r.Deliveries.InTime), Deliveries: int64(e.Deliveries),
 		CPU: *u.CPU, Switches: *u.ContextSwitches, Syscalls: u.Syscalls,
 		P50: latency.P50NS, P99: latency.P99NS, LagP99: r.Generator.Lag.P99NS, Ran: ran(r),
+		QueueP50: r.Generator.Queue.P50NS, QueueP99: r.Generator.Queue.P99NS, QueueMax: r.Generator.Queue.MaxNS,
 	}
 }
 

@@ -30,6 +30,11 @@ type Round struct {
 	Lag     Latency `json:"lag"`   // from due to sent (idle: to connect): the generator's own lateness
 	Chat    Latency `json:"chat"`  // relay: what was said meanwhile, from when it was due
 	Login   Latency `json:"login"` // from connect, with a ramp from when that was due, to the answer to the login
+	// Queue is how long what arrived lay in the generator's own receive queue,
+	// from the kernel's timestamp to the read: a part of every latency that is the
+	// generator's. One value a read of some of the clients, by the newest segment
+	// in it: for older octets of the same read a lower bound.
+	Queue Latency `json:"queue,omitzero"`
 
 	// Slices is the arm's turns, in their order; none where it was measured as a
 	// whole. Wall, Traffic, Usage and the latencies are those of all slices that
@@ -62,6 +67,9 @@ type Slice struct {
 	P99        int64         `json:"p99_ns"`
 	LagP99     int64         `json:"lag_p99_ns"` // the generator's own lateness
 	Ran        float64       `json:"generator_ran"`
+	QueueP50   int64         `json:"queue_p50_ns,omitempty"` // in the generator's receive queue, as Round.Queue
+	QueueP99   int64         `json:"queue_p99_ns,omitempty"`
+	QueueMax   int64         `json:"queue_max_ns,omitempty"`
 }
 
 // Edged is the time between the edges of what counts: the timed section, or

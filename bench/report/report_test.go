@@ -160,7 +160,7 @@ func TestHTML(t *testing.T) {
 		t.Errorf("a title became markup: %s", text)
 	}
 	plots := regexp.MustCompile(`(?s)<svg.*?</svg>`).FindAll(page, -1)
-	if want := 5 + 4; len(plots) != want { // a closed loop has no lag
+	if want := 6 + 5; len(plots) != want { // a closed loop has no lag
 		t.Errorf("%d plots, want %d", len(plots), want)
 	}
 	for i, plot := range plots {

@@ -67,6 +67,7 @@ type ArmSummary struct {
 	slices map[string]map[int]series // by figure and round, then by block
 	curve  *hdrhistogram.Histogram   // of all rounds that count; nil of none
 	lag    *hdrhistogram.Histogram
+	queue  *hdrhistogram.Histogram
 }
 
 // Figure is one figure of one arm over its rounds.
@@ -220,14 +221,16 @@ func (a *ArmSummary) merge(run *record.Run, load record.Load) {
 	case load.Closed():
 		stream = record.StreamSent
 	}
-	var curves, lags []*hdrhistogram.Histogram
-	for i := range run.Rounds {
-		if r := &run.Rounds[i]; r.Arm == a.Name && r.Load == load.Name && r.Counts() {
-			curves = append(curves, run.Histograms[record.Key{Load: load.Name, Arm: a.Name, Stream: stream, StartedMs: r.StartedMs}])
-			lags = append(lags, run.Histograms[record.Key{Load: load.Name, Arm: a.Name, Stream: record.StreamLag, StartedMs: r.StartedMs}])
+	merged := func(stream string) *hdrhistogram.Histogram {
+		var all []*hdrhistogram.Histogram
+		for i := range run.Rounds {
+			if r := &run.Rounds[i]; r.Arm == a.Name && r.Load == load.Name && r.Counts() {
+				all = append(all, run.Histograms[record.Key{Load: load.Name, Arm: a.Name, Stream: stream, StartedMs: r.StartedMs}])
+			}
 		}
+		return record.Merge(all)
 	}
-	a.curve, a.lag = record.Merge(curves), record.Merge(lags)
+	a.curve, a.lag, a.queue = merged(stream), merged(record.StreamLag), merged(record.StreamQueue)
 }
 
 // cut takes the figures of a round's slices.
