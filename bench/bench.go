@@ -25,6 +25,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"chatbench/bench/machine"
+	"chatbench/bench/meter"
 	"chatbench/bench/record"
 	"chatbench/bench/report"
 	"chatbench/bench/server"
@@ -65,6 +66,7 @@ type bench struct {
 	cfg       Config
 	run       *record.Run
 	launch    map[string]*server.Launcher // by arm: servers that are alive at the same time need one each
+	ran       *meter.Ran                  // on the servers' CPUs
 	loads     map[string]record.Load
 	arms      map[string]record.Arm
 	ceilings  map[string]float64                                           // by load
@@ -110,6 +112,10 @@ func Run(ctx context.Context, cfg Config) (*record.Run, map[string]string, error
 		return nil, nil, err
 	}
 	defer b.close()
+	if err := b.price(ctx); err != nil {
+		return nil, nil, interrupted(ctx, err)
+	}
+	b.ran = meter.OpenRan(b.run.Manifest.ServerCPUs)
 	if err := b.measureAll(ctx); err != nil {
 		return nil, nil, interrupted(ctx, err)
 	}
@@ -145,7 +151,7 @@ func prepare(cfg Config, arms []record.Arm, allowed []int) (*bench, error) {
 		Schema: record.Schema, Name: filepath.Base(cfg.Dir),
 		Started: time.Now().Round(0), Argv: cfg.Argv,
 		Seed: cfg.Seed, Reference: cfg.reference(), Arms: arms, Loads: cfg.loads(), Rounds: cfg.Rounds,
-		Rules: cfg.rules(), Servers: make(map[string]map[string]any),
+		Rules: cfg.rules(), Servers: make(map[string]map[string]any), Measures: make(map[string]string),
 	}
 	var err error
 	if m.Binaries, err = binaries(cfg.Chatd, arms); err != nil {
@@ -172,10 +178,7 @@ func prepare(cfg Config, arms []record.Arm, allowed []int) (*bench, error) {
 	for _, a := range m.Arms {
 		b.arms[a.Name] = a
 	}
-	if err := b.chooseCPUs(allowed); err != nil {
-		return nil, err
-	}
-	return b, nil
+	return b, b.chooseCPUs(allowed)
 }
 
 // launcher is that of an arm.
@@ -188,10 +191,14 @@ func (b *bench) launcher(arm string) (l *server.Launcher, err error) {
 	return l, err
 }
 
-// close ends all launchers, and with them whatever server still runs.
+// close ends all launchers, and with them whatever server still runs, and the
+// counting.
 func (b *bench) close() {
 	for _, l := range b.launch {
 		l.Close()
+	}
+	if b.ran != nil {
+		b.ran.Close()
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
 	"slices"
 	"time"
@@ -116,7 +117,7 @@ func (b *bench) load(ctx context.Context, r *record.Round, arm record.Arm, load 
 	defer p.Kill()
 	m := &meter.Meter{
 		Root: p.PID, Counters: p.Counters, SocketBase: socketsBefore,
-		ServerCPUs: b.run.Manifest.ServerCPUs, OtherCPUs: b.run.Manifest.GeneratorCPUs,
+		ServerCPUs: b.run.Manifest.ServerCPUs, OtherCPUs: b.run.Manifest.GeneratorCPUs, Ran: b.ran,
 	}
 	b.note(r, p)
 	cfg := b.generator(p.Addr, r, arm, load)
@@ -162,8 +163,9 @@ func (b *bench) start(ctx context.Context, arm record.Arm) (*server.Process, err
 // note keeps what the server said of itself and how it is measured.
 func (b *bench) note(r *record.Round, p *server.Process) {
 	m := &b.run.Manifest
-	if m.Measures == nil {
-		m.Measures = p.Counters.Notes()
+	if m.Measures["cpu"] == "" {
+		maps.Copy(m.Measures, p.Counters.Notes())
+		m.Measures["others"] = b.ran.Note()
 		if b.loads[r.Load].Sliced() {
 			m.Measures["socket memory"] = "absent: in slices all servers are there at once"
 			m.Measures["memory"] += "; the program's own pages are shared by the servers of all arms, so PSS has only a part of them"
@@ -220,7 +222,7 @@ func (b *bench) blame(ctx context.Context, p *server.Process, err error) error {
 // server did not keep up.
 func others(r *record.Round, m *meter.Meter, before, after meter.Sample) {
 	u := m.Between(before, after, before, after)
-	r.Usage.Foreign, r.Usage.Steal = u.Foreign, u.Steal
+	r.Usage.Foreign, r.Usage.Uncharged, r.Usage.Steal = u.Foreign, u.Uncharged, u.Steal
 }
 
 // take copies what the generator measured.

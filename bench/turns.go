@@ -79,7 +79,7 @@ func (b *bench) inTurns(ctx context.Context, load record.Load, cells []record.Ce
 		}
 		if s.meter != nil { // of the slices that do not count too: it may be why they do not
 			u := s.meter.Usage(&s.all)
-			s.round.Usage.Foreign, s.round.Usage.Steal = u.Foreign, u.Steal
+			s.round.Usage.Foreign, s.round.Usage.Uncharged, s.round.Usage.Steal = u.Foreign, u.Uncharged, u.Steal
 		}
 		rounds, failures = append(rounds, s.round), append(failures, s.err)
 	}
@@ -96,7 +96,7 @@ func (t *turns) enter(ctx context.Context, s *stand) error {
 	s.process = p
 	s.meter = &meter.Meter{
 		Root: p.PID, Counters: p.Counters,
-		ServerCPUs: t.run.Manifest.ServerCPUs, OtherCPUs: t.run.Manifest.GeneratorCPUs,
+		ServerCPUs: t.run.Manifest.ServerCPUs, OtherCPUs: t.run.Manifest.GeneratorCPUs, Ran: t.ran,
 	}
 	t.note(&s.round, p)
 	s.meter.Hold(&s.base)

@@ -212,8 +212,13 @@ type Usage struct {
 	SocketMemory *int64 `json:"socket_memory_bytes,omitempty"`
 	// Steal is the largest share that was stolen from any one CPU in use.
 	Steal *float64 `json:"steal,omitempty"`
-	// Foreign is the share of the server's CPUs that others used.
+	// Foreign is the share of the server's CPUs that others used. Where Uncharged
+	// is absent, time charged to nobody is in it.
 	Foreign *float64 `json:"foreign,omitempty"`
+	// Uncharged is the share in which they were not idle and no task ran:
+	// interrupts and softirqs that came while the server waited, and the way out of
+	// idleness. It is work for the server that is in nobody's CPU time.
+	Uncharged *float64 `json:"uncharged,omitempty"`
 }
 
 // Server is what chatd says of itself when it stops: counts of its whole life,

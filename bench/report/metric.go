@@ -75,6 +75,7 @@ const (
 	keyBusy     = "server-busy"
 	keyGenBusy  = "generator-busy"
 	keyForeign  = "foreign"
+	keyNobody   = "uncharged"
 	keyLag      = "lag-p99-ns"
 	keyChat     = "chat-p99-ns"
 	keyLogin    = "login-p50-ns"
@@ -189,6 +190,8 @@ var metrics = []metric{
 		of: func(v view) (float64, bool) { return v.Traffic.GeneratorRan, v.Wall > 0 }},
 	{key: keyForeign, title: "others on the server's CPUs", unit: "%", better: lower, print: percent,
 		of: func(v view) (float64, bool) { return optional(v.Usage.Foreign) }},
+	{key: keyNobody, title: "charged to nobody on them", unit: "%", print: percent,
+		of: func(v view) (float64, bool) { return optional(v.Usage.Uncharged) }},
 	{key: "steal", title: "stolen by the hypervisor", unit: "%", better: lower, print: percent,
 		of: func(v view) (float64, bool) { return optional(v.Usage.Steal) }},
 }

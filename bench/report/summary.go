@@ -266,7 +266,7 @@ func figure(values series) Figure {
 // limit says which side stood in the way of more in a closed loop.
 func (a *ArmSummary) limit(m record.Manifest, generatorLimited bool) string {
 	rules := m.Rules
-	server := a.Figures[keyBusy].Median >= rules.BusyShare
+	server := a.Figures[keyBusy].Median+a.Figures[keyNobody].Median >= rules.BusyShare
 	generator := generatorLimited || a.Figures[keyGenBusy].Median >= rules.BusyShare
 	switch {
 	case a.Rounds == 0:
