@@ -80,12 +80,23 @@ func TestRun(t *testing.T) {
 				t.Errorf("%d deliveries in slices, %d in the round", n, r.Traffic.Between)
 			}
 		}
+		if r.Counts() && (r.Queue.Count == 0 || r.Queue.Max > r.Sent.Max+1e6 && r.Queue.Max > r.Due.Max+1e6) {
+			t.Errorf("in the receive queue: %+v; from the send %+v", r.Queue, r.Sent)
+		}
+		if how := run.Manifest.Measures["others"]; r.Usage.Foreign == nil || (r.Usage.Uncharged != nil) != strings.HasPrefix(how, "perf ") {
+			t.Errorf("foreign %v, uncharged %v, by %q", r.Usage.Foreign, r.Usage.Uncharged, how)
+		}
 		if open := r.Load == "fixed400"; r.Counts() && (r.Sent.Count == 0 || (r.Due.Count > 0) != open || (r.Lag.Count > 0) != open) {
 			t.Errorf("under %s %d latencies from due, %d lags", r.Load, r.Due.Count, r.Lag.Count)
 		}
 	}
 	if said := run.Manifest.Servers["good.aa"]; said["backlog"] != 7.0 || said["pid"] != nil {
 		t.Errorf("servers said %v", run.Manifest.Servers)
+	}
+	// The helper says the same whether it is counted or not.
+	how, env := run.Manifest.Measures["price of counting"], run.Env
+	if known := strings.HasPrefix(how, "median of "); known && (env.SwitchPrice == nil || *env.SwitchPrice != 0) || !known && (env.SwitchPrice != nil || !strings.HasPrefix(how, "absent: ")) {
+		t.Errorf("price of counting: %q; %v a switch", how, env.SwitchPrice)
 	}
 	if run.Manifest.Finished.Before(run.Manifest.Started) || run.Env.Go == "" || len(run.Manifest.Argv) < 4 {
 		t.Errorf("%+v", run.Manifest)

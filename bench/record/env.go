@@ -26,6 +26,12 @@ type Env struct {
 	StealAfter       int64             `json:"steal_after_ticks"`
 	TickHz           int64             `json:"tick_hz"`
 	TransparentPages string            `json:"transparent_hugepages,omitempty"`
+	// CallPrice and SwitchPrice are what counting adds to each system call and to
+	// each context switch of the server, in nanoseconds: measured on its CPU before
+	// the first round, with and without the counters in turn, the median of the
+	// differences. Absent where counters do not work or nothing could be measured.
+	CallPrice   *float64 `json:"counting_ns_per_syscall,omitempty"`
+	SwitchPrice *float64 `json:"counting_ns_per_switch,omitempty"`
 }
 
 // Check is one line of checks.json: something that must hold, and whether it did.
