@@ -69,7 +69,6 @@ type bench struct {
 	ran       *meter.Ran                  // on the servers' CPUs
 	loads     map[string]record.Load
 	arms      map[string]record.Arm
-	ceilings  map[string]float64                                           // by load
 	measures  func(context.Context, []record.Cell) ([]record.Round, error) // of cells that belong together
 	plan      []record.Cell                                                // what is to be measured, at most
 	decided   map[string][]string                                          // by load, the arms that need no more rounds
@@ -119,6 +118,7 @@ func Run(ctx context.Context, cfg Config) (*record.Run, map[string]string, error
 	if err := b.measureAll(ctx); err != nil {
 		return nil, nil, interrupted(ctx, err)
 	}
+	b.mark()
 	b.run.Manifest.Finished = time.Now().Round(0)
 	b.run.Env.StealAfter = machine.StealTicks()
 	raw, err := b.run.Encode()
@@ -160,13 +160,12 @@ func prepare(cfg Config, arms []record.Arm, allowed []int) (*bench, error) {
 	m.Commit, m.Dirty = commit(filepath.Dir(cfg.Chatd))
 	b := &bench{
 		cfg: cfg, begun: time.Now(),
-		run:      &record.Run{Manifest: m, Env: machine.Env(), Histograms: make(map[record.Key]*hdrhistogram.Histogram)},
-		loads:    make(map[string]record.Load),
-		arms:     map[string]record.Arm{record.NullArm: {Name: record.NullArm, Backend: record.NullArm}},
-		ceilings: make(map[string]float64),
-		launch:   make(map[string]*server.Launcher),
-		decided:  make(map[string][]string),
-		plan:     order(m.Arms, m.Loads, cfg.mostRounds(), m.Seed),
+		run:     &record.Run{Manifest: m, Env: machine.Env(), Histograms: make(map[record.Key]*hdrhistogram.Histogram)},
+		loads:   make(map[string]record.Load),
+		arms:    map[string]record.Arm{record.NullArm: {Name: record.NullArm, Backend: record.NullArm}},
+		launch:  make(map[string]*server.Launcher),
+		decided: make(map[string][]string),
+		plan:    order(m.Arms, m.Loads, cfg.mostRounds(), m.Seed),
 	}
 	if cfg.looks() {
 		b.run.Manifest.Looks, b.run.Manifest.Budget = stats.Looks, cfg.Budget

@@ -198,6 +198,68 @@ func TestMeasureAll(t *testing.T) {
 	}
 }
 
+// TestNullLeaves: the null server takes part as long as anybody else does under
+// its load, and alone never.
+func TestNullLeaves(t *testing.T) {
+	b := &bench{decided: make(map[string][]string)}
+	b.run = &record.Run{Manifest: record.Manifest{Arms: []record.Arm{{Name: "a"}, {Name: "a.aa"}}}}
+	null := record.Cell{Round: 6, Load: "window1", Arm: record.NullArm}
+	for _, c := range []struct {
+		decided map[string][]string
+		want    bool
+	}{
+		{map[string][]string{}, false},
+		{map[string][]string{"window1": {"a"}}, false},
+		{map[string][]string{"window2": {"a", "a.aa"}}, false},
+		{map[string][]string{"window1": {"a", "a.aa"}}, true},
+	} {
+		if b.decided = c.decided; b.isDecided(null) != c.want {
+			t.Errorf("with %v decided the null server leaves: %v", c.decided, !c.want)
+		}
+	}
+}
+
+// TestMark: a rate is marked by what is known of the ceiling in the end, also in
+// rounds before it was known.
+func TestMark(t *testing.T) {
+	load := record.Load{Name: "window1", Window: 1}
+	rate := func(round int, arm string, deliveries int64) record.Round {
+		return record.Round{Round: round, Load: "window1", Arm: arm, Wall: time.Second, Traffic: record.Traffic{Deliveries: deliveries, GeneratorRan: 1}}
+	}
+	b := &bench{loads: map[string]record.Load{"window1": load}, run: &record.Run{
+		Manifest: record.Manifest{Rules: record.DefaultRules(), Loads: []record.Load{load}},
+		Rounds:   []record.Round{rate(1, "a", 80), rate(1, record.NullArm, 1000), rate(6, record.NullArm, 100), rate(6, "a", 60), rate(11, record.NullArm, 90)},
+	}}
+	b.mark()
+	for i, want := range []bool{true, false, false, false, false} {
+		if got := b.run.Rounds[i].Marked(record.GeneratorLimited); got != want {
+			t.Errorf("round %d of the file is marked: %v", i, got)
+		}
+	}
+}
+
+// TestNullFails: the null server may be slow or not get its CPU; what it says may
+// not be wrong, and in the first round it must be there.
+func TestNullFails(t *testing.T) {
+	load := record.Load{Name: "window1", Window: 1}
+	b := &bench{run: &record.Run{Manifest: record.Manifest{Rules: record.DefaultRules()}}}
+	for _, c := range []struct {
+		round int
+		lost  int64
+		err   error
+		want  bool
+	}{
+		{1, 0, nil, false}, {1, 3, nil, true}, {6, 3, nil, true},
+		{1, 0, loadgen.ErrDisconnected, true}, {6, 0, loadgen.ErrDisconnected, false},
+		{1, 0, loadgen.ErrStarved, false},
+	} {
+		r := record.Round{Round: c.round, Load: "window1", Arm: record.NullArm, Wall: time.Second, Traffic: record.Traffic{Deliveries: 1, GeneratorRan: 1, Lost: c.lost}}
+		if err := b.judge(&r, load, c.err); (err != nil) != c.want {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}
+
 // TestSweep: one message more in a whole round, if there are many.
 func TestSweep(t *testing.T) {
 	for _, c := range []struct {
@@ -268,29 +330,29 @@ func TestOrder(t *testing.T) {
 	}
 	loads := p.loads()
 	cells := order(arms, loads, 6, 1)
-	if cells[0] != (record.Cell{Round: 0, Load: "window128", Arm: record.NullArm}) {
-		t.Errorf("first %+v", cells[0])
-	}
-	rest := cells[1:]
-	if len(rest) != 6*2*3 {
-		t.Fatalf("%d cells", len(rest))
+	if len(cells) != 6*2*3+2 {
+		t.Fatalf("%d cells", len(cells))
 	}
 	patterns := make(map[string]bool)
-	for i := 0; i < len(rest); i += 3 {
-		group := rest[i : i+3]
+	nulls := make(map[string][]int) // rounds, by load
+	for i := 0; i < len(cells); {
 		seen := make(map[string]bool)
-		pattern := ""
-		for _, c := range group {
-			seen[c.Arm] = true
-			pattern += c.Arm + " "
-			if c.Load != group[0].Load || c.Round != i/6+1 {
-				t.Errorf("cell %d: %+v beside %+v", i, c, group[0])
+		pattern, first := "", cells[i]
+		for ; i < len(cells) && cells[i].Load == first.Load && cells[i].Round == first.Round; i++ {
+			if c := cells[i]; c.Arm == record.NullArm {
+				nulls[c.Load] = append(nulls[c.Load], c.Round)
+			} else {
+				seen[c.Arm] = true
+				pattern += c.Arm + " "
 			}
 		}
-		if len(seen) != 3 {
-			t.Errorf("group %d: %+v", i/3, group)
+		if len(seen) != 3 || len(strings.Fields(pattern)) != 3 {
+			t.Errorf("under %s in round %d: %s", first.Load, first.Round, pattern)
 		}
 		patterns[pattern] = true
+	}
+	if want := map[string][]int{"window128": {1, 6}}; !reflect.DeepEqual(nulls, want) {
+		t.Errorf("the null server takes part in %v, want %v", nulls, want)
 	}
 	if len(patterns) < 3 {
 		t.Errorf("twelve groups in %d orders: %v", len(patterns), patterns)

@@ -237,21 +237,27 @@ func generatorConfig(l record.Load) loadgen.Config {
 	return c
 }
 
-// order is the certificates, then all cells: round by round, in each the loads
-// in random order, and under each load all arms in random order, one right
-// after the other, for they will be compared as a pair.
+// nullEvery is in how many rounds the null server takes part once, from the first
+// on: under a load it is less than a tenth of what is measured, even beside one
+// backend and its A/A arm.
+const nullEvery = 5
+
+// order is all cells: round by round, in each the loads in random order, and
+// under each load all arms in random order, one right after the other, for they
+// will be compared as a pair. Under a closed loop the null server is one more arm
+// now and then, in the same turns as the others: what disturbs them disturbs it.
 func order(arms []record.Arm, loads []record.Load, rounds int, seed uint64) []record.Cell {
 	var cells []record.Cell
-	for _, l := range loads {
-		if l.Closed() {
-			cells = append(cells, record.Cell{Round: 0, Load: l.Name, Arm: record.NullArm})
-		}
-	}
 	source := rand.New(rand.NewPCG(seed, 0x6f72646572)) // "order"
+	withNull := append(slices.Clone(arms), record.Arm{Name: record.NullArm})
 	for round := 1; round <= rounds; round++ {
 		for _, l := range source.Perm(len(loads)) {
-			for _, a := range source.Perm(len(arms)) {
-				cells = append(cells, record.Cell{Round: round, Load: loads[l].Name, Arm: arms[a].Name})
+			here := arms
+			if loads[l].Closed() && (round-1)%nullEvery == 0 {
+				here = withNull
+			}
+			for _, a := range source.Perm(len(here)) {
+				cells = append(cells, record.Cell{Round: round, Load: loads[l].Name, Arm: here[a].Name})
 			}
 		}
 	}

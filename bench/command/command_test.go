@@ -193,7 +193,7 @@ func TestInterrupt(t *testing.T) {
 	if status != exitFailed || stdout.Len() > 0 || last != "bench: interrupted; nothing was written\n" {
 		t.Errorf("status %d, stdout %q, stderr ends in %q", status, stdout.String(), last)
 	}
-	if !strings.Contains(stderr.String(), "certificate  null  window4") {
+	if !strings.Contains(stderr.String(), "round 1 of 2  ") {
 		t.Errorf("progress was %q", stderr.String())
 	}
 	if entries, _ := os.ReadDir("results"); len(entries) != 0 {

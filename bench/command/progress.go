@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"chatbench/bench"
-	"chatbench/bench/record"
 )
 
 // statusLine is one line on a terminal that is written again and again. Safe
@@ -27,9 +26,6 @@ func (l *statusLine) show(p bench.Progress) {
 	what := fmt.Sprintf("round %d", p.Round)
 	if p.Rounds > 0 {
 		what += fmt.Sprintf(" of %d", p.Rounds)
-	}
-	if p.Arm == record.NullArm {
-		what = "certificate"
 	}
 	rate := ""
 	if p.Rate > 0 {

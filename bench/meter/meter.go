@@ -143,8 +143,9 @@ func (s *Sample) add(from, to Sample) {
 // was charged to nobody. Where the time of all tasks is known, others' is what of
 // it was not the server's, and nobody's is what was neither a task's nor idle nor
 // stolen. Else uncharged is nil, and foreign what was neither idle nor stolen nor
-// the server's own. Idle and stolen time come in ticks, the rest is finer: what
-// comes out below nothing is nothing.
+// the server's own. Idle and stolen time come in ticks, and what a task
+// ran for is known a tick later: what comes out below nothing is nothing, and what
+// comes out above everything is everything.
 func (m *Meter) foreign(before, after Sample) (foreign float64, uncharged *float64) {
 	total := after.At.Sub(before.At) * time.Duration(len(m.ServerCPUs))
 	if total <= 0 {
@@ -155,7 +156,7 @@ func (m *Meter) foreign(before, after Sample) (foreign float64, uncharged *float
 		a, b := before.machine[c], after.machine[c]
 		busy -= (b.idle - a.idle + b.steal - a.steal) * tick
 	}
-	share := func(ns int64) float64 { return max(0, float64(ns)) / float64(total) }
+	share := func(ns int64) float64 { return min(max(0, float64(ns)/float64(total)), 1) }
 	own := after.cpu - before.cpu
 	if !before.ranOK || !after.ranOK {
 		return share(busy - own), nil

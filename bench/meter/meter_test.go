@@ -206,6 +206,7 @@ func TestForeign(t *testing.T) {
 		{60, 0, 300 * time.Millisecond, 299 * time.Millisecond, 0, 0.1 / 2},         // two clocks
 		{60, 0, 300 * time.Millisecond, 450 * time.Millisecond, 0.15 / 2, 0},        // ticks
 		{0, 0, 300 * time.Millisecond, time.Second, 0.7 / 2, 0},                     // others took what was left
+		{0, 0, 0, 2010 * time.Millisecond, 1, 0},                                    // a tick of what ran before is in it
 	} {
 		before, after := before, Sample{At: at.Add(time.Second), cpu: 5 + int64(c.own), machine: map[int]cpuTicks{0: {idle: 100 + c.idle, steal: 1 + c.stolen}, 1: {idle: 107}}}
 		told := c.ran > 0

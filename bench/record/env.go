@@ -50,7 +50,7 @@ type Checks struct {
 	// several; VoidRounds counts it once.
 	Void       map[Reason]int `json:"void"`
 	VoidRounds int            `json:"void_rounds"`
-	Rounds     int            `json:"rounds"` // measured, the certificate not among them
+	Rounds     int            `json:"rounds"` // measured, the null server's not among them
 	// Files is the SHA-256 of every raw file, in hex: what the derived files
 	// were made from.
 	Files map[string]string `json:"files"`

@@ -16,8 +16,10 @@ const (
 	oldest = 2
 )
 
-// NullArm is the arm of the generator's certificate: the null server in the
-// server's place.
+// NullArm is the arm of the null server, the least a server of the wire can do. In
+// some rounds of a closed loop it takes part like any other: what it reaches is the
+// rate of the pair of generator and null server under that load on this machine.
+// It is no arm of the manifest: nothing is compared with it.
 const NullArm = "null"
 
 // AgainSuffix ends the name of the A/A arm: the reference backend once more.
@@ -141,7 +143,7 @@ func (l Load) Closed() bool { return l.Window > 0 }
 
 // Cell is one arm under one load in one round.
 type Cell struct {
-	Round int    `json:"round"` // from 1; 0 for the certificate
+	Round int    `json:"round"` // from 1; 0: a null round of an older run
 	Load  string `json:"load"`
 	Arm   string `json:"arm"`
 }
@@ -165,8 +167,9 @@ type Rules struct {
 	// generator itself may be, at its p99.
 	Objective time.Duration `json:"objective_ns"`
 	LagShare  float64       `json:"lag_share"`
-	// CeilingShare: a closed-loop rate above this share of what the generator
-	// reaches against the null server is the generator's, not the server's.
+	// CeilingShare: a closed-loop rate above this share of what generator and null
+	// server reach together (the median of the null rounds that count) may be the
+	// generator's, not the server's.
 	CeilingShare float64 `json:"ceiling_share"`
 	// RanShare: so is one whose thread had a CPU for less of the time.
 	RanShare float64 `json:"ran_share"`

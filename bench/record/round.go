@@ -9,7 +9,7 @@ import (
 type Round struct {
 	Schema  int    `json:"schema"`
 	Seq     int    `json:"seq"`   // place in the order of the run, from 1
-	Round   int    `json:"round"` // pairs the arms; 0 for the certificate
+	Round   int    `json:"round"` // pairs the arms, from 1; 0: a null round of an older run
 	Load    string `json:"load"`
 	Arm     string `json:"arm"`
 	Backend string `json:"backend"`

@@ -142,6 +142,34 @@ func TestVoidRounds(t *testing.T) {
 	}
 }
 
+// TestCeiling: what generator and null server reach is the median of the rounds
+// that count, and the summary says of how many and how busy both were.
+func TestCeiling(t *testing.T) {
+	run := sample(t)
+	first := run.Rounds[0]
+	for i, deliveries := range []int64{10e6, 50e6, 1} {
+		r := first
+		r.Round, r.Traffic.Deliveries = 5*(i+1), deliveries
+		if deliveries == 1 {
+			r.Void = []record.Reason{record.Disturbed}
+		}
+		run.Rounds = append(run.Rounds, r)
+	}
+	want := float64(first.Traffic.Deliveries)
+	if got := Ceiling(run, "window128"); got != want || Ceiling(run, "fixed1000") != 0 {
+		t.Errorf("%v, want %v", got, want)
+	}
+	var text bytes.Buffer
+	s := Summarize(run, nil)
+	s.Loads[1].limits(&text)
+	if !strings.Contains(text.String(), "(median of 3; null server ") || !strings.Contains(text.String(), ", generator 60 %)") {
+		t.Error(text.String())
+	}
+	if csv := string(s.csv()); !strings.Contains(csv, "window128,null,deliveries/s,higher,3,") {
+		t.Error(csv)
+	}
+}
+
 // TestPriceOfCounting: where counting is more than a fiftieth of what a delivery
 // costs, that is said; where its price is not known, nothing is.
 func TestPriceOfCounting(t *testing.T) {

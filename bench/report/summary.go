@@ -14,6 +14,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"chatbench/bench/record"
+	"chatbench/bench/rules"
 	"chatbench/bench/stats"
 )
 
@@ -34,12 +35,13 @@ type Summary struct {
 // LoadSummary is all arms under one load.
 type LoadSummary struct {
 	record.Load
-	// Ceiling is what the generator reached against the null server, in
-	// deliveries a second; closed loops only.
+	// Ceiling is what generator and null server reached together, in deliveries a
+	// second, the median of the rounds that count; closed loops only.
 	Ceiling float64       `json:"ceiling,omitempty"`
 	Arms    []ArmSummary  `json:"arms"`
 	looks   bool          // the run took as many rounds as it needed
 	frozen  time.Duration // CPU that servers took while they were frozen
+	pair    ArmSummary    // of the null server
 	// Finds is, by primary figure, what the rounds could have found, from the
 	// reference against itself.
 	Finds map[string]Finds `json:"finds,omitempty"`
@@ -152,6 +154,7 @@ func judgeLoad(run *record.Run, load record.Load) LoadSummary {
 	for _, a := range run.Manifest.Arms {
 		l.Arms = append(l.Arms, summarizeArm(run, load, a))
 	}
+	l.pair = summarizeArm(run, load, record.Arm{Name: record.NullArm})
 	for i := range run.Rounds {
 		if r := &run.Rounds[i]; r.Load == load.Name {
 			l.frozen += r.FrozenCPU
@@ -161,15 +164,19 @@ func judgeLoad(run *record.Run, load record.Load) LoadSummary {
 	return l
 }
 
-// Ceiling is what the generator reached against the null server under a load.
+// Ceiling is what generator and null server reached together under a load: the
+// median of the null rounds that count, in deliveries a second; 0 of none.
 func Ceiling(run *record.Run, load string) float64 {
+	var rates []float64
 	for i := range run.Rounds {
 		if r := &run.Rounds[i]; r.Arm == record.NullArm && r.Load == load && r.Counts() {
-			v, _ := perSecond(view{Round: r})
-			return v
+			rates = append(rates, rules.PerSecond(*r))
 		}
 	}
-	return 0
+	if rates == nil {
+		return 0
+	}
+	return stats.Median(rates)
 }
 
 // series is a figure by round.
