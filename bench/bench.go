@@ -115,6 +115,10 @@ func Run(ctx context.Context, cfg Config) (*record.Run, map[string]string, error
 		return nil, nil, interrupted(ctx, err)
 	}
 	b.ran = meter.OpenRan(b.run.Manifest.ServerCPUs)
+	if err := b.pilot(ctx); err != nil {
+		return nil, nil, interrupted(ctx, err)
+	}
+	b.planRounds()
 	if err := b.measureAll(ctx); err != nil {
 		return nil, nil, interrupted(ctx, err)
 	}
@@ -150,7 +154,7 @@ func prepare(cfg Config, arms []record.Arm, allowed []int) (*bench, error) {
 	m := record.Manifest{
 		Schema: record.Schema, Name: filepath.Base(cfg.Dir),
 		Started: time.Now().Round(0), Argv: cfg.Argv,
-		Seed: cfg.Seed, Reference: cfg.reference(), Arms: arms, Loads: cfg.loads(), Rounds: cfg.Rounds,
+		Seed: cfg.Seed, Reference: cfg.reference(), Arms: arms, Rounds: cfg.Rounds,
 		Rules: cfg.rules(), Servers: make(map[string]map[string]any), Measures: make(map[string]string),
 	}
 	var err error
@@ -171,13 +175,20 @@ func prepare(cfg Config, arms []record.Arm, allowed []int) (*bench, error) {
 		b.run.Manifest.Looks, b.run.Manifest.Budget = stats.Looks, cfg.Budget
 	}
 	b.measures = b.measure
-	for _, l := range m.Loads {
-		b.loads[l.Name] = l
-	}
 	for _, a := range m.Arms {
 		b.arms[a.Name] = a
 	}
 	return b, b.chooseCPUs(allowed)
+}
+
+// planRounds fixes the loads, whose rates are known now, and the order of all cells.
+func (b *bench) planRounds() {
+	m := &b.run.Manifest
+	m.Loads = b.cfg.loads()
+	for _, l := range m.Loads {
+		b.loads[l.Name] = l
+	}
+	b.plan = order(m.Arms, m.Loads, b.cfg.mostRounds(), m.Seed)
 }
 
 // launcher is that of an arm.

@@ -37,8 +37,12 @@ type Plan struct {
 	Downloads int
 	ChatRate  units.Rate
 
-	Ramp    time.Duration // idle: clients connect at equal distances over this time
-	Rates   []units.Rate  // an open loop each
+	Ramp  time.Duration // idle: clients connect at equal distances over this time
+	Rates []units.Rate  // an open loop each
+	// Pilot: the only rate is chosen before the first round, by what the reference
+	// server uses of its CPU; Rates has the one to take where that decides nothing.
+	// Broadcast only: a relay load's requests differ too much in what they cost.
+	Pilot   bool
 	Poisson bool
 	Windows []int // a closed loop each
 	// Rounds is how many there are; 0: as many as it takes to decide, within the
@@ -95,7 +99,7 @@ func Quick(scenario string, backends []string) Plan {
 		p.Warmup, p.Duration = 0, 600*time.Millisecond
 	default:
 		p.Clients, p.Senders, p.Size = 100, 10, 64
-		p.Rates, p.Windows = []units.Rate{1000}, []int{128}
+		p.Rates, p.Windows, p.Pilot = []units.Rate{1000}, []int{128}, true
 	}
 	return p
 }
@@ -163,6 +167,8 @@ func (p Plan) check() error {
 		return wrong("%d clients; give at least 1", p.Clients)
 	case p.Scenario == record.Broadcast && (p.Senders < 1 || p.Senders > p.Clients):
 		return wrong("%d senders among %d clients; senders are clients too", p.Senders, p.Clients)
+	case p.Pilot && (p.Scenario != record.Broadcast || len(p.Rates) != 1):
+		return wrong("%d rates for a pilot to choose from in a load of %s; give it one to fall back on, of broadcast", len(p.Rates), p.Scenario)
 	}
 	for _, w := range p.Windows {
 		if w < 1 {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -98,6 +99,9 @@ func TestRun(t *testing.T) {
 	if known := strings.HasPrefix(how, "median of "); known && (env.SwitchPrice == nil || *env.SwitchPrice != 0) || !known && (env.SwitchPrice != nil || !strings.HasPrefix(how, "absent: ")) {
 		t.Errorf("price of counting: %q; %v a switch", how, env.SwitchPrice)
 	}
+	if run.Manifest.Pilot != nil {
+		t.Errorf("the rate was given, but a pilot chose: %+v", run.Manifest.Pilot)
+	}
 	if run.Manifest.Finished.Before(run.Manifest.Started) || run.Env.Go == "" || len(run.Manifest.Argv) < 4 {
 		t.Errorf("%+v", run.Manifest)
 	}
@@ -150,6 +154,36 @@ func afterwards(t *testing.T, ctx context.Context, programs string) {
 	}
 	if got := try(ctx, programs, "verify", "results/first"); got.status != exitViolated || strings.Count(got.stderr, "\n") != 1 {
 		t.Errorf("a changed figure: %+v", got)
+	}
+}
+
+// TestPilot: without -rate the rate is one of the series, or the plan's where the
+// machine is too disturbed, and the manifest says how it came about.
+func TestPilot(t *testing.T) {
+	programs, ctx := bin(t), context.Background()
+	t.Chdir(t.TempDir())
+	args := []string{"run", "-backends", "good", "-o", "x", "-rounds", "1", "-duration", "100ms", "-clients", "4", "-senders", "2", "-window", "none", "-foreign-max", "1"}
+	if got := try(ctx, programs, args...); got.status == exitFailed || got.status == exitUsage {
+		t.Fatalf("%+v", got)
+	}
+	run, _, err := record.Read("x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := run.Manifest.Pilot
+	if p == nil || p.Arm != "good" || len(p.Tried) == 0 || p.Why == "" || p.Took <= 0 || p.Rate < 100 || p.Rate > 50_000 {
+		t.Fatalf("%+v", p)
+	}
+	if l := run.Manifest.Loads; len(l) != 1 || l[0].Rate != p.Rate || l[0].Name != fmt.Sprintf("fixed%g", p.Rate) {
+		t.Errorf("chosen is %v, the load %+v", p.Rate, l)
+	}
+	for _, one := range p.Tried {
+		if !one.Disturbed && one.Error == "" && (one.CPU <= 0 || one.ServerBusy <= 0 || one.GeneratorBusy <= 0) {
+			t.Errorf("%+v", one)
+		}
+	}
+	if got := try(ctx, programs, "verify", "x"); got.status != exitOK {
+		t.Errorf("%+v", got)
 	}
 }
 

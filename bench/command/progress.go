@@ -24,7 +24,9 @@ func (l *statusLine) show(p bench.Progress) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	what := fmt.Sprintf("round %d", p.Round)
-	if p.Rounds > 0 {
+	if p.Round == 0 {
+		what = "before the first round"
+	} else if p.Rounds > 0 {
 		what += fmt.Sprintf(" of %d", p.Rounds)
 	}
 	rate := ""

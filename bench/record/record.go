@@ -53,6 +53,8 @@ type Manifest struct {
 	Looks  []int         `json:"looks,omitempty"`
 	Budget time.Duration `json:"budget_ns,omitempty"`
 	Ended  End           `json:"ended,omitempty"` // why there were no more rounds
+	// Pilot is how the rate of the open loop was chosen; absent where it was given.
+	Pilot *Pilot `json:"pilot,omitempty"`
 	// Order is the cells in the order they were run.
 	Order         []Cell `json:"order"`
 	ServerCPUs    []int  `json:"server_cpus"`
@@ -66,6 +68,30 @@ type Manifest struct {
 	// Servers is what each arm's server said of itself when it was ready, but
 	// for its address and process id.
 	Servers map[string]map[string]any `json:"servers"`
+}
+
+// Pilot is how a rate was chosen before the first round: from the series 100, 200,
+// 500, …, 50,000 messages a second, by what the reference server used at some.
+type Pilot struct {
+	Arm   string        `json:"arm"`
+	Tried []PilotRate   `json:"tried"` // in their order
+	Rate  float64       `json:"rate"`  // chosen, messages a second in all
+	Why   string        `json:"why"`
+	Took  time.Duration `json:"took_ns"`
+}
+
+// PilotRate is a rate that the pilot tried. Shares are of the slices' time
+// between their edges.
+type PilotRate struct {
+	Rate          float64 `json:"rate"`
+	Slices        int     `json:"slices"`              // that came to an end
+	Late          int     `json:"late,omitempty"`      // of them, in which the generator was late
+	CPU           float64 `json:"cpu_ns_per_delivery"` // of the server
+	ServerBusy    float64 `json:"server_busy"`         // share of its CPUs
+	GeneratorBusy float64 `json:"generator_busy"`      // as Traffic.GeneratorBusy
+	Foreign       float64 `json:"foreign"`             // as Usage.Foreign
+	Disturbed     bool    `json:"disturbed,omitempty"` // it decides nothing
+	Error         string  `json:"error,omitempty"`     // why it broke off
 }
 
 // Binary is a program that was measured.
