@@ -153,3 +153,19 @@ func TestQueueInLatency(t *testing.T) {
 		t.Errorf("nothing is said, but %d reads waited", r.Generator.Queue.Count)
 	}
 }
+
+// TestQueueOfSlice: a slice has the waits of its counted part, and neither those of
+// its lead-in nor those of the slice before.
+func TestQueueOfSlice(t *testing.T) {
+	cfg := Config{Clients: 1, Rate: 1000, Warmup: 60 * time.Millisecond, Duration: 10 * time.Millisecond, Seed: 1}
+	fleet := newStage(t, cfg, newRoom(t, 1, func(r *room) { r.script.Seed, r.script.Size, r.messages = 1, 64, 1<<40 }))[0]
+	for slice := range 3 {
+		r, e, err := fleet.Slice()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := r.Generator.Queue.Count; n == 0 || n > int64(e.Deliveries) {
+			t.Errorf("slice %d: %d waits, %d deliveries", slice, n, e.Deliveries)
+		}
+	}
+}

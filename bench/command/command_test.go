@@ -94,6 +94,15 @@ func TestRun(t *testing.T) {
 	if said := run.Manifest.Servers["good.aa"]; said["backlog"] != 7.0 || said["pid"] != nil {
 		t.Errorf("servers said %v", run.Manifest.Servers)
 	}
+	beforeTheRounds(t, run)
+	if run.Manifest.Finished.Before(run.Manifest.Started) || run.Env.Go == "" || len(run.Manifest.Argv) < 4 {
+		t.Errorf("%+v", run.Manifest)
+	}
+	afterwards(t, ctx, programs)
+}
+
+// beforeTheRounds looks at what was measured first.
+func beforeTheRounds(t *testing.T, run *record.Run) {
 	// The helper says the same whether it is counted or not.
 	how, env := run.Manifest.Measures["price of counting"], run.Env
 	if known := strings.HasPrefix(how, "median of "); known && (env.SwitchPrice == nil || *env.SwitchPrice != 0) || !known && (env.SwitchPrice != nil || !strings.HasPrefix(how, "absent: ")) {
@@ -102,10 +111,6 @@ func TestRun(t *testing.T) {
 	if run.Manifest.Pilot != nil {
 		t.Errorf("the rate was given, but a pilot chose: %+v", run.Manifest.Pilot)
 	}
-	if run.Manifest.Finished.Before(run.Manifest.Started) || run.Env.Go == "" || len(run.Manifest.Argv) < 4 {
-		t.Errorf("%+v", run.Manifest)
-	}
-	afterwards(t, ctx, programs)
 }
 
 // afterwards looks at the run with the other verbs.
