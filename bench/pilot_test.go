@@ -41,6 +41,7 @@ func TestPilotChoice(t *testing.T) {
 		{"just enough", 1.2 * ms, 0.1 * ms, 0, 0, 1, 200, "the server uses 24 %"},
 		{"few clients", 0.001 * ms, 0.001 * ms, 0, 0, 2, 50_000, "the next rate would be too much, or there is none"},
 		{"the generator is the limit", 0.1 * ms, 0.5 * ms, 0, 0, 2, 1000, "the generator is busy for 50 %"},
+		{"the generator is the limit already", 0.1 * ms, 4 * ms, 0, 0, 2, 100, "the server uses 1 %"},
 		{"disturbed at first", 0.32 * ms, 0.1 * ms, 0, 3, 5, 1000, "the server uses 30 %"},
 		{"disturbed", 0.32 * ms, 0.1 * ms, 0, 99, pilotTries, 777, "too disturbed"},
 		{"short slices", 4 * ms, 1 * ms, 150, 0, 1, 200, "the lowest rate"},

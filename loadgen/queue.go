@@ -32,6 +32,10 @@ const (
 // difference of two CLOCK_REALTIME times: only a step of that clock while a frame
 // waits makes it wrong, by the step (below zero counts as zero).
 //
+// The kernel begins to stamp a moment after the first socket of the machine asked
+// for it, which is long before the timed section. A read without a stamp is in no
+// figure.
+//
 // The stamp itself costs every packet that this machine receives one reading of
 // the clock, in its softirq, as long as a socket asks for stamps: some 30 ns of
 // the several µs that a packet costs, for all servers alike. Clients that are not

@@ -42,6 +42,14 @@ func sampledPair(t *testing.T, sampled bool) (*net.TCPConn, *generator) {
 		}
 	}
 	g.origin = 1 // the load has begun, long ago
+	for end := time.Now().Add(10 * time.Second); sampled && g.queue.waits.Summary().Count == 0; { // the kernel takes its time to begin
+		near.Write([]byte("a"))
+		arrived(t, g.fds[0], 1)
+		if g.read(0); time.Now().After(end) {
+			t.Fatal("nothing is stamped")
+		}
+	}
+	g.queue.waits.Reset()
 	return near.(*net.TCPConn), g
 }
 
@@ -164,7 +172,7 @@ func TestQueueOfSlice(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n := r.Generator.Queue.Count; n == 0 || n > int64(e.Deliveries) {
+		if n := r.Generator.Queue.Count; n == 0 && slice > 0 || n > int64(e.Deliveries) {
 			t.Errorf("slice %d: %d waits, %d deliveries", slice, n, e.Deliveries)
 		}
 	}
