@@ -174,6 +174,9 @@ func (l *LoadSummary) section(run *record.Run) section {
 	if svg := percentilePlot("The generator's own lateness by percentile.", others(arms, func(a *ArmSummary) *hdrhistogram.Histogram { return a.lag })); svg != "" {
 		sec.Own = append(sec.Own, captioned{Title: "From when a send was due until it was done", Wide: true, SVG: svg, Note: "Latency from due contains it."})
 	}
+	if svg := percentilePlot("The time that what arrived lay in the generator's receive queue, by percentile.", others(arms, func(a *ArmSummary) *hdrhistogram.Histogram { return a.queue })); svg != "" {
+		sec.Own = append(sec.Own, captioned{Title: "In the generator's own receive queue", Wide: true, SVG: svg, Note: "From the kernel's timestamp to the read, one value a read of some of the clients. Every latency contains it."})
+	}
 	return sec
 }
 

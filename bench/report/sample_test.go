@@ -88,6 +88,12 @@ func addRound(t *testing.T, run *record.Run, source *rand.Rand, round int, load,
 		run.Histograms[record.Key{Load: load, Arm: arm, Stream: stream, StartedMs: r.StartedMs}] = h
 		return record.Summarize(h)
 	}
+	waits := hdrhistogram.New(1, int64(time.Second), 2)
+	for i := range int64(100) {
+		waits.RecordValue(100 * (i + 1))
+	}
+	run.Histograms[record.Key{Load: load, Arm: arm, Stream: record.StreamQueue, StartedMs: r.StartedMs}] = waits
+	r.Queue = record.Summarize(waits)
 	all := r.Traffic.Messages * int64(l.Clients)
 	if l.Open() {
 		r.Sent = keep(record.StreamSent, 40*cpu, 0.5, 600, all)

@@ -269,12 +269,14 @@ func (l *LoadSummary) limits(w io.Writer) {
 			fmt.Fprintf(w, ", generator %s %%", percent(f.Median))
 		}
 		if f, ok := a.Figures[keyRate]; ok && l.Ceiling > 0 {
-			fmt.Fprintf(w, ", %s %% of the generator's ceiling", percent(f.Median/l.Ceiling))
+			fmt.Fprintf(w, ", %s %% of what it reaches with the null server", percent(f.Median/l.Ceiling))
 		}
 		fmt.Fprintln(w, ").")
 	}
 	if l.Ceiling > 0 {
-		fmt.Fprintf(w, "  Generator's ceiling against the null server: %s %s.\n", count(l.Ceiling), l.word(find(keyRate).title))
+		f := l.pair.Figures
+		fmt.Fprintf(w, "  Generator and null server together reach %s %s (median of %d; null server %s %% of its CPU, generator %s %%).\n",
+			count(l.Ceiling), l.word(find(keyRate).title), f[keyRate].N, percent(f[keyBusy].Median), percent(f[keyGenBusy].Median))
 	}
 }
 
