@@ -181,26 +181,24 @@ func one(is bool) float64 {
 // servers one family in twenty holds a difference, and of servers that are 5 %
 // apart one in twenty a tie, at most; chance is allowed for.
 func TestStopping(t *testing.T) {
-	noises, families, runs := []noisy{normal(0.02), wild(0.02)}, []int{1, 3}, 60
+	noises, families, runs := []noisy{normal(0.02), wild(0.02)}, []int{1, 11}, 30
+	truths := []float64{1, 1.05}
 	if *simRuns > 0 {
 		noises, families, runs = []noisy{normal(0.01), normal(0.02), normal(0.05), wild(0.01), wild(0.02), wild(0.05)}, []int{1, 3, 11}, *simRuns
+		truths = append(truths, 1.1)
 		t.Log("| noise of a round | comparisons | truth | rounds at most | some difference | found | a tie | some tie | interval holds the truth | rounds |")
 		t.Log("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
 	}
 	for _, noise := range noises {
 		for _, arms := range families {
-			for _, truth := range []float64{1, 1.05, 1.1} {
+			for _, truth := range truths {
 				s := simulated{loads: []record.Load{simClosed}, arms: arms, factor: truth, noise: noise, void: 0.05, budget: 96}
-				n := runs
-				if arms > 3 {
-					n = runs / 4
-				}
-				r := s.of(n, 1)
+				r := s.of(runs, 1)
 				if *simRuns > 0 {
 					t.Logf("| %s | %d | %.2f | %d | %.1f %% | %.1f %% | %.1f %% | %.1f %% | %.1f %% | %.1f |", noise.name, arms, truth, s.budget,
 						100*r.differ, 100*r.found, 100*r.tied, 100*r.anyTied, 100*r.covered, r.rounds)
 				}
-				chance := 3 * math.Sqrt(0.05*0.95/float64(n))
+				chance := 3 * math.Sqrt(0.05*0.95/float64(runs))
 				if truth == 1 && r.differ > 0.05+chance {
 					t.Errorf("%s, %d equal arms: a difference in %.1f %% of runs", noise.name, arms, 100*r.differ)
 				}
@@ -231,7 +229,7 @@ func gatedTwice(source *rand.Rand, s simulated) GateVerdict {
 // TestGateRates: how often a gate fails a commit that changes nothing, and lets
 // one pass that costs 5 % more, everywhere or in CPU at saturation alone.
 func TestGateRates(t *testing.T) {
-	noises, budgets, runs := []noisy{normal(0.02), wild(0.02)}, []int{40}, 25
+	noises, budgets, runs := []noisy{normal(0.02), wild(0.02)}, []int{40}, 20
 	if *simRuns > 0 {
 		noises, budgets, runs = []noisy{normal(0.01), normal(0.02), normal(0.05), wild(0.02), wild(0.05)}, []int{20, 40}, *simRuns
 		t.Log("| noise of a round | rounds at most | truth | where | worse | not worse | undecided |")
