@@ -41,7 +41,7 @@ func sampledPair(t *testing.T, sampled bool) (*net.TCPConn, *generator) {
 			t.Skip("this kernel stamps nothing")
 		}
 	}
-	g.origin = 1 // the load has begun, long ago
+	g.origin = 1                                                                                  // the load has begun, long ago
 	for end := time.Now().Add(10 * time.Second); sampled && g.queue.waits.Summary().Count == 0; { // the kernel takes its time to begin
 		near.Write([]byte("a"))
 		arrived(t, g.fds[0], 1)
