@@ -7,14 +7,12 @@
 package command
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 
 	"chatbench/bench"
@@ -38,7 +36,7 @@ const usage = `usage: bench VERB [flags]
   run      measure backends against one another: bench run -backends epoll,goroutine
   gate     is a commit worse than another: bench gate -baseline main -backends epoll
   compare  set runs side by side, those in results/ or the DIRs given
-  report   print the summary of a run again: bench report DIR
+  report   print the summary of a run again: bench report DIR, for a pull request with -format markdown
   verify   make every printed figure again from the raw files: bench verify DIR
   list     what there is: backends, scenarios, runs in results/
 
@@ -109,11 +107,17 @@ func failed(env Env, status int, err error) int {
 func parse(f *flag.FlagSet, arguments string, args []string, env Env) (status int, ok bool) {
 	f.SetOutput(io.Discard)
 	f.Usage = func() {}
-	if arguments != "" { // such verbs have flags without values: they may come last too
-		args = slices.Clone(args)
-		slices.SortStableFunc(args, func(a, b string) int { return cmp.Compare(dashes(b), dashes(a)) })
-	}
 	err := f.Parse(args)
+	if arguments != "" { // flags may stand behind them, too
+		found := []string{"--"}
+		for err == nil && f.NArg() > 0 {
+			found = append(found, f.Arg(0))
+			err = f.Parse(f.Args()[1:])
+		}
+		if err == nil {
+			err = f.Parse(found)
+		}
+	}
 	if err == nil && arguments == "" && f.NArg() > 0 {
 		err = fmt.Errorf("no argument %q is known; flags begin with -", f.Arg(0))
 	}
@@ -127,14 +131,6 @@ func parse(f *flag.FlagSet, arguments string, args []string, env Env) (status in
 		return failed(env, exitUsage, fmt.Errorf("bench %s: %w", f.Name(), err)), false
 	}
 	return 0, true
-}
-
-// dashes is 1 for a flag, 0 for an argument.
-func dashes(arg string) int {
-	if strings.HasPrefix(arg, "-") {
-		return 1
-	}
-	return 0
 }
 
 // statusOf is the exit status that an error stands for.
