@@ -36,7 +36,7 @@ const usage = `usage: bench VERB [flags]
   run      measure backends against one another: bench run -backends epoll,goroutine
   gate     is a commit worse than another: bench gate -baseline main -backends epoll
   compare  set runs side by side, those in results/ or the DIRs given
-  report   print the summary of a run again: bench report DIR, for a pull request with -format markdown
+  report   print the summary of a run again: bench report DIR
   verify   make every printed figure again from the raw files: bench verify DIR
   list     what there is: backends, scenarios, runs in results/
 
@@ -107,17 +107,7 @@ func failed(env Env, status int, err error) int {
 func parse(f *flag.FlagSet, arguments string, args []string, env Env) (status int, ok bool) {
 	f.SetOutput(io.Discard)
 	f.Usage = func() {}
-	err := f.Parse(args)
-	if arguments != "" { // flags may stand behind them, too
-		found := []string{"--"}
-		for err == nil && f.NArg() > 0 {
-			found = append(found, f.Arg(0))
-			err = f.Parse(f.Args()[1:])
-		}
-		if err == nil {
-			err = f.Parse(found)
-		}
-	}
+	err := parseMixed(f, args)
 	if err == nil && arguments == "" && f.NArg() > 0 {
 		err = fmt.Errorf("no argument %q is known; flags begin with -", f.Arg(0))
 	}
@@ -131,6 +121,20 @@ func parse(f *flag.FlagSet, arguments string, args []string, env Env) (status in
 		return failed(env, exitUsage, fmt.Errorf("bench %s: %w", f.Name(), err)), false
 	}
 	return 0, true
+}
+
+// parseMixed reads flags that may stand after arguments too.
+func parseMixed(f *flag.FlagSet, args []string) error {
+	var arguments []string
+	for {
+		if err := f.Parse(args); err != nil {
+			return err
+		}
+		if f.NArg() == 0 {
+			return f.Parse(append([]string{"--"}, arguments...))
+		}
+		arguments, args = append(arguments, f.Arg(0)), f.Args()[1:]
+	}
 }
 
 // statusOf is the exit status that an error stands for.
