@@ -2,7 +2,6 @@ package report
 
 import (
 	"fmt"
-	"math"
 	"strings"
 
 	"chatbench/bench/record"
@@ -195,17 +194,13 @@ func digits(ratio float64) string {
 	return fmt.Sprintf("%.2g", ratio)
 }
 
-// undecided says why there is neither a difference nor a tie: "not resolved:
-// few rounds (about 3 more)".
-func (v *Versus) undecided() string {
-	text := v.Verdict
-	if v.Reason != "" && string(v.Reason) != v.Verdict {
-		text += ": " + string(v.Reason)
-	}
+// reason says why there is neither a difference nor a tie: "few rounds (about 3
+// more)"; "" where there is one.
+func (v *Versus) reason() string {
 	if v.MoreRounds > 0 {
-		text += fmt.Sprintf(" (about %d more)", v.MoreRounds)
+		return fmt.Sprintf("%s (about %d more)", v.Reason, v.MoreRounds)
 	}
-	return text
+	return string(v.Reason)
 }
 
 // size writes a difference: "7 %", "2.5 %".
@@ -214,13 +209,4 @@ func (f Finds) size() string {
 		return fmt.Sprintf("%.1f %%", 100*f.Difference)
 	}
 	return fmt.Sprintf("%.0f %%", 100*f.Difference)
-}
-
-// change writes a ratio as one says it: "20 % cheaper", "9.8× faster".
-func (v *Versus) change() string {
-	by := max(v.Ratio, 1/v.Ratio)
-	if by >= 2 {
-		return digits(by) + "× " + v.Verdict
-	}
-	return fmt.Sprintf("%.0f %% %s", 100*math.Abs(v.Ratio-1), v.Verdict)
 }

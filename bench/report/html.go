@@ -189,11 +189,7 @@ func (sec *section) rank(l *LoadSummary) {
 	sec.Unit = l.unit(find(l.Ranking.Figure))
 	bars := rankBars(l.Ranking)
 	for i, row := range l.Ranking.Rows {
-		line := rankLine{RankRow: row, Bar: bars[i]}
-		if row.ToBest != nil {
-			line.Times = row.ToBest.text()
-		}
-		sec.Ranks = append(sec.Ranks, line)
+		sec.Ranks = append(sec.Ranks, rankLine{row, row.ToBest.text(row.AtMost, true), bars[i]})
 	}
 }
 

@@ -146,7 +146,7 @@ func (l *LoadSummary) note(key string, a *ArmSummary) string {
 	case 4*a.Void >= all:
 		return fmt.Sprintf("disturbed: %d of %d rounds void", a.Void, all)
 	case v != nil && v.Reason == stats.FewRounds:
-		return string(stats.FewRounds)
+		return v.reason()
 	}
 	return ""
 }

@@ -125,7 +125,9 @@ func (l *LoadSummary) text(w io.Writer, style Style, reference string) {
 	l.ratios(w, style, reference)
 	l.limits(w)
 	l.full(w, reference)
-	l.finds(w)
+	if l.Ranking != nil { // else it stands above
+		l.finds(w)
+	}
 	if !l.Closed() {
 		l.lags(w)
 	}
@@ -154,8 +156,13 @@ func (l *LoadSummary) ratios(w io.Writer, style Style, reference string) {
 		for _, a := range arms {
 			cell := "–"
 			if v := a.Figures[m.key].Versus; v != nil {
-				if cell, some = ratioText(v)+" "+v.Verdict, true; v.Verdict == string(stats.ServerFull) {
+				switch some = true; v.Verdict {
+				case string(stats.ServerFull):
 					cell = v.Verdict
+				case string(stats.Unresolved):
+					cell = ratioText(v) + " " + v.reason()
+				default:
+					cell = ratioText(v) + " " + v.Verdict
 				}
 			}
 			row = append(row, cell)
@@ -247,31 +254,26 @@ func (l *LoadSummary) has(key string) bool {
 	return false
 }
 
-// limits says which side stood in the way, with what each used.
+// limits says which side stood in the way, with what each used: arms of one
+// kind together.
 func (l *LoadSummary) limits(w io.Writer) {
-	for _, a := range l.Arms {
-		if a.Limit == "" || a.Again {
-			continue
+	for _, kind := range []struct{ limit, text string }{
+		{"server", "the server was the limit"},
+		{"generator", "the generator was the limit, the server can do more"},
+		{"both", "server and generator were both at their limit, so the rate is that of the pair"},
+		{"pair", "server and generator shared a CPU, so the rate is that of the pair"},
+		{"others", "the server did not have its CPU to itself"},
+		{"neither", "neither side was at its limit: they waited for each other"},
+	} {
+		var arms []string
+		for _, a := range l.Arms {
+			if a.Limit == kind.limit && !a.Again {
+				arms = append(arms, l.used(a))
+			}
 		}
-		text := map[string]string{
-			"server":    "the server was the limit",
-			"generator": "the generator was the limit: the server can do more",
-			"both":      "server and generator were both at their limit: the rate is that of the pair",
-			"pair":      "server and generator shared a CPU: the rate is that of the pair",
-			"others":    "the server did not have its CPU to itself",
-			"neither":   "neither side was at its limit: they waited for each other",
-		}[a.Limit]
-		fmt.Fprintf(w, "  %s: %s (server %s %% of its CPU", a.Name, text, percent(a.Figures[keyBusy].Median))
-		if f := a.Figures[keyForeign]; a.Limit == "others" {
-			fmt.Fprintf(w, ", others %s %% of it", percent(f.Median))
+		if arms != nil {
+			fmt.Fprintf(w, "  %s: %s.\n", capital(kind.text), strings.Join(arms, ", "))
 		}
-		if f, ok := a.Figures[keyGenBusy]; ok {
-			fmt.Fprintf(w, ", generator %s %%", percent(f.Median))
-		}
-		if f, ok := a.Figures[keyRate]; ok && l.Ceiling > 0 {
-			fmt.Fprintf(w, ", %s %% of what it reaches with the null server", percent(f.Median/l.Ceiling))
-		}
-		fmt.Fprintln(w, ").")
 	}
 	if l.Ceiling > 0 {
 		f := l.pair.Figures
@@ -280,8 +282,30 @@ func (l *LoadSummary) limits(w io.Writer) {
 	}
 }
 
-// finds says what is primary and how small a difference the rounds could find.
+// used is what an arm's server, others and the generator used, in brackets.
+func (l *LoadSummary) used(a ArmSummary) string {
+	text := fmt.Sprintf("%s (server %s %%", a.Name, percent(a.Figures[keyBusy].Median))
+	if f := a.Figures[keyForeign]; a.Limit == "others" {
+		text += fmt.Sprintf(", others %s %%", percent(f.Median))
+	}
+	if f, ok := a.Figures[keyGenBusy]; ok {
+		text += fmt.Sprintf(", generator %s %%", percent(f.Median))
+	}
+	if f, ok := a.Figures[keyRate]; ok && l.Ceiling > 0 {
+		text += fmt.Sprintf(", %s %% of the rate with the null server", percent(f.Median/l.Ceiling))
+	}
+	return text + ")"
+}
+
+// finds writes how small a difference the rounds could find.
 func (l *LoadSummary) finds(w io.Writer) {
+	if text := l.found(); text != "" {
+		fmt.Fprintln(w, "  "+text)
+	}
+}
+
+// found says it; "" where nobody knows.
+func (l *LoadSummary) found() string {
 	var parts []string
 	for _, key := range primary(l.Load) {
 		f, ok := l.Finds[key]
@@ -294,24 +318,32 @@ func (l *LoadSummary) finds(w io.Writer) {
 		}
 		parts = append(parts, text)
 	}
-	if parts != nil {
-		fmt.Fprintf(w, "  Four times in five this run finds a difference of: %s.\n", strings.Join(parts, ", "))
+	if parts == nil {
+		return ""
 	}
+	return fmt.Sprintf("Four times in five this run finds a difference of: %s.", strings.Join(parts, ", "))
 }
 
 // lags sets the generator's own lateness beside the latencies it is part of.
 func (l *LoadSummary) lags(w io.Writer) {
-	var parts []string
+	var least, most float64
 	for _, a := range l.Arms {
 		if f, ok := a.Figures[keyLag]; ok {
-			parts = append(parts, fmt.Sprintf("%s %s ms", a.Name, millis(f.Median)))
+			if most == 0 || f.Median < least {
+				least = f.Median
+			}
+			most = max(most, f.Median)
 		}
 	}
-	if parts != nil {
-		what := ""
-		if l.Scenario == record.Relay {
-			what = " in asking"
-		}
-		fmt.Fprintf(w, "  Of that the generator's own lateness%s, p99: %s.\n", what, strings.Join(parts, ", "))
+	if most == 0 {
+		return
 	}
+	what, span := "", millis(most)
+	if l.Scenario == record.Relay {
+		what = " in asking"
+	}
+	if low := millis(least); low != span {
+		span = low + " to " + span
+	}
+	fmt.Fprintf(w, "  Of that the generator's own lateness%s, p99: %s ms.\n", what, span)
 }

@@ -123,6 +123,8 @@ func TestLetters(t *testing.T) {
 		{3, [][2]int{{0, 2}}, []string{"a", "ab", "b"}},
 		{4, [][2]int{{0, 3}, {1, 3}, {0, 2}}, []string{"a", "ab", "bc", "c"}},
 		{4, [][2]int{{0, 1}, {2, 3}}, []string{"ab", "cd", "ac", "bd"}},
+		// A letter for 0, 1 and 2 together would only repeat the others.
+		{6, [][2]int{{0, 4}, {1, 5}, {2, 3}, {3, 4}, {3, 5}, {4, 5}}, []string{"ab", "ac", "bc", "a", "c", "b"}},
 	} {
 		different := func(i, j int) bool {
 			return slices.Contains(c.apart, [2]int{i, j}) || slices.Contains(c.apart, [2]int{j, i})
@@ -130,6 +132,16 @@ func TestLetters(t *testing.T) {
 		if got := Letters(c.n, different); !slices.Equal(got, c.want) {
 			t.Errorf("%v told apart: %q, want %q", c.apart, got, c.want)
 		}
+	}
+}
+
+// TestAbsorb: of equal columns one is left, and none that another covers.
+func TestAbsorb(t *testing.T) {
+	wide, narrow, other := []bool{true, true, false}, []bool{true, false, false}, []bool{false, false, true}
+	got := absorb([][]bool{narrow, wide, other, wide, narrow})
+	if len(got) != 2 || !slices.ContainsFunc(got, func(c []bool) bool { return slices.Equal(c, wide) }) ||
+		!slices.ContainsFunc(got, func(c []bool) bool { return slices.Equal(c, other) }) {
+		t.Errorf("%v", got)
 	}
 }
 
