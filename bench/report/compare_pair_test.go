@@ -126,6 +126,17 @@ func TestPairMachine(t *testing.T) {
 			t.Errorf("%s: %s", s.Arm, says)
 		}
 	}
+	// What the kernel derives from memory to the page is no other machine.
+	b.Env = a.Env
+	b.Env.Sysctls = map[string]string{"fs.file-max": "2466170", "net.core.somaxconn": "128"}
+	b.Env.CommandLine = strings.Repeat("quiet ", 20)
+	p = ComparePair(a, b, "a", "b")
+	if ds := p.Differences; len(ds) != 2 || ds[0].What != "kernel's command line" || ds[1].What != "sysctl net.core.somaxconn" {
+		t.Errorf("settings: %+v", ds)
+	}
+	if lines := p.sentences(); len(lines) != 1 || !strings.HasPrefix(lines[0], "kernel's command line (not the same); sysctl net.core.somaxconn not known in A, 128 in B: ") {
+		t.Errorf("%q", lines)
+	}
 	// The same machine in another state says nothing of itself: the reference does.
 	b.Env = a.Env
 	if p = ComparePair(a, b, "a", "b"); p.of(t, "fixed1000", "epoll", keyCPU).Trust != TrustRelative || len(p.Differences) != 0 {
