@@ -101,6 +101,7 @@ func (ds *differing) ofMachine(a, b *record.Run) {
 	add("server's CPUs", machine.FormatCPUs(a.Manifest.ServerCPUs), machine.FormatCPUs(b.Manifest.ServerCPUs), meansMachine)
 	add("generator's CPUs", machine.FormatCPUs(a.Manifest.GeneratorCPUs), machine.FormatCPUs(b.Manifest.GeneratorCPUs), meansMachine)
 	add("CPUs shared by server and generator", yesNo(a.Manifest.SharedCPU), yesNo(b.Manifest.SharedCPU), meansMachine)
+	add("memory, GiB", gib(e.Memory), gib(f.Memory), meansMachine)
 	add("host", e.Host, f.Host, meansMachine)
 	add("kernel", e.Kernel, f.Kernel, meansTuning)
 	add("kernel's command line", e.CommandLine, f.CommandLine, meansTuning)
@@ -112,12 +113,20 @@ func (ds *differing) ofMachine(a, b *record.Run) {
 	ds.settings("mitigation", e.Mitigations, f.Mitigations)
 }
 
+func gib(octets int64) string { return fmt.Sprintf("%.0f", float64(octets)/(1<<30)) }
+
+// derived are the sysctls that the kernel works out from the size of memory, to
+// the page: no two boots have the same.
+var derived = []string{"fs.file-max", "net.ipv4.tcp_mem"}
+
 // settings is the keys of which two machines say different things.
 func (ds *differing) settings(what string, a, b map[string]string) {
 	keys := slices.Concat(slices.Collect(maps.Keys(a)), slices.Collect(maps.Keys(b)))
 	slices.Sort(keys)
 	for _, key := range slices.Compact(keys) {
-		ds.add(OfMachine, what+" "+key, a[key], b[key], meansTuning)
+		if !slices.Contains(derived, key) {
+			ds.add(OfMachine, what+" "+key, a[key], b[key], meansTuning)
+		}
 	}
 }
 

@@ -126,6 +126,17 @@ func TestPairMachine(t *testing.T) {
 			t.Errorf("%s: %s", s.Arm, says)
 		}
 	}
+	// What the kernel derives from memory to the page is no other machine.
+	b.Env = a.Env
+	b.Env.Sysctls = map[string]string{"fs.file-max": "2466170", "net.core.somaxconn": "128"}
+	b.Env.CommandLine = strings.Repeat("quiet ", 20)
+	p = ComparePair(a, b, "a", "b")
+	if ds := p.Differences; len(ds) != 2 || ds[0].What != "kernel's command line" || ds[1].What != "sysctl net.core.somaxconn" {
+		t.Errorf("settings: %+v", ds)
+	}
+	if lines := p.sentences(); len(lines) != 1 || !strings.HasPrefix(lines[0], "kernel's command line (not the same); sysctl net.core.somaxconn not known in A, 128 in B: ") {
+		t.Errorf("%q", lines)
+	}
 	// The same machine in another state says nothing of itself: the reference does.
 	b.Env = a.Env
 	if p = ComparePair(a, b, "a", "b"); p.of(t, "fixed1000", "epoll", keyCPU).Trust != TrustRelative || len(p.Differences) != 0 {
@@ -167,7 +178,11 @@ func TestPairApart(t *testing.T) {
 	a.Manifest.Loads = append(a.Manifest.Loads, record.Load{Name: "idle10", Scenario: record.Idle})
 	a.Manifest.Arms = append(a.Manifest.Arms, record.Arm{Name: "gnet", Backend: "gnet"})
 	b.Manifest.Commit, b.Env.Go, b.Manifest.Rules.StealMax = "fedcba987654321", "go1.27", 0.5
+	b.Manifest.Arms[0].Clients = 50 // epoll
 	p := ComparePair(a, b, "a", "b")
+	if arms := p.Loads[0].Arms; len(arms) != 2 || arms[0].Name != "goroutine" {
+		t.Errorf("compared with half as many clients: %+v", arms)
+	}
 	if len(p.Loads) != 1 || p.Loads[0].Name != "fixed1000" {
 		t.Fatalf("compared: %+v", p.Loads)
 	}
@@ -177,6 +192,7 @@ func TestPairApart(t *testing.T) {
 		"load window1 is in B only.", "load idle10 is in A only.", "fixed1000, in A only: gnet",
 		"64 messages under way each", "so this load is not compared", "schema 2 in A, 3 in B", "rule steal_max 0.05 in A, 0.5 in B",
 		"as a whole in A, 4 times in turns in B", "Go go1.26 in A, go1.27 in B", "commit 0123456789ab in A, fedcba987654 in B",
+		"arm epoll epoll in A, epoll, 50 clients in B",
 	} {
 		if !strings.Contains(strings.Join(strings.Fields(out.String()), " "), want) {
 			t.Errorf("no %q in\n%s", want, out.String())

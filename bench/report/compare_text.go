@@ -68,13 +68,18 @@ func (p *Pair) sentences() (lines []string) {
 	return lines
 }
 
-// sides is a difference without what it means.
+// sides is a difference without what it means, and without its values where they
+// are too long to be read: those are in JSON and on the page.
 func (d Difference) sides() string {
 	said := func(s string) string {
 		if s == "" {
 			return "not known"
 		}
 		return s
+	}
+	const long = 60
+	if d.load == "" && max(len(d.A), len(d.B)) > long {
+		return d.What + " (not the same)"
 	}
 	return fmt.Sprintf("%s %s in A, %s in B", d.What, said(d.A), said(d.B))
 }
