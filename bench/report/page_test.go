@@ -251,3 +251,36 @@ func luminance(t *testing.T, hex string) float64 {
 	}
 	return sum
 }
+
+// TestRatioAxis: every figure has the scale it needs: one that is far off does
+// not squeeze the others, and what is within twice the reference is never cut.
+func TestRatioAxis(t *testing.T) {
+	made := func(ratios ...float64) (vs []*Versus) {
+		for _, r := range ratios {
+			vs = append(vs, &Versus{Ratio: r, Low: 0.95 * r, High: 1.05 * r})
+		}
+		return vs
+	}
+	for _, c := range []struct {
+		ratios    []float64
+		low, high float64 // about
+		log       bool
+	}{
+		{[]float64{1, 1.01}, 0.94, 1.07, false},
+		{[]float64{0.9, 1, 1.1, 1.2, 71}, 0.85, 1.27, false},
+		{[]float64{1, 1, 1, 1, 1.7}, 0.94, 1.81, false},
+		{[]float64{1.1, 71}, 0.84, 85, true},
+		{[]float64{0.3, 0.5, 2, 4, 9}, 0.25, 10.5, true},
+	} {
+		a := ratioAxis(made(c.ratios...), 0, 100)
+		if a.Log != c.log || math.Abs(a.Low/c.low-1) > 0.06 || math.Abs(a.High/c.high-1) > 0.06 {
+			t.Errorf("%v: %+v, want %+v", c.ratios, a, c)
+		}
+	}
+	if got := barEnd([]float64{1, 2, 2, 2, 100}); got != 6 {
+		t.Errorf("bars end at %g, want 6", got)
+	}
+	if got := barEnd([]float64{1, 100}); got != 100 {
+		t.Errorf("two bars end at %g, want 100", got)
+	}
+}
