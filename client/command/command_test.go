@@ -2,6 +2,7 @@ package command
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -28,7 +29,11 @@ func TestParse(t *testing.T) {
 		{"/bye bye", Command{}, "it is /bye"},
 		{"/hlep", Command{}, "nearest is /help"},
 		{"/by", Command{}, "nearest is /bye"},
-		{"/quit", Command{}, "/help shows"},
+		{"/quit", Command{Kind: Bye}, ""},
+		{"/msg bob hi", Command{}, "no private messages"},
+		{"/w", Command{}, "no private messages"},
+		{"/me waves", Command{}, "no /me"},
+		{"/list", Command{}, "one room"},
 		{"/ls bob", Command{}, "nearest is /file ls USER"},
 		{"/file sl bob", Command{}, "nearest is /file ls USER"},
 		{"/fiel dn bob x", Command{}, "nearest is /file dn USER FILE..."},
@@ -43,6 +48,29 @@ func TestParse(t *testing.T) {
 		if (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) || !reflect.DeepEqual(got, c.want) {
 			t.Errorf("Parse(%.40q) = %+v, %v; want %+v, %q", c.line, got, err, c.want, c.err)
 		}
+	}
+}
+
+// What follows the user is one name if the last list of that user holds it.
+func TestNamesAsListed(t *testing.T) {
+	var m Memory
+	m.Listed("bob", []string{"a b.txt", `it's "so.txt`, "\ud55c\uae00 \ud30c\uc77c.txt", "c"})
+	for line, want := range map[string][]string{
+		"/file dn bob a b.txt":                    {"a b.txt"},
+		"  /file  dn bob  a b.txt  ":              {"a b.txt"},
+		`/file dn bob it's "so.txt`:               {`it's "so.txt`},
+		"/file dn bob \u1112\u1161\u11ab글 파일.txt": {"한글 파일.txt"},
+		"/file dn bob a b.txt c":                  {"a", "b.txt", "c"},
+		"/file dn carol a b.txt":                  {"a", "b.txt"},
+		`/file dn bob a\ b.txt c`:                 {"a b.txt", "c"},
+		"/file dn bob c":                          {"c"},
+	} {
+		if got, err := m.Parse(line); err != nil || got.Kind != Download || !slices.Equal(got.Files, want) {
+			t.Errorf("%q: %q, %v; want %q", line, got.Files, err, want)
+		}
+	}
+	if _, err := m.Parse(`/file dn bob it's "no.txt`); err == nil {
+		t.Error("a quotation without end is taken")
 	}
 }
 
