@@ -19,11 +19,11 @@ import (
 // dearer is by how much the slow server is to be dearer.
 const dearer = 0.05
 
-// costs are what the slow server spends besides, in picoseconds: for each write,
+// costs are what the slow server spends besides, in femtoseconds: for each write,
 // which all deliveries in it share, and for each octet that is given out.
 type costs struct {
-	PerWrite int64 `json:"per_write_ps"`
-	PerOctet int64 `json:"per_octet_ps"`
+	PerWrite int64 `json:"per_write_fs"`
+	PerOctet int64 `json:"per_octet_fs"`
 }
 
 // calibration is the slow server, and by how much it was found to be dearer.
@@ -49,7 +49,7 @@ func solve(open, saturated extra) (costs, error) {
 	perWrite := func(e extra) float64 { return e.Spin * e.OctetsWrite / e.Octets }
 	octet := (perWrite(saturated) - perWrite(open)) / (saturated.OctetsWrite - open.OctetsWrite)
 	write := perWrite(open) - octet*open.OctetsWrite
-	c := costs{PerWrite: int64(1000 * write), PerOctet: int64(1000 * octet)}
+	c := costs{PerWrite: int64(1e6 * write), PerOctet: int64(1e6 * octet)}
 	if !(c.PerWrite >= 0 && c.PerOctet >= 0) {
 		return c, fmt.Errorf("no spin makes both loads dearer by 5 %%: they need %+v and %+v; the machine is too disturbed", open, saturated)
 	}

@@ -56,21 +56,26 @@ func slow(ctx context.Context, args []string, out io.Writer) error {
 	t.print(out, done)
 	held := t.violated == 0
 	for _, load := range t.loads {
-		found := 0
-		for _, o := range done {
-			for _, j := range o.of("slow") {
-				if j.Load == load && j.Figure == keyCPU && j.different() && j.Ratio > 1 {
-					found++
-				}
-			}
-		}
-		fmt.Fprintf(out, "found dearer under %s: %s\n", load, shareText(found, t.runs))
-		held = held && 10*found >= 9*t.runs
+		n := found(done, "slow", load)
+		fmt.Fprintf(out, "found dearer under %s: %s\n", load, shareText(n, t.runs))
+		held = held && 10*n >= 9*t.runs
 	}
 	if !held || len(t.loads) == 0 {
 		return errNotShown
 	}
 	return nil
+}
+
+// found is in how many runs an arm was called dearer in CPU per delivery.
+func found(done []outcome, arm, load string) (n int) {
+	for _, o := range done {
+		for _, j := range o.of(arm) {
+			if j.Load == load && j.Figure == keyCPU && j.different() && j.Ratio > 1 {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // again runs bench as many times as asked for, but for those that were done before.

@@ -17,8 +17,9 @@ const step = 500 * time.Nanosecond
 
 // Gave says that one write gave out so many octets of frames. A delivery is to
 // cost more by its octets, and by its share of the write that it went out in:
-// both in picoseconds, for at saturation 5 % of a delivery is less than one
-// nanosecond. What is owed adds up and is spun off in steps.
+// both in femtoseconds, for at saturation 5 % of a delivery is less than one
+// nanosecond, and an octet's part of it a hundredth of that. What is owed adds up
+// and is spun off in steps.
 func Gave(octets int, perWrite, perOctet int64) { server.add(perWrite + int64(octets)*perOctet) }
 
 // server is what this process owes.
@@ -31,16 +32,16 @@ func sinceStart() time.Duration { return time.Since(start) }
 
 // debt is time that has to be spent and was not yet.
 type debt struct {
-	owed atomic.Int64 // picoseconds; below 0 what was spent too much
+	owed atomic.Int64 // femtoseconds; below 0 what was spent too much
 	now  func() time.Duration
 	read time.Duration // what reading the clock costs
 }
 
-const perNano = 1000
+const perNano = 1_000_000
 
 // add owes more, and spends what is owed if that is a step.
-func (d *debt) add(picoseconds int64) {
-	owed := d.owed.Add(picoseconds)
+func (d *debt) add(femtoseconds int64) {
+	owed := d.owed.Add(femtoseconds)
 	if owed < int64(step)*perNano || !d.owed.CompareAndSwap(owed, 0) {
 		return // if somebody else owes at the same moment, the next one spends it
 	}
@@ -48,11 +49,12 @@ func (d *debt) add(picoseconds int64) {
 }
 
 // spin spends at least so long, and gives how long it took. Between its first and
-// its last look at the clock lie all of its reads but one.
+// its last look at the clock lie all of its reads but one. What takes a step longer
+// than it should was spent by others, who had the CPU meanwhile.
 func (d *debt) spin(long time.Duration) time.Duration {
 	for began := d.now(); ; {
 		if spent := d.now() - began + d.read; spent >= long {
-			return spent
+			return min(spent, long+step)
 		}
 	}
 }

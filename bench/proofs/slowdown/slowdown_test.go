@@ -12,12 +12,12 @@ func TestDebt(t *testing.T) {
 	for _, c := range []struct {
 		name               string
 		writes, octets     int
-		perWrite, perOctet int64 // picoseconds
+		perWrite, perOctet int64 // femtoseconds
 	}{
-		{"a frame a write", 10_000, 72, 140_000, 5},
-		{"hundreds of frames a write", 3_000, 36_000, 140_000, 9},
-		{"less than a nanosecond a write", 2_000_000, 1, 900, 7},
-		{"many steps a write", 500, 72, 90_000_000, 0},
+		{"a frame a write", 10_000, 72, 140_000_000, 5_000},
+		{"hundreds of frames a write", 3_000, 36_000, 140_000_000, 9_123},
+		{"less than a nanosecond a write", 2_000_000, 1, 900_000, 7},
+		{"many steps a write", 500, 72, 90_000_000_000, 0},
 	} {
 		var clock, spent time.Duration
 		d := debt{read: read}
@@ -34,12 +34,30 @@ func TestDebt(t *testing.T) {
 	}
 }
 
+// TestPreempted: while others have the CPU nothing is spent.
+func TestPreempted(t *testing.T) {
+	const jump = 4 * time.Millisecond
+	var clock time.Duration
+	d := debt{now: func() time.Duration { clock += jump; return clock }}
+	spins := 0
+	for range 1000 {
+		before := clock
+		d.add(int64(step) * perNano)
+		if clock > before {
+			spins++
+		}
+	}
+	if spins < 500 {
+		t.Errorf("of 1000 steps %d were spent", spins)
+	}
+}
+
 // TestNothingOwed: a debt below a step is not spent.
 func TestNothingOwed(t *testing.T) {
 	d := debt{now: func() time.Duration { t.Error("the clock was read"); return 0 }}
 	d.add(int64(step)*perNano - 1)
 	if d.owed.Load() != int64(step)*perNano-1 {
-		t.Errorf("%d ps are owed", d.owed.Load())
+		t.Errorf("%d fs are owed", d.owed.Load())
 	}
 }
 
