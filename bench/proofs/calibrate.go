@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +20,13 @@ import (
 
 // dearer is by how much the slow server is to be dearer.
 const dearer = 0.05
+
+// The spin is corrected by a trial whose interval is narrower than trialWidth. The
+// server that is kept may be off by tolerance.
+const (
+	trialWidth = 0.03
+	tolerance  = 0.01
+)
 
 // costs are what the slow server spends besides, in femtoseconds: for each write,
 // which all deliveries in it share, and for each octet that is given out.
@@ -66,7 +75,10 @@ func readCalibration(path string) (c calibration, err error) {
 	if err != nil {
 		return c, fmt.Errorf("no slow server is known (%w); run the verb calibrate first", err)
 	}
-	return c, json.Unmarshal(data, &c)
+	if err := json.Unmarshal(data, &c); err != nil || len(c.Wanted) != 2 || len(c.Reached) != 2 {
+		return c, fmt.Errorf("%s is not what calibrate writes; remove it and run the verb calibrate again", path)
+	}
+	return c, nil
 }
 
 // reached is by how much the slow server is dearer, load by load.
@@ -80,72 +92,107 @@ func (c calibration) reached() string {
 
 // calibrate is the verb: measure the plain server, build one that spins for 5 %
 // of what a delivery costs, measure one against the other, correct it, and
-// measure again, which is what is kept.
+// measure again, which is what is kept. Where something is kept already, that is
+// printed: a series that was begun with it can go on.
 func calibrate(ctx context.Context, args []string, out io.Writer) error {
-	f := newFlags("calibrate", 0)
+	f := newFlags("calibrate")
+	f.benchFlag()
 	path := f.calibrationFlag()
-	trial := f.set.Int("rounds", 16, "`N` rounds for each of two measurements before the last")
-	last := f.set.Int("verify", 24, "`N` rounds for the last one")
+	trial := f.set.Int("rounds", 24, "`N` rounds for each of two measurements before the last")
+	last := f.set.Int("verify", 48, "`N` rounds for the last one")
 	if err := f.parse(args); err != nil {
+		return err
+	}
+	if c, err := readCalibration(*path); !errors.Is(err, fs.ErrNotExist) {
+		if err == nil {
+			c.print(out, "kept before in "+*path)
+			err = c.check()
+		}
 		return err
 	}
 	dir := strings.TrimSuffix(*path, filepath.Ext(*path)) + ".runs"
 	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755)); err != nil {
 		return err
 	}
-	p, seed := programs{f.bin}, f.seed
-	measure := func(name string, rounds int, arms ...string) (outcome, string, error) {
-		seed += 1_000_003
-		to := filepath.Join(dir, name)
-		o, err := p.run(ctx, append(append(arms, "-rounds", fmt.Sprint(rounds)), strings.Fields(f.more)...), f.beside(), seed, to)
-		return o, to, err
+	if _, err := f.measure(ctx, dir, "plain", *trial, "-arm", "plain=epoll"); err != nil {
+		return err
 	}
-	_, plain, err := measure("plain", *trial, "-arm", "plain=epoll")
+	wanted, err := deliveries(filepath.Join(dir, "plain"))
 	if err != nil {
 		return err
 	}
-	var c calibration
-	if c.Wanted, err = deliveries(plain); err != nil {
+	c := calibration{Wanted: wanted}
+	if err := f.try(ctx, &c, dir, "trial", *trial); err != nil {
 		return err
 	}
-	chatd, err := filepath.Abs(filepath.Join(dir, "chatd-slow"))
-	if err != nil {
+	c.print(out, "trial")
+	for k, j := range c.Reached {
+		if j.Low > 1 && j.High-j.Low < trialWidth {
+			c.Wanted[k].Spin *= dearer / (j.Ratio - 1)
+		}
+	}
+	if err := f.try(ctx, &c, dir, "verify", *last); err != nil {
 		return err
 	}
-	for i, rounds := range []int{*trial, *last} {
-		if c.Costs, err = solve(c.Wanted[0], c.Wanted[1]); err != nil {
-			return err
-		}
-		if _, err := buildSlow(ctx, c.Costs, chatd); err != nil {
-			return err
-		}
-		o, _, err := measure([]string{"trial", "verify"}[i], rounds, "-arm", "plain=epoll", "-arm", "slow="+chatd+":epoll")
-		if err != nil {
-			return err
-		}
-		c.Reached = nil
-		for _, j := range o.of("slow") {
-			if j.Figure == keyCPU {
-				c.Reached = append(c.Reached, j)
-			}
-		}
-		if len(c.Reached) != len(c.Wanted) {
-			return fmt.Errorf("too few rounds count to say by how much the server is dearer; try again on a quieter machine")
-		}
-		for k, j := range c.Reached {
-			w := &c.Wanted[k]
-			fmt.Fprintf(out, "%s, %s: %.0f µs for 1000 deliveries, %.0f octets a write; spins %.2f ns a delivery; dearer by %s\n",
-				[]string{"trial", "corrected"}[i], w.Load, w.CPU, w.OctetsWrite, w.Spin, j.text())
-			if i == 0 {
-				w.Spin *= min(max(dearer/(j.Ratio-1), 0.5), 2)
-			}
-		}
-	}
+	c.print(out, "kept")
 	text, err := record.JSON(c)
+	if err == nil {
+		err = os.WriteFile(*path, text, 0o644)
+	}
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(*path, text, 0o644)
+	return c.check()
+}
+
+// check says whether it is dearer by what was wanted.
+func (c calibration) check() error {
+	for _, j := range c.Reached {
+		if math.Abs(j.Ratio-1-dearer) > tolerance {
+			return errNotShown
+		}
+	}
+	return nil
+}
+
+// measure is one run of so many rounds.
+func (f *flags) measure(ctx context.Context, dir, name string, rounds int, arms ...string) (outcome, error) {
+	f.seed += 1_000_003
+	argv := append(append(arms, "-rounds", fmt.Sprint(rounds)), strings.Fields(f.more)...)
+	return programs{f.bin}.run(ctx, argv, f.beside(), f.seed, filepath.Join(dir, name))
+}
+
+// try builds the slow server and measures it against the plain one.
+func (f *flags) try(ctx context.Context, c *calibration, dir, name string, rounds int) (err error) {
+	if c.Costs, err = solve(c.Wanted[0], c.Wanted[1]); err != nil {
+		return err
+	}
+	chatd, err := buildSlow(ctx, c.Costs, filepath.Join(dir, "chatd-slow"))
+	if err != nil {
+		return err
+	}
+	o, err := f.measure(ctx, dir, name, rounds, "-arm", "plain=epoll", "-arm", "slow="+chatd+":epoll")
+	if err != nil {
+		return err
+	}
+	c.Reached = nil
+	for _, j := range o.of("slow") {
+		if j.Figure == keyCPU && j.Low > 0 {
+			c.Reached = append(c.Reached, j)
+		}
+	}
+	if len(c.Reached) != len(c.Wanted) {
+		return errors.New("too few rounds count to say by how much the server is dearer; try again on a quieter machine")
+	}
+	return nil
+}
+
+// print says what the slow server spends, and by how much it is dearer.
+func (c calibration) print(out io.Writer, name string) {
+	for k, w := range c.Wanted {
+		fmt.Fprintf(out, "%s, %s: plain %.1f ns a delivery, %.0f octets a write; spins %.2f ns a delivery; CPU per delivery %s\n",
+			name, w.Load, w.CPU, w.OctetsWrite, w.Spin, c.Reached[k].text())
+	}
 }
 
 // deliveries reads from a run's raw files what a delivery of its first arm costs,

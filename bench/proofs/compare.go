@@ -14,7 +14,8 @@ import (
 
 // aa is the verb: two arms of the same server, judged as any two.
 func aa(ctx context.Context, args []string, out io.Writer) error {
-	f := newFlags("aa", 40)
+	f := newFlags("aa")
+	f.runsFlags(40)
 	if err := f.parse(args); err != nil {
 		return err
 	}
@@ -34,7 +35,8 @@ func aa(ctx context.Context, args []string, out io.Writer) error {
 
 // slow is the verb: a server that is 5 % dearer against a plain one.
 func slow(ctx context.Context, args []string, out io.Writer) error {
-	f := newFlags("slow", 10)
+	f := newFlags("slow")
+	f.runsFlags(10)
 	calibration := f.calibrationFlag()
 	if err := f.parse(args); err != nil {
 		return err
@@ -237,7 +239,9 @@ func besideText(done []outcome) string {
 
 // whole is the verb: the same plan in both ways.
 func whole(ctx context.Context, args []string, out io.Writer) error {
-	f := newFlags("whole", 0)
+	f := newFlags("whole")
+	f.benchFlag()
+	f.seriesFlag()
 	backends := f.set.String("backends", "epoll,goroutine,gnet,process,thread", "`NAMES` to measure")
 	f.set.DurationVar(&f.budget, "budget", 0, "`TIME` for each way (as bench has it)")
 	if err := f.parse(args); err != nil {

@@ -42,7 +42,8 @@ var frozenFigures = []string{keyCPU, keySyscalls, keyP50}
 
 // frozen is the verb.
 func frozen(ctx context.Context, args []string, out io.Writer) error {
-	f := newFlags("frozen", 0)
+	f := newFlags("frozen")
+	f.seriesFlag()
 	f.set.IntVar(&f.runs, "runs", 24, "`N` pairs under each load")
 	others := f.set.Int("others", 12, "`N` frozen servers, each with as many clients")
 	each := f.set.Int("slices", 20, "`N` slices in each of the four phases of a pair")

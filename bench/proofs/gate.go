@@ -33,7 +33,8 @@ func (g gated) verdict() string {
 // gate is the verb: in a clone of its own, a commit that changes only a page
 // must pass, and one that makes a delivery 5 % dearer must not.
 func gate(ctx context.Context, args []string, out io.Writer) error {
-	f := newFlags("gate", 20)
+	f := newFlags("gate")
+	f.runsFlags(20)
 	slowRuns := f.set.Int("slow-runs", 10, "`N` runs on the commit that is dearer")
 	path := f.calibrationFlag()
 	if err := f.parse(args); err != nil {

@@ -99,20 +99,32 @@ type flags struct {
 	bursts
 }
 
-// newFlags is the flags of a verb that runs bench; runs 0: it has no number of them.
-func newFlags(verb string, runs int) *flags {
+// newFlags is the flags of a verb that measures.
+func newFlags(verb string) *flags {
 	f := &flags{set: flag.NewFlagSet(verb, flag.ContinueOnError)}
 	f.set.StringVar(&f.bin, "bin", "bin", "`DIR` of bench, chatd and loadgen")
-	f.set.StringVar(&f.out, "o", filepath.Join("results", "proofs", verb+".jsonl"), "`FILE` of what was done, a line each; the raw files of runs go beside it")
-	f.set.Uint64Var(&f.seed, "seed", 1, "`NUMBER` of the first run, each further one adds one")
-	f.set.StringVar(&f.more, "bench", "", "more `FLAGS` for bench, like '-window none'")
+	f.set.Uint64Var(&f.seed, "seed", 1, "`NUMBER` that the seed of each run is made from")
 	f.set.BoolVar(&f.neighbour, "neighbour", false, "run beside a neighbour who takes all CPUs in bursts")
-	if runs > 0 {
-		f.set.IntVar(&f.runs, "runs", runs, "`N` runs")
-		f.set.DurationVar(&f.budget, "budget", 35*time.Second, "`TIME` for each run")
-	}
 	f.burstFlags()
 	return f
+}
+
+// benchFlag is for a verb that runs bench.
+func (f *flags) benchFlag() {
+	f.set.StringVar(&f.more, "bench", "", "more `FLAGS` for bench, like '-window none'")
+}
+
+// seriesFlag is for a verb that keeps a series.
+func (f *flags) seriesFlag() {
+	f.set.StringVar(&f.out, "o", filepath.Join("results", "proofs", f.set.Name()+".jsonl"), "`FILE` of what was done, a line each; the raw files of runs go beside it")
+}
+
+// runsFlags is for a verb that runs bench many times.
+func (f *flags) runsFlags(runs int) {
+	f.benchFlag()
+	f.seriesFlag()
+	f.set.IntVar(&f.runs, "runs", runs, "`N` runs")
+	f.set.DurationVar(&f.budget, "budget", 35*time.Second, "`TIME` for each run")
 }
 
 func (f *flags) burstFlags() {

@@ -285,3 +285,81 @@ func TestFound(t *testing.T) {
 		t.Errorf("found %d and %d times", a, b)
 	}
 }
+
+// TestSlowServer: it must be found in nine runs of ten, under each load.
+func TestSlowServer(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds a chatd")
+	}
+	dir := t.TempDir()
+	kept := filepath.Join(dir, "slowdown.json")
+	reached := judged{Load: "fixed1000", Figure: keyCPU, Versus: more}
+	text, err := json.Marshal(calibration{Costs: costs{150_000_000, 9_500}, Wanted: make([]extra, 2), Reached: []judged{reached, reached}})
+	if err == nil {
+		err = os.WriteFile(kept, text, 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := calibrate(context.Background(), []string{"-slowdown", kept}, &out); err != nil || !strings.Contains(out.String(), "kept before") || !strings.Contains(out.String(), "1.052 (1.047–1.058)") {
+		t.Errorf("%v: %s", err, &out)
+	}
+	found := summary(more, tie, more)
+	for i, c := range []struct {
+		last report.Summary
+		want error
+	}{{found, nil}, {summary(more, tie, open), errNotShown}} {
+		bin := fakeBench(t, 0, found, c.last)
+		for n := range 2 {
+			path := fmt.Sprintf("%s/bench.%d", bin, n)
+			text, err := os.ReadFile(path)
+			if err == nil {
+				err = os.WriteFile(path, bytes.ReplaceAll(text, []byte(`"two"`), []byte(`"slow"`)), 0o644)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		out.Reset()
+		err := slow(context.Background(), []string{"-bin", bin, "-o", fmt.Sprintf("%s/slow%d.jsonl", dir, i), "-runs", "2", "-slowdown", kept}, &out)
+		if err != c.want || !strings.Contains(out.String(), "found dearer under fixed1000: 2 of 2, 100.0 %") {
+			t.Errorf("%v, want %v:\n%s", err, c.want, &out)
+		}
+	}
+	if err := calibrate(context.Background(), []string{"-slowdown", filepath.Join(dir, "slow0.jsonl")}, &out); err == nil || !strings.Contains(err.Error(), "not what calibrate writes") {
+		t.Errorf("of something else: %v", err)
+	}
+}
+
+// TestFrozenTally: alike are figures whose interval lies within ±5 %, if the
+// frozen ones took nothing.
+func TestFrozenTally(t *testing.T) {
+	pairs := func(times float64, took time.Duration) (all []pair) {
+		for i := range 8 {
+			for _, l := range frozenLoads() {
+				p := pair{Load: l.name, Alone: map[string]float64{}, Beside: map[string]float64{}, FrozenCPU: took, Slices: 80}
+				for j, key := range frozenFigures {
+					p.Alone[key] = float64(1000*j + 10*i + 100)
+					p.Beside[key] = p.Alone[key] * (1 + 0.001*float64(i-3))
+				}
+				p.Beside[keyP50] *= times
+				all = append(all, p)
+			}
+		}
+		return all
+	}
+	for _, c := range []struct {
+		times float64
+		took  time.Duration
+		want  error
+	}{{1, 0, nil}, {1.06, 0, errNotShown}, {1, 1, errNotShown}} {
+		var out bytes.Buffer
+		if err := frozenTally(&out, pairs(c.times, c.took), 12); err != c.want || strings.Count(out.String(), "| 8 |") != 6 {
+			t.Errorf("%+v: %v\n%s", c, err, &out)
+		}
+	}
+	if err := frozenTally(&bytes.Buffer{}, pairs(1, 0)[:4], 12); err != errNotShown {
+		t.Errorf("two pairs show it: %v", err)
+	}
+}
