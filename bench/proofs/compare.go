@@ -26,8 +26,10 @@ func aa(ctx context.Context, args []string, out io.Writer) error {
 	t := tallyOf(done, "two")
 	fmt.Fprintf(out, "\n%d runs of two equal servers%s; at most %v each\n", t.runs, besideText(done), f.budget)
 	t.print(out, done)
-	fmt.Fprintf(out, "runs with a false difference in a primary figure: %s\n", shareText(t.different, t.runs))
-	if low, _ := exactInterval(t.different, t.runs); low > 2*stats.Alpha || t.violated > 0 { // one family for each of two loads
+	said := t.runs - t.disturbed
+	fmt.Fprintf(out, "runs with a false difference in a primary figure, of those not too disturbed: %s\n", shareText(t.different, said))
+	most := stats.Alpha * float64(len(t.loads)) // each load has a family of its own
+	if low, _ := exactInterval(t.different, said); low > most || t.violated > 0 || 2*said <= t.runs {
 		return errNotShown
 	}
 	return nil
@@ -138,13 +140,14 @@ func short(key string) string {
 	return name
 }
 
-// tally is what runs came to. A run is one of different, undecided and tied: the
-// first of them that any of its primary figures is.
+// tally is what runs came to. A run is too disturbed, or a server failed in it: by
+// its exit status; else it is the first of different, undecided and tied that any
+// of its primary figures is.
 type tally struct {
-	runs, different, undecided, tied int
-	disturbed, violated              int // of those, by exit status
-	void, rounds                     int // of all arms
-	loads                            []string
+	runs, disturbed, violated  int
+	different, undecided, tied int
+	void, rounds               int // of all arms
+	loads                      []string
 }
 
 func tallyOf(done []outcome, arm string) (t tally) {
@@ -160,6 +163,10 @@ func tallyOf(done []outcome, arm string) (t tally) {
 			}
 		}
 		switch {
+		case o.Status == statusDisturbed:
+			t.disturbed++
+		case o.Status == statusViolated:
+			t.violated++
 		case different:
 			t.different++
 		case undecided:
@@ -167,19 +174,13 @@ func tallyOf(done []outcome, arm string) (t tally) {
 		default:
 			t.tied++
 		}
-		switch o.Status {
-		case statusViolated:
-			t.violated++
-		case statusDisturbed:
-			t.disturbed++
-		}
 	}
 	return t
 }
 
 // print is the tally and, figure by figure, what the verdicts were.
 func (t tally) print(out io.Writer, done []outcome) {
-	fmt.Fprintf(out, "some difference %d, all ties %d, else undecided %d; too disturbed %d, lost a message or failed %d; void rounds %d of %d\n",
+	fmt.Fprintf(out, "some difference %d, all ties %d, else undecided %d, too disturbed %d, a message lost or a server failed %d; void rounds %d of %d\n",
 		t.different, t.tied, t.undecided, t.disturbed, t.violated, t.void, t.rounds)
 	type row struct {
 		verdicts       map[string]int

@@ -17,7 +17,8 @@ import (
 
 // bursts is a neighbour who wants each CPU for busy, leaves it for idle, and so on.
 type bursts struct {
-	Busy, Idle time.Duration
+	Busy time.Duration `json:"busy_ns"`
+	Idle time.Duration `json:"idle_ns"`
 }
 
 // at says of a moment since a burst began whether the neighbour spins then, and

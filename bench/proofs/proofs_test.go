@@ -212,8 +212,8 @@ func TestEqualServers(t *testing.T) {
 		}
 	}
 	for _, want := range []string{
-		"run 3 of 4, done before", "run 4 of 4: status 0", "some difference 1, all ties 2, else undecided 1; too disturbed 0",
-		"void rounds 8 of 192", "fixed1000, CPU of two", "dearer 1, tie 3", "primary figure: 1 of 4, 25.0 % (95 %: 0.6–80.6)",
+		"run 3 of 4, done before", "run 4 of 4: status 0", "some difference 1, all ties 2, else undecided 1, too disturbed 0",
+		"void rounds 8 of 192", "fixed1000, CPU of two", "dearer 1, tie 3", "too disturbed: 1 of 4, 25.0 % (95 %: 0.6–80.6)",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, &out)
@@ -228,6 +228,10 @@ func TestEqualServers(t *testing.T) {
 	}
 	if err := aa(context.Background(), []string{"-bin", bad, "-o", file, "-runs", "1"}, &out); err == nil || err == errNotShown {
 		t.Errorf("another bench goes on with the series: %v", err)
+	}
+	disturbed := fakeBench(t, statusDisturbed, summary(more, tie, tie))
+	if err := aa(context.Background(), []string{"-bin", disturbed, "-o", file + "z", "-runs", "1"}, &out); err != errNotShown || !strings.Contains(out.String(), "some difference 0, all ties 0, else undecided 0, too disturbed 1") {
+		t.Errorf("too disturbed to say: %v\n%s", err, &out)
 	}
 	broken := fakeBench(t, 1)
 	if err := aa(context.Background(), []string{"-bin", broken, "-o", file + "y", "-runs", "1"}, &out); err == nil || !strings.Contains(err.Error(), "run 1: bench run: exit status 1") {
