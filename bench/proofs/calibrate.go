@@ -85,7 +85,7 @@ func readCalibration(path string) (c calibration, err error) {
 func (c calibration) reached() string {
 	var parts []string
 	for _, j := range c.Reached {
-		parts = append(parts, fmt.Sprintf("%s under %s", j.text(), j.Load))
+		parts = append(parts, fmt.Sprintf("%s times under %s", j.text(), j.Load))
 	}
 	return strings.Join(parts, " and ")
 }

@@ -56,7 +56,7 @@ func slow(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	t := tallyOf(done, "slow")
-	fmt.Fprintf(out, "\n%d runs of a server that is %s dearer%s; at most %v each\n", t.runs, c.reached(), besideText(done), f.budget)
+	fmt.Fprintf(out, "\n%d runs of a server that is dearer, %s%s; at most %v each\n", t.runs, c.reached(), besideText(done), f.budget)
 	t.print(out, done)
 	held := t.violated == 0
 	for _, load := range t.loads {
@@ -158,10 +158,8 @@ func tallyOf(done []outcome, arm string) (t tally) {
 		for _, j := range o.of(arm) {
 			different = different || j.different()
 			undecided = undecided || j.Verdict == string(stats.Unresolved)
-			if !slices.Contains(t.loads, j.Load) {
-				t.loads = append(t.loads, j.Load)
-			}
 		}
+		t.loads = o.Loads // the same in all
 		switch {
 		case o.Status == statusDisturbed:
 			t.disturbed++

@@ -53,6 +53,7 @@ type outcome struct {
 	Neighbour float64       `json:"neighbour,omitempty"` // the share of each CPU that it took
 	Void      int           `json:"void_rounds"`         // of all arms
 	Rounds    int           `json:"rounds"`              // of all arms, void ones too
+	Loads     []string      `json:"loads"`
 	Judged    []judged      `json:"judged"`
 }
 
@@ -164,6 +165,7 @@ func (o *outcome) read(summary []byte) error {
 	}
 	o.Void, o.Rounds = s.Checks.VoidRounds, s.Checks.Rounds
 	for _, l := range s.Loads {
+		o.Loads = append(o.Loads, l.Name)
 		for _, a := range l.Arms {
 			for key, f := range a.Figures {
 				if f.Versus != nil {
