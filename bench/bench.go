@@ -220,7 +220,7 @@ func (b *bench) chooseCPUs(allowed []int) error {
 	m.SharedCPU = slices.ContainsFunc(m.ServerCPUs, func(c int) bool { return slices.Contains(m.GeneratorCPUs, c) })
 	switch {
 	case m.SharedCPU: // the generator is the other
-		m.Rules.ForeignMax, m.Rules.ExcuseMax = 1, 0
+		m.Rules.ForeignMax, m.Rules.ExcuseMax, m.Rules.GeneratorMax = 1, 0, 0
 	case b.cfg.ForeignMax > 0:
 		m.Rules.ForeignMax = b.cfg.ForeignMax
 	}

@@ -171,6 +171,7 @@ func TestMeasureAll(t *testing.T) {
 				cost = int64(1e9 * math.Exp(source.NormFloat64()))
 			}
 			r := record.Round{Round: cells[0].Round, Load: "fixed1", Arm: cells[0].Arm, Wall: time.Second}
+			r.Traffic.Messages = 1000
 			r.Usage.CPU, r.Traffic.Deliveries, r.Due = &cost, 1, record.Latency{Count: 1, P50: cost}
 			if c.void(cells[0]) {
 				r.Void = []record.Reason{record.Steal}

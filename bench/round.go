@@ -22,6 +22,11 @@ import (
 // that to be why.
 const goneLimit = time.Second
 
+// firstPart: one client in so many of an idle load logs in before memory is
+// taken a first time. What a client holds is the slope between that and all of
+// them; what a server takes once, for its first clients, is in neither.
+const firstPart = 4
+
 // measure runs the cells of a round that belong together, each against a fresh
 // server. An error ends the whole run: it was interrupted, or what cannot be in
 // the first round cannot be at all. Everything else is in the records.
@@ -123,10 +128,11 @@ func (b *bench) load(ctx context.Context, r *record.Round, arm record.Arm, load 
 	cfg.Starved = func() bool { return meter.Starved(p.PID) }
 	before := m.Look()
 	var from, to, after meter.Sample
-	var base, held record.Usage
+	var base, first, held record.Usage
 	m.Hold(&base)
 	cfg.OnTimedStart = func() { from = m.Glance() }
 	cfg.OnTimedEnd = func() { to = m.Glance() }
+	cfg.OnFirst = func() { m.Hold(&first) }
 	cfg.OnQuiet = func() { after = m.Look(); m.Hold(&held) }
 	runtime.GC() // now rather than in the timed section
 	result, err := loadgen.Run(ctx, cfg)
@@ -140,6 +146,7 @@ func (b *bench) load(ctx context.Context, r *record.Round, arm record.Arm, load 
 	r.Usage.Processes, r.Usage.Threads = held.Processes, held.Threads
 	r.Usage.RSS, r.Usage.RSSPeak, r.Usage.PSS, r.Usage.SocketMemory = held.RSS, held.RSSPeak, held.PSS, held.SocketMemory
 	r.Usage.RSSBase, r.Usage.PSSBase = base.RSS, base.PSS
+	r.Usage.FirstClients, r.Usage.RSSFirst, r.Usage.PSSFirst = int64(cfg.First), first.RSS, first.PSS
 	if r.Arm == record.NullArm {
 		return nil
 	}
@@ -164,6 +171,9 @@ func (b *bench) note(r *record.Round, p *server.Process) {
 	m := &b.run.Manifest
 	if m.Measures == nil {
 		m.Measures = p.Counters.Notes()
+		if b.loads[r.Load].Scenario == record.Idle {
+			m.Measures["memory a client"] = "the slope between two numbers of clients: what is held with all of them less what is held with the first part, by the clients in between"
+		}
 		if b.loads[r.Load].Sliced() {
 			m.Measures["socket memory"] = "absent: in slices all servers are there at once"
 			m.Measures["memory"] += "; the program's own pages are shared by the servers of all arms, so PSS has only a part of them"
@@ -181,6 +191,9 @@ func (b *bench) generator(addr string, r *record.Round, arm record.Arm, load rec
 	cfg.Server, cfg.Seed, cfg.CPU = addr, b.cfg.Seed+uint64(r.Round), b.run.Manifest.GeneratorCPUs
 	if arm.Clients > 0 {
 		cfg.Clients = arm.Clients
+	}
+	if load.Scenario == record.Idle {
+		cfg.First = cfg.Clients / firstPart
 	}
 	if !load.Sliced() { // whose slices begin anywhere between two ticks
 		cfg.Rate = sweep(cfg.Rate, cfg.Warmup+cfg.Duration)

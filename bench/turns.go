@@ -163,7 +163,7 @@ func (t *turns) figures(s *stand, r *loadgen.Result, e *loadgen.Edges) record.Sl
 		Due: int64(r.Messages.Due), Messages: int64(r.Messages.Sent),
 		InTime: int64(r.Deliveries.InTime), Deliveries: int64(e.Deliveries),
 		CPU: *u.CPU, Switches: *u.ContextSwitches, Syscalls: u.Syscalls,
-		P50: latency.P50NS, P99: latency.P99NS, LagP99: r.Generator.Lag.P99NS, Ran: ran(r),
+		P50: latency.P50NS, P99: latency.P99NS, LagP99: r.Generator.Lag.P99NS, Ran: ran(r), Busy: r.Generator.BusyRatio,
 	}
 }
 

@@ -40,6 +40,7 @@ type Config struct {
 	Objective time.Duration // for p99; 0: 50 ms
 	Joining   int           // clients that connect and log in at the same time, at most; 0: 64, or 1 if Idle without Ramp
 	Ramp      time.Duration // clients connect at equal distances over this time; 0: as soon as Joining lets them
+	First     int           // idle only: when so many are in, nobody comes for Duration, and then OnFirst is called; 0: all come in one go
 	Connect   time.Duration // how long nobody may get in before that is an error; 0: 10 s
 	Drain     time.Duration // how long nothing may arrive at the end before the rest is lost; 0: 3 s
 
@@ -58,6 +59,9 @@ type Config struct {
 	// OnQuiet comes when all has arrived, everybody is still connected and
 	// nothing is timed any more. Fleet.Slice calls the first two itself.
 	OnTimedStart, OnTimedEnd, OnQuiet func()
+	// OnFirst comes while the First clients alone are in. It may take its time:
+	// whoever comes after is due later by as much as the stop took.
+	OnFirst func()
 }
 
 // The scenarios.
@@ -134,6 +138,9 @@ func (c Config) Check() error {
 	case c.Ramp < 0 || c.Ramp > maxDuration:
 		return configError("a ramp of %v; from 0 to %v", c.Ramp, maxDuration)
 	}
+	if c.First != 0 && c.Scenario != Idle {
+		return configError("%d clients come first; only those who are idle come in two parts", c.First)
+	}
 	switch c.Scenario {
 	case Broadcast:
 		if c.Senders < 1 || c.Senders > c.Clients {
@@ -145,6 +152,9 @@ func (c Config) Check() error {
 	case Idle:
 		if c.Rate != 0 || c.Window != 0 || c.Senders != 0 {
 			return configError("who is idle sends nothing: give no rate, window or senders")
+		}
+		if c.First < 0 || c.First > 0 && c.First >= c.Clients {
+			return configError("%d of %d clients come first; give fewer than all, or 0", c.First, c.Clients)
 		}
 		return c.checkClients()
 	}

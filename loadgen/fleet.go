@@ -35,7 +35,8 @@ type fleet struct {
 	started int
 	inside  int
 	latest  int64 // when somebody last got in
-	begun   int64
+	begun   int64 // with a ramp: when the first client is due, but for stops
+	stopped bool  // the first part is in, and has been held against the rest
 	took    *hist.Histogram
 	late    *hist.Histogram // from when a client was due to connect to when it did
 }
@@ -53,7 +54,12 @@ func (g *generator) connect() (err error) {
 		return fmt.Errorf("loadgen: epoll_create1: %w", err)
 	}
 	for f.inside < len(f.fds) {
-		for f.started < len(f.fds) && f.started-f.inside < f.cfg.Joining && f.now() >= f.due(f.started) {
+		if f.inside == f.coming() {
+			if err := f.stop(); err != nil {
+				return err
+			}
+		}
+		for f.started < f.coming() && f.started-f.inside < f.cfg.Joining && f.now() >= f.due(f.started) {
 			if err := f.start(f.started); err != nil {
 				return err
 			}
@@ -67,6 +73,28 @@ func (g *generator) connect() (err error) {
 	return nil
 }
 
+// coming is how many clients come before the next stop, if there is one.
+func (f *fleet) coming() int {
+	if f.cfg.First > 0 && !f.stopped {
+		return f.cfg.First
+	}
+	return len(f.fds)
+}
+
+// stop lets nobody come for Duration and calls OnFirst. Then the ramp goes on
+// with the client who is next, as if there had been no stop.
+func (f *fleet) stop() error {
+	for from := f.now(); f.now()-from < int64(f.cfg.Duration); {
+		if err := f.wait(); err != nil {
+			return err
+		}
+	}
+	call(f.cfg.OnFirst)
+	f.begun += max(0, f.now()-f.due(f.cfg.First))
+	f.stopped = true
+	return nil
+}
+
 // due is when client i is to connect.
 func (f *fleet) due(i int) int64 {
 	return f.begun + int64(float64(f.cfg.Ramp)*float64(i)/float64(len(f.fds)))
@@ -76,7 +104,7 @@ func (f *fleet) due(i int) int64 {
 // client is due.
 func (f *fleet) wait() error {
 	timeout := int64(100)
-	if f.started < len(f.fds) && f.started-f.inside < f.cfg.Joining {
+	if f.started < f.coming() && f.started-f.inside < f.cfg.Joining {
 		timeout = min(timeout, max(0, f.due(f.started)-f.now())/1e6)
 	}
 	n, err := unix.EpollWait(f.epoll, f.events, int(timeout))

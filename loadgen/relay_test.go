@@ -2,6 +2,9 @@ package loadgen
 
 import (
 	"errors"
+	"fmt"
+	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -139,6 +142,56 @@ func TestRamp(t *testing.T) {
 	if took := time.Since(begun); took < 280*time.Millisecond || r.Login.Count != 20 || r.Generator.Lag.Count != 20 {
 		t.Errorf("%d were in after %v; the last is due after 285 ms", r.Login.Count, took)
 	}
+}
+
+// TestFirst: a part of the idle comes first, and while OnFirst is called nobody
+// else is there. The others are due as if there had been no stop: the stop is in
+// no login and in no lateness.
+func TestFirst(t *testing.T) {
+	const stop = 400 * time.Millisecond
+	for _, ramp := range []time.Duration{0, time.Millisecond, 40 * time.Millisecond} {
+		server := startNull(t)
+		there, calls := -1, 0
+		begun := time.Now()
+		r := run(t, Config{Scenario: Idle, Server: server, Clients: 20, First: 5, Ramp: ramp, Duration: stop, OnFirst: func() {
+			there, calls = connected(t, server), calls+1
+		}})
+		if calls != 1 || there != 5 {
+			t.Errorf("ramp %v: OnFirst was called %d times, with %d connected", ramp, calls, there)
+		}
+		if took := time.Since(begun); took < 2*stop {
+			t.Errorf("ramp %v: over after %v, with two stops of %v", ramp, took, stop)
+		}
+		if r.Login.Count != 20 || r.Login.P50NS >= int64(stop) || r.Generator.Lag.P50NS >= int64(stop) {
+			t.Errorf("ramp %v: the stop is in the figures: %+v, lateness %+v", ramp, r.Login.Summary, r.Generator.Lag.Summary)
+		}
+	}
+	for _, c := range []Config{
+		{Scenario: Idle, Clients: 5, First: 5}, {Scenario: Idle, Clients: 5, First: -1}, {Clients: 5, Window: 1, First: 2},
+	} {
+		if c.Server = "127.0.0.1:9"; !errors.Is(c.Check(), ErrConfig) {
+			t.Errorf("%d of %d clients first, %q: %v", c.First, c.Clients, c.Scenario, c.Check())
+		}
+	}
+}
+
+// connected is how many connections to a port of this machine its clients hold.
+func connected(t *testing.T, server string) (n int) {
+	t.Helper()
+	to, err := netip.ParseAddrPort(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := os.ReadFile("/proc/self/net/tcp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(table)) { // sl local remote state: 01 is ESTABLISHED
+		if f := strings.Fields(line); len(f) > 3 && f[3] == "01" && strings.HasSuffix(f[2], fmt.Sprintf(":%04X", to.Port())) {
+			n++
+		}
+	}
+	return n
 }
 
 func TestImpossibleRelays(t *testing.T) {

@@ -7,14 +7,12 @@
 package command
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 
 	"chatbench/bench"
@@ -109,11 +107,7 @@ func failed(env Env, status int, err error) int {
 func parse(f *flag.FlagSet, arguments string, args []string, env Env) (status int, ok bool) {
 	f.SetOutput(io.Discard)
 	f.Usage = func() {}
-	if arguments != "" { // such verbs have flags without values: they may come last too
-		args = slices.Clone(args)
-		slices.SortStableFunc(args, func(a, b string) int { return cmp.Compare(dashes(b), dashes(a)) })
-	}
-	err := f.Parse(args)
+	err := parseMixed(f, args)
 	if err == nil && arguments == "" && f.NArg() > 0 {
 		err = fmt.Errorf("no argument %q is known; flags begin with -", f.Arg(0))
 	}
@@ -129,12 +123,18 @@ func parse(f *flag.FlagSet, arguments string, args []string, env Env) (status in
 	return 0, true
 }
 
-// dashes is 1 for a flag, 0 for an argument.
-func dashes(arg string) int {
-	if strings.HasPrefix(arg, "-") {
-		return 1
+// parseMixed reads flags that may stand after arguments too.
+func parseMixed(f *flag.FlagSet, args []string) error {
+	var arguments []string
+	for {
+		if err := f.Parse(args); err != nil {
+			return err
+		}
+		if f.NArg() == 0 {
+			return f.Parse(append([]string{"--"}, arguments...))
+		}
+		arguments, args = append(arguments, f.Arg(0)), f.Args()[1:]
 	}
-	return 0
 }
 
 // statusOf is the exit status that an error stands for.

@@ -73,6 +73,9 @@ func TestRun(t *testing.T) {
 		if n := 0; r.Counts() {
 			for _, s := range r.Slices {
 				if s.Counts() {
+					if s.Busy <= 0 || s.Busy > 1 {
+						t.Errorf("a generator that was busy for %v of a slice", s.Busy)
+					}
 					n += int(s.Deliveries)
 				}
 			}
@@ -111,6 +114,9 @@ func afterwards(t *testing.T, ctx context.Context, programs string) {
 		{"files agree", []string{"verify", "results/first"}},
 		{"Every message arrived", []string{"report", "results/first"}},
 		{`"reference": "good"`, []string{"report", "results/first", "-json"}},
+		{`"reference": "good"`, []string{"report", "-format", "json", "results/first"}},
+		{"## bench: first", []string{"report", "-format", "markdown", "results/first"}},
+		{"## bench: first", []string{"report", "results/first", "-format", "markdown"}},
 		{"first  good", []string{"compare"}},
 		{`"dir": "results/first"`, []string{"compare", "-json", "results/first"}},
 		{"good, lossy, dying, stuck", []string{"list"}},
@@ -267,6 +273,9 @@ func TestMistakes(t *testing.T) {
 		{exitUsage, "not a run's directory", []string{"compare", "there"}},
 		{exitUsage, "give the directory of one run", []string{"verify"}},
 		{exitUsage, "not a run's directory", []string{"verify", "there"}},
+		{exitUsage, "give the directory of one run", []string{"report", "there", "there"}},
+		{exitUsage, `no format "pdf"; give text, markdown or json`, []string{"report", "there", "-format", "pdf"}},
+		{exitUsage, "one of -json and -format=markdown", []string{"report", "-format", "markdown", "there", "-json"}},
 	} {
 		got := try(context.Background(), programs, c.args...)
 		lines := strings.Count(got.stderr, "\n")

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"chatbench/bench"
@@ -77,11 +78,20 @@ func one(f *flag.FlagSet, args []string, env Env) (dir string, status int, ok bo
 // show is the verb report: the summary once more, from the files.
 func show(_ context.Context, args []string, env Env) int {
 	f := flag.NewFlagSet("report", flag.ContinueOnError)
-	asJSON := f.Bool("json", false, "print the summary as JSON")
+	format := f.String("format", "text", "print the summary as text, as markdown (for a README or a pull request) or as json: `FORMAT`")
+	asJSON := f.Bool("json", false, "short for -format=json")
 	renew := f.Bool("renew", false, "write summary.csv, report.html and whatever else is derived anew, as this version of bench makes them; raw files stay as they are")
 	dir, status, ok := one(f, args, env)
 	if !ok {
 		return status
+	}
+	switch {
+	case !slices.Contains([]string{"text", "markdown", "json"}, *format):
+		return failed(env, exitUsage, fmt.Errorf("bench report: there is no format %q; give text, markdown or json", *format))
+	case *asJSON && *format == "markdown":
+		return failed(env, exitUsage, errors.New("bench report: give one of -json and -format=markdown"))
+	case *asJSON:
+		*format = "json"
 	}
 	if *renew {
 		if err := report.Renew(dir); err != nil {
@@ -92,7 +102,12 @@ func show(_ context.Context, args []string, env Env) int {
 	if err != nil {
 		return failed(env, statusOf(err), err)
 	}
-	return printSummary(report.Summarize(r, sums), dir, *asJSON, env)
+	s := report.Summarize(r, sums)
+	if *format == "markdown" {
+		s.Markdown(env.Stdout, r)
+		return statusOfRun(s)
+	}
+	return printSummary(s, dir, *format == "json", env)
 }
 
 // verify is the verb: everything derived is made again and compared.

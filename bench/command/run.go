@@ -252,6 +252,11 @@ func printSummary(s *report.Summary, dir string, asJSON bool, env Env) int {
 	} else {
 		s.Text(env.Stdout, env.Style, dir)
 	}
+	return statusOfRun(s)
+}
+
+// statusOfRun is what a run's servers have earned.
+func statusOfRun(s *report.Summary) int {
 	switch {
 	case s.Violated():
 		return exitViolated

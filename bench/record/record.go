@@ -172,6 +172,16 @@ type Rules struct {
 	RanShare float64 `json:"ran_share"`
 	// BusyShare is the use of its CPUs from which a side counts as the limit.
 	BusyShare float64 `json:"busy_share"`
+	// FullShare: above this use of its CPUs a server under an open loop has
+	// none to spare, and what a delivery costs it is 1/rate, whatever it does. 0,
+	// as in older runs: that of DefaultRules.
+	FullShare float64 `json:"full_share,omitempty"`
+	// GeneratorMax: above this share of its time in turns with something to do
+	// the generator's own queue is in the latencies of an open loop: a round or a
+	// slice of one is void. Below it, a server at BusyShare is the limit of a
+	// closed loop. 0, as in older runs and where server and generator share
+	// their CPUs: no round is void for it, and the limit takes that of DefaultRules.
+	GeneratorMax float64 `json:"generator_max,omitempty"`
 	// DrainMax is how long a slice may take, when no more is sent, until all has
 	// arrived; SlicesShare of an arm's slices must count, or its round does not.
 	DrainMax    time.Duration `json:"drain_max_ns,omitempty"`
@@ -189,6 +199,8 @@ func DefaultRules() Rules {
 		CeilingShare: 0.70,
 		RanShare:     0.90,
 		BusyShare:    0.95,
+		FullShare:    0.90,
+		GeneratorMax: 0.80,
 	}
 }
 

@@ -62,6 +62,9 @@ type Slice struct {
 	P99        int64         `json:"p99_ns"`
 	LagP99     int64         `json:"lag_p99_ns"` // the generator's own lateness
 	Ran        float64       `json:"generator_ran"`
+	// Busy is the share of the time in which messages were due or windows open
+	// that the generator was not merely polling; absent in older runs.
+	Busy float64 `json:"generator_busy,omitempty"`
 }
 
 // Edged is the time between the edges of what counts: the timed section, or
@@ -114,9 +117,9 @@ const (
 	NotStarted Reason = "not-started"
 	// LoadFailed: the generator gave up for a reason of its own.
 	LoadFailed Reason = "load-failed"
-	// GeneratorLimited: the generator was late or off its rate (open loop:
-	// void), near its own ceiling or kept from its CPU (closed loop: a mark on
-	// the rate).
+	// GeneratorLimited: the generator was late, off its rate or too busy (open
+	// loop: void), near its own ceiling or kept from its CPU (closed loop: a mark
+	// on the rate).
 	GeneratorLimited Reason = "generator-limited"
 	// Disturbed: others used the server's CPUs.
 	Disturbed Reason = "disturbed"
@@ -199,6 +202,12 @@ type Usage struct {
 	// RSSBase and PSSBase are those before the first client came.
 	RSSBase *int64 `json:"rss_base_bytes,omitempty"`
 	PSSBase *int64 `json:"pss_base_bytes,omitempty"`
+	// RSSFirst and PSSFirst are those with FirstClients of the clients logged in,
+	// after a stop as long as the timed section: of an idle load. Absent in
+	// older runs, and where there are too few clients for two numbers of them.
+	FirstClients int64  `json:"first_clients,omitempty"`
+	RSSFirst     *int64 `json:"rss_first_bytes,omitempty"`
+	PSSFirst     *int64 `json:"pss_first_bytes,omitempty"`
 	// SocketMemory is what all TCP sockets of this machine hold in the kernel
 	// less what they held before the server started.
 	SocketMemory *int64 `json:"socket_memory_bytes,omitempty"`

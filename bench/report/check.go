@@ -2,7 +2,6 @@ package report
 
 import (
 	"fmt"
-	"math"
 	"strings"
 
 	"chatbench/bench/record"
@@ -84,18 +83,23 @@ func checkLoad(l *LoadSummary, pairs int, add func(string, string, bool, string,
 		return
 	}
 	for _, m := range metrics {
-		if v := again.Figures[m.key].Versus; v != nil {
+		if v := again.Figures[m.key].Versus; v != nil && v.Verdict != string(stats.ServerFull) {
 			add("", l.Name+": A/A in "+m.title, v.Verdict != fails, "%s", ratioText(v))
 		}
 	}
 }
 
 // comparisons is the size of the family of primary figures: each of them for
-// each arm that is compared.
+// each arm that is compared in it.
 func (l *LoadSummary) comparisons(reference string) (n int) {
 	for _, a := range l.Arms {
-		if a.Name != reference && !a.Again {
-			n += PrimaryFigures(l.Load)
+		if a.Name == reference || a.Again {
+			continue
+		}
+		for _, key := range primary(l.Load) {
+			if l.pointless(key, &a, reference) == "" {
+				n++
+			}
 		}
 	}
 	return n
@@ -157,19 +161,19 @@ func digits(ratio float64) string {
 	return fmt.Sprintf("%.2g", ratio)
 }
 
+// reason says why there is neither a difference nor a tie: "few rounds (about 3
+// more)"; "" where there is one.
+func (v *Versus) reason() string {
+	if v.MoreRounds > 0 {
+		return fmt.Sprintf("%s (about %d more)", v.Reason, v.MoreRounds)
+	}
+	return string(v.Reason)
+}
+
 // size writes a difference: "7 %", "2.5 %".
 func (f Finds) size() string {
 	if f.Difference < 0.1 {
 		return fmt.Sprintf("%.1f %%", 100*f.Difference)
 	}
 	return fmt.Sprintf("%.0f %%", 100*f.Difference)
-}
-
-// change writes a ratio as one says it: "20 % cheaper", "9.8× faster".
-func (v *Versus) change() string {
-	by := max(v.Ratio, 1/v.Ratio)
-	if by >= 2 {
-		return digits(by) + "× " + v.Verdict
-	}
-	return fmt.Sprintf("%.0f %% %s", 100*math.Abs(v.Ratio-1), v.Verdict)
 }

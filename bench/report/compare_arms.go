@@ -18,11 +18,11 @@ func (s series) all() []float64 {
 	return xs
 }
 
-// pairs is the rounds, up to one, that both series have.
-func pairs(xs, refs series, until int) (a, b []float64) {
-	for _, round := range slices.Sorted(maps.Keys(xs)) {
-		if ref, ok := refs[round]; ok && round <= until {
-			a, b = append(a, xs[round]), append(b, ref)
+// pairs is the places that both series have.
+func pairs(xs, refs series) (a, b []float64) {
+	for _, place := range slices.Sorted(maps.Keys(xs)) {
+		if ref, ok := refs[place]; ok {
+			a, b = append(a, xs[place]), append(b, ref)
 		}
 	}
 	return a, b
@@ -45,7 +45,7 @@ func (l *LoadSummary) judge(reference string) {
 		if !m.judged || !m.applies(l.Load) {
 			continue
 		}
-		questions := l.ask(m, reference)
+		questions := l.ask(m, reference) // those that mean something
 		if l.primary(m.key) {
 			primary = append(primary, questions...)
 		} else {
@@ -59,7 +59,13 @@ func (l *LoadSummary) judge(reference string) {
 // ask is the comparisons of all arms with the reference in one figure.
 func (l *LoadSummary) ask(m metric, reference string) (questions []asked) {
 	for i := range l.Arms {
-		if a := &l.Arms[i]; a.Name != reference && !a.Again {
+		a := &l.Arms[i]
+		if a.Name == reference || a.Again {
+			continue
+		}
+		if why := l.pointless(m.key, a, reference); why != "" {
+			l.refuse(m.key, a, reference, why)
+		} else {
 			questions = append(questions, asked{m, a.Name, stats.Question{
 				Arm: l.against(m.key, a, reference, a.until), Again: l.against(m.key, l.again(), reference, a.until),
 			}})
@@ -76,23 +82,34 @@ func (l *LoadSummary) against(key string, a *ArmSummary, reference string, until
 	if a == nil || ref == nil || paced && a.Clients != ref.Clients { // fewer clients over the same time: another pace
 		return stats.Comparison{}
 	}
-	if find(key).slice != nil && l.Sliced() {
-		return stats.CompareRounds(blockRatios(a.slices[key], ref.slices[key], until))
-	}
-	return stats.Compare(pairs(a.series[key], ref.series[key], until))
+	logs := l.logRatios(key, a, ref)
+	maps.DeleteFunc(logs, func(round int, _ float64) bool { return round > until })
+	return stats.CompareRounds(logs.all())
 }
 
-// blockRatios is one log-ratio for each round in which both arms have slices:
-// the median over the blocks of the round, in which they stood side by side. So
-// a block that was disturbed is one of many, and what drifts from block to
-// block is in no ratio.
-func blockRatios(xs, refs map[int]series, until int) (rounds []float64) {
-	for _, round := range slices.Sorted(maps.Keys(xs)) {
-		if ratios := stats.LogRatios(pairs(xs[round], refs[round], math.MaxInt)); round <= until && len(ratios) > 0 {
-			rounds = append(rounds, stats.Median(ratios))
+// logRatios is one log-ratio of two arms for each round in which both have the
+// figure. Where arms are measured in turns it is the median over the blocks of
+// the round, in which they stood side by side: so a block that was disturbed is
+// one of many, and what drifts from block to block is in no ratio. A figure
+// that no slice has, for it has too few messages, is taken of all together.
+func (l *LoadSummary) logRatios(key string, a, b *ArmSummary) series {
+	logs := make(series)
+	if find(key).slice != nil && l.Sliced() {
+		for round, blocks := range a.slices[key] {
+			if ratios := stats.LogRatios(pairs(blocks, b.slices[key][round])); len(ratios) > 0 {
+				logs[round] = stats.Median(ratios)
+			}
 		}
 	}
-	return rounds
+	if len(logs) > 0 {
+		return logs
+	}
+	for round, x := range a.series[key] {
+		if ratio := stats.LogRatios([]float64{x}, []float64{b.series[key][round]}); len(ratio) > 0 { // 0 where it has none
+			logs[round] = ratio[0]
+		}
+	}
+	return logs
 }
 
 // settle judges one family.
@@ -107,12 +124,11 @@ func (l *LoadSummary) settle(family []asked, reference string) {
 	}
 	for i, c := range judge(questions) {
 		q := family[i]
-		verdict, why := q.word(c.Verdict), c.Why
 		if l.bounded(q.key, q.arm, reference, c.Verdict) {
-			verdict, why = string(stats.Unresolved), "the generator was the limit"
+			c.Verdict, c.Reason, c.More, c.Why = stats.Unresolved, stats.FullGenerator, 0, "the generator was the limit, and a faster one could turn this around"
 		}
 		if c.N > 0 {
-			l.put(q.arm, q.key, c, verdict, why)
+			l.put(q.arm, q.key, c, q.word(c.Verdict))
 		}
 	}
 }
@@ -130,17 +146,21 @@ func (l *LoadSummary) judgeAgain(reference string) {
 		if a == nil || !m.judged || !m.applies(l.Load) {
 			continue
 		}
+		if why := l.pointless(m.key, a, reference); why != "" {
+			l.refuse(m.key, a, reference, why)
+			continue
+		}
 		c := l.against(m.key, a, reference, math.MaxInt)
-		verdict, why := holds, "equal to itself, as it must be"
-		switch {
+		verdict := holds
+		switch c.Why = "equal to itself, as it must be"; {
 		case c.N == 0:
 			continue
 		case c.Interval == stats.Interval{}:
-			verdict, why = string(stats.Unresolved), "too few rounds for an interval"
+			verdict, c.Why, c.Reason = string(stats.Unresolved), "too few rounds for an interval", stats.FewRounds
 		case !c.Passes():
-			verdict, why = fails, "the reference differs from itself here"
+			verdict, c.Why = fails, "the reference differs from itself here"
 		}
-		l.put(a.Name, m.key, c, verdict, why)
+		l.put(a.Name, m.key, c, verdict)
 		if !l.primary(m.key) {
 			continue
 		}
@@ -150,12 +170,13 @@ func (l *LoadSummary) judgeAgain(reference string) {
 	}
 }
 
-func (l *LoadSummary) put(arm, key string, c stats.Comparison, verdict, why string) {
+func (l *LoadSummary) put(arm, key string, c stats.Comparison, verdict string) {
 	a := l.arm(arm)
 	f := a.Figures[key]
 	f.Versus = &Versus{
 		N: c.N, Ratio: c.Ratio, Low: c.Interval.Low, High: c.Interval.High,
-		P: c.P, Adjusted: c.Adjusted, Primary: l.primary(key), Verdict: verdict, Why: why,
+		P: c.P, Adjusted: c.Adjusted, Primary: l.primary(key), Verdict: verdict,
+		Reason: c.Reason, Why: c.Why, MoreRounds: c.More,
 	}
 	a.Figures[key] = f
 }

@@ -21,8 +21,9 @@ const plotRows = 12
 
 // curve is one line of a plot.
 type curve struct {
-	name string
-	of   *hdrhistogram.Histogram
+	name  string
+	of    *hdrhistogram.Histogram
+	reach float64 // in decades: further right it rests on too few messages
 }
 
 // at is the latency that the share 1-10^-x of deliveries does not exceed.
@@ -30,12 +31,12 @@ func (c curve) at(x float64) float64 {
 	return math.Max(1, float64(c.of.ValueAtPercentile(100*(1-math.Pow(10, -x)))))
 }
 
-// decades is how far right a curve of n values means anything: to the slowest
-// ten of them, in whole powers of ten.
+// decades is how far right the plot goes: as far as the curve that reaches
+// furthest, in whole powers of ten.
 func decades(curves []curve) float64 {
 	d := 1.0
 	for _, c := range curves {
-		d = math.Max(d, math.Floor(math.Log10(float64(c.of.TotalCount())/10)))
+		d = math.Max(d, math.Floor(c.reach+1e-9)) // a power of ten itself is one
 	}
 	return math.Min(d, 5)
 }
@@ -44,7 +45,7 @@ func decades(curves []curve) float64 {
 func (l *LoadSummary) curves(again bool) (cs []curve) {
 	for _, a := range l.Arms {
 		if a.curve != nil && (again || !a.Again) {
-			cs = append(cs, curve{a.Name, a.curve})
+			cs = append(cs, curve{a.Name, a.curve, reachDecades(a.rests)})
 		}
 	}
 	return cs
@@ -55,7 +56,7 @@ func bounds(curves []curve, right float64) (low, high float64) {
 	low, high = math.Inf(1), math.Inf(-1)
 	for _, c := range curves {
 		low = math.Min(low, math.Log10(c.at(0.02)))
-		high = math.Max(high, math.Log10(c.at(right)))
+		high = math.Max(high, math.Log10(c.at(math.Min(right, c.reach))))
 	}
 	return low, math.Max(high, low+0.1)
 }
@@ -75,7 +76,7 @@ func (l *LoadSummary) plot(w io.Writer, style Style) {
 	for i, c := range curves {
 		last := p.line(func(x float64) float64 {
 			return (math.Log10(c.at(x*right)) - low) / (high - low)
-		}, i)
+		}, c.reach/right, i)
 		ends[freeRow(ends, last)] = style.paint(colours[i%len(colours)], c.name)
 	}
 	from, of := "a message was due to its delivery", "deliveries"
@@ -172,11 +173,15 @@ func newCanvas(columns, rows int) *canvas {
 	return &canvas{columns: columns, rows: rows, dots: make([]rune, columns*rows), owner: make([]int, columns*rows)}
 }
 
-// line draws y(x), both from 0 to 1, without gaps, and gives the row it ends in.
-func (c *canvas) line(y func(float64) float64, owner int) (row int) {
+// line draws y(x), both from 0 to 1, without gaps, up to x = end, and gives the
+// row it ends in.
+func (c *canvas) line(y func(float64) float64, end float64, owner int) (row int) {
 	width, height := 2*c.columns, 4*c.rows
 	before := -1
 	for x := range width {
+		if x > 0 && float64(x) > end*float64(width-1) {
+			break
+		}
 		at := y(float64(x) / float64(width-1))
 		dot := min(max(int(math.Round((1-at)*float64(height-1))), 0), height-1)
 		from, to := dot, dot

@@ -52,12 +52,12 @@ func Files(run *record.Run, sums map[string]string) (map[string][]byte, error) {
 func (s *Summary) csv() []byte {
 	var out bytes.Buffer
 	w := csv.NewWriter(&out)
-	w.Write([]string{"load", "arm", "figure", "better", "n", "median", "min", "max", "spread", "at_least",
-		"pairs", "ratio", "low", "high", "p", "p_adjusted", "family", "verdict", "why"})
+	w.Write([]string{"load", "arm", "figure", "better", "n", "median", "min", "max", "spread", "at_least", "at_most",
+		"pairs", "ratio", "low", "high", "p", "p_adjusted", "family", "verdict", "reason", "why"})
 	for _, l := range s.Loads {
 		if l.Ceiling > 0 {
 			v := number(l.Ceiling)
-			w.Write([]string{l.Name, record.NullArm, keyRate, string(higher), "1", v, v, v, "0", "false", "", "", "", "", "", "", "", "", ""})
+			w.Write([]string{l.Name, record.NullArm, keyRate, string(higher), "1", v, v, v, "0", "false", "false", "", "", "", "", "", "", "", "", "", ""})
 		}
 		for _, a := range l.Arms {
 			for _, m := range metrics {
@@ -66,16 +66,16 @@ func (s *Summary) csv() []byte {
 					continue
 				}
 				row := []string{l.Name, a.Name, m.key, string(m.better), strconv.Itoa(f.N),
-					number(f.Median), number(f.Min), number(f.Max), number(f.Spread), strconv.FormatBool(f.AtLeast)}
+					number(f.Median), number(f.Min), number(f.Max), number(f.Spread), strconv.FormatBool(f.AtLeast), strconv.FormatBool(f.AtMost)}
 				if v := f.Versus; v != nil {
 					low, high := "", ""
 					if v.Low > 0 {
 						low, high = number(v.Low), number(v.High)
 					}
 					row = append(row, strconv.Itoa(v.N), number(v.Ratio), low, high,
-						number(v.P), number(v.Adjusted), v.family(), v.Verdict, v.Why)
+						number(v.P), number(v.Adjusted), v.family(), v.Verdict, string(v.Reason), v.Why)
 				} else {
-					row = append(row, "", "", "", "", "", "", "", "", "")
+					row = append(row, "", "", "", "", "", "", "", "", "", "")
 				}
 				w.Write(row)
 			}
@@ -137,7 +137,7 @@ func benchText(run *record.Run) []byte {
 		fmt.Fprintf(&out, "Benchmark%s/backend=%s/n=%d/size=%d/load=%s-%d %d", benchmarks[load.Scenario], r.Arm, clients(run, r, load), load.Size, load.Name,
 			max(len(m.ServerCPUs), 1), max(r.Traffic.Deliveries, 1))
 		for _, metric := range metrics {
-			if v, ok := metric.of(view{r, load, m}); ok && metric.applies(load) {
+			if v, ok := metric.at(view{r, load, m}); ok {
 				fmt.Fprintf(&out, " %s %s", number(v), metric.key)
 			}
 		}

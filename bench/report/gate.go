@@ -6,6 +6,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"chatbench/bench/stats"
 )
 
 // GateVerdict is what a gate says of one figure, or of all.
@@ -17,10 +19,11 @@ const (
 	GateWorse     GateVerdict = "worse"        // for sure, and perhaps by as much as is too much
 	GateUndecided GateVerdict = "undecided"    // the machine was too disturbed to say
 	GateNotWorse  GateVerdict = "not worse"    // by as much for sure
+	GateFull      GateVerdict = "server full"  // the baseline's CPU was used up, so that the figure says nothing; others may
 	GateFalse     GateVerdict = "not repeated" // worse in one run and not in a second
 )
 
-var gateVerdicts = []GateVerdict{GateViolated, GateWorse, GateUndecided, GateFalse, GateNotWorse}
+var gateVerdicts = []GateVerdict{GateViolated, GateWorse, GateUndecided, GateFalse, GateNotWorse, GateFull}
 
 // gravest is the graver of two.
 func gravest(a, b GateVerdict) GateVerdict {
@@ -65,8 +68,11 @@ func (g *Gate) Add(s *Summary, backend, dir string, again bool) {
 		case i < 0:
 			g.Rows = append(g.Rows, row)
 		case again && g.Rows[i].Verdict == GateWorse:
-			if row.Verdict == GateNotWorse {
+			switch row.Verdict {
+			case GateNotWorse:
 				row.Verdict = GateFalse
+			case GateFull: // which takes no alarm back
+				row.Verdict = GateUndecided
 			}
 			row.Ratio = g.Rows[i].Ratio + ", again " + row.Ratio
 			g.Rows[i] = row
@@ -101,6 +107,9 @@ func (s *Summary) gateRows(backend string, worse float64) (rows []GateRow) {
 				}
 				if v := f.Versus; v != nil {
 					row.Ratio, row.Rounds, row.Verdict = ratioText(v), v.N, v.gate(m, worse)
+					if v.Verdict == string(stats.ServerFull) && l.arm(s.Reference).Full {
+						row.Verdict = GateFull
+					}
 				}
 				if v := l.again().Figures[key].Versus; v != nil {
 					row.Again = ratioText(v)

@@ -10,7 +10,7 @@ import (
 
 // Decided names the arms that need no more rounds under a load: whose rounds
 // are as many as one of the looks has, and whose primary figures all have a
-// verdict then, or that have had the last look. Where nothing is compared, the
+// verdict then (that a server is full is one: more rounds say no more), or that have had the last look. Where nothing is compared, the
 // A/A arm is decided at the first look. While nobody else is open an arm waits
 // for system calls and p50 too, which people ask for first, up to a later look.
 func Decided(run *record.Run, load record.Load) (arms []string) {

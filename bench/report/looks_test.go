@@ -29,6 +29,7 @@ func TestAwaited(t *testing.T) {
 					cpu = cpu * int64(1+round%3)
 				}
 				one := record.Round{Round: round, Load: load.Name, Arm: a.Name, Wall: time.Second}
+				one.Traffic.Messages = 1000
 				one.Usage.CPU, one.Usage.Syscalls, one.Traffic.Deliveries, one.Due = &cpu, &made, 1, record.Latency{Count: 1, P50: cpu}
 				r.Rounds = append(r.Rounds, one)
 			}

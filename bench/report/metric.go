@@ -40,8 +40,21 @@ type metric struct {
 	judged bool // arms are compared in it
 	words  [2]string
 	print  func(float64) string
-	of     func(view) (float64, bool)
-	slice  func(*record.Slice, record.Load) (float64, bool) // of a single slice; nil: only of all together
+	of     func(view) (float64, bool) // of a round: ask at
+	// p is the percentile the figure is, as a share, and messages what it rests
+	// on; 0: it is none.
+	p        float64
+	messages func(view) int64
+	slice    func(*record.Slice, record.Load) (float64, bool) // of a single slice; nil: only of all together
+}
+
+// at is the figure of a round; false where there is none, or where the round has
+// too few messages for one.
+func (m metric) at(v view) (float64, bool) {
+	if !m.applies(v.load) || m.p > 0 && !carries(m.messages(v), m.p, tailRound) {
+		return 0, false
+	}
+	return m.of(v)
 }
 
 func (m metric) applies(l record.Load) bool {
@@ -77,6 +90,7 @@ const (
 	keyForeign  = "foreign"
 	keyLag      = "lag-p99-ns"
 	keyChat     = "chat-p99-ns"
+	keyChatP50  = "chat-p50-ns"
 	keyLogin    = "login-p50-ns"
 	keyLoginP99 = "login-p99-ns"
 	keyRSSEach  = "rss-B/client"
@@ -134,30 +148,30 @@ var metrics = []metric{
 		of:    perDelivery(func(u record.Usage) *int64 { return u.ContextSwitches }),
 		slice: ofSlice(func(s *record.Slice) *int64 { return &s.Switches })},
 
-	{key: keyP50, title: "p50", unit: "ms", better: lower, judged: true, words: span, print: millis, of: latency(p50),
+	{key: keyP50, title: "p50", unit: "ms", better: lower, judged: true, words: span, print: millis, p: 0.5, messages: ofMessages, of: latency(p50),
 		slice: func(s *record.Slice, _ record.Load) (float64, bool) { return float64(s.P50), s.P50 > 0 }},
-	{key: "p90-ns", title: "p90", unit: "ms", better: lower, print: millis, of: latency(p90)},
-	{key: keyP99, title: "p99", unit: "ms", better: lower, judged: true, words: span, print: millis, of: latency(p99),
+	{key: "p90-ns", title: "p90", unit: "ms", better: lower, print: millis, p: 0.9, messages: ofMessages, of: latency(p90)},
+	{key: keyP99, title: "p99", unit: "ms", better: lower, judged: true, words: span, print: millis, p: 0.99, messages: ofMessages, of: latency(p99),
 		slice: func(s *record.Slice, _ record.Load) (float64, bool) { return float64(s.P99), s.P99 > 0 }},
-	{key: keyP999, title: "p99.9", unit: "ms", better: lower, print: millis, of: latency(p999)},
+	{key: keyP999, title: "p99.9", unit: "ms", better: lower, print: millis, p: 0.999, messages: ofMessages, of: latency(p999)},
 	{key: "max-ns", title: "slowest", unit: "ms", better: lower, print: millis, of: latency(top)},
-	{key: "p50-sent-ns", title: "p50 from the send", unit: "ms", better: lower, when: openOnly, print: millis, of: fromSend(p50)},
-	{key: "p99-sent-ns", title: "p99 from the send", unit: "ms", better: lower, when: openOnly, print: millis, of: fromSend(p99)},
-	{key: "p99.9-sent-ns", title: "p99.9 from the send", unit: "ms", better: lower, when: openOnly, print: millis, of: fromSend(p999)},
+	{key: "p50-sent-ns", title: "p50 from the send", unit: "ms", better: lower, when: openOnly, print: millis, p: 0.5, messages: ofMessages, of: fromSend(p50)},
+	{key: "p99-sent-ns", title: "p99 from the send", unit: "ms", better: lower, when: openOnly, print: millis, p: 0.99, messages: ofMessages, of: fromSend(p99)},
+	{key: "p99.9-sent-ns", title: "p99.9 from the send", unit: "ms", better: lower, when: openOnly, print: millis, p: 0.999, messages: ofMessages, of: fromSend(p999)},
 	{key: keyLag, title: "generator lag p99", unit: "ms", better: lower, print: millis,
 		of: func(v view) (float64, bool) { return float64(v.Lag.P99), v.Lag.Count > 0 }},
 
-	{key: "chat-p50-ns", title: "chat p50", unit: "ms", better: lower, when: relayOnly, print: millis, of: ofChat(p50)},
-	{key: keyChat, title: "chat p99", unit: "ms", better: lower, judged: true, when: relayOnly, words: span, print: millis, of: ofChat(p99)},
+	{key: keyChatP50, title: "chat p50", unit: "ms", better: lower, when: relayOnly, print: millis, p: 0.5, messages: ofSayings, of: ofChat(p50)},
+	{key: keyChat, title: "chat p99", unit: "ms", better: lower, judged: true, when: relayOnly, words: span, print: millis, p: 0.99, messages: ofSayings, of: ofChat(p99)},
 
-	{key: keyLogin, title: "login p50", unit: "ms", better: lower, judged: true, when: idleOnly, words: span, print: millis, of: ofLogin(p50)},
-	{key: keyLoginP99, title: "login p99", unit: "ms", better: lower, judged: true, when: idleOnly, words: span, print: millis, of: ofLogin(p99)},
+	{key: keyLogin, title: "login p50", unit: "ms", better: lower, judged: true, when: idleOnly, words: span, print: millis, p: 0.5, messages: ofLogins, of: ofLogin(p50)},
+	{key: keyLoginP99, title: "login p99", unit: "ms", better: lower, judged: true, when: idleOnly, words: span, print: millis, p: 0.99, messages: ofLogins, of: ofLogin(p99)},
 	{key: keyRSSEach, title: "RSS a client", unit: "KiB", better: lower, judged: true, when: idleOnly, words: size, print: kibi,
-		of: each(func(u record.Usage) (*int64, *int64) { return u.RSS, u.RSSBase })},
+		of: each(func(u record.Usage) (*int64, *int64, *int64) { return u.RSS, u.RSSFirst, u.RSSBase })},
 	{key: keyPSSEach, title: "PSS a client", unit: "KiB", better: lower, judged: true, when: idleOnly, words: size, print: kibi,
-		of: each(func(u record.Usage) (*int64, *int64) { return u.PSS, u.PSSBase })},
+		of: each(func(u record.Usage) (*int64, *int64, *int64) { return u.PSS, u.PSSFirst, u.PSSBase })},
 	{key: keyKernEach, title: "socket buffers a client, both sides", unit: "KiB", better: lower, when: idleOnly, print: kibi,
-		of: each(func(u record.Usage) (*int64, *int64) { return u.SocketMemory, new(int64) })},
+		of: each(func(u record.Usage) (*int64, *int64, *int64) { return u.SocketMemory, nil, new(int64) })},
 	{key: keyRSSBase, title: "RSS without clients", unit: "MiB", better: lower, when: idleOnly, print: mebi,
 		of: held(func(u record.Usage) *int64 { return u.RSSBase })},
 	{key: keyClients, title: "clients", when: idleOnly, print: whole,
@@ -293,15 +307,24 @@ func ofLogin(of func(record.Latency) int64) func(view) (float64, bool) {
 	return func(v view) (float64, bool) { return float64(of(v.Login)), v.Login.Count > 0 }
 }
 
-// each is what a client adds to what there is without any.
-func each(of func(record.Usage) (with, without *int64)) func(view) (float64, bool) {
+// each is what a client adds: the slope between a first number of clients and
+// all of them. Where there is only one number (in older runs, or of few
+// clients) it is between none and all, and so charges them with what the server
+// takes once.
+func each(of func(record.Usage) (all, first, none *int64)) func(view) (float64, bool) {
 	return func(v view) (float64, bool) {
-		with, without := of(v.Usage)
-		if with == nil || without == nil {
+		all, less, none := of(v.Usage)
+		clients := v.Traffic.Clients
+		if less == nil {
+			less = none
+		} else {
+			clients -= v.Usage.FirstClients
+		}
+		if all == nil || less == nil {
 			return 0, false
 		}
-		added := *with - *without
-		return ratio(&added, float64(v.Traffic.Clients))
+		added := *all - *less
+		return ratio(&added, float64(clients))
 	}
 }
 

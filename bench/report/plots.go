@@ -28,7 +28,7 @@ func percentilePlot(title string, arms []ArmSummary, of func(ArmSummary) *hdrhis
 	var curves []curve
 	for _, a := range arms {
 		if h := of(a); h != nil {
-			curves = append(curves, curve{a.Name, h})
+			curves = append(curves, curve{a.Name, h, rests(a, h)})
 		}
 	}
 	if curves == nil {
@@ -53,12 +53,24 @@ func percentilePlot(title string, arms []ArmSummary, of func(ArmSummary) *hdrhis
 		var points [][2]float64
 		for step := 0.0; step <= 240; step++ {
 			v := right * step / 240
-			points = append(points, [2]float64{x.at(v), y.at(curve{a.Name, h}.at(v))})
+			if step > 0 && v > rests(a, h) {
+				break
+			}
+			points = append(points, [2]float64{x.at(v), y.at(curve{of: h}.at(v))})
 		}
 		d.path(points, armClass(i, a.Again))
 	}
 	d.legend(plotLeft, plotHeight-15, arms)
 	return d.done()
+}
+
+// rests is how far right a curve of an arm reaches: of latencies as far as its
+// messages, and each message has one lateness.
+func rests(a ArmSummary, h *hdrhistogram.Histogram) float64 {
+	if h == a.curve {
+		return reachDecades(a.rests)
+	}
+	return reachDecades(h.TotalCount())
 }
 
 // cpuPlot is (c): CPU per delivery, user and kernel stacked.

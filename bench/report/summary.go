@@ -8,6 +8,7 @@
 package report
 
 import (
+	"cmp"
 	"math"
 	"time"
 
@@ -43,6 +44,8 @@ type LoadSummary struct {
 	// Finds is, by primary figure, what the rounds could have found, from the
 	// reference against itself.
 	Finds map[string]Finds `json:"finds,omitempty"`
+	// Ranking is nil where nothing is compared.
+	Ranking *Ranking `json:"ranking,omitempty"`
 }
 
 // Finds is the relative difference that a run finds four times in five, and
@@ -60,11 +63,13 @@ type ArmSummary struct {
 	Void       int               `json:"void"`
 	Deliveries int64             `json:"deliveries"` // of rounds that count
 	Limit      string            `json:"limit,omitempty"`
-	Figures    map[string]Figure `json:"figures"` // by key, in base units
+	Full       bool              `json:"server_full,omitempty"` // open loop: the server had no CPU to spare
+	Figures    map[string]Figure `json:"figures"`               // by key, in base units
 
 	until  int                       // its last round
 	series map[string]series         // by figure
 	slices map[string]map[int]series // by figure and round, then by block
+	rests  int64                     // messages, or logins, that its curve rests on
 	curve  *hdrhistogram.Histogram   // of all rounds that count; nil of none
 	lag    *hdrhistogram.Histogram
 }
@@ -77,8 +82,10 @@ type Figure struct {
 	Max    float64 `json:"max"`
 	Spread float64 `json:"spread,omitempty"` // coefficient of variation
 	// AtLeast: the generator was the limit, the server can do more.
-	AtLeast bool    `json:"at_least,omitempty"`
-	Versus  *Versus `json:"versus,omitempty"` // the reference; absent for the reference itself
+	AtLeast bool `json:"at_least,omitempty"`
+	// AtMost: the server was full, a delivery costs it no more than this.
+	AtMost bool    `json:"at_most,omitempty"`
+	Versus *Versus `json:"versus,omitempty"` // the reference; absent for the reference itself
 }
 
 // Versus is an arm against the reference in one figure.
@@ -91,7 +98,12 @@ type Versus struct {
 	Adjusted float64 `json:"p_adjusted"` // for the family
 	Primary  bool    `json:"primary"`    // named before the run; else exploratory
 	Verdict  string  `json:"verdict"`
-	Why      string  `json:"why"`
+	// Reason is why there is neither a difference nor a tie, "" where there is
+	// one; Why says what the verdict rests on.
+	Reason stats.Reason `json:"reason,omitempty"`
+	Why    string       `json:"why"`
+	// MoreRounds is about how many more it takes where they are too few; 0: nobody knows.
+	MoreRounds int `json:"more_rounds,omitempty"`
 }
 
 // The A/A arm's verdicts.
@@ -142,6 +154,7 @@ func summarizeLoad(run *record.Run, load record.Load) LoadSummary {
 	for i := range l.Arms {
 		l.Arms[i].merge(run, load)
 	}
+	l.Ranking = l.rank(run)
 	return l
 }
 
@@ -177,7 +190,7 @@ type series map[int]float64
 func summarizeArm(run *record.Run, load record.Load, a record.Arm) ArmSummary {
 	of := make(map[string]series)
 	arm := ArmSummary{Arm: a, Figures: make(map[string]Figure), series: of, slices: make(map[string]map[int]series)}
-	limited := false
+	marked, rests := 0, make(map[string]int64)
 	for i := range run.Rounds {
 		r := &run.Rounds[i]
 		if r.Arm != a.Name || r.Load != load.Name {
@@ -189,24 +202,32 @@ func summarizeArm(run *record.Run, load record.Load, a record.Arm) ArmSummary {
 		}
 		arm.Rounds++
 		arm.Deliveries += r.Traffic.Deliveries
-		limited = limited || r.Marked(record.GeneratorLimited)
+		if r.Marked(record.GeneratorLimited) {
+			marked++
+		}
 		for _, m := range metrics {
-			if v, ok := m.of(view{r, load, &run.Manifest}); ok && m.applies(load) {
+			one := view{r, load, &run.Manifest}
+			if v, ok := m.at(one); ok {
 				if of[m.key] == nil {
 					of[m.key] = make(series)
 				}
-				of[m.key][r.Round] = v
+				if of[m.key][r.Round] = v; m.p > 0 {
+					rests[m.key] += m.messages(one)
+				}
 			}
 		}
 		arm.cut(r, load)
 	}
-	for key, values := range of {
-		f := figure(values)
-		f.AtLeast = limited && key == keyRate
-		arm.Figures[key] = f
+	for _, m := range metrics {
+		if m.p > 0 && !carries(rests[m.key], m.p, tail) {
+			delete(of, m.key)
+		} else if of[m.key] != nil {
+			arm.Figures[m.key] = figure(of[m.key])
+		}
 	}
+	arm.fill(load, run.Manifest.Rules)
 	if load.Closed() {
-		arm.Limit = arm.limit(run.Manifest, limited)
+		arm.bound(run, load, 2*marked > arm.Rounds)
 	}
 	return arm
 }
@@ -223,6 +244,9 @@ func (a *ArmSummary) merge(run *record.Run, load record.Load) {
 	var curves, lags []*hdrhistogram.Histogram
 	for i := range run.Rounds {
 		if r := &run.Rounds[i]; r.Arm == a.Name && r.Load == load.Name && r.Counts() {
+			if a.rests += r.Traffic.Messages; load.Scenario == record.Idle {
+				a.rests += r.Traffic.Clients
+			}
 			curves = append(curves, run.Histograms[record.Key{Load: load.Name, Arm: a.Name, Stream: stream, StartedMs: r.StartedMs}])
 			lags = append(lags, run.Histograms[record.Key{Load: load.Name, Arm: a.Name, Stream: record.StreamLag, StartedMs: r.StartedMs}])
 		}
@@ -241,7 +265,7 @@ func (a *ArmSummary) cut(r *record.Round, load record.Load) {
 		}
 		blocks := make(series)
 		for i := range r.Slices {
-			if s := &r.Slices[i]; s.Counts() {
+			if s := &r.Slices[i]; s.Counts() && (m.p == 0 || carries(s.Messages, m.p, tailRound)) {
 				if v, ok := m.slice(s, load); ok {
 					blocks[s.Block] = v
 				}
@@ -260,24 +284,40 @@ func figure(values series) Figure {
 	return f
 }
 
-// limit says which side stood in the way of more in a closed loop.
-func (a *ArmSummary) limit(m record.Manifest, generatorLimited bool) string {
-	rules := m.Rules
-	server := a.Figures[keyBusy].Median >= rules.BusyShare
-	generator := generatorLimited || a.Figures[keyGenBusy].Median >= rules.BusyShare
+// bound says which side stood in the way of more in a closed loop, and whether
+// the rate is only a bound of the server's. marked says that most of its rounds
+// are: near the generator's ceiling, or without its CPU.
+//
+// That a generator is busy does not make it the limit: it takes more in a turn
+// the more there is, as the null server's ceiling shows. But one that is not
+// busy has waited for the server; and where the server was busy all the time,
+// the server was the limit, whatever the marks say: the ceiling is only what
+// the generator reached with one other server.
+func (a *ArmSummary) bound(run *record.Run, load record.Load, marked bool) {
+	m := &run.Manifest
+	slack := a.Figures[keyGenBusy].Median < cmp.Or(m.Rules.GeneratorMax, record.DefaultRules().GeneratorMax)
+	server := a.Figures[keyBusy].Median >= m.Rules.BusyShare
+	generator := marked && !(server && slack)
+	if a.Figures[keyGenBusy].Median >= m.Rules.BusyShare && (!server || Ceiling(run, load.Name) == 0) {
+		generator = true
+	}
+	if f, ok := a.Figures[keyRate]; ok {
+		f.AtLeast = generator
+		a.Figures[keyRate] = f
+	}
 	switch {
 	case a.Rounds == 0:
-		return ""
 	case m.SharedCPU:
-		return "pair"
+		a.Limit = "pair"
 	case server && generator:
-		return "both"
+		a.Limit = "both"
 	case server:
-		return "server"
+		a.Limit = "server"
 	case generator:
-		return "generator"
-	case a.Figures[keyBusy].Median+a.Figures[keyForeign].Median >= rules.BusyShare:
-		return "others"
+		a.Limit = "generator"
+	case a.Figures[keyBusy].Median+a.Figures[keyForeign].Median >= m.Rules.BusyShare:
+		a.Limit = "others"
+	default:
+		a.Limit = "neither"
 	}
-	return "neither"
 }

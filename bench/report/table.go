@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"unicode/utf8"
+	"unicode"
+
+	"golang.org/x/text/width"
 )
 
 // table is rows of cells; the first two rows are its head.
@@ -18,20 +20,19 @@ func (t table) write(w io.Writer, left int, style Style) {
 			if i == len(widths) {
 				widths = append(widths, 0)
 			}
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+			widths[i] = max(widths[i], columns(cell))
 		}
 	}
 	for n, row := range t {
 		line := " "
 		for i, cell := range row {
-			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
 			if i > 0 {
 				line += " "
 			}
 			if i < left {
-				line += " " + cell + pad
+				line += " " + fill(cell, widths[i])
 			} else {
-				line += " " + pad + cell
+				line += " " + before(cell, widths[i])
 			}
 		}
 		line = strings.TrimRight(line, " ")
@@ -43,4 +44,67 @@ func (t table) write(w io.Writer, left int, style Style) {
 		}
 		fmt.Fprintln(w, line)
 	}
+}
+
+// columns is how many columns of a terminal a text takes.
+func columns(text string) (n int) {
+	for _, r := range text {
+		n += columnsOf(r)
+	}
+	return n
+}
+
+func columnsOf(r rune) int {
+	if unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf) {
+		return 0
+	}
+	switch width.LookupRune(r).Kind() {
+	case width.EastAsianWide, width.EastAsianFullwidth:
+		return 2
+	}
+	return 1
+}
+
+// cut shortens a text to so many columns, the last of them "…".
+func cut(text string, most int) string {
+	if columns(text) <= most {
+		return text
+	}
+	n := 0
+	for i, r := range text {
+		if n += columnsOf(r); n > most-1 {
+			return strings.TrimRight(text[:i], " ") + "…"
+		}
+	}
+	return text
+}
+
+// fill puts spaces behind a text, up to so many columns.
+func fill(text string, to int) string { return text + strings.Repeat(" ", max(0, to-columns(text))) }
+
+// before puts them before it.
+func before(text string, to int) string { return strings.Repeat(" ", max(0, to-columns(text))) + text }
+
+// wider is that of two texts which takes more columns.
+func wider(a, b string) string {
+	if columns(b) > columns(a) {
+		return b
+	}
+	return a
+}
+
+// wrap cuts a text into lines of at most so many columns, between words.
+func wrap(text string, most int) (lines []string) {
+	line := ""
+	for word := range strings.FieldsSeq(text) {
+		switch {
+		case line == "":
+			line = word
+		case columns(line)+1+columns(word) > most:
+			lines, line = append(lines, line), word
+		default:
+			line += " " + word
+		}
+	}
+	return append(lines, line)
 }

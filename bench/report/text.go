@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"chatbench/bench/record"
-	"chatbench/bench/stats"
 )
 
 // Style is what the reader's terminal can show.
@@ -43,8 +42,11 @@ func (s Style) paint(code, text string) string {
 // Text writes the summary for a person. dir is where the files are.
 func (s *Summary) Text(w io.Writer, style Style, dir string) {
 	for _, line := range s.verdicts() {
-		fmt.Fprintln(w, style.paint(bold, line))
+		for _, part := range wrap(line, style.width()) {
+			fmt.Fprintln(w, style.paint(bold, part))
+		}
 	}
+	s.rankings(w, style)
 	for i := range s.Loads {
 		fmt.Fprintln(w)
 		s.Loads[i].text(w, style, s.Reference)
@@ -66,22 +68,13 @@ func (s *Summary) Text(w io.Writer, style Style, dir string) {
 // verdicts is the first lines: what one would say to somebody who asks.
 func (s *Summary) verdicts() []string {
 	lines := []string{s.correctness()}
-	var backends []string
-	for _, l := range s.Loads {
-		for _, a := range l.Arms {
-			if a.Name == s.Reference || a.Again {
-				continue
-			}
-			if l.Name == s.Loads[0].Name {
-				backends = append(backends, a.Name)
-			}
+	for i := range s.Loads {
+		l := &s.Loads[i]
+		if l.Ranking != nil {
+			lines = append(lines, l.lead())
+		} else {
+			lines = append(lines, l.alone(s.Reference))
 		}
-	}
-	if backends == nil {
-		backends = []string{s.Reference}
-	}
-	for _, name := range backends {
-		lines = append(lines, s.verdict(name)...)
 	}
 	return lines
 }
@@ -109,60 +102,48 @@ func (s *Summary) silent() bool {
 	return !slices.ContainsFunc(s.Loads, func(l LoadSummary) bool { return l.Scenario != record.Idle })
 }
 
-// verdict is what is to be said of one backend, one line a load.
-func (s *Summary) verdict(name string) (lines []string) {
-	for i := range s.Loads {
-		l := &s.Loads[i]
-		a := l.arm(name)
-		keys := []string{keySyscalls, keyP99}
-		switch {
-		case l.Scenario == record.Idle:
-			keys = []string{keyRSSEach, keyLogin}
-		case l.Closed():
-			keys = []string{keyRate}
-		}
-		first, rest := l.phrases(a, primary(l.Load)), l.phrases(a, keys)
-		text := strings.Join(first, ", ")
-		switch {
-		case first == nil && rest == nil:
-			text = "no round counts"
-		case first == nil || rest != nil && name == s.Reference: // nothing is compared
-			text = strings.Join(append(first, rest...), ", ")
-		case rest != nil:
-			text += "; exploratory: " + strings.Join(rest, ", ")
-		}
-		against := ""
-		if name != s.Reference {
-			against = " against " + s.Reference
-		}
-		lines = append(lines, fmt.Sprintf("%s%s, %s: %s.", name, against, l.short(), text))
+// alone is what is to be said of a backend that is compared with nobody: what
+// was measured, and what difference the run would find.
+func (l *LoadSummary) alone(name string) string {
+	a := l.arm(name)
+	keys := append(primary(l.Load), keySyscalls, keyP99)
+	switch {
+	case l.Scenario == record.Idle:
+		keys = append(primary(l.Load), keyRSSEach, keyLogin)
+	case l.Closed():
+		keys = append(primary(l.Load), keyRate)
 	}
-	return lines
-}
-
-// phrases says of each figure of an arm how it compares, or what it is.
-func (l *LoadSummary) phrases(a *ArmSummary, keys []string) (parts []string) {
+	var parts []string
 	for _, key := range keys {
-		f, ok := a.Figures[key]
-		m := find(key)
-		switch {
-		case !ok:
-		case f.Versus == nil:
-			parts = append(parts, fmt.Sprintf("%s %s", l.word(m.title), f.value(m, true)))
-		case f.Versus.Verdict == string(stats.Tie):
-			parts = append(parts, fmt.Sprintf("%s a tie", l.word(m.title)))
-		case f.Versus.Verdict == string(stats.Unresolved):
-			parts = append(parts, fmt.Sprintf("%s not resolved", l.word(m.title)))
-		default:
-			parts = append(parts, l.word(m.title)+" "+f.Versus.change())
+		if f, ok := a.Figures[key]; ok {
+			m := find(key)
+			parts = append(parts, l.word(m.title)+" "+f.value(m, true))
 		}
 	}
-	return parts
+	if parts == nil {
+		parts = []string{"no round counts"}
+	}
+	text := fmt.Sprintf("%s, %s: %s.", name, l.short(), strings.Join(parts, ", "))
+	if finds := l.found(); finds != "" {
+		text += " " + finds
+	}
+	return text
 }
 
-// remarks is the checks that failed, and what figures of one CPU are.
+// remarks writes what is to be kept in mind.
 func (s *Summary) remarks(w io.Writer) {
-	var lines []string
+	lines := s.keep()
+	if lines == nil {
+		return
+	}
+	fmt.Fprintln(w, "\nWhat to keep in mind:")
+	for _, line := range lines {
+		fmt.Fprintln(w, "  -", line)
+	}
+}
+
+// keep is the checks that failed, and what figures of one CPU are.
+func (s *Summary) keep() (lines []string) {
 	if s.SharedCPU {
 		lines = append(lines, "server and generator shared their CPUs: every figure is of the pair")
 	}
@@ -177,13 +158,7 @@ func (s *Summary) remarks(w io.Writer) {
 	if v := s.Checks.Void; v[record.GeneratorLimited]+v[record.Disturbed]+v[record.Steal]+v[record.FewSlices] > 0 {
 		lines = append(lines, "hint: server and generator need a CPU each to themselves; stop what else runs here and measure again")
 	}
-	if lines == nil {
-		return
-	}
-	fmt.Fprintln(w, "\nWhat to keep in mind:")
-	for _, line := range lines {
-		fmt.Fprintln(w, "  -", line)
-	}
+	return lines
 }
 
 // failed is the checks that failed, those of one kind for all arms in one line.

@@ -13,8 +13,11 @@ import (
 // value is the median as it is printed, with its unit if asked for.
 func (f Figure) value(m metric, withUnit bool) string {
 	text := m.print(f.Median)
-	if f.AtLeast {
+	switch {
+	case f.AtLeast:
 		text = "≥ " + text
+	case f.AtMost:
+		text = "≤ " + text
 	}
 	if withUnit && m.unit != "" {
 		text += " " + m.unit
@@ -81,7 +84,11 @@ func (l *LoadSummary) columns() []string {
 	case l.Scenario == record.Idle:
 		return []string{keyClients, keyRSSEach, keyPSSEach, keyKernEach, keyRSSBase, keyThreads, keyBusy, keyLogin, keyLoginP99}
 	case l.Scenario == record.Relay && l.ChatRate > 0:
-		columns = slices.Insert(columns, len(columns)-1, keyChat)
+		chat := keyChat
+		if !l.has(chat) { // too little was said for a p99
+			chat = keyChatP50
+		}
+		columns = slices.Insert(columns, len(columns)-1, chat)
 	}
 	if l.Closed() {
 		columns = append([]string{keyRate}, columns...)
@@ -117,7 +124,10 @@ func (l *LoadSummary) text(w io.Writer, style Style, reference string) {
 	t.write(w, 1, style)
 	l.ratios(w, style, reference)
 	l.limits(w)
-	l.finds(w)
+	l.full(w, reference)
+	if l.Ranking != nil { // else it stands above
+		l.finds(w)
+	}
 	if !l.Closed() {
 		l.lags(w)
 	}
@@ -146,7 +156,14 @@ func (l *LoadSummary) ratios(w io.Writer, style Style, reference string) {
 		for _, a := range arms {
 			cell := "–"
 			if v := a.Figures[m.key].Versus; v != nil {
-				cell, some = ratioText(v)+" "+v.Verdict, true
+				switch some = true; v.Verdict {
+				case string(stats.ServerFull):
+					cell = v.Verdict
+				case string(stats.Unresolved):
+					cell = ratioText(v) + " " + v.reason()
+				default:
+					cell = ratioText(v) + " " + v.Verdict
+				}
 			}
 			row = append(row, cell)
 		}
@@ -187,7 +204,9 @@ func (l *LoadSummary) manyRatios(w io.Writer, style Style, reference string, arm
 		for _, key := range shown {
 			cell := "–"
 			if v := a.Figures[key].Versus; v != nil {
-				cell = ratioText(v) + marks[v.Verdict]
+				if cell = ratioText(v) + marks[v.Verdict]; v.Verdict == string(stats.ServerFull) {
+					cell = v.Verdict
+				}
 			}
 			row = append(row, cell)
 		}
@@ -213,6 +232,7 @@ var heads = map[string][2]string{
 	keyP999:     {"p99.9", "ms"},
 	keyRSS:      {"RSS", "MiB"},
 	keyChat:     {"chat", "p99"},
+	keyChatP50:  {"chat", "p50"},
 	keyClients:  {"clients", ""},
 	keyRSSEach:  {"RSS KiB", "/client"},
 	keyPSSEach:  {"PSS KiB", "/client"},
@@ -234,39 +254,56 @@ func (l *LoadSummary) has(key string) bool {
 	return false
 }
 
-// limits says which side stood in the way, with what each used.
+// limits says which side stood in the way, with what each used: arms of one
+// kind together.
 func (l *LoadSummary) limits(w io.Writer) {
-	for _, a := range l.Arms {
-		if a.Limit == "" || a.Again {
-			continue
+	for _, kind := range []struct{ limit, text string }{
+		{"server", "the server was the limit"},
+		{"generator", "the generator was the limit, the server can do more"},
+		{"both", "server and generator were both at their limit, so the rate is that of the pair"},
+		{"pair", "server and generator shared a CPU, so the rate is that of the pair"},
+		{"others", "the server did not have its CPU to itself"},
+		{"neither", "neither side was at its limit: they waited for each other"},
+	} {
+		var arms []string
+		for _, a := range l.Arms {
+			if a.Limit == kind.limit && !a.Again {
+				arms = append(arms, l.used(a))
+			}
 		}
-		text := map[string]string{
-			"server":    "the server was the limit",
-			"generator": "the generator was the limit: the server can do more",
-			"both":      "server and generator were both at their limit: the rate is that of the pair",
-			"pair":      "server and generator shared a CPU: the rate is that of the pair",
-			"others":    "the server did not have its CPU to itself",
-			"neither":   "neither side was at its limit: they waited for each other",
-		}[a.Limit]
-		fmt.Fprintf(w, "  %s: %s (server %s %% of its CPU", a.Name, text, percent(a.Figures[keyBusy].Median))
-		if f := a.Figures[keyForeign]; a.Limit == "others" {
-			fmt.Fprintf(w, ", others %s %% of it", percent(f.Median))
+		if arms != nil {
+			fmt.Fprintf(w, "  %s: %s.\n", capital(kind.text), strings.Join(arms, ", "))
 		}
-		if f, ok := a.Figures[keyGenBusy]; ok {
-			fmt.Fprintf(w, ", generator %s %%", percent(f.Median))
-		}
-		if f, ok := a.Figures[keyRate]; ok && l.Ceiling > 0 {
-			fmt.Fprintf(w, ", %s %% of the generator's ceiling", percent(f.Median/l.Ceiling))
-		}
-		fmt.Fprintln(w, ").")
 	}
 	if l.Ceiling > 0 {
 		fmt.Fprintf(w, "  Generator's ceiling against the null server: %s %s.\n", count(l.Ceiling), l.word(find(keyRate).title))
 	}
 }
 
-// finds says what is primary and how small a difference the rounds could find.
+// used is what an arm's server, others and the generator used, in brackets.
+func (l *LoadSummary) used(a ArmSummary) string {
+	text := fmt.Sprintf("%s (server %s %%", a.Name, percent(a.Figures[keyBusy].Median))
+	if f := a.Figures[keyForeign]; a.Limit == "others" {
+		text += fmt.Sprintf(", others %s %%", percent(f.Median))
+	}
+	if f, ok := a.Figures[keyGenBusy]; ok {
+		text += fmt.Sprintf(", generator %s %%", percent(f.Median))
+	}
+	if f, ok := a.Figures[keyRate]; ok && l.Ceiling > 0 {
+		text += fmt.Sprintf(", %s %% of the ceiling", percent(f.Median/l.Ceiling))
+	}
+	return text + ")"
+}
+
+// finds writes how small a difference the rounds could find.
 func (l *LoadSummary) finds(w io.Writer) {
+	if text := l.found(); text != "" {
+		fmt.Fprintln(w, "  "+text)
+	}
+}
+
+// found says it; "" where nobody knows.
+func (l *LoadSummary) found() string {
 	var parts []string
 	for _, key := range primary(l.Load) {
 		f, ok := l.Finds[key]
@@ -279,24 +316,32 @@ func (l *LoadSummary) finds(w io.Writer) {
 		}
 		parts = append(parts, text)
 	}
-	if parts != nil {
-		fmt.Fprintf(w, "  Four times in five this run finds a difference of: %s.\n", strings.Join(parts, ", "))
+	if parts == nil {
+		return ""
 	}
+	return fmt.Sprintf("Four times in five this run finds a difference of: %s.", strings.Join(parts, ", "))
 }
 
 // lags sets the generator's own lateness beside the latencies it is part of.
 func (l *LoadSummary) lags(w io.Writer) {
-	var parts []string
+	var least, most float64
 	for _, a := range l.Arms {
 		if f, ok := a.Figures[keyLag]; ok {
-			parts = append(parts, fmt.Sprintf("%s %s ms", a.Name, millis(f.Median)))
+			if most == 0 || f.Median < least {
+				least = f.Median
+			}
+			most = max(most, f.Median)
 		}
 	}
-	if parts != nil {
-		what := ""
-		if l.Scenario == record.Relay {
-			what = " in asking"
-		}
-		fmt.Fprintf(w, "  Of that the generator's own lateness%s, p99: %s.\n", what, strings.Join(parts, ", "))
+	if most == 0 {
+		return
 	}
+	what, span := "", millis(most)
+	if l.Scenario == record.Relay {
+		what = " in asking"
+	}
+	if low := millis(least); low != span {
+		span = low + " to " + span
+	}
+	fmt.Fprintf(w, "  Of that the generator's own lateness%s, p99: %s ms.\n", what, span)
 }

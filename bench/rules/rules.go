@@ -83,7 +83,7 @@ func Judge(r record.Round, l record.Load, rules record.Rules, ceiling float64) (
 // Slice gives the reasons for which a slice is void. None of them looks at what
 // arms are compared in.
 func Slice(s record.Slice, l record.Load, rules record.Rules) (void []record.Reason) {
-	late := l.Open() && float64(s.LagP99) > rules.LagShare*float64(rules.Objective) || s.Deliveries == 0
+	late := l.Open() && (float64(s.LagP99) > rules.LagShare*float64(rules.Objective) || crowded(s.Busy, rules)) || s.Deliveries == 0
 	if late {
 		void = append(void, record.GeneratorLimited)
 	}
@@ -105,8 +105,14 @@ func tally(slices []record.Slice) (count, undrained int) {
 	return count, undrained
 }
 
-// Late says of an open loop whether the generator was late or off its rate,
-// and whether the server did not keep up: did not read what was due, or did
+// crowded says whether a generator that was busy for such a share of its time
+// had its own queue in the latencies.
+func crowded(busy float64, rules record.Rules) bool {
+	return rules.GeneratorMax > 0 && busy > rules.GeneratorMax
+}
+
+// Late says of an open loop whether the generator was late, off its rate or too
+// busy, and whether the server did not keep up: did not read what was due, or did
 // not deliver it in the section. A delivery may take as long as the objective,
 // so the last ones may be missing.
 func Late(r record.Round, l record.Load, rules record.Rules) (generator, server bool) {
@@ -115,7 +121,8 @@ func Late(r record.Round, l record.Load, rules record.Rules) (generator, server 
 	missed := math.Abs(float64(t.Messages)-due)/max(due, 1) > rules.RateError
 	generator = rateError(t.Due, r, l) > rules.RateError ||
 		missed && t.Stalled == 0 ||
-		float64(r.Lag.P99) > rules.LagShare*float64(rules.Objective)
+		float64(r.Lag.P99) > rules.LagShare*float64(rules.Objective) ||
+		crowded(t.GeneratorBusy, rules)
 	short := 1 - float64(t.Deliveries)/max(float64(t.Expected), 1)
 	server = missed && t.Stalled > 0 ||
 		!generator && short > rules.RateError+rules.Objective.Seconds()/r.Wall.Seconds()

@@ -41,6 +41,9 @@ func TestJudge(t *testing.T) {
 		{"stolen from", open, good(func(r *record.Round) { r.Usage.Steal = &steal }), reasons{record.Steal}, nil},
 		{"a little late", open, good(func(r *record.Round) { r.Lag.P99 = int64(5 * time.Millisecond) }), nil, nil},
 		{"late", open, good(func(r *record.Round) { r.Lag.P99 = int64(5*time.Millisecond) + 1 }), reasons{record.GeneratorLimited}, nil},
+		{"busy to the bound", open, good(func(r *record.Round) { r.Traffic.GeneratorBusy = 0.8 }), nil, nil},
+		{"busier, so its own queue is in the latencies", open, good(func(r *record.Round) { r.Traffic.GeneratorBusy = 0.81 }), reasons{record.GeneratorLimited}, nil},
+		{"as busy as it likes in a closed loop", closed, good(func(r *record.Round) { r.Traffic.GeneratorBusy = 1 }), nil, nil},
 		{"11 less due is the cut and 1 %", open, rate(989, 989), nil, nil},
 		{"12 less is off the rate", open, rate(988, 988), reasons{record.GeneratorLimited}, nil},
 		{"12 more is off the rate", open, rate(1012, 1012), reasons{record.GeneratorLimited}, nil},
@@ -114,6 +117,9 @@ func sliced(t *testing.T) {
 	}{
 		{"good", open, record.Slice{Deliveries: 1, Drain: rules.DrainMax, LagP99: int64(5 * time.Millisecond)}, nil},
 		{"late", open, record.Slice{Deliveries: 1, LagP99: int64(5*time.Millisecond) + 1}, reasons{record.GeneratorLimited}},
+		{"busy to the bound", open, record.Slice{Deliveries: 1, Busy: 0.8}, nil},
+		{"busier", open, record.Slice{Deliveries: 1, Busy: 0.81}, reasons{record.GeneratorLimited}},
+		{"as busy as it likes in a closed loop", closed, record.Slice{Deliveries: 1, Busy: 1}, nil},
 		{"late in a closed loop is nothing", closed, record.Slice{Deliveries: 1, LagP99: int64(time.Second)}, nil},
 		{"not over in time", closed, record.Slice{Deliveries: 1, Drain: rules.DrainMax + 1}, reasons{record.NotDrained}},
 		{"nothing at all", closed, record.Slice{}, reasons{record.GeneratorLimited}},
@@ -121,6 +127,11 @@ func sliced(t *testing.T) {
 		if void := Slice(c.slice, c.load, rules); !reflect.DeepEqual(void, c.void) {
 			t.Errorf("%s: void %v, want %v", c.name, void, c.void)
 		}
+	}
+	older := rules // runs from before the rule are judged without it
+	older.GeneratorMax = 0
+	if void := Slice(record.Slice{Deliveries: 1, Busy: 1}, open, older); void != nil {
+		t.Errorf("without the rule: void %v", void)
 	}
 	ok, late, slow := record.Slice{}, record.Slice{Void: reasons{record.GeneratorLimited}}, record.Slice{Void: reasons{record.NotDrained}}
 	steal, foreign, some := 0.3, 0.8, 0.3

@@ -37,7 +37,7 @@ func Looked(family []Question) []Comparison {
 	for i, q := range family {
 		c := q.Arm
 		c.Adjusted = math.Min(1, c.P*Alpha/bound)
-		c.Verdict, c.Why = c.judge(q.Again, pairsFor(bound))
+		c.judge(q.Again, bound, Level)
 		judged[i] = c
 	}
 	return judged

@@ -4,8 +4,8 @@
 // what so many rounds could have found.
 //
 // It refuses to know what was measured: numbers in, numbers out, no clock, no
-// files and no randomness, so that the same rounds give the same figures on
-// every machine. Every function is pure and safe for any
+// files and no randomness but from a fixed seed, so that the same rounds give the
+// same figures on every machine. Every function is pure and safe for any
 // goroutine; none of them changes its arguments.
 package stats
 

@@ -22,7 +22,22 @@ const (
 	Tie        Verdict = "tie"          // the whole interval lies within ±5 %
 	Higher     Verdict = "higher"       // above the reference, beyond chance
 	Lower      Verdict = "lower"        // below the reference, beyond chance
-	Unresolved Verdict = "not resolved" // the rounds, or the machine, do not say
+	Unresolved Verdict = "not resolved" // the rounds, or the machine, do not say; the Reason says which
+	// ServerFull is no answer to the question but an answer all the same: the
+	// figure means nothing, and no further round will change that. Judge never
+	// gives it; whoever asks does.
+	ServerFull Verdict = "server full"
+)
+
+// Reason is why there is no difference and no tie, for programs to tell apart.
+type Reason string
+
+const (
+	FewRounds     Reason = "few rounds"     // as many more as Comparison.More might do
+	Close         Reason = "close"          // nearly equal: the interval goes over an edge of the tie's band, and not far
+	Noisy         Reason = "noisy"          // the rounds, or the reference against itself, scatter too much
+	FullServer    Reason = "server full"    // the server used all of its CPU, whatever a delivery costs
+	FullGenerator Reason = "generator full" // the rate is the generator's
 )
 
 // Comparison is one arm against the reference in one figure.
@@ -33,7 +48,12 @@ type Comparison struct {
 	P        float64  // two-sided, exact signed-rank
 	Adjusted float64  // P after the correction for the family it was judged in
 	Verdict  Verdict
-	Why      string // what the verdict rests on, in a few words
+	Reason   Reason // of Unresolved and ServerFull; "" of all others
+	Why      string // what the verdict rests on, in a sentence
+	// More is about how many more rounds it takes where they are too few; 0: nobody knows.
+	More int
+
+	logs []float64
 }
 
 // Compare is the comparison of pairs of rounds before Judge has judged it.
@@ -44,7 +64,7 @@ func CompareRounds(logs []float64) Comparison {
 	_, p, _ := SignedRank(logs)
 	c := Comparison{
 		N: len(logs), Ratio: math.Exp(Center(logs)),
-		P: p, Adjusted: p, Verdict: Unresolved, Why: "not judged",
+		P: p, Adjusted: p, Verdict: Unresolved, Why: "not judged", logs: logs,
 	}
 	if i, ok := SignedRankInterval(logs, Level); ok {
 		c.Interval = i.exp()
@@ -72,40 +92,71 @@ func Judge(family []Question) []Comparison {
 	}
 	judged := make([]Comparison, len(family))
 	for i, adjusted := range Holm(ps) {
-		c := family[i].Arm
-		c.Adjusted = adjusted
-		c.Verdict, c.Why = c.judge(family[i].Again, Pairs(len(family)))
-		judged[i] = c
+		judged[i] = family[i].Arm
+		judged[i].Adjusted = adjusted
+		judged[i].judge(family[i].Again, Alpha/float64(max(len(family), 1)), Level)
 	}
 	return judged
 }
 
 // judge is the rule. What the reference shows against itself is the error of
-// this machine: no difference counts that reaches into it.
-func (c Comparison) judge(again Comparison, pairs int) (Verdict, string) {
+// this machine: no difference counts that reaches into it. bound is what p must
+// not exceed for a difference; for a tie the interval of that level, as well as
+// the one that is printed, must lie in the band.
+func (c *Comparison) judge(again Comparison, bound, level float64) {
+	pairs := pairsFor(bound)
 	switch {
 	case c.N == 0:
-		return Unresolved, "no round in which both have the figure"
+		c.leave(FewRounds, pairs, "no round has the figure of both")
 	case !c.measured():
-		return Unresolved, fmt.Sprintf("%d rounds are too few for an interval", c.N)
+		c.leave(FewRounds, pairs-c.N, fmt.Sprintf("%d rounds are too few for an interval", c.N))
 	case !again.measured():
-		return Unresolved, fmt.Sprintf("%d rounds of the reference against itself are too few", again.N)
+		c.leave(FewRounds, pairs-again.N, fmt.Sprintf("%d rounds of the reference against itself are too few", again.N))
 	case c.Interval.Within(TieBand) && !again.Passes():
-		return Unresolved, "the reference differs from itself here"
+		c.leave(Noisy, 0, "the reference differs from itself here")
+	case c.Interval.Within(TieBand) && !c.tied(level):
+		c.leave(Close, 0, fmt.Sprintf("the interval lies within ±%.0f %%, but not at %.4g %% confidence, which a run that looks often needs", 100*Margin, 100*level))
 	case c.Interval.Within(TieBand):
-		return Tie, fmt.Sprintf("the interval lies within ±%.0f %%", 100*Margin)
+		c.Verdict, c.Reason, c.Why = Tie, "", fmt.Sprintf("the interval lies within ±%.0f %%", 100*Margin)
 	case c.Interval.Covers(1):
-		return Unresolved, fmt.Sprintf("the interval holds 1 and reaches past ±%.0f %%", 100*Margin)
+		c.leave(c.scatter(), 0, fmt.Sprintf("the interval holds 1 and reaches past ±%.0f %%", 100*Margin))
 	case !c.Interval.Outside(again.floor()):
-		return Unresolved, "the reference differs from itself as much"
+		c.leave(Noisy, 0, "the reference differs from itself as much")
 	case c.Adjusted > Alpha && c.N < pairs:
-		return Unresolved, fmt.Sprintf("%d rounds are too few, it takes %d", c.N, pairs)
+		c.leave(FewRounds, pairs-c.N, fmt.Sprintf("%d rounds are too few, it takes %d", c.N, pairs))
+	case c.Adjusted > Alpha && c.scatter() == Close:
+		c.leave(Close, 0, fmt.Sprintf("corrected p %.3f, and the interval reaches into ±%.0f %%", c.Adjusted, 100*Margin))
 	case c.Adjusted > Alpha:
-		return Unresolved, fmt.Sprintf("corrected p %.3f", c.Adjusted)
+		more := max(1, again.MoreRounds(bound, math.Expm1(math.Abs(math.Log(c.Ratio)))))
+		c.leave(FewRounds, more, fmt.Sprintf("corrected p %.3f", c.Adjusted))
 	case c.Ratio > 1:
-		return Higher, fmt.Sprintf("corrected p %.2g", c.Adjusted)
+		c.Verdict, c.Reason, c.Why = Higher, "", fmt.Sprintf("corrected p %.2g", c.Adjusted)
+	default:
+		c.Verdict, c.Reason, c.Why = Lower, "", fmt.Sprintf("corrected p %.2g", c.Adjusted)
 	}
-	return Lower, fmt.Sprintf("corrected p %.2g", c.Adjusted)
+}
+
+// leave says why there is neither a difference nor a tie.
+func (c *Comparison) leave(reason Reason, more int, why string) {
+	c.Verdict, c.Reason, c.More, c.Why = Unresolved, reason, max(more, 0), why
+}
+
+// scatter calls an interval that is neither a tie nor a difference close if it
+// goes no further than twice the band of a tie, and else noisy.
+func (c *Comparison) scatter() Reason {
+	if c.Interval.Within(nearly) && !c.Interval.Outside(TieBand) {
+		return Close
+	}
+	return Noisy
+}
+
+// nearly is twice the band of a tie.
+var nearly = Interval{1 / (1 + 2*Margin), 1 + 2*Margin}
+
+// tied says whether the interval of that level lies in the band of a tie.
+func (c *Comparison) tied(level float64) bool {
+	i, ok := SignedRankInterval(c.logs, level)
+	return ok && i.exp().Within(TieBand)
 }
 
 // measured says whether there are rounds enough for an interval.

@@ -96,6 +96,42 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// TestReasons: whatever is not resolved says why, and how many rounds are
+// missing where that is known.
+func TestReasons(t *testing.T) {
+	refs := []float64{100, 101, 99, 102, 98, 100, 103, 97}
+	wobble := []float64{101, 100, 100, 101, 99, 99, 102, 98}
+	wild := []float64{60, 150, 99, 180, 70, 40, 140, 97}
+	near := []float64{94, 109, 101, 110, 92, 104, 107, 97}
+	fine := Compare(wobble, refs)
+	for _, c := range []struct {
+		name   string
+		xs     []float64
+		again  Comparison
+		family int
+		want   Reason
+		more   int
+	}{
+		{"nothing", nil, fine, 1, FewRounds, 6},
+		{"five rounds", scaled(wobble[:5], 1.5), fine, 1, FewRounds, 1},
+		{"a reference of five", wobble, Compare(wobble[:5], refs[:5]), 1, FewRounds, 1},
+		{"eight rounds for 22 comparisons", scaled(wobble, 1.5), fine, 22, FewRounds, 2},
+		{"nearly equal", near, fine, 1, Close, 0},
+		{"wild", wild, fine, 1, Noisy, 0},
+		{"a wild reference", scaled(wobble, 1.2), Compare(wild, refs), 1, Noisy, 0},
+		{"a tie beside a reference that is none", wobble, Compare(scaled(wobble, 1.3), refs), 1, Noisy, 0},
+		{"a tie", wobble, fine, 1, "", 0},
+		{"a difference", scaled(wobble, 1.5), fine, 1, "", 0},
+	} {
+		family := make([]Question, c.family) // the others are of nothing, and count
+		family[0] = Question{Compare(c.xs, refs[:len(c.xs)]), c.again}
+		got := Judge(family)[0]
+		if got.Reason != c.want || got.More != c.more || (got.Reason != "") != (got.Verdict == Unresolved) || got.Why == "" {
+			t.Errorf("%s: %q, %d more, %q because %q (interval %v); want %q, %d more", c.name, got.Reason, got.More, got.Verdict, got.Why, got.Interval, c.want, c.more)
+		}
+	}
+}
+
 // TestMarginIsSymmetrical: to swap arm and reference never changes a tie.
 func TestMarginIsSymmetrical(t *testing.T) {
 	refs := []float64{100, 101, 99, 102, 98, 100, 103, 97}

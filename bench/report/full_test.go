@@ -1,0 +1,115 @@
+package report
+
+import (
+	"strings"
+	"testing"
+
+	"chatbench/bench/record"
+	"chatbench/bench/stats"
+)
+
+// used gives an arm of a sample so large a share of its CPU under the open loop.
+func used(run *record.Run, arm string, share float64) {
+	for i := range run.Rounds {
+		if r := &run.Rounds[i]; r.Arm == arm && r.Load == "fixed1000" {
+			*r.Usage.CPU = int64(share*1e9) - int64(r.Round)
+		}
+	}
+}
+
+// TestFullServer: a server under an open loop that has no CPU to spare is not
+// compared in what its CPU is divided into. Latencies are, and the others.
+func TestFullServer(t *testing.T) {
+	run := sample(t)
+	used(run, "epoll", 0.9)
+	l := &Summarize(run, nil).Loads[0]
+	if a := l.arm("epoll"); a.Full || a.Figures[keyCPU].AtMost || a.Figures[keyCPU].Versus.Verdict != "dearer" {
+		t.Errorf("90 %% of the CPU is not over 90 %%: %+v", a.Figures[keyCPU].Versus)
+	}
+	if n := l.comparisons("goroutine"); n != 2 {
+		t.Errorf("%d comparisons, want CPU and p50", n)
+	}
+	used(run, "epoll", 0.91)
+	l = &Summarize(run, nil).Loads[0]
+	a := l.arm("epoll")
+	for _, key := range []string{keyCPU, keySyscalls} {
+		f := a.Figures[key]
+		if v := f.Versus; v.Verdict != string(stats.ServerFull) || v.Reason != stats.FullServer || v.Low != 0 || v.P != 1 || v.N != 8 || !strings.Contains(v.Why, "91 %") {
+			t.Errorf("%s: %+v", key, v)
+		}
+		if text := f.value(find(key), false); !f.AtMost || !strings.HasPrefix(text, "≤ ") {
+			t.Errorf("%s is printed as %s", key, text)
+		}
+	}
+	if !a.Figures[keyUser].AtMost || !a.Figures[keyKernel].AtMost || a.Figures[keyP50].AtMost || a.Figures[keyP50].Versus.Verdict == string(stats.ServerFull) {
+		t.Errorf("user %+v, kernel %+v, p50 %+v", a.Figures[keyUser], a.Figures[keyKernel], a.Figures[keyP50].Versus)
+	}
+	if n := l.comparisons("goroutine"); n != 1 {
+		t.Errorf("%d comparisons, want that of p50 alone", n)
+	}
+	if l.arm("goroutine").Full || l.arm("goroutine.aa").Figures[keyCPU].Versus.Verdict != holds {
+		t.Error("the reference is held to be full too")
+	}
+	if c := Summarize(run, nil).Loads[1].arm("epoll"); c.Full || c.Figures[keyCPU].Versus.Verdict != "cheaper" {
+		t.Error("at saturation a full server is what is wanted")
+	}
+	run.Manifest.Rules.FullShare = 0.95
+	if Summarize(run, nil).Loads[0].arm("epoll").Full {
+		t.Error("the threshold of the manifest does not count")
+	}
+	run.Manifest.Rules.FullShare = 0 // an older run
+	if !Summarize(run, nil).Loads[0].arm("epoll").Full {
+		t.Error("an older run has no threshold")
+	}
+}
+
+// TestFullServerIsDecided: more rounds would say no more of it.
+func TestFullServerIsDecided(t *testing.T) {
+	run := sample(t)
+	run.Manifest.Rounds, run.Manifest.Looks = 0, stats.Looks
+	used(run, "epoll", 0.95)
+	l := judgeLoad(run, run.Manifest.Loads[0])
+	a := l.arm("epoll")
+	p50 := a.Figures[keyP50]
+	p50.Versus.Verdict = string(stats.Tie)
+	a.Figures[keyP50] = p50
+	if !l.settled(*a) || !l.knows(*a) {
+		t.Errorf("open though its server is full: %+v", a.Figures[keyCPU].Versus)
+	}
+}
+
+// TestFullReference: where the reference has no CPU to spare nobody is compared
+// with it in CPU, it is not its own error there, and one line says why. A gate
+// takes the figure for no answer.
+func TestFullReference(t *testing.T) {
+	run := sample(t)
+	used(run, "goroutine", 0.99)
+	used(run, "goroutine.aa", 0.99)
+	s := Summarize(run, nil)
+	l := &s.Loads[0]
+	for _, arm := range []string{"epoll", "goroutine.aa"} {
+		if v := l.arm(arm).Figures[keyCPU].Versus; v.Verdict != string(stats.ServerFull) || !strings.Contains(v.Why, "the reference used 99 %") {
+			t.Errorf("%s: %+v", arm, v)
+		}
+	}
+	if _, ok := l.Finds[keyCPU]; ok {
+		t.Error("it is said what differences in CPU can be found")
+	}
+	var text strings.Builder
+	s.Text(&text, Style{}, "")
+	if n := strings.Count(text.String(), "No verdict on CPU and system calls here: the reference, goroutine, used 99 % of its CPU"); n != 1 {
+		t.Errorf("%d lines say so in\n%s", n, text.String())
+	}
+	for _, row := range s.gateRows("epoll", 0.05) {
+		if full := row.Load == "fixed1000" && row.key == keyCPU; full != (row.Verdict == GateFull) {
+			t.Errorf("%+v", row)
+		}
+	}
+	used(run, "goroutine", 0.5)
+	used(run, "epoll", 0.99)
+	for _, row := range Summarize(run, nil).gateRows("epoll", 0.05) {
+		if row.Load == "fixed1000" && row.key == keyCPU && row.Verdict != GateUndecided {
+			t.Errorf("a head that is full: %+v", row)
+		}
+	}
+}

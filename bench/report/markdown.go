@@ -1,0 +1,98 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"chatbench/bench/machine"
+	"chatbench/bench/record"
+)
+
+// Markdown writes the run for a README or the page of a pull request: the
+// verdict, a ranking for each load, what failed, and the machine. run is what
+// the summary was made from.
+func (s *Summary) Markdown(w io.Writer, run *record.Run) {
+	fmt.Fprintf(w, "## bench: %s\n\n", escaped(s.Name))
+	for i, line := range s.verdicts() {
+		if line = escaped(line); i == 0 {
+			line = "**" + line + "**\n"
+		} else {
+			line = "- " + line
+		}
+		fmt.Fprintln(w, line)
+	}
+	for i := range s.Loads {
+		s.Loads[i].markdown(w)
+	}
+	if lines := s.keep(); lines != nil {
+		fmt.Fprint(w, "\n### What to keep in mind\n\n")
+		for _, line := range lines {
+			fmt.Fprintf(w, "- %s\n", escaped(line))
+		}
+	}
+	failed := 0
+	for _, c := range s.Checks.Checks {
+		if !c.OK {
+			failed++
+		}
+	}
+	fmt.Fprintf(w, "\n%d of %d checks hold. %s\n", len(s.Checks.Checks)-failed, len(s.Checks.Checks), escaped(s.machine(run)))
+}
+
+// markdown is the ranking of a load.
+func (l *LoadSummary) markdown(w io.Writer) {
+	r := l.Ranking
+	if r == nil {
+		return
+	}
+	fmt.Fprintf(w, "\n### %s\n\n%s.\n\n", escaped(l.Name), escaped(capital(l.describe())))
+	markdownRow(w, "", "backend", r.Title+", "+r.Unit, "× the least (95 %)", "group", "because", "note")
+	fmt.Fprintln(w, "|--:|:--|--:|--:|:--|:--|:--|")
+	for _, row := range r.Rows {
+		rank := "–"
+		if row.Rank > 0 {
+			rank = fmt.Sprint(row.Rank)
+		}
+		markdownRow(w, rank, row.Arm, row.Text, strings.Replace(row.ToBest.text(row.AtMost, true), "×", "", 1), row.Letters, row.Why, row.Note)
+	}
+	fmt.Fprintln(w, "\nBackends that share a letter cannot be told apart.")
+	if text := l.found(); text != "" {
+		fmt.Fprintln(w, escaped(text))
+	}
+}
+
+// machine is what it was measured on, in a line.
+func (s *Summary) machine(run *record.Run) string {
+	e, m := run.Env, run.Manifest
+	cpus := fmt.Sprintf("%d CPUs", e.CPUs)
+	if e.Hypervisor {
+		cpus += ", virtual"
+	}
+	kernel, _, _ := strings.Cut(e.Kernel, " ") // the rest is when it was built
+	text := fmt.Sprintf("Measured %s on %s (%s), Linux %s, %s, %s; server on CPU %s, generator on CPU %s",
+		s.Started.UTC().Format("2006-01-02 15:04 UTC"), e.CPU, cpus, kernel, e.Go, e.Congestion,
+		machine.FormatCPUs(m.ServerCPUs), machine.FormatCPUs(m.GeneratorCPUs))
+	if s.Commit != "" {
+		text += "; commit " + s.Commit
+		if s.Dirty {
+			text += " with changes"
+		}
+	}
+	return fmt.Sprintf("%s; reference %s, seed %d.", text, s.Reference, m.Seed)
+}
+
+// markdownRow writes one row of a table, its cells escaped.
+func markdownRow(w io.Writer, cells ...string) {
+	for _, cell := range cells {
+		fmt.Fprintf(w, "| %s ", escaped(cell))
+	}
+	fmt.Fprintln(w, "|")
+}
+
+// escaped is a text in which GitHub's Markdown finds no markup: every character
+// that begins some has a backslash before it, and a line's end is a space.
+var escaped = strings.NewReplacer(
+	`\`, `\\`, "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`, "<", `\<`, ">", `\>`,
+	"|", `\|`, "#", `\#`, "~", `\~`, "@", `\@`, "&", `\&`, "\n", " ", "\r", " ",
+).Replace

@@ -1,0 +1,230 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"chatbench/bench/stats"
+)
+
+const (
+	nameMost = 16  // columns of a name, where the terminal has fewer than roomy
+	saysMin  = 20  // columns that the last column needs to stand beside two loads
+	roomy    = 120 // columns that intervals need
+)
+
+// rankings writes the rankings of all loads, two of them beside each other where
+// there is room.
+func (s *Summary) rankings(w io.Writer, style Style) {
+	var shown []*LoadSummary
+	for i := range s.Loads {
+		if s.Loads[i].Ranking != nil {
+			shown = append(shown, &s.Loads[i])
+		}
+	}
+	for len(shown) > 0 {
+		n := 1
+		if len(shown) > 1 && shown[0].Ranking.Figure == shown[1].Ranking.Figure && newRanks(shown[:2], style).room >= saysMin {
+			n = 2
+		}
+		newRanks(shown[:n], style).write(w)
+		shown = shown[n:]
+	}
+}
+
+// ranks is a table of the rankings of loads beside one another: the order is
+// that of the first.
+type ranks struct {
+	loads  []*LoadSummary
+	style  Style
+	name   int      // columns of the names
+	groups []string // what stands over each load
+	cells  [][]ranksCell
+	widths []ranksCell // of the cells, by spaces
+	room   int         // columns that are left for what is said of an arm
+}
+
+// ranksCell is an arm under a load.
+type ranksCell struct{ value, ratio, letters string }
+
+func newRanks(loads []*LoadSummary, style Style) *ranks {
+	t := &ranks{loads: loads, style: style}
+	names := nameMost
+	if style.width() >= roomy {
+		names = 24
+	}
+	for _, row := range loads[0].Ranking.Rows {
+		t.name = max(t.name, min(columns(row.Arm), names))
+	}
+	used := 4 + t.name
+	for _, l := range loads {
+		var cells []ranksCell
+		var widest ranksCell
+		for _, first := range loads[0].Ranking.Rows {
+			c := l.Ranking.of(first.Arm).cell(style.width() >= roomy)
+			cells = append(cells, c)
+			widest.value, widest.ratio, widest.letters = wider(widest.value, c.value), wider(widest.ratio, c.ratio), wider(widest.letters, c.letters)
+		}
+		head := strings.TrimPrefix(l.short(), "at ")
+		if short := columns(head) - columns(widest.value+widest.ratio+widest.letters) - 2; short > 0 {
+			widest.letters += strings.Repeat(" ", short)
+		}
+		t.groups, t.cells, t.widths = append(t.groups, head), append(t.cells, cells), append(t.widths, widest)
+		used += 2 + columns(widest.value+widest.ratio+widest.letters) + 2
+	}
+	t.room = style.width() - used - 2
+	return t
+}
+
+// of is the row of an arm.
+func (r *Ranking) of(arm string) RankRow {
+	for _, row := range r.Rows {
+		if row.Arm == arm {
+			return row
+		}
+	}
+	return RankRow{Arm: arm, Text: "–"}
+}
+
+func (row RankRow) cell(intervals bool) ranksCell {
+	return ranksCell{row.Text, row.ToBest.text(row.AtMost, intervals), compact(row.Letters)}
+}
+
+// text writes a ratio to the best: "×1.25", with its interval "×1.25 (1.15–1.36)", of
+// an upper bound "≤×1.25".
+func (r *Ratio) text(atMost, interval bool) string {
+	if r == nil {
+		return ""
+	}
+	text := "×" + digits(r.Ratio)
+	if atMost {
+		text = "≤" + text
+	}
+	if interval && r.Low > 0 {
+		text += fmt.Sprintf(" (%s–%s)", digits(r.Low), digits(r.High))
+	}
+	return text
+}
+
+// compact writes letters that follow one another by the first and the last:
+// "a–d" for "abcd".
+func compact(letters string) string {
+	n := len(letters)
+	if n < 4 || int(letters[n-1]-letters[0]) != n-1 {
+		return letters
+	}
+	return letters[:1] + "–" + letters[n-1:]
+}
+
+func (t *ranks) write(w io.Writer) {
+	r := t.loads[0].Ranking
+	fmt.Fprintln(w)
+	fmt.Fprintln(w, t.style.paint(bold, cut(fmt.Sprintf("%s, %s, the least first", r.Title, r.Unit), t.style.width())))
+	head := "    " + fill("", t.name)
+	for i, group := range t.groups {
+		c := t.widths[i]
+		head += "  " + fill(group, columns(c.value+c.ratio+c.letters)+2)
+	}
+	fmt.Fprintln(w, t.style.paint(faint, strings.TrimRight(head, " ")))
+	for k, row := range r.Rows {
+		rank := "  –"
+		if row.Rank > 0 {
+			rank = fmt.Sprintf("%3d", row.Rank)
+		}
+		line := rank + " " + t.colour(row.Letters, fill(cut(row.Arm, t.name), t.name))
+		for i := range t.loads {
+			c, widest := t.cells[i][k], t.widths[i]
+			cell := before(c.value, columns(widest.value)) + " " + before(c.ratio, columns(widest.ratio)) + " " + fill(c.letters, columns(widest.letters))
+			line += "  " + t.colour(t.loads[i].Ranking.of(row.Arm).Letters, cell)
+		}
+		fmt.Fprintln(w, strings.TrimRight(line+"  "+t.said(row.Arm), " "))
+	}
+	for _, line := range wrap("× the least. Backends that share a letter cannot be told apart.", t.style.width()-4) {
+		fmt.Fprintln(w, "    "+t.style.paint(faint, line))
+	}
+}
+
+// colour gives the arms of a letter a colour: that of their first.
+func (t *ranks) colour(letters, text string) string {
+	if letters == "" {
+		return text
+	}
+	return t.style.paint(colours[int(letters[0]-'a')%len(colours)], text)
+}
+
+// said is what there is to know of an arm besides figures, load by load, as much
+// of it as there is room for. What is said of the second load alone bears its name.
+func (t *ranks) said(arm string) string {
+	said := ""
+	for i, l := range t.loads {
+		for k, text := range l.Ranking.of(arm).says() {
+			if i > 0 && strings.Contains(said, text) {
+				continue
+			}
+			if i > 0 && k == 0 {
+				text = t.groups[i] + ": " + text
+			}
+			if said == "" {
+				said = cut(text, max(t.room, 0))
+			} else if said += "; " + text; columns(said) > t.room {
+				return strings.TrimSuffix(said, "; "+text)
+			}
+		}
+	}
+	return said
+}
+
+// says is the note, or the reason by its parts and then the note.
+func (row RankRow) says() (parts []string) {
+	if row.Why != "" {
+		parts = strings.Split(row.Why, ", ")
+	}
+	if row.Note != "" {
+		parts = append(parts, row.Note)
+	}
+	return parts
+}
+
+// lead is the ranking in a sentence.
+func (l *LoadSummary) lead() string {
+	r := l.Ranking
+	first := r.Rows[0]
+	if first.Rank == 0 {
+		return fmt.Sprintf("%s: no two backends can be compared.", capital(l.short()))
+	}
+	var like, full []string
+	last := first
+	for _, row := range r.Rows[1:] {
+		switch {
+		case row.Rank == 0:
+		case row.AtMost:
+			full = append(full, row.Arm)
+		case stats.Share(row.Letters, first.Letters):
+			like = append(like, row.Arm)
+		default:
+			last = row
+		}
+	}
+	text := fmt.Sprintf("%s: %s has the least %s, %s %s", capital(l.short()), first.Arm, r.Title, first.Text, r.Unit)
+	if len(like) > 0 {
+		text += fmt.Sprintf("; %s cannot be told apart from it", enumerate(like))
+	}
+	if last.Rank > 1 {
+		text += fmt.Sprintf("; %s has the most, %s times as much", last.Arm, digits(last.ToBest.Ratio))
+	}
+	if len(full) > 0 {
+		text += fmt.Sprintf("; of %s only an upper bound is known", enumerate(full))
+	}
+	return text + "."
+}
+
+func capital(text string) string { return strings.ToUpper(text[:1]) + text[1:] }
+
+// enumerate is "a", "a and b", "a, b and c".
+func enumerate(names []string) string {
+	if n := len(names); n > 1 {
+		return strings.Join(names[:n-1], ", ") + " and " + names[n-1]
+	}
+	return names[0]
+}

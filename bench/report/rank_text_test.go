@@ -1,0 +1,165 @@
+package report
+
+import (
+	"bytes"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"chatbench/bench/record"
+)
+
+// text is what stands on a terminal of so many columns.
+func text(s *Summary, style Style) string {
+	var out bytes.Buffer
+	s.Text(&out, style, "")
+	return out.String()
+}
+
+// TestRankingFits: whatever the width, no line of the rankings is wider, every
+// arm of the committed runs has its line, and all of it stands in 30 lines of 80
+// columns before the details begin.
+func TestRankingFits(t *testing.T) {
+	dirs, _ := filepath.Glob("../../results/reference-*")
+	if dirs == nil {
+		t.Fatal("no committed runs")
+	}
+	for _, dir := range dirs {
+		run, _, err := record.Read(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := Summarize(run, nil)
+		for _, width := range []int{60, 80, 120} {
+			head, _, _ := strings.Cut(text(s, Style{Width: width}), "\n"+s.Loads[0].Name+": ")
+			lines := strings.Split(head, "\n")
+			if len(lines) > 30 && width >= 80 {
+				t.Errorf("%s: %d lines before the details on %d columns\n%s", dir, len(lines), width, head)
+			}
+			for _, line := range lines {
+				if columns(line) > width {
+					t.Errorf("%s: %d columns, there are %d: %q", dir, columns(line), width, line)
+				}
+			}
+			for _, row := range s.Loads[0].Ranking.Rows {
+				if name := cut(row.Arm, nameMost); !strings.Contains(head, " "+strings.TrimSuffix(name, "…")) {
+					t.Errorf("%s, %d columns: no line of %s\n%s", dir, width, row.Arm, head)
+				}
+			}
+			intervals, whys := strings.Contains(head, "–1."), strings.Contains(head, " for each ")
+			if intervals != (width == 120) || width == 120 && !whys {
+				t.Errorf("%s, %d columns: intervals %v, reasons %v\n%s", dir, width, intervals, whys, head)
+			}
+		}
+	}
+}
+
+// TestRankingColour: arms of one letter have one colour, others another, and a
+// terminal without colours gets none.
+func TestRankingColour(t *testing.T) {
+	s := Summarize(sample(t), nil)
+	for i := range s.Loads {
+		s.Loads[i].Ranking.Rows[0].Letters, s.Loads[i].Ranking.Rows[1].Letters = "a", "b"
+	}
+	coloured := text(s, Style{Color: true})
+	for _, want := range []string{colours[0] + "epoll ", colours[1] + "goroutine" + reset} {
+		if !strings.Contains(coloured, want) {
+			t.Errorf("no %q in %q", want, coloured)
+		}
+	}
+	if strings.Contains(text(s, Style{}), "\x1b") {
+		t.Error("colours where there are none")
+	}
+}
+
+// TestLongNames: names are cut to the columns they may take, also those whose
+// characters take two.
+func TestLongNames(t *testing.T) {
+	run := sample(t)
+	name := "服务器服务器服务器服务器-one"
+	run.Manifest.Arms[0].Name = name
+	for i := range run.Rounds {
+		if r := &run.Rounds[i]; r.Arm == "epoll" {
+			r.Arm = name
+		}
+	}
+	head, _, _ := strings.Cut(text(Summarize(run, nil), Style{}), "\nfixed1000: ")
+	var at []int
+	for line := range strings.Lines(head[strings.Index(head, "the least first"):]) {
+		if strings.Contains(line, "服务器服务器服…") || strings.HasPrefix(line, "  2 goroutine") {
+			at = append(at, columns(line[:regexp.MustCompile(`[0-9]{4}`).FindStringIndex(line)[0]]))
+		}
+	}
+	if len(at) != 2 || at[0] != at[1] {
+		t.Errorf("figures begin in columns %v of\n%s", at, head)
+	}
+	for text, want := range map[string]int{"": 0, "a–b": 3, "服务": 4, "é": 1} {
+		if got := columns(text); got != want {
+			t.Errorf("%q takes %d columns, want %d", text, got, want)
+		}
+	}
+	for most, want := range map[int]string{5: "abcde", 4: "abc…", 1: "…"} {
+		if got := cut("abcde", most); got != want {
+			t.Errorf("cut to %d: %q", most, got)
+		}
+	}
+	if got := wrap("one two three", 7); !slices.Equal(got, []string{"one two", "three"}) {
+		t.Errorf("%q", got)
+	}
+	for letters, want := range map[string]string{"": "", "abc": "abc", "abcd": "a–d", "abce": "abce"} {
+		if got := compact(letters); got != want {
+			t.Errorf("%q: %q", letters, got)
+		}
+	}
+}
+
+// TestAlone: of a backend beside itself there is no ranking, but what was
+// measured and what the run would find.
+func TestAlone(t *testing.T) {
+	run := sample(t)
+	run.Manifest.Arms = run.Manifest.Arms[1:]
+	got := text(Summarize(run, nil), Style{})
+	if strings.Contains(got, "the least first") || strings.Count(strings.Join(strings.Fields(got), " "), "Four times in five") != 2 {
+		t.Error(got)
+	}
+	head := strings.Join(strings.Fields(got), " ")
+	for _, want := range []string{"goroutine, at 1000 messages/s: CPU per delivery 6943 µs/1000, p50", "this run finds a difference of: CPU per delivery 2."} {
+		if !strings.Contains(head, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+}
+
+// TestMarkdown: tables have as many cells in each row, no name becomes markup,
+// and what failed is said.
+func TestMarkdown(t *testing.T) {
+	run := sample(t)
+	run.Manifest.Name = "a|b <script> [x](y) *z*"
+	run.Rounds[1].Traffic.Lost, run.Rounds[1].Void = 3, []record.Reason{record.Lost}
+	var out bytes.Buffer
+	Summarize(run, nil).Markdown(&out, run)
+	bars := regexp.MustCompile(`(^|[^\\])\|`)
+	rows := 0
+	for line := range strings.Lines(out.String()) {
+		if !strings.HasPrefix(line, "|") {
+			continue
+		}
+		if rows++; len(bars.FindAllString(line, -1)) != 8 {
+			t.Errorf("not 7 cells: %q", line)
+		}
+	}
+	if rows != 2*4 {
+		t.Errorf("%d rows of tables in\n%s", rows, &out)
+	}
+	for _, want := range []string{
+		`a\|b \<script\> \[x\](y) \*z\*`, "**NOT CORRECT: ", "\n- At 1000 messages/s: epoll has the least CPU per delivery, ",
+		"\n| 2 | goroutine | 6943 | 1.2", "What to keep in mind\n\n- every round counts: no, 1 of 48 void: 1 lost",
+		"checks hold. Measured 2026-03-04 05:06 UTC on Some CPU (2 CPUs), Linux 6.0, go1.26, bbr; server on CPU 0, generator on CPU 1; commit 0123456789ab; reference goroutine, seed 7.",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, &out)
+		}
+	}
+}
