@@ -25,6 +25,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"chatbench/bench/machine"
+	"chatbench/bench/meter"
 	"chatbench/bench/record"
 	"chatbench/bench/report"
 	"chatbench/bench/server"
@@ -65,9 +66,9 @@ type bench struct {
 	cfg       Config
 	run       *record.Run
 	launch    map[string]*server.Launcher // by arm: servers that are alive at the same time need one each
+	ran       *meter.Ran                  // on the servers' CPUs
 	loads     map[string]record.Load
 	arms      map[string]record.Arm
-	ceilings  map[string]float64                                           // by load
 	measures  func(context.Context, []record.Cell) ([]record.Round, error) // of cells that belong together
 	plan      []record.Cell                                                // what is to be measured, at most
 	decided   map[string][]string                                          // by load, the arms that need no more rounds
@@ -110,9 +111,18 @@ func Run(ctx context.Context, cfg Config) (*record.Run, map[string]string, error
 		return nil, nil, err
 	}
 	defer b.close()
+	if err := b.price(ctx); err != nil {
+		return nil, nil, interrupted(ctx, err)
+	}
+	b.ran = meter.OpenRan(b.run.Manifest.ServerCPUs)
+	if err := b.pilot(ctx); err != nil {
+		return nil, nil, interrupted(ctx, err)
+	}
+	b.planRounds()
 	if err := b.measureAll(ctx); err != nil {
 		return nil, nil, interrupted(ctx, err)
 	}
+	b.mark()
 	b.run.Manifest.Finished = time.Now().Round(0)
 	b.run.Env.StealAfter = machine.StealTicks()
 	raw, err := b.run.Encode()
@@ -144,8 +154,8 @@ func prepare(cfg Config, arms []record.Arm, allowed []int) (*bench, error) {
 	m := record.Manifest{
 		Schema: record.Schema, Name: filepath.Base(cfg.Dir),
 		Started: time.Now().Round(0), Argv: cfg.Argv,
-		Seed: cfg.Seed, Reference: cfg.reference(), Arms: arms, Loads: cfg.loads(), Rounds: cfg.Rounds,
-		Rules: cfg.rules(), Servers: make(map[string]map[string]any),
+		Seed: cfg.Seed, Reference: cfg.reference(), Arms: arms, Rounds: cfg.Rounds,
+		Rules: cfg.rules(), Servers: make(map[string]map[string]any), Measures: make(map[string]string),
 	}
 	var err error
 	if m.Binaries, err = binaries(cfg.Chatd, arms); err != nil {
@@ -154,28 +164,31 @@ func prepare(cfg Config, arms []record.Arm, allowed []int) (*bench, error) {
 	m.Commit, m.Dirty = commit(filepath.Dir(cfg.Chatd))
 	b := &bench{
 		cfg: cfg, begun: time.Now(),
-		run:      &record.Run{Manifest: m, Env: machine.Env(), Histograms: make(map[record.Key]*hdrhistogram.Histogram)},
-		loads:    make(map[string]record.Load),
-		arms:     map[string]record.Arm{record.NullArm: {Name: record.NullArm, Backend: record.NullArm}},
-		ceilings: make(map[string]float64),
-		launch:   make(map[string]*server.Launcher),
-		decided:  make(map[string][]string),
-		plan:     order(m.Arms, m.Loads, cfg.mostRounds(), m.Seed),
+		run:     &record.Run{Manifest: m, Env: machine.Env(), Histograms: make(map[record.Key]*hdrhistogram.Histogram)},
+		loads:   make(map[string]record.Load),
+		arms:    map[string]record.Arm{record.NullArm: {Name: record.NullArm, Backend: record.NullArm}},
+		launch:  make(map[string]*server.Launcher),
+		decided: make(map[string][]string),
+		plan:    order(m.Arms, m.Loads, cfg.mostRounds(), m.Seed),
 	}
 	if cfg.looks() {
 		b.run.Manifest.Looks, b.run.Manifest.Budget = stats.Looks, cfg.Budget
 	}
 	b.measures = b.measure
-	for _, l := range m.Loads {
-		b.loads[l.Name] = l
-	}
 	for _, a := range m.Arms {
 		b.arms[a.Name] = a
 	}
-	if err := b.chooseCPUs(allowed); err != nil {
-		return nil, err
+	return b, b.chooseCPUs(allowed)
+}
+
+// planRounds fixes the loads, whose rates are known now, and the order of all cells.
+func (b *bench) planRounds() {
+	m := &b.run.Manifest
+	m.Loads = b.cfg.loads()
+	for _, l := range m.Loads {
+		b.loads[l.Name] = l
 	}
-	return b, nil
+	b.plan = order(m.Arms, m.Loads, b.cfg.mostRounds(), m.Seed)
 }
 
 // launcher is that of an arm.
@@ -188,10 +201,14 @@ func (b *bench) launcher(arm string) (l *server.Launcher, err error) {
 	return l, err
 }
 
-// close ends all launchers, and with them whatever server still runs.
+// close ends all launchers, and with them whatever server still runs, and the
+// counting.
 func (b *bench) close() {
 	for _, l := range b.launch {
 		l.Close()
+	}
+	if b.ran != nil {
+		b.ran.Close()
 	}
 }
 

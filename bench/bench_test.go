@@ -269,29 +269,29 @@ func TestOrder(t *testing.T) {
 	}
 	loads := p.loads()
 	cells := order(arms, loads, 6, 1)
-	if cells[0] != (record.Cell{Round: 0, Load: "window128", Arm: record.NullArm}) {
-		t.Errorf("first %+v", cells[0])
-	}
-	rest := cells[1:]
-	if len(rest) != 6*2*3 {
-		t.Fatalf("%d cells", len(rest))
+	if len(cells) != 6*2*3+2 {
+		t.Fatalf("%d cells", len(cells))
 	}
 	patterns := make(map[string]bool)
-	for i := 0; i < len(rest); i += 3 {
-		group := rest[i : i+3]
+	nulls := make(map[string][]int) // rounds, by load
+	for i := 0; i < len(cells); {
 		seen := make(map[string]bool)
-		pattern := ""
-		for _, c := range group {
-			seen[c.Arm] = true
-			pattern += c.Arm + " "
-			if c.Load != group[0].Load || c.Round != i/6+1 {
-				t.Errorf("cell %d: %+v beside %+v", i, c, group[0])
+		pattern, first := "", cells[i]
+		for ; i < len(cells) && cells[i].Load == first.Load && cells[i].Round == first.Round; i++ {
+			if c := cells[i]; c.Arm == record.NullArm {
+				nulls[c.Load] = append(nulls[c.Load], c.Round)
+			} else {
+				seen[c.Arm] = true
+				pattern += c.Arm + " "
 			}
 		}
-		if len(seen) != 3 {
-			t.Errorf("group %d: %+v", i/3, group)
+		if len(seen) != 3 || len(strings.Fields(pattern)) != 3 {
+			t.Errorf("under %s in round %d: %s", first.Load, first.Round, pattern)
 		}
 		patterns[pattern] = true
+	}
+	if want := map[string][]int{"window128": {1, 6}}; !reflect.DeepEqual(nulls, want) {
+		t.Errorf("the null server takes part in %v, want %v", nulls, want)
 	}
 	if len(patterns) < 3 {
 		t.Errorf("twelve groups in %d orders: %v", len(patterns), patterns)

@@ -77,8 +77,15 @@ func (b *bench) together(cells []record.Cell) int {
 	return n
 }
 
-// isDecided says whether a cell need not be measured any more.
-func (b *bench) isDecided(c record.Cell) bool { return slices.Contains(b.decided[c.Load], c.Arm) }
+// isDecided says whether a cell need not be measured any more. The null server
+// takes part as long as anybody does.
+func (b *bench) isDecided(c record.Cell) bool {
+	decided := b.decided[c.Load]
+	if c.Arm != record.NullArm {
+		return slices.Contains(decided, c.Arm)
+	}
+	return !slices.ContainsFunc(b.run.Manifest.Arms, func(a record.Arm) bool { return !slices.Contains(decided, a.Name) })
+}
 
 // look asks which arms are decided. The reference and its A/A arm go on until
 // all others are.

@@ -37,8 +37,12 @@ type Plan struct {
 	Downloads int
 	ChatRate  units.Rate
 
-	Ramp    time.Duration // idle: clients connect at equal distances over this time
-	Rates   []units.Rate  // an open loop each
+	Ramp  time.Duration // idle: clients connect at equal distances over this time
+	Rates []units.Rate  // an open loop each
+	// Pilot: the only rate is chosen before the first round, by what the reference
+	// server uses of its CPU; Rates has the one to take where that decides nothing.
+	// Broadcast only: a relay load's requests differ too much in what they cost.
+	Pilot   bool
 	Poisson bool
 	Windows []int // a closed loop each
 	// Rounds is how many there are; 0: as many as it takes to decide, within the
@@ -95,7 +99,7 @@ func Quick(scenario string, backends []string) Plan {
 		p.Warmup, p.Duration = 0, 600*time.Millisecond
 	default:
 		p.Clients, p.Senders, p.Size = 100, 10, 64
-		p.Rates, p.Windows = []units.Rate{1000}, []int{128}
+		p.Rates, p.Windows, p.Pilot = []units.Rate{1000}, []int{128}, true
 	}
 	return p
 }
@@ -163,6 +167,8 @@ func (p Plan) check() error {
 		return wrong("%d clients; give at least 1", p.Clients)
 	case p.Scenario == record.Broadcast && (p.Senders < 1 || p.Senders > p.Clients):
 		return wrong("%d senders among %d clients; senders are clients too", p.Senders, p.Clients)
+	case p.Pilot && (p.Scenario != record.Broadcast || len(p.Rates) != 1):
+		return wrong("%d rates for a pilot to choose from in a load of %s; give it one to fall back on, of broadcast", len(p.Rates), p.Scenario)
 	}
 	for _, w := range p.Windows {
 		if w < 1 {
@@ -237,21 +243,27 @@ func generatorConfig(l record.Load) loadgen.Config {
 	return c
 }
 
-// order is the certificates, then all cells: round by round, in each the loads
-// in random order, and under each load all arms in random order, one right
-// after the other, for they will be compared as a pair.
+// nullEvery is in how many rounds the null server takes part once, from the first
+// on: under a load it is less than a tenth of what is measured, even beside one
+// backend and its A/A arm.
+const nullEvery = 5
+
+// order is all cells: round by round, in each the loads in random order, and
+// under each load all arms in random order, one right after the other, for they
+// will be compared as a pair. Under a closed loop the null server is one more arm
+// now and then, in the same turns as the others: what disturbs them disturbs it.
 func order(arms []record.Arm, loads []record.Load, rounds int, seed uint64) []record.Cell {
 	var cells []record.Cell
-	for _, l := range loads {
-		if l.Closed() {
-			cells = append(cells, record.Cell{Round: 0, Load: l.Name, Arm: record.NullArm})
-		}
-	}
 	source := rand.New(rand.NewPCG(seed, 0x6f72646572)) // "order"
+	withNull := append(slices.Clone(arms), record.Arm{Name: record.NullArm})
 	for round := 1; round <= rounds; round++ {
 		for _, l := range source.Perm(len(loads)) {
-			for _, a := range source.Perm(len(arms)) {
-				cells = append(cells, record.Cell{Round: round, Load: loads[l].Name, Arm: arms[a].Name})
+			here := arms
+			if loads[l].Closed() && (round-1)%nullEvery == 0 {
+				here = withNull
+			}
+			for _, a := range source.Perm(len(here)) {
+				cells = append(cells, record.Cell{Round: round, Load: loads[l].Name, Arm: here[a].Name})
 			}
 		}
 	}

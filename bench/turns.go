@@ -79,7 +79,7 @@ func (b *bench) inTurns(ctx context.Context, load record.Load, cells []record.Ce
 		}
 		if s.meter != nil { // of the slices that do not count too: it may be why they do not
 			u := s.meter.Usage(&s.all)
-			s.round.Usage.Foreign, s.round.Usage.Steal = u.Foreign, u.Steal
+			s.round.Usage.Foreign, s.round.Usage.Uncharged, s.round.Usage.Steal = u.Foreign, u.Uncharged, u.Steal
 		}
 		rounds, failures = append(rounds, s.round), append(failures, s.err)
 	}
@@ -96,7 +96,7 @@ func (t *turns) enter(ctx context.Context, s *stand) error {
 	s.process = p
 	s.meter = &meter.Meter{
 		Root: p.PID, Counters: p.Counters,
-		ServerCPUs: t.run.Manifest.ServerCPUs, OtherCPUs: t.run.Manifest.GeneratorCPUs,
+		ServerCPUs: t.run.Manifest.ServerCPUs, OtherCPUs: t.run.Manifest.GeneratorCPUs, Ran: t.ran,
 	}
 	t.note(&s.round, p)
 	s.meter.Hold(&s.base)
@@ -164,6 +164,7 @@ func (t *turns) figures(s *stand, r *loadgen.Result, e *loadgen.Edges) record.Sl
 		InTime: int64(r.Deliveries.InTime), Deliveries: int64(e.Deliveries),
 		CPU: *u.CPU, Switches: *u.ContextSwitches, Syscalls: u.Syscalls,
 		P50: latency.P50NS, P99: latency.P99NS, LagP99: r.Generator.Lag.P99NS, Ran: ran(r), Busy: r.Generator.BusyRatio,
+		QueueP50: r.Generator.Queue.P50NS, QueueP99: r.Generator.Queue.P99NS, QueueMax: r.Generator.Queue.MaxNS,
 	}
 }
 

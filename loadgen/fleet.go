@@ -144,6 +144,9 @@ func (f *fleet) start(i int) error {
 	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
 		return fmt.Errorf("loadgen: TCP_NODELAY: %w", err)
 	}
+	if f.cfg.Scenario != Idle {
+		f.queue.ask(i, fd)
+	}
 	if err := unix.Connect(fd, f.address); err != nil && err != unix.EINPROGRESS {
 		return f.unreachable(i, err)
 	}

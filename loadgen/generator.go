@@ -38,6 +38,7 @@ type generator struct {
 	from     int64     // the timed section begins
 	to       int64     // and ends
 	health   health
+	queue    *queue
 	arrived  int64  // when something was last seen to have arrived
 	had      uint64 // deliveries by then
 	quiet    int64  // when the turn began whose poll found nothing; 0: the last poll found something
@@ -87,7 +88,7 @@ func newGenerator(cfg Config, reach int) *generator {
 	for i := range g.fds {
 		g.fds[i] = -1
 	}
-	g.health = newHealth()
+	g.health, g.queue = newHealth(), newQueue(cfg.Clients)
 	if cfg.Scenario == Relay {
 		g.load = newRelay(g)
 	} else {
@@ -182,8 +183,7 @@ func (g *generator) serve(events uint32, i int, now int64) error {
 // receive takes what came for one client with one recv. All that came in it
 // came now: the clock is read once.
 func (g *generator) receive(i int) (now int64, err error) {
-	n, err := unix.Read(g.fds[i], g.in[g.front:])
-	now = g.now()
+	n, now, err := g.read(i)
 	switch {
 	case err == unix.EAGAIN || err == unix.EINTR:
 		return now, nil

@@ -99,6 +99,10 @@ type Generator struct {
 	// is no lag; how many messages had to is Stalled.
 	Lag     Latency `json:"lag"`
 	Stalled uint64  `json:"stalled_messages"`
+	// Queue is how long what came lay in the generator's own receive queue, by
+	// reads of a few of the clients, from the kernel's timestamp of the newest
+	// segment of each. It is part of every latency.
+	Queue Latency `json:"receive_queue"`
 
 	BusyRatio   float64 `json:"busy_ratio"` // time in turns with something to do
 	CPUUser     int64   `json:"cpu_user_ns"`

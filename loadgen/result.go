@@ -128,6 +128,7 @@ func (g *generator) result() *Result {
 		Login: g.logins, PerMessage: c.PerMessage(), Generator: g.health.report(),
 	}
 	g.load.fill(r)
+	r.Generator.Queue = latency(g.queue.waits)
 	if c.Scenario == Idle {
 		r.Generator.Lag = g.late
 	}

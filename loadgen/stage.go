@@ -144,6 +144,7 @@ func (f *Fleet) part(long time.Duration) error {
 	if long == 0 {
 		return nil
 	}
+	g.queue.waits.Reset()
 	g.begin(g.now(), 0, long)
 	err := g.drive()
 	g.sections++

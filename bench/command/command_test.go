@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -83,6 +84,12 @@ func TestRun(t *testing.T) {
 				t.Errorf("%d deliveries in slices, %d in the round", n, r.Traffic.Between)
 			}
 		}
+		if r.Counts() && (r.Queue.Count == 0 || r.Queue.Max > r.Sent.Max+1e6 && r.Queue.Max > r.Due.Max+1e6) {
+			t.Errorf("in the receive queue: %+v; from the send %+v", r.Queue, r.Sent)
+		}
+		if how := run.Manifest.Measures["others"]; r.Usage.Foreign == nil || (r.Usage.Uncharged != nil) != strings.HasPrefix(how, "perf ") {
+			t.Errorf("foreign %v, uncharged %v, by %q", r.Usage.Foreign, r.Usage.Uncharged, how)
+		}
 		if open := r.Load == "fixed400"; r.Counts() && (r.Sent.Count == 0 || (r.Due.Count > 0) != open || (r.Lag.Count > 0) != open) {
 			t.Errorf("under %s %d latencies from due, %d lags", r.Load, r.Due.Count, r.Lag.Count)
 		}
@@ -90,10 +97,23 @@ func TestRun(t *testing.T) {
 	if said := run.Manifest.Servers["good.aa"]; said["backlog"] != 7.0 || said["pid"] != nil {
 		t.Errorf("servers said %v", run.Manifest.Servers)
 	}
+	beforeTheRounds(t, run)
 	if run.Manifest.Finished.Before(run.Manifest.Started) || run.Env.Go == "" || len(run.Manifest.Argv) < 4 {
 		t.Errorf("%+v", run.Manifest)
 	}
 	afterwards(t, ctx, programs)
+}
+
+// beforeTheRounds looks at what was measured first.
+func beforeTheRounds(t *testing.T, run *record.Run) {
+	// The helper says the same whether it is counted or not.
+	how, env := run.Manifest.Measures["price of counting"], run.Env
+	if known := strings.HasPrefix(how, "median of "); known && (env.SwitchPrice == nil || *env.SwitchPrice != 0) || !known && (env.SwitchPrice != nil || !strings.HasPrefix(how, "absent: ")) {
+		t.Errorf("price of counting: %q; %v a switch", how, env.SwitchPrice)
+	}
+	if run.Manifest.Pilot != nil {
+		t.Errorf("the rate was given, but a pilot chose: %+v", run.Manifest.Pilot)
+	}
 }
 
 // afterwards looks at the run with the other verbs.
@@ -148,6 +168,36 @@ func afterwards(t *testing.T, ctx context.Context, programs string) {
 	}
 }
 
+// TestPilot: without -rate the rate is one of the series, or the plan's where the
+// machine is too disturbed, and the manifest says how it came about.
+func TestPilot(t *testing.T) {
+	programs, ctx := bin(t), context.Background()
+	t.Chdir(t.TempDir())
+	args := []string{"run", "-backends", "good", "-o", "x", "-rounds", "1", "-duration", "100ms", "-clients", "4", "-senders", "2", "-window", "none", "-foreign-max", "1"}
+	if got := try(ctx, programs, args...); got.status == exitFailed || got.status == exitUsage {
+		t.Fatalf("%+v", got)
+	}
+	run, _, err := record.Read("x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := run.Manifest.Pilot
+	if p == nil || p.Arm != "good" || len(p.Tried) == 0 || p.Why == "" || p.Took <= 0 || p.Rate < 100 || p.Rate > 50_000 {
+		t.Fatalf("%+v", p)
+	}
+	if l := run.Manifest.Loads; len(l) != 1 || l[0].Rate != p.Rate || l[0].Name != fmt.Sprintf("fixed%g", p.Rate) {
+		t.Errorf("chosen is %v, the load %+v", p.Rate, l)
+	}
+	for _, one := range p.Tried {
+		if !one.Disturbed && one.Error == "" && (one.CPU <= 0 || one.ServerBusy <= 0 || one.GeneratorBusy <= 0) {
+			t.Errorf("%+v", one)
+		}
+	}
+	if got := try(ctx, programs, "verify", "x"); got.status != exitOK {
+		t.Errorf("%+v", got)
+	}
+}
+
 // TestBadServers: a server that loses a message and one that ends make void
 // rounds that say so, and exit status 3.
 func TestBadServers(t *testing.T) {
@@ -188,7 +238,7 @@ func TestInterrupt(t *testing.T) {
 	if status != exitFailed || stdout.Len() > 0 || last != "bench: interrupted; nothing was written\n" {
 		t.Errorf("status %d, stdout %q, stderr ends in %q", status, stdout.String(), last)
 	}
-	if !strings.Contains(stderr.String(), "certificate  null  window4") {
+	if !strings.Contains(stderr.String(), "round 1 of 2  ") {
 		t.Errorf("progress was %q", stderr.String())
 	}
 	if entries, _ := os.ReadDir("results"); len(entries) != 0 {

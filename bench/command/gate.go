@@ -14,6 +14,7 @@ import (
 	"chatbench/bench/record"
 	"chatbench/bench/report"
 	"chatbench/bench/stats"
+	"chatbench/core/units"
 )
 
 // Of a gate: what it may take in all, if nothing is worse; and how far the seed
@@ -122,6 +123,7 @@ type gateRun struct {
 	gate  report.Gate
 	base  bench.Build
 	head  bench.Build
+	rates []units.Rate // of the run before
 }
 
 // measure builds both commits and measures each backend, with a part of the
@@ -177,12 +179,7 @@ func (g *gateRun) build(ctx context.Context, name, commit string) (bench.Build, 
 
 // once is one run of two builds of a backend.
 func (g *gateRun) once(ctx context.Context, backend, dir string, again bool) error {
-	cfg := g.cfg
-	cfg.Backends, cfg.Chatd, cfg.Dir = nil, g.base.Chatd, dir
-	cfg.Arms = []string{"baseline=" + backend, "head=" + g.head.Chatd + ":" + backend}
-	if again {
-		cfg.Seed += gateSeeds
-	}
+	cfg := g.config(backend, dir, again)
 	if g.env.Progress {
 		cfg.Progress = g.line.show
 		cfg.Void = func(r record.Round) {
@@ -194,8 +191,32 @@ func (g *gateRun) once(ctx context.Context, backend, dir string, again bool) err
 	if err != nil {
 		return err
 	}
+	g.rates = openRates(run)
 	g.gate.Add(report.Summarize(run, sums), backend, dir, again)
 	return nil
+}
+
+// config is a run of two builds of a backend. One that is to confirm another has
+// its load: no pilot may choose another rate.
+func (g *gateRun) config(backend, dir string, again bool) bench.Config {
+	cfg := g.cfg
+	cfg.Backends, cfg.Chatd, cfg.Dir = nil, g.base.Chatd, dir
+	cfg.Arms = []string{"baseline=" + backend, "head=" + g.head.Chatd + ":" + backend}
+	if again {
+		cfg.Seed += gateSeeds
+		cfg.Rates, cfg.Pilot = g.rates, false
+	}
+	return cfg
+}
+
+// openRates are those of a run's open loops.
+func openRates(run *record.Run) (rates []units.Rate) {
+	for _, l := range run.Manifest.Loads {
+		if l.Open() {
+			rates = append(rates, units.Rate(l.Rate))
+		}
+	}
+	return rates
 }
 
 // say shows something on the line that is no round.

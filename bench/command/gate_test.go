@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"chatbench/bench"
 	"chatbench/bench/record"
 )
 
@@ -155,6 +156,20 @@ func TestGateMistakes(t *testing.T) {
 		}
 	}
 	nothingLeft(t)
+}
+
+// TestGateRates: the run that confirms another has the rate that the pilot of that
+// one chose.
+func TestGateRates(t *testing.T) {
+	g := &gateRun{cfg: bench.Config{Plan: bench.Quick(record.Broadcast, nil)}}
+	if first := g.config("epoll", "x", false); !first.Pilot || first.Seed != 1 {
+		t.Errorf("first %+v", first.Plan)
+	}
+	g.rates = openRates(&record.Run{Manifest: record.Manifest{Loads: []record.Load{{Rate: 500}, {Window: 128}}}})
+	again := g.config("epoll", "x", true)
+	if again.Pilot || len(again.Rates) != 1 || again.Rates[0] != 500 || len(again.Windows) != 1 || again.Seed == 1 {
+		t.Errorf("again %+v", again.Plan)
+	}
 }
 
 // TestGateInterrupt: Ctrl-C while it measures leaves nothing either.

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"chatbench/bench"
-	"chatbench/bench/record"
 )
 
 // statusLine is one line on a terminal that is written again and again. Safe
@@ -25,11 +24,10 @@ func (l *statusLine) show(p bench.Progress) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	what := fmt.Sprintf("round %d", p.Round)
-	if p.Rounds > 0 {
+	if p.Round == 0 {
+		what = "before the first round"
+	} else if p.Rounds > 0 {
 		what += fmt.Sprintf(" of %d", p.Rounds)
-	}
-	if p.Arm == record.NullArm {
-		what = "certificate"
 	}
 	rate := ""
 	if p.Rate > 0 {

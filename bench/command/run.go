@@ -62,12 +62,12 @@ func newRunFlags(env Env) *runFlags {
 	fs.IntVar(&p.Downloads, "downloads", 16, "relay: one request in `N` is for a file, 0: none")
 	fs.Func("chat-rate", "relay: messages in all that ten more clients say meanwhile, `RATE` or none (50/s)", f.setChatRate)
 	fs.Var(&p.Size, "size", "`SIZE` of a text, like 64B; relay: of a file's name (32B)")
-	fs.Func("rate", "open loop at `RATES` in all, like 1000/s or 1000/s,5000/s; none for no open loop (1000/s)", f.setRates)
+	fs.Func("rate", "open loop at `RATES` in all, like 1000/s or 1000/s,5000/s; none for no open loop (chosen in the first second: the reference server uses 20 to 35 % of its CPU, and all arms have it; relay: 1000/s)", f.setRates)
 	fs.StringVar(&f.arrivals, "arrivals", "fixed", "of an open loop, `fixed|poisson`")
 	fs.Func("window", "closed loop with `NUMBERS` of messages under way for each sender, like 128; none for no closed loop (128; relay: 16)", f.setWindows)
 	fs.Func("server-cpus", "`CPUS` of the server, like 0 or 0,2-3 (one, chosen)", cpus(&c.ServerCPUs))
 	fs.Func("generator-cpus", "`CPUS` of the generator's thread (another, chosen)", cpus(&c.GeneratorCPUs))
-	fs.BoolVar(&c.Syscalls, "syscalls", true, "count system calls, which makes each some 30 ns dearer")
+	fs.BoolVar(&c.Syscalls, "syscalls", true, "count system calls; counting_ns_per_syscall in env.json is what that adds to each")
 	fs.Float64Var(&c.ForeignMax, "foreign-max", 0, "a round in which others used a larger `SHARE` of the server's CPUs is void; 1: none is (0.75; with -whole 0.25)")
 	fs.StringVar(&c.Chatd, "chatd", filepath.Join(env.Bin, "chatd"), "`PATH` of the server")
 	fs.StringVar(&c.Loadgen, "loadgen", filepath.Join(env.Bin, "loadgen"), "`PATH` of the load generator, for its null server")
@@ -86,7 +86,7 @@ func (f *runFlags) setChatRate(text string) (err error) {
 
 // setRates and setWindows replace the default of their flag when it is given.
 func (f *runFlags) setRates(text string) error {
-	f.plan.Rates = nil
+	f.plan.Rates, f.plan.Pilot = nil, false
 	return each(text, func(one string) error {
 		r, err := units.ParseRate(one)
 		f.plan.Rates = append(f.plan.Rates, r)
@@ -193,7 +193,7 @@ func (f *runFlags) fill() error {
 		"downloads":     func() { p.Downloads = plan.Downloads },
 		"chat-rate":     func() { p.ChatRate = plan.ChatRate },
 		"size":          func() { p.Size = plan.Size },
-		"rate":          func() { p.Rates = plan.Rates },
+		"rate":          func() { p.Rates, p.Pilot = plan.Rates, plan.Pilot },
 		"window":        func() { p.Windows = plan.Windows },
 	} {
 		if !typed[name] {

@@ -1,7 +1,6 @@
 package meter
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -73,15 +72,11 @@ func (c *Counters) open(k kind, eventType uint32, config uint64) {
 }
 
 // read is the count since exec; ok is false where there is no counter.
-func (c *Counters) read(k kind) (count int64, ok bool) {
+func (c *Counters) read(k kind) (n int64, ok bool) {
 	if c == nil || c.files[k] == nil {
 		return 0, false
 	}
-	var b [8]byte
-	if n, err := c.files[k].Read(b[:]); err != nil || n != len(b) {
-		return 0, false
-	}
-	return int64(binary.NativeEndian.Uint64(b[:])), true
+	return count(c.files[k])
 }
 
 // Close frees the counters.
@@ -93,13 +88,18 @@ func (c *Counters) Close() {
 	}
 }
 
+// Counts says which of the two events that cost something are counted.
+func (c *Counters) Counts() (calls, changes bool) {
+	return c.files[syscalls] != nil, c.files[switches] != nil
+}
+
 // Notes says how each figure of a Usage is taken with these counters.
 func (c *Counters) Notes() map[string]string {
 	notes := map[string]string{
 		"cpu":              "perf task-clock of the process tree, in nanoseconds",
 		"cpu split":        "user by the ticks of /proc/PID/stat over the whole load (10 ms), kernel is the rest: softirq on the server's behalf is in it",
 		"context switches": "perf context-switches of the process tree",
-		"syscalls":         "perf tracepoint raw_syscalls:sys_enter of the process tree; it makes each system call of the machine some 30 ns dearer",
+		"syscalls":         "perf tracepoint raw_syscalls:sys_enter of the process tree; counting_ns_per_syscall in env.json is what that adds to each",
 		"memory":           "/proc/PID/smaps_rollup and VmHWM of the process tree, after the load, clients connected",
 		"socket memory":    "/proc/net/sockstat of the whole machine, less what it said before the server started",
 	}

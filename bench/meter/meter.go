@@ -19,6 +19,7 @@ import (
 type Meter struct {
 	Root       int       // the server's process id
 	Counters   *Counters // opened before it was forked; nil: /proc alone
+	Ran        *Ran      // on ServerCPUs; nil: others' time and nobody's are not told apart
 	ServerCPUs []int
 	OtherCPUs  []int // in use besides: the generator's
 	SocketBase int64 // SocketMemory before the server started
@@ -35,6 +36,8 @@ type Sample struct {
 	user    int64 // nanoseconds, by ticks
 	system  int64
 	machine map[int]cpuTicks
+	ran     int64 // nanoseconds, of all tasks on the server's CPUs
+	ranOK   bool
 }
 
 // Glance takes what Between needs of the start and the end of the timed
@@ -64,6 +67,7 @@ func (m *Meter) Look() Sample {
 	s := m.Glance()
 	s.user, s.system = treeTicks(Tree(m.Root))
 	s.machine = machineTicks()
+	s.ran, s.ranOK = m.Ran.read()
 	return s
 }
 
@@ -90,8 +94,8 @@ func (m *Meter) Between(from, to, before, after Sample) record.Usage {
 	}
 	if before.machine != nil && after.machine != nil {
 		steal := max(stolen(before, after, m.ServerCPUs), stolen(before, after, m.OtherCPUs))
-		foreign := m.foreign(before, after)
-		u.Steal, u.Foreign = &steal, &foreign
+		foreign, uncharged := m.foreign(before, after)
+		u.Steal, u.Foreign, u.Uncharged = &steal, &foreign, uncharged
 	}
 	return u
 }
@@ -104,10 +108,11 @@ type Sum struct {
 
 // Add adds one piece: what Between takes of it.
 func (s *Sum) Add(from, to, before, after Sample) {
-	s.from, s.before = Sample{callsOK: true}, Sample{machine: make(map[int]cpuTicks)}
+	s.from, s.before = Sample{callsOK: true}, Sample{machine: make(map[int]cpuTicks), ranOK: before.ranOK}
 	s.to.add(from, to)
 	s.to.callsOK = from.callsOK && to.callsOK
 	s.after.add(before, after)
+	s.after.ranOK = after.ranOK
 	for n := range after.machine {
 		s.before.machine[n] = cpuTicks{}
 	}
@@ -124,6 +129,7 @@ func (s *Sample) add(from, to Sample) {
 	s.syscalls += to.syscalls - from.syscalls
 	s.user += to.user - from.user
 	s.system += to.system - from.system
+	s.ran += to.ran - from.ran
 	if s.machine == nil {
 		s.machine = make(map[int]cpuTicks)
 	}
@@ -133,20 +139,31 @@ func (s *Sample) add(from, to Sample) {
 	}
 }
 
-// foreign is the share of the server's CPUs that others used: what was neither
-// idle nor stolen nor the server's own. The idle time comes in ticks, the rest
-// is finer: what comes out below nothing is nothing.
-func (m *Meter) foreign(before, after Sample) float64 {
+// foreign is the share of the server's CPUs that others used, and the share that
+// was charged to nobody. Where the time of all tasks is known, others' is what of
+// it was not the server's, and nobody's is what was neither a task's nor idle nor
+// stolen. Else uncharged is nil, and foreign what was neither idle nor stolen nor
+// the server's own. Idle and stolen time come in ticks, and what a task
+// ran for is known a tick later: what comes out below nothing is nothing, and what
+// comes out above everything is everything.
+func (m *Meter) foreign(before, after Sample) (foreign float64, uncharged *float64) {
 	total := after.At.Sub(before.At) * time.Duration(len(m.ServerCPUs))
 	if total <= 0 {
-		return 0
+		return 0, nil
 	}
 	busy := int64(total)
 	for _, c := range m.ServerCPUs {
 		a, b := before.machine[c], after.machine[c]
 		busy -= (b.idle - a.idle + b.steal - a.steal) * tick
 	}
-	return max(0, float64(busy-(after.cpu-before.cpu))) / float64(total)
+	share := func(ns int64) float64 { return min(max(0, float64(ns)/float64(total)), 1) }
+	own := after.cpu - before.cpu
+	if !before.ranOK || !after.ranOK {
+		return share(busy - own), nil
+	}
+	ran := after.ran - before.ran
+	nobody := share(busy - max(ran, own))
+	return share(ran - own), &nobody
 }
 
 // stolen is the largest share that was stolen from one of the CPUs.

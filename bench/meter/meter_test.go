@@ -8,12 +8,14 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"chatbench/bench/machine"
 	"chatbench/bench/record"
 )
 
@@ -182,26 +184,69 @@ func TestParse(t *testing.T) {
 }
 
 // TestForeign: what is neither idle nor stolen nor the server's own is others',
-// whatever the tick saw of it.
+// whatever the tick saw of it; where the time of all tasks is known, only what
+// they ran for is, and the rest is nobody's.
 func TestForeign(t *testing.T) {
 	at := time.Now()
 	m := &Meter{ServerCPUs: []int{0, 1}}
 	before := Sample{At: at, cpu: 5, machine: map[int]cpuTicks{0: {idle: 100, steal: 1}, 1: {idle: 7}}}
 	for _, c := range []struct {
 		idle, stolen int64 // ticks of the first CPU; the second is idle
-		own          time.Duration
-		want         float64
+		own, ran     time.Duration
+		want, nobody float64
 	}{
-		{100, 0, 0, 0},                           // of a second each
-		{60, 0, 300 * time.Millisecond, 0.1 / 2}, // 40 busy, 30 the server's
-		{60, 10, 300 * time.Millisecond, 0},      // the rest was stolen
-		{60, 0, 450 * time.Millisecond, 0},       // finer than ticks
-		{0, 0, 0, 0.5},                           // all of one CPU
+		{100, 0, 0, 0, 0, 0},                                                        // of a second each
+		{60, 0, 300 * time.Millisecond, 0, 0.1 / 2, 0},                              // 40 busy, 30 the server's
+		{60, 10, 300 * time.Millisecond, 0, 0, 0},                                   // the rest was stolen
+		{60, 0, 450 * time.Millisecond, 0, 0, 0},                                    // finer than ticks
+		{0, 0, 0, 0, 0.5, 0},                                                        // all of one CPU
+		{60, 0, 300 * time.Millisecond, 300 * time.Millisecond, 0, 0.1 / 2},         // nobody else ran
+		{60, 0, 300 * time.Millisecond, 380 * time.Millisecond, 0.08 / 2, 0.02 / 2}, // somebody did
+		{60, 10, 300 * time.Millisecond, 300 * time.Millisecond, 0, 0},              // the rest was stolen
+		{60, 0, 300 * time.Millisecond, 299 * time.Millisecond, 0, 0.1 / 2},         // two clocks
+		{60, 0, 300 * time.Millisecond, 450 * time.Millisecond, 0.15 / 2, 0},        // ticks
+		{0, 0, 300 * time.Millisecond, time.Second, 0.7 / 2, 0},                     // others took what was left
+		{0, 0, 0, 2010 * time.Millisecond, 1, 0},                                    // a tick of what ran before is in it
 	} {
-		after := Sample{At: at.Add(time.Second), cpu: 5 + int64(c.own), machine: map[int]cpuTicks{0: {idle: 100 + c.idle, steal: 1 + c.stolen}, 1: {idle: 107}}}
-		if got := m.foreign(before, after); math.Abs(got-c.want) > 1e-9 {
-			t.Errorf("%+v: %v", c, got)
+		before, after := before, Sample{At: at.Add(time.Second), cpu: 5 + int64(c.own), machine: map[int]cpuTicks{0: {idle: 100 + c.idle, steal: 1 + c.stolen}, 1: {idle: 107}}}
+		told := c.ran > 0
+		before.ran, before.ranOK, after.ran, after.ranOK = 3, told, 3+int64(c.ran), told
+		got, nobody := m.foreign(before, after)
+		if math.Abs(got-c.want) > 1e-9 || (nobody != nil) != told || told && math.Abs(*nobody-c.nobody) > 1e-9 {
+			t.Errorf("%+v: %v, nobody %v", c, got, nobody)
 		}
+	}
+}
+
+// TestRan: what a process runs for on a CPU is counted there.
+func TestRan(t *testing.T) {
+	allowed, err := machine.Allowed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := OpenRan(allowed[:1])
+	defer r.Close()
+	before, ok := r.read()
+	if !ok {
+		if !strings.HasPrefix(r.Note(), "what was neither") {
+			t.Errorf("not counted, but the note is %q", r.Note())
+		}
+		t.Skip(r.why)
+	}
+	ran := func(cpu int) int64 {
+		cmd := exec.Command("taskset", "-c", strconv.Itoa(cpu), "sh", "-c", "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done")
+		if err := cmd.Run(); err != nil {
+			t.Skip(err)
+		}
+		return int64(cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime())
+	}
+	own := ran(allowed[0])
+	after, _ := r.read()
+	if after-before < own-20e6 {
+		t.Errorf("%d ns ran, a process alone took %d", after-before, own)
+	}
+	if _, ok := (*Ran)(nil).read(); ok {
+		t.Error("who does not count knows")
 	}
 }
 
@@ -220,6 +265,20 @@ func TestSum(t *testing.T) {
 	// 50 + 10 ms between edges; of 60 + 20 ms in all a quarter is user.
 	if *u.CPU != 60e6 || *u.Syscalls != 60e6 || *u.ContextSwitches != 60e6 || *u.CPUUser != 15e6 || *u.CPUKernel != 45e6 {
 		t.Errorf("cpu %d, user %d, kernel %d, %d calls, %d switches", *u.CPU, *u.CPUUser, *u.CPUKernel, *u.Syscalls, *u.ContextSwitches)
+	}
+	if u.Uncharged != nil {
+		t.Errorf("nobody knows what ran, but uncharged is %v", *u.Uncharged)
+	}
+	ran := func(s Sample, ns int64) Sample {
+		s.ran, s.ranOK = ns, true
+		return s
+	}
+	var told Sum
+	told.Add(sample(10, 1e6, 0, 0), sample(110, 51e6, 0, 0), ran(sample(0, 0, 0, 100), 7e6), ran(sample(120, 60e6, 15e6, 105), 75e6))
+	told.Add(sample(1010, 91e6, 0, 0), sample(1110, 101e6, 0, 0), ran(sample(1000, 90e6, 30e6, 190), 200e6), ran(sample(1080, 110e6, 35e6, 195), 222e6))
+	// Of the 100 ms that are not idle 90 ran, 80 of them the server's.
+	if u := m.Usage(&told); u.Uncharged == nil || math.Abs(*u.Uncharged-0.05) > 1e-9 || math.Abs(*u.Foreign-0.05) > 1e-9 {
+		t.Errorf("uncharged %v, foreign %v", u.Uncharged, *u.Foreign)
 	}
 	// 200 ms, idle for 100, the server for 80.
 	if math.Abs(*u.Foreign-0.1) > 1e-9 || *u.Steal != 0 {

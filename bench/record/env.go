@@ -26,6 +26,12 @@ type Env struct {
 	StealAfter       int64             `json:"steal_after_ticks"`
 	TickHz           int64             `json:"tick_hz"`
 	TransparentPages string            `json:"transparent_hugepages,omitempty"`
+	// CallPrice and SwitchPrice are what counting adds to each system call and to
+	// each context switch of the server, in nanoseconds: measured on its CPU before
+	// the first round, with and without the counters in turn, the median of the
+	// differences. Absent where counters do not work or nothing could be measured.
+	CallPrice   *float64 `json:"counting_ns_per_syscall,omitempty"`
+	SwitchPrice *float64 `json:"counting_ns_per_switch,omitempty"`
 }
 
 // Check is one line of checks.json: something that must hold, and whether it did.
@@ -44,7 +50,7 @@ type Checks struct {
 	// several; VoidRounds counts it once.
 	Void       map[Reason]int `json:"void"`
 	VoidRounds int            `json:"void_rounds"`
-	Rounds     int            `json:"rounds"` // measured, the certificate not among them
+	Rounds     int            `json:"rounds"` // measured, the null server's not among them
 	// Files is the SHA-256 of every raw file, in hex: what the derived files
 	// were made from.
 	Files map[string]string `json:"files"`

@@ -19,10 +19,13 @@ const (
 	// StreamChat is of what is said beside another load, StreamLogin of logins.
 	StreamChat  = "chat"
 	StreamLogin = "login"
+	// StreamQueue is of reads of the generator: how long what they took had lain
+	// in its own receive queue.
+	StreamQueue = "queue"
 )
 
 // Streams is all of them, in the order they are written.
-var Streams = []string{StreamDue, StreamSent, StreamLag, StreamChat, StreamLogin}
+var Streams = []string{StreamDue, StreamSent, StreamLag, StreamChat, StreamLogin, StreamQueue}
 
 // Key finds one histogram of a run: one stream of one round.
 type Key struct {

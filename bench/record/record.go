@@ -16,8 +16,10 @@ const (
 	oldest = 2
 )
 
-// NullArm is the arm of the generator's certificate: the null server in the
-// server's place.
+// NullArm is the arm of the null server, the least a server of the wire can do. In
+// some rounds of a closed loop it takes part like any other: what it reaches is the
+// rate of the pair of generator and null server under that load on this machine.
+// It is no arm of the manifest: nothing is compared with it.
 const NullArm = "null"
 
 // AgainSuffix ends the name of the A/A arm: the reference backend once more.
@@ -51,6 +53,8 @@ type Manifest struct {
 	Looks  []int         `json:"looks,omitempty"`
 	Budget time.Duration `json:"budget_ns,omitempty"`
 	Ended  End           `json:"ended,omitempty"` // why there were no more rounds
+	// Pilot is how the rate of the open loop was chosen; absent where it was given.
+	Pilot *Pilot `json:"pilot,omitempty"`
 	// Order is the cells in the order they were run.
 	Order         []Cell `json:"order"`
 	ServerCPUs    []int  `json:"server_cpus"`
@@ -64,6 +68,30 @@ type Manifest struct {
 	// Servers is what each arm's server said of itself when it was ready, but
 	// for its address and process id.
 	Servers map[string]map[string]any `json:"servers"`
+}
+
+// Pilot is how a rate was chosen before the first round: from the series 100, 200,
+// 500, …, 50,000 messages a second, by what the reference server used at some.
+type Pilot struct {
+	Arm   string        `json:"arm"`
+	Tried []PilotRate   `json:"tried"` // in their order
+	Rate  float64       `json:"rate"`  // chosen, messages a second in all
+	Why   string        `json:"why"`
+	Took  time.Duration `json:"took_ns"`
+}
+
+// PilotRate is a rate that the pilot tried. Shares are of the slices' time
+// between their edges.
+type PilotRate struct {
+	Rate          float64 `json:"rate"`
+	Slices        int     `json:"slices"`              // that came to an end
+	Late          int     `json:"late,omitempty"`      // of them, in which the generator was late
+	CPU           float64 `json:"cpu_ns_per_delivery"` // of the server
+	ServerBusy    float64 `json:"server_busy"`         // share of its CPUs
+	GeneratorBusy float64 `json:"generator_busy"`      // as Traffic.GeneratorBusy
+	Foreign       float64 `json:"foreign"`             // as Usage.Foreign
+	Disturbed     bool    `json:"disturbed,omitempty"` // it decides nothing
+	Error         string  `json:"error,omitempty"`     // why it broke off
 }
 
 // Binary is a program that was measured.
@@ -141,7 +169,7 @@ func (l Load) Closed() bool { return l.Window > 0 }
 
 // Cell is one arm under one load in one round.
 type Cell struct {
-	Round int    `json:"round"` // from 1; 0 for the certificate
+	Round int    `json:"round"` // from 1; 0: a null round of an older run
 	Load  string `json:"load"`
 	Arm   string `json:"arm"`
 }
@@ -165,8 +193,9 @@ type Rules struct {
 	// generator itself may be, at its p99.
 	Objective time.Duration `json:"objective_ns"`
 	LagShare  float64       `json:"lag_share"`
-	// CeilingShare: a closed-loop rate above this share of what the generator
-	// reaches against the null server is the generator's, not the server's.
+	// CeilingShare: a closed-loop rate above this share of what generator and null
+	// server reach together (the median of the null rounds that count) may be the
+	// generator's, not the server's.
 	CeilingShare float64 `json:"ceiling_share"`
 	// RanShare: so is one whose thread had a CPU for less of the time.
 	RanShare float64 `json:"ran_share"`

@@ -9,7 +9,7 @@ import (
 type Round struct {
 	Schema  int    `json:"schema"`
 	Seq     int    `json:"seq"`   // place in the order of the run, from 1
-	Round   int    `json:"round"` // pairs the arms; 0 for the certificate
+	Round   int    `json:"round"` // pairs the arms, from 1; 0: a null round of an older run
 	Load    string `json:"load"`
 	Arm     string `json:"arm"`
 	Backend string `json:"backend"`
@@ -30,6 +30,11 @@ type Round struct {
 	Lag     Latency `json:"lag"`   // from due to sent (idle: to connect): the generator's own lateness
 	Chat    Latency `json:"chat"`  // relay: what was said meanwhile, from when it was due
 	Login   Latency `json:"login"` // from connect, with a ramp from when that was due, to the answer to the login
+	// Queue is how long what arrived lay in the generator's own receive queue,
+	// from the kernel's timestamp to the read: a part of every latency that is the
+	// generator's. One value a read of some of the clients, by the newest segment
+	// in it: for older octets of the same read a lower bound.
+	Queue Latency `json:"queue,omitzero"`
 
 	// Slices is the arm's turns, in their order; none where it was measured as a
 	// whole. Wall, Traffic, Usage and the latencies are those of all slices that
@@ -64,7 +69,10 @@ type Slice struct {
 	Ran        float64       `json:"generator_ran"`
 	// Busy is the share of the time in which messages were due or windows open
 	// that the generator was not merely polling; absent in older runs.
-	Busy float64 `json:"generator_busy,omitempty"`
+	Busy     float64 `json:"generator_busy,omitempty"`
+	QueueP50 int64   `json:"queue_p50_ns,omitempty"` // in the generator's receive queue, as Round.Queue
+	QueueP99 int64   `json:"queue_p99_ns,omitempty"`
+	QueueMax int64   `json:"queue_max_ns,omitempty"`
 }
 
 // Edged is the time between the edges of what counts: the timed section, or
@@ -213,8 +221,13 @@ type Usage struct {
 	SocketMemory *int64 `json:"socket_memory_bytes,omitempty"`
 	// Steal is the largest share that was stolen from any one CPU in use.
 	Steal *float64 `json:"steal,omitempty"`
-	// Foreign is the share of the server's CPUs that others used.
+	// Foreign is the share of the server's CPUs that others used. Where Uncharged
+	// is absent, time charged to nobody is in it.
 	Foreign *float64 `json:"foreign,omitempty"`
+	// Uncharged is the share in which they were not idle and no task ran:
+	// interrupts and softirqs that came while the server waited, and the way out of
+	// idleness. It is work for the server that is in nobody's CPU time.
+	Uncharged *float64 `json:"uncharged,omitempty"`
 }
 
 // Server is what chatd says of itself when it stops: counts of its whole life,

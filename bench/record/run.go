@@ -30,7 +30,7 @@ var ErrNotRun = errors.New("record: not a run's directory")
 type Run struct {
 	Manifest   Manifest
 	Env        Env
-	Rounds     []Round // in the order they were measured, the certificate's first
+	Rounds     []Round // in the order they were measured
 	Histograms map[Key]*hdrhistogram.Histogram
 }
 

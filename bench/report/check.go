@@ -12,7 +12,8 @@ import (
 const checkArrived = "every message arrived"
 
 // foreignMax is how much of the server's CPUs others may take before it is
-// said. Interrupts, and the kernel's own threads, come to 2 to 6 % under load.
+// said. The kernel's own threads, and interrupts where they cannot be told from
+// others, come to 2 to 6 % under load.
 const foreignMax = 0.10
 
 // check makes checks.json: what must hold for the figures to be believed.
@@ -61,6 +62,7 @@ func check(run *record.Run, s *Summary, sums map[string]string) record.Checks {
 			pairs = stats.PairsLooked
 		}
 		checkLoad(l, pairs(l.comparisons(s.Reference)), add)
+		l.checkPrice(run.Env, add)
 	}
 	return c
 }
@@ -86,6 +88,33 @@ func checkLoad(l *LoadSummary, pairs int, add func(string, string, bool, string,
 		if v := again.Figures[m.key].Versus; v != nil && v.Verdict != string(stats.ServerFull) {
 			add("", l.Name+": A/A in "+m.title, v.Verdict != fails, "%s", ratioText(v))
 		}
+	}
+}
+
+// countingMax is the share of an arm's CPU per delivery that counting may be
+// before it is said.
+const countingMax = 0.02
+
+// checkPrice checks that counting is little of what is counted. Nothing is
+// subtracted: all arms are counted, each by its own number of calls and switches.
+func (l *LoadSummary) checkPrice(env record.Env, add func(string, string, bool, string, ...any)) {
+	if env.CallPrice == nil && env.SwitchPrice == nil {
+		return
+	}
+	for _, a := range l.Arms {
+		cpu, ok := a.Figures[keyCPU]
+		if !ok || cpu.Median <= 0 {
+			continue
+		}
+		ns := 0.0
+		if env.CallPrice != nil {
+			ns += max(0, *env.CallPrice) * a.Figures[keySyscalls].Median
+		}
+		if env.SwitchPrice != nil {
+			ns += max(0, *env.SwitchPrice) * a.Figures[keySwitches].Median
+		}
+		share := ns / cpu.Median
+		add(a.Name, l.Name+": counting costs little", share <= countingMax, "it is some %s %% of CPU per delivery", plain(100*share))
 	}
 }
 

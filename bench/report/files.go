@@ -56,8 +56,9 @@ func (s *Summary) csv() []byte {
 		"pairs", "ratio", "low", "high", "p", "p_adjusted", "family", "verdict", "reason", "why"})
 	for _, l := range s.Loads {
 		if l.Ceiling > 0 {
-			v := number(l.Ceiling)
-			w.Write([]string{l.Name, record.NullArm, keyRate, string(higher), "1", v, v, v, "0", "false", "false", "", "", "", "", "", "", "", "", "", ""})
+			f := l.pair.Figures[keyRate]
+			w.Write([]string{l.Name, record.NullArm, keyRate, string(higher), strconv.Itoa(f.N),
+				number(f.Median), number(f.Min), number(f.Max), number(f.Spread), "false", "false", "", "", "", "", "", "", "", "", "", ""})
 		}
 		for _, a := range l.Arms {
 			for _, m := range metrics {

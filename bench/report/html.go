@@ -86,6 +86,7 @@ func (l *LoadSummary) plots(run *record.Run) (plots []template.HTML) {
 		cpuPlot(l),
 		roundPlot(run, l, figure),
 		percentilePlot(l.Name+": the generator's own lateness", l.Arms, func(a ArmSummary) *hdrhistogram.Histogram { return a.lag }),
+		percentilePlot(l.Name+": in the generator's own receive queue", l.Arms, func(a ArmSummary) *hdrhistogram.Histogram { return a.queue }),
 	} {
 		if p != "" {
 			plots = append(plots, p)

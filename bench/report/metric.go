@@ -88,6 +88,7 @@ const (
 	keyBusy     = "server-busy"
 	keyGenBusy  = "generator-busy"
 	keyForeign  = "foreign"
+	keyNobody   = "uncharged"
 	keyLag      = "lag-p99-ns"
 	keyChat     = "chat-p99-ns"
 	keyChatP50  = "chat-p50-ns"
@@ -160,6 +161,8 @@ var metrics = []metric{
 	{key: "p99.9-sent-ns", title: "p99.9 from the send", unit: "ms", better: lower, when: openOnly, print: millis, p: 0.999, messages: ofMessages, of: fromSend(p999)},
 	{key: keyLag, title: "generator lag p99", unit: "ms", better: lower, print: millis,
 		of: func(v view) (float64, bool) { return float64(v.Lag.P99), v.Lag.Count > 0 }},
+	{key: "queue-p50-ns", title: "generator's receive queue, p50", unit: "ms", when: traffic, print: millis, of: inQueue(p50)},
+	{key: "queue-p99-ns", title: "generator's receive queue, p99", unit: "ms", when: traffic, print: millis, of: inQueue(p99)},
 
 	{key: keyChatP50, title: "chat p50", unit: "ms", better: lower, when: relayOnly, print: millis, p: 0.5, messages: ofSayings, of: ofChat(p50)},
 	{key: keyChat, title: "chat p99", unit: "ms", better: lower, judged: true, when: relayOnly, words: span, print: millis, p: 0.99, messages: ofSayings, of: ofChat(p99)},
@@ -201,6 +204,8 @@ var metrics = []metric{
 		of: func(v view) (float64, bool) { return v.Traffic.GeneratorRan, v.Wall > 0 }},
 	{key: keyForeign, title: "others on the server's CPUs", unit: "%", better: lower, print: percent,
 		of: func(v view) (float64, bool) { return optional(v.Usage.Foreign) }},
+	{key: keyNobody, title: "charged to nobody on them", unit: "%", print: percent,
+		of: func(v view) (float64, bool) { return optional(v.Usage.Uncharged) }},
 	{key: "steal", title: "stolen by the hypervisor", unit: "%", better: lower, print: percent,
 		of: func(v view) (float64, bool) { return optional(v.Usage.Steal) }},
 }
@@ -293,6 +298,12 @@ func latency(of func(record.Latency) int64) func(view) (float64, bool) {
 
 func fromSend(of func(record.Latency) int64) func(view) (float64, bool) {
 	return func(v view) (float64, bool) { return float64(of(v.Sent)), v.Sent.Count > 0 }
+}
+
+// inQueue takes a percentile of the part of the latency that what arrived lay in
+// the generator's own receive queue.
+func inQueue(of func(record.Latency) int64) func(view) (float64, bool) {
+	return func(v view) (float64, bool) { return float64(of(v.Queue)), v.Queue.Count > 0 }
 }
 
 // ofChat leaves out rounds in which the generator itself was late with it.

@@ -175,6 +175,71 @@ func TestVoidRounds(t *testing.T) {
 	}
 }
 
+// TestCeiling: what generator and null server reach is the median of the rounds
+// that count, and the summary says of how many and how busy both were.
+func TestCeiling(t *testing.T) {
+	run := sample(t)
+	first := run.Rounds[0]
+	for i, deliveries := range []int64{10e6, 50e6, 1} {
+		r := first
+		r.Round, r.Traffic.Deliveries = 5*(i+1), deliveries
+		if deliveries == 1 {
+			r.Void = []record.Reason{record.Disturbed}
+		}
+		run.Rounds = append(run.Rounds, r)
+	}
+	want := float64(first.Traffic.Deliveries)
+	if got := Ceiling(run, "window128"); got != want || Ceiling(run, "fixed1000") != 0 {
+		t.Errorf("%v, want %v", got, want)
+	}
+	var text bytes.Buffer
+	s := Summarize(run, nil)
+	s.Loads[1].limits(&text)
+	if !strings.Contains(text.String(), "(median of 3; null server ") || !strings.Contains(text.String(), ", generator 60 %)") {
+		t.Error(text.String())
+	}
+	if csv := string(s.csv()); !strings.Contains(csv, "window128,null,deliveries/s,higher,3,") {
+		t.Error(csv)
+	}
+}
+
+// TestPriceOfCounting: where counting is more than a fiftieth of what a delivery
+// costs, that is said; where its price is not known, nothing is.
+func TestPriceOfCounting(t *testing.T) {
+	said := func(call, change *float64) (checks, failed int) {
+		run := sample(t)
+		run.Env.CallPrice, run.Env.SwitchPrice = call, change
+		s := Summarize(run, nil)
+		for _, c := range s.Checks.Checks {
+			if strings.HasSuffix(c.Name, ": counting costs little") {
+				if checks++; !c.OK {
+					failed++
+				}
+			}
+		}
+		if text := strings.Join(s.failed(), "\n"); strings.Contains(text, "counting costs little: no") != (failed > 0) {
+			t.Errorf("%d checks failed, said is:\n%s", failed, text)
+		}
+		return checks, failed
+	}
+	ns := func(v float64) *float64 { return &v }
+	for _, c := range []struct {
+		call, change   *float64
+		checks, failed int
+	}{
+		{nil, nil, 0, 0},
+		{ns(40), nil, 6, 0}, // 0.8 ns, for 50 deliveries share a call: not 2 % of 50
+		{ns(100), nil, 6, 1},
+		{ns(6500), nil, 6, 4}, // 130 ns are more than 2 % of 5600, and of 50 and 500
+		{nil, ns(-1e9), 6, 0}, // noise
+		{ns(10_000), ns(0), 6, 6},
+	} {
+		if checks, failed := said(c.call, c.change); checks != c.checks || failed != c.failed {
+			t.Errorf("%+v: %d checks, %d failed", c, checks, failed)
+		}
+	}
+}
+
 // TestHTML: the page needs nothing but itself, its plots are well-formed, and
 // nobody's name becomes markup.
 func TestHTML(t *testing.T) {
@@ -193,7 +258,7 @@ func TestHTML(t *testing.T) {
 		t.Errorf("a title became markup: %s", text)
 	}
 	plots := regexp.MustCompile(`(?s)<svg.*?</svg>`).FindAll(page, -1)
-	if want := 5 + 4; len(plots) != want { // a closed loop has no lag
+	if want := 6 + 5; len(plots) != want { // a closed loop has no lag
 		t.Errorf("%d plots, want %d", len(plots), want)
 	}
 	for i, plot := range plots {

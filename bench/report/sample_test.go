@@ -85,6 +85,12 @@ func addRound(t *testing.T, run *record.Run, source *rand.Rand, round int, load,
 		return record.Summarize(h)
 	}
 	r.Sent = keep(record.StreamSent, 40*cpu, 600)
+	waits := hdrhistogram.New(1, int64(time.Second), 2)
+	for i := range int64(100) {
+		waits.RecordValue(100 * (i + 1))
+	}
+	run.Histograms[record.Key{Load: load, Arm: arm, Stream: record.StreamQueue, StartedMs: r.StartedMs}] = waits
+	r.Queue = record.Summarize(waits)
 	if l.Open() {
 		r.Due = keep(record.StreamDue, 60*cpu, 600)
 		r.Lag = keep(record.StreamLag, 900, 100)

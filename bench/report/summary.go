@@ -15,6 +15,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"chatbench/bench/record"
+	"chatbench/bench/rules"
 	"chatbench/bench/stats"
 )
 
@@ -35,12 +36,13 @@ type Summary struct {
 // LoadSummary is all arms under one load.
 type LoadSummary struct {
 	record.Load
-	// Ceiling is what the generator reached against the null server, in
-	// deliveries a second; closed loops only.
+	// Ceiling is what generator and null server reached together, in deliveries a
+	// second, the median of the rounds that count; closed loops only.
 	Ceiling float64       `json:"ceiling,omitempty"`
 	Arms    []ArmSummary  `json:"arms"`
 	looks   bool          // the run took as many rounds as it needed
 	frozen  time.Duration // CPU that servers took while they were frozen
+	pair    ArmSummary    // of the null server
 	// Finds is, by primary figure, what the rounds could have found, from the
 	// reference against itself.
 	Finds map[string]Finds `json:"finds,omitempty"`
@@ -72,6 +74,7 @@ type ArmSummary struct {
 	rests  int64                     // messages, or logins, that its curve rests on
 	curve  *hdrhistogram.Histogram   // of all rounds that count; nil of none
 	lag    *hdrhistogram.Histogram
+	queue  *hdrhistogram.Histogram
 }
 
 // Figure is one figure of one arm over its rounds.
@@ -164,6 +167,7 @@ func judgeLoad(run *record.Run, load record.Load) LoadSummary {
 	for _, a := range run.Manifest.Arms {
 		l.Arms = append(l.Arms, summarizeArm(run, load, a))
 	}
+	l.pair = summarizeArm(run, load, record.Arm{Name: record.NullArm})
 	for i := range run.Rounds {
 		if r := &run.Rounds[i]; r.Load == load.Name {
 			l.frozen += r.FrozenCPU
@@ -173,15 +177,19 @@ func judgeLoad(run *record.Run, load record.Load) LoadSummary {
 	return l
 }
 
-// Ceiling is what the generator reached against the null server under a load.
+// Ceiling is what generator and null server reached together under a load: the
+// median of the null rounds that count, in deliveries a second; 0 of none.
 func Ceiling(run *record.Run, load string) float64 {
+	var rates []float64
 	for i := range run.Rounds {
 		if r := &run.Rounds[i]; r.Arm == record.NullArm && r.Load == load && r.Counts() {
-			v, _ := perSecond(view{Round: r})
-			return v
+			rates = append(rates, rules.PerSecond(*r))
 		}
 	}
-	return 0
+	if rates == nil {
+		return 0
+	}
+	return stats.Median(rates)
 }
 
 // series is a figure by round.
@@ -241,17 +249,23 @@ func (a *ArmSummary) merge(run *record.Run, load record.Load) {
 	case load.Closed():
 		stream = record.StreamSent
 	}
-	var curves, lags []*hdrhistogram.Histogram
+	merged := func(stream string) *hdrhistogram.Histogram {
+		var all []*hdrhistogram.Histogram
+		for i := range run.Rounds {
+			if r := &run.Rounds[i]; r.Arm == a.Name && r.Load == load.Name && r.Counts() {
+				all = append(all, run.Histograms[record.Key{Load: load.Name, Arm: a.Name, Stream: stream, StartedMs: r.StartedMs}])
+			}
+		}
+		return record.Merge(all)
+	}
 	for i := range run.Rounds {
 		if r := &run.Rounds[i]; r.Arm == a.Name && r.Load == load.Name && r.Counts() {
 			if a.rests += r.Traffic.Messages; load.Scenario == record.Idle {
 				a.rests += r.Traffic.Clients
 			}
-			curves = append(curves, run.Histograms[record.Key{Load: load.Name, Arm: a.Name, Stream: stream, StartedMs: r.StartedMs}])
-			lags = append(lags, run.Histograms[record.Key{Load: load.Name, Arm: a.Name, Stream: record.StreamLag, StartedMs: r.StartedMs}])
 		}
 	}
-	a.curve, a.lag = record.Merge(curves), record.Merge(lags)
+	a.curve, a.lag, a.queue = merged(stream), merged(record.StreamLag), merged(record.StreamQueue)
 }
 
 // cut takes the figures of a round's slices.
@@ -296,7 +310,7 @@ func figure(values series) Figure {
 func (a *ArmSummary) bound(run *record.Run, load record.Load, marked bool) {
 	m := &run.Manifest
 	slack := a.Figures[keyGenBusy].Median < cmp.Or(m.Rules.GeneratorMax, record.DefaultRules().GeneratorMax)
-	server := a.Figures[keyBusy].Median >= m.Rules.BusyShare
+	server := a.Figures[keyBusy].Median+a.Figures[keyNobody].Median >= m.Rules.BusyShare
 	generator := marked && !(server && slack)
 	if a.Figures[keyGenBusy].Median >= m.Rules.BusyShare && (!server || Ceiling(run, load.Name) == 0) {
 		generator = true

@@ -276,7 +276,9 @@ func (l *LoadSummary) limits(w io.Writer) {
 		}
 	}
 	if l.Ceiling > 0 {
-		fmt.Fprintf(w, "  Generator's ceiling against the null server: %s %s.\n", count(l.Ceiling), l.word(find(keyRate).title))
+		f := l.pair.Figures
+		fmt.Fprintf(w, "  Generator and null server together reach %s %s (median of %d; null server %s %% of its CPU, generator %s %%).\n",
+			count(l.Ceiling), l.word(find(keyRate).title), f[keyRate].N, percent(f[keyBusy].Median), percent(f[keyGenBusy].Median))
 	}
 }
 

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -74,6 +75,30 @@ func (l *Launcher) Start(ctx context.Context, withSyscalls bool, path string, ar
 		return nil, err
 	}
 	return p, nil
+}
+
+// Output runs a command to its end and gives what it wrote to stdout. begin is
+// called on the launcher's thread just before the command is forked, so that
+// counters it opens go over to the command. When ctx ends first, the command is
+// killed.
+func (l *Launcher) Output(ctx context.Context, begin func(), path string, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.WaitDelay = time.Second
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	var out bytes.Buffer
+	cmd.Stdout = &out
+	forked := make(chan error)
+	l.jobs <- func() {
+		begin()
+		forked <- cmd.Start()
+	}
+	if err := <-forked; err != nil {
+		return nil, fmt.Errorf("server: %w", err)
+	}
+	if err := cmd.Wait(); err != nil {
+		return nil, fmt.Errorf("server: %s: %w", path, err)
+	}
+	return out.Bytes(), nil
 }
 
 // environment is the server's: as many Go threads at work as it has CPUs, and

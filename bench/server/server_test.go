@@ -264,3 +264,31 @@ func TestEnvironment(t *testing.T) {
 		t.Errorf("the server gets %q", got)
 	}
 }
+
+// TestOutput: a command on the launcher's CPUs, from its thread, to its end or to
+// that of the context.
+func TestOutput(t *testing.T) {
+	allowed, err := machine.Allowed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := NewLauncher(allowed[:1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	begun := 0
+	out, err := l.Output(context.Background(), func() { begun++ }, "grep", "Cpus_allowed_list", "/proc/self/status")
+	if want := "\t" + machine.FormatCPUs(allowed[:1]) + "\n"; err != nil || !strings.HasSuffix(string(out), want) || begun != 1 {
+		t.Errorf("%q, %v, begun %d times; want %q at the end", out, err, begun, want)
+	}
+	for _, bad := range [][]string{{"false"}, {"/nowhere/at/all"}} {
+		if _, err := l.Output(context.Background(), func() {}, bad[0]); err == nil {
+			t.Errorf("%v passed", bad)
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	if _, err := l.Output(ctx, cancel, "sleep", "100"); err == nil {
+		t.Error("a command that was killed passed")
+	}
+}

@@ -32,6 +32,7 @@ const usage = `usage: loadgen VERB [flags]
   idle       clients log in, timed, and keep silent
   fetch      a file goes from client to client, beside bare sockets
   null       the null server: the cheapest of its kind, to find loadgen's own ceiling
+  price      what a system call and a context switch cost here, for bench to find what counting adds
 
 loadgen VERB -h lists the flags of a verb.
 `
@@ -58,6 +59,8 @@ func Run(ctx context.Context, args []string, env Env) int {
 		return idle(ctx, args[1:], env)
 	case "fetch":
 		return fetchFile(ctx, args[1:], env)
+	case "price":
+		return priceOf(ctx, args[1:], env)
 	case "null":
 		return nullServer(ctx, args[1:], env)
 	case "-h", "-help", "--help", "help":

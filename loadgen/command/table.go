@@ -41,6 +41,9 @@ func writeTable(w io.Writer, r *loadgen.Result) error {
 	if r.Loop == loadgen.Open {
 		latencyRow(t, "generator lag", r.Generator.Lag)
 	}
+	if r.Generator.Queue.Count > 0 {
+		latencyRow(t, "receive queue", r.Generator.Queue)
+	}
 	latencyRow(t, "connect to login", r.Login)
 	t.Flush()
 

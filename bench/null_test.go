@@ -1,0 +1,71 @@
+package bench
+
+import (
+	"testing"
+	"time"
+
+	"chatbench/bench/record"
+	"chatbench/loadgen"
+)
+
+// TestNullLeaves: the null server takes part as long as anybody else does under
+// its load, and alone never.
+func TestNullLeaves(t *testing.T) {
+	b := &bench{decided: make(map[string][]string)}
+	b.run = &record.Run{Manifest: record.Manifest{Arms: []record.Arm{{Name: "a"}, {Name: "a.aa"}}}}
+	null := record.Cell{Round: 6, Load: "window1", Arm: record.NullArm}
+	for _, c := range []struct {
+		decided map[string][]string
+		want    bool
+	}{
+		{map[string][]string{}, false},
+		{map[string][]string{"window1": {"a"}}, false},
+		{map[string][]string{"window2": {"a", "a.aa"}}, false},
+		{map[string][]string{"window1": {"a", "a.aa"}}, true},
+	} {
+		if b.decided = c.decided; b.isDecided(null) != c.want {
+			t.Errorf("with %v decided the null server leaves: %v", c.decided, !c.want)
+		}
+	}
+}
+
+// TestMark: a rate is marked by what is known of the ceiling in the end, also in
+// rounds before it was known.
+func TestMark(t *testing.T) {
+	load := record.Load{Name: "window1", Window: 1}
+	rate := func(round int, arm string, deliveries int64) record.Round {
+		return record.Round{Round: round, Load: "window1", Arm: arm, Wall: time.Second, Traffic: record.Traffic{Deliveries: deliveries, GeneratorRan: 1}}
+	}
+	b := &bench{loads: map[string]record.Load{"window1": load}, run: &record.Run{
+		Manifest: record.Manifest{Rules: record.DefaultRules(), Loads: []record.Load{load}},
+		Rounds:   []record.Round{rate(1, "a", 80), rate(1, record.NullArm, 1000), rate(6, record.NullArm, 100), rate(6, "a", 60), rate(11, record.NullArm, 90)},
+	}}
+	b.mark()
+	for i, want := range []bool{true, false, false, false, false} {
+		if got := b.run.Rounds[i].Marked(record.GeneratorLimited); got != want {
+			t.Errorf("round %d of the file is marked: %v", i, got)
+		}
+	}
+}
+
+// TestNullFails: the null server may be slow or not get its CPU; what it says may
+// not be wrong, and in the first round it must be there.
+func TestNullFails(t *testing.T) {
+	load := record.Load{Name: "window1", Window: 1}
+	b := &bench{run: &record.Run{Manifest: record.Manifest{Rules: record.DefaultRules()}}}
+	for _, c := range []struct {
+		round int
+		lost  int64
+		err   error
+		want  bool
+	}{
+		{1, 0, nil, false}, {1, 3, nil, true}, {6, 3, nil, true},
+		{1, 0, loadgen.ErrDisconnected, true}, {6, 0, loadgen.ErrDisconnected, false},
+		{1, 0, loadgen.ErrStarved, false},
+	} {
+		r := record.Round{Round: c.round, Load: "window1", Arm: record.NullArm, Wall: time.Second, Traffic: record.Traffic{Deliveries: 1, GeneratorRan: 1, Lost: c.lost}}
+		if err := b.judge(&r, load, c.err); (err != nil) != c.want {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}

@@ -1,0 +1,239 @@
+package bench
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"chatbench/bench/meter"
+	"chatbench/bench/record"
+	"chatbench/bench/server"
+	"chatbench/core/units"
+	"chatbench/loadgen"
+)
+
+// What the pilot looks for: a rate at which the reference server uses its CPUs
+// for a share between these two, so that it has something to do and nothing
+// queues for long, and the generator is busy for no more than its share.
+const (
+	pilotIdle      = 0.20
+	pilotBusy      = 0.35
+	pilotGenerator = 0.60
+	// pilotSaving is how much less than in proportion the server may use at the
+	// next rate, since more messages share a write there: it is tried.
+	pilotSaving = 1.15
+)
+
+// How it looks: slices of an open loop, the first at a low rate. A rate takes a
+// quarter of a second and two of them are enough on a machine that is quiet; on one
+// at work it tries again, within a number and a time.
+const (
+	pilotSlices = 4
+	pilotSlice  = 40 * time.Millisecond
+	pilotLeadIn = 10 * time.Millisecond
+	pilotFirst  = 200
+	pilotTries  = 6
+	pilotTime   = 3 * time.Second
+)
+
+// pilotRates are what is chosen from, messages a second in all.
+var pilotRates = []float64{100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000}
+
+// pilot chooses the rate of the open loop, if the plan leaves that to it, and
+// writes down how. It starts the reference server once, and each rate is a fleet of
+// its own. A machine on which nothing can be decided keeps the plan's rate; only
+// a server that does not start, an impossible load and a context that ends are errors.
+func (b *bench) pilot(ctx context.Context) error {
+	if !b.cfg.Pilot {
+		return nil
+	}
+	m := &b.run.Manifest
+	b.progress(record.Cell{Arm: m.Reference, Load: "pilot"}, 0)
+	begun := time.Now()
+	arm := b.arms[m.Reference]
+	p, err := b.start(ctx, arm)
+	if err != nil {
+		return fmt.Errorf("bench: %s: %w", arm.Name, err)
+	}
+	defer p.Kill()
+	stage, err := loadgen.NewStage(ctx, m.GeneratorCPUs)
+	if err != nil {
+		return err
+	}
+	defer stage.Close()
+	c := choice{least: 1 / b.cfg.load().Duration.Seconds()}
+	for !c.done && len(c.tried) < pilotTries && time.Since(begun) < pilotTime && p.Died() == nil {
+		one, err := b.try(stage, p, arm, c.next())
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if errors.Is(err, loadgen.ErrConfig) || errors.Is(err, loadgen.ErrFileLimit) {
+			return err
+		}
+		c.add(one)
+	}
+	m.Pilot = c.outcome(float64(b.cfg.Rates[0]))
+	m.Pilot.Arm, m.Pilot.Took = arm.Name, time.Since(begun)
+	b.cfg.Rates = []units.Rate{units.Rate(m.Pilot.Rate)}
+	return nil
+}
+
+// try measures the reference server at one rate. What goes wrong is in the record;
+// the error is for what cannot be helped.
+func (b *bench) try(stage *loadgen.Stage, p *server.Process, arm record.Arm, rate float64) (one record.PilotRate, err error) {
+	one.Rate = rate
+	defer func() {
+		if err != nil {
+			one.Error = err.Error()
+		}
+		rules := b.run.Manifest.Rules
+		one.Disturbed = one.Foreign > cmp.Or(rules.ExcuseMax, rules.ForeignMax) || 2*one.Late > one.Slices
+	}()
+	load := b.cfg.load()
+	load.Rate, load.Arrivals = rate, "fixed"
+	load.Warmup, load.Duration, load.Slices = pilotLeadIn, pilotSlice, pilotSlices
+	m := &meter.Meter{Root: p.PID, Counters: p.Counters, ServerCPUs: b.run.Manifest.ServerCPUs, OtherCPUs: b.run.Manifest.GeneratorCPUs, Ran: b.ran}
+	cfg := b.generator(p.Addr, new(record.Round), arm, load)
+	cfg.Starved = func() bool { return meter.Starved(p.PID) }
+	var from, to meter.Sample
+	cfg.OnTimedStart = func() { from = m.Glance() }
+	cfg.OnTimedEnd = func() { to = m.Glance() }
+	fleet, err := stage.Join(cfg)
+	if err != nil {
+		return one, err
+	}
+	defer fleet.Leave()
+	var sum meter.Sum
+	var wall, drove, busy time.Duration
+	var deliveries uint64
+	before := m.Look()
+	for range pilotSlices {
+		result, edges, err := fleet.Slice()
+		if err != nil {
+			sum.Add(before, before, before, m.Look())
+			one.Foreign = foreign(m.Usage(&sum))
+			return one, err
+		}
+		after := m.Look()
+		sum.Add(from, to, before, after)
+		before = after
+		one.Slices++
+		if late(result, b.run.Manifest.Rules) {
+			one.Late++
+		}
+		wall, deliveries = wall+edges.Wall, deliveries+edges.Deliveries
+		drove += time.Duration(result.Generator.Wall)
+		busy += time.Duration(result.Generator.BusyRatio * float64(result.Generator.Wall))
+		if edges.Missing > 0 {
+			return one, fmt.Errorf("bench: %d deliveries did not come", edges.Missing)
+		}
+	}
+	u := m.Usage(&sum)
+	one.Foreign = foreign(u)
+	one.CPU = float64(*u.CPU) / float64(max(deliveries, 1))
+	one.ServerBusy = float64(*u.CPU) / float64(wall) / float64(len(m.ServerCPUs))
+	one.GeneratorBusy = float64(busy) / float64(drove)
+	return one, nil
+}
+
+// late says whether the generator was not in time in a slice.
+func late(r *loadgen.Result, rules record.Rules) bool {
+	return float64(r.Generator.Lag.P99NS) > rules.LagShare*float64(rules.Objective)
+}
+
+// foreign is the share that others had; none where that is not known.
+func foreign(u record.Usage) float64 {
+	if u.Foreign == nil {
+		return 0
+	}
+	return *u.Foreign
+}
+
+// choice is how far the pilot has come. The zero choice has tried nothing.
+type choice struct {
+	least float64 // no rate below it
+	tried []record.PilotRate
+	done  bool
+	want  float64 // the rate to try next; 0: the first
+	best  *record.PilotRate
+	above float64 // the lowest rate that was too much; 0: none was
+}
+
+// next is the rate to try.
+func (c *choice) next() float64 {
+	if c.want == 0 {
+		c.want = c.neighbour(pilotFirst, 0)
+	}
+	return c.want
+}
+
+// neighbour is the rate of the series that stands so many places after the
+// largest one that is at most rate, within the series and not below c.least.
+func (c *choice) neighbour(rate float64, places int) float64 {
+	least, at := 0, 0
+	for i, r := range pilotRates {
+		if r < c.least {
+			least = min(i+1, len(pilotRates)-1)
+		}
+		if r <= rate {
+			at = i
+		}
+	}
+	return pilotRates[min(max(at+places, least), len(pilotRates)-1)]
+}
+
+// add takes what was measured at the rate that was next. One that was disturbed
+// is tried again. After the first, which says what a delivery costs, comes the
+// largest rate at which that is not too much; then its neighbour above as long as
+// the server has little to do and would not have too much there, or below.
+func (c *choice) add(one record.PilotRate) {
+	c.tried = append(c.tried, one)
+	if one.Disturbed || one.Slices == 0 {
+		return
+	}
+	if one.Error != "" || one.ServerBusy > pilotBusy || one.GeneratorBusy > pilotGenerator {
+		c.above = one.Rate
+		lower := c.neighbour(one.Rate, -1)
+		if c.done = lower == one.Rate || c.best != nil && c.best.Rate >= lower; c.done && c.best == nil {
+			c.best = &one
+		}
+		c.want = lower
+		return
+	}
+	first := c.best == nil && c.above == 0
+	c.best = &one
+	most := one.Rate * min(pilotBusy/max(one.ServerBusy, 1e-6), pilotGenerator/max(one.GeneratorBusy, 1e-6)) // in proportion
+	higher := c.neighbour(one.Rate, 1)
+	if first {
+		higher = max(higher, c.neighbour(most, 0))
+	}
+	enough := one.ServerBusy >= pilotIdle || higher > most*pilotSaving || higher == one.Rate
+	c.done = enough || c.above > 0 && higher >= c.above
+	c.want = higher
+}
+
+// outcome is what is chosen: fallback where nothing can be.
+func (c *choice) outcome(fallback float64) *record.Pilot {
+	p := &record.Pilot{Tried: c.tried, Rate: fallback}
+	if c.best == nil {
+		p.Why = fmt.Sprintf("nothing was decided in %d tries, for the machine is too disturbed", len(c.tried))
+		return p
+	}
+	if c.best.Error != "" {
+		p.Why = "the server fails at every rate that was tried: " + c.best.Error
+		return p
+	}
+	p.Rate = c.best.Rate
+	server, generator := 100*c.best.ServerBusy, 100*c.best.GeneratorBusy
+	switch {
+	case c.best.ServerBusy > pilotBusy || c.best.GeneratorBusy > pilotGenerator:
+		p.Why = fmt.Sprintf("the lowest rate; the server is above %.0f %% or the generator above %.0f %% even there", 100*pilotBusy, 100*pilotGenerator)
+	case c.best.ServerBusy >= pilotIdle:
+		p.Why = fmt.Sprintf("the server uses %.0f %% of its CPU, between %.0f and %.0f; the generator is busy for %.0f %%", server, 100*pilotIdle, 100*pilotBusy, generator)
+	default:
+		p.Why = fmt.Sprintf("the server uses %.0f %% of its CPU and the generator is busy for %.0f %%; the next rate would be too much, or there is none", server, generator)
+	}
+	return p
+}
