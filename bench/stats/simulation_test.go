@@ -194,7 +194,7 @@ func TestLooks(t *testing.T) {
 			share, tied := float64(different)/runs, float64(ties)/float64(runs*c.arms)
 			t.Logf("%s, %d arms at %.2f, at most %d rounds: a difference in %.1f %% of runs, %.1f %% ties, %.1f rounds an arm",
 				name, c.arms, c.factor, c.budget, 100*share, 100*tied, float64(took)/float64(runs*c.arms))
-			if share > c.most || share < c.least || c.factor >= 1.05 && tied > 0.10 {
+			if share > c.most || share < c.least || c.factor >= 1.05 && tied > 0.05 {
 				t.Errorf("%s, %d arms at %.2f: a difference in %.1f %% of runs, %.1f %% ties", name, c.arms, c.factor, 100*share, 100*tied)
 			}
 		}

@@ -132,6 +132,28 @@ func TestReasons(t *testing.T) {
 	}
 }
 
+// TestTieAtLooks: who looks often needs more than an interval at 95 % for a tie.
+func TestTieAtLooks(t *testing.T) {
+	refs, xs := make([]float64, 12), make([]float64, 12)
+	for i := range refs {
+		refs[i], xs[i] = 100, 100+float64(i%3)-1 // within 1 %
+	}
+	xs[0] = 106 // one round that is not
+	for _, c := range []struct {
+		rounds, family int
+		judge          func([]Question) []Comparison
+		want           Verdict
+	}{
+		{8, 11, Judge, Tie}, {8, 11, Looked, Unresolved}, {8, 1, Looked, Tie}, {12, 1, Looked, Tie}, {12, 30, Looked, Unresolved},
+	} {
+		family := make([]Question, c.family)
+		family[0] = Question{Compare(xs[:c.rounds], refs[:c.rounds]), Compare(refs[:c.rounds], refs[:c.rounds])}
+		if got := c.judge(family)[0]; got.Verdict != c.want || got.Verdict == Unresolved && got.Reason != Close {
+			t.Errorf("%d rounds, %d comparisons: %q, %q because %q", c.rounds, c.family, got.Verdict, got.Reason, got.Why)
+		}
+	}
+}
+
 // TestMarginIsSymmetrical: to swap arm and reference never changes a tie.
 func TestMarginIsSymmetrical(t *testing.T) {
 	refs := []float64{100, 101, 99, 102, 98, 100, 103, 97}
