@@ -14,6 +14,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,7 @@ type Config struct {
 	Plan
 	Chatd         string // path of the server
 	Loadgen       string // path of the generator, for its null server
+	Source        string // directory that Chatd and Plus were built from, where it is not theirs
 	Dir           string // of the results; must not exist yet
 	Argv          []string
 	ServerCPUs    []int // none: one, chosen
@@ -148,10 +150,10 @@ func prepare(cfg Config, arms []record.Arm, allowed []int) (*bench, error) {
 		Rules: cfg.rules(), Servers: make(map[string]map[string]any),
 	}
 	var err error
-	if m.Binaries, err = binaries(cfg.Chatd, arms); err != nil {
+	if m.Binaries, err = binaries(cfg, arms); err != nil {
 		return nil, err
 	}
-	m.Commit, m.Dirty = commit(filepath.Dir(cfg.Chatd))
+	m.Commit, m.Dirty = commit(cmp.Or(cfg.Source, filepath.Dir(cfg.Chatd)), "--untracked-files=no")
 	b := &bench{
 		cfg: cfg, begun: time.Now(),
 		run:      &record.Run{Manifest: m, Env: machine.Env(), Histograms: make(map[record.Key]*hdrhistogram.Histogram)},

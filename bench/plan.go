@@ -23,7 +23,10 @@ type Plan struct {
 	// process@spawn-ahead=64.
 	Backends []string
 	// Arms have names and maybe a chatd of their own: old=/tmp/chatd:epoll@backlog=64.
-	Arms    []string
+	Arms []string
+	// Plus is the path of another chatd: each of the Backends has one more arm of
+	// that, whose name ends in PlusSuffix. "": none.
+	Plus    string
 	Clients int // relay: left at 0
 	// Heavy bounds the clients of a backend that has a thread or a process for
 	// each of them, under an idle load; 0: they are as many as the others.

@@ -18,6 +18,7 @@ import (
 	"strings"
 
 	"chatbench/bench"
+	"chatbench/bench/build"
 	"chatbench/bench/record"
 	"chatbench/bench/report"
 	"chatbench/loadgen"
@@ -91,7 +92,7 @@ func failed(env Env, status int, err error) int {
 	var parts []string
 	for part := range strings.SplitSeq(strings.ReplaceAll(err.Error(), "\n", " "), ": ") {
 		switch part {
-		case "bench", "loadgen", "machine", "record", "report", "server", "units":
+		case "bench", "build", "loadgen", "machine", "record", "report", "server", "units":
 		default:
 			parts = append(parts, part)
 		}
@@ -140,12 +141,20 @@ func dashes(arg string) int {
 // statusOf is the exit status that an error stands for.
 func statusOf(err error) int {
 	switch {
-	case errors.Is(err, bench.ErrPlan), errors.Is(err, bench.ErrBackend), errors.Is(err, loadgen.ErrConfig), errors.Is(err, record.ErrNotRun):
+	case errors.Is(err, bench.ErrPlan), errors.Is(err, bench.ErrBackend), errors.Is(err, build.ErrRequest), errors.Is(err, loadgen.ErrConfig), errors.Is(err, record.ErrNotRun):
 		return exitUsage
 	case errors.Is(err, report.ErrMismatch):
 		return exitViolated
 	}
 	return exitFailed
+}
+
+// interrupted is the error of what a context that has ended broke off.
+func interrupted(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return bench.ErrInterrupted
+	}
+	return err
 }
 
 // isDir says whether there is a directory of that name.

@@ -4,13 +4,13 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"io"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"chatbench/bench"
+	"chatbench/bench/build"
 	"chatbench/bench/record"
 	"chatbench/bench/report"
 	"chatbench/bench/stats"
@@ -56,7 +56,7 @@ func (f *gateFlags) complete(args []string) (bench.Config, error) {
 	var bad error
 	f.set.Visit(func(one *flag.Flag) {
 		switch one.Name {
-		case "arm", "chatd", "json", "quick", "full":
+		case "arm", "with", "chatd", "json", "quick", "full":
 			bad = fmt.Errorf("bench gate: -%s is a flag of run; a gate has two arms, and builds their servers", one.Name)
 		}
 	})
@@ -95,12 +95,12 @@ func gate(ctx context.Context, args []string, env Env) int {
 		return failed(env, exitUsage, err)
 	}
 	line := &statusLine{w: env.Stderr, shown: env.Progress}
-	trees, err := bench.NewWorktrees(".")
+	trees, err := build.NewWorktrees(f.source)
 	if err != nil {
 		return failed(env, exitFailed, err)
 	}
 	g := &gateRun{env: env, line: line, trees: trees, cfg: cfg, gate: report.Gate{Worse: f.worse}}
-	err = g.measure(ctx, f.baseline, f.head)
+	err = interrupted(ctx, g.measure(ctx, f.baseline, f.head))
 	line.clear()
 	trees.Close()
 	if err != nil {
@@ -117,11 +117,11 @@ func gate(ctx context.Context, args []string, env Env) int {
 type gateRun struct {
 	env   Env
 	line  *statusLine
-	trees *bench.Worktrees
+	trees *build.Worktrees
 	cfg   bench.Config
 	gate  report.Gate
-	base  bench.Build
-	head  bench.Build
+	base  string // path of the baseline's chatd
+	head  string
 }
 
 // measure builds both commits and measures each backend, with a part of the
@@ -141,7 +141,7 @@ func (g *gateRun) measure(ctx context.Context, baseline, head string) (err error
 	}
 	backends := g.cfg.Backends
 	if len(backends) == 1 && backends[0] == bench.All {
-		known, err := bench.Backends(ctx, g.head.Chatd)
+		known, err := bench.Backends(ctx, g.head)
 		if err != nil {
 			return err
 		}
@@ -168,18 +168,16 @@ func (g *gateRun) measure(ctx context.Context, baseline, head string) (err error
 	return nil
 }
 
-func (g *gateRun) build(ctx context.Context, name, commit string) (bench.Build, error) {
-	if g.env.Progress {
-		g.line.say(fmt.Sprintf("building %s, commit %.12s", name, commit))
-	}
+func (g *gateRun) build(ctx context.Context, name, commit string) (path string, err error) {
+	g.line.say(fmt.Sprintf("building %s, commit %.12s", name, commit))
 	return g.trees.Build(ctx, name, commit)
 }
 
 // once is one run of two builds of a backend.
 func (g *gateRun) once(ctx context.Context, backend, dir string, again bool) error {
 	cfg := g.cfg
-	cfg.Backends, cfg.Chatd, cfg.Dir = nil, g.base.Chatd, dir
-	cfg.Arms = []string{"baseline=" + backend, "head=" + g.head.Chatd + ":" + backend}
+	cfg.Backends, cfg.Chatd, cfg.Dir = nil, g.base, dir
+	cfg.Arms = []string{"baseline=" + backend, "head=" + g.head + ":" + backend}
 	if again {
 		cfg.Seed += gateSeeds
 	}
@@ -196,12 +194,4 @@ func (g *gateRun) once(ctx context.Context, backend, dir string, again bool) err
 	}
 	g.gate.Add(report.Summarize(run, sums), backend, dir, again)
 	return nil
-}
-
-// say shows something on the line that is no round.
-func (l *statusLine) say(text string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	io.WriteString(l.w, clearLine+text)
-	l.dirty = true
 }

@@ -39,6 +39,16 @@ func (l *statusLine) show(p bench.Progress) {
 	l.dirty = true
 }
 
+// say shows something that is no round, if there is a terminal.
+func (l *statusLine) say(text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.shown {
+		io.WriteString(l.w, clearLine+text)
+		l.dirty = true
+	}
+}
+
 // clear takes the line away, if there is one.
 func (l *statusLine) clear() {
 	l.mu.Lock()
