@@ -47,6 +47,9 @@ type Config struct {
 	ForeignMax float64
 	// Progress, if set, is told of each cell, and now and then within.
 	Progress func(Progress)
+	// Look, if set, is told where the run stands after each round, while nothing
+	// is measured.
+	Look func(Look)
 	// Void, if set, is told of each round that does not count, as it happens.
 	Void func(record.Round)
 }

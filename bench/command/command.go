@@ -19,6 +19,7 @@ import (
 
 	"chatbench/bench"
 	"chatbench/bench/build"
+	"chatbench/bench/live"
 	"chatbench/bench/record"
 	"chatbench/bench/report"
 	"chatbench/loadgen"
@@ -50,11 +51,11 @@ A gate fails with 1 if the commit is worse.
 
 // Env is where a command reads and writes.
 type Env struct {
-	Stdout   io.Writer
-	Stderr   io.Writer
-	Progress bool         // stderr is a terminal: progress is shown
-	Style    report.Style // of stdout
-	Bin      string       // the directory of chatd and loadgen
+	Stdout io.Writer
+	Stderr io.Writer
+	Live   live.Terminal // what stderr can show of a run while it goes on
+	Style  report.Style  // of stdout
+	Bin    string        // the directory of chatd and loadgen
 }
 
 // verbs by name.

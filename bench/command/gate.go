@@ -11,6 +11,7 @@ import (
 
 	"chatbench/bench"
 	"chatbench/bench/build"
+	"chatbench/bench/live"
 	"chatbench/bench/record"
 	"chatbench/bench/report"
 	"chatbench/bench/stats"
@@ -94,14 +95,14 @@ func gate(ctx context.Context, args []string, env Env) int {
 	if err != nil {
 		return failed(env, exitUsage, err)
 	}
-	line := &statusLine{w: env.Stderr, shown: env.Progress}
+	view := live.New(env.Stderr, env.Live)
 	trees, err := build.NewWorktrees(f.source)
 	if err != nil {
 		return failed(env, exitFailed, err)
 	}
-	g := &gateRun{env: env, line: line, trees: trees, cfg: cfg, gate: report.Gate{Worse: f.worse}}
+	g := &gateRun{env: env, view: view, trees: trees, cfg: cfg, gate: report.Gate{Worse: f.worse}}
 	err = interrupted(ctx, g.measure(ctx, f.baseline, f.head))
-	line.clear()
+	view.Clear()
 	trees.Close()
 	if err != nil {
 		return failed(env, statusOf(err), err)
@@ -116,7 +117,7 @@ func gate(ctx context.Context, args []string, env Env) int {
 // gateRun is a gate at work.
 type gateRun struct {
 	env   Env
-	line  *statusLine
+	view  *live.View
 	trees *build.Worktrees
 	cfg   bench.Config
 	gate  report.Gate
@@ -169,7 +170,7 @@ func (g *gateRun) measure(ctx context.Context, baseline, head string) (err error
 }
 
 func (g *gateRun) build(ctx context.Context, name, commit string) (path string, err error) {
-	g.line.say(fmt.Sprintf("building %s, commit %.12s", name, commit))
+	g.view.Say(fmt.Sprintf("building %s, commit %.12s", name, commit))
 	return g.trees.Build(ctx, name, commit)
 }
 
@@ -181,12 +182,9 @@ func (g *gateRun) once(ctx context.Context, backend, dir string, again bool) err
 	if again {
 		cfg.Seed += gateSeeds
 	}
-	if g.env.Progress {
-		cfg.Progress = g.line.show
-		cfg.Void = func(r record.Round) {
-			g.line.clear()
-			fmt.Fprintln(g.env.Stderr, voidText(r))
-		}
+	g.view.Clear()
+	if watch(&cfg, g.view, g.env); !g.env.Live.Moves {
+		cfg.Void = nil // the page of the gate says it
 	}
 	run, sums, err := bench.Run(ctx, cfg)
 	if err != nil {

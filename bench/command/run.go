@@ -12,6 +12,7 @@ import (
 
 	"chatbench/bench"
 	"chatbench/bench/build"
+	"chatbench/bench/live"
 	"chatbench/bench/machine"
 	"chatbench/bench/record"
 	"chatbench/bench/report"
@@ -242,24 +243,27 @@ func run(ctx context.Context, args []string, env Env) int {
 	if err != nil {
 		return failed(env, exitUsage, err)
 	}
-	line := &statusLine{w: env.Stderr, shown: env.Progress}
-	if env.Progress {
-		cfg.Progress = line.show
-	}
-	cfg.Void = func(r record.Round) {
-		line.clear()
-		fmt.Fprintln(env.Stderr, voidText(r))
-	}
-	finished, sums, err := f.measure(ctx, cfg, line)
-	line.clear()
+	view := live.New(env.Stderr, env.Live)
+	watch(&cfg, view, env)
+	finished, sums, err := f.measure(ctx, cfg, view)
+	view.Clear()
 	if err != nil {
 		return failed(env, statusOf(err), err)
 	}
 	return printSummary(report.Summarize(finished, sums), cfg.Dir, f.asJSON, env)
 }
 
+// watch shows a run while it goes on.
+func watch(cfg *bench.Config, view *live.View, env Env) {
+	if env.Live.Moves {
+		cfg.Progress = view.Progress
+	}
+	cfg.Look = view.Look
+	cfg.Void = func(r record.Round) { view.Print(voidText(r)) }
+}
+
 // measure builds what there is to build, and measures.
-func (f *runFlags) measure(ctx context.Context, cfg bench.Config, line *statusLine) (*record.Run, map[string]string, error) {
+func (f *runFlags) measure(ctx context.Context, cfg bench.Config, view *live.View) (*record.Run, map[string]string, error) {
 	if f.with == nil {
 		return bench.Run(ctx, cfg)
 	}
@@ -269,11 +273,11 @@ func (f *runFlags) measure(ctx context.Context, cfg bench.Config, line *statusLi
 	}
 	defer modules.Close()
 	cfg.Source = modules.Root()
-	line.say("building chatd")
+	view.Say("building chatd")
 	if cfg.Chatd, err = modules.Build(ctx, "own", nil); err != nil {
 		return nil, nil, interrupted(ctx, err)
 	}
-	line.say("building chatd with what replaces its modules")
+	view.Say("building chatd with what replaces its modules")
 	if cfg.Plus, err = modules.Build(ctx, "with", f.with); err != nil {
 		return nil, nil, interrupted(ctx, err)
 	}
