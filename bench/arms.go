@@ -79,11 +79,13 @@ func (p Plan) checkArms() error {
 	return nil
 }
 
-// reference is goroutine if it is there, else the first; the first too where it
-// is compared with another build of itself.
+// reference is the plan's, or what takes its place.
 func (p Plan) reference() string {
 	names := p.Names()
-	if p.Plus == "" && slices.Contains(names, "goroutine") {
+	switch {
+	case p.Reference != "":
+		return p.Reference
+	case p.Plus == "" && slices.Contains(names, "goroutine"):
 		return "goroutine"
 	}
 	return names[0]

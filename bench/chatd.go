@@ -38,6 +38,11 @@ func chatdArguments(a record.Arm) []string {
 // Backend is what chatd says of one of its backends.
 type Backend struct {
 	Name       string            `json:"name"`
+	Model      string            `json:"model"`
+	Threads    string            `json:"threads"`
+	Processes  string            `json:"processes"`
+	Library    string            `json:"library"`
+	Limits     string            `json:"limits"`
 	PerClient  string            `json:"per_client"`  // what each client has of its own: a thread, a process, or ""
 	MaxClients int               `json:"max_clients"` // 0: no bound of its own
 	Gaps       map[string]string `json:"gaps"`

@@ -7,18 +7,17 @@
 package command
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 
 	"chatbench/bench"
 	"chatbench/bench/build"
+	"chatbench/bench/conformance"
 	"chatbench/bench/live"
 	"chatbench/bench/record"
 	"chatbench/bench/report"
@@ -38,6 +37,7 @@ const (
 const usage = `usage: bench VERB [flags]
 
   run      measure backends against one another: bench run -backends epoll,goroutine
+  card     one backend on a page, what it passes and what it costs: bench card gnet
   gate     is a commit worse than another: bench gate -baseline main -backends epoll
   compare  set runs side by side, those in results/ or the DIRs given
   report   print the summary of a run again: bench report DIR
@@ -62,6 +62,7 @@ type Env struct {
 var verbs = map[string]func(context.Context, []string, Env) int{
 	"run":     run,
 	"gate":    gate,
+	"card":    card,
 	"compare": compare,
 	"report":  show,
 	"verify":  verify,
@@ -81,7 +82,7 @@ func Run(ctx context.Context, args []string, env Env) int {
 	default:
 		do, known := verbs[verb]
 		if !known {
-			return failed(env, exitUsage, fmt.Errorf("bench: unknown verb %q; there are run, gate, compare, report, verify and list", verb))
+			return failed(env, exitUsage, fmt.Errorf("bench: unknown verb %q; there are run, gate, card, compare, report, verify and list", verb))
 		}
 		return do(ctx, args[1:], env)
 	}
@@ -93,7 +94,7 @@ func failed(env Env, status int, err error) int {
 	var parts []string
 	for part := range strings.SplitSeq(strings.ReplaceAll(err.Error(), "\n", " "), ": ") {
 		switch part {
-		case "bench", "build", "loadgen", "machine", "record", "report", "server", "units":
+		case "bench", "build", "conformance", "loadgen", "machine", "record", "report", "server", "units":
 		default:
 			parts = append(parts, part)
 		}
@@ -111,11 +112,17 @@ func failed(env Env, status int, err error) int {
 func parse(f *flag.FlagSet, arguments string, args []string, env Env) (status int, ok bool) {
 	f.SetOutput(io.Discard)
 	f.Usage = func() {}
-	if arguments != "" { // such verbs have flags without values: they may come last too
-		args = slices.Clone(args)
-		slices.SortStableFunc(args, func(a, b string) int { return cmp.Compare(dashes(b), dashes(a)) })
-	}
 	err := f.Parse(args)
+	if arguments != "" { // flags may come after them too
+		var rest []string
+		for err == nil && f.NArg() > 0 {
+			rest = append(rest, f.Arg(0))
+			err = f.Parse(f.Args()[1:])
+		}
+		if err == nil {
+			err = f.Parse(append([]string{"--"}, rest...))
+		}
+	}
 	if err == nil && arguments == "" && f.NArg() > 0 {
 		err = fmt.Errorf("no argument %q is known; flags begin with -", f.Arg(0))
 	}
@@ -131,18 +138,10 @@ func parse(f *flag.FlagSet, arguments string, args []string, env Env) (status in
 	return 0, true
 }
 
-// dashes is 1 for a flag, 0 for an argument.
-func dashes(arg string) int {
-	if strings.HasPrefix(arg, "-") {
-		return 1
-	}
-	return 0
-}
-
 // statusOf is the exit status that an error stands for.
 func statusOf(err error) int {
 	switch {
-	case errors.Is(err, bench.ErrPlan), errors.Is(err, bench.ErrBackend), errors.Is(err, build.ErrRequest), errors.Is(err, loadgen.ErrConfig), errors.Is(err, record.ErrNotRun):
+	case errors.Is(err, bench.ErrPlan), errors.Is(err, bench.ErrBackend), errors.Is(err, build.ErrRequest), errors.Is(err, conformance.ErrOutput), errors.Is(err, report.ErrCard), errors.Is(err, loadgen.ErrConfig), errors.Is(err, record.ErrNotRun):
 		return exitUsage
 	case errors.Is(err, report.ErrMismatch):
 		return exitViolated
