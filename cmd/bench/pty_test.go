@@ -107,11 +107,10 @@ func scripted() {
 	say(9, "epoll", 1.3e6)
 }
 
-// TestView: what stands on the screen at the end, wide, narrow, low, and after
-// the terminal has become narrower.
-func TestView(t *testing.T) {
-	void := "bench: round 8 of gnet under fixed1000 is void: disturbed"
-	wide := []string{
+// What stands on the screen at the end of what scripted shows.
+var (
+	void = "bench: round 8 of gnet under fixed1000 is void: disturbed"
+	wide = []string{
 		void,
 		"fixed1000     CPU per delivery       p50                   against goroutine",
 		"epoll         0.72 (0.70–0.74) less  0.95 (0.90–1.01) tie  decided after 8",
@@ -123,7 +122,7 @@ func TestView(t *testing.T) {
 		"goroutine.aa  1.00 (0.99–1.01)",
 		"round 9  epoll  fixed1000  1.3 M deliveries/s  1m35s left",
 	}
-	narrow := []string{
+	narrow = []string{
 		void,
 		"fixed1000     CPU             p50            to goroutine",
 		"epoll         0.70–0.74 less  0.90–1.01 tie  after 8",
@@ -135,7 +134,7 @@ func TestView(t *testing.T) {
 		"goroutine.aa  0.99–1.01",
 		"round 9  epoll  fixed1000  1.3 M deliveries/s  1m35s left",
 	}
-	low := []string{
+	low = []string{
 		void,
 		wide[1],
 		wide[3],
@@ -144,6 +143,10 @@ func TestView(t *testing.T) {
 		"… 4 more rows",
 		wide[9],
 	}
+)
+
+// TestView: wide, narrow, low, and after the terminal has become narrower.
+func TestView(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		columns int
