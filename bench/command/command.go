@@ -39,7 +39,7 @@ const usage = `usage: bench VERB [flags]
   run      measure backends against one another: bench run -backends epoll,goroutine
   card     one backend on a page, what it passes and what it costs: bench card gnet
   gate     is a commit worse than another: bench gate -baseline main -backends epoll
-  compare  set runs side by side, those in results/ or the DIRs given
+  compare  hold a run against another: bench compare A B; without DIRs, all in results/ side by side
   report   print the summary of a run again: bench report DIR
   verify   make every printed figure again from the raw files: bench verify DIR
   list     what there is: backends, scenarios, runs in results/

@@ -122,7 +122,7 @@ type gateRun struct {
 	trees *build.Worktrees
 	cfg   bench.Config
 	gate  report.Gate
-	base  string       // path of the baseline's chatd
+	base  string // path of the baseline's chatd
 	head  string
 	rates []units.Rate // of the run before
 }

@@ -15,39 +15,6 @@ import (
 	"chatbench/bench/report"
 )
 
-// compare is the verb: runs side by side.
-func compare(_ context.Context, args []string, env Env) int {
-	f := flag.NewFlagSet("compare", flag.ContinueOnError)
-	asJSON := f.Bool("json", false, "print the summaries as JSON")
-	if status, ok := parse(f, "[DIR…]", args, env); !ok {
-		return status
-	}
-	dirs := f.Args()
-	if len(dirs) == 0 {
-		dirs = runsIn(results)
-	}
-	if len(dirs) == 0 {
-		return failed(env, exitUsage, fmt.Errorf("bench compare: no run in %s/; measure one with bench run, or give directories", results))
-	}
-	var runs []*record.Run
-	for _, dir := range dirs {
-		one, _, err := record.Read(dir)
-		if err != nil {
-			return failed(env, statusOf(err), err)
-		}
-		runs = append(runs, one)
-	}
-	compared := report.Compare(runs, dirs)
-	if !*asJSON {
-		report.WriteCompared(env.Stdout, compared, env.Style)
-		return exitOK
-	}
-	if err := printJSON(env, compared); err != nil {
-		return failed(env, exitFailed, err)
-	}
-	return exitOK
-}
-
 // runsIn lists the directories in dir that hold a run, by name.
 func runsIn(dir string) (runs []string) {
 	entries, err := os.ReadDir(dir)
@@ -56,11 +23,17 @@ func runsIn(dir string) (runs []string) {
 	}
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
-		if _, err := os.Stat(filepath.Join(path, record.ManifestFile)); err == nil && !strings.HasPrefix(e.Name(), ".") {
+		if isRun(path) && !strings.HasPrefix(e.Name(), ".") {
 			runs = append(runs, path)
 		}
 	}
 	return runs
+}
+
+// isRun says whether a directory looks like that of a run.
+func isRun(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, record.ManifestFile))
+	return err == nil
 }
 
 // one reads the only argument of a verb as the directory of a run.

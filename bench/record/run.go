@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
@@ -104,6 +105,9 @@ func Read(dir string) (*Run, map[string]string, error) {
 	if err := decode(ManifestFile, data, &r.Manifest); err != nil {
 		return nil, nil, err
 	}
+	if err := r.Manifest.check(); err != nil {
+		return nil, nil, err
+	}
 	if data, err = read(EnvFile); err != nil {
 		return nil, nil, fmt.Errorf("record: %w", err)
 	}
@@ -125,6 +129,18 @@ func Read(dir string) (*Run, map[string]string, error) {
 		}
 	}
 	return r, sums, nil
+}
+
+// check refuses a plan that no run can have had.
+func (m *Manifest) check() error {
+	known := func(a Arm) bool { return a.Name == m.Reference }
+	switch {
+	case len(m.Loads) == 0:
+		return fmt.Errorf("record: %s names no load", ManifestFile)
+	case !slices.ContainsFunc(m.Arms, known):
+		return fmt.Errorf("record: %s has the reference %q, which is none of its arms", ManifestFile, m.Reference)
+	}
+	return nil
 }
 
 func (r *Run) decodeRounds(data []byte) error {

@@ -63,6 +63,10 @@ func check(run *record.Run, s *Summary, sums map[string]string) record.Checks {
 		}
 		checkLoad(l, pairs(l.comparisons(s.Reference)), add)
 		l.checkPrice(run.Env, add)
+		l.agrees = l.agree(run)
+		for _, a := range l.agrees {
+			add("", l.Name+": "+a.Name, a.OK, "%s; %s", a.Says, a.Detail)
+		}
 	}
 	return c
 }

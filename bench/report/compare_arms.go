@@ -77,14 +77,19 @@ func (l *LoadSummary) ask(m metric, reference string) (questions []asked) {
 // against holds an arm, which may not be there, against the reference, up to a
 // round: what comes after an arm was decided must not change what it came to.
 func (l *LoadSummary) against(key string, a *ArmSummary, reference string, until int) stats.Comparison {
-	ref := l.arm(reference)
-	paced := key == keyLogin || key == keyLoginP99
-	if a == nil || ref == nil || paced && a.Clients != ref.Clients { // fewer clients over the same time: another pace
-		return stats.Comparison{}
-	}
-	logs := l.logRatios(key, a, ref)
+	logs := l.comparable(key, a, l.arm(reference))
 	maps.DeleteFunc(logs, func(round int, _ float64) bool { return round > until })
 	return stats.CompareRounds(logs.all())
+}
+
+// comparable is logRatios of two arms of which either may not be there; none
+// where they cannot be compared.
+func (l *LoadSummary) comparable(key string, a, ref *ArmSummary) series {
+	paced := key == keyLogin || key == keyLoginP99
+	if a == nil || ref == nil || paced && a.Clients != ref.Clients { // fewer clients over the same time: another pace
+		return nil
+	}
+	return l.logRatios(key, a, ref)
 }
 
 // logRatios is one log-ratio of two arms for each round in which both have the

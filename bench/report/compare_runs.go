@@ -5,7 +5,6 @@ import (
 	"io"
 	"slices"
 
-	"chatbench/bench/machine"
 	"chatbench/bench/record"
 )
 
@@ -31,42 +30,9 @@ func Compare(runs []*record.Run, dirs []string) []Compared {
 	slices.SortStableFunc(all, func(a, b one) int { return a.run.Manifest.Started.Compare(b.run.Manifest.Started) })
 	var out []Compared
 	for _, o := range all {
-		out = append(out, Compared{Dir: o.dir, Summary: Summarize(o.run, nil), Differs: differences(all[0].run, o.run)})
+		out = append(out, Compared{Dir: o.dir, Summary: Summarize(o.run, nil), Differs: disturbing(differences(all[0].run, o.run))})
 	}
 	return out
-}
-
-// differences names what makes two runs hard to compare.
-func differences(a, b *record.Run) (out []string) {
-	say := func(what, was, is string) {
-		if was != is {
-			out = append(out, fmt.Sprintf("%s %q, not %q", what, is, was))
-		}
-	}
-	say("CPU", a.Env.CPU, b.Env.CPU)
-	say("number of CPUs", fmt.Sprint(a.Env.CPUs), fmt.Sprint(b.Env.CPUs))
-	say("server's CPUs", machine.FormatCPUs(a.Manifest.ServerCPUs), machine.FormatCPUs(b.Manifest.ServerCPUs))
-	say("host", a.Env.Host, b.Env.Host)
-	say("kernel", a.Env.Kernel, b.Env.Kernel)
-	say("congestion control", a.Env.Congestion, b.Env.Congestion)
-	say("clock source", a.Env.ClockSource, b.Env.ClockSource)
-	say("governor", a.Env.Governor, b.Env.Governor)
-	say("Go", a.Env.Go, b.Env.Go)
-	say("system calls", a.Manifest.Measures["syscalls"], b.Manifest.Measures["syscalls"])
-	for _, l := range b.Manifest.Loads {
-		if was, ok := a.Load(l.Name); ok && was != l {
-			say("load "+l.Name, loadText(was), loadText(l))
-		}
-	}
-	return out
-}
-
-func loadText(l record.Load) string {
-	text := fmt.Sprintf("%s, %v after %v", (&LoadSummary{Load: l}).describe(), l.Duration, l.Warmup)
-	if l.Sliced() {
-		text += fmt.Sprintf(", %d times in turns", l.Slices)
-	}
-	return text
 }
 
 // WriteCompared writes the comparison for a person, load by load.

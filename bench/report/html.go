@@ -2,8 +2,10 @@ package report
 
 import (
 	"bytes"
+	"embed"
 	"fmt"
 	"html/template"
+	"strings"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
@@ -11,55 +13,102 @@ import (
 	"chatbench/bench/record"
 )
 
+//go:embed page
+var pageFiles embed.FS
+
+var pageTemplate = template.Must(template.ParseFS(pageFiles, "page/report.html"))
+
+// asset is a file of the page; they are all there when this is built.
+func asset(name string) string {
+	data, err := pageFiles.ReadFile("page/" + name)
+	if err != nil {
+		panic(err)
+	}
+	return string(data)
+}
+
+// shell is what every page needs around its contents.
+type shell struct {
+	Title    string
+	CSS      template.CSS
+	Script   template.JS
+	Switches []struct{} // as many as arms can be switched
+}
+
+func newShell(title string, arms int) shell {
+	return shell{title, template.CSS(asset("style.css")), template.JS(asset("script.js")), make([]struct{}, arms)}
+}
+
 // page is what the template is given.
 type page struct {
+	shell
 	*Summary
-	Verdicts  []string
-	Env       record.Env
-	Manifest  record.Manifest
-	Server    string // CPUs
-	Generator string
-	Sections  []section
+	Headline    string
+	Correct     bool
+	Correctness string
+	Verdicts    []string // in sentences, arm by arm
+	Keep        []string // in mind
+	Env         record.Env
+	Manifest    record.Manifest
+	Server      string // CPUs
+	Generator   string
+	Sections    []section
+	Laws        []lawRow
+	Failed      []record.Check
+	Passed      int
 }
 
 // section is one load of the page.
 type section struct {
-	Name, Heading string
-	Arms          []string
-	Rows          []htmlRow
-	Plots         []template.HTML
+	ID, Name, Heading string
+	Short             string // the load in a heading: "at 1000 messages/s"
+	Ranking           *Ranking
+	Unit              string // of the ranking
+	Ranks             []rankLine
+	Arms              []drawnArm
+	Ratios            []captioned
+	Figures           htmlTable
+	All               []htmlTable
+	Notes             []string
+	Curves, Own       []captioned
+	Shifts            []template.HTML
+	Rounds            *captioned
 }
 
-// htmlRow is one figure of all arms.
-type htmlRow struct {
-	Title, Unit string
-	Cells       []htmlCell
+// rankLine is a row of the ranking with its picture.
+type rankLine struct {
+	RankRow
+	Times string // the ratio to the best
+	Bar   template.HTML
 }
 
-type htmlCell struct {
-	Value, Range, Ratio, Verdict, Why string
+// captioned is one plot with its caption.
+type captioned struct {
+	Title, Note string
+	Wide        bool // it scrolls in a box of its own on a narrow screen
+	SVG         template.HTML
 }
 
 // html makes report.html: one file that needs nothing else.
 func (s *Summary) html(run *record.Run) ([]byte, error) {
 	p := page{
-		Summary: s, Verdicts: s.verdicts(), Env: run.Env, Manifest: run.Manifest,
+		shell: newShell(s.Name, len(run.Manifest.Arms)), Summary: s, Headline: s.headline(),
+		Correct: s.Checks.Checks[0].OK, Correctness: s.correctness(), Verdicts: s.verdicts()[1:], Keep: s.keep(),
+		Env: run.Env, Manifest: run.Manifest,
 		Server:    machine.FormatCPUs(run.Manifest.ServerCPUs),
 		Generator: machine.FormatCPUs(run.Manifest.GeneratorCPUs),
 	}
 	for i := range s.Loads {
 		l := &s.Loads[i]
-		sec := section{Name: l.Name, Heading: l.describe()}
-		for _, a := range l.Arms {
-			sec.Arms = append(sec.Arms, a.Name)
+		p.Sections = append(p.Sections, l.section(run))
+	}
+	p.Laws = s.lawRows()
+	for _, c := range s.Checks.Checks {
+		if c.OK {
+			p.Passed++
+		} else {
+			p.Failed = append(p.Failed, c)
 		}
-		for _, m := range metrics {
-			if l.has(m.key) {
-				sec.Rows = append(sec.Rows, l.htmlRow(m))
-			}
-		}
-		sec.Plots = l.plots(run)
-		p.Sections = append(p.Sections, sec)
 	}
 	var out bytes.Buffer
 	if err := pageTemplate.Execute(&out, p); err != nil {
@@ -68,82 +117,150 @@ func (s *Summary) html(run *record.Run) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// plots is the plots of a load that have something to show.
-func (l *LoadSummary) plots(run *record.Run) (plots []template.HTML) {
-	of, since, figure := "a delivery", "when it was due", keyCPU
-	if l.Scenario == record.Relay {
-		of = "an answer"
+// headline says what was compared.
+func (s *Summary) headline() string {
+	var others []string
+	for _, a := range s.Loads[0].Arms {
+		if a.Name != s.Reference && !a.Again {
+			others = append(others, a.Name)
+		}
 	}
+	const few = 4
+	switch n := len(others); {
+	case n == 0:
+		return s.Reference + ", measured alone"
+	case n == 1:
+		return others[0] + " against " + s.Reference
+	case n <= few:
+		return strings.Join(others[:n-1], ", ") + " and " + others[n-1] + " against " + s.Reference
+	default:
+		return fmt.Sprintf("%d chat servers against %s", n, s.Reference)
+	}
+}
+
+// section is everything the page says of a load.
+func (l *LoadSummary) section(run *record.Run) section {
+	reference := run.Manifest.Reference
+	arms := l.drawn(reference)
+	sec := section{
+		ID: "load-" + l.Name, Name: l.Name, Heading: l.describe(), Arms: arms,
+		Figures: l.figureTable(arms, reference), All: l.allTables(arms, reference), Notes: l.notes(),
+	}
+	sec.rank(l)
+	for _, m := range metrics {
+		if svg := ratioPlot(l, m, arms, reference); m.judged && svg != "" {
+			sec.Ratios = append(sec.Ratios, captioned{Title: l.caption(m), Note: m.direction(), SVG: svg})
+		}
+	}
+	if svg := cpuPlot(l, arms, reference); svg != "" {
+		title := fmt.Sprintf("CPU per 1000 %s, µs", l.units())
+		if sec.Ratios == nil {
+			sec.Curves = append(sec.Curves, captioned{Title: title, SVG: svg})
+		} else {
+			sec.Ratios = append(sec.Ratios, captioned{Title: title, Note: cpuNote, SVG: svg})
+		}
+	}
+	one, many := l.each()
+	if svg := percentilePlot(fmt.Sprintf("Latency of %s by percentile, both axes logarithmic.", one), latencies(arms)); svg != "" {
+		sec.Curves = append(sec.Curves, captioned{
+			Title: fmt.Sprintf("Latency of %s, %s", one, l.since()), Wide: true, SVG: svg,
+			Note: fmt.Sprintf("Across, the share of %s that took at most so long, the tail as wide as the body. In the grey part, and where a line is faint, too few messages are slower for the percentile to mean anything.", many),
+		})
+	}
+	sec.Shifts = l.shiftPanels(run, arms)
+	m := find(l.followed())
+	sec.Rounds = &captioned{Title: l.caption(m), Wide: true, SVG: roundPlot(run, l, m, arms, reference),
+		Note: "How far each round is from the median of its arm, which stands on the right. A cross is a void round, a hollow dot is off the scale; why, and how much, is shown under a pointer."}
+	if svg := percentilePlot("The generator's own lateness by percentile.", others(arms, func(a *ArmSummary) *hdrhistogram.Histogram { return a.lag })); svg != "" {
+		sec.Own = append(sec.Own, captioned{Title: "From when a send was due until it was done", Wide: true, SVG: svg, Note: "Latency from due contains it."})
+	}
+	if svg := percentilePlot("Time in the generator's own receive queue by percentile.", others(arms, func(a *ArmSummary) *hdrhistogram.Histogram { return a.queue })); svg != "" {
+		sec.Own = append(sec.Own, captioned{Title: "From when the kernel had received until the generator read, of sampled clients", Wide: true, SVG: svg, Note: "Latency contains it."})
+	}
+	return sec
+}
+
+// rank adds the ranking of a load, if it has one.
+func (sec *section) rank(l *LoadSummary) {
+	if l.Ranking == nil {
+		return
+	}
+	sec.Ranking, sec.Short = l.Ranking, l.short()
+	sec.Unit = l.unit(find(l.Ranking.Figure))
+	bars := rankBars(l.Ranking)
+	for i, row := range l.Ranking.Rows {
+		line := rankLine{RankRow: row, Bar: bars[i]}
+		if row.ToBest != nil {
+			line.Times = row.ToBest.interval()
+		}
+		sec.Ranks = append(sec.Ranks, line)
+	}
+}
+
+const cpuNote = `In user code (orange) and in the kernel (blue).`
+
+// followed is the figure that is shown round by round.
+func (l *LoadSummary) followed() string {
 	switch {
 	case l.Scenario == record.Idle:
-		of, since, figure = "a login", "when its connection was due", keyRSSEach
+		return keyRSSEach
 	case l.Closed():
-		since, figure = "the send (closed loop)", keyRate
+		return keyRate
 	}
-	for _, p := range []template.HTML{
-		forestPlot(l, run.Manifest.Reference),
-		percentilePlot(fmt.Sprintf("%s: latency of %s, from %s", l.Name, of, since), l.Arms, func(a ArmSummary) *hdrhistogram.Histogram { return a.curve }),
-		cpuPlot(l),
-		roundPlot(run, l, figure),
-		percentilePlot(l.Name+": the generator's own lateness", l.Arms, func(a ArmSummary) *hdrhistogram.Histogram { return a.lag }),
-		percentilePlot(l.Name+": in the generator's own receive queue", l.Arms, func(a ArmSummary) *hdrhistogram.Histogram { return a.queue }),
-	} {
-		if p != "" {
-			plots = append(plots, p)
-		}
-	}
-	return plots
+	return keyCPU
 }
 
-func (l *LoadSummary) htmlRow(m metric) htmlRow {
-	row := htmlRow{Title: l.word(m.title), Unit: m.unit}
-	for _, a := range l.Arms {
-		var cell htmlCell
-		if f, ok := a.Figures[m.key]; ok {
-			cell.Value = f.value(m, false)
-			cell.Range = m.print(f.Min) + "–" + m.print(f.Max)
-			if v := f.Versus; v != nil {
-				cell.Ratio, cell.Verdict, cell.Why = ratioText(v), v.Verdict, v.family()+": "+v.Why
+// caption is the title of a figure with its unit, and its mark.
+func (l *LoadSummary) caption(m metric) string {
+	if m.unit == "" {
+		return l.mark(m)
+	}
+	return l.mark(m) + ", " + l.unit(m)
+}
+
+// unit says in full what a table on a terminal has no room for.
+func (l *LoadSummary) unit(m metric) string {
+	unit, per1000 := strings.CutSuffix(m.unit, "/1000")
+	if !per1000 {
+		unit, per1000 = strings.CutSuffix(unit, "per 1000")
+	}
+	if !per1000 {
+		return m.unit
+	}
+	return strings.TrimSpace(unit + " per 1000 " + l.units())
+}
+
+// direction says which way a figure is good.
+func (m metric) direction() string {
+	if m.better == higher {
+		return "Higher is better."
+	}
+	return "Lower is better."
+}
+
+// notes is what the terminal says below the table of a load.
+func (l *LoadSummary) notes() (lines []string) {
+	var out bytes.Buffer
+	l.limits(&out)
+	l.finds(&out)
+	for line := range strings.Lines(out.String()) {
+		lines = append(lines, strings.TrimSpace(line))
+	}
+	return lines
+}
+
+// shiftPanels is the shift function of each arm, in the order of the page.
+func (l *LoadSummary) shiftPanels(run *record.Run, arms []drawnArm) []template.HTML {
+	all := shifts(run, l.Load)
+	var sorted []Shift
+	var again *Shift
+	for _, a := range arms {
+		if s := shiftOfArm(all, a.Name); s != nil {
+			sorted = append(sorted, *s)
+			if a.Again {
+				again = s
 			}
 		}
-		row.Cells = append(row.Cells, cell)
 	}
-	return row
+	return shiftPlots(sorted, again)
 }
-
-var pageTemplate = template.Must(template.New("report").Parse(`<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{{.Name}}</title>
-<style>
-:root { color-scheme: light dark; --c0: #0077aa; --c1: #cc7700; --c2: #aa3388; --c3: #228833; --c4: #4455cc; --c5: #cc3333; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.4rem; } h2 { font-size: 1.15rem; margin-top: 2.5rem; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .85rem; }
-th, td { text-align: right; padding: .2rem .7rem; border-bottom: 1px solid #8884; }
-th:first-child, td:first-child { text-align: left; }
-small { opacity: .7; display: block; }
-svg { width: 100%; height: auto; margin: 1rem 0; }
-.title { font-size: 13px; font-weight: 600; fill: currentColor; } .tick { font-size: 11px; fill: currentColor; }
-.grid { stroke: #8883; } .axis { stroke: currentColor; } .one { stroke: currentColor; stroke-dasharray: 2 3; }
-.band { fill: #8883; } .user { fill: var(--c1); } .kernel { fill: var(--c0); }
-.line { fill: none; stroke-width: 2; } .again { stroke-dasharray: 5 4; }
-.c0 { stroke: var(--c0); } .c1 { stroke: var(--c1); } .c2 { stroke: var(--c2); } .c3 { stroke: var(--c3); } .c4 { stroke: var(--c4); } .c5 { stroke: var(--c5); }
-.dot.c0 { fill: var(--c0); } .dot.c1 { fill: var(--c1); } .dot.c2 { fill: var(--c2); } .dot.c3 { fill: var(--c3); } .dot.c4 { fill: var(--c4); } .dot.c5 { fill: var(--c5); }
-.no { color: #c33; font-weight: 600; }
-</style></head><body>
-<h1>{{.Name}}</h1>
-{{range .Verdicts}}<p><strong>{{.}}</strong></p>
-{{end}}<p>Measured {{.Started.UTC.Format "2006-01-02 15:04 UTC"}} on {{.Env.CPU}} ({{.Env.CPUs}} CPUs{{if .Env.Hypervisor}}, virtual{{end}}), Linux {{.Env.Kernel}}, {{.Env.Go}}, {{.Env.Congestion}}; server on CPU {{.Server}}, generator on CPU {{.Generator}}{{if .Commit}}; commit {{.Commit}}{{if .Dirty}} with changes{{end}}{{end}}; seed {{.Manifest.Seed}}.</p>
-{{range .Sections}}<h2>{{.Name}}: {{.Heading}}</h2>
-<table><tr><th>median of rounds <small>least–greatest</small></th>{{range .Arms}}<th>{{.}}</th>{{end}}</tr>
-{{range .Rows}}<tr><td>{{.Title}}{{if .Unit}}, {{.Unit}}{{end}}</td>{{range .Cells}}<td>{{.Value}}<small>{{.Range}}</small>{{if .Ratio}}<small title="{{.Why}}">× {{.Ratio}} {{.Verdict}}</small>{{end}}</td>{{end}}</tr>
-{{end}}</table>
-{{range .Plots}}{{.}}
-{{end}}{{end}}<h2>Checks</h2>
-<table>{{range .Checks.Checks}}<tr><td>{{.Name}}{{if .Arm}}: {{.Arm}}{{end}}</td><td>{{if .OK}}yes{{else}}<span class="no">no</span>{{end}}</td><td>{{.Detail}}</td></tr>
-{{end}}</table>
-<h2>How it was measured</h2>
-<table>{{range $what, $how := .Manifest.Measures}}<tr><td>{{$what}}</td><td>{{$how}}</td></tr>
-{{end}}</table>
-</body></html>
-`))

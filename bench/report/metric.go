@@ -247,12 +247,15 @@ func perSecond(v view) (float64, bool) { return rules.PerSecond(*v.Round), v.Wal
 // perDelivery is a cost of each delivery, those of what is said beside a relay
 // load among them.
 func perDelivery(of func(record.Usage) *int64) func(view) (float64, bool) {
-	return func(v view) (float64, bool) {
-		if v.load.Sliced() {
-			return ratio(of(v.Usage), float64(v.Traffic.Between))
-		}
-		return ratio(of(v.Usage), float64(v.Traffic.Deliveries+v.Traffic.Chat))
+	return func(v view) (float64, bool) { return ratio(of(v.Usage), priced(v)) }
+}
+
+// priced is the deliveries that the CPU of a round was used for.
+func priced(v view) float64 {
+	if v.load.Sliced() {
+		return float64(v.Traffic.Between)
 	}
+	return float64(v.Traffic.Deliveries + v.Traffic.Chat)
 }
 
 // ofSlice is a cost of each delivery of one slice.

@@ -17,7 +17,10 @@ import (
 // sample is a run that nobody measured: eight rounds of three arms under two
 // loads, with noise from a seed. epoll is given 0.8 of goroutine's CPU, and at
 // saturation ten times its rate.
-func sample(t *testing.T) *record.Run {
+func sample(t *testing.T) *record.Run { return sampleOf(t, 1) }
+
+// sampleOf is the sample with the noise of a seed.
+func sampleOf(t *testing.T, seed uint64) *record.Run {
 	t.Helper()
 	run := &record.Run{
 		Manifest: record.Manifest{
@@ -34,7 +37,7 @@ func sample(t *testing.T) *record.Run {
 		Env:        record.Env{Schema: record.Schema, CPU: "Some CPU", CPUs: 2, Kernel: "6.0 #1", Go: "go1.26", Congestion: "bbr"},
 		Histograms: make(map[record.Key]*hdrhistogram.Histogram),
 	}
-	source := rand.New(rand.NewPCG(1, 1))
+	source := rand.New(rand.NewPCG(seed, 1))
 	addRound(t, run, source, 0, "window128", record.NullArm, 30e6, 30)
 	for round := 1; round <= 8; round++ {
 		for _, a := range run.Manifest.Arms {
@@ -73,27 +76,32 @@ func addRound(t *testing.T, run *record.Run, source *rand.Rand, round int, load,
 	steal := 0.0
 	r.Usage = record.Usage{CPU: &total, CPUUser: &user, CPUKernel: &kernel, Syscalls: &syscalls, ContextSwitches: &switches,
 		RSS: &rss, RSSPeak: &rss, PSS: &rss, Steal: &steal, Foreign: &steal, Processes: 1, Threads: 5}
-	r.Server = &record.Server{Writes: 1000, BytesOut: 75_000, GCCycles: 2}
-	keep := func(stream string, median float64, n int) record.Latency {
-		h := hdrhistogram.New(1, int64(time.Second), 2)
-		for range n {
-			if err := h.RecordValue(noise(median, 0.5)); err != nil {
+	r.Server = &record.Server{Writes: 1000, BytesOut: 75 * r.Traffic.Checked, GCCycles: 2}
+	// keep records n values around a median that stand for all of them.
+	keep := func(stream string, median, spread float64, n, all int64) record.Latency {
+		h := hdrhistogram.New(1, 10*int64(time.Second), 2)
+		for i := range n {
+			if err := h.RecordValues(noise(median, spread), all*(i+1)/n-all*i/n); err != nil {
 				t.Fatal(err)
 			}
 		}
 		run.Histograms[record.Key{Load: load, Arm: arm, Stream: stream, StartedMs: r.StartedMs}] = h
 		return record.Summarize(h)
 	}
-	r.Sent = keep(record.StreamSent, 40*cpu, 600)
 	waits := hdrhistogram.New(1, int64(time.Second), 2)
 	for i := range int64(100) {
 		waits.RecordValue(100 * (i + 1))
 	}
 	run.Histograms[record.Key{Load: load, Arm: arm, Stream: record.StreamQueue, StartedMs: r.StartedMs}] = waits
 	r.Queue = record.Summarize(waits)
+	all := r.Traffic.Messages * int64(l.Clients)
 	if l.Open() {
-		r.Due = keep(record.StreamDue, 60*cpu, 600)
-		r.Lag = keep(record.StreamLag, 900, 100)
+		r.Sent = keep(record.StreamSent, 40*cpu, 0.5, 600, all)
+		r.Due = keep(record.StreamDue, 60*cpu, 0.5, 600, all)
+		r.Lag = keep(record.StreamLag, r.Due.Mean-r.Sent.Mean, 0.05, 100, r.Traffic.Due)
+	} else { // Little's law: what a message takes on average is what is under way by the rate
+		mean := float64(l.Senders*l.Window) / float64(r.Traffic.Messages) * 1e9
+		r.Sent = keep(record.StreamSent, mean*math.Exp(-0.125), 0.5, 600, all)
 	}
 	r.Void, r.Marks = rules.Judge(r, l, run.Manifest.Rules, Ceiling(run, load))
 	run.Rounds = append(run.Rounds, r)

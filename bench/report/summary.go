@@ -43,6 +43,7 @@ type LoadSummary struct {
 	looks   bool          // the run took as many rounds as it needed
 	frozen  time.Duration // CPU that servers took while they were frozen
 	pair    ArmSummary    // of the null server
+	agrees  []agreement
 	// Finds is, by primary figure, what the rounds could have found, from the
 	// reference against itself.
 	Finds map[string]Finds `json:"finds,omitempty"`
@@ -242,13 +243,6 @@ func summarizeArm(run *record.Run, load record.Load, a record.Arm) ArmSummary {
 
 // merge makes the curves of all rounds of an arm that count.
 func (a *ArmSummary) merge(run *record.Run, load record.Load) {
-	stream := record.StreamDue
-	switch {
-	case load.Scenario == record.Idle:
-		stream = record.StreamLogin
-	case load.Closed():
-		stream = record.StreamSent
-	}
 	merged := func(stream string) *hdrhistogram.Histogram {
 		var all []*hdrhistogram.Histogram
 		for i := range run.Rounds {
@@ -265,7 +259,7 @@ func (a *ArmSummary) merge(run *record.Run, load record.Load) {
 			}
 		}
 	}
-	a.curve, a.lag, a.queue = merged(stream), merged(record.StreamLag), merged(record.StreamQueue)
+	a.curve, a.lag, a.queue = merged(stream(load)), merged(record.StreamLag), merged(record.StreamQueue)
 }
 
 // cut takes the figures of a round's slices.

@@ -18,10 +18,12 @@ import (
 // ErrMismatch is returned by Verify for a run whose files do not say the same.
 var ErrMismatch = errors.New("report: files do not agree")
 
-// Verify makes everything that was derived from a run's raw files again: each
-// round's percentiles from its histograms, each judgement from the rules, every
-// table, plot and check. It gives how many files and rounds it found in order,
-// and ErrMismatch, naming the first thing that differs.
+// Verify holds a run's raw files against the SHA-256 that its checks.json has of
+// them, and makes everything that was derived from them again: each round's
+// percentiles from its histograms, each judgement from the rules, every table,
+// plot and check, octet by octet. So one octet that is changed anywhere is found,
+// and so is a file that does not belong to a run. It gives how many files and
+// rounds it found in order, and ErrMismatch, naming the first thing that differs.
 func Verify(dir string) (files, rounds int, err error) {
 	run, sums, err := record.Read(dir)
 	if err != nil {
@@ -30,36 +32,50 @@ func Verify(dir string) (files, rounds int, err error) {
 		}
 		return 0, 0, fmt.Errorf("%w: %w", ErrMismatch, err)
 	}
+	if err := unchanged(dir, run, sums); err != nil {
+		return 0, 0, err
+	}
 	for i := range run.Rounds {
 		if err := verifyRound(run, &run.Rounds[i]); err != nil {
 			return 0, i, err
 		}
 	}
 	derived, err := Files(run, sums)
+	if err == nil {
+		err = agree(dir, derived, sums)
+	}
 	if err != nil {
 		return 0, len(run.Rounds), err
 	}
+	return len(derived) + len(sums), len(run.Rounds), nil
+}
+
+// agree says whether a directory holds the raw files, the derived ones as they
+// are derived now, and nothing else.
+func agree(dir string, derived map[string][]byte, raw map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(derived)) {
 		found, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
-			return files, len(run.Rounds), fmt.Errorf("%w: %v", ErrMismatch, err)
+			return fmt.Errorf("%w: %v", ErrMismatch, err)
 		}
 		if line, differ := difference(found, derived[name]); differ {
-			return files, len(run.Rounds), fmt.Errorf("%w: %s, line %d is not what the raw files give", ErrMismatch, name, line)
+			return fmt.Errorf("%w: %s, line %d is not what the raw files give", ErrMismatch, name, line)
 		}
-		files++
 	}
-	return files + len(sums), len(run.Rounds), nil
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	for _, e := range entries {
+		if derived[e.Name()] == nil && raw[e.Name()] == "" {
+			return fmt.Errorf("%w: %s is no file of this run; nobody has checked it, so move it elsewhere", ErrMismatch, e.Name())
+		}
+	}
+	return nil
 }
 
-// Renew writes the derived files of a run anew: for runs of an older version of
-// the bench, whose figures were derived in another way. It refuses a run whose
-// raw files are not those that its checks.json knows.
-func Renew(dir string) error {
-	run, sums, err := record.Read(dir)
-	if err != nil {
-		return err
-	}
+// unchanged says whether the raw files are those that the run's checks.json knows.
+func unchanged(dir string, run *record.Run, sums map[string]string) error {
 	text, err := os.ReadFile(filepath.Join(dir, ChecksFile))
 	if err != nil {
 		return fmt.Errorf("%w: %v", ErrMismatch, err)
@@ -73,13 +89,27 @@ func Renew(dir string) error {
 			return fmt.Errorf("%w: %s is not the file that %s knows", ErrMismatch, name, ChecksFile)
 		}
 	}
+	return nil
+}
+
+// Renew writes the derived files of a run anew: for runs of an older version of
+// the bench, whose figures were derived in another way. It refuses a run whose
+// raw files are not those that its checks.json knows.
+func Renew(dir string) error {
+	run, sums, err := record.Read(dir)
+	if err != nil {
+		return err
+	}
+	if err := unchanged(dir, run, sums); err != nil {
+		return err
+	}
 	derived, err := Files(run, sums)
 	if err != nil {
 		return err
 	}
 	for name, data := range derived {
-		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
-			return fmt.Errorf("report: %w", err)
+		if err := WriteFile(filepath.Join(dir, name), data); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -53,7 +53,8 @@ func TestRenew(t *testing.T) {
 	}
 }
 
-// TestVerifyFindsAnyChange changes one thing in each kind of file.
+// TestVerifyFindsAnyChange changes one thing in each kind of file, and of a raw
+// file the sum in checks.json as well: what is derived gives it away.
 func TestVerifyFindsAnyChange(t *testing.T) {
 	dir := store(t, sample(t))
 	for _, c := range []struct{ name, file, old, new, want string }{
@@ -83,12 +84,14 @@ func TestVerifyFindsAnyChange(t *testing.T) {
 		if err := os.WriteFile(path, bad, 0o644); err != nil {
 			t.Fatal(err)
 		}
+		honest := forge(t, dir, good, bad)
 		if _, _, err := Verify(dir); !errors.Is(err, ErrMismatch) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}
 		if err := os.WriteFile(path, good, 0o644); err != nil {
 			t.Fatal(err)
 		}
+		honest()
 	}
 	if err := os.Remove(filepath.Join(dir, HTMLFile)); err != nil {
 		t.Fatal(err)
@@ -98,6 +101,116 @@ func TestVerifyFindsAnyChange(t *testing.T) {
 	}
 	if _, _, err := Verify(t.TempDir()); !errors.Is(err, record.ErrNotRun) {
 		t.Errorf("an empty directory: %v", err)
+	}
+}
+
+// forge puts the sum of what a file has become into checks.json, and gives what
+// takes it out again.
+func forge(t *testing.T, dir string, good, bad []byte) (undo func()) {
+	t.Helper()
+	path := filepath.Join(dir, ChecksFile)
+	checks, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(text []byte) {
+		if err := os.WriteFile(path, text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sums := record.Sums(map[string][]byte{"good": good, "bad": bad})
+	forged := bytes.Replace(checks, []byte(sums["good"]), []byte(sums["bad"]), 1)
+	if bytes.Equal(forged, checks) { // of a derived file there is none
+		return func() {}
+	}
+	write(forged)
+	return func() { write(checks) }
+}
+
+// flip changes one bit of a file at so many places, the first and the last octet
+// among them, asks each time, and puts it back.
+func flip(t *testing.T, path string, places int, ask func() error) {
+	t.Helper()
+	good, err := os.ReadFile(path)
+	if err != nil || len(good) == 0 {
+		t.Fatal(err, "an empty file cannot be changed")
+	}
+	for i := range places {
+		at := (len(good) - 1) * i / max(places-1, 1)
+		bad := bytes.Clone(good)
+		bad[at] ^= 1 << (i % 7)
+		if err := os.WriteFile(path, bad, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := ask(); !errors.Is(err, ErrMismatch) {
+			t.Errorf("%s, octet %d of %d is %q and not %q: %v", path, at, len(good), bad[at], good[at], err)
+		}
+	}
+	if err := os.WriteFile(path, good, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// flipAll does so to every file of a run: of raw files Verify is asked, of derived
+// ones what Verify asks in the end, for to derive them takes long.
+func flipAll(t *testing.T, dir string, places int) {
+	t.Helper()
+	run, sums, err := record.Read(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	derived, err := Files(run, sums)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range derived { // those of the references may be of an older version
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != len(derived)+len(sums) {
+		t.Fatalf("%d files, %d derived, %d raw: %v", len(entries), len(derived), len(sums), err)
+	}
+	for _, e := range entries {
+		ask := func() error { return agree(dir, derived, sums) }
+		if sums[e.Name()] != "" {
+			ask = func() error { _, _, err := Verify(dir); return err }
+		}
+		flip(t, filepath.Join(dir, e.Name()), places, ask)
+	}
+	if err := agree(dir, derived, sums); err != nil {
+		t.Errorf("as it was: %v", err)
+	}
+}
+
+// TestVerifyFindsOneBit: one bit that is changed in any file is found.
+func TestVerifyFindsOneBit(t *testing.T) {
+	dir := store(t, sample(t))
+	flipAll(t, dir, 23)
+	if _, _, err := Verify(dir); err != nil {
+		t.Errorf("as it was: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "notes.txt"), []byte("mine"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := Verify(dir); !errors.Is(err, ErrMismatch) || !strings.Contains(err.Error(), "notes.txt") {
+		t.Errorf("a file of somebody else's: %v", err)
+	}
+}
+
+// TestVerifyFindsOneBitInReferences: so it is in runs that were measured.
+func TestVerifyFindsOneBitInReferences(t *testing.T) {
+	dirs, err := filepath.Glob("../../results/reference-*")
+	if err != nil || len(dirs) == 0 {
+		t.Fatal(err, "no reference runs")
+	}
+	for _, dir := range dirs {
+		copied := t.TempDir()
+		if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
+			t.Fatal(err)
+		}
+		flipAll(t, copied, 3)
 	}
 }
 

@@ -74,16 +74,18 @@ func SignedRankInterval(xs []float64, level float64) (i Interval, ok bool) {
 
 // cut is how many of the smallest sums of n signed ranks have a probability,
 // both tails together, of at most alpha.
-func cut(n int, alpha float64) (k int) {
-	if n == 0 {
-		return 0
-	}
+func cut(n int, alpha float64) int {
 	ranks := make([]int, n)
 	for i := range ranks {
 		ranks[i] = i + 1
 	}
+	return cutOf(rankSums(ranks), alpha)
+}
+
+// cutOf is cut of a symmetric distribution: element s is the probability of s.
+func cutOf(shares []float64, alpha float64) (k int) {
 	below := 0.0
-	for _, share := range rankSums(ranks) {
+	for _, share := range shares {
 		if below += 2 * share; below > alpha {
 			break
 		}

@@ -45,7 +45,12 @@ func (c Comparison) MoreRounds(p, wanted float64) int {
 // the expansion around the normal quantile: Abramowitz and Stegun, "Handbook of
 // Mathematical Functions", 26.7.5. From 5 degrees on it is good to 1 %.
 func student(p float64, df int) float64 {
-	z, n := math.Sqrt2*math.Erfinv(2*p-1), float64(df)
-	z2 := z * z
+	return studentized(math.Sqrt2*math.Erfinv(2*p-1), float64(df))
+}
+
+// studentized is the quantile of Student's t where that of the normal
+// distribution is z.
+func studentized(z, df float64) float64 {
+	n, z2 := df, z*z
 	return z + z*(z2+1)/4/n + z*((5*z2+16)*z2+3)/96/n/n + z*(((3*z2+19)*z2+17)*z2-15)/384/n/n/n
 }

@@ -1,10 +1,11 @@
 // Package stats is the arithmetic behind every comparison the bench prints:
 // medians, paired log-ratios, the exact signed-rank test and the interval that
-// inverts it, Holm's correction, the rule that turns them into one word, and
-// what so many rounds could have found.
+// inverts it, Holm's correction, the rule that turns them into one word,
+// what so many rounds could have found, bands around whole curves, and samples
+// that are not paired.
 //
 // It refuses to know what was measured: numbers in, numbers out, no clock, no
-// files and no randomness but from a fixed seed, so that the same rounds give the
+// files and no randomness but from fixed seeds, so that the same rounds give the
 // same figures on every machine. Every function is pure and safe for any
 // goroutine; none of them changes its arguments.
 package stats
@@ -44,24 +45,31 @@ func quantileSorted(sorted []float64, q float64) float64 {
 	return sorted[i]*(1-f) + sorted[i+1]*f
 }
 
-// Spread is the coefficient of variation: the sample standard deviation (n-1)
-// over the mean. NaN of fewer than two values.
-func Spread(xs []float64) float64 {
+// Deviation is the sample standard deviation (n-1). NaN of fewer than two values.
+func Deviation(xs []float64) float64 {
 	n := float64(len(xs))
 	if n < 2 {
 		return math.NaN()
 	}
+	m := mean(xs)
+	var squares float64
+	for _, x := range xs {
+		squares += (x - m) * (x - m)
+	}
+	return math.Sqrt(squares / (n - 1))
+}
+
+func mean(xs []float64) float64 {
 	var sum float64
 	for _, x := range xs {
 		sum += x
 	}
-	mean := sum / n
-	var squares float64
-	for _, x := range xs {
-		squares += (x - mean) * (x - mean)
-	}
-	return math.Sqrt(squares/(n-1)) / mean
+	return sum / float64(len(xs))
 }
+
+// Spread is the coefficient of variation: the standard deviation over the mean.
+// NaN of fewer than two values.
+func Spread(xs []float64) float64 { return Deviation(xs) / mean(xs) }
 
 // LogRatios is ln(xs[i]/refs[i]) pair by pair. A logarithm makes "twice" and
 // "half" equally far from 1, so that swapping the arms only turns the sign.

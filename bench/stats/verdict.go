@@ -155,6 +155,9 @@ var nearly = Interval{1 / (1 + 2*Margin), 1 + 2*Margin}
 
 // tied says whether the interval of that level lies in the band of a tie.
 func (c *Comparison) tied(level float64) bool {
+	if level == Level {
+		return c.Interval.Within(TieBand)
+	}
 	i, ok := SignedRankInterval(c.logs, level)
 	return ok && i.exp().Within(TieBand)
 }
