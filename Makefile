@@ -53,10 +53,13 @@ RUNS ?= 20
 hostile: ## clients that make trouble for others, RUNS times on every transport (not part of test)
 	$(GO) test ./backends/... -run '^TestConformance$$/^hostile' -count $(RUNS) -p 1 -timeout 90m -v | grep -E '^(ok|FAIL|---|panic)|--- FAIL|at worst'
 
+outside: ## the whole suite over a transport that lives in another module (not part of test)
+	$(GO) test ./server/command -run '^TestOutsideSuite$$' -outside -v
+
 clean: ## remove what was built
 	rm -rf bin
 
 help: ## this list
 	@grep -hE '^[a-z -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
-.PHONY: build bench compare serve chat test vet fuzz soak siege hostile clean help
+.PHONY: build bench compare serve chat test vet fuzz soak siege hostile outside clean help

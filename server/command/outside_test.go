@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -92,12 +93,12 @@ func TestOutside(t *testing.T) {
 	o.children()
 }
 
-var long = os.Getenv("OUTSIDE_SUITE") != ""
+var whole = flag.Bool("outside", false, "the whole suite over the transport in testdata (make outside)")
 
-// TestOutsideSuite is the whole suite, if OUTSIDE_SUITE is set.
+// TestOutsideSuite is the whole suite.
 func TestOutsideSuite(t *testing.T) {
-	if !long {
-		t.Skip("a minute: set OUTSIDE_SUITE=1")
+	if !*whole {
+		t.Skip("half a minute: -outside")
 	}
 	o := newOutside(t)
 	t.Log(o.run(o.dir, "go", "test", "-count=1", "-v", "./simple"))
