@@ -62,10 +62,13 @@ browser: ## Chromium, in which the tests look at the report's page; where there 
 	@command -v chromium >/dev/null || { command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || \
 	echo 'no Chromium, and it could not be installed: the page is not looked at'
 
+outside: ## the whole suite over a transport that lives in another module (not part of test)
+	$(GO) test ./server/command -run '^TestOutsideSuite$$' -outside -v
+
 clean: ## remove what was built
 	rm -rf bin
 
 help: ## this list
 	@grep -hE '^[a-z -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
-.PHONY: build bench compare serve chat test vet fuzz soak siege hostile proofs browser clean help
+.PHONY: build bench compare serve chat test vet fuzz soak siege hostile proofs browser outside clean help

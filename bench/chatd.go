@@ -26,8 +26,8 @@ import (
 // ErrBackend is returned by Run for a backend that chatd does not have.
 var ErrBackend = errors.New("bench: unknown backend")
 
-// chatdArguments start a server for load: anybody may log in, nothing is said
-// but by clients, and nothing is held back.
+// chatdArguments start a server for load, as docs/chatd-interface.md has it: anybody
+// may log in, nothing is said but by clients, and nothing is held back.
 func chatdArguments(a record.Arm) []string {
 	return append([]string{
 		"-backend", a.Backend, "-listen", "127.0.0.1:0", "-open", "-json",

@@ -16,8 +16,8 @@
 // # Who may call what
 //
 // Room's methods are safe for any goroutine. Of one session, Feed is called by
-// one goroutine at a time, and Next and Wrote by one at a time, which may be
-// another; Leave by whoever owns the output. Any goroutine may call Closing, Held,
+// one goroutine at a time, and Next, Wrote and WriteFailed by one at a time, which
+// may be another; Leave by whoever owns the output. Any goroutine may call Closing, Held,
 // State, Tag and Peer.
 //
 // Any other call may call Wakers before it returns, its own session's and those of

@@ -37,7 +37,7 @@ func (r *Room) end(s *Session, why Reason, final []byte) {
 		r.move(s, StateError)
 	}
 	s.state = StateError
-	if final == nil || s.left {
+	if final == nil || s.deaf {
 		r.silence(s)
 	} else {
 		s.mail.last = &lastWords{final, r.log.end.Load()}

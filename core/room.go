@@ -245,7 +245,7 @@ func (r *Room) grant(s *Session) {
 	r.names[s.folded] = s
 	r.recall(s)
 	r.stats.Logins++
-	if !s.left { // else nobody reads the log
+	if !s.deaf { // else nobody reads the log
 		s.mail.start = r.log.openCursor()
 		s.position.Store(s.mail.start.position())
 	}
@@ -274,7 +274,7 @@ func (r *Room) whoIsHere() string {
 
 // post gives a session frames of its own. Callers keep them bounded: see full.
 func (r *Room) post(s *Session, frames []byte) {
-	if len(frames) == 0 || s.closing.Load() != 0 || s.left {
+	if len(frames) == 0 || s.closing.Load() != 0 || s.deaf {
 		return // there is nobody to take them
 	}
 	if s.mail.private == nil {

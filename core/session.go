@@ -22,6 +22,7 @@ type Session struct {
 	pooled       bool // holds a slot
 	silent       bool // closing, and given nothing more
 	left         bool // the transport has said Leave; set under in.mu as well
+	deaf         bool // left, or a write has failed: nothing can be written to the client
 	parting      bool // left, and ends when its login is answered and all its input is worked through
 	prev, next   *Session
 	name, folded string
@@ -83,13 +84,7 @@ func (s *Session) Leave(why Reason) {
 		return
 	}
 	s.left = true
-	s.mail.start.close()
-	s.closeLog()
-	s.out = output{last: nothingMore}
-	s.mail = mailbox{}
-	s.changed.Store(false)
-	s.private.Store(0) // nobody takes them any more, so nobody waits until they are taken
-	r.releaseWaiters(s)
+	r.deafen(s)
 	pooled := s.pooled
 	s.parting = why == ReasonEOF && s.in.hold != notHeld && s.closing.Load() == 0
 	switch {
@@ -102,6 +97,34 @@ func (s *Session) Leave(why Reason) {
 	if pooled {
 		r.use(s.waker, -1)
 	}
+}
+
+// WriteFailed says that a write to the client failed, and nothing can be written
+// any more. From then on nothing is kept for the client: Next gives nothing, though
+// it still works through input that waits, Wrote need not be called, and the client
+// never counts as slow. What it said before is still to be fed, and after that
+// Leave is called. Later calls do nothing.
+//
+// It belongs to the goroutine that calls Next and Wrote.
+func (s *Session) WriteFailed() {
+	s.room.mu.Lock()
+	defer s.room.unlock()
+	if !s.deaf {
+		s.room.deafen(s)
+	}
+}
+
+// deafen has nothing kept for a client that can be written nothing. The room's lock
+// is held, and the caller is the session's writer, or there is none any more.
+func (r *Room) deafen(s *Session) {
+	s.deaf = true
+	s.mail.start.close()
+	s.closeLog()
+	s.out = output{last: nothingMore}
+	s.mail = mailbox{}
+	s.changed.Store(false)
+	s.private.Store(0) // nobody takes them any more, so nobody waits until they are taken
+	r.releaseWaiters(s)
 }
 
 // input is the reading half of a session.

@@ -8,10 +8,10 @@ import (
 	"strings"
 	"testing"
 
-	"chatbench/backends/server"
 	"chatbench/client"
 	"chatbench/cmd/internal/ptytest"
 	"chatbench/core/wire"
+	"chatbench/server"
 )
 
 // halfway is a sharer in the room whose file stops coming in the middle.

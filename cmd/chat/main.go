@@ -13,8 +13,8 @@ import (
 
 	"chatbench/client"
 	"chatbench/client/terminal"
-	"chatbench/cmd/internal/askpass"
-	"chatbench/cmd/internal/cmdline"
+	"chatbench/internal/askpass"
+	"chatbench/internal/cmdline"
 )
 
 const intro = `chat is a client for the chat server.
