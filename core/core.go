@@ -27,6 +27,7 @@ package core
 
 import (
 	"math"
+	"net/netip"
 	"time"
 
 	"chatbench/core/wire"
@@ -38,10 +39,14 @@ const LargestFrame = 64 << 10
 
 // Config is what a room is made with. Zero values take the defaults named.
 type Config struct {
-	MaxClients       int           // slots, held from Join to Leave; 10,000
-	MaxPending       int           // clients not logged in yet; a quarter of the slots, at least 64
-	MaxPerAddress    int           // clients from one address, loopback exempt; 0 is no limit
-	MaxFrame         int           // octets, at most LargestFrame; wire.MaxFrame
+	MaxClients    int // slots, held from Join to Leave; 10,000
+	MaxPending    int // clients not logged in yet; a quarter of the slots, at least 64
+	MaxPerAddress int // clients from one address, loopback exempt; 0 is no limit
+	MaxFrame      int // octets, at most LargestFrame; wire.MaxFrame
+	// Preface, if set, gives what the connections from an address begin with before
+	// their first frame; nil: nothing.
+	Preface          func(peer netip.AddrPort) Preface
+	PrefaceTimeout   time.Duration // from Join until a required preface has come; 5 s. The time to log in begins then
 	LoginTimeout     time.Duration // from Join to granted, absolute; 10 s. Meanwhile little input may wait: see Session.Feed
 	LagLimit         int           // octets a client may be owed for longer than LagTime; 256 KiB
 	LagTime          time.Duration // how long it may be owed more, while it takes less than it is offered; 2 s
@@ -69,6 +74,9 @@ func (cfg Config) withDefaults() Config {
 	}
 	if cfg.MaxFrame <= 0 {
 		cfg.MaxFrame = wire.MaxFrame
+	}
+	if cfg.PrefaceTimeout <= 0 {
+		cfg.PrefaceTimeout = defaultPrefaceTimeout
 	}
 	if cfg.LoginTimeout <= 0 {
 		cfg.LoginTimeout = 10 * time.Second

@@ -119,6 +119,8 @@ func (r *Room) violationText(why Reason) string {
 		return "you are logged in already"
 	case ReasonImpatient:
 		return "too much sent before the login was answered"
+	case ReasonPreface:
+		return "a proxy's header has to come first, and be right"
 	case ReasonFlood:
 		return "too much sent, too fast"
 	}

@@ -29,6 +29,7 @@ const (
 	ReasonSecondCred                 // a second Cred
 	ReasonImpatient                  // too much sent before the login was decided
 	ReasonFlood                      // more sent than may wait
+	ReasonPreface                    // the required preface is wrong, or did not come in time
 	reasonCount
 )
 
@@ -42,7 +43,7 @@ var reasonNames = [Reasons]string{
 	ReasonCut: "cut", ReasonBadType: "bad-type", ReasonBadCommand: "bad-command",
 	ReasonMalformed: "malformed", ReasonTooLong: "too-long",
 	ReasonNotLoggedIn: "not-logged-in", ReasonSecondCred: "second-cred",
-	ReasonImpatient: "impatient", ReasonFlood: "flood",
+	ReasonImpatient: "impatient", ReasonFlood: "flood", ReasonPreface: "preface",
 }
 
 var _ encoding.TextMarshaler = Reason(0)

@@ -23,6 +23,7 @@ type Room struct {
 	names     map[string]*Session // in the room, by folded name
 	granted   sessionList
 	pending   sessionList      // not logged in yet
+	prefacing sessionList      // of whom a preface is required that has not come yet
 	ending    sessionList      // closing, and not left yet
 	silent    sessionList      // of them, given nothing more
 	refusing  []*Session       // took less than they were offered when last looked at
@@ -113,26 +114,32 @@ func (r *Room) Join(peer netip.AddrPort, w Waker, tag any) *Session {
 	s := &Session{room: r, waker: w, tag: tag, peer: peer}
 	s.in.decoder.Max = r.cfg.MaxFrame
 	s.position.Store(forever)
-	from := origin(peer)
+	if r.cfg.Preface != nil {
+		if p := r.cfg.Preface(peer); p != nil {
+			s.in.preface, s.unprefaced = &p, p.Required()
+		}
+	}
 	r.mu.Lock()
 	defer r.unlock()
-	switch limit := r.cfg.MaxPerAddress; {
+	switch {
 	case r.draining:
 		r.deny(s, ReasonDrain, "server is going down")
 	case r.clients >= r.cfg.MaxClients:
 		r.deny(s, ReasonFull, "server is full")
-	case r.pending.n >= r.cfg.MaxPending:
+	case r.pending.n+r.prefacing.n >= r.cfg.MaxPending:
 		r.deny(s, ReasonPending, "too many logins at once")
-	case limit > 0 && !from.IsLoopback() && r.address[from] >= limit:
-		r.deny(s, ReasonAddress, "too many connections from your address")
+	case !s.unprefaced && r.crowded(peer.Addr()):
+		r.deny(s, ReasonAddress, crowdedText)
 	default:
 		s.pooled = true
 		s.deadline = r.in(r.cfg.LoginTimeout)
-		r.pending.push(s)
-		r.clients++
-		if limit > 0 {
-			r.address[from]++
+		if s.unprefaced {
+			s.deadline = r.in(r.cfg.PrefaceTimeout)
+		} else {
+			r.enterAddress(s)
 		}
+		r.list(s).push(s)
+		r.clients++
 		r.use(w, +1)
 	}
 	return s
@@ -140,8 +147,8 @@ func (r *Room) Join(peer netip.AddrPort, w Waker, tag any) *Session {
 
 // origin is what the clients of one address are counted by. An IPv6 address
 // counts as its /64: whoever has one address of that has all.
-func origin(peer netip.AddrPort) netip.Addr {
-	addr := peer.Addr().Unmap().WithZone("")
+func origin(addr netip.Addr) netip.Addr {
+	addr = addr.Unmap().WithZone("")
 	if addr.Is6() && !addr.IsLoopback() {
 		prefix, _ := addr.Prefix(64) // every IPv6 address has one
 		return prefix.Addr()
@@ -171,11 +178,7 @@ func (r *Room) release(s *Session) {
 	r.list(s).remove(s)
 	s.pooled = false
 	r.clients--
-	if from := origin(s.peer); r.cfg.MaxPerAddress > 0 {
-		if r.address[from]--; r.address[from] == 0 {
-			delete(r.address, from)
-		}
-	}
+	r.leaveAddress(s)
 }
 
 // Tick carries the time in: deadlines, clients that are slow, input that waits for
@@ -212,6 +215,9 @@ func (r *Room) Drain() {
 	}
 	for r.pending.n > 0 {
 		r.end(r.pending.last, ReasonDrain, wire.AppendClose(nil))
+	}
+	for r.prefacing.n > 0 {
+		r.end(r.prefacing.last, ReasonDrain, wire.AppendClose(nil))
 	}
 }
 

@@ -13,13 +13,15 @@ type Session struct {
 	room  *Room
 	waker Waker
 	tag   any
-	peer  netip.AddrPort
 
 	in input // guarded by in.mu, which is taken before the room's lock
 
 	// Guarded by the room's lock.
+	peer         netip.AddrPort // set under in.mu as well
 	state        State
 	pooled       bool // holds a slot
+	counted      bool // in Room.address
+	unprefaced   bool // a preface is required, and has not come yet
 	silent       bool // closing, and given nothing more
 	left         bool // the transport has said Leave; set under in.mu as well
 	parting      bool // left, and ends when its login is answered and all its input is worked through
@@ -46,8 +48,12 @@ type Session struct {
 // Tag is what Join was given.
 func (s *Session) Tag() any { return s.tag }
 
-// Peer is the client's address.
-func (s *Session) Peer() netip.AddrPort { return s.peer }
+// Peer is the client's address. With a Preface it is what that says, once it is read.
+func (s *Session) Peer() netip.AddrPort {
+	s.room.mu.Lock()
+	defer s.room.mu.Unlock()
+	return s.peer
+}
 
 // State is where the client stands.
 func (s *Session) State() State {
@@ -107,6 +113,7 @@ func (s *Session) Leave(why Reason) {
 // input is the reading half of a session.
 type input struct {
 	mu      sync.Mutex
+	preface *Preface // nil: there is none, or it has been read; a pointer, for most have none
 	decoder wire.Decoder
 	granted bool         // what is said goes to the room
 	hold    hold         // why input waits
@@ -141,6 +148,11 @@ func (s *Session) feed(in []byte) (rest []byte, login *Login) {
 	if s.in.hold != notHeld {
 		s.keepInput(in)
 		return nil, nil
+	}
+	if s.in.preface != nil {
+		if in = s.takePreface(in); len(in) == 0 {
+			return nil, nil
+		}
 	}
 	b := batches.Get().(*batch)
 	defer batches.Put(b)
