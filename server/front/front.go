@@ -46,6 +46,7 @@ type Config struct {
 	MaxConns         int           // connections at once; more wait to be accepted
 	MaxHandshakes    int           // of them in their handshake; 256
 	HandshakeTimeout time.Duration // for header and handshake together; 5 s
+	SendBuffer       int           // SO_SNDBUF towards the client in octets; 0 leaves it to the kernel
 	Linger           time.Duration // how long a client may take to say FIN after the server's
 	Log              *slog.Logger  // rare events only
 }
@@ -154,6 +155,9 @@ func (f *Front) serve(conn *net.TCPConn) {
 		f.count(err)
 		f.cfg.Log.Debug("no TLS connection", "peer", conn.RemoteAddr(), "err", err)
 		return
+	}
+	if f.cfg.SendBuffer > 0 {
+		conn.SetWriteBuffer(f.cfg.SendBuffer)
 	}
 	f.Open.Add(1)
 	defer f.Open.Add(-1)
