@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -36,28 +37,53 @@ var buffers = sync.Pool{New: func() any { return new([toClient]byte) }}
 // halfCloser is a connection of which the sending half can be closed.
 type halfCloser interface{ CloseWrite() error }
 
+// Carrier carries clients to a transport. Any goroutine may call its methods.
+type Carrier struct {
+	target netip.AddrPort
+	secret []byte
+	linger time.Duration
+
+	Open     atomic.Int64 // connections carried now
+	NoTarget atomic.Int64 // clients for which the transport took no connection
+
+	work   sync.WaitGroup
+	ending context.Context
+	cut    context.CancelFunc
+}
+
+// NewCarrier makes one. target is the transport's own listener, secret what its
+// proxyproto.Policy asks for, and linger how long a client may take to say FIN after
+// the server has.
+func NewCarrier(target netip.AddrPort, secret []byte, linger time.Duration) *Carrier {
+	c := &Carrier{target: target, secret: secret, linger: linger}
+	c.ending, c.cut = context.WithCancel(context.Background())
+	return c
+}
+
+// Shutdown waits for all that is carried to end, which the transport sees to, and
+// cuts what is left when ctx ends. Nothing may be given to Carry any more.
+func (c *Carrier) Shutdown(ctx context.Context) {
+	defer context.AfterFunc(ctx, c.cut)()
+	c.work.Wait()
+	c.cut()
+}
+
 // Carry connects to the transport in the name of a client at peer, and carries
 // octets both ways until both have ended. It closes conn. The error is one of
 // connecting; afterwards an end is an end.
-func (f *Front) Carry(conn net.Conn, peer netip.AddrPort) error {
+func (c *Carrier) Carry(conn net.Conn, peer netip.AddrPort) error {
+	c.work.Add(1)
+	defer c.work.Done()
 	defer conn.Close()
-	ctx, cancel := context.WithTimeout(f.ending, dialTimeout)
-	defer cancel()
-	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", f.cfg.Target.String())
+	target, err := c.dial(peer)
 	if err != nil {
-		return fmt.Errorf("front: %w", err)
-	}
-	target := c.(*net.TCPConn)
-	defer target.Close()
-	target.SetReadBuffer(betweenUs)
-	header, err := proxyproto.Header(peer, f.cfg.Target, f.cfg.Secret)
-	if err != nil {
+		c.NoTarget.Add(1)
 		return err
 	}
-	if _, err := target.Write(header); err != nil {
-		return fmt.Errorf("front: %w", err)
-	}
-	defer context.AfterFunc(f.ending, func() { reset(target); conn.Close() })()
+	defer target.Close()
+	c.Open.Add(1)
+	defer c.Open.Add(-1)
+	defer context.AfterFunc(c.ending, func() { reset(target); conn.Close() })()
 	var up sync.WaitGroup
 	up.Go(func() {
 		if err := copyUp(target, conn); err != nil {
@@ -70,12 +96,33 @@ func (f *Front) Carry(conn net.Conn, peer netip.AddrPort) error {
 		if half, ok := conn.(halfCloser); ok {
 			half.CloseWrite()
 		}
-		conn.SetReadDeadline(time.Now().Add(f.cfg.Linger))
+		conn.SetReadDeadline(time.Now().Add(c.linger))
 	} else {
 		conn.Close()
 	}
 	up.Wait()
 	return nil
+}
+
+// dial connects to the transport and says who the client is.
+func (c *Carrier) dial(peer netip.AddrPort) (*net.TCPConn, error) {
+	ctx, cancel := context.WithTimeout(c.ending, dialTimeout)
+	defer cancel()
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", c.target.String())
+	if err != nil {
+		return nil, fmt.Errorf("front: %w", err)
+	}
+	target := conn.(*net.TCPConn)
+	target.SetReadBuffer(betweenUs)
+	header, err := proxyproto.Header(peer, c.target, c.secret)
+	if err == nil {
+		_, err = target.Write(header)
+	}
+	if err != nil {
+		target.Close()
+		return nil, fmt.Errorf("front: %w", err)
+	}
+	return target, nil
 }
 
 // reset closes a connection so that the other end is told of an error.

@@ -35,10 +35,8 @@ const Protocol = "chatbench"
 type Config struct {
 	Listener *net.TCPListener // where clients come; Serve closes it
 	// TLS is how clients are spoken to; see Certificate.TLS.
-	TLS *tls.Config
-	// Target is the transport's own listener, and Secret what its Policy asks for.
-	Target netip.AddrPort
-	Secret []byte
+	TLS     *tls.Config
+	Carrier *Carrier // to the transport
 	// Trusted are proxies in front of this one: what comes from them begins with a
 	// PROXY header, before the TLS handshake.
 	Trusted []netip.Prefix
@@ -47,7 +45,6 @@ type Config struct {
 	MaxHandshakes    int           // of them in their handshake; 256
 	HandshakeTimeout time.Duration // for header and handshake together; 5 s
 	SendBuffer       int           // SO_SNDBUF towards the client in octets; 0 leaves it to the kernel
-	Linger           time.Duration // how long a client may take to say FIN after the server's
 	Log              *slog.Logger  // rare events only
 }
 
@@ -55,13 +52,11 @@ type Config struct {
 type Counters struct {
 	Accepts    atomic.Int64 // connections accepted
 	Handshakes atomic.Int64 // of them, those under way now
-	Open       atomic.Int64 // connections carried now
 	// How connections ended that never came to the transport.
 	BadHeader atomic.Int64 // a PROXY header that is wrong, missing or late
 	BadTLS    atomic.Int64 // a handshake that failed
 	TimedOut  atomic.Int64 // a handshake that took too long
 	TooMany   atomic.Int64 // as many handshakes as may be were under way already
-	NoTarget  atomic.Int64 // the transport took no connection
 }
 
 // Front is a front at work.
@@ -73,7 +68,7 @@ type Front struct {
 	shakes chan struct{} // for handshakes
 
 	work   sync.WaitGroup
-	ending context.Context // ended: connections are cut
+	ending context.Context // ended: handshakes are cut
 	cut    context.CancelFunc
 }
 
@@ -128,12 +123,11 @@ func (f *Front) Serve() {
 // StopAccepting closes the listener: nobody comes any more, and those who are there stay.
 func (f *Front) StopAccepting() { f.cfg.Listener.Close() }
 
-// Shutdown waits for the connections to end, which the transport sees to, and cuts
-// those that are left when ctx ends.
+// Shutdown waits for the connections to end, which the transport sees to. When ctx
+// ends it cuts handshakes; what is carried is the Carrier's to cut.
 func (f *Front) Shutdown(ctx context.Context) {
 	f.StopAccepting()
-	stop := context.AfterFunc(ctx, f.cut)
-	defer stop()
+	defer context.AfterFunc(ctx, f.cut)()
 	f.work.Wait()
 	f.cut()
 }
@@ -159,10 +153,7 @@ func (f *Front) serve(conn *net.TCPConn) {
 	if f.cfg.SendBuffer > 0 {
 		conn.SetWriteBuffer(f.cfg.SendBuffer)
 	}
-	f.Open.Add(1)
-	defer f.Open.Add(-1)
-	if err := f.Carry(secure, peer); err != nil {
-		f.NoTarget.Add(1)
+	if err := f.cfg.Carrier.Carry(secure, peer); err != nil {
 		f.cfg.Log.Warn("a client cannot be carried to the transport", "peer", peer, "err", err)
 	}
 }

@@ -24,7 +24,7 @@ func random(n int) []byte {
 // What a client says comes to the transport as it was, with the client's address,
 // and the other way round; each side's FIN by itself.
 func TestCarries(t *testing.T) {
-	f, g := start(t, Config{Linger: time.Minute})
+	f, g := start(t, Config{})
 	c := dial(t, f)
 	if got := c.ConnectionState(); got.NegotiatedProtocol != Protocol || got.Version != tls.VersionTLS13 {
 		t.Errorf("protocol %q, version %x", got.NegotiatedProtocol, got.Version)
@@ -50,12 +50,12 @@ func TestCarries(t *testing.T) {
 		t.Errorf("the client got %d octets, %v; want %d", len(got), err, len(want))
 	}
 	c.Close()
-	await(t, "the connection ends", func() bool { return f.Open.Load() == 0 })
+	await(t, "the connection ends", func() bool { return f.cfg.Carrier.Open.Load() == 0 })
 }
 
 // The server's FIN reaches a client that goes on talking, which has Linger then.
 func TestServerEndsFirst(t *testing.T) {
-	f, g := start(t, Config{Linger: 50 * time.Millisecond})
+	f, g := start(t, Config{})
 	c := dial(t, f)
 	s := g.next(t)
 	s.Write([]byte("goodbye"))
@@ -63,7 +63,7 @@ func TestServerEndsFirst(t *testing.T) {
 	if got, err := io.ReadAll(c); err != nil || string(got) != "goodbye" {
 		t.Fatalf("the client got %q, %v", got, err)
 	}
-	await(t, "one that does not say FIN is cut", func() bool { return f.Open.Load() == 0 })
+	await(t, "one that does not say FIN is cut", func() bool { return f.cfg.Carrier.Open.Load() == 0 })
 }
 
 // A client that is gone without a FIN is an error to the transport, not an end.
@@ -187,7 +187,11 @@ func TestShutdown(t *testing.T) {
 	s := g.next(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	over := make(chan struct{})
-	go func() { f.Shutdown(ctx); close(over) }()
+	go func() {
+		defer close(over)
+		f.Shutdown(ctx)
+	}()
+	defer context.AfterFunc(ctx, f.cfg.Carrier.cut)()
 	await(t, "nobody else may come", func() bool {
 		other, err := net.Dial("tcp", f.addr())
 		if err == nil {

@@ -2,6 +2,7 @@ package front
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -24,6 +25,9 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// linger is how long clients of tests may take to say FIN.
+const linger = 300 * time.Millisecond
 
 var secret = bytes.Repeat([]byte{9}, 32)
 
@@ -120,13 +124,15 @@ func start(t testing.TB, cfg Config) (*Front, *target) {
 		t.Fatal(err)
 	}
 	cfg.Listener, cfg.TLS, cfg.Log = listen(t), cert.TLS(tls.VersionTLS13), slog.New(slog.DiscardHandler)
-	cfg.Target, cfg.Secret = g.Addr().(*net.TCPAddr).AddrPort(), secret
+	cfg.Carrier = NewCarrier(g.Addr().(*net.TCPAddr).AddrPort(), secret, linger)
 	f := New(cfg)
 	served := make(chan struct{})
 	go func() { f.Serve(); close(served) }()
 	t.Cleanup(func() {
-		f.cut()
-		f.Shutdown(t.Context())
+		over, cancel := context.WithCancel(context.Background())
+		cancel()
+		f.cfg.Carrier.Shutdown(over)
+		f.Shutdown(over)
 		<-served
 	})
 	return f, g
