@@ -52,7 +52,7 @@ func (r *Room) end(s *Session, why Reason, final []byte) {
 	if wasIn {
 		delete(r.names, s.folded)
 		r.remember(s)
-		r.announce(s.name + " has left")
+		r.announceLeave(s.name)
 	}
 	if s.parting {
 		r.release(s) // its transport has let go of it long since

@@ -41,6 +41,7 @@ type Room struct {
 	lookEvery uint64 // octets of the log between two calls
 	looking   bool   // endFarthest is at work
 	stats     Stats
+	news      announcements
 
 	// Who is to be told when the lock is released.
 	grew  bool
@@ -194,6 +195,7 @@ func (r *Room) Tick(now time.Time) {
 	r.checkRefusing()
 	r.releaseFlooding()
 	r.releaseDeferred()
+	r.announceDue()
 	r.unlock()
 	r.resumeParting()
 }
@@ -235,17 +237,10 @@ func (r *Room) say(frames []byte) {
 	}
 }
 
-// announce says something of the server's own to the room, if it is to.
-func (r *Room) announce(text string) {
-	if r.cfg.Announce && !r.draining {
-		r.say(wire.AppendNotice(nil, text))
-	}
-}
-
 // grant lets a client in. What is said of it goes to those who are there
 // already; saying it can end one who is slow, so it comes before they are listed.
 func (r *Room) grant(s *Session) {
-	r.announce(s.name + " has joined")
+	r.announceJoin(s.name)
 	here := r.whoIsHere()
 	r.move(s, StateGrant)
 	r.names[s.folded] = s

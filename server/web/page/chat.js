@@ -149,6 +149,8 @@ function follow(notice) {
     people.add(found[1]);
   } else if ((found = /^(\S+) has left$/.exec(notice))) {
     people.delete(found[1]);
+  } else if ((found = /^\d+ (joined|left): (.*?)( and \d+ more)?$/.exec(notice))) {
+    for (const name of found[2].split(", ")) found[1] === "joined" ? people.add(name) : people.delete(name);
   } else {
     return;
   }
