@@ -54,6 +54,8 @@ type Config struct {
 	Farewell         time.Duration // how long an end may take: of a client's last words, and of the input of one that has left; 10 s
 	Flood            Flood         // how much a client may say; zero: as much as it likes
 	Announce         bool          // joins and leaves are said to the room
+	History          int           // lines that a newcomer is told of what was said before, and 32 KiB at the most; 0: none
+	Before           []Line        // what was said before the room was made, for that
 	AdvertiseClaimed bool          // a DnAck keeps the address its sender claims
 	Authenticator    Authenticator // who may log in; required
 	Now              time.Time     // the clock's reading now; later ones come with Tick

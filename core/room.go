@@ -42,6 +42,7 @@ type Room struct {
 	looking   bool   // endFarthest is at work
 	stats     Stats
 	news      announcements
+	history   history
 
 	// Who is to be told when the lock is released.
 	grew  bool
@@ -66,6 +67,9 @@ func newRoom(cfg Config, chunkSize int) *Room {
 		address: make(map[netip.Addr]int),
 		spent:   make(map[string]int64),
 		began:   cfg.Now,
+	}
+	if cfg.History > 0 {
+		r.history = newHistory(cfg.History, cfg.Before)
 	}
 	r.clock.Store(1)
 	r.lagClock = 1
@@ -254,6 +258,7 @@ func (r *Room) grant(s *Session) {
 	if r.cfg.Announce {
 		r.notice(s, here)
 	}
+	r.tellHistory(s)
 }
 
 // whoIsHere is what a newcomer is told: a few names, so that it stays short.
