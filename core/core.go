@@ -43,6 +43,9 @@ type Config struct {
 	MaxPending    int // clients not logged in yet; a quarter of the slots, at least 64
 	MaxPerAddress int // clients from one address, loopback exempt; 0 is no limit
 	MaxFrame      int // octets, at most LargestFrame; wire.MaxFrame
+	// Banned, if set, says of the address of each client whether it is turned away. It
+	// is called when a client connects, and must not block.
+	Banned func(netip.Addr) bool
 	// Preface, if set, gives what the connections from an address begin with before
 	// their first frame; nil: nothing.
 	Preface          func(peer netip.AddrPort) Preface

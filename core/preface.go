@@ -44,6 +44,11 @@ func (s *Session) takePreface(in []byte) (rest []byte) {
 // prefaced is told that the preface of a session has been read. The client is now
 // treated as Join treats one that connects from its address.
 func (r *Room) prefaced(s *Session, client netip.AddrPort) {
+	addr := client.Addr()
+	if !addr.IsValid() {
+		addr = s.Peer().Addr()
+	}
+	banned := r.cfg.Banned != nil && r.cfg.Banned(addr)
 	r.mu.Lock()
 	defer r.unlock()
 	if s.closing.Load() != 0 {
@@ -59,6 +64,10 @@ func (r *Room) prefaced(s *Session, client netip.AddrPort) {
 		s.deadline = r.in(r.cfg.LoginTimeout)
 		r.pending.push(s)
 	}
+	if banned {
+		r.deny(s, ReasonBanned, bannedText)
+		return
+	}
 	if !s.counted && r.crowded(s.peer.Addr()) {
 		r.deny(s, ReasonAddress, crowdedText)
 		return
@@ -66,7 +75,11 @@ func (r *Room) prefaced(s *Session, client netip.AddrPort) {
 	r.enterAddress(s)
 }
 
-const crowdedText = "too many connections from your address"
+// What clients are told who are turned away for their address.
+const (
+	crowdedText = "too many connections from your address"
+	bannedText  = "you are banned"
+)
 
 // crowded says whether there are as many clients from an address as there may be.
 func (r *Room) crowded(addr netip.Addr) bool {

@@ -124,9 +124,12 @@ func (r *Room) Join(peer netip.AddrPort, w Waker, tag any) *Session {
 			s.in.preface, s.unprefaced = &p, p.Required()
 		}
 	}
+	banned := !s.unprefaced && r.cfg.Banned != nil && r.cfg.Banned(peer.Addr())
 	r.mu.Lock()
 	defer r.unlock()
 	switch {
+	case banned:
+		r.deny(s, ReasonBanned, bannedText)
 	case r.draining:
 		r.deny(s, ReasonDrain, "server is going down")
 	case r.clients >= r.cfg.MaxClients:
@@ -247,6 +250,7 @@ func (r *Room) grant(s *Session) {
 	r.announceJoin(s.name)
 	here := r.whoIsHere()
 	r.move(s, StateGrant)
+	s.deadline = r.clock.Load()
 	r.names[s.folded] = s
 	r.recall(s)
 	r.stats.Logins++

@@ -27,7 +27,7 @@ type Session struct {
 	parting      bool // left, and ends when its login is answered and all its input is worked through
 	prev, next   *Session
 	name, folded string
-	deadline     int64 // by Room.clock: of the login; of a session that is ending or has left, for its last words
+	deadline     int64 // by Room.clock: of the login; when it came, of one in the room; of a session that is ending or has left, for its last words
 	mail         mailbox
 	waiters      []*Session // whose input waits until this one has taken more of its private frames
 
@@ -168,6 +168,13 @@ func (s *Session) feed(in []byte) (rest []byte, login *Login) {
 			break
 		}
 		if f.Type == wire.Chat && s.in.granted {
+			if string(f.Body) == whoCommand {
+				if !s.who() {
+					s.holdInput(forQueue, wire.AppendChat(nil, whoCommand), in)
+					break
+				}
+				continue
+			}
 			b.chat(s, f.Body)
 			continue
 		}
