@@ -13,20 +13,22 @@ type Session struct {
 	room  *Room
 	waker Waker
 	tag   any
-	peer  netip.AddrPort
 
 	in input // guarded by in.mu, which is taken before the room's lock
 
 	// Guarded by the room's lock.
+	peer         netip.AddrPort // set under in.mu as well
 	state        State
 	pooled       bool // holds a slot
+	counted      bool // in Room.address
+	unprefaced   bool // a preface is required, and has not come yet
 	silent       bool // closing, and given nothing more
 	left         bool // the transport has said Leave; set under in.mu as well
 	deaf         bool // left, or a write has failed: nothing can be written to the client
 	parting      bool // left, and ends when its login is answered and all its input is worked through
 	prev, next   *Session
 	name, folded string
-	deadline     int64 // by Room.clock: of the login; of a session that is ending or has left, for its last words
+	deadline     int64 // by Room.clock: of the login; when it came, of one in the room; of a session that is ending or has left, for its last words
 	mail         mailbox
 	waiters      []*Session // whose input waits until this one has taken more of its private frames
 
@@ -47,8 +49,12 @@ type Session struct {
 // Tag is what Join was given.
 func (s *Session) Tag() any { return s.tag }
 
-// Peer is the client's address.
-func (s *Session) Peer() netip.AddrPort { return s.peer }
+// Peer is the client's address. With a Preface it is what that says, once it is read.
+func (s *Session) Peer() netip.AddrPort {
+	s.room.mu.Lock()
+	defer s.room.mu.Unlock()
+	return s.peer
+}
 
 // State is where the client stands.
 func (s *Session) State() State {
@@ -130,6 +136,7 @@ func (r *Room) deafen(s *Session) {
 // input is the reading half of a session.
 type input struct {
 	mu      sync.Mutex
+	preface *Preface // nil: there is none, or it has been read; a pointer, for most have none
 	decoder wire.Decoder
 	granted bool         // what is said goes to the room
 	hold    hold         // why input waits
@@ -165,6 +172,11 @@ func (s *Session) feed(in []byte) (rest []byte, login *Login) {
 		s.keepInput(in)
 		return nil, nil
 	}
+	if s.in.preface != nil {
+		if in = s.takePreface(in); len(in) == 0 {
+			return nil, nil
+		}
+	}
 	b := batches.Get().(*batch)
 	defer batches.Put(b)
 	for s.closing.Load() == 0 && s.allowed(in) {
@@ -179,6 +191,13 @@ func (s *Session) feed(in []byte) (rest []byte, login *Login) {
 			break
 		}
 		if f.Type == wire.Chat && s.in.granted {
+			if string(f.Body) == whoCommand {
+				if !s.who() {
+					s.holdInput(forQueue, wire.AppendChat(nil, whoCommand), in)
+					break
+				}
+				continue
+			}
 			b.chat(s, f.Body)
 			continue
 		}

@@ -80,6 +80,7 @@ func TestComplete(t *testing.T) {
 	m.Saw(client.Notice{Text: "민수 has joined"})
 	m.Saw(client.Notice{Text: "here: bonnie, Carol"})
 	m.Saw(client.Notice{Text: "two words has joined"})
+	m.Saw(client.Notice{Text: "22 joined: zoe, zack and 20 more"})
 	m.Listed("bob", []string{"a b.txt", "a c.txt", "한글 파일.txt", "x\x1b[2J"})
 	for _, c := range []struct {
 		text, longer string
@@ -88,6 +89,8 @@ func TestComplete(t *testing.T) {
 		{"/f", "/file ", 0},
 		{"/", "/", 3},
 		{"/file d", "/file dn ", 0},
+		{"/file ls zo", "/file ls zoe ", 0},
+		{"/file ls zac", "/file ls zack ", 0},
 		{"/file ls 민", "/file ls 민수 ", 0},
 		{"/file ls bo", "/file ls bo", 2},
 		{"/file dn car", "/file dn Carol ", 0},

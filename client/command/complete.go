@@ -36,6 +36,11 @@ func (m *Memory) Saw(e client.Event) {
 	case client.Notice:
 		if name, ok := strings.CutSuffix(e.Text, " has joined"); ok {
 			m.saw(name)
+		} else if n, names, ok := strings.Cut(e.Text, " joined: "); ok && !strings.Contains(n, " ") {
+			names, _, _ = strings.Cut(names, " and ")
+			for _, name := range strings.SplitN(names, ", ", namesSaid) {
+				m.saw(name)
+			}
 		} else if here, ok := strings.CutPrefix(e.Text, "here: "); ok {
 			for _, name := range strings.SplitN(here, ", ", namesSaid) {
 				m.saw(name)
