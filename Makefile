@@ -53,9 +53,17 @@ RUNS ?= 20
 hostile: ## clients that make trouble for others, RUNS times on every transport (not part of test)
 	$(GO) test ./backends/... -run '^TestConformance$$/^hostile' -count $(RUNS) -p 1 -timeout 90m -v | grep -E '^(ok|FAIL|---|panic)|--- FAIL|at worst'
 
+proofs: build ## try the bench's method on this machine, docs/method.md: an hour and more, goes on where it stood (not part of test)
+	@for proof in 'aa -neighbour' calibrate 'slow -neighbour' whole frozen gate; do \
+	  echo "proofs $$proof"; $(GO) run ./bench/proofs $$proof || failed="$$failed, $$proof"; \
+	done; test -z "$$failed" || { echo "not shown: $${failed#, }"; exit 1; }
+
 browser: ## Chromium, in which the tests look at the report's page; where there is no apt they are skipped
 	@command -v chromium >/dev/null || { command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || \
 	echo 'no Chromium, and it could not be installed: the page is not looked at'
+
+outside: ## the whole suite over a transport that lives in another module (not part of test)
+	$(GO) test ./server/command -run '^TestOutsideSuite$$' -outside -v
 
 clean: ## remove what was built
 	rm -rf bin
@@ -63,4 +71,4 @@ clean: ## remove what was built
 help: ## this list
 	@grep -hE '^[a-z -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
-.PHONY: build bench compare serve chat test vet fuzz soak siege hostile browser clean help
+.PHONY: build bench compare serve chat test vet fuzz soak siege hostile proofs browser outside clean help

@@ -25,6 +25,9 @@ var armForm = regexp.MustCompile(`^([^=]*)=(?:(.+?):)??([a-z][a-z0-9-]*(?:@[^@/]
 // nameForm keeps arms' names fit for files, tags and benchmark names.
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]*$`)
 
+// PlusSuffix ends the name of a backend's arm of the plan's other chatd.
+const PlusSuffix = "+"
+
 // parseArm reads what -arm takes.
 func parseArm(text string) (armSpec, error) {
 	m := armForm.FindStringSubmatch(text)
@@ -47,7 +50,12 @@ func parseArm(text string) (armSpec, error) {
 
 // Names are those of the arms, but for the A/A arm.
 func (p Plan) Names() []string {
-	names := slices.Clone(p.Backends)
+	var names []string
+	for _, name := range p.Backends {
+		if names = append(names, name); p.Plus != "" {
+			names = append(names, name+PlusSuffix)
+		}
+	}
 	for _, text := range p.Arms {
 		name, _, _ := strings.Cut(text, "=")
 		names = append(names, name)
@@ -71,10 +79,13 @@ func (p Plan) checkArms() error {
 	return nil
 }
 
-// reference is goroutine if it is there, else the first.
+// reference is the plan's, or what takes its place.
 func (p Plan) reference() string {
 	names := p.Names()
-	if slices.Contains(names, "goroutine") {
+	switch {
+	case p.Reference != "":
+		return p.Reference
+	case p.Plus == "" && slices.Contains(names, "goroutine"):
 		return "goroutine"
 	}
 	return names[0]
@@ -98,7 +109,11 @@ func (p Plan) arms(known func(chatd string) ([]Backend, error)) ([]record.Arm, e
 		return err
 	}
 	for _, name := range p.Backends {
-		if err := add(name, "", name); err != nil {
+		err := add(name, "", name)
+		if err == nil && p.Plus != "" {
+			err = add(name+PlusSuffix, p.Plus, name)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}

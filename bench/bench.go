@@ -14,6 +14,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,6 +38,7 @@ type Config struct {
 	Plan
 	Chatd         string // path of the server
 	Loadgen       string // path of the generator, for its null server
+	Source        string // directory that Chatd and Plus were built from, where it is not theirs
 	Dir           string // of the results; must not exist yet
 	Argv          []string
 	ServerCPUs    []int // none: one, chosen
@@ -46,6 +48,9 @@ type Config struct {
 	ForeignMax float64
 	// Progress, if set, is told of each cell, and now and then within.
 	Progress func(Progress)
+	// Look, if set, is told where the run stands after each round, while nothing
+	// is measured.
+	Look func(Look)
 	// Void, if set, is told of each round that does not count, as it happens.
 	Void func(record.Round)
 }
@@ -158,10 +163,10 @@ func prepare(cfg Config, arms []record.Arm, allowed []int) (*bench, error) {
 		Rules: cfg.rules(), Servers: make(map[string]map[string]any), Measures: make(map[string]string),
 	}
 	var err error
-	if m.Binaries, err = binaries(cfg.Chatd, arms); err != nil {
+	if m.Binaries, err = binaries(cfg, arms); err != nil {
 		return nil, err
 	}
-	m.Commit, m.Dirty = commit(filepath.Dir(cfg.Chatd))
+	m.Commit, m.Dirty = commit(cmp.Or(cfg.Source, filepath.Dir(cfg.Chatd)), "--untracked-files=no")
 	b := &bench{
 		cfg: cfg, begun: time.Now(),
 		run:     &record.Run{Manifest: m, Env: machine.Env(), Histograms: make(map[record.Key]*hdrhistogram.Histogram)},

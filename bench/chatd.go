@@ -11,9 +11,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -24,8 +26,8 @@ import (
 // ErrBackend is returned by Run for a backend that chatd does not have.
 var ErrBackend = errors.New("bench: unknown backend")
 
-// chatdArguments start a server for load: anybody may log in, nothing is said
-// but by clients, and nothing is held back.
+// chatdArguments start a server for load, as docs/chatd-interface.md has it: anybody
+// may log in, nothing is said but by clients, and nothing is held back.
 func chatdArguments(a record.Arm) []string {
 	return append([]string{
 		"-backend", a.Backend, "-listen", "127.0.0.1:0", "-open", "-json",
@@ -36,6 +38,11 @@ func chatdArguments(a record.Arm) []string {
 // Backend is what chatd says of one of its backends.
 type Backend struct {
 	Name       string            `json:"name"`
+	Model      string            `json:"model"`
+	Threads    string            `json:"threads"`
+	Processes  string            `json:"processes"`
+	Library    string            `json:"library"`
+	Limits     string            `json:"limits"`
 	PerClient  string            `json:"per_client"`  // what each client has of its own: a thread, a process, or ""
 	MaxClients int               `json:"max_clients"` // 0: no bound of its own
 	Gaps       map[string]string `json:"gaps"`
@@ -102,14 +109,15 @@ func backends(ctx context.Context, own string) func(chatd string) ([]Backend, er
 }
 
 // binaries are the servers of the arms, the run's own first.
-func binaries(own string, arms []record.Arm) (all []record.Binary, err error) {
-	paths := []string{own}
+func binaries(cfg Config, arms []record.Arm) (all []record.Binary, err error) {
+	paths := []string{cfg.Chatd}
 	for _, a := range arms {
 		if a.Chatd != "" && !slices.Contains(paths, a.Chatd) {
 			paths = append(paths, a.Chatd)
 		}
 	}
-	for _, path := range paths {
+	var first []*debug.Module
+	for i, path := range paths {
 		data, err := os.ReadFile(path)
 		if err != nil {
 			return nil, fmt.Errorf("bench: %w", err)
@@ -117,6 +125,10 @@ func binaries(own string, arms []record.Arm) (all []record.Binary, err error) {
 		sum := sha256.Sum256(data)
 		b := record.Binary{Path: path, SHA256: hex.EncodeToString(sum[:])}
 		if info, err := buildinfo.Read(bytes.NewReader(data)); err == nil {
+			if i == 0 {
+				first = info.Deps
+			}
+			b.Modules = differing(first, info.Deps)
 			for _, s := range info.Settings {
 				switch s.Key {
 				case "vcs.revision":
@@ -127,16 +139,52 @@ func binaries(own string, arms []record.Arm) (all []record.Binary, err error) {
 			}
 		}
 		if b.Commit == "" {
-			b.Commit, b.Dirty = commit(filepath.Dir(path))
+			source := filepath.Dir(path)
+			if path == cfg.Chatd || path == cfg.Plus {
+				source = cmp.Or(cfg.Source, source)
+			}
+			b.Commit, b.Dirty = commit(source, "--untracked-files=no")
 		}
 		all = append(all, b)
 	}
 	return all, nil
 }
 
+// differing is the modules of a program that are not as in the first, by path.
+func differing(first, here []*debug.Module) (all []record.Module) {
+	by := make(map[string]record.Module)
+	for _, m := range first {
+		by[m.Path] = record.Module{Path: m.Path, First: named(m)}
+	}
+	for _, m := range here {
+		if first, ok := by[m.Path]; ok && first.First == named(m) {
+			delete(by, m.Path)
+			continue
+		}
+		one := record.Module{Path: m.Path, First: by[m.Path].First, Version: named(m)}
+		if m.Replace != nil && (m.Replace.Version == "" || m.Replace.Version == "(devel)") { // a directory
+			one.Version, one.Dir = "", m.Replace.Path
+			one.Commit, one.Dirty = commit(one.Dir, "--", ".")
+		}
+		by[m.Path] = one
+	}
+	for _, path := range slices.Sorted(maps.Keys(by)) {
+		all = append(all, by[path])
+	}
+	return all
+}
+
+// named is the version of a module, and what it was replaced by.
+func named(m *debug.Module) string {
+	if m.Replace != nil {
+		return strings.TrimSuffix(strings.TrimRight(m.Replace.Path+" "+m.Replace.Version, " "), " (devel)")
+	}
+	return m.Version
+}
+
 // commit says which sources a directory belongs to and whether they were
-// changed; "" where git does not know.
-func commit(dir string) (hash string, dirty bool) {
+// changed; "" where git does not know. changes narrows what counts as changed.
+func commit(dir string, changes ...string) (hash string, dirty bool) {
 	git := func(args ...string) (string, error) {
 		out, err := exec.Command("git", append([]string{"-C", dir}, args...)...).Output()
 		return strings.TrimSpace(string(out)), err
@@ -145,6 +193,6 @@ func commit(dir string) (hash string, dirty bool) {
 	if err != nil {
 		return "", false
 	}
-	changes, err := git("status", "--porcelain", "--untracked-files=no")
-	return hash, err != nil || changes != ""
+	changed, err := git(append([]string{"status", "--porcelain"}, changes...)...)
+	return hash, err != nil || changed != ""
 }

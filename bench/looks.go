@@ -40,6 +40,7 @@ func (b *bench) measureAll(ctx context.Context) error {
 		if len(m.Looks) > 0 {
 			b.look()
 		}
+		b.tell(cells[0].Round)
 	}
 }
 
@@ -106,6 +107,30 @@ func (b *bench) look() {
 			}
 		}
 	}
+}
+
+// Look is where a run stands between two rounds.
+type Look struct {
+	Round int // that has ended
+	Loads []report.Standing
+	Looks []int         // rounds that count after which an arm may be decided; none: after all rounds
+	Left  time.Duration // of the budget, where there is one
+}
+
+// tell tells who looks on where the run stands. Nothing is measured meanwhile.
+func (b *bench) tell(round int) {
+	if b.cfg.Look == nil || round == 0 {
+		return
+	}
+	m := &b.run.Manifest
+	look := Look{Round: round, Looks: m.Looks}
+	if b.cfg.looks() {
+		look.Left = max(0, m.Budget-time.Since(b.begun))
+	}
+	for _, l := range m.Loads {
+		look.Loads = append(look.Loads, report.Stand(b.run, l, b.decided[l.Name]))
+	}
+	b.cfg.Look(look)
 }
 
 // over says why the run ends before the cells that would be next; "": it does not.

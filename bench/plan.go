@@ -23,8 +23,14 @@ type Plan struct {
 	// process@spawn-ahead=64.
 	Backends []string
 	// Arms have names and maybe a chatd of their own: old=/tmp/chatd:epoll@backlog=64.
-	Arms    []string
-	Clients int // relay: left at 0
+	Arms []string
+	// Plus is the path of another chatd: each of the Backends has one more arm of
+	// that, whose name ends in PlusSuffix. "": none.
+	Plus string
+	// Reference is the arm that the others are compared with; "": goroutine if it
+	// is there, else the first; the first too if there is Plus.
+	Reference string
+	Clients   int // relay: left at 0
 	// Heavy bounds the clients of a backend that has a thread or a process for
 	// each of them, under an idle load; 0: they are as many as the others.
 	Heavy   int

@@ -59,3 +59,14 @@ func (s *shelf) keep(groups ...map[string][]byte) error {
 
 // discard removes what was not kept; after keep it finds nothing.
 func (s *shelf) discard() { os.RemoveAll(s.aside) }
+
+// Keep writes files into a directory that must not be there yet: all of them or
+// nothing.
+func Keep(dir string, files map[string][]byte) error {
+	s, err := openShelf(dir)
+	if err != nil {
+		return err
+	}
+	defer s.discard()
+	return s.keep(files)
+}

@@ -45,6 +45,7 @@ var (
 	ErrClosed   = errors.New("client: the server has closed the conversation")
 	ErrGone     = errors.New("client: the server is gone")
 	ErrText     = errors.New("client: unfit text")
+	ErrServer   = errors.New("client: unfit server address")
 	ErrProtocol = errors.New("client: this is no chat server")
 )
 
@@ -65,7 +66,15 @@ type Config struct {
 
 // check refuses what the login frame cannot carry.
 func (cfg Config) check() error {
+	_, port, err := net.SplitHostPort(cfg.Server)
+	if _, unknown := net.LookupPort("tcp", port); err == nil && unknown != nil {
+		err = unknown
+	}
 	switch {
+	case port == "":
+		return fmt.Errorf("%w: %q is not HOST:PORT, like 127.0.0.1:9000 or [::1]:9000", ErrServer, cfg.Server)
+	case err != nil:
+		return fmt.Errorf("%w: there is no port %q; write HOST:PORT, like 127.0.0.1:9000", ErrServer, port)
 	case cfg.User == "" || strings.ContainsAny(cfg.User, " \x00"):
 		return fmt.Errorf("client: a user name is not empty and holds no space, %q will not do", cfg.User)
 	case strings.Contains(cfg.Password, "\x00"):

@@ -47,6 +47,7 @@ func (b *batch) sayAll(s *Session) {
 	if s.state == StateGrant {
 		r.say(b.said)
 		r.stats.Messages += uint64(b.messages)
+		r.keep(b.said, b.messages)
 	}
 	r.unlock()
 	b.said, b.messages = b.said[:0], 0

@@ -16,8 +16,8 @@
 // # Who may call what
 //
 // Room's methods are safe for any goroutine. Of one session, Feed is called by
-// one goroutine at a time, and Next and Wrote by one at a time, which may be
-// another; Leave by whoever owns the output. Any goroutine may call Closing, Held,
+// one goroutine at a time, and Next, Wrote and WriteFailed by one at a time, which
+// may be another; Leave by whoever owns the output. Any goroutine may call Closing, Held,
 // State, Tag and Peer.
 //
 // Any other call may call Wakers before it returns, its own session's and those of
@@ -27,6 +27,7 @@ package core
 
 import (
 	"math"
+	"net/netip"
 	"time"
 
 	"chatbench/core/wire"
@@ -38,10 +39,17 @@ const LargestFrame = 64 << 10
 
 // Config is what a room is made with. Zero values take the defaults named.
 type Config struct {
-	MaxClients       int           // slots, held from Join to Leave; 10,000
-	MaxPending       int           // clients not logged in yet; a quarter of the slots, at least 64
-	MaxPerAddress    int           // clients from one address, loopback exempt; 0 is no limit
-	MaxFrame         int           // octets, at most LargestFrame; wire.MaxFrame
+	MaxClients    int // slots, held from Join to Leave; 10,000
+	MaxPending    int // clients not logged in yet; a quarter of the slots, at least 64
+	MaxPerAddress int // clients from one address, loopback exempt; 0 is no limit
+	MaxFrame      int // octets, at most LargestFrame; wire.MaxFrame
+	// Banned, if set, says of the address of each client whether it is turned away. It
+	// is called when a client connects, and must not block.
+	Banned func(netip.Addr) bool
+	// Preface, if set, gives what the connections from an address begin with before
+	// their first frame; nil: nothing.
+	Preface          func(peer netip.AddrPort) Preface
+	PrefaceTimeout   time.Duration // from Join until a required preface has come; 5 s. The time to log in begins then
 	LoginTimeout     time.Duration // from Join to granted, absolute; 10 s. Meanwhile little input may wait: see Session.Feed
 	LagLimit         int           // octets a client may be owed for longer than LagTime; 256 KiB
 	LagTime          time.Duration // how long it may be owed more, while it takes less than it is offered; 2 s
@@ -49,6 +57,8 @@ type Config struct {
 	Farewell         time.Duration // how long an end may take: of a client's last words, and of the input of one that has left; 10 s
 	Flood            Flood         // how much a client may say; zero: as much as it likes
 	Announce         bool          // joins and leaves are said to the room
+	History          int           // lines that a newcomer is told of what was said before, and 32 KiB at the most; 0: none
+	Before           []Line        // what was said before the room was made, for that
 	AdvertiseClaimed bool          // a DnAck keeps the address its sender claims
 	Authenticator    Authenticator // who may log in; required
 	Now              time.Time     // the clock's reading now; later ones come with Tick
@@ -69,6 +79,9 @@ func (cfg Config) withDefaults() Config {
 	}
 	if cfg.MaxFrame <= 0 {
 		cfg.MaxFrame = wire.MaxFrame
+	}
+	if cfg.PrefaceTimeout <= 0 {
+		cfg.PrefaceTimeout = defaultPrefaceTimeout
 	}
 	if cfg.LoginTimeout <= 0 {
 		cfg.LoginTimeout = 10 * time.Second

@@ -37,7 +37,7 @@ func (r *Room) end(s *Session, why Reason, final []byte) {
 		r.move(s, StateError)
 	}
 	s.state = StateError
-	if final == nil || s.left {
+	if final == nil || s.deaf {
 		r.silence(s)
 	} else {
 		s.mail.last = &lastWords{final, r.log.end.Load()}
@@ -52,7 +52,7 @@ func (r *Room) end(s *Session, why Reason, final []byte) {
 	if wasIn {
 		delete(r.names, s.folded)
 		r.remember(s)
-		r.announce(s.name + " has left")
+		r.announceLeave(s.name)
 	}
 	if s.parting {
 		r.release(s) // its transport has let go of it long since
@@ -119,6 +119,8 @@ func (r *Room) violationText(why Reason) string {
 		return "you are logged in already"
 	case ReasonImpatient:
 		return "too much sent before the login was answered"
+	case ReasonPreface:
+		return "a proxy's header has to come first, and be right"
 	case ReasonFlood:
 		return "too much sent, too fast"
 	}

@@ -252,9 +252,10 @@ func TestWakers(t *testing.T) {
 
 	r = testRoom(1<<20, Config{Announce: true})
 	ann = join(a, "ann")
-	expect("a login that nobody hears of", [4]int{1, 1, 0, 0})
+	expect("a login that nobody hears of", [4]int{0, 1, 0, 0})
 	bob = join(b, "bob")
 	expect("a login that is announced", [4]int{1, 0, 1, 1})
+	pass(r, announceEvery)
 	bob.Leave(ReasonEOF)
 	expect("an end that is announced", [4]int{1, 0, 0, 0})
 	ann.Leave(ReasonEOF)

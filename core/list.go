@@ -33,10 +33,12 @@ func (l *sessionList) remove(s *Session) {
 	l.n--
 }
 
-// list is the one that a session is on. On the lists of those who log in and of
-// those who are ending, the first has the earliest deadline.
+// list is the one that a session is on. On the lists of those whose preface
+// is awaited, who log in, and who are ending, the first has the earliest deadline.
 func (r *Room) list(s *Session) *sessionList {
 	switch {
+	case s.state == StateAuth && s.unprefaced:
+		return &r.prefacing
 	case s.state == StateAuth:
 		return &r.pending
 	case s.state == StateGrant:

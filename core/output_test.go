@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -202,9 +203,9 @@ func (k keeper) Authenticate(l *Login) { *k.answer = l.Answer }
 func TestDefaults(t *testing.T) {
 	got := Config{Authenticator: OpenDoor{}}.withDefaults()
 	want := Config{Authenticator: OpenDoor{}, MaxClients: 10_000, MaxPending: 2500,
-		MaxFrame: wire.MaxFrame, LoginTimeout: 10 * time.Second,
+		MaxFrame: wire.MaxFrame, PrefaceTimeout: 5 * time.Second, LoginTimeout: 10 * time.Second,
 		LagLimit: 256 << 10, LagTime: 2 * time.Second, LagMax: 16 << 20, Farewell: 10 * time.Second}
-	if got != want {
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	if n := (Config{Authenticator: OpenDoor{}, MaxClients: 100}).withDefaults().MaxPending; n != 64 {

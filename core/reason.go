@@ -29,6 +29,9 @@ const (
 	ReasonSecondCred                 // a second Cred
 	ReasonImpatient                  // too much sent before the login was decided
 	ReasonFlood                      // more sent than may wait
+	ReasonKicked                     // the operator ended it
+	ReasonBanned                     // the client's address is banned
+	ReasonPreface                    // the required preface is wrong, or did not come in time
 	reasonCount
 )
 
@@ -42,7 +45,8 @@ var reasonNames = [Reasons]string{
 	ReasonCut: "cut", ReasonBadType: "bad-type", ReasonBadCommand: "bad-command",
 	ReasonMalformed: "malformed", ReasonTooLong: "too-long",
 	ReasonNotLoggedIn: "not-logged-in", ReasonSecondCred: "second-cred",
-	ReasonImpatient: "impatient", ReasonFlood: "flood",
+	ReasonImpatient: "impatient", ReasonFlood: "flood", ReasonPreface: "preface",
+	ReasonKicked: "kicked", ReasonBanned: "banned",
 }
 
 var _ encoding.TextMarshaler = Reason(0)
@@ -57,9 +61,10 @@ func (r Reason) String() string {
 // MarshalText gives the name, so that counters by reason read well as JSON.
 func (r Reason) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
-// TurnedAway says whether a client that ended for r never had a slot.
+// TurnedAway says whether a client that ended for r was turned away for where it
+// comes from, or for lack of a place. Without a preface it never had a slot.
 func (r Reason) TurnedAway() bool {
-	return r == ReasonFull || r == ReasonPending || r == ReasonAddress
+	return r == ReasonFull || r == ReasonPending || r == ReasonAddress || r == ReasonBanned
 }
 
 // State is where a client stands.

@@ -23,6 +23,7 @@ type Room struct {
 	names     map[string]*Session // in the room, by folded name
 	granted   sessionList
 	pending   sessionList      // not logged in yet
+	prefacing sessionList      // of whom a preface is required that has not come yet
 	ending    sessionList      // closing, and not left yet
 	silent    sessionList      // of them, given nothing more
 	refusing  []*Session       // took less than they were offered when last looked at
@@ -40,6 +41,8 @@ type Room struct {
 	lookEvery uint64 // octets of the log between two calls
 	looking   bool   // endFarthest is at work
 	stats     Stats
+	news      announcements
+	history   history
 
 	// Who is to be told when the lock is released.
 	grew  bool
@@ -64,6 +67,9 @@ func newRoom(cfg Config, chunkSize int) *Room {
 		address: make(map[netip.Addr]int),
 		spent:   make(map[string]int64),
 		began:   cfg.Now,
+	}
+	if cfg.History > 0 {
+		r.history = newHistory(cfg.History, cfg.Before)
 	}
 	r.clock.Store(1)
 	r.lagClock = 1
@@ -113,26 +119,35 @@ func (r *Room) Join(peer netip.AddrPort, w Waker, tag any) *Session {
 	s := &Session{room: r, waker: w, tag: tag, peer: peer}
 	s.in.decoder.Max = r.cfg.MaxFrame
 	s.position.Store(forever)
-	from := origin(peer)
+	if r.cfg.Preface != nil {
+		if p := r.cfg.Preface(peer); p != nil {
+			s.in.preface, s.unprefaced = &p, p.Required()
+		}
+	}
+	banned := !s.unprefaced && r.cfg.Banned != nil && r.cfg.Banned(peer.Addr())
 	r.mu.Lock()
 	defer r.unlock()
-	switch limit := r.cfg.MaxPerAddress; {
+	switch {
+	case banned:
+		r.deny(s, ReasonBanned, bannedText)
 	case r.draining:
 		r.deny(s, ReasonDrain, "server is going down")
 	case r.clients >= r.cfg.MaxClients:
 		r.deny(s, ReasonFull, "server is full")
-	case r.pending.n >= r.cfg.MaxPending:
+	case r.pending.n+r.prefacing.n >= r.cfg.MaxPending:
 		r.deny(s, ReasonPending, "too many logins at once")
-	case limit > 0 && !from.IsLoopback() && r.address[from] >= limit:
-		r.deny(s, ReasonAddress, "too many connections from your address")
+	case !s.unprefaced && r.crowded(peer.Addr()):
+		r.deny(s, ReasonAddress, crowdedText)
 	default:
 		s.pooled = true
 		s.deadline = r.in(r.cfg.LoginTimeout)
-		r.pending.push(s)
-		r.clients++
-		if limit > 0 {
-			r.address[from]++
+		if s.unprefaced {
+			s.deadline = r.in(r.cfg.PrefaceTimeout)
+		} else {
+			r.enterAddress(s)
 		}
+		r.list(s).push(s)
+		r.clients++
 		r.use(w, +1)
 	}
 	return s
@@ -140,8 +155,8 @@ func (r *Room) Join(peer netip.AddrPort, w Waker, tag any) *Session {
 
 // origin is what the clients of one address are counted by. An IPv6 address
 // counts as its /64: whoever has one address of that has all.
-func origin(peer netip.AddrPort) netip.Addr {
-	addr := peer.Addr().Unmap().WithZone("")
+func origin(addr netip.Addr) netip.Addr {
+	addr = addr.Unmap().WithZone("")
 	if addr.Is6() && !addr.IsLoopback() {
 		prefix, _ := addr.Prefix(64) // every IPv6 address has one
 		return prefix.Addr()
@@ -171,11 +186,7 @@ func (r *Room) release(s *Session) {
 	r.list(s).remove(s)
 	s.pooled = false
 	r.clients--
-	if from := origin(s.peer); r.cfg.MaxPerAddress > 0 {
-		if r.address[from]--; r.address[from] == 0 {
-			delete(r.address, from)
-		}
-	}
+	r.leaveAddress(s)
 }
 
 // Tick carries the time in: deadlines, clients that are slow, input that waits for
@@ -191,6 +202,7 @@ func (r *Room) Tick(now time.Time) {
 	r.checkRefusing()
 	r.releaseFlooding()
 	r.releaseDeferred()
+	r.announceDue()
 	r.unlock()
 	r.resumeParting()
 }
@@ -213,6 +225,9 @@ func (r *Room) Drain() {
 	for r.pending.n > 0 {
 		r.end(r.pending.last, ReasonDrain, wire.AppendClose(nil))
 	}
+	for r.prefacing.n > 0 {
+		r.end(r.prefacing.last, ReasonDrain, wire.AppendClose(nil))
+	}
 }
 
 // Said is how many octets were ever appended to the log. A loop that reads
@@ -229,23 +244,17 @@ func (r *Room) say(frames []byte) {
 	}
 }
 
-// announce says something of the server's own to the room, if it is to.
-func (r *Room) announce(text string) {
-	if r.cfg.Announce && !r.draining {
-		r.say(wire.AppendNotice(nil, text))
-	}
-}
-
 // grant lets a client in. What is said of it goes to those who are there
 // already; saying it can end one who is slow, so it comes before they are listed.
 func (r *Room) grant(s *Session) {
-	r.announce(s.name + " has joined")
+	r.announceJoin(s.name)
 	here := r.whoIsHere()
 	r.move(s, StateGrant)
+	s.deadline = r.clock.Load()
 	r.names[s.folded] = s
 	r.recall(s)
 	r.stats.Logins++
-	if !s.left { // else nobody reads the log
+	if !s.deaf { // else nobody reads the log
 		s.mail.start = r.log.openCursor()
 		s.position.Store(s.mail.start.position())
 	}
@@ -253,6 +262,7 @@ func (r *Room) grant(s *Session) {
 	if r.cfg.Announce {
 		r.notice(s, here)
 	}
+	r.tellHistory(s)
 }
 
 // whoIsHere is what a newcomer is told: a few names, so that it stays short.
@@ -274,7 +284,7 @@ func (r *Room) whoIsHere() string {
 
 // post gives a session frames of its own. Callers keep them bounded: see full.
 func (r *Room) post(s *Session, frames []byte) {
-	if len(frames) == 0 || s.closing.Load() != 0 || s.left {
+	if len(frames) == 0 || s.closing.Load() != 0 || s.deaf {
 		return // there is nobody to take them
 	}
 	if s.mail.private == nil {

@@ -13,19 +13,22 @@ type Session struct {
 	room  *Room
 	waker Waker
 	tag   any
-	peer  netip.AddrPort
 
 	in input // guarded by in.mu, which is taken before the room's lock
 
 	// Guarded by the room's lock.
+	peer         netip.AddrPort // set under in.mu as well
 	state        State
 	pooled       bool // holds a slot
+	counted      bool // in Room.address
+	unprefaced   bool // a preface is required, and has not come yet
 	silent       bool // closing, and given nothing more
 	left         bool // the transport has said Leave; set under in.mu as well
+	deaf         bool // left, or a write has failed: nothing can be written to the client
 	parting      bool // left, and ends when its login is answered and all its input is worked through
 	prev, next   *Session
 	name, folded string
-	deadline     int64 // by Room.clock: of the login; of a session that is ending or has left, for its last words
+	deadline     int64 // by Room.clock: of the login; when it came, of one in the room; of a session that is ending or has left, for its last words
 	mail         mailbox
 	waiters      []*Session // whose input waits until this one has taken more of its private frames
 
@@ -46,8 +49,12 @@ type Session struct {
 // Tag is what Join was given.
 func (s *Session) Tag() any { return s.tag }
 
-// Peer is the client's address.
-func (s *Session) Peer() netip.AddrPort { return s.peer }
+// Peer is the client's address. With a Preface it is what that says, once it is read.
+func (s *Session) Peer() netip.AddrPort {
+	s.room.mu.Lock()
+	defer s.room.mu.Unlock()
+	return s.peer
+}
 
 // State is where the client stands.
 func (s *Session) State() State {
@@ -83,13 +90,7 @@ func (s *Session) Leave(why Reason) {
 		return
 	}
 	s.left = true
-	s.mail.start.close()
-	s.closeLog()
-	s.out = output{last: nothingMore}
-	s.mail = mailbox{}
-	s.changed.Store(false)
-	s.private.Store(0) // nobody takes them any more, so nobody waits until they are taken
-	r.releaseWaiters(s)
+	r.deafen(s)
 	pooled := s.pooled
 	s.parting = why == ReasonEOF && s.in.hold != notHeld && s.closing.Load() == 0
 	switch {
@@ -104,9 +105,38 @@ func (s *Session) Leave(why Reason) {
 	}
 }
 
+// WriteFailed says that a write to the client failed, and nothing can be written
+// any more. From then on nothing is kept for the client: Next gives nothing, though
+// it still works through input that waits, Wrote need not be called, and the client
+// never counts as slow. What it said before is still to be fed, and after that
+// Leave is called. Later calls do nothing.
+//
+// It belongs to the goroutine that calls Next and Wrote.
+func (s *Session) WriteFailed() {
+	s.room.mu.Lock()
+	defer s.room.unlock()
+	if !s.deaf {
+		s.room.deafen(s)
+	}
+}
+
+// deafen has nothing kept for a client that can be written nothing. The room's lock
+// is held, and the caller is the session's writer, or there is none any more.
+func (r *Room) deafen(s *Session) {
+	s.deaf = true
+	s.mail.start.close()
+	s.closeLog()
+	s.out = output{last: nothingMore}
+	s.mail = mailbox{}
+	s.changed.Store(false)
+	s.private.Store(0) // nobody takes them any more, so nobody waits until they are taken
+	r.releaseWaiters(s)
+}
+
 // input is the reading half of a session.
 type input struct {
 	mu      sync.Mutex
+	preface *Preface // nil: there is none, or it has been read; a pointer, for most have none
 	decoder wire.Decoder
 	granted bool         // what is said goes to the room
 	hold    hold         // why input waits
@@ -142,6 +172,11 @@ func (s *Session) feed(in []byte) (rest []byte, login *Login) {
 		s.keepInput(in)
 		return nil, nil
 	}
+	if s.in.preface != nil {
+		if in = s.takePreface(in); len(in) == 0 {
+			return nil, nil
+		}
+	}
 	b := batches.Get().(*batch)
 	defer batches.Put(b)
 	for s.closing.Load() == 0 && s.allowed(in) {
@@ -156,6 +191,13 @@ func (s *Session) feed(in []byte) (rest []byte, login *Login) {
 			break
 		}
 		if f.Type == wire.Chat && s.in.granted {
+			if string(f.Body) == whoCommand {
+				if !s.who() {
+					s.holdInput(forQueue, wire.AppendChat(nil, whoCommand), in)
+					break
+				}
+				continue
+			}
 			b.chat(s, f.Body)
 			continue
 		}

@@ -121,6 +121,9 @@ func (r *Room) endFarthest() {
 // endLate ends logins that took too long, and gives up the closing sessions that
 // take too long over their last words.
 func (r *Room) endLate() {
+	for s := r.prefacing.first; s != nil && r.late(s); s = r.prefacing.first {
+		r.violate(s, ReasonPreface)
+	}
 	for s := r.pending.first; s != nil && r.late(s); s = r.pending.first {
 		r.deny(s, ReasonLoginTimeout, "no login in time")
 	}

@@ -218,6 +218,7 @@ func TestNewcomerIsToldWhoStays(t *testing.T) {
 		}
 		take(ann)
 		stays(t, bob)
+		pass(r, announceEvery)
 		cid := r.Join(netip.AddrPort{}, quiet{}, nil)
 		cid.Feed(wire.AppendCred(nil, "cid", "x"))
 		if _, closing := bob.Closing(); !closing {
@@ -226,6 +227,7 @@ func TestNewcomerIsToldWhoStays(t *testing.T) {
 		if got, want := string(take(cid)), "\x01granted\x00\x00server: here: ann\x00"; got != want {
 			t.Errorf("the newcomer is told %q, want %q", got, want)
 		}
+		pass(r, announceEvery)
 		if got, want := string(take(ann)), "\x00server: cid has joined\x00\x00server: bob has left\x00"; got != want {
 			t.Errorf("who is there is told %q, want %q", got, want)
 		}

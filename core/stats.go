@@ -41,7 +41,7 @@ func (r *Room) Snapshot() Stats {
 	r.mu.Lock()
 	defer r.unlock()
 	st := r.stats
-	st.Clients, st.Pending, st.Granted = r.clients, r.pending.n, r.granted.n
+	st.Clients, st.Pending, st.Granted = r.clients, r.pending.n+r.prefacing.n, r.granted.n
 	st.Said = r.log.end.Load()
 	return st
 }

@@ -4,8 +4,6 @@
 package all
 
 import (
-	"slices"
-
 	"chatbench/backends"
 	"chatbench/backends/epoll"
 	"chatbench/backends/evio"
@@ -37,23 +35,4 @@ func All() []backends.Backend {
 		nbio.Backend,
 		process.Backend,
 	}
-}
-
-// Find is the transport of that name.
-func Find(name string) (backends.Backend, bool) {
-	list := All()
-	i := slices.IndexFunc(list, func(b backends.Backend) bool { return b.Name == name })
-	if i < 0 {
-		return backends.Backend{}, false
-	}
-	return list[i], true
-}
-
-// Names lists the transports' names.
-func Names() []string {
-	var names []string
-	for _, b := range All() {
-		names = append(names, b.Name)
-	}
-	return names
 }

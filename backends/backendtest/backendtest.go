@@ -15,6 +15,12 @@
 // A transport that starts processes of its own runs os.Executable, which here
 // is the test binary; it has to catch its children in an init of its package.
 //
+// A case that fails also logs how connections ended, as the room counts it: a client
+// that met the end of its stream where it should not was ended for a reason, such
+// as slow or flood.
+//
+// A transport may live in another module: see docs/transport-out-of-tree.md.
+//
 // The suite refuses to measure. Where a case bounds a time, the bound is a hundred
 // times what is usual and more.
 package backendtest
@@ -63,7 +69,7 @@ func Run(t *testing.T, b backends.Backend) {
 				s.run(&lab{tester: t, backend: b, patience: patience})
 				return
 			}
-			failure := failureOf(s, b)
+			failure := failureOf(t.Name(), s, b)
 			if failure == "" {
 				t.Fatalf("passes, though Gaps says: %s", reason)
 			}
@@ -75,6 +81,8 @@ func Run(t *testing.T, b backends.Backend) {
 // tester is the part of testing.T that cases use, so that one can be run
 // without failing the test it runs in. Fatalf is for the case's own goroutine.
 type tester interface {
+	Name() string
+	Failed() bool
 	Helper()
 	Logf(format string, args ...any)
 	Errorf(format string, args ...any)

@@ -7,9 +7,10 @@ import (
 	"chatbench/backends"
 )
 
-// failureOf runs a case and says how it failed; "" if it passed.
-func failureOf(s scenario, b backends.Backend) string {
-	r := &recorder{}
+// failureOf runs a case, as a test of that name, and says how it failed; "" if it
+// passed.
+func failureOf(name string, s scenario, b backends.Backend) string {
+	r := &recorder{name: name}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -23,10 +24,13 @@ func failureOf(s scenario, b backends.Backend) string {
 // recorder is a tester that notes the first failure. It belongs to the
 // goroutine that runs the case.
 type recorder struct {
+	name     string
 	failure  string
 	cleanups []func()
 }
 
+func (r *recorder) Name() string        { return r.name }
+func (r *recorder) Failed() bool        { return r.failure != "" }
 func (r *recorder) Helper()             {}
 func (r *recorder) Logf(string, ...any) {}
 func (r *recorder) Cleanup(f func())    { r.cleanups = append(r.cleanups, f) }

@@ -42,7 +42,12 @@ func (l *lab) open(change ...func(*settings)) *rig {
 	if err != nil {
 		l.Fatalf("Start: %v", err)
 	}
-	l.Cleanup(r.close)
+	l.Cleanup(func() {
+		r.close()
+		if r.Failed() {
+			r.Logf("the connections of this case, how they ended: %s", endings(r.room.Snapshot()))
+		}
+	})
 	return r
 }
 

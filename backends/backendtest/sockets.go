@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"chatbench/backends"
 	"chatbench/backends/internal/socket"
 )
 
@@ -85,7 +86,6 @@ func addressFamilies(l *lab) {
 // checkOptions looks at the server's end of a connection.
 func checkOptions(r *rig, fd int) {
 	r.Helper()
-	const deadAfter = 105 * time.Second // at most, of a peer that is silent
 	get := func(level, opt int) int {
 		v, err := unix.GetsockoptInt(fd, level, opt)
 		if err != nil {
@@ -107,8 +107,8 @@ func checkOptions(r *rig, fd int) {
 	every := time.Duration(get(unix.IPPROTO_TCP, unix.TCP_KEEPINTVL)) * time.Second
 	// The last probe can come an interval after the timeout, and something
 	// that is sent just before it makes the kernel count anew.
-	if user == 0 || max(user, idle)+every+user > deadAfter {
-		r.Errorf("a dead peer may stay longer than %v: user timeout %v, keepalive after %v every %v", deadAfter, user, idle, every)
+	if user == 0 || max(user, idle)+every+user > backends.DeadAfter {
+		r.Errorf("a dead peer may stay longer than %v: user timeout %v, keepalive after %v every %v", backends.DeadAfter, user, idle, every)
 	}
 }
 

@@ -228,12 +228,11 @@ func (c *conn) rest() {
 	}
 }
 
-// discard throws away what waits for a client that can be sent nothing more, so
-// that it is not ended as slow before all that it sent is fed.
+// discard has nothing kept for a client that can be sent nothing more, and works
+// through its input that waits.
 func (c *conn) discard() {
-	for p := c.session.Next(); p != nil; p = c.session.Next() {
-		c.session.Wrote(len(p))
-	}
+	c.session.WriteFailed()
+	c.session.Next()
 }
 
 // finish sends our FIN after the last octet; the connection then waits for the

@@ -80,12 +80,11 @@ func (c *conn) readRest() {
 	}
 }
 
-// discard throws away what waits for a client that can be sent nothing more, so
-// that it is not ended as slow before all that it sent is fed.
+// discard has nothing kept for a client that can be sent nothing more, and works
+// through its input that waits.
 func (c *conn) discard() {
-	for p := c.session.Next(); p != nil; p = c.session.Next() {
-		c.session.Wrote(len(p))
-	}
+	c.session.WriteFailed()
+	c.session.Next()
 }
 
 // settle counts what gnet has passed on to the kernel since it was last asked,

@@ -112,6 +112,7 @@ func (c *conn) write(fd uintptr) (done bool) {
 			// The reader goes on: what the client sent before is still there.
 			// The kernel tells of a reset only once; one after a FIN is EPIPE.
 			c.reset.Store(err == unix.ECONNRESET)
+			c.session.WriteFailed()
 			w.over = true
 			return true
 		default:

@@ -147,6 +147,7 @@ func (l *loop) write(c *client) {
 		case n == len(p) || err == unix.EINTR:
 			continue
 		case err != nil && err != unix.EAGAIN:
+			c.session.WriteFailed()
 			l.kill(c) // it has died already
 			return
 		}

@@ -11,8 +11,8 @@ import (
 
 	"chatbench/backends"
 	"chatbench/backends/internal/acceptor"
-	"chatbench/backends/internal/processors"
 	"chatbench/backends/internal/tasks"
+	"chatbench/internal/processors"
 )
 
 // turnedAway is how many clients there may be beside MaxClients: those whom

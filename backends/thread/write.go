@@ -87,6 +87,7 @@ func (c *conn) writeTurn() (over bool) {
 			continue
 		}
 		if n < 0 && err != unix.EAGAIN {
+			c.session.WriteFailed()
 			return true // the reader goes on: what the client sent before is still there
 		}
 		apart = true
@@ -96,6 +97,7 @@ func (c *conn) writeTurn() (over bool) {
 		c.server.cfg.Counters.Stalls.Add(1)
 		c.leaveRounds()
 		if !c.press(c.session.Next()) {
+			c.session.WriteFailed()
 			return true
 		}
 	}

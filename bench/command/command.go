@@ -16,6 +16,9 @@ import (
 	"strings"
 
 	"chatbench/bench"
+	"chatbench/bench/build"
+	"chatbench/bench/conformance"
+	"chatbench/bench/live"
 	"chatbench/bench/record"
 	"chatbench/bench/report"
 	"chatbench/loadgen"
@@ -34,6 +37,7 @@ const (
 const usage = `usage: bench VERB [flags]
 
   run      measure backends against one another: bench run -backends epoll,goroutine
+  card     one backend on a page, what it passes and what it costs: bench card gnet
   gate     is a commit worse than another: bench gate -baseline main -backends epoll
   compare  hold a run against another: bench compare A B; without DIRs, all in results/ side by side
   report   print the summary of a run again: bench report DIR
@@ -47,17 +51,18 @@ A gate fails with 1 if the commit is worse.
 
 // Env is where a command reads and writes.
 type Env struct {
-	Stdout   io.Writer
-	Stderr   io.Writer
-	Progress bool         // stderr is a terminal: progress is shown
-	Style    report.Style // of stdout
-	Bin      string       // the directory of chatd and loadgen
+	Stdout io.Writer
+	Stderr io.Writer
+	Live   live.Terminal // what stderr can show of a run while it goes on
+	Style  report.Style  // of stdout
+	Bin    string        // the directory of chatd and loadgen
 }
 
 // verbs by name.
 var verbs = map[string]func(context.Context, []string, Env) int{
 	"run":     run,
 	"gate":    gate,
+	"card":    card,
 	"compare": compare,
 	"report":  show,
 	"verify":  verify,
@@ -77,7 +82,7 @@ func Run(ctx context.Context, args []string, env Env) int {
 	default:
 		do, known := verbs[verb]
 		if !known {
-			return failed(env, exitUsage, fmt.Errorf("bench: unknown verb %q; there are run, gate, compare, report, verify and list", verb))
+			return failed(env, exitUsage, fmt.Errorf("bench: unknown verb %q; there are run, gate, card, compare, report, verify and list", verb))
 		}
 		return do(ctx, args[1:], env)
 	}
@@ -89,7 +94,7 @@ func failed(env Env, status int, err error) int {
 	var parts []string
 	for part := range strings.SplitSeq(strings.ReplaceAll(err.Error(), "\n", " "), ": ") {
 		switch part {
-		case "bench", "loadgen", "machine", "record", "report", "server", "units":
+		case "bench", "build", "conformance", "loadgen", "machine", "record", "report", "server", "units":
 		default:
 			parts = append(parts, part)
 		}
@@ -140,12 +145,20 @@ func parseMixed(f *flag.FlagSet, args []string) error {
 // statusOf is the exit status that an error stands for.
 func statusOf(err error) int {
 	switch {
-	case errors.Is(err, bench.ErrPlan), errors.Is(err, bench.ErrBackend), errors.Is(err, loadgen.ErrConfig), errors.Is(err, record.ErrNotRun):
+	case errors.Is(err, bench.ErrPlan), errors.Is(err, bench.ErrBackend), errors.Is(err, build.ErrRequest), errors.Is(err, conformance.ErrOutput), errors.Is(err, report.ErrCard), errors.Is(err, loadgen.ErrConfig), errors.Is(err, record.ErrNotRun):
 		return exitUsage
 	case errors.Is(err, report.ErrMismatch):
 		return exitViolated
 	}
 	return exitFailed
+}
+
+// interrupted is the error of what a context that has ended broke off.
+func interrupted(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return bench.ErrInterrupted
+	}
+	return err
 }
 
 // isDir says whether there is a directory of that name.

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"chatbench/bench/live"
 	"chatbench/bench/record"
 	"chatbench/bench/report"
 )
@@ -233,8 +234,8 @@ func TestInterrupt(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	stderr := &watched{word: "deliveries/s", found: cancel}
 	var stdout bytes.Buffer
-	status := Run(ctx, tiny("good", "results/cut", "-duration", "60s"), Env{Stdout: &stdout, Stderr: stderr, Bin: programs, Progress: true})
-	_, last, _ := cutLast(stderr.String(), clearLine)
+	status := Run(ctx, tiny("good", "results/cut", "-duration", "60s"), Env{Stdout: &stdout, Stderr: stderr, Bin: programs, Live: live.Terminal{Moves: true}})
+	_, last, _ := cutLast(stderr.String(), "\x1b[J")
 	if status != exitFailed || stdout.Len() > 0 || last != "bench: interrupted; nothing was written\n" {
 		t.Errorf("status %d, stdout %q, stderr ends in %q", status, stdout.String(), last)
 	}

@@ -4,13 +4,14 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"io"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"chatbench/bench"
+	"chatbench/bench/build"
+	"chatbench/bench/live"
 	"chatbench/bench/record"
 	"chatbench/bench/report"
 	"chatbench/bench/stats"
@@ -57,7 +58,7 @@ func (f *gateFlags) complete(args []string) (bench.Config, error) {
 	var bad error
 	f.set.Visit(func(one *flag.Flag) {
 		switch one.Name {
-		case "arm", "chatd", "json", "quick", "full":
+		case "arm", "with", "chatd", "json", "quick", "full":
 			bad = fmt.Errorf("bench gate: -%s is a flag of run; a gate has two arms, and builds their servers", one.Name)
 		}
 	})
@@ -95,14 +96,14 @@ func gate(ctx context.Context, args []string, env Env) int {
 	if err != nil {
 		return failed(env, exitUsage, err)
 	}
-	line := &statusLine{w: env.Stderr, shown: env.Progress}
-	trees, err := bench.NewWorktrees(".")
+	view := live.New(env.Stderr, env.Live)
+	trees, err := build.NewWorktrees(f.source)
 	if err != nil {
 		return failed(env, exitFailed, err)
 	}
-	g := &gateRun{env: env, line: line, trees: trees, cfg: cfg, gate: report.Gate{Worse: f.worse}}
-	err = g.measure(ctx, f.baseline, f.head)
-	line.clear()
+	g := &gateRun{env: env, view: view, trees: trees, cfg: cfg, gate: report.Gate{Worse: f.worse}}
+	err = interrupted(ctx, g.measure(ctx, f.baseline, f.head))
+	view.Clear()
 	trees.Close()
 	if err != nil {
 		return failed(env, statusOf(err), err)
@@ -117,12 +118,12 @@ func gate(ctx context.Context, args []string, env Env) int {
 // gateRun is a gate at work.
 type gateRun struct {
 	env   Env
-	line  *statusLine
-	trees *bench.Worktrees
+	view  *live.View
+	trees *build.Worktrees
 	cfg   bench.Config
 	gate  report.Gate
-	base  bench.Build
-	head  bench.Build
+	base  string // path of the baseline's chatd
+	head  string
 	rates []units.Rate // of the run before
 }
 
@@ -143,7 +144,7 @@ func (g *gateRun) measure(ctx context.Context, baseline, head string) (err error
 	}
 	backends := g.cfg.Backends
 	if len(backends) == 1 && backends[0] == bench.All {
-		known, err := bench.Backends(ctx, g.head.Chatd)
+		known, err := bench.Backends(ctx, g.head)
 		if err != nil {
 			return err
 		}
@@ -170,22 +171,17 @@ func (g *gateRun) measure(ctx context.Context, baseline, head string) (err error
 	return nil
 }
 
-func (g *gateRun) build(ctx context.Context, name, commit string) (bench.Build, error) {
-	if g.env.Progress {
-		g.line.say(fmt.Sprintf("building %s, commit %.12s", name, commit))
-	}
+func (g *gateRun) build(ctx context.Context, name, commit string) (path string, err error) {
+	g.view.Say(fmt.Sprintf("building %s, commit %.12s", name, commit))
 	return g.trees.Build(ctx, name, commit)
 }
 
 // once is one run of two builds of a backend.
 func (g *gateRun) once(ctx context.Context, backend, dir string, again bool) error {
 	cfg := g.config(backend, dir, again)
-	if g.env.Progress {
-		cfg.Progress = g.line.show
-		cfg.Void = func(r record.Round) {
-			g.line.clear()
-			fmt.Fprintln(g.env.Stderr, voidText(r))
-		}
+	g.view.Clear()
+	if watch(&cfg, g.view, g.env); !g.env.Live.Moves {
+		cfg.Void = nil // the page of the gate says it
 	}
 	run, sums, err := bench.Run(ctx, cfg)
 	if err != nil {
@@ -200,8 +196,8 @@ func (g *gateRun) once(ctx context.Context, backend, dir string, again bool) err
 // its load: no pilot may choose another rate.
 func (g *gateRun) config(backend, dir string, again bool) bench.Config {
 	cfg := g.cfg
-	cfg.Backends, cfg.Chatd, cfg.Dir = nil, g.base.Chatd, dir
-	cfg.Arms = []string{"baseline=" + backend, "head=" + g.head.Chatd + ":" + backend}
+	cfg.Backends, cfg.Chatd, cfg.Dir = nil, g.base, dir
+	cfg.Arms = []string{"baseline=" + backend, "head=" + g.head + ":" + backend}
 	if again {
 		cfg.Seed += gateSeeds
 		cfg.Rates, cfg.Pilot = g.rates, false
@@ -217,12 +213,4 @@ func openRates(run *record.Run) (rates []units.Rate) {
 		}
 	}
 	return rates
-}
-
-// say shows something on the line that is no round.
-func (l *statusLine) say(text string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	io.WriteString(l.w, clearLine+text)
-	l.dirty = true
 }

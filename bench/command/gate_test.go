@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"chatbench/bench"
+	"chatbench/bench/live"
 	"chatbench/bench/record"
 )
 
@@ -182,8 +183,8 @@ func TestGateInterrupt(t *testing.T) {
 	defer cancel()
 	stderr := &watched{word: "deliveries/s", found: cancel}
 	var stdout bytes.Buffer
-	status := Run(ctx, gateLine("good", "docs", "good", "cut"), Env{Stdout: &stdout, Stderr: stderr, Bin: programs, Progress: true})
-	if _, last, _ := cutLast(stderr.String(), clearLine); status != exitFailed || stdout.Len() > 0 || last != "bench: interrupted; nothing was written\n" {
+	status := Run(ctx, gateLine("good", "docs", "good", "cut"), Env{Stdout: &stdout, Stderr: stderr, Bin: programs, Live: live.Terminal{Moves: true}})
+	if _, last, _ := cutLast(stderr.String(), "\x1b[J"); status != exitFailed || stdout.Len() > 0 || last != "bench: interrupted; nothing was written\n" {
 		t.Errorf("status %d, stdout %q, stderr ends in %q", status, stdout.String(), last)
 	}
 	if !strings.Contains(stderr.String(), "building baseline, commit ") {

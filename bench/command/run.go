@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"chatbench/bench"
+	"chatbench/bench/build"
+	"chatbench/bench/live"
 	"chatbench/bench/machine"
 	"chatbench/bench/record"
 	"chatbench/bench/report"
@@ -31,6 +33,8 @@ type runFlags struct {
 	quick    bool
 	full     bool
 	asJSON   bool
+	with     []build.Replacement
+	source   string
 	config   bench.Config
 }
 
@@ -42,6 +46,12 @@ func newRunFlags(env Env) *runFlags {
 		p.Arms = append(p.Arms, text)
 		return nil
 	})
+	fs.Func("with", "build chatd here twice, once with a module replaced, `MODULE=PATH` or MODULE=@VERSION, and give each backend an arm NAME+ of that build; may be given again for more modules", func(text string) error {
+		r, err := build.ParseReplacement(text)
+		f.with = append(f.with, r)
+		return err
+	})
+	fs.StringVar(&f.source, "source", ".", "`DIR` in the source tree of chatd, where servers are built")
 	fs.StringVar(&f.scenario, "scenario", record.Broadcast, "what clients do, by `NAME`: "+strings.Join(bench.Scenarios, ", "))
 	fs.BoolVar(&f.quick, "quick", false, "the plan of a minute for one backend; what there is without any of these flags")
 	fs.BoolVar(&f.full, "full", false, "the plan for results one keeps: 20 rounds of 5s, with -whole after 2s of warm-up")
@@ -163,6 +173,12 @@ func (f *runFlags) complete(args []string) (bench.Config, error) {
 func (f *runFlags) fill() error {
 	typed := make(map[string]bool)
 	f.set.Visit(func(one *flag.Flag) { typed[one.Name] = true })
+	if f.with != nil && typed["chatd"] {
+		return fmt.Errorf("-with builds both servers; leave -chatd away")
+	}
+	if f.with != nil && strings.Trim(f.backends, ", ") == "" {
+		return fmt.Errorf("-with needs the backend to compare with itself, like -backends gnet")
+	}
 	for name, scenarios := range flagsOf {
 		if typed[name] && !slices.Contains(scenarios, f.scenario) {
 			return fmt.Errorf("-%s is a flag of %s, not of %s", name, strings.Join(scenarios, " and "), f.scenario)
@@ -227,20 +243,45 @@ func run(ctx context.Context, args []string, env Env) int {
 	if err != nil {
 		return failed(env, exitUsage, err)
 	}
-	line := &statusLine{w: env.Stderr, shown: env.Progress}
-	if env.Progress {
-		cfg.Progress = line.show
-	}
-	cfg.Void = func(r record.Round) {
-		line.clear()
-		fmt.Fprintln(env.Stderr, voidText(r))
-	}
-	finished, sums, err := bench.Run(ctx, cfg)
-	line.clear()
+	view := live.New(env.Stderr, env.Live)
+	watch(&cfg, view, env)
+	finished, sums, err := f.measure(ctx, cfg, view)
+	view.Clear()
 	if err != nil {
 		return failed(env, statusOf(err), err)
 	}
 	return printSummary(report.Summarize(finished, sums), cfg.Dir, f.asJSON, env)
+}
+
+// watch shows a run while it goes on.
+func watch(cfg *bench.Config, view *live.View, env Env) {
+	if env.Live.Moves {
+		cfg.Progress = view.Progress
+	}
+	cfg.Look = view.Look
+	cfg.Void = func(r record.Round) { view.Print(voidText(r)) }
+}
+
+// measure builds what there is to build, and measures.
+func (f *runFlags) measure(ctx context.Context, cfg bench.Config, view *live.View) (*record.Run, map[string]string, error) {
+	if f.with == nil {
+		return bench.Run(ctx, cfg)
+	}
+	modules, err := build.NewModules(ctx, f.source)
+	if err != nil {
+		return nil, nil, interrupted(ctx, err)
+	}
+	defer modules.Close()
+	cfg.Source = modules.Root()
+	view.Say("building chatd")
+	if cfg.Chatd, err = modules.Build(ctx, "own", nil); err != nil {
+		return nil, nil, interrupted(ctx, err)
+	}
+	view.Say("building chatd with what replaces its modules")
+	if cfg.Plus, err = modules.Build(ctx, "with", f.with); err != nil {
+		return nil, nil, interrupted(ctx, err)
+	}
+	return bench.Run(ctx, cfg)
 }
 
 // printSummary prints a run, and gives the status its servers have earned.

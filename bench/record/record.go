@@ -102,6 +102,22 @@ type Binary struct {
 	// sources it lies among; "": nobody says.
 	Commit string `json:"commit,omitempty"`
 	Dirty  bool   `json:"dirty,omitempty"`
+	// Modules are those of its modules that are not as in the first of the
+	// Binaries, by path.
+	Modules []Module `json:"modules,omitempty"`
+}
+
+// Module is a module that a program has in another version than the first of the
+// Binaries.
+type Module struct {
+	Path    string `json:"path"`
+	First   string `json:"first,omitempty"`   // the version there; "": it is not there
+	Version string `json:"version,omitempty"` // the version here; "": it is not here, or from Dir
+	// Dir is the directory it was built from, if it is no released version; there
+	// Commit and Dirty are that of the git tree, if it is one.
+	Dir    string `json:"dir,omitempty"`
+	Commit string `json:"commit,omitempty"`
+	Dirty  bool   `json:"dirty,omitempty"`
 }
 
 // End is why a run had no more rounds.

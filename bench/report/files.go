@@ -58,7 +58,7 @@ func (s *Summary) csv() []byte {
 		if l.Ceiling > 0 {
 			f := l.pair.Figures[keyRate]
 			w.Write([]string{l.Name, record.NullArm, keyRate, string(higher), strconv.Itoa(f.N),
-				number(f.Median), number(f.Min), number(f.Max), number(f.Spread), "false", "false", "", "", "", "", "", "", "", "", ""})
+				number(f.Median), number(f.Min), number(f.Max), number(f.Spread), "false", "false", "", "", "", "", "", "", "", "", "", ""})
 		}
 		for _, a := range l.Arms {
 			for _, m := range metrics {

@@ -92,19 +92,3 @@ func wider(a, b string) string {
 	}
 	return a
 }
-
-// wrap cuts a text into lines of at most so many columns, between words.
-func wrap(text string, most int) (lines []string) {
-	line := ""
-	for word := range strings.FieldsSeq(text) {
-		switch {
-		case line == "":
-			line = word
-		case columns(line)+1+columns(word) > most:
-			lines, line = append(lines, line), word
-		default:
-			line += " " + word
-		}
-	}
-	return append(lines, line)
-}

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -42,7 +43,7 @@ func (s Style) paint(code, text string) string {
 // Text writes the summary for a person. dir is where the files are.
 func (s *Summary) Text(w io.Writer, style Style, dir string) {
 	for _, line := range s.verdicts() {
-		for _, part := range wrap(line, style.width()) {
+		for part := range strings.SplitSeq(wrap(line, style.width(), 0), "\n") {
 			fmt.Fprintln(w, style.paint(bold, part))
 		}
 	}
@@ -226,8 +227,28 @@ func (s *Summary) binaries(w io.Writer) {
 			commit += " with changes"
 		}
 		fmt.Fprintf(w, "\n%s: %s, %s, SHA-256 %.12s…", strings.Join(arms, ", "), b.Path, commit, b.SHA256)
+		for _, m := range b.Modules {
+			fmt.Fprintf(w, "\n  %s %s", m.Path, moduleChange(m))
+		}
 	}
 	if s.Binaries != nil {
 		fmt.Fprintln(w)
 	}
+}
+
+// moduleChange says what another program has of a module, and what the first has.
+func moduleChange(m record.Module) string {
+	here := cmp.Or(m.Version, "none")
+	if m.Dir != "" {
+		here = "from " + m.Dir
+		switch {
+		case m.Commit == "":
+			here += ", in no git tree"
+		case m.Dirty:
+			here += fmt.Sprintf(", commit %.12s with changes", m.Commit)
+		default:
+			here += fmt.Sprintf(", commit %.12s", m.Commit)
+		}
+	}
+	return here + ", in place of " + cmp.Or(m.First, "none")
 }

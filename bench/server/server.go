@@ -5,7 +5,8 @@
 //
 // It refuses to know what a backend is: it is given a command line, and takes
 // two JSON lines on its stdout, "listening" and "stopped" (or, for a server
-// that will only ever be killed, a line "… listening on HOST:PORT"). It never leaves a
+// that will only ever be killed, a line "… listening on HOST:PORT"). What it asks of a
+// server is written down in docs/chatd-interface.md. It never leaves a
 // process behind: whatever Start has started ends at the latest with this
 // process. Methods may be called from any goroutine; Start of a Launcher only when the
 // process it started before has been stopped.

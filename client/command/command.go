@@ -38,7 +38,8 @@ var HelpText = []string{
 	"  /help                    this",
 	"  /bye                     leave, as Ctrl-C and Ctrl-D do",
 	"  /file ls USER            the files that USER shares",
-	"  /file dn USER FILE...    fetch them; a name with spaces is \"written so\" or written\\ so",
+	"  /file dn USER FILE...    fetch them; a name with spaces is \"written so\" or written\\ so,",
+	"                           or as it stands if it was in USER's last list",
 	"  /file cancel [FILE...]   stop fetching; the next /file dn goes on from there",
 	"  //...                    say a line that begins with /",
 }
@@ -57,10 +58,24 @@ const many = 1 << 20
 var forms = []form{
 	{"/help", Help, 0, 0, "/help"},
 	{"/bye", Bye, 0, 0, "/bye"},
+	{"/quit", Bye, 0, 0, "/quit"}, // as other chats call it
 	{"/file ls", List, 1, 1, "/file ls USER"},
 	{"/file dn", Download, 2, many, "/file dn USER FILE..."},
 	{"/file cancel", Cancel, 0, many, "/file cancel [FILE...]"},
 }
+
+// elsewhere is commands of other chats that people type here, with the answer.
+var elsewhere = map[string]string{
+	"/msg":  noPrivate,
+	"/w":    noPrivate,
+	"/tell": noPrivate,
+	"/me":   "there is no /me: what you say stands behind your name as it is",
+	"/list": "there is no /list: this server has one room; /file ls USER lists the files that USER shares",
+	"/join": "there is no /join: this server has one room, and you are in it",
+	"/nick": "there is no /nick: your name is the one you logged in with",
+}
+
+const noPrivate = "there are no private messages: what is said is said to everybody"
 
 // Parse reads a line that begins with a slash. The error says what to type.
 func Parse(line string) (Command, error) {
@@ -91,6 +106,9 @@ func Parse(line string) (Command, error) {
 
 // unknown is the error for what is no command, with the nearest that is.
 func unknown(words []string) error {
+	if answer, known := elsewhere[words[0]]; known {
+		return errors.New("command: " + answer)
+	}
 	typed := words[0]
 	if len(words) > 1 && distance(words[0], "/file") < 3 {
 		typed = words[0] + " " + words[1]

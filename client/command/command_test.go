@@ -2,6 +2,7 @@ package command
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -28,7 +29,11 @@ func TestParse(t *testing.T) {
 		{"/bye bye", Command{}, "it is /bye"},
 		{"/hlep", Command{}, "nearest is /help"},
 		{"/by", Command{}, "nearest is /bye"},
-		{"/quit", Command{}, "/help shows"},
+		{"/quit", Command{Kind: Bye}, ""},
+		{"/msg bob hi", Command{}, "no private messages"},
+		{"/w", Command{}, "no private messages"},
+		{"/me waves", Command{}, "no /me"},
+		{"/list", Command{}, "one room"},
 		{"/ls bob", Command{}, "nearest is /file ls USER"},
 		{"/file sl bob", Command{}, "nearest is /file ls USER"},
 		{"/fiel dn bob x", Command{}, "nearest is /file dn USER FILE..."},
@@ -46,12 +51,36 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// What follows the user is one name if the last list of that user holds it.
+func TestNamesAsListed(t *testing.T) {
+	var m Memory
+	m.Listed("bob", []string{"a b.txt", `it's "so.txt`, "\ud55c\uae00 \ud30c\uc77c.txt", "c"})
+	for line, want := range map[string][]string{
+		"/file dn bob a b.txt":                    {"a b.txt"},
+		"  /file  dn bob  a b.txt  ":              {"a b.txt"},
+		`/file dn bob it's "so.txt`:               {`it's "so.txt`},
+		"/file dn bob \u1112\u1161\u11ab글 파일.txt": {"한글 파일.txt"},
+		"/file dn bob a b.txt c":                  {"a", "b.txt", "c"},
+		"/file dn carol a b.txt":                  {"a", "b.txt"},
+		`/file dn bob a\ b.txt c`:                 {"a b.txt", "c"},
+		"/file dn bob c":                          {"c"},
+	} {
+		if got, err := m.Parse(line); err != nil || got.Kind != Download || !slices.Equal(got.Files, want) {
+			t.Errorf("%q: %q, %v; want %q", line, got.Files, err, want)
+		}
+	}
+	if _, err := m.Parse(`/file dn bob it's "no.txt`); err == nil {
+		t.Error("a quotation without end is taken")
+	}
+}
+
 func TestComplete(t *testing.T) {
 	var m Memory
 	m.Saw(client.Said{From: "bob"})
 	m.Saw(client.Notice{Text: "민수 has joined"})
 	m.Saw(client.Notice{Text: "here: bonnie, Carol"})
 	m.Saw(client.Notice{Text: "two words has joined"})
+	m.Saw(client.Notice{Text: "22 joined: zoe, zack and 20 more"})
 	m.Listed("bob", []string{"a b.txt", "a c.txt", "한글 파일.txt", "x\x1b[2J"})
 	for _, c := range []struct {
 		text, longer string
@@ -60,6 +89,8 @@ func TestComplete(t *testing.T) {
 		{"/f", "/file ", 0},
 		{"/", "/", 3},
 		{"/file d", "/file dn ", 0},
+		{"/file ls zo", "/file ls zoe ", 0},
+		{"/file ls zac", "/file ls zack ", 0},
 		{"/file ls 민", "/file ls 민수 ", 0},
 		{"/file ls bo", "/file ls bo", 2},
 		{"/file dn car", "/file dn Carol ", 0},

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/text/unicode/norm"
+
 	"chatbench/client"
 )
 
@@ -34,6 +36,11 @@ func (m *Memory) Saw(e client.Event) {
 	case client.Notice:
 		if name, ok := strings.CutSuffix(e.Text, " has joined"); ok {
 			m.saw(name)
+		} else if n, names, ok := strings.Cut(e.Text, " joined: "); ok && !strings.Contains(n, " ") {
+			names, _, _ = strings.Cut(names, " and ")
+			for _, name := range strings.SplitN(names, ", ", namesSaid) {
+				m.saw(name)
+			}
 		} else if here, ok := strings.CutPrefix(e.Text, "here: "); ok {
 			for _, name := range strings.SplitN(here, ", ", namesSaid) {
 				m.saw(name)
@@ -69,6 +76,26 @@ func (m *Memory) Listed(user string, files []string) {
 		delete(m.lists, m.order[0])
 		m.order = m.order[1:]
 	}
+}
+
+// Parse is the function Parse, but that all that follows the user in /file dn is
+// one file's name, spaces, quotes and all, if the last list of that user has it.
+func (m *Memory) Parse(line string) (Command, error) {
+	rest := line
+	var words [3]string
+	for i := range words {
+		words[i], rest, _ = strings.Cut(strings.TrimLeft(rest, " \t"), " ")
+	}
+	if rest = strings.TrimSpace(rest); words[0] == "/file" && words[1] == "dn" && rest != "" {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		for _, file := range m.lists[words[2]] {
+			if norm.NFC.String(file) == norm.NFC.String(rest) {
+				return Command{Kind: Download, User: words[2], Files: []string{file}}, nil
+			}
+		}
+	}
+	return Parse(line)
 }
 
 // Complete says how the word at the end of a text can go on. It returns the

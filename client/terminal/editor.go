@@ -217,6 +217,11 @@ func (e *editor) put(text string) {
 	var b strings.Builder
 	if e.drawn > 0 {
 		fmt.Fprintf(&b, "\x1b[%dA\x1b[J", e.drawn)
+		if text == "" && len(e.pinned) == 0 {
+			// The editor counts what follows the last newline as columns that
+			// are taken, escape sequences too: let nothing follow.
+			b.WriteString("\x1b[A\n")
+		}
 	}
 	b.WriteString(text)
 	columns, _ := e.size()

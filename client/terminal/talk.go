@@ -134,7 +134,7 @@ func isCommand(line string) bool {
 
 // obey carries a command out; true means to leave. c is nil without a server.
 func (v *conversation) obey(c *client.Client, line string) (leave bool) {
-	cmd, err := command.Parse(line)
+	cmd, err := v.memory.Parse(line)
 	switch {
 	case err != nil:
 		v.complain(trim(err))

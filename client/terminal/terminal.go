@@ -160,11 +160,19 @@ func (v *conversation) verdict() error {
 	case v.interactive:
 		return nil
 	case v.unsaid > 0:
-		return fmt.Errorf("terminal: %d lines were not said for certain", v.unsaid)
+		return fmt.Errorf("terminal: %s not said for certain", number(v.unsaid, "line was", "lines were"))
 	case v.failed > 0:
-		return fmt.Errorf("terminal: %d commands failed", v.failed)
+		return fmt.Errorf("terminal: %s failed", number(v.failed, "command", "commands"))
 	}
 	return nil
+}
+
+// number is how many there are of something, in words for one and for several.
+func number(n int, one, several string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, several)
 }
 
 // waitErrands lets what is under way come to its end without a server.

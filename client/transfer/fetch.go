@@ -168,10 +168,18 @@ func (f *fetching) connect(ctx context.Context, ack wire.Ack) (net.Conn, error) 
 	}
 	conn, err := f.peer.dial(ctx, to)
 	if err != nil {
-		return nil, fmt.Errorf("transfer: cannot reach %s at %s: %w: a firewall or NAT on that side may be in the way (see -share-ports there)",
-			f.user, to, cause(err))
+		return nil, fmt.Errorf("transfer: cannot reach %s at %s: %w: %s", f.user, to, cause(err), unreachable(to.Addr()))
 	}
 	return conn, nil
+}
+
+// unreachable says what is likely in the way to a sharer's address.
+func unreachable(a netip.Addr) string {
+	const straight = "files go straight from client to client, not through the server; "
+	if a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast() {
+		return straight + "that address is good only on that client's own machine or network"
+	}
+	return straight + "a firewall or NAT on that side may be in the way (see -share-ports there)"
 }
 
 // receive takes the file from a sharer who has given us a token.

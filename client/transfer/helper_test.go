@@ -13,10 +13,10 @@ import (
 	"go.uber.org/goleak"
 
 	"chatbench/backends/epoll"
-	"chatbench/backends/server"
 	"chatbench/client"
 	"chatbench/client/downloads"
 	"chatbench/client/share"
+	"chatbench/server"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -51,5 +52,17 @@ func TestRefusedNames(t *testing.T) {
 	defer bob.p.slots.mu.Unlock()
 	if bob.p.slots.all != 0 {
 		t.Errorf("%d slots are taken by what was refused", bob.p.slots.all)
+	}
+}
+
+// An address that only means something elsewhere is told apart from a firewall.
+func TestUnreachable(t *testing.T) {
+	for addr, want := range map[string]string{
+		"127.0.0.1": "own machine or network", "10.1.2.3": "own machine or network", "fe80::1": "own machine or network",
+		"203.0.113.7": "-share-ports", "2001:db8::1": "-share-ports",
+	} {
+		if got := unreachable(netip.MustParseAddr(addr)); !strings.Contains(got, want) || !strings.Contains(got, "not through the server") {
+			t.Errorf("%s: %s", addr, got)
+		}
 	}
 }

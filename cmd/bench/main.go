@@ -11,20 +11,34 @@ import (
 	"golang.org/x/term"
 
 	"chatbench/bench/command"
+	"chatbench/bench/live"
 	"chatbench/bench/report"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	status := command.Run(ctx, os.Args[1:], command.Env{
-		Stdout:   os.Stdout,
-		Stderr:   os.Stderr,
-		Progress: term.IsTerminal(int(os.Stderr.Fd())),
-		Style:    style(),
-		Bin:      bin(),
+		Stdout: os.Stdout,
+		Stderr: os.Stderr,
+		Live:   terminal(),
+		Style:  style(),
+		Bin:    bin(),
 	})
 	stop()
 	os.Exit(status)
+}
+
+// terminal is what stderr can show.
+func terminal() live.Terminal {
+	stderr := int(os.Stderr.Fd())
+	return live.Terminal{
+		Moves: term.IsTerminal(stderr) && os.Getenv("TERM") != "dumb",
+		Color: os.Getenv("NO_COLOR") == "",
+		Size: func() (columns, rows int) {
+			columns, rows, _ = term.GetSize(stderr)
+			return columns, rows
+		},
+	}
 }
 
 // style is what stdout can show: colour only on a terminal whose user has not

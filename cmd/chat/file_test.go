@@ -8,10 +8,10 @@ import (
 	"strings"
 	"testing"
 
-	"chatbench/backends/server"
 	"chatbench/client"
 	"chatbench/cmd/internal/ptytest"
 	"chatbench/core/wire"
+	"chatbench/server"
 )
 
 // halfway is a sharer in the room whose file stops coming in the middle.
@@ -92,6 +92,12 @@ func TestFilesOnATerminal(t *testing.T) {
 	p.Await("film one.mkv\r\nalice> \x1b[0K초안")
 	p.Type("\x15/file cancel\r")
 	p.Await("cancelled film one.mkv from bob; /file dn goes on after the 5.0 MB that came")
+	p.AwaitLast("alice>")
+	for _, row := range p.Rows() {
+		if strings.HasPrefix(row, "alice") && row != "alice>" {
+			t.Errorf("the prompt and what was shown share a row: %q", row)
+		}
+	}
 	p.Type("/file cancel\r")
 	p.Await("nothing of that is being fetched")
 	p.Type("/fiel ls bob\r")

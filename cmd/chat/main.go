@@ -13,8 +13,8 @@ import (
 
 	"chatbench/client"
 	"chatbench/client/terminal"
-	"chatbench/cmd/internal/askpass"
-	"chatbench/cmd/internal/cmdline"
+	"chatbench/internal/askpass"
+	"chatbench/internal/cmdline"
 )
 
 const intro = `chat is a client for the chat server.
@@ -50,6 +50,8 @@ func run(args []string) int {
 		err = terminal.Run(ctx, o)
 	}
 	switch {
+	case errors.Is(err, client.ErrServer):
+		return cmdline.Fail("chat", cmdline.Usage, err)
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		return cmdline.OK // left before it began
 	case err != nil:

@@ -16,9 +16,9 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"chatbench/backends/epoll"
-	"chatbench/backends/server"
 	"chatbench/client"
 	"chatbench/cmd/internal/ptytest"
+	"chatbench/server"
 )
 
 func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"chat": main}) }

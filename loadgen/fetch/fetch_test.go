@@ -13,9 +13,9 @@ import (
 	"go.uber.org/goleak"
 
 	"chatbench/backends/epoll"
-	"chatbench/backends/server"
 	"chatbench/core/units"
 	"chatbench/loadgen/hist"
+	"chatbench/server"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

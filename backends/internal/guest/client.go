@@ -120,12 +120,11 @@ func (c *Client) feedRest() {
 	}
 }
 
-// discard throws away what waits for a client that can be sent nothing more, so
-// that it is not ended as slow before all that it sent is fed.
+// discard has nothing kept for a client that can be sent nothing more, and works
+// through its input that waits.
 func (c *Client) discard() {
-	for p := c.session.Next(); p != nil; p = c.session.Next() {
-		c.session.Wrote(len(p))
-	}
+	c.session.WriteFailed()
+	c.session.Next()
 }
 
 // Progress notes that the library has written something that it kept.
@@ -267,6 +266,7 @@ func (c *Client) settle() {
 // before is still there, and its end shows at the end of it.
 func (c *Client) deafen() {
 	c.deaf, c.kept = true, 0
+	c.session.WriteFailed()
 	c.linger()
 }
 

@@ -137,6 +137,7 @@ func (l *loop) stalled(c *conn, err error) {
 		// The client is gone, but what it said before may still be unread:
 		// reading on finds that, and then the end. The kernel tells of a
 		// reset only once; one that comes after a FIN is EPIPE.
+		c.session.WriteFailed()
 		c.blocked = true
 		c.reset = c.reset || err == unix.ECONNRESET
 		if c.paused {

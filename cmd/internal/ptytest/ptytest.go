@@ -96,6 +96,17 @@ func (p *Terminal) clean() {
 	}
 }
 
+// Resize gives the terminal fewer columns.
+func (p *Terminal) Resize(columns int) {
+	p.t.Helper()
+	p.mu.Lock()
+	p.screen.resize(columns)
+	p.mu.Unlock()
+	if err := pty.Setsize(p.master, &pty.Winsize{Rows: visible, Cols: uint16(columns)}); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
 // Type sends keys, all at once.
 func (p *Terminal) Type(keys string) {
 	p.t.Helper()

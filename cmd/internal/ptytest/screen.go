@@ -2,6 +2,7 @@ package ptytest
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -12,7 +13,7 @@ import (
 )
 
 const (
-	columns = 80
+	columns = 80 // until it is resized
 	visible = 24 // rows
 )
 
@@ -22,8 +23,29 @@ const (
 type screen struct {
 	rows     [][]string // cells: a rune and what combines with it; "" right of a wide one
 	row, col int
+	narrow   int    // columns, after a resize; 0: not yet
 	rest     []byte // of the last write: a rune or a sequence that is not all there
 	unknown  string
+}
+
+// width is the columns of the screen.
+func (s *screen) width() int { return cmp.Or(s.narrow, columns) }
+
+// resize wraps the rows that are too long now, as terminals do. It refuses to
+// join them again when there is more room.
+func (s *screen) resize(width int) {
+	var rows [][]string
+	at, col := s.row, s.col
+	for i, row := range s.rows {
+		if i == at {
+			s.row, s.col = len(rows)+col/width, col%width
+		}
+		for len(row) > width {
+			rows, row = append(rows, row[:width:width]), row[width:]
+		}
+		rows = append(rows, row)
+	}
+	s.rows, s.narrow = rows, width
 }
 
 func (s *screen) write(b []byte) {
@@ -80,11 +102,11 @@ func (s *screen) sequence(b []byte) int {
 	case final == 'B':
 		s.row = min(s.row+count, max(len(s.rows), visible)-1)
 	case final == 'C':
-		s.col = min(s.col+count, columns-1)
+		s.col = min(s.col+count, s.width()-1)
 	case final == 'D':
-		s.col = max(min(s.col, columns-1)-count, 0)
+		s.col = max(min(s.col, s.width()-1)-count, 0)
 	case final == 'G':
-		s.col = min(count, columns) - 1
+		s.col = min(count, s.width()) - 1
 	case (final == 'J' || final == 'K') && n == 0:
 		s.grow()
 		if line := s.rows[s.row]; s.col < len(line) {
@@ -109,7 +131,7 @@ func (s *screen) grow() {
 // until something comes that has to go to the next row.
 func (s *screen) put(r rune) {
 	wide := cells(r)
-	if wide > 0 && s.col+wide > columns {
+	if wide > 0 && s.col+wide > s.width() {
 		s.row, s.col = s.row+1, 0
 	}
 	s.grow()

@@ -34,6 +34,13 @@ func TestScreen(t *testing.T) {
 			t.Errorf("%q shows %q and, octet by octet, %q; want %q (%s)", c.sent, got, split.text(), c.want, whole.unknown)
 		}
 	}
+	var s screen
+	s.write([]byte("above\r\n" + long + "\r\n" + long[:70]))
+	s.resize(60)
+	s.write([]byte("z\r\x1b[3A\x1b[Ky"))
+	if want := []string{"above", "y", long[60:], long[:60], long[60:70] + "z"}; !slices.Equal(s.text(), want) {
+		t.Errorf("narrower it shows %q, want %q", s.text(), want)
+	}
 	for _, odd := range []string{"\x1b[5n", "\x1bc", "\x1b[2J", "\x01", "\x1b[1;5H"} {
 		var s screen
 		if s.write([]byte(odd)); s.unknown == "" {

@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"encoding/json"
@@ -8,8 +8,7 @@ import (
 	"slices"
 	"text/tabwriter"
 
-	"chatbench/backends/all"
-	"chatbench/cmd/internal/cmdline"
+	"chatbench/internal/cmdline"
 )
 
 // listed is a backend as -list -json gives it.
@@ -26,10 +25,10 @@ type listed struct {
 }
 
 // list prints the backends there are.
-func list(asJSON bool) int {
+func list(t table, asJSON bool) int {
 	if asJSON {
 		var out []listed
-		for _, b := range all.All() {
+		for _, b := range t {
 			out = append(out, listed{b.Name, b.Model, b.Threads, b.Processes, b.Library, b.Limits, b.PerClient, b.MaxClients, b.Gaps})
 		}
 		if err := json.NewEncoder(os.Stdout).Encode(out); err != nil {
@@ -39,10 +38,10 @@ func list(asJSON bool) int {
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "NAME\tMODEL\tTHREADS\tPROCESSES\tLIMITS\tLIBRARY")
-	for _, b := range all.All() {
+	for _, b := range t {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", b.Name, b.Model, b.Threads, b.Processes, dash(b.Limits), dash(b.Library))
 	}
-	for _, b := range all.All() {
+	for _, b := range t {
 		for _, name := range slices.Sorted(maps.Keys(b.Gaps)) {
 			fmt.Fprintf(w, "%s does not pass %s: %s\n", b.Name, name, b.Gaps[name])
 		}

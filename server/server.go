@@ -1,6 +1,6 @@
 // Package server composes a chat server: one room, one transport, the gate
 // that hashes passwords, the ticker that carries the time in, and the end,
-// drained or cut. The chatd command is a wrapper of Run.
+// drained or cut. server/command, the command line of chatd, is a wrapper of Run.
 //
 // It refuses to know any transport by name (it is given one), to serve more
 // clients than the file limit allows, and to let passwords cross a network by

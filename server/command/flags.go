@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"flag"
@@ -6,8 +6,8 @@ import (
 	"os"
 
 	"chatbench/backends"
-	"chatbench/backends/server"
 	"chatbench/core/units"
+	"chatbench/server"
 )
 
 const intro = `chatd is a chat server with a choice of concurrency models under it.
@@ -39,11 +39,12 @@ type flags struct {
 	o           server.Options
 }
 
-func newFlags() *flags {
+// newFlags defines the flags; backend is what -backend is where nobody says it.
+func newFlags(backend string) *flags {
 	f := &flags{set: flag.NewFlagSet("chatd", flag.ContinueOnError), o: server.Defaults()}
 	f.lag, f.sndbuf = units.Size(f.o.LagLimit), units.Size(f.o.SendBuffer)
 	fs, o := f.set, &f.o
-	fs.StringVar(&f.backend, "backend", "epoll", "concurrency model by `NAME`, see -list")
+	fs.StringVar(&f.backend, "backend", backend, "concurrency model by `NAME`, see -list")
 	fs.BoolVar(&f.list, "list", false, "print the backends there are")
 	fs.StringVar(&o.Listen, "listen", o.Listen, "TCP `HOST:PORT` to listen on: 0.0.0.0 is IPv4 only, [::] and no host are IPv4 and IPv6; port 0 picks a free one")
 	fs.StringVar(&o.Users, "users", "", "users `FILE`, see chatd user")

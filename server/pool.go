@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"chatbench/backends/internal/processors"
+	"chatbench/internal/processors"
 )
 
 // What a pool refuses a job with; the client is told so.

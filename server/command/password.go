@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"bufio"
@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/term"
 
-	"chatbench/cmd/internal/askpass"
+	"chatbench/internal/askpass"
 )
 
 // newPassword asks twice, so that a slip of the finger locks nobody out.

@@ -1,11 +1,11 @@
-package main
+package command
 
 import (
 	"errors"
 	"fmt"
 
-	"chatbench/cmd/internal/cmdline"
 	"chatbench/core/users"
+	"chatbench/internal/cmdline"
 )
 
 const userHelp = `chatd user add FILE NAME      make a user; the file is made if there is none

@@ -1,0 +1,200 @@
+package command
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"chatbench/bench"
+	"chatbench/bench/build"
+	"chatbench/bench/conformance"
+	"chatbench/bench/live"
+	"chatbench/bench/record"
+	"chatbench/bench/report"
+)
+
+// cardFlags is the command line of card: that of run for one backend.
+type cardFlags struct {
+	*runFlags
+	against, format   string
+	suite, past, idle string
+	noSuite           bool
+}
+
+func newCardFlags(env Env) *cardFlags {
+	f := &cardFlags{runFlags: newRunFlags(env)}
+	f.set.Init("card", flag.ContinueOnError)
+	f.set.StringVar(&f.against, "against", "", "`NAME` of the backend that its cost is held against (goroutine; for goroutine epoll)")
+	f.set.StringVar(&f.format, "format", "markdown", "what goes to stdout, `markdown|html|json`")
+	f.set.StringVar(&f.suite, "suite", "", "recorded output of go test -json of the conformance suite in `FILE`, in place of running it")
+	f.set.BoolVar(&f.noSuite, "no-suite", false, "leave the conformance suite out; the card says so")
+	f.set.StringVar(&f.past, "run", "", "take the cost from the run in `DIR`, in place of measuring it")
+	f.set.StringVar(&f.idle, "idle", "", "take memory for each client from the idle run in `DIR`")
+	f.set.Lookup("o").Usage = "`DIR` for card.md, card.html and card.json, which must not be there yet; nothing goes to stdout then"
+	return f
+}
+
+// check refuses what a card decides itself, and what contradicts itself.
+func (f *cardFlags) check() error {
+	var bad error
+	f.set.Visit(func(one *flag.Flag) {
+		switch one.Name {
+		case "arm", "with", "backends", "json", "scenario":
+			bad = fmt.Errorf("bench card: -%s is a flag of run; a card is of one backend and of broadcast", one.Name)
+		}
+	})
+	switch {
+	case bad != nil:
+		return bad
+	case f.set.NArg() != 1:
+		return fmt.Errorf("bench card: give one backend, like bench card epoll")
+	case !slices.Contains([]string{"markdown", "html", "json"}, f.format):
+		return fmt.Errorf("bench card: -format is markdown, html or json, not %q", f.format)
+	case f.noSuite && f.suite != "":
+		return fmt.Errorf("bench card: -no-suite leaves out what -suite gives; give one of them")
+	}
+	return nil
+}
+
+// card is the verb: one backend on one page.
+func card(ctx context.Context, args []string, env Env) int {
+	f := newCardFlags(env)
+	if status, ok := parse(f.set, "BACKEND", args, env); !ok {
+		return status
+	}
+	if err := f.check(); err != nil {
+		return failed(env, exitUsage, err)
+	}
+	out := f.out
+	name := f.set.Arg(0)
+	if f.out = ""; f.past == "" && f.against == "" {
+		if f.against = "goroutine"; name == f.against {
+			f.against = "epoll"
+		}
+	}
+	f.backends = name + "," + f.against
+	cfg, err := f.complete(args)
+	if err != nil {
+		return failed(env, exitUsage, err)
+	}
+	if _, err := os.Lstat(out); err == nil {
+		return failed(env, exitFailed, fmt.Errorf("bench: %s is there already; give another -o", out))
+	}
+	cfg.Argv[1], cfg.Reference = "card", f.against
+	cfg.Dir = filepath.Join(results, time.Now().UTC().Format("20060102-150405-")+"card-"+name)
+	view := live.New(env.Stderr, env.Live)
+	watch(&cfg, view, env)
+	c, err := f.make(ctx, cfg, name, view)
+	view.Clear()
+	if err == nil {
+		err = f.write(c, out, env)
+	}
+	switch err = interrupted(ctx, err); {
+	case err != nil:
+		return failed(env, statusOf(err), err)
+	case c.Broke():
+		return exitViolated
+	case c.Unsaid():
+		return exitDisturbed
+	}
+	return exitOK
+}
+
+// make asks, tests and measures.
+func (f *cardFlags) make(ctx context.Context, cfg bench.Config, name string, view *live.View) (*report.Card, error) {
+	known, err := bench.Backends(ctx, cfg.Chatd)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(known, func(b bench.Backend) bool { return b.Name == name })
+	if i < 0 {
+		return nil, fmt.Errorf("%w %q; bench list names those there are", bench.ErrBackend, name)
+	}
+	c := &report.Card{Backend: name, Is: facts(known[i]), Gaps: known[i].Gaps, Reference: f.against}
+	if c.Suite, err = f.conform(ctx, name, view); err != nil {
+		return nil, err
+	}
+	var run *record.Run
+	if f.past != "" {
+		run, _, err = record.Read(f.past)
+	} else {
+		run, _, err = bench.Run(ctx, cfg)
+	}
+	if err == nil {
+		err = c.AddRun(run)
+	}
+	if err == nil && f.idle != "" {
+		if run, _, err = record.Read(f.idle); err == nil {
+			err = c.AddRun(run)
+		}
+	}
+	return c, err
+}
+
+// conform is what the suite came to; nil: it is left out.
+func (f *cardFlags) conform(ctx context.Context, name string, view *live.View) (*conformance.Suite, error) {
+	if f.noSuite {
+		return nil, nil
+	}
+	if f.suite != "" {
+		in, err := os.Open(f.suite)
+		if err != nil {
+			return nil, fmt.Errorf("bench: %w", err)
+		}
+		defer in.Close()
+		return conformance.Parse(in, name, nil)
+	}
+	root, err := build.FindSource(ctx, f.source)
+	if err != nil {
+		return nil, fmt.Errorf("%w, or -suite FILE or -no-suite", err)
+	}
+	view.Say("conformance suite of " + name)
+	return conformance.Run(ctx, root, name, func(done int) {
+		view.Say(fmt.Sprintf("conformance suite of %s: %d cases", name, done))
+	})
+}
+
+// facts is what chatd says of a backend.
+func facts(b bench.Backend) (all []report.Fact) {
+	most := "no bound of its own"
+	if b.MaxClients > 0 {
+		most = strconv.Itoa(b.MaxClients)
+	}
+	for _, f := range []report.Fact{
+		{Name: "model", Value: b.Model}, {Name: "threads", Value: b.Threads}, {Name: "processes", Value: b.Processes},
+		{Name: "library", Value: b.Library}, {Name: "limits", Value: b.Limits}, {Name: "most clients", Value: most},
+	} {
+		if f.Value != "" {
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+// write gives the card to stdout, or all its forms to a directory.
+func (f *cardFlags) write(c *report.Card, dir string, env Env) error {
+	page, err := c.HTML()
+	if err != nil {
+		return err
+	}
+	data, err := record.JSON(c)
+	if err != nil {
+		return err
+	}
+	if dir != "" {
+		return bench.Keep(dir, map[string][]byte{"card.md": c.Markdown(), "card.html": page, "card.json": data})
+	}
+	switch f.format {
+	case "html":
+		data = page
+	case "markdown":
+		data = c.Markdown()
+	}
+	_, err = env.Stdout.Write(data)
+	return err
+}

@@ -1,0 +1,296 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"chatbench/bench/record"
+	"chatbench/bench/stats"
+)
+
+// dearer is by how much the slow server is to be dearer.
+const dearer = 0.05
+
+// The spin is corrected by a trial whose interval is narrower than trialWidth. The
+// server that is kept may be off by tolerance.
+const (
+	trialWidth = 0.03
+	tolerance  = 0.01
+)
+
+// costs are what the slow server spends besides, in femtoseconds: for each write,
+// which all deliveries in it share, and for each octet that is given out.
+type costs struct {
+	PerWrite int64 `json:"per_write_fs"`
+	PerOctet int64 `json:"per_octet_fs"`
+}
+
+// calibration is the slow server, and by how much it was found to be dearer.
+type calibration struct {
+	Costs   costs    `json:"costs"`
+	Wanted  []extra  `json:"wanted"`
+	Reached []judged `json:"reached"` // in CPU per delivery, under each load
+}
+
+// extra is what a write costs under a load, and what it is to cost besides.
+type extra struct {
+	Load        string  `json:"load"`
+	CPU         float64 `json:"cpu_ns_per_delivery"`
+	OctetsWrite float64 `json:"octets_per_write"`
+	Octets      float64 `json:"octets_per_delivery"`
+	Spin        float64 `json:"spin_ns_per_delivery"`
+}
+
+// solve gives the costs that make a delivery dearer by Spin under both loads: of
+// an open loop, where a write has one frame, and at saturation, where it has
+// hundreds. Two loads, two unknowns.
+func solve(open, saturated extra) (costs, error) {
+	perWrite := func(e extra) float64 { return e.Spin * e.OctetsWrite / e.Octets }
+	octet := (perWrite(saturated) - perWrite(open)) / (saturated.OctetsWrite - open.OctetsWrite)
+	write := perWrite(open) - octet*open.OctetsWrite
+	c := costs{PerWrite: int64(1e6 * write), PerOctet: int64(1e6 * octet)}
+	if !(c.PerWrite >= 0 && c.PerOctet >= 0) {
+		return c, fmt.Errorf("no spin makes both loads dearer by 5 %%: they need %+v and %+v; the machine is too disturbed", open, saturated)
+	}
+	return c, nil
+}
+
+// calibrationFlag names the file that calibrate writes and others read.
+func (f *flags) calibrationFlag() *string {
+	return f.set.String("slowdown", filepath.Join("results", "proofs", "slowdown.json"), "`FILE` that calibrate wrote")
+}
+
+func readCalibration(path string) (c calibration, err error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return c, fmt.Errorf("no slow server is known (%w); run the verb calibrate first", err)
+	}
+	if err := json.Unmarshal(data, &c); err != nil || len(c.Wanted) != 2 || len(c.Reached) != 2 {
+		return c, fmt.Errorf("%s is not what calibrate writes; remove it and run the verb calibrate again", path)
+	}
+	return c, nil
+}
+
+// reached is by how much the slow server is dearer, load by load.
+func (c calibration) reached() string {
+	var parts []string
+	for _, j := range c.Reached {
+		parts = append(parts, fmt.Sprintf("%s times under %s", j.text(), j.Load))
+	}
+	return strings.Join(parts, " and ")
+}
+
+// calibrate is the verb: measure the plain server, build one that spins for 5 %
+// of what a delivery costs, measure one against the other, correct it, and
+// measure again, which is what is kept. Where something is kept already, that is
+// printed: a series that was begun with it can go on.
+func calibrate(ctx context.Context, args []string, out io.Writer) error {
+	f := newFlags("calibrate")
+	f.benchFlag()
+	path := f.calibrationFlag()
+	trial := f.set.Int("rounds", 24, "`N` rounds for each of two measurements before the last")
+	last := f.set.Int("verify", 48, "`N` rounds for the last one")
+	if err := f.parse(args); err != nil {
+		return err
+	}
+	if c, err := readCalibration(*path); !errors.Is(err, fs.ErrNotExist) {
+		if err == nil {
+			c.print(out, "kept before in "+*path)
+			err = c.check()
+		}
+		return err
+	}
+	dir := strings.TrimSuffix(*path, filepath.Ext(*path)) + ".runs"
+	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755)); err != nil {
+		return err
+	}
+	if _, err := f.measure(ctx, dir, "plain", *trial, "-arm", "plain=epoll"); err != nil {
+		return err
+	}
+	wanted, err := deliveries(filepath.Join(dir, "plain"))
+	if err != nil {
+		return err
+	}
+	c := calibration{Wanted: wanted}
+	if err := f.try(ctx, &c, dir, "trial", *trial); err != nil {
+		return err
+	}
+	c.print(out, "trial")
+	for k, j := range c.Reached {
+		if j.Low > 1 && j.High-j.Low < trialWidth {
+			c.Wanted[k].Spin *= dearer / (j.Ratio - 1)
+		}
+	}
+	if err := f.try(ctx, &c, dir, "verify", *last); err != nil {
+		return err
+	}
+	c.print(out, "kept")
+	text, err := record.JSON(c)
+	if err == nil {
+		err = os.WriteFile(*path, text, 0o644)
+	}
+	if err != nil {
+		return err
+	}
+	return c.check()
+}
+
+// check says whether it is dearer by what was wanted.
+func (c calibration) check() error {
+	for _, j := range c.Reached {
+		if math.Abs(j.Ratio-1-dearer) > tolerance {
+			return errNotShown
+		}
+	}
+	return nil
+}
+
+// measure is one run of so many rounds.
+func (f *flags) measure(ctx context.Context, dir, name string, rounds int, arms ...string) (outcome, error) {
+	f.seed += 1_000_003
+	argv := append(append(arms, "-rounds", fmt.Sprint(rounds)), strings.Fields(f.more)...)
+	return programs{f.bin}.run(ctx, argv, f.beside(), f.seed, filepath.Join(dir, name))
+}
+
+// try builds the slow server and measures it against the plain one.
+func (f *flags) try(ctx context.Context, c *calibration, dir, name string, rounds int) (err error) {
+	if c.Costs, err = solve(c.Wanted[0], c.Wanted[1]); err != nil {
+		return err
+	}
+	chatd, err := buildSlow(ctx, c.Costs, filepath.Join(dir, "chatd-slow"))
+	if err != nil {
+		return err
+	}
+	o, err := f.measure(ctx, dir, name, rounds, "-arm", "plain=epoll", "-arm", "slow="+chatd+":epoll")
+	if err != nil {
+		return err
+	}
+	c.Reached = nil
+	for _, j := range o.of("slow") {
+		if j.Figure == keyCPU && j.Low > 0 {
+			c.Reached = append(c.Reached, j)
+		}
+	}
+	if len(c.Reached) != len(c.Wanted) {
+		return errors.New("too few rounds count to say by how much the server is dearer; try again on a quieter machine")
+	}
+	return nil
+}
+
+// print says what the slow server spends, and by how much it is dearer.
+func (c calibration) print(out io.Writer, name string) {
+	for k, w := range c.Wanted {
+		fmt.Fprintf(out, "%s, %s: plain %.1f ns a delivery, %.0f octets a write; spins %.2f ns a delivery; CPU per delivery %s\n",
+			name, w.Load, w.CPU, w.OctetsWrite, w.Spin, c.Reached[k].text())
+	}
+}
+
+// deliveries reads from a run's raw files what a delivery of its first arm costs,
+// under its open loop and then its closed one.
+func deliveries(dir string) (all []extra, err error) {
+	run, _, err := record.Read(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range run.Manifest.Loads {
+		e := extra{Load: l.Name}
+		var cpu []float64
+		var octets, writes, given int64
+		for _, r := range run.Rounds {
+			if r.Load == l.Name && r.Arm != record.NullArm && r.Counts() && r.Server != nil && r.Traffic.Between > 0 {
+				cpu = append(cpu, float64(*r.Usage.CPU)/float64(r.Traffic.Between))
+				octets, writes, given = octets+r.Server.BytesOut, writes+r.Server.Writes, given+r.Traffic.Checked
+			}
+		}
+		if len(cpu) == 0 {
+			return nil, fmt.Errorf("no round under %s counts; try again on a quieter machine", l.Name)
+		}
+		e.CPU = stats.Median(cpu)
+		e.OctetsWrite, e.Octets = float64(octets)/float64(writes), float64(octets)/float64(given)
+		e.Spin = dearer * e.CPU
+		all = append(all, e)
+	}
+	if len(all) != 2 || !run.Manifest.Loads[0].Open() || !run.Manifest.Loads[1].Closed() {
+		return nil, fmt.Errorf("a calibration takes one open loop and one closed loop, as bench has them by default")
+	}
+	return all, nil
+}
+
+// Where the core learns that frames were given out. What is put there spends the
+// slow server's time: on the transport's goroutine, without the room's lock.
+const (
+	slowFile   = "core/output.go"
+	slowAnchor = "func (s *Session) Wrote(n int) {\n"
+	slowImport = "package core\n"
+)
+
+// slowed is the source of slowFile with the call that makes it slow.
+func slowed(source []byte, c costs) ([]byte, error) {
+	if bytes.Count(source, []byte(slowAnchor)) != 1 || bytes.Count(source, []byte(slowImport)) != 1 {
+		return nil, fmt.Errorf("%s has no %q any more; say in bench/proofs where frames are given out", slowFile, strings.TrimSpace(slowAnchor))
+	}
+	call := fmt.Sprintf("%s\tslowdown.Gave(n, %d, %d)\n", slowAnchor, c.PerWrite, c.PerOctet)
+	source = bytes.Replace(source, []byte(slowAnchor), []byte(call), 1)
+	return bytes.Replace(source, []byte(slowImport), []byte(slowImport+"\nimport \"chatbench/bench/proofs/slowdown\"\n"), 1), nil
+}
+
+// buildSlow builds the slow server from the sources here, which stay as they
+// are, and gives its absolute path.
+func buildSlow(ctx context.Context, c costs, path string) (string, error) {
+	root, err := command(ctx, ".", "go", "list", "-m", "-f", "{{.Dir}}")
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(root, slowFile)
+	source, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	if source, err = slowed(source, c); err != nil {
+		return "", err
+	}
+	dir, err := os.MkdirTemp("", "proofs-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(dir)
+	changed, overlay := filepath.Join(dir, "output.go"), filepath.Join(dir, "overlay.json")
+	list, err := json.Marshal(map[string]map[string]string{"Replace": {file: changed}})
+	if err != nil {
+		return "", err
+	}
+	if err := errors.Join(os.WriteFile(changed, source, 0o644), os.WriteFile(overlay, list, 0o644)); err != nil {
+		return "", err
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		return "", err
+	}
+	_, err = command(ctx, root, "go", "build", "-overlay", overlay, "-o", path, "./cmd/chatd")
+	return path, err
+}
+
+// command runs a program and gives what it prints.
+func command(ctx context.Context, dir, name string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "CGO_ENABLED=0") // as make builds
+	var complaints bytes.Buffer
+	cmd.Stderr = &complaints
+	out, err := cmd.Output()
+	if ctx.Err() != nil {
+		return "", errInterrupted
+	}
+	if err != nil {
+		return "", fmt.Errorf("%s %s: %w: %s", name, args[0], err, strings.TrimSpace(complaints.String()))
+	}
+	return strings.TrimSpace(string(out)), nil
+}

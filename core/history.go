@@ -1,0 +1,106 @@
+package core
+
+import (
+	"bytes"
+	"time"
+
+	"chatbench/core/wire"
+)
+
+// historyOctets bounds what a newcomer is told of what was said before, so that it
+// fills no more than half of its private queue at the default LagLimit.
+const historyOctets = 32 << 10
+
+// Line is something that a client said to the room.
+type Line struct {
+	At   time.Time
+	Text []byte // "name: text", made safe, without NUL
+}
+
+// history is the last lines that were said: a ring, of which the oldest is written
+// over. The room's lock guards it.
+type history struct {
+	lines []Line
+	said  uint64 // how many were ever said; the next goes to lines[said % len]
+}
+
+// newHistory makes one that keeps n lines; the last of before are in it.
+func newHistory(n int, before []Line) history {
+	h := history{lines: make([]Line, n)}
+	for _, line := range before[max(0, len(before)-n):] {
+		h.add(line.At, line.Text)
+	}
+	return h
+}
+
+func (h *history) add(at time.Time, text []byte) {
+	slot := &h.lines[h.said%uint64(len(h.lines))]
+	slot.At, slot.Text = at, append(slot.Text[:0], text...)
+	h.said++
+}
+
+// keep keeps the last lines of so many Chat frames, which are whole.
+func (r *Room) keep(frames []byte, messages int) {
+	h := &r.history
+	if len(h.lines) == 0 {
+		return
+	}
+	now := r.now()
+	for skip := messages - len(h.lines); len(frames) > 0; skip-- {
+		end := 1 + bytes.IndexByte(frames[1:], 0)
+		if skip <= 0 {
+			h.add(now, frames[1:end])
+		} else {
+			h.said++
+		}
+		frames = frames[end+1:]
+	}
+}
+
+// since calls do with each line from the nth on that is still there, oldest first.
+func (h *history) since(n uint64, do func(Line)) {
+	kept := min(h.said, uint64(len(h.lines)))
+	for i := max(n, h.said-kept); i < h.said; i++ {
+		do(h.lines[i%uint64(len(h.lines))])
+	}
+}
+
+// tellHistory tells a newcomer what was said before it came: as notices with the
+// time, so that no program takes them for what is said now.
+func (r *Room) tellHistory(s *Session) {
+	if r.history.said == 0 || len(r.history.lines) == 0 {
+		return
+	}
+	var ends []int
+	var frames []byte
+	r.history.since(0, func(line Line) {
+		text := line.At.UTC().Format("15:04 UTC, ") + string(line.Text)
+		frames = wire.AppendNotice(frames, "earlier, "+text)
+		ends = append(ends, len(frames))
+	})
+	from := 0
+	for _, end := range ends {
+		if len(frames)-from <= historyOctets {
+			break
+		}
+		from = end
+	}
+	r.post(s, frames[from:])
+}
+
+// HistorySince gives the lines that were said from the nth on, counted from 0 since
+// the room was made, Config.Before among them, as far as they are kept; and how many
+// have been said by now, for the next call.
+func (r *Room) HistorySince(n uint64) (lines []Line, said uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.history.lines) > 0 {
+		r.history.since(n, func(line Line) {
+			lines = append(lines, Line{line.At, bytes.Clone(line.Text)})
+		})
+	}
+	return lines, r.history.said
+}
+
+// now is the time of the last Tick.
+func (r *Room) now() time.Time { return r.began.Add(time.Duration(r.clock.Load() - 1)) }

@@ -1,0 +1,109 @@
+package core
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"chatbench/core/wire"
+)
+
+var from = netip.MustParseAddrPort("192.0.2.1:40000")
+
+// earlier is what a newcomer is told of what was said before, without its time.
+func earlier(r *Room, t *testing.T, name string) (lines []string) {
+	t.Helper()
+	s := r.Join(from, quiet{}, nil)
+	s.Feed(wire.AppendCred(nil, name, "x"))
+	frames := bytes.Split(take(s), []byte{0})
+	if !bytes.Equal(frames[0], []byte("\x01granted")) {
+		t.Fatalf("first comes %q", frames[0])
+	}
+	for _, f := range frames[1:] {
+		if text, found := bytes.CutPrefix(f, []byte("server: earlier, ")); found {
+			_, said, _ := strings.Cut(string(text), "UTC, ")
+			lines = append(lines, said)
+		}
+	}
+	s.Leave(ReasonEOF)
+	return lines
+}
+
+// A newcomer is told the last lines that were said, in order, whatever the pieces in
+// which they were said; notices are not among them.
+func TestHistory(t *testing.T) {
+	for _, batch := range []int{1, 3, 40} {
+		r := testRoom(64<<10, Config{History: 10, Announce: true})
+		ann := enter(t, r, "ann")
+		if got := earlier(r, t, "first"); len(got) != 0 {
+			t.Errorf("before anything is said: %q", got)
+		}
+		var want []string
+		for i := 0; i < 60; i += batch {
+			var in []byte
+			for j := range batch {
+				in = wire.AppendChat(in, fmt.Sprint("line\n", i+j))
+				want = append(want, fmt.Sprint("ann: line\u2424", i+j))
+			}
+			ann.Feed(in)
+			take(ann)
+			if got := earlier(r, t, "bob"); fmt.Sprint(got) != fmt.Sprint(want[max(0, len(want)-10):]) {
+				t.Fatalf("batches of %d: told %q after %d", batch, got, len(want))
+			}
+		}
+	}
+	r := testRoom(64<<10, Config{})
+	enter(t, r, "ann").Feed(wire.AppendChat(nil, "hello"))
+	if got := earlier(r, t, "bob"); len(got) != 0 {
+		t.Errorf("without a history: %q", got)
+	}
+}
+
+// What is told is bounded in octets: the newest lines are.
+func TestHistoryIsBounded(t *testing.T) {
+	r := testRoom(256<<10, Config{History: 1000})
+	ann := enter(t, r, "ann")
+	for i := range 200 {
+		ann.Feed(wire.AppendChat(nil, fmt.Sprint(i, strings.Repeat("x", 1000))))
+		take(ann)
+	}
+	got := earlier(r, t, "bob")
+	if n := len(strings.Join(got, "")); n > historyOctets || n < historyOctets/2 || !strings.HasPrefix(got[len(got)-1], "ann: 199x") {
+		t.Errorf("%d lines, %d octets, the last %.12q", len(got), n, got[len(got)-1])
+	}
+}
+
+// The lines of a room that was before are there, with their time; what was said is
+// given out once to one who keeps it.
+func TestHistoryGoesOn(t *testing.T) {
+	at := time.Date(2026, 5, 4, 13, 37, 0, 0, time.FixedZone("", 9*3600))
+	r := testRoom(64<<10, Config{History: 3, Before: []Line{{at, []byte("zoe: 1")}, {at, []byte("zoe: 2")}, {at, []byte("zoe: 3")}, {at, []byte("zoe: 4")}}})
+	s := r.Join(from, quiet{}, nil)
+	s.Feed(wire.AppendCred(nil, "ann", "x"))
+	if got := take(s); !bytes.Contains(got, []byte("\x00server: earlier, 04:37 UTC, zoe: 2\x00\x00server: earlier, 04:37 UTC, zoe: 3\x00")) {
+		t.Errorf("told %q", got)
+	}
+	lines, n := r.HistorySince(0)
+	if len(lines) != 3 || n != 3 || string(lines[2].Text) != "zoe: 4" || !lines[2].At.Equal(at) {
+		t.Errorf("before: %d lines of %d", len(lines), n)
+	}
+	pass(r, time.Hour)
+	s.Feed(wire.AppendChat(wire.AppendChat(nil, "5"), "6"))
+	if lines, n = r.HistorySince(n); len(lines) != 2 || n != 5 || string(lines[0].Text) != "ann: 5" || !lines[1].At.Equal(start.Add(time.Hour)) {
+		t.Errorf("then: %v of %d", lines, n)
+	}
+	if lines, n = r.HistorySince(n); len(lines) != 0 || n != 5 {
+		t.Errorf("nothing new: %v of %d", lines, n)
+	}
+	var many []byte
+	for i := range 50 {
+		many = wire.AppendChat(many, fmt.Sprint(i))
+	}
+	s.Feed(many)
+	if lines, n = r.HistorySince(n); len(lines) != 3 || n != 55 || string(lines[0].Text) != "ann: 47" {
+		t.Errorf("more than are kept: %v of %d", lines, n)
+	}
+}

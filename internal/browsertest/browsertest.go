@@ -1,0 +1,244 @@
+// Package browsertest looks at pages in a headless Chromium, for tests.
+//
+// It refuses to be anything but a thin layer on chromedp: it finds the browser, skips
+// the test by name where there is none, keeps what a page says on its console and
+// asks of the network, and gives up after a time that a busy machine does not need.
+// A Page belongs to one goroutine.
+package browsertest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os/exec"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+// patience is for a machine that is busy, not for what a page may take.
+const patience = 2 * time.Minute
+
+// Browser is a browser that ends with its test.
+type Browser struct {
+	t   testing.TB
+	ctx context.Context
+}
+
+// Start starts one. It skips the test where there is no Chromium.
+func Start(t testing.TB) *Browser {
+	t.Helper()
+	path := ""
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if found, err := exec.LookPath(name); err == nil {
+			path = found
+			break
+		}
+	}
+	if path == "" {
+		t.Skip("no Chromium: pages are not looked at; make browser installs one")
+	}
+	ctx, cancel := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()),
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("hide-scrollbars", true), chromedp.WSURLReadTimeout(patience))...)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewContext(ctx)
+	t.Cleanup(cancel)
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatalf("starting %s: %v", path, err)
+	}
+	return &Browser{t, ctx}
+}
+
+// Page is one tab, with cookies and storage that no other has.
+type Page struct {
+	t   testing.TB
+	ctx context.Context
+
+	mu    sync.Mutex
+	noise []string
+}
+
+// Look is how a page is looked at. The zero Look is a wide screen, light.
+type Look struct {
+	Width, Height int // CSS pixels; 0: 1280 × 900
+	Dark          bool
+	Print         bool
+}
+
+func (l Look) String() string {
+	text := fmt.Sprintf("%d px", l.width())
+	if l.Dark {
+		text += ", dark"
+	}
+	if l.Print {
+		text += ", print"
+	}
+	return text
+}
+
+func (l Look) width() int {
+	if l.Width == 0 {
+		return 1280
+	}
+	return l.Width
+}
+
+// Page opens a tab.
+func (b *Browser) Page() *Page {
+	b.t.Helper()
+	p := &Page{t: b.t}
+	var cancel context.CancelFunc
+	p.ctx, cancel = chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext(), chromedp.WithListener(p.listen))
+	b.t.Cleanup(cancel)
+	// The first action makes the tab, and a deadline would end the tab with it.
+	if err := chromedp.Do(p.ctx); err != nil {
+		b.t.Fatal(err)
+	}
+	call(p, runtime.Enable, cdp.Empty{})
+	call(p, log.Enable, cdp.Empty{})
+	call(p, network.Enable, network.EnableParams{})
+	return p
+}
+
+// listen keeps what a page says and asks for.
+func (p *Page) listen(event any) {
+	text := ""
+	switch e := event.(type) {
+	case *runtime.EventConsoleAPICalled:
+		text = "console: "
+		for _, arg := range e.Args {
+			text += string(arg.Value) + arg.Description + " "
+		}
+	case *runtime.EventExceptionThrown:
+		text = "exception: " + e.ExceptionDetails.Text
+		if thrown := e.ExceptionDetails.Exception; thrown != nil {
+			text += " " + thrown.Description
+		}
+	case *log.EventEntryAdded:
+		text = "log: " + e.Entry.Text + " " + e.Entry.URL
+	case *network.EventRequestWillBeSent:
+		text = "request: " + e.Request.URL
+	}
+	if text != "" {
+		p.mu.Lock()
+		p.noise = append(p.noise, text)
+		p.mu.Unlock()
+	}
+}
+
+// Noise is what the page said on its console, and what it asked of the network,
+// since it was opened or Noise was called; the request for itself among it.
+func (p *Page) Noise() []string {
+	p.t.Helper()
+	p.Eval("0", nil) // so that all is here that was said before
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	said := p.noise
+	p.noise = nil
+	return said
+}
+
+// do carries an action out, within the patience of the test.
+func do[T any](p *Page, action chromedp.Action[T]) T {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	v, err := chromedp.Run(ctx, action)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return v
+}
+
+// call has the browser carry a command of its protocol out.
+func call[P, R any](p *Page, command cdp.Command[P, R], params P) R {
+	p.t.Helper()
+	return do(p, func(ctx context.Context, t *chromedp.Target) (R, error) { return cdp.Call(ctx, t, command, params) })
+}
+
+// Open goes to a URL and waits until all of it is there.
+func (p *Page) Open(url string, as Look) {
+	p.t.Helper()
+	height := as.Height
+	if height == 0 {
+		height = 900
+	}
+	scheme, media := "light", "screen"
+	if as.Dark {
+		scheme = "dark"
+	}
+	if as.Print {
+		media = "print"
+	}
+	call(p, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
+		Width: int64(as.width()), Height: int64(height), DeviceScaleFactor: 1, Mobile: as.width() < 600,
+	})
+	call(p, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Media: media, Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+	})
+	do(p, chromedp.Navigate(url))
+}
+
+// Eval gives the value of a JavaScript expression; into may be nil.
+func (p *Page) Eval(expression string, into any) {
+	p.t.Helper()
+	text := do(p, chromedp.Evaluate[string]("JSON.stringify((() => ("+expression+"))() ?? null)"))
+	if into == nil {
+		return
+	}
+	if err := json.Unmarshal([]byte(text), into); err != nil {
+		p.t.Fatalf("%s is %s: %v", expression, text, err)
+	}
+}
+
+// Await waits until a JavaScript expression is true.
+func (p *Page) Await(expression string) {
+	p.t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		var is bool
+		if p.Eval("Boolean("+expression+")", &is); is {
+			return
+		}
+		if time.Now().After(deadline) {
+			var text string
+			p.Eval("document.body.innerText", &text)
+			p.t.Fatalf("in vain: %s\nthe page shows:\n%s", expression, text)
+		}
+	}
+}
+
+// Type presses keys, as a person does; "\r" is Enter.
+func (p *Page) Type(keys string) {
+	p.t.Helper()
+	do(p, chromedp.KeyEvent(keys))
+}
+
+// Compose puts a text into what has the focus as an input method does: it is
+// underlined, and may still change, until Commit.
+func (p *Page) Compose(text string) {
+	p.t.Helper()
+	n := int64(len([]rune(text)))
+	call(p, input.ImeSetComposition, input.ImeSetCompositionParams{Text: text, SelectionStart: n, SelectionEnd: n})
+}
+
+// Commit ends a composition with a text.
+func (p *Page) Commit(text string) {
+	p.t.Helper()
+	call(p, input.InsertText, input.InsertTextParams{Text: text})
+}
+
+// Screenshot is the page as a PNG, all of its height.
+func (p *Page) Screenshot() []byte {
+	p.t.Helper()
+	return do(p, chromedp.FullScreenshot(100))
+}

@@ -1,0 +1,92 @@
+// Package command is the command line of chatd, over the transports it is
+// given. A program of ten lines is a chatd with a transport of its own, beside
+// those of this module or in place of them:
+//
+//	func main() { command.Main(mine.Backend, epoll.Backend) }
+//
+// The first transport is the one -backend stands at. The flags, the lines on
+// standard output, the signals and the exit codes are those that
+// docs/chatd-interface.md promises, so that bench can measure such a program.
+//
+// A transport of one process for each client runs the same program again and
+// catches it in an init of its own (see backends/process), long before Main.
+//
+// It refuses to know any transport by name. Main takes over the process: call
+// it once, from main, and nothing after it.
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"chatbench/backends"
+	"chatbench/internal/cmdline"
+	"chatbench/server"
+)
+
+// Main does what the arguments of the process say and ends it: with 0 when all
+// went well, with 1 after an error, with 2 if the arguments will not do. It
+// panics if there is no transport, or if two have the same name or one has none.
+func Main(transports ...backends.Backend) { os.Exit(run(newTable(transports), os.Args[1:])) }
+
+func run(t table, args []string) int {
+	if len(args) > 0 && args[0] == "user" {
+		return user(args[1:])
+	}
+	f := newFlags(t[0].Name)
+	if code, done := cmdline.Parse(f.set, intro, args); done {
+		return code
+	}
+	if f.list {
+		return list(t, f.o.JSON)
+	}
+	backend, known := t.find(f.backend)
+	if !known {
+		return cmdline.Fail("chatd", cmdline.Usage,
+			fmt.Errorf("there is no backend %q, there are %s: see chatd -list", f.backend, strings.Join(t.names(), ", ")))
+	}
+	err := server.Run(context.Background(), f.options(backend))
+	switch {
+	case errors.As(err, new(server.Misuse)):
+		return cmdline.Fail("chatd", cmdline.Usage, err)
+	case err != nil:
+		return cmdline.Fail("chatd", cmdline.Failed, err)
+	}
+	return cmdline.OK
+}
+
+// table is the transports of one program, in the order they are shown.
+type table []backends.Backend
+
+func newTable(transports []backends.Backend) table {
+	if len(transports) == 0 {
+		panic("command: Main needs a transport")
+	}
+	seen := make(map[string]bool)
+	for _, b := range transports {
+		if b.Name == "" || seen[b.Name] {
+			panic(fmt.Sprintf("command: Main needs a name for each transport, and another for each: %q", b.Name))
+		}
+		seen[b.Name] = true
+	}
+	return transports
+}
+
+func (t table) find(name string) (backends.Backend, bool) {
+	for _, b := range t {
+		if b.Name == name {
+			return b, true
+		}
+	}
+	return backends.Backend{}, false
+}
+
+func (t table) names() (all []string) {
+	for _, b := range t {
+		all = append(all, b.Name)
+	}
+	return all
+}

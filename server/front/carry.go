@@ -1,0 +1,203 @@
+package front
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"chatbench/core/proxyproto"
+)
+
+const (
+	dialTimeout = 5 * time.Second
+	// fromClient is the buffer for what a client says: little, and mostly nothing.
+	fromClient = 2 << 10
+	// toClient is the buffer for what it is sent, which it has only while there is
+	// something: as much as one record of TLS holds.
+	toClient = 16 << 10
+	// betweenUs bounds what the kernel holds between the transport and the front for
+	// a client that takes nothing: otherwise it grows to megabytes before the
+	// transport finds the client slow.
+	betweenUs = 64 << 10
+	// writeTimeout is how long a client may take over one buffer. The core ends a
+	// client that is slow long before; this is for one that it has given up.
+	writeTimeout = 30 * time.Second
+)
+
+var buffers = sync.Pool{New: func() any { return new([toClient]byte) }}
+
+// halfCloser is a connection of which the sending half can be closed.
+type halfCloser interface{ CloseWrite() error }
+
+// Carrier carries clients to a transport. Any goroutine may call its methods.
+type Carrier struct {
+	target netip.AddrPort
+	secret []byte
+	linger time.Duration
+
+	Open     atomic.Int64 // connections carried now
+	NoTarget atomic.Int64 // clients for which the transport took no connection
+
+	work   sync.WaitGroup
+	ending context.Context
+	cut    context.CancelFunc
+}
+
+// NewCarrier makes one. target is the transport's own listener, secret what its
+// proxyproto.Policy asks for, and linger how long a client may take to say FIN after
+// the server has.
+func NewCarrier(target netip.AddrPort, secret []byte, linger time.Duration) *Carrier {
+	c := &Carrier{target: target, secret: secret, linger: linger}
+	c.ending, c.cut = context.WithCancel(context.Background())
+	return c
+}
+
+// Shutdown waits for all that is carried to end, which the transport sees to, and
+// cuts what is left when ctx ends. Nothing may be given to Carry any more.
+func (c *Carrier) Shutdown(ctx context.Context) {
+	defer context.AfterFunc(ctx, c.cut)()
+	c.work.Wait()
+	c.cut()
+}
+
+// Carry connects to the transport in the name of a client at peer, and carries
+// octets both ways until both have ended. It closes conn. The error is one of
+// connecting; afterwards an end is an end.
+func (c *Carrier) Carry(conn net.Conn, peer netip.AddrPort) error {
+	c.work.Add(1)
+	defer c.work.Done()
+	defer conn.Close()
+	target, err := c.dial(peer)
+	if err != nil {
+		c.NoTarget.Add(1)
+		return err
+	}
+	defer target.Close()
+	c.Open.Add(1)
+	defer c.Open.Add(-1)
+	defer context.AfterFunc(c.ending, func() { reset(target); conn.Close() })()
+	var up sync.WaitGroup
+	up.Go(func() {
+		if err := copyUp(target, conn); err != nil {
+			reset(target) // the transport learns that the client did not say FIN
+			return
+		}
+		target.CloseWrite()
+	})
+	if copyDown(conn, target) == nil {
+		if half, ok := conn.(halfCloser); ok {
+			half.CloseWrite()
+		}
+		conn.SetReadDeadline(time.Now().Add(c.linger))
+	} else {
+		conn.Close()
+	}
+	up.Wait()
+	return nil
+}
+
+// dial connects to the transport and says who the client is.
+func (c *Carrier) dial(peer netip.AddrPort) (*net.TCPConn, error) {
+	ctx, cancel := context.WithTimeout(c.ending, dialTimeout)
+	defer cancel()
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", c.target.String())
+	if err != nil {
+		return nil, fmt.Errorf("front: %w", err)
+	}
+	target := conn.(*net.TCPConn)
+	target.SetReadBuffer(betweenUs)
+	header, err := proxyproto.Header(peer, c.target, c.secret)
+	if err == nil {
+		_, err = target.Write(header)
+	}
+	if err != nil {
+		target.Close()
+		return nil, fmt.Errorf("front: %w", err)
+	}
+	return target, nil
+}
+
+// reset closes a connection so that the other end is told of an error.
+func reset(c *net.TCPConn) {
+	c.SetLinger(0)
+	c.Close()
+}
+
+// copyUp carries what a client says, to its FIN.
+func copyUp(to *net.TCPConn, from net.Conn) error {
+	buf := make([]byte, fromClient)
+	for {
+		n, err := from.Read(buf)
+		if n > 0 {
+			if _, err := to.Write(buf[:n]); err != nil {
+				// The transport takes no more. It may still have something to say:
+				// its end comes by the other direction.
+				return drain(from, buf)
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("front: %w", err)
+		}
+	}
+}
+
+// drain reads and forgets what a client still says.
+func drain(from net.Conn, buf []byte) error {
+	for {
+		if _, err := from.Read(buf); err != nil {
+			return fmt.Errorf("front: %w", err)
+		}
+	}
+}
+
+// copyDown carries what the transport sends, to its FIN. While there is nothing it
+// holds no buffer.
+func copyDown(to net.Conn, from *net.TCPConn) error {
+	raw, err := from.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("front: %w", err)
+	}
+	for {
+		buf := (*[toClient]byte)(nil)
+		n, failed := 0, error(nil)
+		err := raw.Read(func(fd uintptr) (done bool) {
+			buf = buffers.Get().(*[toClient]byte)
+			for {
+				n, failed = unix.Read(int(fd), buf[:])
+				if failed != unix.EINTR {
+					break
+				}
+			}
+			if failed == unix.EAGAIN {
+				buffers.Put(buf)
+				buf = nil
+				return false
+			}
+			return true
+		})
+		if err == nil && failed == nil && n > 0 {
+			to.SetWriteDeadline(time.Now().Add(writeTimeout))
+			_, err = to.Write(buf[:n])
+		}
+		if buf != nil {
+			buffers.Put(buf)
+		}
+		switch {
+		case err != nil || failed != nil:
+			return fmt.Errorf("front: %w", errors.Join(err, failed))
+		case n == 0:
+			return nil
+		}
+	}
+}

@@ -1,0 +1,180 @@
+package front
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/user"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// watchEvery is how often the files of a certificate are looked at.
+const watchEvery = 5 * time.Second
+
+// Certificate is a certificate and its key in two files of PEM blocks, which are
+// loaded again when they change. Any goroutine may call its methods.
+type Certificate struct {
+	certFile, keyFile string
+	log               *slog.Logger
+
+	now    atomic.Pointer[tls.Certificate]
+	mu     sync.Mutex // one load at a time
+	loaded [2]stamp   // the files when they were last loaded, or could not be
+}
+
+// stamp is what tells one state of a file from another.
+type stamp struct {
+	modified time.Time
+	size     int64
+	inode    uint64
+}
+
+// LoadCertificate loads a certificate and its key. The error says which file is
+// wrong, and what to do.
+func LoadCertificate(certFile, keyFile string, log *slog.Logger) (*Certificate, error) {
+	c := &Certificate{certFile: certFile, keyFile: keyFile, log: log}
+	if err := c.Reload(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Reload loads the files again. After an error the certificate that was in use
+// stays in use.
+func (c *Certificate) Reload() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.loaded = c.stamps()
+	pair, err := load(c.certFile, c.keyFile)
+	if err != nil {
+		return err
+	}
+	c.now.Store(pair)
+	c.log.Info("certificate loaded", "file", c.certFile, "names", pair.Leaf.DNSNames, "expires", pair.Leaf.NotAfter.UTC().Format(time.RFC3339),
+		"days", int(time.Until(pair.Leaf.NotAfter)/(24*time.Hour)))
+	return nil
+}
+
+// Watch loads the files again whenever they have changed, until ctx ends.
+func (c *Certificate) Watch(ctx context.Context) {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			c.reloadIfChanged()
+		}
+	}
+}
+
+func (c *Certificate) reloadIfChanged() {
+	c.mu.Lock()
+	changed := c.stamps() != c.loaded
+	c.mu.Unlock()
+	if !changed {
+		return
+	}
+	if err := c.Reload(); err != nil { // perhaps one of the two is still being written
+		c.log.Error("certificate not loaded, the one before stays in use", "err", err)
+	}
+}
+
+// Expires is when the certificate in use is no longer valid.
+func (c *Certificate) Expires() time.Time { return c.now.Load().Leaf.NotAfter }
+
+// get is for tls.Config.GetCertificate.
+func (c *Certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.now.Load(), nil }
+
+// stamps is the state of the two files; the zero stamp if there is none.
+func (c *Certificate) stamps() (s [2]stamp) {
+	for i, name := range []string{c.certFile, c.keyFile} {
+		if info, err := os.Stat(name); err == nil {
+			s[i] = stamp{modified: info.ModTime(), size: info.Size()}
+			if sys, ok := info.Sys().(*syscall.Stat_t); ok {
+				s[i].inode = sys.Ino
+			}
+		}
+	}
+	return s
+}
+
+// load reads a certificate and its key.
+func load(certFile, keyFile string) (*tls.Certificate, error) {
+	cert, err := readFile(certFile, "certificate")
+	if err != nil {
+		return nil, err
+	}
+	key, err := readFile(keyFile, "key")
+	if err != nil {
+		return nil, err
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return nil, fmt.Errorf("front: certificate %s and key %s: %w; both are PEM, the certificate first in its file and the chain after it", certFile, keyFile, err)
+	}
+	if pair.Leaf == nil {
+		if pair.Leaf, err = x509.ParseCertificate(pair.Certificate[0]); err != nil {
+			return nil, fmt.Errorf("front: certificate %s: %w", certFile, err)
+		}
+	}
+	if now := time.Now(); now.After(pair.Leaf.NotAfter) {
+		return nil, fmt.Errorf("front: certificate %s expired on %s: renew it", certFile, pair.Leaf.NotAfter.UTC().Format(time.DateOnly))
+	}
+	return &pair, nil
+}
+
+// readFile reads a file, or says why that fails to one who can mend it.
+func readFile(name, what string) ([]byte, error) {
+	data, err := os.ReadFile(name)
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("front: %s %s may not be read by %s%s: give that user access, as with chgrp and chmod g+r", what, name, self(), owner(name))
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("front: there is no %s %s: check the path", what, name)
+	case err != nil:
+		return nil, fmt.Errorf("front: %s %s: %w", what, name, err)
+	}
+	return data, nil
+}
+
+// self is the user this process runs as.
+func self() string {
+	if u, err := user.Current(); err == nil {
+		return "user " + u.Username
+	}
+	return "user " + strconv.Itoa(os.Getuid())
+}
+
+// owner is whose a file is, and its mode, in words; "" if that cannot be seen.
+func owner(name string) string {
+	info, err := os.Stat(name)
+	if err != nil {
+		return " (nor may its directory be searched)"
+	}
+	sys, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return ""
+	}
+	uid := strconv.Itoa(int(sys.Uid))
+	if u, err := user.LookupId(uid); err == nil {
+		uid = u.Username
+	}
+	return fmt.Sprintf(" (it belongs to %s, mode %04o)", uid, info.Mode().Perm())
+}
+
+// TLS is how clients are spoken to with the certificate. least is the oldest version
+// that is spoken, such as tls.VersionTLS13.
+func (c *Certificate) TLS(least uint16) *tls.Config {
+	return &tls.Config{GetCertificate: c.get, MinVersion: least, NextProtos: []string{Protocol}}
+}

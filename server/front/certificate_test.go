@@ -1,0 +1,112 @@
+package front
+
+import (
+	"bytes"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A pair of files that changes is loaded again; one that is no pair is not, and what
+// is in use stays in use.
+func TestReload(t *testing.T) {
+	dir, log := t.TempDir(), new(bytes.Buffer)
+	certFile, keyFile := writePair(t, dir, "one.example", time.Hour)
+	c, err := LoadCertificate(certFile, keyFile, slog.New(slog.NewTextHandler(log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	uses := func(want string) {
+		t.Helper()
+		if pair, err := c.get(nil); err != nil || pair.Leaf.DNSNames[0] != want {
+			t.Fatalf("in use is %v, %v; want %s", pair.Leaf.DNSNames, err, want)
+		}
+	}
+	c.reloadIfChanged()
+	uses("one.example")
+	if n := strings.Count(log.String(), "certificate loaded"); n != 1 {
+		t.Errorf("loaded %d times though nothing changed", n)
+	}
+	writePair(t, dir, "two.example", 2*time.Hour)
+	c.reloadIfChanged()
+	uses("two.example")
+	if left := time.Until(c.Expires()); left < 100*time.Minute || left > 2*time.Hour {
+		t.Errorf("expires in %v", left)
+	}
+
+	old, err := os.ReadFile(keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writePair(t, dir, "three.example", time.Hour)
+	fresh, _ := os.ReadFile(keyFile)
+	os.WriteFile(keyFile, append(old, '\n'), 0o600) // the certificate is new, the key is not
+	log.Reset()
+	c.reloadIfChanged()
+	c.reloadIfChanged()
+	uses("two.example")
+	if n := strings.Count(log.String(), "not loaded"); n != 1 || !strings.Contains(log.String(), certFile) || !strings.Contains(log.String(), keyFile) {
+		t.Errorf("said %d times: %s", n, log)
+	}
+	os.WriteFile(keyFile, fresh, 0o600)
+	c.reloadIfChanged()
+	uses("three.example")
+
+	os.Remove(certFile)
+	if err := c.Reload(); err == nil || !strings.Contains(err.Error(), "there is no certificate "+certFile) {
+		t.Errorf("without a certificate: %v", err)
+	}
+	uses("three.example")
+}
+
+// Each way in which the files can be wrong is told with what to do.
+func TestBadCertificates(t *testing.T) {
+	dir := t.TempDir()
+	certFile, keyFile := writePair(t, dir, "a.example", time.Hour)
+	empty := filepath.Join(dir, "empty")
+	os.WriteFile(empty, nil, 0o600)
+	expiredDir := t.TempDir()
+	expiredCert, expiredKey := writePair(t, expiredDir, "b.example", -time.Hour)
+	for want, files := range map[string][2]string{
+		"there is no key":        {certFile, filepath.Join(dir, "none")},
+		"both are PEM":           {empty, keyFile},
+		"expired on":             {expiredCert, expiredKey},
+		"is a directory":         {dir, keyFile},
+		"certificate " + keyFile: {keyFile, certFile},
+	} {
+		if _, err := LoadCertificate(files[0], files[1], slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v, want %q", files, err, want)
+		}
+	}
+}
+
+// A key that the server's user may not read is told with whose it is.
+func TestUnreadableKey(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can look at files as somebody else")
+	}
+	dir := t.TempDir()
+	certFile, keyFile := writePair(t, dir, "a.example", time.Hour)
+	for path := dir; path != "/" && path != os.TempDir(); path = filepath.Dir(path) {
+		os.Chmod(path, 0o755)
+	}
+	os.Chmod(certFile, 0o644)
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		syscall.RawSyscall(syscall.SYS_SETFSUID, 65534, 0, 0)
+		_, err := LoadCertificate(certFile, keyFile, slog.New(slog.DiscardHandler))
+		done <- err
+	}()
+	err := <-done
+	for _, want := range []string{"key " + keyFile, "may not be read by user ", "it belongs to root, mode 0600", "chgrp"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v lacks %q", err, want)
+		}
+	}
+}

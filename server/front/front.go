@@ -1,0 +1,229 @@
+// Package front stands before a transport: it accepts the connections that come by
+// TLS, and carries their octets to the transport's own listener, which is on
+// loopback, behind a PROXY header that names the client and holds a secret of this
+// process. So every transport serves TLS, and none knows of it.
+//
+// It refuses to look into frames, to limit clients of one address and to log
+// anybody in: that is the core's, which learns the client's address from the
+// header. What one client can make it keep is bounded: a handshake by its time and
+// by how many there are at once, octets by one buffer each way; a client that takes
+// no more is not read from the transport, which then finds it slow.
+//
+// Any goroutine may call the methods of a Front.
+package front
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"chatbench/core/proxyproto"
+)
+
+// Protocol is what chatbench calls itself in a TLS handshake (ALPN, RFC 7301).
+// Clients that name no protocol are served too.
+const Protocol = "chatbench"
+
+// Config is what a front is made of.
+type Config struct {
+	Listener *net.TCPListener // where clients come; Serve closes it
+	// TLS is how clients are spoken to; see Certificate.TLS.
+	TLS     *tls.Config
+	Carrier *Carrier // to the transport
+	// Trusted are proxies in front of this one: what comes from them begins with a
+	// PROXY header, before the TLS handshake.
+	Trusted []netip.Prefix
+
+	MaxConns         int           // connections at once; more wait to be accepted
+	MaxHandshakes    int           // of them in their handshake; 256
+	HandshakeTimeout time.Duration // for header and handshake together; 5 s
+	SendBuffer       int           // SO_SNDBUF towards the client in octets; 0 leaves it to the kernel
+	Log              *slog.Logger  // rare events only
+}
+
+// Counters is what a front has counted since it was made.
+type Counters struct {
+	Accepts    atomic.Int64 // connections accepted
+	Handshakes atomic.Int64 // of them, those under way now
+	// How connections ended that never came to the transport.
+	BadHeader atomic.Int64 // a PROXY header that is wrong, missing or late
+	BadTLS    atomic.Int64 // a handshake that failed
+	TimedOut  atomic.Int64 // a handshake that took too long
+	TooMany   atomic.Int64 // as many handshakes as may be were under way already
+}
+
+// Front is a front at work.
+type Front struct {
+	Counters
+	cfg    Config
+	policy proxyproto.Policy
+	places chan struct{} // for connections
+	shakes chan struct{} // for handshakes
+
+	work   sync.WaitGroup
+	ending context.Context // ended: handshakes are cut
+	cut    context.CancelFunc
+}
+
+// New makes a front. Serve lets it work.
+func New(cfg Config) *Front {
+	if cfg.MaxConns <= 0 {
+		cfg.MaxConns = 10_000
+	}
+	if cfg.MaxHandshakes <= 0 {
+		cfg.MaxHandshakes = 256
+	}
+	if cfg.HandshakeTimeout <= 0 {
+		cfg.HandshakeTimeout = 5 * time.Second
+	}
+	f := &Front{
+		cfg: cfg, policy: proxyproto.Policy{Trusted: cfg.Trusted},
+		places: make(chan struct{}, cfg.MaxConns), shakes: make(chan struct{}, cfg.MaxHandshakes),
+	}
+	f.ending, f.cut = context.WithCancel(context.Background())
+	return f
+}
+
+// Serve takes connections until Close or Shutdown, and returns then.
+func (f *Front) Serve() {
+	for {
+		select {
+		case f.places <- struct{}{}:
+		case <-f.ending.Done():
+			return
+		}
+		conn, err := f.cfg.Listener.AcceptTCP()
+		switch {
+		case err == nil:
+			f.Accepts.Add(1)
+			f.work.Go(func() {
+				defer func() { <-f.places }()
+				f.serve(conn)
+			})
+			continue
+		case errors.Is(err, net.ErrClosed):
+			return
+		}
+		<-f.places
+		f.cfg.Log.Warn("the TLS listener cannot accept", "err", err)
+		select { // out of descriptors, most likely: those who end give some back
+		case <-time.After(100 * time.Millisecond):
+		case <-f.ending.Done():
+		}
+	}
+}
+
+// StopAccepting closes the listener: nobody comes any more, and those who are there stay.
+func (f *Front) StopAccepting() { f.cfg.Listener.Close() }
+
+// Shutdown waits for the connections to end, which the transport sees to. When ctx
+// ends it cuts handshakes; what is carried is the Carrier's to cut.
+func (f *Front) Shutdown(ctx context.Context) {
+	f.StopAccepting()
+	defer context.AfterFunc(ctx, f.cut)()
+	f.work.Wait()
+	f.cut()
+}
+
+// serve serves one connection to its end.
+func (f *Front) serve(conn *net.TCPConn) {
+	defer conn.Close()
+	select {
+	case f.shakes <- struct{}{}:
+	default:
+		f.TooMany.Add(1)
+		return
+	}
+	f.Handshakes.Add(1)
+	secure, peer, err := f.handshake(conn)
+	f.Handshakes.Add(-1)
+	<-f.shakes
+	if err != nil {
+		f.count(err)
+		f.cfg.Log.Debug("no TLS connection", "peer", conn.RemoteAddr(), "err", err)
+		return
+	}
+	if f.cfg.SendBuffer > 0 {
+		conn.SetWriteBuffer(f.cfg.SendBuffer)
+	}
+	if err := f.cfg.Carrier.Carry(secure, peer); err != nil {
+		f.cfg.Log.Warn("a client cannot be carried to the transport", "peer", peer, "err", err)
+	}
+}
+
+// count counts a connection that never came to the transport.
+func (f *Front) count(err error) {
+	var timeout net.Error
+	switch {
+	case errors.Is(err, proxyproto.ErrHeader):
+		f.BadHeader.Add(1)
+	case errors.As(err, &timeout) && timeout.Timeout():
+		f.TimedOut.Add(1)
+	default:
+		f.BadTLS.Add(1)
+	}
+}
+
+// handshake reads a trusted proxy's header, if one has to come, and shakes hands.
+func (f *Front) handshake(conn *net.TCPConn) (*tls.Conn, netip.AddrPort, error) {
+	defer context.AfterFunc(f.ending, func() { conn.SetDeadline(time.Unix(1, 0)) })()
+	conn.SetDeadline(time.Now().Add(f.cfg.HandshakeTimeout))
+	from := conn.RemoteAddr().(*net.TCPAddr).AddrPort()
+	peer := netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+	plain := net.Conn(conn)
+	if preface := f.policy.Preface(peer); preface != nil {
+		rest, client, err := readPreface(conn, preface.Take)
+		if err != nil {
+			return nil, peer, err
+		}
+		if client.IsValid() {
+			peer = client
+		}
+		if len(rest) > 0 {
+			plain = &begun{conn, rest}
+		}
+	}
+	secure := tls.Server(plain, f.cfg.TLS)
+	if err := secure.HandshakeContext(f.ending); err != nil {
+		return nil, peer, fmt.Errorf("front: %w", err)
+	}
+	conn.SetDeadline(time.Time{})
+	return secure, peer, nil
+}
+
+// readPreface reads to the end of a PROXY header, and gives what has come behind it.
+func readPreface(conn net.Conn, take func([]byte) ([]byte, bool, netip.AddrPort, error)) (rest []byte, client netip.AddrPort, err error) {
+	buf := make([]byte, 1024)
+	for {
+		n, err := conn.Read(buf)
+		if err != nil {
+			return nil, client, fmt.Errorf("%w: it has not come: %w", proxyproto.ErrHeader, err)
+		}
+		rest, done, client, err := take(buf[:n])
+		if err != nil || done {
+			return rest, client, err
+		}
+	}
+}
+
+// begun is a connection of which some octets have been read already.
+type begun struct {
+	*net.TCPConn
+	rest []byte
+}
+
+func (b *begun) Read(p []byte) (int, error) {
+	if len(b.rest) == 0 {
+		return b.TCPConn.Read(p)
+	}
+	n := copy(p, b.rest)
+	b.rest = b.rest[n:]
+	return n, nil
+}

@@ -1,0 +1,216 @@
+package front
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func random(n int) []byte {
+	b := make([]byte, n)
+	rand.NewChaCha8([32]byte{1}).Read(b)
+	return b
+}
+
+// What a client says comes to the transport as it was, with the client's address,
+// and the other way round; each side's FIN by itself.
+func TestCarries(t *testing.T) {
+	f, g := start(t, Config{})
+	c := dial(t, f)
+	if got := c.ConnectionState(); got.NegotiatedProtocol != Protocol || got.Version != tls.VersionTLS13 {
+		t.Errorf("protocol %q, version %x", got.NegotiatedProtocol, got.Version)
+	}
+	s := g.next(t)
+	if s.client.String() != c.LocalAddr().String() {
+		t.Errorf("the transport is told %s, the client is %s", s.client, c.LocalAddr())
+	}
+	up, down := random(1<<20+7), random(1<<21+3)
+	var sides sync.WaitGroup
+	sides.Go(func() { c.Write(up); c.CloseWrite() })
+	sides.Go(func() { s.Write(down) })
+	sides.Go(func() {
+		if got, err := io.ReadAll(s); err != nil || !bytes.Equal(got, up) {
+			t.Errorf("the transport got %d octets, %v; want %d", len(got), err, len(up))
+		}
+		s.Write([]byte("after the FIN"))
+		s.CloseWrite()
+	})
+	got, err := io.ReadAll(c)
+	sides.Wait()
+	if want := append(down, "after the FIN"...); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("the client got %d octets, %v; want %d", len(got), err, len(want))
+	}
+	c.Close()
+	await(t, "the connection ends", func() bool { return f.cfg.Carrier.Open.Load() == 0 })
+}
+
+// The server's FIN reaches a client that goes on talking, which has Linger then.
+func TestServerEndsFirst(t *testing.T) {
+	f, g := start(t, Config{})
+	c := dial(t, f)
+	s := g.next(t)
+	s.Write([]byte("goodbye"))
+	s.CloseWrite()
+	if got, err := io.ReadAll(c); err != nil || string(got) != "goodbye" {
+		t.Fatalf("the client got %q, %v", got, err)
+	}
+	await(t, "one that does not say FIN is cut", func() bool { return f.cfg.Carrier.Open.Load() == 0 })
+}
+
+// A client that is gone without a FIN is an error to the transport, not an end.
+func TestReset(t *testing.T) {
+	f, g := start(t, Config{})
+	c := dial(t, f)
+	s := g.next(t)
+	c.Write([]byte("hello"))
+	io.ReadFull(s, make([]byte, 5))
+	c.NetConn().(*net.TCPConn).SetLinger(0)
+	c.NetConn().Close()
+	s.SetReadDeadline(time.Now().Add(30 * time.Second))
+	if _, err := s.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the transport is told %v", err)
+	}
+}
+
+// Handshakes that are not made are bounded in number and in time, and counted.
+func TestHandshakesAreBounded(t *testing.T) {
+	f, g := start(t, Config{MaxHandshakes: 2, HandshakeTimeout: 300 * time.Millisecond})
+	var silent []net.Conn
+	for range 2 {
+		c, err := net.Dial("tcp", f.addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		silent = append(silent, c)
+	}
+	await(t, "two handshakes", func() bool { return f.Handshakes.Load() == 2 })
+	third, err := net.Dial("tcp", f.addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer third.Close()
+	third.SetReadDeadline(time.Now().Add(30 * time.Second))
+	if _, err := third.Read(make([]byte, 1)); err == nil || errors.Is(err, context.DeadlineExceeded) || f.TooMany.Load() != 1 {
+		t.Errorf("the third is told %v, %d were too many", err, f.TooMany.Load())
+	}
+	for _, c := range silent {
+		c.SetReadDeadline(time.Now().Add(30 * time.Second))
+		if _, err := c.Read(make([]byte, 1)); err == nil {
+			t.Error("the server speaks to one who says nothing")
+		}
+	}
+	await(t, "both are counted", func() bool { return f.TimedOut.Load() == 2 })
+	plain, err := net.Dial("tcp", f.addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close()
+	plain.Write([]byte("\x01alice x\x00 and more, for a record has five octets at least"))
+	await(t, "a plaintext client is counted", func() bool { return f.BadTLS.Load() == 1 })
+	dial(t, f)
+	g.next(t) // and all others are served
+}
+
+// A trusted proxy in front names the client; what anybody else says of itself is no
+// handshake.
+func TestTrustedProxy(t *testing.T) {
+	f, g := start(t, Config{Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")}, HandshakeTimeout: 300 * time.Millisecond})
+	connect := func(from, first string) net.Conn {
+		t.Helper()
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+		c, err := d.Dial("tcp", f.addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		c.Write([]byte(first))
+		return c
+	}
+	const line = "PROXY TCP4 203.0.113.9 192.0.2.1 51000 443\r\n"
+	for i, pieces := range [][]string{{line}, {line[:10], line[10:]}} {
+		c := connect("127.0.0.2", pieces[0])
+		for _, p := range pieces[1:] {
+			time.Sleep(10 * time.Millisecond)
+			c.Write([]byte(p))
+		}
+		if err := tls.Client(c, &tls.Config{InsecureSkipVerify: true}).Handshake(); err != nil {
+			t.Fatal(i, err)
+		}
+		if s := g.next(t); s.client.String() != "203.0.113.9:51000" {
+			t.Errorf("the transport is told %s", s.client)
+		}
+	}
+	connect("127.0.0.2", "GET / HTTP/1.0\r\n\r\n")
+	connect("127.0.0.2", "") // and nothing for too long
+	connect("127.0.0.1", line)
+	await(t, "all are counted", func() bool {
+		return f.BadHeader.Load() == 2 && f.BadTLS.Load() == 1 && f.Handshakes.Load() == 0
+	})
+}
+
+// What is kept for a client that takes nothing is bounded: the transport finds it slow.
+func TestStoppedReader(t *testing.T) {
+	f, g := start(t, Config{SendBuffer: 128 << 10})
+	c := dial(t, f)
+	c.NetConn().(*net.TCPConn).SetReadBuffer(8 << 10)
+	s := g.next(t)
+	s.SetWriteBuffer(64 << 10)
+	took, chunk := 0, make([]byte, 64<<10)
+	for range 1000 {
+		s.SetWriteDeadline(time.Now().Add(500 * time.Millisecond))
+		n, err := s.Write(chunk)
+		took += n
+		if err != nil {
+			break
+		}
+	}
+	if took > 1<<20 {
+		t.Errorf("%d KiB were taken for a client that takes nothing", took>>10)
+	}
+	t.Logf("%d KiB", took>>10)
+}
+
+// Shutdown waits for those who are there, and cuts them when its time is over.
+func TestShutdown(t *testing.T) {
+	f, g := start(t, Config{})
+	c := dial(t, f)
+	s := g.next(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		f.Shutdown(ctx)
+	}()
+	defer context.AfterFunc(ctx, f.cfg.Carrier.cut)()
+	await(t, "nobody else may come", func() bool {
+		other, err := net.Dial("tcp", f.addr())
+		if err == nil {
+			other.Close()
+		}
+		return err != nil
+	})
+	s.Write([]byte("still here"))
+	if _, err := io.ReadFull(c, make([]byte, 10)); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-over:
+		t.Fatal("Shutdown did not wait")
+	default:
+	}
+	cancel()
+	<-over
+	if _, err := c.Read(make([]byte, 1)); err == nil {
+		t.Error("the client was not cut")
+	}
+}

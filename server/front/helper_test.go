@@ -1,0 +1,164 @@
+package front
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"chatbench/core/proxyproto"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// linger is how long clients of tests may take to say FIN.
+const linger = 300 * time.Millisecond
+
+var secret = bytes.Repeat([]byte{9}, 32)
+
+// writePair writes a certificate for the name and its key, as cert.pem and key.pem.
+func writePair(t testing.TB, dir, name string, valid time.Duration) (certFile, keyFile string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
+		NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(valid),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	for file, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "PRIVATE KEY", Bytes: keyDER}} {
+		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return certFile, keyFile
+}
+
+// target stands for a transport: it reads the header of each connection, and hands
+// both to the test.
+type target struct {
+	*net.TCPListener
+	came chan carried
+}
+
+type carried struct {
+	*net.TCPConn
+	client netip.AddrPort
+	err    error
+}
+
+func listen(t testing.TB) *net.TCPListener {
+	t.Helper()
+	l, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+func newTarget(t testing.TB) *target {
+	g := &target{listen(t), make(chan carried, 16)}
+	policy := &proxyproto.Policy{Secret: secret, SecretOnly: true}
+	go func() {
+		for {
+			c, err := g.AcceptTCP()
+			if err != nil {
+				return
+			}
+			// The front sends the header by itself, so nothing follows it yet.
+			_, client, err := readPreface(c, policy.Preface(netip.MustParseAddrPort("127.0.0.1:1")).Take)
+			g.came <- carried{c, client, err}
+		}
+	}()
+	return g
+}
+
+func (g *target) next(t testing.TB) carried {
+	t.Helper()
+	select {
+	case c := <-g.came:
+		t.Cleanup(func() { c.Close() })
+		if c.err != nil {
+			t.Fatal(c.err)
+		}
+		return c
+	case <-time.After(30 * time.Second):
+		t.Fatal("nothing comes to the transport")
+		panic("unreachable")
+	}
+}
+
+// start runs a front before a target to the end of the test.
+func start(t testing.TB, cfg Config) (*Front, *target) {
+	t.Helper()
+	g := newTarget(t)
+	certFile, keyFile := writePair(t, t.TempDir(), "chat.example", time.Hour)
+	cert, err := LoadCertificate(certFile, keyFile, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Listener, cfg.TLS, cfg.Log = listen(t), cert.TLS(tls.VersionTLS13), slog.New(slog.DiscardHandler)
+	cfg.Carrier = NewCarrier(g.Addr().(*net.TCPAddr).AddrPort(), secret, linger)
+	f := New(cfg)
+	served := make(chan struct{})
+	go func() { f.Serve(); close(served) }()
+	t.Cleanup(func() {
+		over, cancel := context.WithCancel(context.Background())
+		cancel()
+		f.cfg.Carrier.Shutdown(over)
+		f.Shutdown(over)
+		<-served
+	})
+	return f, g
+}
+
+func (f *Front) addr() string { return f.cfg.Listener.Addr().String() }
+
+// dial connects by TLS.
+func dial(t testing.TB, f *Front) *tls.Conn {
+	t.Helper()
+	c, err := tls.Dial("tcp", f.addr(), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{Protocol}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(30 * time.Second))
+	return c
+}
+
+func await(t testing.TB, what string, is func() bool) {
+	t.Helper()
+	for range 30_000 {
+		if is() {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	t.Fatalf("in vain: %s", what)
+}

@@ -1,0 +1,211 @@
+package web
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"chatbench/client"
+	"chatbench/internal/browsertest"
+)
+
+// join logs a client of the terminal's kind in.
+func join(t *testing.T, s *chatServer, name string) *client.Client {
+	t.Helper()
+	c, err := client.Dial(t.Context(), client.Config{Server: s.plain, User: name, Password: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// hear waits for somebody to say something.
+func hear(t *testing.T, c *client.Client, from, text string) {
+	t.Helper()
+	deadline := time.After(time.Minute)
+	for {
+		select {
+		case e, ok := <-c.Events():
+			if !ok {
+				t.Fatalf("the conversation ended: %v", c.Err())
+			}
+			if e == (client.Said{From: from, Text: text}) {
+				return
+			}
+		case <-deadline:
+			t.Fatalf("%s does not say %q", from, text)
+		}
+	}
+}
+
+// enter opens the page and logs in.
+func enter(t *testing.T, b *browsertest.Browser, s *chatServer, name string, as browsertest.Look) *browsertest.Page {
+	t.Helper()
+	p := b.Page()
+	p.Open(s.url, as)
+	p.Eval(`document.getElementById("name").focus()`, nil)
+	p.Type(name)
+	p.Eval(`document.getElementById("password").focus()`, nil)
+	p.Type("secret\r")
+	p.Await(`!document.getElementById("chat-view").hidden`)
+	p.Await(`document.activeElement.id === "draft"`)
+	return p
+}
+
+// shows waits until a line of the page ends with a text.
+func shows(p *browsertest.Page, text string) {
+	p.Await(`[...document.querySelectorAll("#lines > li")].some((l) => l.textContent.trim().endsWith(` + quoted(text) + `))`)
+}
+
+func quoted(text string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(text) + `"`
+}
+
+// look keeps a screenshot where BROWSER_SHOTS says, for a person to look at.
+func look(t *testing.T, p *browsertest.Page, name string) {
+	t.Helper()
+	if dir := os.Getenv("BROWSER_SHOTS"); dir != "" {
+		if err := os.WriteFile(filepath.Join(dir, name+".png"), p.Screenshot(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Two pages and a client of the terminal talk; what is hostile is shown as text.
+func TestTalk(t *testing.T) {
+	b := browsertest.Start(t)
+	s := serve(t, "127.0.0.1:0", Config{})
+	carol := join(t, s, "carol")
+	alice := enter(t, b, s, "alice", browsertest.Look{})
+	minsu := enter(t, b, s, "민수", browsertest.Look{Width: 390, Height: 800, Dark: true})
+	alice.Await(`document.getElementById("names").textContent.includes("민수")`)
+
+	alice.Type("hello everybody\r")
+	hear(t, carol, "alice", "hello everybody")
+	shows(minsu, "hello everybody")
+	carol.Say("from a terminal")
+	shows(alice, "from a terminal")
+	shows(minsu, "from a terminal")
+
+	// Enter while a syllable is being composed sends nothing; what was composed does not double.
+	minsu.Compose("안녕하세")
+	minsu.Compose("안녕하세요")
+	minsu.Type("\r")
+	minsu.Commit("안녕하세요")
+	minsu.Await(`document.getElementById("draft").value === "안녕하세요"`)
+	minsu.Type("\r")
+	hear(t, carol, "민수", "안녕하세요")
+	shows(alice, "안녕하세요")
+
+	hostile := `<img src=x onerror=document.title="owned"><script>document.title="owned"</script> &amp; ` + "\x1b]0;owned\x07‮"
+	carol.Say(hostile)
+	shows(alice, strings.NewReplacer("\x1b", "\ufffd", "\x07", "\ufffd").Replace(hostile))
+	var title string
+	var scripts int
+	alice.Eval("document.title", &title)
+	alice.Eval(`document.querySelectorAll("#lines img, #lines script").length`, &scripts)
+	if title != "chat" || scripts != 0 {
+		t.Errorf("title %q, %d elements made of text", title, scripts)
+	}
+	for page, as := range map[*browsertest.Page]string{alice: "wide", minsu: "phone"} {
+		var over int
+		if page.Eval("document.documentElement.scrollWidth - innerWidth", &over); over > 0 {
+			t.Errorf("%s: %d px too wide", as, over)
+		}
+		for _, line := range page.Noise() {
+			if !strings.HasPrefix(line, "request: "+s.url) && !strings.HasPrefix(line, "request: ws://") {
+				t.Errorf("%s: %s", as, line)
+			}
+		}
+		look(t, page, as)
+	}
+	minsu.Eval(`document.getElementById("show-people").click()`, nil)
+	look(t, minsu, "phone-people")
+
+	alice.Eval(`document.getElementById("leave").click()`, nil)
+	alice.Await(`document.getElementById("chat-view").hidden`)
+	shows(minsu, "alice has left")
+}
+
+// While the server is away the draft stays, and the page comes back by itself.
+func TestRestart(t *testing.T) {
+	b := browsertest.Start(t)
+	s := serve(t, "127.0.0.1:0", Config{})
+	p := enter(t, b, s, "alice", browsertest.Look{})
+	p.Type("a draft")
+	at := strings.TrimSuffix(strings.TrimPrefix(s.url, "http://"), "/")
+	s.stop()
+	p.Await(`document.body.classList.contains("offline")`)
+	p.Type("\r")
+	shows(p, "Your line stays.")
+	look(t, p, "offline")
+	s = serve(t, at, Config{})
+	bob := join(t, s, "bob")
+	shows(p, "Back in the room.")
+	p.Await(`document.getElementById("draft").value === "a draft"`)
+	p.Type("\r")
+	hear(t, bob, "alice", "a draft")
+	p.Await(`document.getElementById("draft").value === ""`)
+}
+
+// Who is denied is told why, and can try again.
+func TestDenied(t *testing.T) {
+	b := browsertest.Start(t)
+	s := serve(t, "127.0.0.1:0", Config{})
+	join(t, s, "alice")
+	p := b.Page()
+	p.Open(s.url, browsertest.Look{Width: 390, Height: 800})
+	p.Type("alice\r")
+	p.Await(`document.getElementById("login-error").textContent === "name is taken"`)
+	look(t, p, "denied")
+	p.Eval(`document.getElementById("name").value = "bob"`, nil)
+	p.Type("\r")
+	p.Await(`!document.getElementById("chat-view").hidden`)
+}
+
+// Who shares files is asked for them, and who asks us is told that there are none.
+func TestFiles(t *testing.T) {
+	b := browsertest.Start(t)
+	s := serve(t, "127.0.0.1:0", Config{})
+	share := filed{name: "bob"}
+	bob, err := client.Dial(t.Context(), client.Config{Server: s.plain, User: "bob", Password: "x", Files: &share})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bob.Close()
+	p := enter(t, b, s, "alice", browsertest.Look{})
+	p.Await(`document.querySelectorAll("#names button").length === 2`)
+	p.Eval(`[...document.querySelectorAll("#names button")].find((b) => b.textContent === "bob").click()`, nil)
+	p.Await(`[...document.querySelectorAll(".files li")].map((l) => l.textContent).join("|") === "a b.txt|<b>.txt"`)
+	look(t, p, "files")
+	p.Eval(`1`, nil)
+	if err := bob.File(0, "alice", ""); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the page answers one who asks for its files", share.ended.Load)
+}
+
+// What comes while nobody looks is counted, and marked where it begins.
+func TestUnread(t *testing.T) {
+	b := browsertest.Start(t)
+	s := serve(t, "127.0.0.1:0", Config{})
+	bob := join(t, s, "bob")
+	p := enter(t, b, s, "alice", browsertest.Look{})
+	hidden := func(is string) {
+		p.Eval(`(Object.defineProperty(document, "hidden", { value: `+is+`, configurable: true }), document.dispatchEvent(new Event("visibilitychange")), 0)`, nil)
+	}
+	hidden("true")
+	bob.Say("one")
+	bob.Say("two")
+	p.Await(`document.title === "(2) chat"`)
+	p.Await(`document.querySelectorAll(".unread").length === 1 && document.querySelector(".unread").nextElementSibling.textContent.endsWith("one")`)
+	hidden("false")
+	p.Await(`document.title === "chat"`)
+	look(t, p, "unread")
+	hidden("true")
+	bob.Say("three")
+	p.Await(`document.querySelectorAll(".unread").length === 1 && document.querySelector(".unread").nextElementSibling.textContent.endsWith("three")`)
+}

@@ -1,0 +1,200 @@
+// Package web is the browser client: one page, embedded, and the WebSocket that
+// carries its frames. A message of the WebSocket is binary and holds one frame or
+// more, or parts of them: octets as they would come by TCP.
+//
+// It refuses to look into frames, to log anybody in, and to load anything from
+// elsewhere: whoever is to be served as by TCP is handed to Config.Carry, which
+// carries it to the transport. A page of another site cannot connect in the name
+// of its visitors: the origin is checked.
+//
+// A Server may be used from any goroutine.
+package web
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+//go:embed page
+var page embed.FS
+
+const (
+	// messageMost is the longest message of a browser, in octets: many frames.
+	messageMost = 64 << 10
+	// pingEvery keeps proxies from closing a connection on which nobody speaks.
+	pingEvery = 25 * time.Second
+	pongMost  = 30 * time.Second
+	// headerTimeout and headerMost bound what a browser sends before it is served.
+	headerTimeout = 5 * time.Second
+	headerMost    = 16 << 10
+	idleTimeout   = time.Minute
+)
+
+// policy allows the page what it needs, all from here.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+// Config is what the page's server is made of.
+type Config struct {
+	// Carry carries the octets of a client at peer to the transport and back until
+	// both have ended, and closes the connection. See front.Front.
+	Carry func(conn net.Conn, peer netip.AddrPort) error
+	// Trusted are reverse proxies: what they say in X-Forwarded-For is believed.
+	Trusted []netip.Prefix
+	// Origins are further hosts whose pages may connect, besides the one the page
+	// was loaded from.
+	Origins  []string
+	MaxConns int // WebSockets at once; 10,000
+	Log      *slog.Logger
+}
+
+// Counters is what a Server has counted since it was made.
+type Counters struct {
+	Open    atomic.Int64 // WebSockets carried now
+	Opened  atomic.Int64
+	Refused atomic.Int64 // of another origin, or no WebSocket
+	TooMany atomic.Int64 // as many as may be were open
+}
+
+// Server serves the page.
+type Server struct {
+	Counters
+	cfg  Config
+	http http.Server
+}
+
+// New makes a server. Serve lets it work.
+func New(cfg Config) *Server {
+	if cfg.MaxConns <= 0 {
+		cfg.MaxConns = 10_000
+	}
+	s := &Server{cfg: cfg}
+	files, err := fs.Sub(page, "page")
+	if err != nil {
+		panic(err) // it is embedded
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /", headers(http.FileServerFS(files)))
+	mux.HandleFunc("GET /ws", s.connect)
+	s.http = http.Server{
+		Handler: mux, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerMost,
+		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug), // each is some client's doing
+	}
+	return s
+}
+
+// headers keeps the page to itself.
+func headers(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", policy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cache-Control", "no-cache")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// Serve takes connections until Close; l may be one of TLS. The error says why it
+// could not go on; nil after Close.
+func (s *Server) Serve(l net.Listener) error {
+	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// Close stops taking connections. WebSockets that are open are Carry's to end.
+func (s *Server) Close() error { return s.http.Close() }
+
+// connect is a browser that wants to talk.
+func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
+	if s.Open.Add(1) > int64(s.cfg.MaxConns) {
+		s.Open.Add(-1)
+		s.TooMany.Add(1)
+		http.Error(w, "too many are connected", http.StatusServiceUnavailable)
+		return
+	}
+	defer s.Open.Add(-1)
+	peer, err := s.peer(r)
+	if err != nil {
+		s.Refused.Add(1)
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	c, err := websocket.Accept(w, r, &websocket.AcceptOptions{OriginPatterns: s.cfg.Origins})
+	if err != nil { // Accept has answered
+		s.Refused.Add(1)
+		s.cfg.Log.Debug("no WebSocket", "peer", peer, "err", err)
+		return
+	}
+	s.Opened.Add(1)
+	c.SetReadLimit(messageMost)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go ping(ctx, c)
+	if err := s.cfg.Carry(websocket.NetConn(ctx, c, websocket.MessageBinary), peer); err != nil {
+		s.cfg.Log.Warn("a browser cannot be carried to the transport", "peer", peer, "err", err)
+	}
+	c.CloseNow()
+}
+
+// ping asks whether the browser is there, and cuts it if it is not.
+func ping(ctx context.Context, c *websocket.Conn) {
+	tick := time.NewTicker(pingEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			within, cancel := context.WithTimeout(ctx, pongMost)
+			err := c.Ping(within)
+			cancel()
+			if err != nil {
+				c.CloseNow()
+				return
+			}
+		}
+	}
+}
+
+var errAddress = errors.New("web: no address of yours is known")
+
+// peer is the browser's address: what a trusted proxy says, or what it connects from.
+func (s *Server) peer(r *http.Request) (netip.AddrPort, error) {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return peer, errAddress
+	}
+	peer = netip.AddrPortFrom(peer.Addr().Unmap(), peer.Port())
+	// Each proxy adds the address it was connected from at the end.
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for _, hop := range slices.Backward(hops) {
+		if !s.trusts(peer.Addr()) {
+			break
+		}
+		addr, err := netip.ParseAddr(strings.TrimSpace(hop))
+		if err != nil {
+			break
+		}
+		peer = netip.AddrPortFrom(addr.Unmap(), 0)
+	}
+	return peer, nil
+}
+
+func (s *Server) trusts(addr netip.Addr) bool {
+	return slices.ContainsFunc(s.cfg.Trusted, func(p netip.Prefix) bool { return p.Contains(addr.WithZone("")) })
+}
