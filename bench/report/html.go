@@ -174,8 +174,8 @@ func (l *LoadSummary) section(run *record.Run) section {
 	if svg := percentilePlot("The generator's own lateness by percentile.", others(arms, func(a *ArmSummary) *hdrhistogram.Histogram { return a.lag })); svg != "" {
 		sec.Own = append(sec.Own, captioned{Title: "From when a send was due until it was done", Wide: true, SVG: svg, Note: "Latency from due contains it."})
 	}
-	if svg := percentilePlot("Time in the generator's own receive queue by percentile.", others(arms, func(a *ArmSummary) *hdrhistogram.Histogram { return a.queue })); svg != "" {
-		sec.Own = append(sec.Own, captioned{Title: "From when the kernel had received until the generator read, of sampled clients", Wide: true, SVG: svg, Note: "Latency contains it."})
+	if svg := percentilePlot("The time that what arrived lay in the generator's receive queue, by percentile.", others(arms, func(a *ArmSummary) *hdrhistogram.Histogram { return a.queue })); svg != "" {
+		sec.Own = append(sec.Own, captioned{Title: "In the generator's own receive queue", Wide: true, SVG: svg, Note: "From the kernel's timestamp to the read, one value a read of some of the clients. Every latency contains it."})
 	}
 	return sec
 }
@@ -189,11 +189,7 @@ func (sec *section) rank(l *LoadSummary) {
 	sec.Unit = l.unit(find(l.Ranking.Figure))
 	bars := rankBars(l.Ranking)
 	for i, row := range l.Ranking.Rows {
-		line := rankLine{RankRow: row, Bar: bars[i]}
-		if row.ToBest != nil {
-			line.Times = row.ToBest.interval()
-		}
-		sec.Ranks = append(sec.Ranks, line)
+		sec.Ranks = append(sec.Ranks, rankLine{row, row.ToBest.text(row.AtMost, true), bars[i]})
 	}
 }
 

@@ -28,7 +28,7 @@ func rankBars(r *Ranking) []template.HTML {
 		}
 		says := "the best, to which the others are set in ratio"
 		if !best {
-			says = fmt.Sprintf("%s: %s times the best", row.Arm, row.ToBest.interval())
+			says = fmt.Sprintf("%s: %s of the best", row.Arm, row.ToBest.text(row.AtMost, true))
 		}
 		d := plot.New(width, height, says)
 		d.Line(x.At(1), 0, x.At(1), height, "one")
@@ -64,9 +64,4 @@ func (r *Ratio) bar(d *plot.Drawing, x plot.Axis, y float64, hover string) {
 		d.Line(x.At(r.Low), y, x.At(r.High), y, "whisker even")
 	}
 	d.Dot(x.At(r.Ratio), y, 3, "dot even", hover)
-}
-
-// interval writes a ratio with its interval.
-func (r *Ratio) interval() string {
-	return ratioText(&Versus{Ratio: r.Ratio, Low: r.Low, High: r.High})
 }

@@ -292,7 +292,7 @@ func (l *LoadSummary) used(a ArmSummary) string {
 		text += fmt.Sprintf(", generator %s %%", percent(f.Median))
 	}
 	if f, ok := a.Figures[keyRate]; ok && l.Ceiling > 0 {
-		text += fmt.Sprintf(", %s %% of the ceiling", percent(f.Median/l.Ceiling))
+		text += fmt.Sprintf(", %s %% of the rate with the null server", percent(f.Median/l.Ceiling))
 	}
 	return text + ")"
 }
