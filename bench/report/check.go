@@ -62,11 +62,11 @@ func check(run *record.Run, s *Summary, sums map[string]string) record.Checks {
 			pairs = stats.PairsLooked
 		}
 		checkLoad(l, pairs(l.comparisons(s.Reference)), add)
-		l.checkPrice(run.Env, add)
 		l.agrees = l.agree(run)
 		for _, a := range l.agrees {
 			add("", l.Name+": "+a.Name, a.OK, "%s; %s", a.Says, a.Detail)
 		}
+		l.checkPrice(run.Env, add)
 	}
 	return c
 }

@@ -19,22 +19,22 @@ func (p *Pair) Text(w io.Writer, style Style) {
 		name string
 		Side
 	}{{"A", p.A}, {"B", p.B}} {
-		fmt.Fprintln(w, wrap(style.paint(bold, s.name)+" "+s.text(), style.width(), 2))
+		fmt.Fprintln(w, wrapped(style.paint(bold, s.name)+" "+s.text(), style.width(), 2))
 	}
 	for _, line := range p.sentences() {
-		fmt.Fprintln(w, wrap(style.paint(bold, "!")+" "+line, style.width(), 2))
+		fmt.Fprintln(w, wrapped(style.paint(bold, "!")+" "+line, style.width(), 2))
 	}
 	if len(p.Differences) == 0 {
 		fmt.Fprintln(w, "Machine, method, loads and commit are the same.")
 	}
 	for _, line := range p.singles() {
-		fmt.Fprintln(w, wrap(line, style.width(), 2))
+		fmt.Fprintln(w, wrapped(line, style.width(), 2))
 	}
 	for i := range p.Loads {
 		p.Loads[i].text(w, style, p.Reference)
 	}
 	fmt.Fprintln(w)
-	fmt.Fprintln(w, wrap(p.legend()+" The last column is the verdict of the comparison to trust, which is marked *: = a tie, ? not resolved, full: the server used all of its CPU, so its cost means nothing. •: primary figure. -o PATH writes a page with plots.", style.width(), 0))
+	fmt.Fprintln(w, wrapped(p.legend()+" The last column is the verdict of the comparison to trust, which is marked *: = a tie, ? not resolved, full: the server used all of its CPU, so its cost means nothing. •: primary figure. -o PATH writes a page with plots.", style.width(), 0))
 }
 
 // text is one run in a line.
@@ -114,7 +114,7 @@ func (p *Pair) legend() string {
 
 func (l *PairLoad) text(w io.Writer, style Style, reference string) {
 	one := LoadSummary{Load: l.Load}
-	fmt.Fprintf(w, "\n%s\n", wrap(style.paint(bold, l.Name)+": "+one.describe(), style.width(), 2))
+	fmt.Fprintf(w, "\n%s\n", wrapped(style.paint(bold, l.Name)+": "+one.describe(), style.width(), 2))
 	for _, key := range primary(l.Load) {
 		l.block(w, style, key, reference, l.Arms)
 	}
@@ -131,7 +131,7 @@ func (l *PairLoad) text(w io.Writer, style Style, reference string) {
 	}
 	fmt.Fprintf(w, "  exploratory figures in which no change is sure: %d (-format csv has all)\n", quiet)
 	for _, line := range l.moved(reference) {
-		fmt.Fprintln(w, wrap("  "+line, style.width(), 4))
+		fmt.Fprintln(w, wrapped("  "+line, style.width(), 4))
 	}
 }
 
@@ -264,9 +264,9 @@ func cutName(name string) string {
 	return string([]rune(name)[:most-1]) + "…"
 }
 
-// wrap breaks a line at spaces so that none is wider, and indents all but the
+// wrapped breaks a line at spaces so that none is wider, and indents all but the
 // first. Escapes count as nothing.
-func wrap(line string, width, indent int) string {
+func wrapped(line string, width, indent int) string {
 	var out strings.Builder
 	column := 0
 	lead := len(line) - len(strings.TrimLeft(line, " "))

@@ -140,7 +140,7 @@ func (t *ranks) write(w io.Writer) {
 		}
 		fmt.Fprintln(w, strings.TrimRight(line+"  "+t.said(row.Arm), " "))
 	}
-	for line := range strings.SplitSeq(wrap("× the least. Backends that share a letter cannot be told apart.", t.style.width()-4, 0), "\n") {
+	for line := range strings.SplitSeq(wrapped("× the least. Backends that share a letter cannot be told apart.", t.style.width()-4, 0), "\n") {
 		fmt.Fprintln(w, "    "+t.style.paint(faint, line))
 	}
 }

@@ -104,7 +104,7 @@ func TestLongNames(t *testing.T) {
 			t.Errorf("cut to %d: %q", most, got)
 		}
 	}
-	if got := wrap("one two three", 7, 0); got != "one two\nthree" {
+	if got := wrapped("one two three", 7, 0); got != "one two\nthree" {
 		t.Errorf("%q", got)
 	}
 	for letters, want := range map[string]string{"": "", "abc": "abc", "abcd": "a–d", "abce": "abce"} {

@@ -42,8 +42,8 @@ type LoadSummary struct {
 	Arms    []ArmSummary  `json:"arms"`
 	looks   bool          // the run took as many rounds as it needed
 	frozen  time.Duration // CPU that servers took while they were frozen
-	pair    ArmSummary    // of the null server
 	agrees  []agreement
+	pair    ArmSummary // of the null server
 	// Finds is, by primary figure, what the rounds could have found, from the
 	// reference against itself.
 	Finds map[string]Finds `json:"finds,omitempty"`

@@ -43,7 +43,7 @@ func (s Style) paint(code, text string) string {
 // Text writes the summary for a person. dir is where the files are.
 func (s *Summary) Text(w io.Writer, style Style, dir string) {
 	for _, line := range s.verdicts() {
-		for part := range strings.SplitSeq(wrap(line, style.width(), 0), "\n") {
+		for part := range strings.SplitSeq(wrapped(line, style.width(), 0), "\n") {
 			fmt.Fprintln(w, style.paint(bold, part))
 		}
 	}
