@@ -2,6 +2,7 @@ package bench
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -70,6 +71,25 @@ func TestNamedArms(t *testing.T) {
 		}
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+}
+
+// TestFromHere: results name the server by where it is in the tree, not by where the
+// tree lies.
+func TestFromHere(t *testing.T) {
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		filepath.Join(here, "bin", "chatd"): filepath.Join("bin", "chatd"),
+		filepath.Join(here, "..", "chatd"):  filepath.Join(here, "..", "chatd"),
+		"/elsewhere/chatd":                  "/elsewhere/chatd",
+		"bin/chatd":                         "bin/chatd",
+	} {
+		if got := fromHere(path); got != want {
+			t.Errorf("%s is %s, want %s", path, got, want)
 		}
 	}
 }

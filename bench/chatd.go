@@ -124,6 +124,9 @@ func binaries(cfg Config, arms []record.Arm) (all []record.Binary, err error) {
 		}
 		sum := sha256.Sum256(data)
 		b := record.Binary{Path: path, SHA256: hex.EncodeToString(sum[:])}
+		if i == 0 { // arms name the others by their path
+			b.Path = fromHere(path)
+		}
 		if info, err := buildinfo.Read(bytes.NewReader(data)); err == nil {
 			if i == 0 {
 				first = info.Deps
@@ -195,4 +198,17 @@ func commit(dir string, changes ...string) (hash string, dirty bool) {
 	}
 	changed, err := git(append([]string{"status", "--porcelain"}, changes...)...)
 	return hash, err != nil || changed != ""
+}
+
+// fromHere is a path as seen from the working directory if it is below that, so that
+// results do not say where a source tree lies; else the path as it is.
+func fromHere(path string) string {
+	here, err := os.Getwd()
+	if err != nil || !filepath.IsAbs(path) {
+		return path
+	}
+	if rel, err := filepath.Rel(here, path); err == nil && filepath.IsLocal(rel) {
+		return rel
+	}
+	return path
 }
