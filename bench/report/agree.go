@@ -5,7 +5,6 @@ import (
 	"math"
 
 	"chatbench/bench/record"
-	"chatbench/bench/rules"
 	"chatbench/bench/stats"
 )
 
@@ -47,7 +46,6 @@ func (l *LoadSummary) laws(run *record.Run) []law {
 		{"CPU within its allotment", "CPU used ≤ CPUs × time", 0, 1 + 2*exact, allotted, duration},
 		{"user and kernel are all of the CPU", "in user code + in the kernel = CPU used", 1 - exact, 1 + exact, split, duration},
 		{"memory that is shared is counted once", "PSS ≤ RSS", 0, 1 + 2*exact, shared, func(v float64) string { return mebi(v) + " MiB" }},
-		{"generator below its ceiling", "deliveries/s ≤ those of generator and null server, from which it is judged whether the generator was the limit", 0, 1 + 5*exact, below(l.Ceiling), count},
 		{"slices fill the time", "slices that count × their length = the timed section", 1 - 2*exact, 1 + 2*exact, filled, duration},
 	}
 }
@@ -178,10 +176,6 @@ func shared(v view) (left, right float64, ok bool) {
 		return 0, 0, false
 	}
 	return float64(*v.Usage.PSS), float64(*v.Usage.RSS), true
-}
-
-func below(ceiling float64) func(view) (float64, float64, bool) {
-	return func(v view) (left, right float64, ok bool) { return rules.PerSecond(*v.Round), ceiling, ceiling > 0 }
 }
 
 func filled(v view) (left, right float64, ok bool) {

@@ -72,6 +72,9 @@ type Measured struct {
 	Kernel  string    `json:"kernel"`
 	Go      string    `json:"go"`
 	Shared  bool      `json:"shared_cpu,omitempty"`
+	// Disturbed: the run was too disturbed to say anything, so no figure of it has
+	// a verdict.
+	Disturbed bool `json:"disturbed,omitempty"`
 }
 
 // AddRun adds the loads of a run in which the backend is an arm.
@@ -84,19 +87,25 @@ func (c *Card) AddRun(run *record.Run) error {
 		return fmt.Errorf("%w: run %s is against %s, not against %s", ErrCard, m.Name, m.Reference, c.Reference)
 	}
 	c.Reference = m.Reference
+	var loads []LoadSummary
+	for _, load := range m.Loads {
+		loads = append(loads, judgeLoad(run, load))
+	}
+	t := tallyOf(run)
+	off := disturbed(t.reasons, t.void, t.rounds, loads)
 	c.Measured = append(c.Measured, Measured{
 		Name: m.Name, Started: m.Started, Commit: m.Commit, Dirty: m.Dirty, CPU: env.CPU, CPUs: env.CPUs,
-		Virtual: env.Hypervisor, Kernel: env.Kernel, Go: env.Go, Shared: m.SharedCPU,
+		Virtual: env.Hypervisor, Kernel: env.Kernel, Go: env.Go, Shared: m.SharedCPU, Disturbed: off,
 	})
-	for _, load := range m.Loads {
-		l := judgeLoad(run, load)
-		c.Loads = append(c.Loads, l.card(run, c.Backend, m.Reference))
+	for i := range loads {
+		c.Loads = append(c.Loads, loads[i].card(run, c.Backend, m.Reference, off))
 	}
 	return nil
 }
 
-// card is the figures of an arm that a card has.
-func (l *LoadSummary) card(run *record.Run, arm, reference string) CardLoad {
+// card is the figures of an arm that a card has, without verdicts where the run was
+// too disturbed for any.
+func (l *LoadSummary) card(run *record.Run, arm, reference string, disturbed bool) CardLoad {
 	a, ref := l.arm(arm), l.arm(reference)
 	one := CardLoad{Load: l.Name, Heading: l.describe(), Rounds: a.Rounds, Void: a.Void}
 	reasons := make(map[record.Reason]int)
@@ -121,13 +130,16 @@ func (l *LoadSummary) card(run *record.Run, arm, reference string) CardLoad {
 		if !ok {
 			continue
 		}
+		if disturbed {
+			f.Versus = nil
+		}
 		m := find(key)
 		row := CardFigure{Key: key, Title: l.word(m.title), Primary: l.primary(key), Own: &f, Value: f.value(m, true), Against: "—", Ratio: "—", Verdict: "—"}
 		if other, ok := ref.Figures[key]; ok && arm != reference {
 			row.Other, row.Against = &other, other.value(m, true)
 		}
 		if v := f.Versus; v != nil {
-			row.Ratio, row.Verdict = ratioText(v), v.Verdict
+			row.Ratio, row.Verdict = ratioText(v), v.word()
 		}
 		one.Figures = append(one.Figures, row)
 	}
@@ -139,9 +151,11 @@ func (c *Card) Broke() bool {
 	return c.Suite != nil && !c.Suite.OK() || slices.ContainsFunc(c.Loads, func(l CardLoad) bool { return l.Broke })
 }
 
-// Unsaid says whether some load has no round that counts.
+// Unsaid says whether some load has no round that counts, or some run was too
+// disturbed to say anything.
 func (c *Card) Unsaid() bool {
-	return slices.ContainsFunc(c.Loads, func(l CardLoad) bool { return l.Rounds == 0 })
+	return slices.ContainsFunc(c.Loads, func(l CardLoad) bool { return l.Rounds == 0 }) ||
+		slices.ContainsFunc(c.Measured, func(m Measured) bool { return m.Disturbed })
 }
 
 // caseLines is how many cases of a kind a card names.
@@ -209,6 +223,9 @@ func (m Measured) Says() string {
 	text := fmt.Sprintf("Run %s of %s, %s: %s (%d CPUs%s), Linux %s, %s.", m.Name, m.Started.UTC().Format("2006-01-02"), commit, m.CPU, m.CPUs, virtual, m.Kernel, m.Go)
 	if m.Shared {
 		text += " Server and generator shared their CPUs: every figure is of the pair."
+	}
+	if m.Disturbed {
+		text += " It was too disturbed to say anything, so it has no verdicts: measure again where less else runs."
 	}
 	return text
 }

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"chatbench/bench/record"
@@ -16,16 +17,23 @@ const checkArrived = "every message arrived"
 // others, come to 2 to 6 % under load.
 const foreignMax = 0.10
 
-// check makes checks.json: what must hold for the figures to be believed.
-func check(run *record.Run, s *Summary, sums map[string]string) record.Checks {
-	c := record.Checks{Schema: run.Manifest.Schema, Void: make(map[record.Reason]int), Files: sums}
-	var t record.Traffic
+// tally is what the rounds of a run come to, those of the null server left out.
+type tally struct {
+	rounds, void int
+	reasons      map[record.Reason]int // rounds that are void for each
+	broken       int                   // rounds that ended in another breach of contract than a wrong delivery
+	traffic      record.Traffic
+}
+
+func tallyOf(run *record.Run) tally {
+	c := tally{reasons: make(map[record.Reason]int)}
+	t := &c.traffic
 	for i := range run.Rounds {
 		r := &run.Rounds[i]
 		if r.Arm == record.NullArm {
 			continue
 		}
-		c.Rounds++
+		c.rounds++
 		t.Checked += r.Traffic.Checked
 		t.Clients += r.Traffic.Clients
 		t.Lost += r.Traffic.Lost
@@ -34,23 +42,63 @@ func check(run *record.Run, s *Summary, sums map[string]string) record.Checks {
 		t.Altered += r.Traffic.Altered
 		t.OtherOrder += r.Traffic.OtherOrder
 		if !r.Counts() {
-			c.VoidRounds++
+			c.void++
 		}
 		for _, reason := range r.Void {
-			c.Void[reason]++
+			c.reasons[reason]++
+		}
+		if slices.ContainsFunc(r.Void, func(reason record.Reason) bool { return slices.Contains(breaks, reason) }) {
+			c.broken++
 		}
 	}
+	return c
+}
+
+// breaks is how a server breaks its contract without a wrong delivery. Such a round
+// breaks off, and its ledger is not in the books.
+var breaks = []record.Reason{record.Disconnected, record.TargetMissed, record.ServerDied}
+
+// correct says whether everything is in order with the servers: what the
+// summary, a list, the page and a comparison of runs all say first. It is not if
+// a server broke its contract in any round, the exit status being 3 then, or if
+// nothing was checked. Under silent loads everybody must have got in.
+func (c tally) correct(silent bool) bool {
+	if silent {
+		return !violated(c.reasons) && c.cut() == 0 && c.traffic.Clients > 0
+	}
+	return !violated(c.reasons) && c.traffic.Checked > 0
+}
+
+// cut is how often somebody did not get in, or not stay.
+func (c tally) cut() int {
+	return c.reasons[record.Disconnected] + c.reasons[record.ServerDied] + c.reasons[record.NotStarted] + c.reasons[record.LoadFailed]
+}
+
+// arrived is the first check in figures.
+func (c tally) arrived(silent bool) string {
+	t := c.traffic
+	if silent {
+		return fmt.Sprintf("%s logins, %d rounds in which somebody did not, %d times something came that nobody said", count(float64(t.Clients)), c.cut(), t.Altered)
+	}
+	text := fmt.Sprintf("%s deliveries checked, %d lost, %d twice, %d out of order, %d altered", count(float64(t.Checked)), t.Lost, t.Duplicated, t.Reordered+t.OtherOrder, t.Altered)
+	if c.broken > 0 {
+		text += fmt.Sprintf(", and in %d of %d rounds the server died, cut a client or did not keep up", c.broken, c.rounds)
+	}
+	return text
+}
+
+// check makes checks.json: what must hold for the figures to be believed.
+func check(run *record.Run, s *Summary, sums map[string]string) record.Checks {
+	t := tallyOf(run)
+	c := record.Checks{Schema: run.Manifest.Schema, Rounds: t.rounds, VoidRounds: t.void, Void: t.reasons, Files: sums}
 	add := func(arm, name string, ok bool, format string, args ...any) {
 		c.Checks = append(c.Checks, record.Check{Name: name, Arm: arm, OK: ok, Detail: fmt.Sprintf(format, args...)})
 	}
-	if s.silent() {
-		cut := c.Void[record.Disconnected] + c.Void[record.ServerDied] + c.Void[record.NotStarted] + c.Void[record.LoadFailed]
-		add("", "everybody got in and stayed", t.Clients > 0 && t.Altered == 0 && cut == 0,
-			"%s logins, %d rounds in which somebody did not, %d times something came that nobody said", count(float64(t.Clients)), cut, t.Altered)
-	} else {
-		add("", checkArrived, t.Lost+t.Duplicated+t.Reordered+t.Altered+t.OtherOrder == 0 && t.Checked > 0,
-			"%s deliveries checked, %d lost, %d twice, %d out of order, %d altered", count(float64(t.Checked)), t.Lost, t.Duplicated, t.Reordered+t.OtherOrder, t.Altered)
+	first, silent := checkArrived, silent(run.Manifest.Loads)
+	if silent {
+		first = "everybody got in and stayed"
 	}
+	add("", first, t.correct(silent), "%s", t.arrived(silent))
 	add("", "every round counts", c.VoidRounds == 0, "%d of %d void%s", c.VoidRounds, c.Rounds, voids(c.Void))
 	name, ok, detail := enough(run, s, c.Rounds)
 	add("", name, ok, "%s", detail)
@@ -89,7 +137,7 @@ func checkLoad(l *LoadSummary, pairs int, add func(string, string, bool, string,
 		return
 	}
 	for _, m := range metrics {
-		if v := again.Figures[m.key].Versus; v != nil && v.Verdict != string(stats.ServerFull) {
+		if v := again.Figures[m.key].Versus; v != nil && !v.full() {
 			add("", l.Name+": A/A in "+m.title, v.Verdict != fails, "%s", ratioText(v))
 		}
 	}
@@ -130,7 +178,7 @@ func (l *LoadSummary) comparisons(reference string) (n int) {
 			continue
 		}
 		for _, key := range primary(l.Load) {
-			if l.pointless(key, &a, reference) == "" {
+			if why, _ := l.pointless(key, &a, reference); why == "" {
 				n++
 			}
 		}
@@ -147,9 +195,11 @@ func unknown(rate float64) string {
 }
 
 // Violated says whether a server broke its contract in any round.
-func (s *Summary) Violated() bool {
-	for reason := range s.Checks.Void {
-		if reason.Violation() {
+func (s *Summary) Violated() bool { return violated(s.Checks.Void) }
+
+func violated(by map[record.Reason]int) bool {
+	for reason, n := range by {
+		if n > 0 && reason.Violation() {
 			return true
 		}
 	}

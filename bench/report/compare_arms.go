@@ -63,11 +63,11 @@ func (l *LoadSummary) ask(m metric, reference string) (questions []asked) {
 		if a.Name == reference || a.Again {
 			continue
 		}
-		if why := l.pointless(m.key, a, reference); why != "" {
-			l.refuse(m.key, a, reference, why)
+		if why, reason := l.pointless(m.key, a, reference); why != "" {
+			l.refuse(m.key, a, reference, why, reason)
 		} else {
 			questions = append(questions, asked{m, a.Name, stats.Question{
-				Arm: l.against(m.key, a, reference, a.until), Again: l.against(m.key, l.again(), reference, a.until),
+				Arm: l.against(m.key, a, reference, a.until), Again: l.aa(m.key, reference, a.until),
 			}})
 		}
 	}
@@ -80,6 +80,12 @@ func (l *LoadSummary) against(key string, a *ArmSummary, reference string, until
 	logs := l.comparable(key, a, l.arm(reference))
 	maps.DeleteFunc(logs, func(round int, _ float64) bool { return round > until })
 	return stats.CompareRounds(logs.all())
+}
+
+// aa is what the reference shows against itself up to a round: the last of the
+// arm that is held against it. It is the floor of verdicts, letters and plots.
+func (l *LoadSummary) aa(key, reference string, until int) stats.Comparison {
+	return l.against(key, l.again(), reference, until)
 }
 
 // comparable is logRatios of two arms of which either may not be there; none
@@ -129,7 +135,9 @@ func (l *LoadSummary) settle(family []asked, reference string) {
 	}
 	for i, c := range judge(questions) {
 		q := family[i]
-		if l.bounded(q.key, q.arm, reference, c.Verdict) {
+		if own, ref := l.arm(q.arm), l.arm(reference); q.key == keyRate && (own.unsure || ref.unsure) {
+			c.Verdict, c.Reason, c.More, c.Why = stats.Unresolved, stats.PerhapsFull, 0, "the server has several CPUs, and nobody knows whether it or the generator was the limit"
+		} else if l.bounded(q.key, q.arm, reference, c.Verdict) {
 			c.Verdict, c.Reason, c.More, c.Why = stats.Unresolved, stats.FullGenerator, 0, "the generator was the limit, and a faster one could turn this around"
 		}
 		if c.N > 0 {
@@ -151,11 +159,11 @@ func (l *LoadSummary) judgeAgain(reference string) {
 		if a == nil || !m.judged || !m.applies(l.Load) {
 			continue
 		}
-		if why := l.pointless(m.key, a, reference); why != "" {
-			l.refuse(m.key, a, reference, why)
+		if why, reason := l.pointless(m.key, a, reference); why != "" {
+			l.refuse(m.key, a, reference, why, reason)
 			continue
 		}
-		c := l.against(m.key, a, reference, math.MaxInt)
+		c := l.aa(m.key, reference, math.MaxInt)
 		verdict := holds
 		switch c.Why = "equal to itself, as it must be"; {
 		case c.N == 0:
@@ -179,7 +187,7 @@ func (l *LoadSummary) put(arm, key string, c stats.Comparison, verdict string) {
 	a := l.arm(arm)
 	f := a.Figures[key]
 	f.Versus = &Versus{
-		N: c.N, Ratio: c.Ratio, Low: c.Interval.Low, High: c.Interval.High,
+		N: c.N, Ratio: c.Ratio, Low: c.Interval.Low, High: c.Interval.High, SureLow: c.Sure.Low, SureHigh: c.Sure.High,
 		P: c.P, Adjusted: c.Adjusted, Primary: l.primary(key), Verdict: verdict,
 		Reason: c.Reason, Why: c.Why, MoreRounds: c.More,
 	}

@@ -16,7 +16,7 @@ type comparePage struct {
 	*Pair
 	Sides    []sideRow
 	Differ   []differRow
-	Singles  []string
+	Notes    []string
 	Headline string
 	Sections []pairSection
 	Legend   string
@@ -64,7 +64,7 @@ type pairCell struct {
 // HTML is compare.html: one file that needs nothing else.
 func (p *Pair) HTML() ([]byte, error) {
 	page := comparePage{
-		shell: newShell(p.B.Name+" against "+p.A.Name, 0), Pair: p, Singles: p.singles(), Headline: p.headline(),
+		shell: newShell(p.B.Name+" against "+p.A.Name, 0), Pair: p, Notes: p.notes(), Headline: p.headline(),
 		Sides: []sideRow{{"A", p.A}, {"B", p.B}}, Legend: p.legend(),
 	}
 	for _, d := range p.Differences {
@@ -126,8 +126,8 @@ func (l *PairLoad) section(reference string) pairSection {
 			s.Others = append(s.Others, t)
 		}
 	}
-	s.Shifts = shiftPlots(l.Shifts, shiftOfArm(l.Shifts, reference))
-	s.Relative = shiftPlots(l.Relative, shiftOfArm(l.Relative, reference+record.AgainSuffix))
+	s.Shifts = shiftPlots(l.Shifts, func(string) *Shift { return shiftOfArm(l.Shifts, reference) })
+	s.Relative = shiftPlots(l.Relative, func(string) *Shift { return shiftOfArm(l.Relative, reference+record.AgainSuffix) })
 	if l.relatively() {
 		s.Trusted = "relative"
 	}
@@ -150,7 +150,7 @@ func (l *PairLoad) table(m metric, reference string) pairTable {
 			Change: f.Change.html(f.Trust == TrustBoth), Relative: f.Relative.html(f.Trust == TrustRelative),
 		}
 		if v := f.verdict(); v != nil {
-			row.Verdict, row.Reason = v.Verdict, v.family()+": "+v.Why
+			row.Verdict, row.Reason = v.word(), v.family()+": "+v.Why
 			switch v.Verdict {
 			case m.words[0]:
 				row.Quality = "good"
@@ -175,5 +175,5 @@ func (v *Versus) html(trusted bool) pairCell {
 	if v == nil {
 		return pairCell{Text: "–"}
 	}
-	return pairCell{Text: ratioText(v), Trusted: trusted, Why: fmt.Sprintf("%s (%s), p %.2g", v.Verdict, v.Why, v.P)}
+	return pairCell{Text: ratioText(v), Trusted: trusted, Why: fmt.Sprintf("%s (%s), p %.2g", v.word(), v.Why, v.P)}
 }

@@ -113,7 +113,7 @@ func (at *pairing) refuse(l *PairLoad, m metric, arm string) bool {
 		if a == nil {
 			continue
 		}
-		why := of.pointless(m.key, a, at.reference)
+		why, reason := of.pointless(m.key, a, at.reference)
 		if why == "" {
 			continue
 		}
@@ -123,7 +123,7 @@ func (at *pairing) refuse(l *PairLoad, m metric, arm string) bool {
 		}{{at.change(m.key, arm), setChange}, {at.relative(m.key, arm), setRelative}} {
 			if c := one.Comparison; c.N > 0 && arm != at.reference {
 				c.Interval, c.P, c.Adjusted = stats.Interval{}, 1, 1
-				at.put(l, m, arm, c, string(stats.ServerFull), why, one.set)
+				at.put(l, m, arm, c, refused(reason), why, one.set)
 			}
 		}
 		return true
@@ -150,16 +150,16 @@ func (at *pairing) settle(l *PairLoad, family []asked, set func(*Changed, *Versu
 			why = "the runs have no reference in common that was measured twice"
 		}
 		if at.atLeast(q.key, q.arm) {
-			verdict, why = string(stats.Unresolved), "the generator was the limit"
+			verdict, why = string(stats.Unresolved), "the generator was the limit, or may have been"
 		}
 		at.put(l, q.metric, q.arm, c, verdict, why, set)
 	}
 }
 
-// atLeast says whether a rate was the generator's in either run.
+// atLeast says whether a rate was the generator's in either run, or may have been.
 func (at *pairing) atLeast(key, arm string) bool {
 	for _, l := range []*LoadSummary{&at.a, &at.b} {
-		if a := l.arm(arm); a != nil && a.Figures[key].AtLeast {
+		if a := l.arm(arm); a != nil && (a.Figures[key].AtLeast || key == keyRate && a.unsure) {
 			return true
 		}
 	}
@@ -176,7 +176,7 @@ func (at *pairing) put(l *PairLoad, m metric, arm string, c stats.Comparison, ve
 			continue
 		}
 		set(&f, &Versus{
-			N: c.N, Ratio: c.Ratio, Low: c.Interval.Low, High: c.Interval.High,
+			N: c.N, Ratio: c.Ratio, Low: c.Interval.Low, High: c.Interval.High, SureLow: c.Sure.Low, SureHigh: c.Sure.High,
 			P: c.P, Adjusted: c.Adjusted, Primary: at.b.primary(m.key), Verdict: verdict, Why: why,
 		})
 		l.Arms[i].Figures[m.key] = f

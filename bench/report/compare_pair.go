@@ -26,6 +26,8 @@ type Pair struct {
 	Loads       []PairLoad   `json:"loads"`
 	// Single is the loads and arms that only one of the runs has.
 	Single []Single `json:"single,omitempty"`
+	// Advice is how to measure so that more can be compared, in sentences.
+	Advice []string `json:"advice,omitempty"`
 }
 
 // Side is one of the two runs.
@@ -37,7 +39,9 @@ type Side struct {
 	Reference string    `json:"reference"`
 	Rounds    int       `json:"rounds"` // measured, and of them void
 	Void      int       `json:"void"`
-	Correct   bool      `json:"correct"` // every message arrived
+	Correct   bool      `json:"correct"` // every message arrived: as the run's own summary says
+	// Pilot is how the rate of the open loop was chosen; nil: it was given.
+	Pilot *record.Pilot `json:"pilot,omitempty"`
 }
 
 // Single is what only one of the two runs has.
@@ -120,24 +124,17 @@ func ComparePair(a, b *record.Run, dirA, dirB string) *Pair {
 			p.Single = append(p.Single, Single{Load: load.Name, In: "A"})
 		}
 	}
+	p.Advice = piloted(&a.Manifest, &b.Manifest)
 	return p
 }
 
 func side(r *record.Run, dir string) Side {
-	s := Side{
+	t := tallyOf(r)
+	return Side{
 		Dir: dir, Name: r.Manifest.Name, Started: r.Manifest.Started,
-		Commit: commitText(&r.Manifest), Reference: r.Manifest.Reference, Correct: true,
+		Commit: commitText(&r.Manifest), Reference: r.Manifest.Reference,
+		Rounds: t.rounds, Void: t.void, Correct: t.correct(silent(r.Manifest.Loads)), Pilot: r.Manifest.Pilot,
 	}
-	for i := range r.Rounds {
-		if one := &r.Rounds[i]; one.Arm != record.NullArm {
-			s.Rounds++
-			if !one.Counts() {
-				s.Void++
-			}
-			s.Correct = s.Correct && !slices.ContainsFunc(one.Void, record.Reason.Violation)
-		}
-	}
-	return s
 }
 
 // lonely notes the arms of one run that the other does not have.

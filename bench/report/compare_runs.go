@@ -53,6 +53,11 @@ func WriteCompared(w io.Writer, runs []Compared, style Style) {
 	}
 	fmt.Fprintln(w, "\nMedians of rounds. Runs are not paired: what lies between two of them may be the machine;\nto compare backends put them into one run. \"finds\" is the difference in CPU per delivery that a\nrun finds four times in five.")
 	for _, r := range runs {
+		for _, l := range r.Summary.Loads {
+			if l.Pilot != nil {
+				fmt.Fprintf(w, "%s: %s\n", r.Summary.Name, pilotText(l.Pilot))
+			}
+		}
 		for _, d := range r.Differs {
 			fmt.Fprintf(w, "warning: %s: %s\n", r.Summary.Name, d)
 		}

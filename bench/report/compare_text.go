@@ -5,7 +5,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"chatbench/bench/record"
 	"chatbench/bench/stats"
@@ -27,7 +26,7 @@ func (p *Pair) Text(w io.Writer, style Style) {
 	if len(p.Differences) == 0 {
 		fmt.Fprintln(w, "Machine, method, loads and commit are the same.")
 	}
-	for _, line := range p.singles() {
+	for _, line := range p.notes() {
 		fmt.Fprintln(w, wrapped(line, style.width(), 2))
 	}
 	for i := range p.Loads {
@@ -44,7 +43,7 @@ func (s Side) text() string {
 		text += fmt.Sprintf(", %d void", s.Void)
 	}
 	if !s.Correct {
-		text += ", NOT CORRECT: a server broke its contract"
+		text += ", NOT CORRECT: not every message arrived, or a server broke its contract"
 	}
 	return text
 }
@@ -82,6 +81,20 @@ func (d Difference) sides() string {
 		return d.What + " (not the same)"
 	}
 	return fmt.Sprintf("%s %s in A, %s in B", d.What, said(d.A), said(d.B))
+}
+
+// notes is how the rates of the two were chosen, what only one of them has, and
+// what to do about it.
+func (p *Pair) notes() (lines []string) {
+	for _, s := range []struct {
+		name string
+		*record.Pilot
+	}{{"A", p.A.Pilot}, {"B", p.B.Pilot}} {
+		if s.Pilot != nil {
+			lines = append(lines, fmt.Sprintf("%s: %s", s.name, pilotText(s.Pilot)))
+		}
+	}
+	return append(append(lines, p.singles()...), p.Advice...)
 }
 
 // singles is what only one run has, one line a load.
@@ -138,7 +151,7 @@ func (l *PairLoad) text(w io.Writer, style Style, reference string) {
 // changed is the arms in which a change of a figure is sure.
 func (l *PairLoad) changed(key string) (arms []Both) {
 	for _, a := range l.Arms {
-		if v := a.Figures[key].verdict(); v != nil && v.differs() {
+		if a.Figures[key].verdict().differs() {
 			arms = append(arms, a)
 		}
 	}
@@ -154,10 +167,6 @@ func (l *PairLoad) having(key string) (n int) {
 	return n
 }
 
-// differs says whether the verdict is a difference.
-func (v *Versus) differs() bool {
-	return !slices.Contains([]string{"", string(stats.Tie), string(stats.Unresolved), string(stats.ServerFull), holds}, v.Verdict)
-}
 
 // block is one figure of some arms.
 func (l *PairLoad) block(w io.Writer, style Style, key, reference string, arms []Both) {
@@ -180,7 +189,7 @@ func (l *PairLoad) block(w io.Writer, style Style, key, reference string, arms [
 		if !ok {
 			continue
 		}
-		t = append(t, []string{cutName(a.Name), f.A.median(m), f.B.median(m),
+		t = append(t, []string{cut(a.Name, pairName), f.A.median(m), f.B.median(m),
 			f.Change.cell(f.Trust == TrustBoth), f.Relative.cell(f.Trust == TrustRelative), f.verdict().symbol()})
 	}
 	t.write(w, 1, style)
@@ -229,7 +238,7 @@ func (v *Versus) symbol() string {
 	case v.Verdict == string(stats.ServerFull):
 		return "full"
 	}
-	return v.Verdict
+	return v.word()
 }
 
 // moved is what the shift functions to be trusted say of latency, arm by arm.
@@ -255,14 +264,8 @@ func (l *PairLoad) relatively() bool {
 	return slices.ContainsFunc(l.Arms, func(a Both) bool { return a.Figures[key].Trust == TrustRelative })
 }
 
-// cutName keeps a table within 80 columns.
-func cutName(name string) string {
-	const most = 14
-	if utf8.RuneCountInString(name) <= most {
-		return name
-	}
-	return string([]rune(name)[:most-1]) + "…"
-}
+// pairName is how many columns a name may take, so that a table keeps to 80.
+const pairName = 14
 
 // wrapped breaks a line at spaces so that none is wider, and indents all but the
 // first. Escapes count as nothing.

@@ -15,6 +15,11 @@ import (
 // each delivery, whatever a delivery costs it: a busy loop fills the rest with
 // polling, and one that falls behind makes larger batches. What is printed then
 // is the most that a delivery costs, and no ratio of it means anything.
+//
+// With several CPUs the use of all of them together does not say whether one
+// thread is full: a busy loop on one of two CPUs is 50 %. Below FullShare of one
+// CPU in all no thread can be; above that share of every CPU the server is full;
+// in between nobody knows, so there is neither a bound nor a verdict.
 
 // capped is the figures that this is true of.
 var capped = []string{keyCPU, keyUser, keyKernel, keySyscalls}
@@ -22,9 +27,15 @@ var capped = []string{keyCPU, keyUser, keyKernel, keySyscalls}
 // fullShare is the use of its CPUs above which a server is full.
 func fullShare(r record.Rules) float64 { return cmp.Or(r.FullShare, record.DefaultRules().FullShare) }
 
-// fill marks an arm whose server was full, and its figures as bounds.
-func (a *ArmSummary) fill(load record.Load, rules record.Rules) {
-	if a.Full = load.Open() && a.Figures[keyBusy].Median > fullShare(rules); !a.Full {
+// fill marks an arm whose server was full, or may have been, and its figures as
+// bounds if it surely was.
+func (a *ArmSummary) fill(load record.Load, m *record.Manifest) {
+	if !load.Open() {
+		return
+	}
+	use, share := a.Figures[keyBusy].Median, fullShare(m.Rules)
+	if a.Full = use > share; !a.Full {
+		a.MaybeFull = use*float64(len(m.ServerCPUs)) > share
 		return
 	}
 	for _, key := range capped {
@@ -35,44 +46,77 @@ func (a *ArmSummary) fill(load record.Load, rules record.Rules) {
 	}
 }
 
-// pointless says why an arm is not compared with the reference in a figure; ""
-// if it is.
-func (l *LoadSummary) pointless(key string, a *ArmSummary, reference string) string {
-	ref := l.arm(reference)
+// filled is FullServer of an arm whose server was full, PerhapsFull where nobody
+// knows, "" of all others.
+func (a *ArmSummary) filled() stats.Reason {
 	switch {
-	case !slices.Contains(capped, key):
-	case ref != nil && ref.Full:
-		return fmt.Sprintf("the reference used %s %% of its CPU, so that a delivery costs it what the rate leaves it", percent(ref.Figures[keyBusy].Median))
-	case a.Full && !a.Again:
-		return fmt.Sprintf("its server used %s %% of its CPU, so that a delivery costs it what the rate leaves it", percent(a.Figures[keyBusy].Median))
+	case a.Full:
+		return stats.FullServer
+	case a.MaybeFull:
+		return stats.PerhapsFull
 	}
 	return ""
 }
 
+// pointless says why an arm is not compared with the reference in a figure, as a
+// sentence and for programs; "" if it is.
+func (l *LoadSummary) pointless(key string, a *ArmSummary, reference string) (why string, reason stats.Reason) {
+	who, of := "the reference", l.arm(reference)
+	if of == nil || of.filled() == "" {
+		who, of = "its server", a
+	}
+	use := percent(of.Figures[keyBusy].Median)
+	switch reason = of.filled(); {
+	case !slices.Contains(capped, key) || of == a && a.Again:
+		return "", ""
+	case reason == stats.FullServer:
+		why = fmt.Sprintf("%s used %s %% of its CPU, so that a delivery costs it what the rate leaves it", who, use)
+	case reason == stats.PerhapsFull:
+		why = fmt.Sprintf("%s used %s %% of several CPUs, so that one of its threads may have had no CPU to spare", who, use)
+	}
+	return why, reason
+}
+
 // refuse gives a comparison that means nothing its verdict: the ratio as it
 // was, without an interval or a p.
-func (l *LoadSummary) refuse(key string, a *ArmSummary, reference, why string) {
+func (l *LoadSummary) refuse(key string, a *ArmSummary, reference, why string, reason stats.Reason) {
 	c := l.against(key, a, reference, a.until)
 	if c.N > 0 {
-		c.Interval, c.P, c.Adjusted, c.Reason, c.Why = stats.Interval{}, 1, 1, stats.FullServer, why
-		l.put(a.Name, key, c, string(stats.ServerFull))
+		c.Interval, c.P, c.Adjusted, c.Reason, c.Why = stats.Interval{}, 1, 1, reason, why
+		l.put(a.Name, key, c, refused(reason))
 	}
+}
+
+// refused is the verdict of a comparison that means nothing.
+func refused(reason stats.Reason) string {
+	if reason == stats.PerhapsFull {
+		return string(stats.Unresolved)
+	}
+	return string(stats.ServerFull)
 }
 
 // full says of whom there is no verdict on CPU, and why.
 func (l *LoadSummary) full(w io.Writer, reference string) {
-	if ref := l.arm(reference); ref != nil && ref.Full {
-		fmt.Fprintf(w, "  No verdict on CPU and system calls here: the reference, %s, used %s %% of its CPU, so what a delivery costs it is 1/rate; measure at a lower rate.\n",
-			reference, percent(ref.Figures[keyBusy].Median))
+	if ref := l.arm(reference); ref != nil && ref.filled() != "" {
+		why, _ := l.pointless(keyCPU, ref, reference)
+		fmt.Fprintf(w, "  No verdict on CPU and system calls here: %s; measure at a lower rate.\n", strings.Replace(why, "the reference", "the reference, "+reference+",", 1))
 		return
 	}
-	var names []string
-	for _, a := range l.Arms {
-		if a.Full {
-			names = append(names, fmt.Sprintf("%s (uses %s %% of its CPU)", a.Name, percent(a.Figures[keyBusy].Median)))
+	for _, kind := range []struct {
+		reason stats.Reason
+		why    string
+	}{
+		{stats.FullServer, "at this rate a delivery cannot have more of it, so it costs at most what is printed (≤)"},
+		{stats.PerhapsFull, "it has several CPUs, and one of its threads may have had none to spare"},
+	} {
+		var names []string
+		for i := range l.Arms {
+			if a := &l.Arms[i]; a.filled() == kind.reason && !a.Again {
+				names = append(names, fmt.Sprintf("%s (uses %s %% of its CPU)", a.Name, percent(a.Figures[keyBusy].Median)))
+			}
 		}
-	}
-	if names != nil {
-		fmt.Fprintf(w, "  No verdict on CPU and system calls of %s: at this rate a delivery cannot have more of it, so it costs at most what is printed (≤); measure at a lower rate.\n", strings.Join(names, ", "))
+		if names != nil {
+			fmt.Fprintf(w, "  No verdict on CPU and system calls of %s: %s; measure at a lower rate.\n", strings.Join(names, ", "), kind.why)
+		}
 	}
 }

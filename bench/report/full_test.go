@@ -113,3 +113,96 @@ func TestFullReference(t *testing.T) {
 		}
 	}
 }
+
+// TestSeveralCPUs: where the server has several CPUs, the use of all of them does
+// not say whether one of its threads was full: then there is no bound and no verdict,
+// and no further round is asked for.
+func TestSeveralCPUs(t *testing.T) {
+	for _, c := range []struct {
+		share     float64 // of two CPUs
+		full      bool
+		maybe     bool
+		verdict   string
+		reason    stats.Reason
+		reference bool // it is the reference's
+	}{
+		{0.44, false, false, "dearer", "", false}, // less than 90 % of one
+		{0.46, false, true, "not resolved", stats.PerhapsFull, false},
+		{0.89, false, true, "not resolved", stats.PerhapsFull, false},
+		{0.91, true, false, "server full", stats.FullServer, false},
+		{0.50, false, false, "not resolved", stats.PerhapsFull, true},
+	} {
+		run := sample(t)
+		run.Manifest.ServerCPUs = []int{0, 2}
+		used(run, "goroutine", 0.7)
+		arm := "epoll"
+		if c.reference {
+			arm = "goroutine"
+		}
+		used(run, arm, 2*c.share)
+		s := Summarize(run, nil)
+		l := &s.Loads[0]
+		a := l.arm("epoll")
+		v := a.Figures[keyCPU].Versus
+		if a.Full != c.full || a.MaybeFull != c.maybe || a.Figures[keyCPU].AtMost != c.full || v.Verdict != c.verdict || v.Reason != c.reason {
+			t.Errorf("%+v: full %v, maybe %v: %+v", c, a.Full, a.MaybeFull, v)
+		}
+		if refused := c.reason != ""; refused != (v.Low == 0) || refused && v.open() || refused == strings.Contains(l.lead(), "for sure") {
+			t.Errorf("%+v: %+v, %s", c, v, l.lead())
+		}
+		if note := l.Ranking.row(arm).Note; note != string(c.reason) {
+			t.Errorf("%+v: note %q", c, note)
+		}
+		if said := text(s, Style{}); strings.Contains(said, "No verdict on CPU") != (c.reason != "") {
+			t.Errorf("%+v:\n%s", c, said)
+		}
+		for _, row := range s.gateRows("epoll", 0.05) {
+			if row.Load == "fixed1000" && row.key == keyCPU && c.reason != "" && row.Verdict != GateUndecided {
+				t.Errorf("%+v: gate %s", c, row.Verdict)
+			}
+		}
+	}
+}
+
+// TestLimitOfSeveralCPUs: nor does it say whether the server was the limit of a
+// closed loop: a rate is a bound only if it is one either way, and has a verdict
+// only if it is none either way.
+func TestLimitOfSeveralCPUs(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		share   float64 // of two CPUs
+		marked  bool
+		busy    float64 // the generator
+		limit   string
+		atLeast bool
+		verdict string
+	}{
+		{"one thread may be full, the generator is idle", 0.5, false, 0.6, "unclear", false, "faster"},
+		{"one thread may be full, the generator is busy", 0.5, false, 0.97, "unclear", false, "not resolved"},
+		{"marked, with a generator that waits", 0.5, true, 0.6, "unclear", false, "not resolved"},
+		{"marked, with a busy generator", 0.5, true, 0.9, "unclear", true, "faster"},
+		{"no thread is full", 0.4, false, 0.97, "generator", true, "faster"},
+		{"all are", 0.97, false, 0.97, "server", false, "faster"},
+	} {
+		run := sample(t)
+		run.Manifest.ServerCPUs = []int{0, 2}
+		for i := range run.Rounds {
+			r := &run.Rounds[i]
+			if r.Load != "window128" || r.Arm == record.NullArm {
+				continue
+			}
+			*r.Usage.CPU, r.Traffic.GeneratorBusy = int64(2e9*0.97), 0.6
+			if r.Arm == "epoll" {
+				*r.Usage.CPU, r.Traffic.GeneratorBusy = int64(2e9*c.share), c.busy
+				if c.marked {
+					r.Marks = []record.Reason{record.GeneratorLimited}
+				}
+			}
+		}
+		a := Summarize(run, nil).Loads[1].arm("epoll")
+		f := a.Figures[keyRate]
+		if a.Limit != c.limit || f.AtLeast != c.atLeast || f.Versus.Verdict != c.verdict {
+			t.Errorf("%s: limit %q, at least %v, %+v", c.name, a.Limit, f.AtLeast, f.Versus)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 
@@ -105,14 +106,15 @@ func (s *Summary) gateRows(backend string, worse float64) (rows []GateRow) {
 					Backend: backend, Load: l.Name, Figure: m.title, key: key, Verdict: GateUndecided,
 					Baseline: m.shown(l.arm(s.Reference).Figures[key]), Head: m.shown(f), Ratio: "—", Again: "—",
 				}
+				again := l.again().Figures[key].Versus
 				if v := f.Versus; v != nil {
-					row.Ratio, row.Rounds, row.Verdict = ratioText(v), v.N, v.gate(m, worse)
+					row.Ratio, row.Rounds, row.Verdict = ratioText(v), v.N, v.gate(m, worse, again)
 					if v.Verdict == string(stats.ServerFull) && l.arm(s.Reference).Full {
 						row.Verdict = GateFull
 					}
 				}
-				if v := l.again().Figures[key].Versus; v != nil {
-					row.Again = ratioText(v)
+				if again != nil {
+					row.Again = ratioText(again)
 				}
 				rows = append(rows, row)
 			}
@@ -123,19 +125,27 @@ func (s *Summary) gateRows(backend string, worse float64) (rows []GateRow) {
 
 // gate is worse where a figure is so for sure and perhaps by too much: a loss of
 // just so much is found, and a loss that is sure and small is none. Not worse is
-// what is for sure less than that.
-func (v *Versus) gate(m metric, worse float64) GateVerdict {
-	high := v.High
-	if m.better == higher && v.Low > 0 {
-		high = 1 / v.Low
+// what is for sure less than that: it asks as much as a tie does, for it can be said
+// at each look too. Both the printed interval and that of the looks must lie below,
+// and the baseline must equal itself, unless the figure is better for sure.
+func (v *Versus) gate(m metric, worse float64, again *Versus) GateVerdict {
+	most := func(low, high float64) float64 {
+		switch {
+		case low == 0: // too few rounds for an interval
+			return math.Inf(1)
+		case m.better == higher:
+			return 1 / low
+		}
+		return high
 	}
+	high, equal := most(v.Low, v.High), again != nil && again.Verdict == holds
 	switch {
-	case v.Low == 0: // too few rounds for an interval
+	case v.Low == 0:
 		return GateUndecided
-	case high < 1+worse:
-		return GateNotWorse
-	case v.Verdict == m.words[1]:
+	case v.Verdict == m.words[1] && high >= 1+worse:
 		return GateWorse
+	case v.Verdict == m.words[0], equal && max(high, most(v.SureLow, v.SureHigh)) < 1+worse:
+		return GateNotWorse
 	}
 	return GateUndecided
 }

@@ -62,6 +62,7 @@ type page struct {
 type section struct {
 	ID, Name, Heading string
 	Short             string // the load in a heading: "at 1000 messages/s"
+	Pilot             string // how its rate was chosen; "": it was given
 	Ranking           *Ranking
 	Unit              string // of the ranking
 	Ranks             []rankLine
@@ -129,10 +130,8 @@ func (s *Summary) headline() string {
 	switch n := len(others); {
 	case n == 0:
 		return s.Reference + ", measured alone"
-	case n == 1:
-		return others[0] + " against " + s.Reference
 	case n <= few:
-		return strings.Join(others[:n-1], ", ") + " and " + others[n-1] + " against " + s.Reference
+		return enumerate(others) + " against " + s.Reference
 	default:
 		return fmt.Sprintf("%d chat servers against %s", n, s.Reference)
 	}
@@ -144,9 +143,12 @@ func (l *LoadSummary) section(run *record.Run) section {
 	arms := l.drawn(reference)
 	sec := section{
 		ID: "load-" + l.Name, Name: l.Name, Heading: l.describe(), Arms: arms,
-		Figures: l.figureTable(arms, reference), All: l.allTables(arms, reference), Notes: l.notes(),
+		Figures: l.figureTable(arms, reference), All: l.allTables(arms, reference), Notes: l.notes(reference),
 	}
 	sec.rank(l)
+	if l.Pilot != nil {
+		sec.Pilot = capital(pilotText(l.Pilot))
+	}
 	for _, m := range metrics {
 		if svg := ratioPlot(l, m, arms, reference); m.judged && svg != "" {
 			sec.Ratios = append(sec.Ratios, captioned{Title: l.caption(m), Note: m.direction(), SVG: svg})
@@ -199,7 +201,7 @@ const cpuNote = `In user code (orange) and in the kernel (blue).`
 func (l *LoadSummary) followed() string {
 	switch {
 	case l.Scenario == record.Idle:
-		return keyRSSEach
+		return primary(l.Load)[0]
 	case l.Closed():
 		return keyRate
 	}
@@ -235,28 +237,30 @@ func (m metric) direction() string {
 }
 
 // notes is what the terminal says below the table of a load.
-func (l *LoadSummary) notes() (lines []string) {
+func (l *LoadSummary) notes(reference string) (lines []string) {
 	var out bytes.Buffer
-	l.limits(&out)
-	l.finds(&out)
+	l.below(&out, reference)
 	for line := range strings.Lines(out.String()) {
 		lines = append(lines, strings.TrimSpace(line))
 	}
 	return lines
 }
 
-// shiftPanels is the shift function of each arm, in the order of the page.
+// shiftPanels is the shift function of each arm, in the order of the page. The
+// band of each is A/A up to the arm's last round, as it is for verdicts.
 func (l *LoadSummary) shiftPanels(run *record.Run, arms []drawnArm) []template.HTML {
 	all := shifts(run, l.Load)
+	again, floors := l.again(), make(map[int]*Shift)
 	var sorted []Shift
-	var again *Shift
 	for _, a := range arms {
-		if s := shiftOfArm(all, a.Name); s != nil {
-			sorted = append(sorted, *s)
-			if a.Again {
-				again = s
-			}
+		s := shiftOfArm(all, a.Name)
+		if s == nil {
+			continue
+		}
+		sorted = append(sorted, *s)
+		if _, known := floors[a.until]; !known && again != nil {
+			floors[a.until] = shift(upTo(run, a.until), l.Load, again.Arm)
 		}
 	}
-	return shiftPlots(sorted, again)
+	return shiftPlots(sorted, func(arm string) *Shift { return floors[l.arm(arm).until] })
 }

@@ -82,7 +82,7 @@ func (l *LoadSummary) htmlTable(caption string, shown []metric, arms []drawnArm,
 func (f Figure) htmlCell(m metric, judged bool) htmlCell {
 	cell := htmlCell{Value: f.value(m, false), Range: m.print(f.Min) + "–" + m.print(f.Max)}
 	if v := f.Versus; v != nil && judged {
-		cell.Ratio, cell.Verdict, cell.Quality, cell.Why = ratioText(v), v.Verdict, m.quality(v), v.family()+": "+v.Why
+		cell.Ratio, cell.Verdict, cell.Quality, cell.Why = ratioText(v), v.word(), m.quality(v), v.family()+": "+v.Why
 		if v.full() {
 			cell.Ratio = ""
 		}

@@ -50,46 +50,42 @@ func (l *LoadSummary) open(name, reference string) bool {
 func (l *LoadSummary) knows(a ArmSummary) bool {
 	return !slices.ContainsFunc([]string{keySyscalls, keyP50}, func(key string) bool {
 		v := a.Figures[key].Versus
-		return v != nil && v.Verdict == string(stats.Unresolved)
+		return v != nil && v.open()
 	})
 }
 
-// settled says whether all primary figures of an arm have a verdict.
+// settled says whether all primary figures of an arm have a verdict, or never will.
 func (l *LoadSummary) settled(a ArmSummary) bool {
 	return !slices.ContainsFunc(primary(l.Load), func(key string) bool {
 		v := a.Figures[key].Versus
-		return v == nil || v.Verdict == string(stats.Unresolved)
+		return v == nil || v.open()
 	})
+}
+
+// open says whether more rounds might bring a verdict.
+func (v *Versus) open() bool {
+	return v.Verdict == string(stats.Unresolved) && v.Reason != stats.PerhapsFull
 }
 
 // MostlyVoid says whether more than half of what was measured does not count.
 func MostlyVoid(run *record.Run) bool {
-	void, all := 0, 0
-	for i := range run.Rounds {
-		if r := &run.Rounds[i]; r.Arm != record.NullArm {
-			if all++; !r.Counts() {
-				void++
-			}
-		}
-	}
-	return 2*void > all
+	t := tallyOf(run)
+	return mostly(t.void, t.rounds)
 }
+
+func mostly(void, rounds int) bool { return 2*void > rounds }
 
 // Disturbed says whether the run is too disturbed to say anything: more than
 // half of its rounds are void, an arm has none that counts, or a server was
 // starved, so that nobody knows whether it lost what was missing.
 func (s *Summary) Disturbed() bool {
-	if s.Checks.Void[record.Starved] > 0 {
-		return true
-	}
-	for _, l := range s.Loads {
-		for _, a := range l.Arms {
-			if a.Rounds == 0 {
-				return true
-			}
-		}
-	}
-	return 2*s.Checks.VoidRounds > s.Checks.Rounds
+	return disturbed(s.Checks.Void, s.Checks.VoidRounds, s.Checks.Rounds, s.Loads)
+}
+
+func disturbed(void map[record.Reason]int, voids, rounds int, loads []LoadSummary) bool {
+	none := func(a ArmSummary) bool { return a.Rounds == 0 }
+	return void[record.Starved] > 0 || mostly(voids, rounds) ||
+		slices.ContainsFunc(loads, func(l LoadSummary) bool { return slices.ContainsFunc(l.Arms, none) })
 }
 
 // enough is the check that there were as many rounds as planned or needed; so

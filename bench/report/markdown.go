@@ -46,8 +46,12 @@ func (l *LoadSummary) markdown(w io.Writer) {
 	if r == nil {
 		return
 	}
-	fmt.Fprintf(w, "\n### %s\n\n%s.\n\n", escaped(l.Name), escaped(capital(l.describe())))
-	markdownRow(w, "", "backend", r.Title+", "+r.Unit, "× the least (95 %)", "group", "because", "note")
+	fmt.Fprintf(w, "\n### %s\n\n%s.", escaped(l.Name), escaped(capital(l.describe())))
+	if l.Pilot != nil {
+		fmt.Fprint(w, " "+escaped(capital(pilotText(l.Pilot))))
+	}
+	fmt.Fprint(w, "\n\n")
+	markdownRow(w, "", "arm", r.Title+", "+r.Unit, "× the least (95 %)", "letters", "why", "note")
 	fmt.Fprintln(w, "|--:|:--|--:|--:|:--|:--|:--|")
 	for _, row := range r.Rows {
 		rank := "–"
@@ -56,7 +60,10 @@ func (l *LoadSummary) markdown(w io.Writer) {
 		}
 		markdownRow(w, rank, row.Arm, row.Text, strings.Replace(row.ToBest.text(row.AtMost, true), "×", "", 1), row.Letters, row.Why, row.Note)
 	}
-	fmt.Fprintln(w, "\nBackends that share a letter cannot be told apart.")
+	fmt.Fprintln(w, "\n"+sharing)
+	if r.Note != "" {
+		fmt.Fprintln(w, escaped(r.Note+"."))
+	}
 	if text := l.found(); text != "" {
 		fmt.Fprintln(w, escaped(text))
 	}

@@ -35,12 +35,7 @@ func ratioPlot(l *LoadSummary, m metric, arms []drawnArm, reference string) temp
 			d.Rect(0, top+row*float64(i), width, row, "stripe", "")
 		}
 	}
-	if again := l.again(); again != nil {
-		if v := again.Figures[m.key].Versus; v != nil && v.Low > 0 && !v.full() {
-			from, to := x.At(v.Low), x.At(v.High)
-			d.Rect(from, top, math.Max(to-from, 1), bottom-top, "band", "A/A: the reference against itself, "+ratioText(v))
-		}
-	}
+	l.ratioBand(d, x, m, shown, reference, top, row)
 	d.BottomAxis(x, bottom, top, trim4)
 	d.Line(x.At(1), top, x.At(1), bottom, "one")
 	for i, a := range shown {
@@ -50,6 +45,20 @@ func ratioPlot(l *LoadSummary, m metric, arms []drawnArm, reference string) temp
 		ratioMark(d, x, y, m, a, reference)
 	}
 	return d.SVG()
+}
+
+// ratioBand draws behind each arm what the reference shows against itself up to
+// the arm's last round, stretched to 1: what its verdict has as its floor.
+func (l *LoadSummary) ratioBand(d *plot.Drawing, x plot.Axis, m metric, shown []drawnArm, reference string, top, row float64) {
+	for i, a := range shown {
+		c := l.aa(m.key, reference, a.until)
+		floor := c.Floor()
+		if floor == (stats.Interval{}) || !l.comparablePair(m.key, l.arm(reference)) {
+			continue
+		}
+		from, to := x.At(floor.Low), x.At(floor.High)
+		d.Rect(from, top+row*float64(i), math.Max(to-from, 1), row, "band", fmt.Sprintf("A/A: the reference against itself in %d rounds, %s to %s", c.N, digits(floor.Low), digits(floor.High)))
+	}
 }
 
 // nameClass sets the reference apart.
@@ -71,9 +80,9 @@ func ratioMark(d *plot.Drawing, x plot.Axis, y float64, m metric, a drawnArm, re
 		return
 	}
 	class := m.quality(v)
-	hover := fmt.Sprintf("%s: %s, %s (%s)", a.Name, ratioText(v), v.Verdict, v.Why)
+	hover := fmt.Sprintf("%s: %s, %s (%s)", a.Name, ratioText(v), v.word(), v.Why)
 	if v.full() {
-		d.Text(x.To-6, y+4, plot.End, "tick halo", v.Verdict)
+		d.Text(x.To-6, y+4, plot.End, "tick halo", string(v.Reason))
 		return
 	}
 	if !x.Holds(v.Ratio) {
@@ -113,8 +122,11 @@ func (m metric) quality(v *Versus) string {
 	return "even"
 }
 
-// full says whether the server had no CPU to spare, so that there is no ratio.
-func (v *Versus) full() bool { return v.Verdict == string(stats.ServerFull) }
+// full says whether the server had no CPU to spare, or may have had none, so that
+// there is no ratio.
+func (v *Versus) full() bool {
+	return v.Verdict == string(stats.ServerFull) || v.Reason == stats.PerhapsFull
+}
 
 // ratios is what is to be shown on one scale.
 func ratios(arms []drawnArm, key string) (vs []*Versus) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"chatbench/bench/record"
 	"chatbench/bench/stats"
@@ -19,8 +20,10 @@ type Ranking struct {
 	// Best is the arm of rank 1.
 	Best string `json:"best"`
 	// Bound is what the corrected p-value of a pair must not exceed to be told apart.
-	Bound float64   `json:"bound"`
-	Rows  []RankRow `json:"rows"`
+	Bound float64 `json:"bound"`
+	// Note is why no two arms can be told apart at all; "" where they can.
+	Note string    `json:"note,omitempty"`
+	Rows []RankRow `json:"rows"`
 }
 
 // RankRow is one arm; the A/A arm has none.
@@ -85,7 +88,9 @@ func (l *LoadSummary) rank(run *record.Run) *Ranking {
 	}
 	slices.SortStableFunc(arms, func(a, b ranked) int { return cmp.Compare(a.place, b.place) })
 	letters := l.letters(m, arms, ref, r.Bound)
-	uses := uses(run, l)
+	if why, _ := l.pointless(m.key, ref, ref.Name); why != "" {
+		r.Note = fmt.Sprintf("No two can be told apart: the error of the machine is not known, for %s", strings.Replace(why, "the reference", "the reference, "+ref.Name+",", 1))
+	}
 	for i, a := range arms {
 		row := l.row(m, a.ArmSummary)
 		row.Rank, row.Letters = i+1, letters[i]
@@ -93,7 +98,8 @@ func (l *LoadSummary) rank(run *record.Run) *Ranking {
 			r.Best = a.Name
 		} else {
 			row.ToBest = l.toBest(m.key, a.ArmSummary, arms[0].ArmSummary)
-			row.Why = l.why(m.key, uses[a.Name], uses[r.Best], row.ToBest)
+			own, best := l.uses(run, m.key, a.ArmSummary, arms[0].ArmSummary)
+			row.Why = l.why(m.key, own, best, row.ToBest)
 		}
 		r.Rows = append(r.Rows, row)
 	}
@@ -123,7 +129,7 @@ func (l *LoadSummary) toBest(key string, a, best *ArmSummary) *Ratio {
 	switch {
 	case c.N == 0:
 		return nil
-	case a.Figures[key].AtMost || best.Figures[key].AtMost:
+	case slices.Contains(capped, key) && (a.filled() != "" || best.filled() != ""):
 		return &Ratio{Ratio: c.Ratio}
 	}
 	return &Ratio{c.Ratio, c.Interval.Low, c.Interval.High}
@@ -139,8 +145,8 @@ func (l *LoadSummary) note(key string, a *ArmSummary) string {
 		return fmt.Sprintf("none of %d rounds counts", all)
 	case a.Figures[key].N == 0:
 		return "not measured"
-	case a.Full:
-		return string(stats.FullServer)
+	case a.filled() != "":
+		return string(a.filled())
 	case a.Limit == "generator":
 		return string(stats.FullGenerator)
 	case 4*a.Void >= all:
@@ -161,13 +167,13 @@ func (l *LoadSummary) letters(m metric, arms []ranked, ref *ArmSummary, bound fl
 			a, b, pair := arms[i].ArmSummary, arms[j].ArmSummary, [2]int{j, i}
 			switch logs := l.logRatios(m.key, a, b); {
 			case b == ref:
-				apart[pair] = m.differs(a)
+				apart[pair] = a.Figures[m.key].Versus.differs()
 			case a == ref:
-				apart[pair] = m.differs(b)
+				apart[pair] = b.Figures[m.key].Versus.differs()
 			default:
 				apart[pair] = l.clear(m.key, a, b, ref, logs)
 			}
-			if !a.Full && !b.Full {
+			if l.comparablePair(m.key, a, b, ref) {
 				family, of = append(family, l.padded(l.logRatios(m.key, a, b))), append(of, pair)
 			}
 		}
@@ -181,24 +187,23 @@ func (l *LoadSummary) letters(m metric, arms []ranked, ref *ArmSummary, bound fl
 	return stats.Letters(len(arms), func(i, j int) bool { return apart[[2]int{min(i, j), max(i, j)}] })
 }
 
-// differs says whether an arm's verdict against the reference is a difference.
-func (m metric) differs(a *ArmSummary) bool {
-	v := a.Figures[m.key].Versus
-	return v != nil && slices.Contains(m.words[:], v.Verdict)
-}
-
 // clear says whether two arms may be told apart, if chance allows: whether the
 // interval of their ratio goes beyond a tie, and lies outside what the reference
 // shows against itself up to the same round.
 func (l *LoadSummary) clear(key string, a, b, ref *ArmSummary, logs series) bool {
-	if a.Full || b.Full {
+	if !l.comparablePair(key, a, b, ref) {
 		return false
 	}
 	c := stats.CompareRounds(logs.all())
-	again := l.against(key, l.again(), ref.Name, min(a.until, b.until))
-	floor := stats.Interval{Low: min(again.Interval.Low, 1), High: max(again.Interval.High, 1)}
-	none := stats.Interval{}
-	return c.Interval != none && again.Interval != none && !c.Interval.Within(stats.TieBand) && c.Interval.Outside(floor)
+	floor, none := l.aa(key, ref.Name, min(a.until, b.until)).Floor(), stats.Interval{}
+	return c.Interval != none && floor != none && !c.Interval.Within(stats.TieBand) && c.Interval.Outside(floor)
+}
+
+// comparablePair says whether a ratio of two arms means anything: not if the
+// server of either was full, nor if that of the reference was, for then what it
+// shows against itself is no error of the machine.
+func (l *LoadSummary) comparablePair(key string, arms ...*ArmSummary) bool {
+	return !slices.Contains(capped, key) || !slices.ContainsFunc(arms, func(a *ArmSummary) bool { return a.filled() != "" })
 }
 
 // padded is a series over all rounds up to the last, NaN where it has none.

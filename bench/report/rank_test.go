@@ -48,7 +48,7 @@ func agrees(t *testing.T, l *LoadSummary, reference string) {
 		if row.Arm == reference || row.Rank == 0 {
 			continue
 		}
-		if m := find(l.Ranking.Figure); stats.Share(row.Letters, ref.Letters) == m.differs(l.arm(row.Arm)) {
+		if m := find(l.Ranking.Figure); stats.Share(row.Letters, ref.Letters) == l.arm(row.Arm).Figures[m.key].Versus.differs() {
 			t.Errorf("%s, %s: letters %q, of the reference %q, verdict %+v", l.Name, row.Arm, row.Letters, ref.Letters, l.arm(row.Arm).Figures[m.key].Versus)
 		}
 	}
@@ -198,6 +198,82 @@ func TestRankingFloor(t *testing.T) {
 	}
 }
 
+// TestWhyOfCommonRounds: what an arm used is set beside what the best used in the
+// same rounds, not in those that were dear for others.
+func TestWhyOfCommonRounds(t *testing.T) {
+	run, l := made(false, 12, named(2), func(arm, round int) float64 {
+		return []float64{10, 10, 9, 20}[arm] * (1 + 9*float64(round/7)) * (1 + float64(round)/1e4) // tenfold from round 7 on
+	})
+	early := l.arm("arm01")
+	for round := 7; round <= 12; round++ {
+		delete(early.series[keyCPU], round)
+	}
+	own, best := l.uses(run, keyCPU, early, l.arm("arm00"))
+	if math.Abs(own.cpu/best.cpu-20.0/9) > 1e-3 {
+		t.Errorf("%v against %v of the best", own.cpu, best.cpu)
+	}
+	if !math.IsNaN(own.syscalls) || !math.IsNaN(own.clients) {
+		t.Errorf("what was not taken: %+v", own)
+	}
+}
+
+// TestLead: the first sentence claims no more than letters and marks allow.
+func TestLead(t *testing.T) {
+	row := func(rank int, arm, letters string, ratio float64) RankRow {
+		r := RankRow{Rank: rank, Arm: arm, Letters: letters, Text: "3000"}
+		if rank > 1 {
+			r.ToBest = &Ratio{Ratio: ratio}
+		}
+		return r
+	}
+	most := func(r RankRow) RankRow {
+		r.AtMost = true
+		return r
+	}
+	none := RankRow{Arm: "gnet", Text: "–", Note: "none of 8 rounds counts"}
+	for name, c := range map[string]struct {
+		rows []RankRow
+		note string
+		want string
+	}{
+		"one alone":     {[]RankRow{row(1, "epoll", "a", 1), none}, "", "nothing can be compared: gnet (none of 8 rounds counts)."},
+		"nobody":        {[]RankRow{none, {Arm: "evio", Note: "no round"}}, "", "nothing can be compared: gnet (none of 8 rounds counts) and evio (no round)."},
+		"a larger one":  {[]RankRow{row(1, "epoll", "a", 1), row(2, "gnet", "b", 1.2), row(3, "evio", "ab", 1.5)}, "", "epoll has the least CPU per delivery, 3000 µs/1000; evio cannot be told apart from it; gnet is dearer for sure, 1.20 times as much."},
+		"two are sure":  {[]RankRow{row(1, "epoll", "a", 1), row(2, "gnet", "b", 1.2), row(3, "evio", "b", 1.5)}, "", "epoll has the least CPU per delivery, 3000 µs/1000; gnet and evio are dearer for sure, evio the most, 1.50 times as much."},
+		"many are sure": {[]RankRow{row(1, "a", "a", 1), row(2, "b", "b", 3), row(3, "c", "b", 2), row(4, "d", "b", 2), row(5, "e", "b", 2)}, "", "a has the least CPU per delivery, 3000 µs/1000; 4 others are dearer for sure, b the most, 3.00 times as much."},
+		"one is full":   {[]RankRow{row(1, "epoll", "a", 1), most(row(2, "spin", "a", 3))}, "", "epoll has the least CPU per delivery, 3000 µs/1000; of spin only an upper bound is known."},
+		"all are full":  {[]RankRow{most(row(1, "epoll", "a", 1)), most(row(2, "spin", "a", 3))}, "", "who has the least CPU per delivery is not known; of epoll and spin only an upper bound is."},
+		"no floor":      {[]RankRow{row(1, "epoll", "a", 1), row(2, "gnet", "a", 3)}, "No two can be told apart", "epoll has the least CPU per delivery, 3000 µs/1000. No two can be told apart."},
+	} {
+		l := &LoadSummary{Load: record.Load{Name: "fixed1000", Rate: 1000}, Ranking: &Ranking{Figure: keyCPU, Title: "CPU per delivery", Unit: "µs/1000", Rows: c.rows, Note: c.note}}
+		if got := l.lead(); got != "At 1000 messages/s: "+c.want {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}
+
+// TestRankingOfFullReference: where the reference is full, what it shows against
+// itself is no error of the machine: nobody is told apart, and it is said why.
+func TestRankingOfFullReference(t *testing.T) {
+	run := manyArms(t)
+	if letters := Summarize(run, nil).Loads[0].Ranking.row("process-of-many@spawn-ahead=9").Letters; stats.Share(letters, "a") {
+		t.Fatalf("twice as much has the letters %q", letters)
+	}
+	used(run, "goroutine", 0.99)
+	used(run, "goroutine.aa", 0.99)
+	s := Summarize(run, nil)
+	r := s.Loads[0].Ranking
+	for _, row := range r.Rows {
+		if row.Letters != "a" {
+			t.Errorf("%s has the letters %q", row.Arm, row.Letters)
+		}
+	}
+	const says = "No two can be told apart: the error of the machine is not known, for the reference, goroutine, used 99 %"
+	if !strings.HasPrefix(r.Note, says) || !strings.Contains(strings.Join(strings.Fields(text(s, Style{})), " "), says) {
+		t.Errorf("it is not said: %q in\n%s", r.Note, text(s, Style{}))
+	}
+}
+
 func TestWhy(t *testing.T) {
 	best := use{cpu: 3000, user: 200, kernel: 2800, syscalls: 1.02, switches: 0.01, writes: 0.002, processes: 1, threads: 6, clients: 100}
 	open := &LoadSummary{Load: record.Load{Scenario: record.Broadcast, Rate: 1000}}
@@ -226,6 +302,8 @@ func TestWhy(t *testing.T) {
 		{open, with(func(u *use) { u.processes = 101 }), sure, "each system call 2.07× longer, a process for each client"},
 		{closed, with(func(u *use) { u.syscalls, u.writes = 4.2, 1 }), sure, "one write a delivery"},
 		{open, with(func(u *use) { u.syscalls = math.NaN() }), sure, ""},
+		{open, with(func(u *use) { u.cpu, u.user = 2990, 300 }), sure, ""}, // by their medians it costs no more
+		{open, with(func(u *use) { u.cpu, u.user = math.NaN(), 300 }), sure, ""},
 		{open, with(func(u *use) { u.syscalls = 4.2 }), &Ratio{1.04, 1.03, 1.05}, ""},
 		{open, with(func(u *use) { u.syscalls = 4.2 }), &Ratio{2, 0.9, 3}, ""},
 		{open, with(func(u *use) { u.syscalls = 4.2 }), &Ratio{Ratio: 2}, ""},

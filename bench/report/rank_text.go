@@ -1,12 +1,17 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"chatbench/bench/stats"
 )
+
+// sharing is what letters say.
+const sharing = "Arms that share a letter cannot be told apart."
 
 const (
 	nameMost = 16  // columns of a name, where the terminal has fewer than roomy
@@ -140,8 +145,16 @@ func (t *ranks) write(w io.Writer) {
 		}
 		fmt.Fprintln(w, strings.TrimRight(line+"  "+t.said(row.Arm), " "))
 	}
-	for line := range strings.SplitSeq(wrapped("× the least. Backends that share a letter cannot be told apart.", t.style.width()-4, 0), "\n") {
-		fmt.Fprintln(w, "    "+t.style.paint(faint, line))
+	notes := []string{"× the least. " + sharing}
+	for i, l := range t.loads {
+		if note := l.Ranking.Note; note != "" {
+			notes = append(notes, t.groups[i]+": "+note+".")
+		}
+	}
+	for _, note := range notes {
+		for line := range strings.SplitSeq(wrapped(note, t.style.width()-4, 0), "\n") {
+			fmt.Fprintln(w, "    "+t.style.paint(faint, line))
+		}
 	}
 }
 
@@ -188,35 +201,71 @@ func (row RankRow) says() (parts []string) {
 
 // lead is the ranking in a sentence.
 func (l *LoadSummary) lead() string {
-	r := l.Ranking
-	first := r.Rows[0]
-	if first.Rank == 0 {
-		return fmt.Sprintf("%s: no two backends can be compared.", capital(l.short()))
+	r, place := l.Ranking, capital(l.short())
+	n := slices.IndexFunc(append(slices.Clone(r.Rows), RankRow{}), func(row RankRow) bool { return row.Rank == 0 })
+	if n < 2 {
+		return fmt.Sprintf("%s: nothing can be compared: %s.", place, enumerate(notes(r.Rows[n:])))
 	}
+	first := r.Rows[0]
 	var like, full []string
-	last := first
-	for _, row := range r.Rows[1:] {
+	var more []RankRow
+	for _, row := range r.Rows[:n] {
 		switch {
-		case row.Rank == 0:
 		case row.AtMost:
 			full = append(full, row.Arm)
+		case row.Arm == first.Arm:
 		case stats.Share(row.Letters, first.Letters):
 			like = append(like, row.Arm)
 		default:
-			last = row
+			more = append(more, row)
 		}
 	}
-	text := fmt.Sprintf("%s: %s has the least %s, %s %s", capital(l.short()), first.Arm, r.Title, first.Text, r.Unit)
-	if len(like) > 0 {
+	if first.AtMost {
+		return fmt.Sprintf("%s: who has the least %s is not known; of %s only an upper bound is.", place, r.Title, enumerate(full))
+	}
+	text := fmt.Sprintf("%s: %s has the least %s, %s %s", place, first.Arm, r.Title, first.Text, r.Unit)
+	switch {
+	case r.Note != "":
+		return text + ". " + r.Note + "."
+	case len(like) > 0:
 		text += fmt.Sprintf("; %s cannot be told apart from it", enumerate(like))
 	}
-	if last.Rank > 1 {
-		text += fmt.Sprintf("; %s has the most, %s times as much", last.Arm, digits(last.ToBest.Ratio))
+	if len(more) > 0 {
+		text += "; " + r.surely(more)
 	}
 	if len(full) > 0 {
 		text += fmt.Sprintf("; of %s only an upper bound is known", enumerate(full))
 	}
 	return text + "."
+}
+
+// notes is the arms of rows, each with its note.
+func notes(rows []RankRow) (said []string) {
+	for _, row := range rows {
+		said = append(said, fmt.Sprintf("%s (%s)", row.Arm, row.Note))
+	}
+	return said
+}
+
+// surely says which arms have more than the first for sure, and who the most of
+// them: "gnet and evio are dearer for sure, evio the most, 1.70 times as much".
+func (r *Ranking) surely(more []RankRow) string {
+	const few = 3
+	word := find(r.Figure).words[1]
+	most := slices.MaxFunc(more, func(a, b RankRow) int { return cmp.Compare(a.ToBest.Ratio, b.ToBest.Ratio) })
+	times := digits(most.ToBest.Ratio) + " times as much"
+	if len(more) == 1 {
+		return fmt.Sprintf("%s is %s for sure, %s", most.Arm, word, times)
+	}
+	var names []string
+	for _, row := range more {
+		names = append(names, row.Arm)
+	}
+	who := enumerate(names)
+	if len(more) > few {
+		who = fmt.Sprintf("%d others", len(more))
+	}
+	return fmt.Sprintf("%s are %s for sure, %s the most, %s", who, word, most.Arm, times)
 }
 
 func capital(text string) string { return strings.ToUpper(text[:1]) + text[1:] }

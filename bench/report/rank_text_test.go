@@ -154,7 +154,7 @@ func TestMarkdown(t *testing.T) {
 	}
 	for _, want := range []string{
 		`a\|b \<script\> \[x\](y) \*z\*`, "**NOT CORRECT: ", "\n- At 1000 messages/s: epoll has the least CPU per delivery, ",
-		"\n| 2 | goroutine | 6943 | 1.2", "What to keep in mind\n\n- every round counts: no, 1 of 48 void: 1 lost",
+		"\n| 2 | goroutine | 6943 | 1.2", "What to keep in mind\n\n- the check \"every round counts\" failed: 1 of 48 void: 1 lost",
 		"checks hold. Measured 2026-03-04 05:06 UTC on Some CPU (2 CPUs), Linux 6.0, go1.26, bbr; server on CPU 0, generator on CPU 1; commit 0123456789ab; reference goroutine, seed 7.",
 	} {
 		if !strings.Contains(out.String(), want) {

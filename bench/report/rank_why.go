@@ -2,13 +2,12 @@ package report
 
 import (
 	"fmt"
-	"math"
 
 	"chatbench/bench/record"
 	"chatbench/bench/stats"
 )
 
-// use is what an arm's rounds used, by the medians of those that count.
+// use is what an arm's rounds used, by their medians.
 type use struct {
 	cpu, user, kernel  float64 // ns a delivery
 	syscalls, switches float64 // a delivery
@@ -17,36 +16,42 @@ type use struct {
 	clients            float64
 }
 
-// uses is what each arm used under a load.
-func uses(run *record.Run, l *LoadSummary) map[string]use {
-	found := make(map[string]use)
-	for i := range l.Arms {
-		a := &l.Arms[i]
-		var writes, processes, threads, clients []float64
-		for j := range run.Rounds {
-			r := &run.Rounds[j]
-			if r.Arm != a.Name || r.Load != l.Name || !r.Counts() {
-				continue
-			}
-			if r.Server != nil && r.Traffic.Checked > 0 {
-				writes = append(writes, float64(r.Server.Writes)/float64(r.Traffic.Checked))
-			}
-			processes = append(processes, float64(r.Usage.Processes))
-			threads = append(threads, float64(r.Usage.Threads))
-			clients = append(clients, float64(r.Traffic.Clients))
-		}
-		of := func(key string) float64 {
-			if f, ok := a.Figures[key]; ok {
-				return f.Median
-			}
-			return math.NaN()
-		}
-		found[a.Name] = use{
-			of(keyCPU), of(keyUser), of(keyKernel), of(keySyscalls), of(keySwitches),
-			stats.Median(writes), stats.Median(processes), stats.Median(threads), stats.Median(clients),
+// uses is what an arm and the best used, each in the rounds in which both have
+// the figure: medians of other rounds would hold what the machine did otherwise
+// in those.
+func (l *LoadSummary) uses(run *record.Run, key string, a, best *ArmSummary) (own, other use) {
+	common := make(series)
+	for round := range a.series[key] {
+		if v, ok := best.series[key][round]; ok {
+			common[round] = v
 		}
 	}
-	return found
+	return l.useIn(run, a, common), l.useIn(run, best, common)
+}
+
+// useIn is what an arm used in some rounds that count.
+func (l *LoadSummary) useIn(run *record.Run, a *ArmSummary, rounds series) use {
+	var writes, processes, threads, clients []float64
+	for i := range run.Rounds {
+		r := &run.Rounds[i]
+		if _, in := rounds[r.Round]; !in || r.Arm != a.Name || r.Load != l.Name || !r.Counts() {
+			continue
+		}
+		if r.Server != nil && r.Traffic.Checked > 0 {
+			writes = append(writes, float64(r.Server.Writes)/float64(r.Traffic.Checked))
+		}
+		processes = append(processes, float64(r.Usage.Processes))
+		threads = append(threads, float64(r.Usage.Threads))
+		clients = append(clients, float64(r.Traffic.Clients))
+	}
+	of := func(key string) float64 {
+		own, _ := pairs(a.series[key], rounds)
+		return stats.Median(own)
+	}
+	return use{
+		of(keyCPU), of(keyUser), of(keyKernel), of(keySyscalls), of(keySwitches),
+		stats.Median(writes), stats.Median(processes), stats.Median(threads), stats.Median(clients),
+	}
 }
 
 // why says in a clause what explains most of what an arm costs more than the
@@ -74,11 +79,13 @@ func (l *LoadSummary) why(key string, a, best use, ratio *Ratio) string {
 // costs no more than all that the best does costs it: they have grown at least
 // as much as the cost has. A switch costs more than a call, so where there are
 // half as many more of them it is they. And where there are no more of either,
-// each call takes longer.
+// each call takes longer. Where the medians show no excess (the ratio is of pairs,
+// and may say otherwise) there is nothing to explain.
 func (l *LoadSummary) because(a, best use, ratio float64) string {
 	excess := a.cpu - best.cpu
 	events, before := a.syscalls+a.switches, best.syscalls+best.switches
 	switch {
+	case !(excess > 0):
 	case 2*(a.user-best.user) >= excess:
 		return fmt.Sprintf("spends %.0f %% in user code", 100*a.user/a.cpu)
 	case events >= ratio*before && a.switches-best.switches >= (a.syscalls-best.syscalls)/2:

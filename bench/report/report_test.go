@@ -175,6 +175,41 @@ func TestVoidRounds(t *testing.T) {
 	}
 }
 
+// TestBrokenRounds: a round that broke off has no ledger in the books, and nothing
+// that is said of the run calls it correct.
+func TestBrokenRounds(t *testing.T) {
+	for _, reason := range []record.Reason{record.ServerDied, record.Disconnected, record.TargetMissed} {
+		run := sample(t)
+		run.Rounds[1].Void, run.Rounds[1].Error, run.Rounds[1].Traffic = []record.Reason{reason}, "it broke off", record.Traffic{}
+		s := Summarize(run, nil)
+		if first := s.Checks.Checks[0]; first.OK || !s.Violated() || !strings.Contains(first.Detail, ", and in 1 of 48 rounds the server died, cut a client or did not keep up") {
+			t.Errorf("%s: %+v", reason, first)
+		}
+		var markdown bytes.Buffer
+		s.Markdown(&markdown, run)
+		page, err := s.html(run)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pair := ComparePair(run, sample(t), "a", "b")
+		var compared bytes.Buffer
+		pair.Text(&compared, Style{})
+		for form, said := range map[string]string{"text": text(s, Style{}), "Markdown": markdown.String(), "page": string(page), "list": s.Line(), "compare": compared.String()} {
+			if !strings.Contains(said, "NOT CORRECT") || strings.Contains(said, "Every message arrived") {
+				t.Errorf("%s, %s:\n%.2000s", reason, form, said)
+			}
+		}
+		if pair.A.Correct || !pair.B.Correct {
+			t.Errorf("%s: %+v, %+v", reason, pair.A, pair.B)
+		}
+	}
+	run := sample(t) // what the machine did is nobody's fault
+	run.Rounds[1].Void = []record.Reason{record.Steal}
+	if s := Summarize(run, nil); !s.Checks.Checks[0].OK {
+		t.Errorf("%+v", s.Checks.Checks[0])
+	}
+}
+
 // TestCeiling: what generator and null server reach is the median of the rounds
 // that count, and the summary says of how many and how busy both were.
 func TestCeiling(t *testing.T) {
@@ -217,7 +252,7 @@ func TestPriceOfCounting(t *testing.T) {
 				}
 			}
 		}
-		if text := strings.Join(s.failed(), "\n"); strings.Contains(text, "counting costs little: no") != (failed > 0) {
+		if text := strings.Join(s.failed(), "\n"); strings.Contains(text, "counting costs little\" failed for ") != (failed > 0) {
 			t.Errorf("%d checks failed, said is:\n%s", failed, text)
 		}
 		return checks, failed
@@ -303,7 +338,7 @@ func TestManyArms(t *testing.T) {
 	for _, want := range []string{
 		"\n  epoll                 0.80 (0.79–0.81)  1.00",
 		" ?\n  = a tie, ? not resolved; •: primary",
-		"fixed1000: enough rounds: no, gnet (3 count), evio (3 count)",
+		`the check "fixed1000: enough rounds" failed for gnet (3 count), evio (3 count)`,
 		"gnet does not pass half-close of the conformance suite: its library closes",
 	} {
 		if !strings.Contains(out.String(), want) {

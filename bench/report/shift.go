@@ -50,20 +50,35 @@ type ShiftPoint struct {
 // shifts is the shift functions of all arms of a run against its reference under
 // a load, the A/A arm's among them; none of arms without a round in common with it.
 func shifts(run *record.Run, load record.Load) (all []Shift) {
-	reference := run.Manifest.Reference
 	for _, a := range run.Manifest.Arms {
-		if a.Name == reference {
+		if a.Name == run.Manifest.Reference {
 			continue
 		}
-		shares := sharesTo(min(messages(run, load, a.Name), messages(run, load, reference)))
-		curves := pairedCurves(run, load, a.Name, reference, shares)
-		if len(curves) == 0 {
-			continue
+		if s := shift(run, load, a); s != nil {
+			all = append(all, *s)
 		}
-		band, _ := stats.Simultaneous(curves)
-		all = append(all, newShift(a, shares, band, len(curves)))
 	}
 	return all
+}
+
+// shift is that of one arm; nil where it has no round in common with the reference.
+func shift(run *record.Run, load record.Load, a record.Arm) *Shift {
+	reference := run.Manifest.Reference
+	shares := sharesTo(min(messages(run, load, a.Name), messages(run, load, reference)))
+	curves := pairedCurves(run, load, a.Name, reference, shares)
+	if len(curves) == 0 {
+		return nil
+	}
+	band, _ := stats.Simultaneous(curves)
+	s := newShift(a, shares, band, len(curves))
+	return &s
+}
+
+// upTo is a run as it was after a round.
+func upTo(run *record.Run, round int) *record.Run {
+	cut := *run
+	cut.Rounds = slices.DeleteFunc(slices.Clone(run.Rounds), func(r record.Round) bool { return r.Round > round })
+	return &cut
 }
 
 func newShift(a record.Arm, shares []float64, band stats.Band, rounds ...int) Shift {
@@ -191,7 +206,7 @@ func (s Shift) words(again *Shift) string {
 		floor := stats.Interval{Low: 1, High: 1}
 		if again != nil && again.banded() {
 			q := again.at(p.Share)
-			floor = stats.Interval{Low: min(q.Low, 1), High: max(q.High, 1)}
+			floor = stats.Interval{Low: q.Low, High: q.High}.With(1)
 		}
 		switch {
 		case p.High < floor.Low:

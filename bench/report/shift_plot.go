@@ -21,14 +21,15 @@ const (
 // shiftPlots is one panel for each arm. Across is the share of messages, by
 // powers of ten of the rest, as in percentilePlot, alike in all panels; upwards
 // the ratio, by its logarithm, in each panel by a scale of its own. The shaded
-// band is that of again, the reference against itself; nil: unknown.
-func shiftPlots(all []Shift, again *Shift) (panels []template.HTML) {
+// band is that of the reference against itself, which again gives for each arm;
+// nil: unknown.
+func shiftPlots(all []Shift, again func(arm string) *Shift) (panels []template.HTML) {
 	right := 1.0
 	for _, s := range all {
 		right = math.Max(right, math.Ceil(rest(s.Reach)-1e-9))
 	}
 	for _, s := range all {
-		panels = append(panels, shiftPanel(s, again, right))
+		panels = append(panels, shiftPanel(s, again(s.Arm), right))
 	}
 	return panels
 }

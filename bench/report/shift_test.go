@@ -96,7 +96,7 @@ func TestShift(t *testing.T) {
 	if says := s.words(&wide); !strings.HasPrefix(says, "no difference") {
 		t.Errorf("the reference differs from itself as much: %s", says)
 	}
-	panels := shiftPlots(shifts(run, load), nil)
+	panels := shiftPlots(shifts(run, load), func(string) *Shift { return nil })
 	if len(panels) != 2 || !strings.Contains(string(panels[0]), "faster from p1") || strings.Contains(string(panels[0]), "NaN") {
 		t.Errorf("%d panels: %s", len(panels), panels)
 	}

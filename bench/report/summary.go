@@ -10,6 +10,7 @@ package report
 import (
 	"cmp"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -49,6 +50,8 @@ type LoadSummary struct {
 	Finds map[string]Finds `json:"finds,omitempty"`
 	// Ranking is nil where nothing is compared.
 	Ranking *Ranking `json:"ranking,omitempty"`
+	// Pilot is how the rate was chosen; nil where it was given.
+	Pilot *record.Pilot `json:"pilot,omitempty"`
 }
 
 // Finds is the relative difference that a run finds four times in five, and
@@ -67,8 +70,11 @@ type ArmSummary struct {
 	Deliveries int64             `json:"deliveries"` // of rounds that count
 	Limit      string            `json:"limit,omitempty"`
 	Full       bool              `json:"server_full,omitempty"` // open loop: the server had no CPU to spare
-	Figures    map[string]Figure `json:"figures"`               // by key, in base units
+	// MaybeFull: on several CPUs a thread of it may have had none to spare.
+	MaybeFull bool              `json:"server_maybe_full,omitempty"`
+	Figures   map[string]Figure `json:"figures"` // by key, in base units
 
+	unsure bool                      // whether the rate was the generator's: Limit is "unclear"
 	until  int                       // its last round
 	series map[string]series         // by figure
 	slices map[string]map[int]series // by figure and round, then by block
@@ -98,6 +104,10 @@ type Versus struct {
 	Ratio    float64 `json:"ratio"`
 	Low      float64 `json:"low,omitempty"` // of the 95 % interval; 0: there is none
 	High     float64 `json:"high,omitempty"`
+	// SureLow and SureHigh are of the interval at the confidence that a claim of no
+	// difference needs (stats.Comparison.Sure); 0: there is none.
+	SureLow  float64 `json:"sure_low,omitempty"`
+	SureHigh float64 `json:"sure_high,omitempty"`
 	P        float64 `json:"p"`
 	Adjusted float64 `json:"p_adjusted"` // for the family
 	Primary  bool    `json:"primary"`    // named before the run; else exploratory
@@ -115,6 +125,22 @@ const (
 	holds = "holds" // the machine finds the reference equal to itself
 	fails = "fails"
 )
+
+// word is the verdict as tables print it.
+func (v *Versus) word() string {
+	switch v.Verdict {
+	case holds:
+		return "equal"
+	case fails:
+		return "differs"
+	}
+	return v.Verdict
+}
+
+// differs says whether the verdict is that of a difference; nil has none.
+func (v *Versus) differs() bool {
+	return v != nil && slices.ContainsFunc([][2]string{speed, cost, size, span}, func(words [2]string) bool { return slices.Contains(words[:], v.Verdict) })
+}
 
 // Summarize works out a run.
 func Summarize(run *record.Run, sums map[string]string) *Summary {
@@ -164,7 +190,7 @@ func summarizeLoad(run *record.Run, load record.Load) LoadSummary {
 
 // judgeLoad is summarizeLoad without the curves, which take longer than all else.
 func judgeLoad(run *record.Run, load record.Load) LoadSummary {
-	l := LoadSummary{Load: load, Ceiling: Ceiling(run, load.Name), Finds: make(map[string]Finds), looks: len(run.Manifest.Looks) > 0}
+	l := LoadSummary{Load: load, Ceiling: Ceiling(run, load.Name), Finds: make(map[string]Finds), looks: len(run.Manifest.Looks) > 0, Pilot: pilotOf(&run.Manifest, load)}
 	for _, a := range run.Manifest.Arms {
 		l.Arms = append(l.Arms, summarizeArm(run, load, a))
 	}
@@ -234,7 +260,7 @@ func summarizeArm(run *record.Run, load record.Load, a record.Arm) ArmSummary {
 			arm.Figures[m.key] = figure(of[m.key])
 		}
 	}
-	arm.fill(load, run.Manifest.Rules)
+	arm.fill(load, &run.Manifest)
 	if load.Closed() {
 		arm.bound(run, load, 2*marked > arm.Rounds)
 	}
@@ -301,13 +327,24 @@ func figure(values series) Figure {
 // busy has waited for the server; and where the server was busy all the time,
 // the server was the limit, whatever the marks say: the ceiling is only what
 // the generator reached with one other server.
+//
+// On several CPUs, of which the server uses as much as one and not all, one
+// thread of it may be busy all the time or none: nobody knows whether the server
+// was the limit, and a rate is a bound only if it is one either way.
 func (a *ArmSummary) bound(run *record.Run, load record.Load, marked bool) {
 	m := &run.Manifest
 	slack := a.Figures[keyGenBusy].Median < cmp.Or(m.Rules.GeneratorMax, record.DefaultRules().GeneratorMax)
-	server := a.Figures[keyBusy].Median+a.Figures[keyNobody].Median >= m.Rules.BusyShare
-	generator := marked && !(server && slack)
-	if a.Figures[keyGenBusy].Median >= m.Rules.BusyShare && (!server || Ceiling(run, load.Name) == 0) {
-		generator = true
+	busy := a.Figures[keyGenBusy].Median >= m.Rules.BusyShare
+	limited := func(server bool) bool {
+		return marked && !(server && slack) || busy && (!server || Ceiling(run, load.Name) == 0)
+	}
+	use := a.Figures[keyBusy].Median + a.Figures[keyNobody].Median
+	server := use >= m.Rules.BusyShare
+	unclear := !server && use*float64(len(m.ServerCPUs)) >= m.Rules.BusyShare
+	generator := limited(server)
+	if unclear {
+		generator = limited(true) && limited(false)
+		a.unsure = limited(true) != limited(false)
 	}
 	if f, ok := a.Figures[keyRate]; ok {
 		f.AtLeast = generator
@@ -317,6 +354,8 @@ func (a *ArmSummary) bound(run *record.Run, load record.Load, marked bool) {
 	case a.Rounds == 0:
 	case m.SharedCPU:
 		a.Limit = "pair"
+	case unclear:
+		a.Limit = "unclear"
 	case server && generator:
 		a.Limit = "both"
 	case server:

@@ -83,10 +83,10 @@ func (s *Summary) verdicts() []string {
 // correctness is the first thing to know.
 func (s *Summary) correctness() string {
 	c := s.Checks
-	first := c.Checks[0] // checkArrived
+	first := c.Checks[0] // checkArrived, or that of silent loads
 	checked, _, _ := strings.Cut(first.Detail, ",")
 	text := "Every message arrived, once, whole and in order: " + checked
-	if s.silent() {
+	if first.Name != checkArrived {
 		text = "Everybody got in and stayed: " + checked
 	}
 	if !first.OK {
@@ -98,9 +98,9 @@ func (s *Summary) correctness() string {
 	return text + "."
 }
 
-// silent says whether nothing was ever sent.
-func (s *Summary) silent() bool {
-	return !slices.ContainsFunc(s.Loads, func(l LoadSummary) bool { return l.Scenario != record.Idle })
+// silent says whether nothing is ever sent.
+func silent(loads []record.Load) bool {
+	return !slices.ContainsFunc(loads, func(l record.Load) bool { return l.Scenario != record.Idle })
 }
 
 // alone is what is to be said of a backend that is compared with nobody: what
@@ -162,26 +162,26 @@ func (s *Summary) keep() (lines []string) {
 	return lines
 }
 
-// failed is the checks that failed, those of one kind for all arms in one line.
+// failed is the checks that failed, a sentence each, those of one kind for all
+// arms in one.
 func (s *Summary) failed() (lines []string) {
 	at := make(map[string]int)
 	for _, c := range s.Checks.Checks[1:] {
 		if c.OK || c.Name == "CPUs of their own" {
 			continue
 		}
+		said := fmt.Sprintf("the check %q failed", c.Name)
 		if c.Arm == "" {
-			lines = append(lines, c.Name+": no, "+c.Detail)
+			lines = append(lines, said+": "+c.Detail)
 			continue
 		}
-		i, begun := at[c.Name]
-		if !begun {
-			i = len(lines)
-			at[c.Name], lines = i, append(lines, c.Name+": no,")
-		} else {
-			lines[i] += ","
-		}
 		detail, _, _ := strings.Cut(c.Detail, ";")
-		lines[i] += fmt.Sprintf(" %s (%s)", c.Arm, detail)
+		arm := fmt.Sprintf("%s (%s)", c.Arm, detail)
+		if i, begun := at[c.Name]; begun {
+			lines[i] += ", " + arm
+		} else {
+			at[c.Name], lines = len(lines), append(lines, said+" for "+arm)
+		}
 	}
 	return lines
 }

@@ -99,6 +99,9 @@ func (l *LoadSummary) columns() []string {
 // text is one load: heading, table, what the machine resolves, who was the limit.
 func (l *LoadSummary) text(w io.Writer, style Style, reference string) {
 	fmt.Fprintln(w, style.paint(bold, l.Name)+": "+l.describe())
+	if l.Pilot != nil {
+		fmt.Fprintln(w, "  "+capital(pilotText(l.Pilot)))
+	}
 	columns := l.columns()
 	t := table{{"backend"}, {""}}
 	for _, key := range columns {
@@ -123,6 +126,11 @@ func (l *LoadSummary) text(w io.Writer, style Style, reference string) {
 	}
 	t.write(w, 1, style)
 	l.ratios(w, style, reference)
+	l.below(w, reference)
+}
+
+// below is what is said below the table: on a terminal and on the page.
+func (l *LoadSummary) below(w io.Writer, reference string) {
 	l.limits(w)
 	l.full(w, reference)
 	if l.Ranking != nil { // else it stands above
@@ -162,7 +170,7 @@ func (l *LoadSummary) ratios(w io.Writer, style Style, reference string) {
 				case string(stats.Unresolved):
 					cell = ratioText(v) + " " + v.reason()
 				default:
-					cell = ratioText(v) + " " + v.Verdict
+					cell = ratioText(v) + " " + v.word()
 				}
 			}
 			row = append(row, cell)
@@ -263,6 +271,7 @@ func (l *LoadSummary) limits(w io.Writer) {
 		{"both", "server and generator were both at their limit, so the rate is that of the pair"},
 		{"pair", "server and generator shared a CPU, so the rate is that of the pair"},
 		{"others", "the server did not have its CPU to itself"},
+		{"unclear", "the server used as much as one CPU and not all of them, so nobody knows whether it was the limit"},
 		{"neither", "neither side was at its limit: they waited for each other"},
 	} {
 		var arms []string
@@ -338,12 +347,15 @@ func (l *LoadSummary) lags(w io.Writer) {
 	if most == 0 {
 		return
 	}
-	what, span := "", millis(most)
-	if l.Scenario == record.Relay {
-		what = " in asking"
+	what, span := "latencies", millis(most)
+	switch l.Scenario {
+	case record.Relay:
+		what = "times of answers"
+	case record.Idle:
+		what = "times of logins"
 	}
 	if low := millis(least); low != span {
 		span = low + " to " + span
 	}
-	fmt.Fprintf(w, "  Of that the generator's own lateness%s, p99: %s ms.\n", what, span)
+	fmt.Fprintf(w, "  The %s contain the generator's own lateness: at its p99 %s ms.\n", what, span)
 }

@@ -23,8 +23,8 @@ func (i Interval) Within(other Interval) bool { return other.Low <= i.Low && i.H
 // Outside says whether the two have no point in common.
 func (i Interval) Outside(other Interval) bool { return i.High < other.Low || other.High < i.Low }
 
-// with is the interval stretched as far as x.
-func (i Interval) with(x float64) Interval {
+// With is the interval stretched as far as x.
+func (i Interval) With(x float64) Interval {
 	return Interval{math.Min(i.Low, x), math.Max(i.High, x)}
 }
 

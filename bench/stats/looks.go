@@ -33,18 +33,15 @@ func Bound(comparisons int) float64 {
 // the looks takes the place of Holm's correction. Adjusted is how large p is for
 // that bound: at most Alpha where p is at most the bound.
 //
-// A tie can be wrong at each look as well. It is the claim that two one-sided
-// tests reject, at the bound, whatever lies beyond either edge of the band (D. J.
-// Schuirmann, "A Comparison of the Two One-Sided Tests Procedure and the Power
-// Approach", Journal of Pharmacokinetics and Biopharmaceutics 15 (1987)), which
-// the interval at 1-2·bound shows: so of servers that are 5 % apart one family in
-// twenty holds a tie. With the interval at 95 % it was one in four, of eleven.
+// A tie can be wrong at each look as well, so its one-sided tests are made at the
+// bound, which the interval at 1-2·bound shows: so of servers that are 5 % apart one
+// family in twenty holds a tie. With the interval at 95 % it was one in four, of eleven.
 func Looked(family []Question) []Comparison {
 	judged, bound := make([]Comparison, len(family)), Bound(len(family))
 	for i, q := range family {
 		c := q.Arm
 		c.Adjusted = math.Min(1, c.P*Alpha/bound)
-		c.judge(q.Again, bound, 1-2*bound)
+		c.judge(q.Again, bound)
 		judged[i] = c
 	}
 	return judged

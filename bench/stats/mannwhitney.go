@@ -29,10 +29,13 @@ func Independent(first, second []float64) Comparison {
 	ways := mannWhitney(len(first), len(second))
 	c.P = rankSumP(differences, ways)
 	c.Adjusted = c.P
-	if k := cutOf(ways, 1-Level); k > 0 && min(len(first), len(second)) >= CurveRounds {
-		c.Interval = Interval{differences[k-1], differences[len(differences)-k]}.exp()
-	}
-	return c
+	return c.with(func(level float64) (Interval, bool) {
+		k := cutOf(ways, 1-level)
+		if k == 0 || min(len(first), len(second)) < CurveRounds {
+			return Interval{}, false
+		}
+		return Interval{differences[k-1], differences[len(differences)-k]}, true
+	})
 }
 
 // rankSumP is the two-sided p-value of the hypothesis that both samples are of one

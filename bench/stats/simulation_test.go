@@ -66,6 +66,30 @@ func TestFalseAlarms(t *testing.T) {
 	}
 }
 
+// TestFalseTies: of servers that are 5 % apart, one in twenty families at most
+// holds a tie, with a fixed number of rounds too.
+func TestFalseTies(t *testing.T) {
+	for name, noise := range noises {
+		for _, c := range []struct{ rounds, arms int }{{8, 1}, {12, 11}, {20, 11}} {
+			const runs = 500
+			source, ties := rand.New(rand.NewPCG(13, 14)), 0
+			little := func(r *rand.Rand) float64 { return 0.3 * noise(r) }
+			for range runs {
+				for _, judged := range Judge(simulate(source, little, c.rounds, c.arms, 1+Margin)) {
+					if judged.Verdict == Tie {
+						ties++
+						break
+					}
+				}
+			}
+			t.Logf("%s, %d rounds, %d arms: %.1f %% with a false tie", name, c.rounds, c.arms, 100*float64(ties)/runs)
+			if ties > runs*7/100 { // 5 % and two standard deviations of chance
+				t.Errorf("%s, %d rounds, %d arms: false ties in %d of %d runs", name, c.rounds, c.arms, ties, runs)
+			}
+		}
+	}
+}
+
 // TestCoverage: the interval holds the true ratio as often as it says.
 func TestCoverage(t *testing.T) {
 	for name, noise := range noises {

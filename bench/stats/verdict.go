@@ -37,6 +37,7 @@ const (
 	Close         Reason = "close"          // nearly equal: the interval goes over an edge of the tie's band, and not far
 	Noisy         Reason = "noisy"          // the rounds, or the reference against itself, scatter too much
 	FullServer    Reason = "server full"    // the server used all of its CPU, whatever a delivery costs
+	PerhapsFull   Reason = "perhaps full"   // on several CPUs: nobody knows whether a thread had one to spare
 	FullGenerator Reason = "generator full" // the rate is the generator's
 )
 
@@ -45,6 +46,10 @@ type Comparison struct {
 	N        int      // rounds in which both have the figure
 	Ratio    float64  // arm / reference, the center of the rounds
 	Interval Interval // of the ratio, at Level; none below six rounds
+	// Sure is the interval at the confidence that a claim of no difference needs,
+	// for it is one of a family and, in a run that looks, may be made at each look;
+	// none where the rounds are too few for it, and before Judge or Looked.
+	Sure     Interval
 	P        float64  // two-sided, exact signed-rank
 	Adjusted float64  // P after the correction for the family it was judged in
 	Verdict  Verdict
@@ -53,7 +58,8 @@ type Comparison struct {
 	// More is about how many more rounds it takes where they are too few; 0: nobody knows.
 	More int
 
-	logs []float64
+	// at is the interval at another level; nil: there are no rounds.
+	at func(level float64) (Interval, bool)
 }
 
 // Compare is the comparison of pairs of rounds before Judge has judged it.
@@ -64,12 +70,27 @@ func CompareRounds(logs []float64) Comparison {
 	_, p, _ := SignedRank(logs)
 	c := Comparison{
 		N: len(logs), Ratio: math.Exp(Center(logs)),
-		P: p, Adjusted: p, Verdict: Unresolved, Why: "not judged", logs: logs,
+		P: p, Adjusted: p, Verdict: Unresolved, Why: "not judged",
 	}
-	if i, ok := SignedRankInterval(logs, Level); ok {
-		c.Interval = i.exp()
-	}
+	return c.with(func(level float64) (Interval, bool) { return SignedRankInterval(logs, level) })
+}
+
+// with is the comparison with its intervals, which at gives of the logarithm.
+func (c Comparison) with(at func(level float64) (Interval, bool)) Comparison {
+	c.at = at
+	c.Interval = c.interval(Level)
 	return c
+}
+
+// interval is that of the ratio at a level; none where the rounds are too few.
+func (c Comparison) interval(level float64) Interval {
+	if c.at == nil {
+		return Interval{}
+	}
+	if i, ok := c.at(level); ok {
+		return i.exp()
+	}
+	return Interval{}
 }
 
 // Question is a comparison of an arm with the reference, and beside it that of
@@ -82,7 +103,13 @@ func Pairs(comparisons int) int { return pairsFor(Alpha / float64(max(comparison
 
 // Judge gives the comparisons of one family their corrected p-values and
 // verdicts: the chance of even one false difference among all of them is at
-// most Alpha.
+// most Alpha, and so is that of even one false tie.
+//
+// A tie is the claim that two one-sided tests reject whatever lies beyond either
+// edge of the band (D. J. Schuirmann, "A Comparison of the Two One-Sided Tests
+// Procedure and the Power Approach", Journal of Pharmacokinetics and
+// Biopharmaceutics 15 (1987)). Each is made at Alpha by the number of comparisons
+// (Bonferroni), which the interval at 1-2·Alpha/comparisons shows.
 func Judge(family []Question) []Comparison {
 	ps := make([]float64, len(family))
 	for i, q := range family {
@@ -94,17 +121,18 @@ func Judge(family []Question) []Comparison {
 	for i, adjusted := range Holm(ps) {
 		judged[i] = family[i].Arm
 		judged[i].Adjusted = adjusted
-		judged[i].judge(family[i].Again, Alpha/float64(max(len(family), 1)), Level)
+		judged[i].judge(family[i].Again, Alpha/float64(max(len(family), 1)))
 	}
 	return judged
 }
 
 // judge is the rule. What the reference shows against itself is the error of
 // this machine: no difference counts that reaches into it. bound is what p must
-// not exceed for a difference; for a tie the interval of that level, as well as
+// not exceed for a difference; for a tie the interval at 1-2·bound, as well as
 // the one that is printed, must lie in the band.
-func (c *Comparison) judge(again Comparison, bound, level float64) {
+func (c *Comparison) judge(again Comparison, bound float64) {
 	pairs := pairsFor(bound)
+	c.Sure = c.interval(1 - 2*bound)
 	switch {
 	case c.N == 0:
 		c.leave(FewRounds, pairs, "no round has the figure of both")
@@ -114,13 +142,16 @@ func (c *Comparison) judge(again Comparison, bound, level float64) {
 		c.leave(FewRounds, pairs-again.N, fmt.Sprintf("%d rounds of the reference against itself are too few", again.N))
 	case c.Interval.Within(TieBand) && !again.Passes():
 		c.leave(Noisy, 0, "the reference differs from itself here")
-	case c.Interval.Within(TieBand) && !c.tied(level):
-		c.leave(Close, 0, fmt.Sprintf("the interval lies within ±%.0f %%, but not at %.4g %% confidence, which a run that looks often needs", 100*Margin, 100*level))
+	case c.Interval.Within(TieBand) && c.Sure == Interval{}:
+		few := pairsFor(2 * bound)
+		c.leave(FewRounds, few-c.N, fmt.Sprintf("the interval lies within ±%.0f %%, but a tie takes %d rounds", 100*Margin, few))
+	case c.Interval.Within(TieBand) && !c.Sure.Within(TieBand):
+		c.leave(Close, 0, fmt.Sprintf("the interval lies within ±%.0f %%, but not at the %.4g %% confidence that a tie takes here", 100*Margin, 100*(1-2*bound)))
 	case c.Interval.Within(TieBand):
 		c.Verdict, c.Reason, c.Why = Tie, "", fmt.Sprintf("the interval lies within ±%.0f %%", 100*Margin)
 	case c.Interval.Covers(1):
 		c.leave(c.scatter(), 0, fmt.Sprintf("the interval holds 1 and reaches past ±%.0f %%", 100*Margin))
-	case !c.Interval.Outside(again.floor()):
+	case !c.Interval.Outside(again.Floor()):
 		c.leave(Noisy, 0, "the reference differs from itself as much")
 	case c.Adjusted > Alpha && c.N < pairs:
 		c.leave(FewRounds, pairs-c.N, fmt.Sprintf("%d rounds are too few, it takes %d", c.N, pairs))
@@ -153,21 +184,17 @@ func (c *Comparison) scatter() Reason {
 // nearly is twice the band of a tie.
 var nearly = Interval{1 / (1 + 2*Margin), 1 + 2*Margin}
 
-// tied says whether the interval of that level lies in the band of a tie.
-func (c *Comparison) tied(level float64) bool {
-	if level == Level {
-		return c.Interval.Within(TieBand)
-	}
-	i, ok := SignedRankInterval(c.logs, level)
-	return ok && i.exp().Within(TieBand)
-}
-
 // measured says whether there are rounds enough for an interval.
 func (c Comparison) measured() bool { return c.Interval != Interval{} }
 
-// floor is what an A/A comparison leaves to chance and to the machine: its
-// interval, and whatever lies between that and 1.
-func (c Comparison) floor() Interval { return c.Interval.with(1) }
+// Floor is what an A/A comparison leaves to chance and to the machine: its
+// interval, and whatever lies between that and 1. None where it has no interval.
+func (c Comparison) Floor() Interval {
+	if !c.measured() {
+		return Interval{}
+	}
+	return c.Interval.With(1)
+}
 
 // Passes says whether an A/A comparison is as it should be: its interval holds 1
 // or lies within the band of a tie.

@@ -132,8 +132,9 @@ func TestReasons(t *testing.T) {
 	}
 }
 
-// TestTieAtLooks: who looks often needs more than an interval at 95 % for a tie.
-func TestTieAtLooks(t *testing.T) {
+// TestTieOfFamily: of many comparisons, and where a run looks often, a tie needs
+// more than an interval at 95 %, and rounds enough to have one.
+func TestTieOfFamily(t *testing.T) {
 	refs, xs := make([]float64, 12), make([]float64, 12)
 	for i := range refs {
 		refs[i], xs[i] = 100, 100+float64(i%3)-1 // within 1 %
@@ -143,13 +144,16 @@ func TestTieAtLooks(t *testing.T) {
 		rounds, family int
 		judge          func([]Question) []Comparison
 		want           Verdict
+		reason         Reason
+		more           int
 	}{
-		{8, 11, Judge, Tie}, {8, 11, Looked, Unresolved}, {8, 1, Looked, Tie}, {12, 1, Looked, Tie}, {12, 30, Looked, Unresolved},
+		{8, 1, Judge, Tie, "", 0}, {8, 2, Judge, Tie, "", 0}, {8, 11, Judge, Unresolved, Close, 0}, {8, 22, Judge, Unresolved, FewRounds, 1},
+		{8, 11, Looked, Unresolved, FewRounds, 2}, {8, 1, Looked, Tie, "", 0}, {12, 1, Looked, Tie, "", 0}, {12, 30, Looked, Unresolved, Close, 0},
 	} {
 		family := make([]Question, c.family)
 		family[0] = Question{Compare(xs[:c.rounds], refs[:c.rounds]), Compare(refs[:c.rounds], refs[:c.rounds])}
-		if got := c.judge(family)[0]; got.Verdict != c.want || got.Verdict == Unresolved && got.Reason != Close {
-			t.Errorf("%d rounds, %d comparisons: %q, %q because %q", c.rounds, c.family, got.Verdict, got.Reason, got.Why)
+		if got := c.judge(family)[0]; got.Verdict != c.want || got.Reason != c.reason || got.More != c.more {
+			t.Errorf("%d rounds, %d comparisons: %q, %q because %q, %d more", c.rounds, c.family, got.Verdict, got.Reason, got.Why, got.More)
 		}
 	}
 }
