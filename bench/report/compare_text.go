@@ -167,7 +167,6 @@ func (l *PairLoad) having(key string) (n int) {
 	return n
 }
 
-
 // block is one figure of some arms.
 func (l *PairLoad) block(w io.Writer, style Style, key, reference string, arms []Both) {
 	m, one := find(key), LoadSummary{Load: l.Load}

@@ -77,6 +77,17 @@ func (l *LoadSummary) pointless(key string, a *ArmSummary, reference string) (wh
 	return why, reason
 }
 
+// fullReference says, with its name, that the reference was full, so that nothing
+// can be compared in a figure; "" if it can.
+func (l *LoadSummary) fullReference(key, reference string) string {
+	ref := l.arm(reference)
+	if ref == nil {
+		return ""
+	}
+	why, _ := l.pointless(key, ref, reference)
+	return strings.Replace(why, "the reference", "the reference, "+reference+",", 1)
+}
+
 // refuse gives a comparison that means nothing its verdict: the ratio as it
 // was, without an interval or a p.
 func (l *LoadSummary) refuse(key string, a *ArmSummary, reference, why string, reason stats.Reason) {
@@ -97,9 +108,8 @@ func refused(reason stats.Reason) string {
 
 // full says of whom there is no verdict on CPU, and why.
 func (l *LoadSummary) full(w io.Writer, reference string) {
-	if ref := l.arm(reference); ref != nil && ref.filled() != "" {
-		why, _ := l.pointless(keyCPU, ref, reference)
-		fmt.Fprintf(w, "  No verdict on CPU and system calls here: %s; measure at a lower rate.\n", strings.Replace(why, "the reference", "the reference, "+reference+",", 1))
+	if why := l.fullReference(keyCPU, reference); why != "" {
+		fmt.Fprintf(w, "  No verdict on CPU and system calls here: %s; measure at a lower rate.\n", why)
 		return
 	}
 	for _, kind := range []struct {

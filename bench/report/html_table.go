@@ -84,7 +84,7 @@ func (f Figure) htmlCell(m metric, judged bool) htmlCell {
 	if v := f.Versus; v != nil && judged {
 		cell.Ratio, cell.Verdict, cell.Quality, cell.Why = ratioText(v), v.word(), m.quality(v), v.family()+": "+v.Why
 		if v.full() {
-			cell.Ratio = ""
+			cell.Ratio, cell.Verdict = "", string(v.Reason)
 		}
 	}
 	return cell

@@ -31,8 +31,8 @@ func TestPilot(t *testing.T) {
 	none := &record.Pilot{Arm: "goroutine", Rate: 1000, Why: "nothing was decided in 6 tries", Tried: []record.PilotRate{{Rate: 1000, Slices: 4, Disturbed: true}}}
 	fails := &record.Pilot{Arm: "goroutine", Rate: 1000, Why: "the server fails at every rate that was tried: gone", Tried: []record.PilotRate{{Rate: 1000, Slices: 4, Error: "gone"}}}
 	for want, p := range map[string]*record.Pilot{
-		"he pilot, with goroutine, chose 1000 messages/s: the server uses 27 % of its CPU.":                 chosen,
-		"he pilot found no rate, so it is 1000 messages/s: nothing was decided in 6 tries.":                  none,
+		"he pilot, with goroutine, chose 1000 messages/s: the server uses 27 % of its CPU.":                      chosen,
+		"he pilot found no rate, so it is 1000 messages/s: nothing was decided in 6 tries.":                      none,
 		"he pilot found no rate, so it is 1000 messages/s: the server fails at every rate that was tried: gone.": fails,
 	} {
 		run := withPilot(sample(t), 1000, p)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 
 	"chatbench/bench/record"
 	"chatbench/bench/stats"
@@ -88,8 +87,8 @@ func (l *LoadSummary) rank(run *record.Run) *Ranking {
 	}
 	slices.SortStableFunc(arms, func(a, b ranked) int { return cmp.Compare(a.place, b.place) })
 	letters := l.letters(m, arms, ref, r.Bound)
-	if why, _ := l.pointless(m.key, ref, ref.Name); why != "" {
-		r.Note = fmt.Sprintf("No two can be told apart: the error of the machine is not known, for %s", strings.Replace(why, "the reference", "the reference, "+ref.Name+",", 1))
+	if why := l.fullReference(m.key, ref.Name); why != "" {
+		r.Note = "No two can be told apart: the error of the machine is not known, for " + why
 	}
 	for i, a := range arms {
 		row := l.row(m, a.ArmSummary)

@@ -65,11 +65,11 @@ type Finds struct {
 // ArmSummary is one arm under one load.
 type ArmSummary struct {
 	record.Arm
-	Rounds     int               `json:"rounds"` // that count
-	Void       int               `json:"void"`
-	Deliveries int64             `json:"deliveries"` // of rounds that count
-	Limit      string            `json:"limit,omitempty"`
-	Full       bool              `json:"server_full,omitempty"` // open loop: the server had no CPU to spare
+	Rounds     int    `json:"rounds"` // that count
+	Void       int    `json:"void"`
+	Deliveries int64  `json:"deliveries"` // of rounds that count
+	Limit      string `json:"limit,omitempty"`
+	Full       bool   `json:"server_full,omitempty"` // open loop: the server had no CPU to spare
 	// MaybeFull: on several CPUs a thread of it may have had none to spare.
 	MaybeFull bool              `json:"server_maybe_full,omitempty"`
 	Figures   map[string]Figure `json:"figures"` // by key, in base units
@@ -100,10 +100,10 @@ type Figure struct {
 
 // Versus is an arm against the reference in one figure.
 type Versus struct {
-	N        int     `json:"n"` // pairs
-	Ratio    float64 `json:"ratio"`
-	Low      float64 `json:"low,omitempty"` // of the 95 % interval; 0: there is none
-	High     float64 `json:"high,omitempty"`
+	N     int     `json:"n"` // pairs
+	Ratio float64 `json:"ratio"`
+	Low   float64 `json:"low,omitempty"` // of the 95 % interval; 0: there is none
+	High  float64 `json:"high,omitempty"`
 	// SureLow and SureHigh are of the interval at the confidence that a claim of no
 	// difference needs (stats.Comparison.Sure); 0: there is none.
 	SureLow  float64 `json:"sure_low,omitempty"`

@@ -164,10 +164,10 @@ func (l *LoadSummary) ratios(w io.Writer, style Style, reference string) {
 		for _, a := range arms {
 			cell := "–"
 			if v := a.Figures[m.key].Versus; v != nil {
-				switch some = true; v.Verdict {
-				case string(stats.ServerFull):
-					cell = v.Verdict
-				case string(stats.Unresolved):
+				switch some = true; {
+				case v.full():
+					cell = string(v.Reason)
+				case v.Verdict == string(stats.Unresolved):
 					cell = ratioText(v) + " " + v.reason()
 				default:
 					cell = ratioText(v) + " " + v.word()
@@ -212,8 +212,8 @@ func (l *LoadSummary) manyRatios(w io.Writer, style Style, reference string, arm
 		for _, key := range shown {
 			cell := "–"
 			if v := a.Figures[key].Versus; v != nil {
-				if cell = ratioText(v) + marks[v.Verdict]; v.Verdict == string(stats.ServerFull) {
-					cell = v.Verdict
+				if cell = ratioText(v) + marks[v.Verdict]; v.full() {
+					cell = string(v.Reason)
 				}
 			}
 			row = append(row, cell)

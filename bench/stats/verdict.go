@@ -50,8 +50,8 @@ type Comparison struct {
 	// for it is one of a family and, in a run that looks, may be made at each look;
 	// none where the rounds are too few for it, and before Judge or Looked.
 	Sure     Interval
-	P        float64  // two-sided, exact signed-rank
-	Adjusted float64  // P after the correction for the family it was judged in
+	P        float64 // two-sided, exact signed-rank
+	Adjusted float64 // P after the correction for the family it was judged in
 	Verdict  Verdict
 	Reason   Reason // of Unresolved and ServerFull; "" of all others
 	Why      string // what the verdict rests on, in a sentence
