@@ -94,6 +94,25 @@ func TestSliceLoses(t *testing.T) {
 	}
 }
 
+// TestFirstWindow: to send the first windows of a closed loop is work, though
+// nothing comes back.
+func TestFirstWindow(t *testing.T) {
+	for name, cfg := range map[string]Config{
+		"broadcast": {Clients: 3, Senders: 2, Window: 3},
+		"relay":     {Scenario: Relay, Pairs: 2, Window: 2},
+	} {
+		cfg.Duration, cfg.Drain, cfg.Seed = 20*time.Millisecond, 20*time.Millisecond, 1
+		f := newStage(t, cfg, newRoom(t, 1, func(r *room) { r.deaf, r.mute = true, true }))[0]
+		r, e, err := f.Slice()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Missing == 0 || r.Generator.BusyRatio <= 0 {
+			t.Errorf("%s: %d missing of a server that answers nothing; the generator was busy for %v", name, e.Missing, r.Generator.BusyRatio)
+		}
+	}
+}
+
 // TestStageLeave: who has left holds no descriptors any more, so the next fleet
 // asks for none of them.
 func TestStageLeave(t *testing.T) {
