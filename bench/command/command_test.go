@@ -199,6 +199,21 @@ func TestPilot(t *testing.T) {
 	}
 }
 
+// TestPilotServerDies: that the server died is why the pilot chose nothing, and
+// the rounds are measured all the same, and void.
+func TestPilotServerDies(t *testing.T) {
+	programs := bin(t)
+	t.Chdir(t.TempDir())
+	got := try(context.Background(), programs, "run", "-backends", "dying", "-o", "x", "-rounds", "1", "-duration", "100ms", "-clients", "4", "-senders", "2", "-window", "none", "-foreign-max", "1")
+	run, _, err := record.Read("x")
+	if err != nil {
+		t.Fatalf("%v: %+v", err, got)
+	}
+	if p := run.Manifest.Pilot; got.status != exitViolated || p == nil || !strings.Contains(p.Why, "exit status 7: chatd: out of luck") {
+		t.Errorf("%+v: %+v", p, got)
+	}
+}
+
 // TestBadServers: a server that loses a message and one that ends make void
 // rounds that say so, and exit status 3.
 func TestBadServers(t *testing.T) {
