@@ -98,7 +98,7 @@ func TestCardMistakes(t *testing.T) {
 		{exitUsage, "give one backend", []string{"card", "good", "lossy"}},
 		{exitUsage, `unknown backend "nope"; bench list`, []string{"card", "nope", "-no-suite"}},
 		{exitUsage, `unknown backend "nope"`, cardLine("good", "nope", "-no-suite")},
-		{exitUsage, "named twice", cardLine("good", "good", "-no-suite")},
+		{exitUsage, "is listed twice", cardLine("good", "good", "-no-suite")},
 		{exitUsage, "-arm is a flag of run", cardLine("good", "lossy", "-arm", "a=good")},
 		{exitUsage, "markdown, html or json", cardLine("good", "lossy", "-format", "pdf")},
 		{exitUsage, "give one of them", cardLine("good", "lossy", "-no-suite", "-suite", "x")},
