@@ -79,8 +79,8 @@ func (b *bench) judge(r *record.Round, load record.Load, err error) error {
 	if r.Arm == record.NullArm {
 		unheard := r.Error != "" && r.Round <= 1 && !slices.Contains(r.Void, record.Starved)
 		if unheard || r.Error == "" && slices.ContainsFunc(r.Void, breach) {
-			return fmt.Errorf("bench: the load generator failed against its own null server under %s, so no figure could be trusted (%s); "+
-				"end what else runs on this machine and try again", r.Load, cmp.Or(r.Error, fmt.Sprint(r.Void)))
+			return fmt.Errorf("bench: the load generator failed against its own null server, so no figure could be trusted; "+
+				"try again with less else on this machine (%s: %s)", r.Load, cmp.Or(r.Error, fmt.Sprint(r.Void)))
 		}
 	}
 	return nil

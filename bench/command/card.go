@@ -84,7 +84,7 @@ func card(ctx context.Context, args []string, env Env) int {
 	if err != nil {
 		return failed(env, exitUsage, err)
 	}
-	if err := bench.Absent(out); out != "" && err != nil {
+	if err := bench.Absent(out); err != nil {
 		return failed(env, exitFailed, err)
 	}
 	cfg.Argv[1], cfg.Reference = "card", f.against
