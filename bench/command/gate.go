@@ -82,14 +82,14 @@ func (f *gateFlags) complete(args []string) (bench.Config, error) {
 			bad = fmt.Errorf("bench gate: backend %s is listed twice; list each once", name)
 		}
 	}
-	if bad != nil {
-		err = bad
+	if err = cmp.Or(bad, err); err != nil {
+		return cfg, err
 	}
 	cfg.Argv[1] = "gate"
 	if f.out == "" {
 		cfg.Dir = filepath.Join(results, time.Now().UTC().Format("20060102-150405-")+"gate")
 	}
-	return cfg, err
+	return cfg, nil
 }
 
 // gate is the verb: build two commits, measure one against the other, and again

@@ -150,6 +150,7 @@ func TestGateMistakes(t *testing.T) {
 		{exitUsage, `there is no commit "nope" here`, gateLine("nope", "docs", "good", "x")},
 		{exitUsage, `"-x" is no revision`, gateLine("good", "-x", "good", "x")},
 		{exitUsage, "-arm is a flag of run", gateLine("good", "docs", "good", "x", "-arm", "a=b")},
+		{exitUsage, "bench gate: arrivals are fixed or poisson", gateLine("good", "docs", "good", "x", "-arrivals", "odd")},
 		{exitUsage, "idle is not for a gate", []string{"gate", "-baseline", "good", "-scenario", "idle"}},
 		{exitUsage, "backend good is listed twice", gateLine("good", "docs", "good,lossy,good", "x")},
 		{exitFailed, "there is there already; give another -o", gateLine("good", "docs", "good", "there")},
