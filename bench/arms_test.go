@@ -83,17 +83,17 @@ func TestNamedArms(t *testing.T) {
 func TestBackendNames(t *testing.T) {
 	dir := t.TempDir()
 	for list, want := range map[string]string{
-		`[{"name":"Epoll"},{"name":"2-way"}]`:     "",
-		`[{"name":"epoll"},{"name":"null"}]`:      `a backend named "null", which bench uses itself`,
-		`[{"name":"all"}]`:                        `a backend named "all", which bench uses itself`,
+		`[{"name":"Epoll"},{"name":"2-way"}]`:      "",
+		`[{"name":"epoll"},{"name":"null"}]`:       `a backend named "null", which bench uses itself`,
+		`[{"name":"all"}]`:                         `a backend named "all", which bench uses itself`,
 		`[{"name":"a"},{"name":"b"},{"name":"a"}]`: `two backends named "a"`,
-		`[{"name":""}]`:                           `a backend named ""`,
-		`[{"name":"-x"}]`:                         `a backend named "-x"`,
-		`[{"name":"a b"}]`:                        `a backend named "a b"`,
-		`[{"name":"a.aa"}]`:                       `a backend named "a.aa"`,
-		`[{"name":"a@b=1"}]`:                      `a backend named "a@b=1"`,
-		`[]`:                                      "names no backend",
-		`{}`:                                      "what is no list",
+		`[{"name":""}]`:                            `a backend named ""`,
+		`[{"name":"-x"}]`:                          `a backend named "-x"`,
+		`[{"name":"a b"}]`:                         `a backend named "a b"`,
+		`[{"name":"a.aa"}]`:                        `a backend named "a.aa"`,
+		`[{"name":"a@b=1"}]`:                       `a backend named "a@b=1"`,
+		`[]`:                                       "names no backend",
+		`{}`:                                       "what is no list",
 	} {
 		chatd := filepath.Join(dir, "chatd")
 		if err := os.WriteFile(chatd, []byte("#!/bin/sh\necho '"+list+"'\n"), 0o755); err != nil {
