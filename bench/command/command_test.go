@@ -275,8 +275,6 @@ func TestMistakes(t *testing.T) {
 		{exitUsage, `invalid value "long"`, tiny("good", "x", "-duration", "long")},
 		{exitUsage, "a rate is written like", tiny("good", "x", "-rate", "1000")},
 		{exitUsage, `"many" is no number of messages`, tiny("good", "x", "-window", "many")},
-		{exitUsage, "load fixed1000 is listed twice", tiny("good", "x", "-rate", "1000/s,1k/s")},
-		{exitUsage, "load window4 is listed twice", tiny("good", "x", "-window", "4,4")},
 		{exitUsage, "no load", tiny("good", "x", "-window", "none", "-rate", "none")},
 		{exitUsage, "fixed or poisson", tiny("good", "x", "-arrivals", "odd")},
 		{exitUsage, "there are broadcast", tiny("good", "x", "-scenario", "storm")},
