@@ -58,7 +58,7 @@ proofs: build ## try the bench's method on this machine, docs/method.md: an hour
 	  echo "proofs $$proof"; $(GO) run ./bench/proofs $$proof || failed="$$failed, $$proof"; \
 	done; test -z "$$failed" || { echo "not shown: $${failed#, }"; exit 1; }
 
-browser: ## Chromium, in which the tests look at the report's page; where there is no apt they are skipped
+browser: ## Chromium, in which the tests look at pages; where there is no apt they are skipped
 	@command -v chromium >/dev/null || { command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || \
 	echo 'no Chromium, and it could not be installed: the page is not looked at'
 

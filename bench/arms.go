@@ -18,9 +18,14 @@ type armSpec struct {
 	backend string // maybe with flags
 }
 
+// backendName is how a backend may be named, as docs/chatd-interface.md has it.
+const backendName = `[A-Za-z0-9][A-Za-z0-9-]*`
+
+var backendForm = regexp.MustCompile("^" + backendName + "$")
+
 // armForm is NAME=[CHATD:]BACKEND[@FLAG=VALUE…]. A path may hold anything; the
 // form without one is tried first.
-var armForm = regexp.MustCompile(`^([^=]*)=(?:(.+?):)??([a-z][a-z0-9-]*(?:@[^@/]*)*)$`)
+var armForm = regexp.MustCompile(`^([^=]*)=(?:(.+?):)??(` + backendName + `(?:@[^@/]*)*)$`)
 
 // nameForm keeps arms' names fit for files, tags and benchmark names.
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]*$`)
@@ -73,7 +78,7 @@ func (p Plan) checkArms() error {
 	names := p.Names()
 	for i, name := range names {
 		if slices.Contains(names[:i], name) {
-			return fmt.Errorf("%w: arm %q is named twice; the A/A arm is there without being asked for", ErrPlan, name)
+			return fmt.Errorf("%w: arm %s is listed twice; list each once (the A/A arm is added by itself)", ErrPlan, name)
 		}
 	}
 	return nil

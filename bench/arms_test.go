@@ -2,6 +2,7 @@ package bench
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -24,7 +25,7 @@ func has(these []Backend) func(string) ([]Backend, error) {
 // TestNamedArms: arms with names, and servers of their own, beside backends.
 func TestNamedArms(t *testing.T) {
 	p := Quick(record.Broadcast, []string{"gnet"})
-	p.Arms = []string{"old=/tmp/a@1:x/chatd:epoll", "new=epoll", "two=b/chatd:process@spawn-ahead=64", "three=epoll@advertise=a:1"}
+	p.Arms = []string{"old=/tmp/a@1:x/chatd:epoll", "new=epoll", "two=b/chatd:process@spawn-ahead=64", "three=epoll@advertise=a:1", "four=/tmp/X:9/chatd:Epoll2-x", "five=2poll"}
 	if err := p.check(); err != nil {
 		t.Fatal(err)
 	}
@@ -39,6 +40,8 @@ func TestNamedArms(t *testing.T) {
 		{Name: "new", Backend: "epoll"},
 		{Name: "two", Backend: "process", Chatd: b, Args: []string{"-spawn-ahead=64"}},
 		{Name: "three", Backend: "epoll", Args: []string{"-advertise=a:1"}},
+		{Name: "four", Backend: "Epoll2-x", Chatd: "/tmp/X:9/chatd"},
+		{Name: "five", Backend: "2poll"},
 		{Name: "gnet.aa", Backend: "gnet", Again: true, Gaps: some[2].Gaps},
 	}
 	if !reflect.DeepEqual(arms, want) {
@@ -56,7 +59,7 @@ func TestNamedArms(t *testing.T) {
 		"null=epoll":       "cannot be named",
 		"a=":               "is no arm",
 		"a=/tmp/chatd":     "is no arm",
-		"gnet=epoll":       "named twice",
+		"gnet=epoll":       "arm gnet is listed twice",
 		"a=nosuch":         `unknown backend "nosuch"`,
 		"a=/c:nosuch":      "(in /c)",
 		"a=epoll@x":        "is no flag of chatd's",
@@ -71,6 +74,34 @@ func TestNamedArms(t *testing.T) {
 		}
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+}
+
+// TestBackendNames: what a chatd calls its backends must fit wherever bench names
+// them, and be none of its own names.
+func TestBackendNames(t *testing.T) {
+	dir := t.TempDir()
+	for list, want := range map[string]string{
+		`[{"name":"Epoll"},{"name":"2-way"}]`:      "",
+		`[{"name":"epoll"},{"name":"null"}]`:       `a backend named "null", which bench uses itself`,
+		`[{"name":"all"}]`:                         `a backend named "all", which bench uses itself`,
+		`[{"name":"a"},{"name":"b"},{"name":"a"}]`: `two backends named "a"`,
+		`[{"name":""}]`:                            `a backend named ""`,
+		`[{"name":"-x"}]`:                          `a backend named "-x"`,
+		`[{"name":"a b"}]`:                         `a backend named "a b"`,
+		`[{"name":"a.aa"}]`:                        `a backend named "a.aa"`,
+		`[{"name":"a@b=1"}]`:                       `a backend named "a@b=1"`,
+		`[]`:                                       "names no backend",
+		`{}`:                                       "what is no list",
+	} {
+		chatd := filepath.Join(dir, "chatd")
+		if err := os.WriteFile(chatd, []byte("#!/bin/sh\necho '"+list+"'\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Backends(t.Context(), chatd)
+		if got := fmt.Sprint(err); want == "" && err != nil || !strings.Contains(got, want) || strings.Contains(got, "\n") {
+			t.Errorf("%s: %v, want %q", list, err, want)
 		}
 	}
 }

@@ -174,7 +174,6 @@ func prepare(cfg Config, arms []record.Arm, allowed []int) (*bench, error) {
 		arms:    map[string]record.Arm{record.NullArm: {Name: record.NullArm, Backend: record.NullArm}},
 		launch:  make(map[string]*server.Launcher),
 		decided: make(map[string][]string),
-		plan:    order(m.Arms, m.Loads, cfg.mostRounds(), m.Seed),
 	}
 	if cfg.looks() {
 		b.run.Manifest.Looks, b.run.Manifest.Budget = stats.Looks, cfg.Budget

@@ -24,11 +24,13 @@ import (
 func TestPlanRefuses(t *testing.T) {
 	for want, change := range map[string]func(*Plan){
 		"no backend":                   func(p *Plan) { p.Backends = nil },
-		"named twice":                  func(p *Plan) { p.Backends = []string{"a", "a"} },
+		"arm a is listed twice":        func(p *Plan) { p.Backends = []string{"a", "a"} },
 		"no load":                      func(p *Plan) { p.Rates, p.Windows = nil, nil },
 		"-1 rounds":                    func(p *Plan) { p.Rounds = -1 },
 		"no scenario":                  func(p *Plan) { p.Scenario = "storm" },
-		"who is idle":                  func(p *Plan) { p.Scenario = record.Idle },
+		"load send nothing; leave":     func(p *Plan) { p.Scenario = record.Idle },
+		"fixed1000 is listed twice":    func(p *Plan) { p.Rates, p.Pilot = []units.Rate{1000, 500, 1000}, false },
+		"window128 is listed twice":    func(p *Plan) { p.Windows = []int{128, 128} },
 		"a size of 0B":                 func(p *Plan) { p.Size = 0 },
 		"lists of 0 files":             func(p *Plan) { *p = Quick(record.Relay, p.Backends); p.Files = 0 },
 		"both or neither":              func(p *Plan) { *p = Quick(record.Relay, p.Backends); p.Senders = 0 },
@@ -85,6 +87,7 @@ var some = []Backend{
 	{Name: "gnet", Gaps: map[string]string{"churn": "its library forgets"}},
 	{Name: "select", MaxClients: 960},
 	{Name: "process", PerClient: "process", MaxClients: 8000},
+	{Name: "Epoll2-x"}, {Name: "2poll"},
 }
 
 // TestArmsWithFlags: a backend may be given flags, and an idle load has no more

@@ -76,7 +76,26 @@ func Backends(ctx context.Context, chatd string) ([]Backend, error) {
 	if len(all) == 0 {
 		return nil, fmt.Errorf("bench: %s -list names no backend", chatd)
 	}
+	if err := checkNames(chatd, names(all)); err != nil {
+		return nil, err
+	}
 	return all, nil
+}
+
+// checkNames refuses backends that could not be asked for, or told from what the
+// bench has of its own.
+func checkNames(chatd string, names []string) error {
+	for i, name := range names {
+		switch {
+		case !backendForm.MatchString(name):
+			return fmt.Errorf("bench: %s -list has a backend named %q; give it a name of letters, digits and dashes that does not begin with a dash", chatd, name)
+		case name == record.NullArm || name == All:
+			return fmt.Errorf("bench: %s -list has a backend named %q, which bench uses itself; give it another name", chatd, name)
+		case slices.Contains(names[:i], name):
+			return fmt.Errorf("bench: %s -list has two backends named %q; give one another name", chatd, name)
+		}
+	}
+	return nil
 }
 
 // All, alone, stands for every backend that chatd has.

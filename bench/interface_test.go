@@ -114,10 +114,7 @@ func lists(t *testing.T, path string, all []field) []Backend {
 		t.Fatalf("-list -json: %v: %s", err, out)
 	}
 	for _, entry := range entries {
-		name, _ := check(t, "-list -json", entry, all)["name"].(string)
-		if !regexp.MustCompile(`^[A-Za-z0-9-]+$`).MatchString(name) {
-			t.Errorf("%q is no name of a backend", name)
-		}
+		check(t, "-list -json", entry, all)
 	}
 	known, err := Backends(t.Context(), path)
 	if err != nil {

@@ -43,7 +43,9 @@ var pilotRates = []float64{100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_0
 
 // pilot chooses the rate of the open loop, if the plan leaves that to it, and
 // writes down how. It starts the reference server once, and each rate is a fleet of
-// its own. A machine on which nothing can be decided keeps the plan's rate; only
+// its own. Where nothing can be decided, because the machine is disturbed or the
+// server fails, the plan's rate stays and the record says why: a server that fails
+// here fails in the rounds too, whose records count. Only
 // a server that does not start, an impossible load and a context that ends are errors.
 func (b *bench) pilot(ctx context.Context) error {
 	if !b.cfg.Pilot {
@@ -65,7 +67,7 @@ func (b *bench) pilot(ctx context.Context) error {
 	defer stage.Close()
 	c := choice{least: 1 / b.cfg.load().Duration.Seconds()}
 	for !c.done && len(c.tried) < pilotTries && time.Since(begun) < pilotTime && p.Died() == nil {
-		one, err := b.try(stage, p, arm, c.next())
+		one, err := b.try(ctx, stage, p, arm, c.next())
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -82,19 +84,20 @@ func (b *bench) pilot(ctx context.Context) error {
 
 // try measures the reference server at one rate. What goes wrong is in the record;
 // the error is for what cannot be helped.
-func (b *bench) try(stage *loadgen.Stage, p *server.Process, arm record.Arm, rate float64) (one record.PilotRate, err error) {
+func (b *bench) try(ctx context.Context, stage *loadgen.Stage, p *server.Process, arm record.Arm, rate float64) (one record.PilotRate, err error) {
 	one.Rate = rate
+	m := &meter.Meter{Root: p.PID, Counters: p.Counters, ServerCPUs: b.run.Manifest.ServerCPUs, OtherCPUs: b.run.Manifest.GeneratorCPUs, Ran: b.ran}
+	var sum meter.Sum
 	defer func() {
 		if err != nil {
 			one.Error = err.Error()
 		}
-		rules := b.run.Manifest.Rules
-		one.Disturbed = one.Foreign > cmp.Or(rules.ExcuseMax, rules.ForeignMax) || 2*one.Late > one.Slices
+		one.Foreign = foreign(m.Usage(&sum))
+		one.Disturbed = disturbed(one, err, b.run.Manifest.Rules)
 	}()
 	load := b.cfg.load()
 	load.Rate, load.Arrivals = rate, "fixed"
 	load.Warmup, load.Duration, load.Slices = pilotLeadIn, pilotSlice, pilotSlices
-	m := &meter.Meter{Root: p.PID, Counters: p.Counters, ServerCPUs: b.run.Manifest.ServerCPUs, OtherCPUs: b.run.Manifest.GeneratorCPUs, Ran: b.ran}
 	cfg := b.generator(p.Addr, new(record.Round), arm, load)
 	cfg.Starved = func() bool { return meter.Starved(p.PID) }
 	var from, to meter.Sample
@@ -102,10 +105,9 @@ func (b *bench) try(stage *loadgen.Stage, p *server.Process, arm record.Arm, rat
 	cfg.OnTimedEnd = func() { to = m.Glance() }
 	fleet, err := stage.Join(cfg)
 	if err != nil {
-		return one, err
+		return one, b.blame(ctx, p, err)
 	}
 	defer fleet.Leave()
-	var sum meter.Sum
 	var wall, drove, busy time.Duration
 	var deliveries uint64
 	before := m.Look()
@@ -113,8 +115,7 @@ func (b *bench) try(stage *loadgen.Stage, p *server.Process, arm record.Arm, rat
 		result, edges, err := fleet.Slice()
 		if err != nil {
 			sum.Add(before, before, before, m.Look())
-			one.Foreign = foreign(m.Usage(&sum))
-			return one, err
+			return one, b.blame(ctx, p, err)
 		}
 		after := m.Look()
 		sum.Add(from, to, before, after)
@@ -131,11 +132,20 @@ func (b *bench) try(stage *loadgen.Stage, p *server.Process, arm record.Arm, rat
 		}
 	}
 	u := m.Usage(&sum)
-	one.Foreign = foreign(u)
 	one.CPU = float64(*u.CPU) / float64(max(deliveries, 1))
 	one.ServerBusy = float64(*u.CPU) / float64(wall) / float64(len(m.ServerCPUs))
 	one.GeneratorBusy = float64(busy) / float64(drove)
 	return one, nil
+}
+
+// disturbed says whether a try decides nothing, for others had the CPUs: of the
+// server, which may be why it failed, or of the generator. That a server died is
+// nobody else's doing.
+func disturbed(one record.PilotRate, err error, rules record.Rules) bool {
+	if errors.Is(err, server.ErrDied) {
+		return false
+	}
+	return errors.Is(err, loadgen.ErrStarved) || one.Foreign > cmp.Or(rules.ExcuseMax, rules.ForeignMax) || 2*one.Late > one.Slices
 }
 
 // late says whether the generator was not in time in a slice.
@@ -159,6 +169,8 @@ type choice struct {
 	want  float64 // the rate to try next; 0: the first
 	best  *record.PilotRate
 	above float64 // the lowest rate that was too much; 0: none was
+	// failure is the server's latest error, if it was not disturbed.
+	failure string
 }
 
 // next is the rate to try.
@@ -190,13 +202,17 @@ func (c *choice) neighbour(rate float64, places int) float64 {
 // the server has little to do and would not have too much there, or below.
 func (c *choice) add(one record.PilotRate) {
 	c.tried = append(c.tried, one)
-	if one.Disturbed || one.Slices == 0 {
+	if one.Disturbed {
 		return
+	}
+	if one.Error != "" {
+		c.failure = one.Error
 	}
 	if one.Error != "" || one.ServerBusy > pilotBusy || one.GeneratorBusy > pilotGenerator {
 		c.above = one.Rate
 		lower := c.neighbour(one.Rate, -1)
-		if c.done = lower == one.Rate || c.best != nil && c.best.Rate >= lower; c.done && c.best == nil {
+		c.done = lower == one.Rate || c.best != nil && c.best.Rate >= lower
+		if c.done && c.best == nil && one.Error == "" {
 			c.best = &one
 		}
 		c.want = lower
@@ -218,11 +234,9 @@ func (c *choice) add(one record.PilotRate) {
 func (c *choice) outcome(fallback float64) *record.Pilot {
 	p := &record.Pilot{Tried: c.tried, Rate: fallback}
 	if c.best == nil {
-		p.Why = fmt.Sprintf("nothing was decided in %d tries, for the machine is too disturbed", len(c.tried))
-		return p
-	}
-	if c.best.Error != "" {
-		p.Why = "the server fails at every rate that was tried: " + c.best.Error
+		if p.Why = fmt.Sprintf("nothing was decided in %d tries, for the machine is too disturbed", len(c.tried)); c.failure != "" {
+			p.Why = "the server fails at every rate that was tried: " + c.failure
+		}
 		return p
 	}
 	p.Rate = c.best.Rate

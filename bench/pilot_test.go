@@ -7,7 +7,9 @@ import (
 	"testing"
 
 	"chatbench/bench/record"
+	"chatbench/bench/server"
 	"chatbench/core/units"
+	"chatbench/loadgen"
 )
 
 // modelled is a server and a generator whose cost goes by a formula: each message
@@ -81,6 +83,40 @@ func TestPilotErrors(t *testing.T) {
 		}
 		if p := ch.outcome(777); p.Rate != c.want || !strings.Contains(p.Why, c.why) {
 			t.Errorf("%v, %q, want %v, %q: %+v", p.Rate, p.Why, c.want, c.why, p.Tried)
+		}
+	}
+}
+
+// TestPilotServerFails: a server that refuses logins or dies is why there is no
+// rate, and not the machine; one that others kept from its CPU is not.
+func TestPilotServerFails(t *testing.T) {
+	denied := fmt.Errorf("%w: u0000 was told \"full\"", loadgen.ErrDenied)
+	died := fmt.Errorf("%w under load: exit status 7", server.ErrDied)
+	missing := errors.New("3 deliveries did not come")
+	for _, c := range []struct {
+		name string
+		one  record.PilotRate
+		err  error
+		why  string
+	}{
+		{"refuses logins", record.PilotRate{}, denied, "fails at every rate that was tried: " + denied.Error()},
+		{"dies", record.PilotRate{Slices: 2}, died, "fails at every rate that was tried: " + died.Error()},
+		{"dies on a machine at work", record.PilotRate{Slices: 2, Late: 2, Foreign: 0.9}, died, "fails at every rate that was tried: " + died.Error()},
+		{"loses something", record.PilotRate{Slices: 2}, missing, "fails at every rate that was tried: 3 deliveries"},
+		{"is late with something on a machine at work", record.PilotRate{Slices: 2, Foreign: 0.3}, missing, "too disturbed"},
+		{"starves", record.PilotRate{}, loadgen.ErrStarved, "too disturbed"},
+	} {
+		ch := choice{}
+		for range pilotTries {
+			if ch.done {
+				break
+			}
+			one := c.one
+			one.Rate, one.Error, one.Disturbed = ch.next(), c.err.Error(), disturbed(c.one, c.err, record.SliceRules())
+			ch.add(one)
+		}
+		if p := ch.outcome(777); p.Rate != 777 || !strings.Contains(p.Why, c.why) {
+			t.Errorf("a server that %s: %v, %q after %d tries, want %q", c.name, p.Rate, p.Why, len(p.Tried), c.why)
 		}
 	}
 }

@@ -148,7 +148,7 @@ func (p Plan) check() error {
 	case !slices.Contains(Scenarios, p.Scenario):
 		return wrong("there is no scenario %q; there are %s", p.Scenario, strings.Join(Scenarios, ", "))
 	case p.Scenario == record.Idle && len(p.Rates)+len(p.Windows) > 0:
-		return wrong("who is idle sends nothing; give no rate and no window")
+		return wrong("clients of an idle load send nothing; leave -rate and -window away")
 	case p.Scenario != record.Idle && len(p.Rates)+len(p.Windows) == 0:
 		return wrong("no load; give a rate, a window or both")
 	case p.Rounds < 0 || p.Rounds > 1000:
@@ -186,6 +186,13 @@ func (p Plan) check() error {
 		if float64(r)*piece.Seconds() < 1 {
 			return wrong("at %v no message is due within %v; give a higher rate or a longer -slice", r, piece)
 		}
+	}
+	named := make(map[string]bool)
+	for _, l := range p.loads() {
+		if named[l.Name] {
+			return wrong("load %s is listed twice; give each rate and each window once", l.Name)
+		}
+		named[l.Name] = true
 	}
 	return nil
 }

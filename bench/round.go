@@ -79,7 +79,8 @@ func (b *bench) judge(r *record.Round, load record.Load, err error) error {
 	if r.Arm == record.NullArm {
 		unheard := r.Error != "" && r.Round <= 1 && !slices.Contains(r.Void, record.Starved)
 		if unheard || r.Error == "" && slices.ContainsFunc(r.Void, breach) {
-			return fmt.Errorf("bench: the generator fails against the null server: %v %s", r.Void, r.Error)
+			return fmt.Errorf("bench: the load generator failed against its own null server, so no figure could be trusted; "+
+				"try again with less else on this machine (%s: %s)", r.Load, cmp.Or(r.Error, fmt.Sprint(r.Void)))
 		}
 	}
 	return nil

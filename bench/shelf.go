@@ -17,8 +17,8 @@ type shelf struct {
 // openShelf makes the directory, so that a place that cannot be written to is
 // known before anything is measured.
 func openShelf(final string) (*shelf, error) {
-	if _, err := os.Lstat(final); err == nil {
-		return nil, fmt.Errorf("bench: %s is there already; give another -o", final)
+	if err := Absent(final); err != nil {
+		return nil, err
 	}
 	parent := filepath.Dir(final)
 	err := os.MkdirAll(parent, 0o755)
@@ -29,6 +29,14 @@ func openShelf(final string) (*shelf, error) {
 		}
 	}
 	return nil, fmt.Errorf("bench: cannot write results to %s (%w); give another -o", parent, reason(err))
+}
+
+// Absent refuses a place for results at which there is something already.
+func Absent(path string) error {
+	if _, err := os.Lstat(path); err == nil {
+		return fmt.Errorf("bench: %s is there already; give another -o", path)
+	}
+	return nil
 }
 
 // reason is the cause of a file error without the path in it.

@@ -86,7 +86,7 @@ func (b *broadcast) begin() {
 func (b *broadcast) offer(now int64) error {
 	if b.schedule == nil {
 		if b.window > 0 && b.fresh {
-			b.fresh = false
+			b.fresh, b.health.worked = false, true
 			return b.refillAll()
 		}
 		return nil

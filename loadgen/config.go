@@ -151,7 +151,7 @@ func (c Config) Check() error {
 		return c.checkRelay()
 	case Idle:
 		if c.Rate != 0 || c.Window != 0 || c.Senders != 0 {
-			return configError("who is idle sends nothing: give no rate, window or senders")
+			return configError("clients of an idle load send nothing; leave rate, window and senders away")
 		}
 		if c.First < 0 || c.First > 0 && c.First >= c.Clients {
 			return configError("%d of %d clients come first; give fewer than all, or 0", c.First, c.Clients)

@@ -128,7 +128,7 @@ func (r *relay) offer(now int64) error {
 	}
 	if r.arrivals == nil {
 		if r.fresh {
-			r.fresh = false
+			r.fresh, r.health.worked = false, true
 			return r.refillAll()
 		}
 		return nil

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"chatbench/core/wire"
 	"chatbench/loadgen/ledger"
 )
 
@@ -17,6 +18,25 @@ func relayLoad(address string) Config {
 		Scenario: Relay, Server: address, Pairs: 10, Files: 5, Downloads: 4, Seed: 3,
 		Warmup: 50 * time.Millisecond, Duration: 200 * time.Millisecond,
 	}
+}
+
+// patient is how long nothing may arrive from a server that loses nothing: a
+// hundred times what it takes one that has a CPU.
+const patient = 20 * time.Second
+
+// served runs a load in which something must arrive in the timed section. Where
+// the machine gave neither the generator nor the server a CPU in time, which is
+// not what is tested, the section is made longer.
+func served(t *testing.T, cfg *Config) (r *Result) {
+	t.Helper()
+	for range 3 {
+		if r = run(t, *cfg); r.Deliveries.InTime > 0 {
+			break
+		}
+		t.Logf("starved: of %d frames none arrived within %v; once more with ten times that", r.Deliveries.InAll, cfg.Duration)
+		cfg.Duration *= 10
+	}
+	return r
 }
 
 // Against an honest server every request is answered, whole and in order, by
@@ -32,13 +52,17 @@ func TestRelay(t *testing.T) {
 		"long names":    func(c *Config) { c.Window, c.Files, c.Size = 64, 64, 255 },
 	} {
 		cfg := relayLoad(address)
+		cfg.Drain, cfg.Objective = patient, 5*time.Second // a hundred times the usual: it may be slow
 		change(&cfg)
-		r := run(t, cfg)
+		r := served(t, &cfg)
 		if !r.Ledger.Clean() || r.Messages.InAll == 0 || r.Requests.Answered != r.Messages.InAll {
 			t.Errorf("%s: %d of %d requests answered; %+v", name, r.Requests.Answered, r.Messages.InAll, r.Ledger)
 		}
-		if cfg.Rate > 0 && (r.Deliveries.Due == 0 || r.Void()) {
-			t.Errorf("%s: %d frames due, %v", name, r.Deliveries.Due, r.Violations)
+		if r.Void() {
+			t.Errorf("%s: %v", name, r.Violations)
+		}
+		if off := float64(r.Deliveries.Due)/float64(r.Messages.Due)/r.PerMessage - 1; cfg.Rate > 0 && !(off < 0.1 && off > -0.1) {
+			t.Errorf("%s: %d frames due of %d requests, want about %.2f for each", name, r.Deliveries.Due, r.Messages.Due, r.PerMessage)
 		}
 		if in := r.Deliveries.InTime; in == 0 || in > r.Deliveries.InAll {
 			t.Errorf("%s: %d of %d frames in time", name, in, r.Deliveries.InAll)
@@ -61,23 +85,26 @@ func TestRelay(t *testing.T) {
 }
 
 // One frame in a whole run that is damaged, or given to another than it was
-// for, is caught, and where it can be told, as what it is.
+// for, is caught, and where it can be told, as what it is. It is one that has a name
+// in it: requests for a list are all alike, so that two of them in another order are
+// no damage, and which frame comes when is the machine's.
 func TestRelaySabotageIsCaught(t *testing.T) {
 	for damage, want := range map[string]func(ledger.Tally) bool{
 		"":          ledger.Tally.Clean,
 		"drop":      func(l ledger.Tally) bool { return l.Lost > 0 && l.Duplicated+l.Altered == 0 },
-		"duplicate": func(l ledger.Tally) bool { return l.Duplicated > 0 || l.Lost > 0 }, // a second START may pass for the next
+		"duplicate": func(l ledger.Tally) bool { return l == ledger.Tally{Duplicated: 1} },
 		"reorder":   func(l ledger.Tally) bool { return l.Reordered > 0 },
 		"alter":     func(l ledger.Tally) bool { return l.Altered == 1 },
 		"untold":    func(l ledger.Tally) bool { return l.Lost > 0 },
 		"misroute":  func(l ledger.Tally) bool { return l.Altered == 1 },
 	} {
-		for seed := range uint64(2) {
-			s := newRoom(t, seed, func(r *room) { r.damage = damage })
+		for seed, spoils := range []wire.Command{wire.LsBody, wire.DnReq} {
+			seed := uint64(seed)
+			s := newRoom(t, seed, func(r *room) { r.damage, r.spoils = damage, spoils })
 			cfg := relayLoad(s.Addr().String())
-			cfg.Rate, cfg.Seed, cfg.Warmup, cfg.Drain = 1500, seed, 0, 200*time.Millisecond
-			if damage == "" {
-				cfg.Drain = 5 * time.Second // whatever else this machine does
+			cfg.Rate, cfg.Seed, cfg.Warmup, cfg.Drain = 1500, seed, 0, patient
+			if damage == "untold" { // the last of them is waited for in vain
+				cfg.Drain = 200 * time.Millisecond
 			}
 			if r := run(t, cfg); !want(r.Ledger) || damage != "" && !r.Void() {
 				t.Errorf("%q, seed %d: %+v, %v", damage, seed, r.Ledger, r.Violations)

@@ -34,6 +34,10 @@ type room struct {
 	common  member // whose stream everybody gets when all are damaged alike
 	said    int
 	done    uint64 // damages done, in deliveries
+
+	// spoils is the kind of file frames of which one is damaged.
+	spoils  wire.Command
+	spoiled bool
 }
 
 type member struct {
@@ -233,7 +237,8 @@ func (r *room) pass(from string, f wire.Frame) {
 		frame = append(frame, held...)
 		delete(to.held, 0)
 	}
-	if r.passed == 500 {
+	if r.passed >= 100 && f.Command == r.spoils && !r.spoiled {
+		r.spoiled = true
 		switch r.damage {
 		case "drop":
 			return

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"time"
 
 	"chatbench/loadgen/pin"
@@ -22,7 +23,7 @@ const stageReach = 8 << 20
 type Stage struct {
 	ctx    context.Context
 	jobs   chan func()
-	fleets []*Fleet
+	fleets []*Fleet // that have not left
 }
 
 // NewStage starts the thread on the given CPUs; none: anything.
@@ -52,8 +53,8 @@ func (s *Stage) on(job func() error) error {
 
 // Close takes everybody home who is still there and ends the thread.
 func (s *Stage) Close() {
-	for _, f := range s.fleets {
-		f.Leave()
+	for len(s.fleets) > 0 {
+		s.fleets[0].Leave()
 	}
 	close(s.jobs)
 }
@@ -76,7 +77,7 @@ func (s *Stage) Join(cfg Config) (*Fleet, error) {
 	}
 	cfg = cfg.withDefaults()
 	if cfg.Scenario == Idle {
-		return nil, configError("who is idle sends nothing: there are no slices of it")
+		return nil, configError("an idle load sends nothing, so it has no slices; give a broadcast or relay load")
 	}
 	f := &Fleet{stage: s, generator: newGenerator(cfg, stageReach)}
 	f.generator.sliced = true
@@ -157,6 +158,7 @@ func (f *Fleet) Leave() {
 		return
 	}
 	f.gone = true
+	f.stage.fleets = slices.DeleteFunc(f.stage.fleets, func(other *Fleet) bool { return other == f })
 	f.unwatch()
 	f.stage.on(func() error {
 		f.generator.disconnect()

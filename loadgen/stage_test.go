@@ -94,6 +94,55 @@ func TestSliceLoses(t *testing.T) {
 	}
 }
 
+// TestFirstWindow: to send the first windows of a closed loop is work, though
+// nothing comes back.
+func TestFirstWindow(t *testing.T) {
+	for name, cfg := range map[string]Config{
+		"broadcast": {Clients: 3, Senders: 2, Window: 3},
+		"relay":     {Scenario: Relay, Pairs: 2, Window: 2},
+	} {
+		cfg.Duration, cfg.Drain, cfg.Seed = 20*time.Millisecond, 20*time.Millisecond, 1
+		f := newStage(t, cfg, newRoom(t, 1, func(r *room) { r.deaf, r.mute = true, true }))[0]
+		r, e, err := f.Slice()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Missing == 0 || r.Generator.BusyRatio <= 0 {
+			t.Errorf("%s: %d missing of a server that answers nothing; the generator was busy for %v", name, e.Missing, r.Generator.BusyRatio)
+		}
+	}
+}
+
+// TestStageLeave: who has left holds no descriptors any more, so the next fleet
+// asks for none of them.
+func TestStageLeave(t *testing.T) {
+	r := newRoom(t, 1, func(r *room) { r.script.Seed, r.script.Size, r.messages = 1, 64, 1<<40 })
+	s, err := NewStage(context.Background(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	join := func() *Fleet {
+		f, err := s.Join(Config{Server: r.Addr().String(), Clients: 3, Senders: 1, Rate: 1000, Seed: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	join() // and stays
+	for range 3 {
+		f := join()
+		if n := f.generator.beside; n != 3 {
+			t.Errorf("%d clients are said to be there besides, want the 3 of the fleet that stayed", n)
+		}
+		f.Leave()
+		f.Leave()
+	}
+	last := join()
+	if s.Close(); len(s.fleets) != 0 || !last.gone {
+		t.Errorf("%d fleets are left after Close", len(s.fleets))
+	}
+}
+
 func TestStageMistakes(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s, err := NewStage(ctx, nil)

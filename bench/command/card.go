@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"chatbench/bench"
@@ -24,6 +25,7 @@ type cardFlags struct {
 	against, format   string
 	suite, past, idle string
 	noSuite           bool
+	disturbed         []string // the runs that were too disturbed to say anything
 }
 
 func newCardFlags(env Env) *cardFlags {
@@ -82,8 +84,8 @@ func card(ctx context.Context, args []string, env Env) int {
 	if err != nil {
 		return failed(env, exitUsage, err)
 	}
-	if _, err := os.Lstat(out); err == nil {
-		return failed(env, exitFailed, fmt.Errorf("bench: %s is there already; give another -o", out))
+	if err := bench.Absent(out); err != nil {
+		return failed(env, exitFailed, err)
 	}
 	cfg.Argv[1], cfg.Reference = "card", f.against
 	cfg.Dir = filepath.Join(results, time.Now().UTC().Format("20060102-150405-")+"card-"+name)
@@ -99,8 +101,8 @@ func card(ctx context.Context, args []string, env Env) int {
 		return failed(env, statusOf(err), err)
 	case c.Broke():
 		return exitViolated
-	case c.Unsaid():
-		return exitDisturbed
+	case f.disturbed != nil:
+		return failed(env, exitDisturbed, fmt.Errorf("bench card: the figures decide nothing, for %s; measure again, with less else on this machine", strings.Join(f.disturbed, " and ")))
 	}
 	return exitOK
 }
@@ -120,20 +122,35 @@ func (f *cardFlags) make(ctx context.Context, cfg bench.Config, name string, vie
 		return nil, err
 	}
 	var run *record.Run
+	var sums map[string]string
 	if f.past != "" {
-		run, _, err = record.Read(f.past)
+		run, sums, err = record.Read(f.past)
 	} else {
-		run, _, err = bench.Run(ctx, cfg)
+		run, sums, err = bench.Run(ctx, cfg)
 	}
 	if err == nil {
-		err = c.AddRun(run)
+		err = f.add(c, run, sums)
 	}
 	if err == nil && f.idle != "" {
-		if run, _, err = record.Read(f.idle); err == nil {
-			err = c.AddRun(run)
+		if run, sums, err = record.Read(f.idle); err == nil {
+			err = f.add(c, run, sums)
 		}
 	}
 	return c, err
+}
+
+// add adds a run to the card, and notes it if it was too disturbed.
+func (f *cardFlags) add(c *report.Card, run *record.Run, sums map[string]string) error {
+	if s := report.Summarize(run, sums); s.Disturbed() {
+		var reasons []string
+		for _, reason := range record.Reasons {
+			if n := s.Checks.Void[reason]; n > 0 {
+				reasons = append(reasons, fmt.Sprintf("%d %s", n, reason))
+			}
+		}
+		f.disturbed = append(f.disturbed, fmt.Sprintf("%d of %d rounds of run %s are void (%s)", s.Checks.VoidRounds, s.Checks.Rounds, s.Name, strings.Join(reasons, ", ")))
+	}
+	return c.AddRun(run)
 }
 
 // conform is what the suite came to; nil: it is left out.

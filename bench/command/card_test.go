@@ -1,6 +1,7 @@
 package command
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"chatbench/bench/record"
 	"chatbench/bench/report"
 )
 
@@ -82,6 +84,41 @@ func TestCard(t *testing.T) {
 	}
 }
 
+// TestCardDisturbed: a run that is mostly void says nothing of the backend, even
+// if one of its rounds counts, and the exit status and a line tell so.
+func TestCardDisturbed(t *testing.T) {
+	programs, ctx := bin(t), context.Background()
+	t.Chdir(t.TempDir())
+	if got := try(ctx, programs, tiny("good,lossy", "run", "-rounds", "1", "-window", "none")...); got.status == exitFailed || got.status == exitUsage {
+		t.Fatalf("%+v", got)
+	}
+	path := filepath.Join("run", record.RoundsFile)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	for line := range bytes.Lines(text) {
+		var r record.Round
+		if err := json.Unmarshal(line, &r); err != nil {
+			t.Fatal(err)
+		}
+		if r.Void = []record.Reason{record.Disturbed}; r.Arm == "lossy" {
+			r.Void = nil
+		}
+		if err := json.NewEncoder(&out).Encode(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(path, out.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	got := try(ctx, programs, "card", "lossy", "-run", "run", "-no-suite")
+	if got.status != exitDisturbed || !strings.Contains(got.stdout, "1 rounds count, 0 are void") || !strings.Contains(got.stderr, "2 of 3 rounds of run run are void (2 disturbed)") || strings.Count(got.stderr, "\n") != 1 {
+		t.Errorf("%+v", got)
+	}
+}
+
 // TestCardMistakes: one line, before anything is measured.
 func TestCardMistakes(t *testing.T) {
 	programs := bin(t)
@@ -98,7 +135,7 @@ func TestCardMistakes(t *testing.T) {
 		{exitUsage, "give one backend", []string{"card", "good", "lossy"}},
 		{exitUsage, `unknown backend "nope"; bench list`, []string{"card", "nope", "-no-suite"}},
 		{exitUsage, `unknown backend "nope"`, cardLine("good", "nope", "-no-suite")},
-		{exitUsage, "named twice", cardLine("good", "good", "-no-suite")},
+		{exitUsage, "is listed twice", cardLine("good", "good", "-no-suite")},
 		{exitUsage, "-arm is a flag of run", cardLine("good", "lossy", "-arm", "a=good")},
 		{exitUsage, "markdown, html or json", cardLine("good", "lossy", "-format", "pdf")},
 		{exitUsage, "give one of them", cardLine("good", "lossy", "-no-suite", "-suite", "x")},

@@ -1,10 +1,12 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -35,9 +37,9 @@ type gateFlags struct {
 func newGateFlags(env Env) *gateFlags {
 	f := &gateFlags{runFlags: newRunFlags(env), worse: stats.Margin}
 	f.set.Init("gate", flag.ContinueOnError)
-	f.set.StringVar(&f.baseline, "baseline", "", "`REV` that must not have been better")
-	f.set.StringVar(&f.head, "head", "HEAD", "`REV` that is measured against it; changes that are in no commit are not")
-	f.set.Func("worse", "by how much is too much, `SHARE` like 5% or more", f.setWorse)
+	f.set.StringVar(&f.baseline, "baseline", "", "`REV` to compare with, like main or HEAD~1: the gate fails if -head is worse")
+	f.set.StringVar(&f.head, "head", "HEAD", "`REV` to judge; changes that are in no commit are not measured")
+	f.set.Func("worse", "a figure that is worse for sure, and perhaps by this `SHARE`, fails the gate (5%)", f.setWorse)
 	return f
 }
 
@@ -45,10 +47,10 @@ func (f *gateFlags) setWorse(text string) error {
 	number, ok := strings.CutSuffix(text, "%")
 	percent, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
 	if !ok || err != nil {
-		return fmt.Errorf("a share is written like 5%%")
+		return fmt.Errorf("write a share as a percentage, like 5%%")
 	}
 	if f.worse = percent / 100; !(f.worse >= stats.Margin && f.worse <= 1) {
-		return fmt.Errorf("from %.0f%%, which a run calls a tie, to 100%%", 100*stats.Margin)
+		return fmt.Errorf("give %.0f%%, which a run calls a tie, or more, up to 100%%", 100*stats.Margin)
 	}
 	return nil
 }
@@ -75,14 +77,19 @@ func (f *gateFlags) complete(args []string) (bench.Config, error) {
 		f.plan.Budget = gateBudget
 	}
 	cfg, err := f.runFlags.complete(args)
-	if bad != nil {
-		err = bad
+	for i, name := range cfg.Backends {
+		if bad == nil && slices.Contains(cfg.Backends[:i], name) {
+			bad = fmt.Errorf("bench gate: backend %s is listed twice; list each once", name)
+		}
+	}
+	if err = cmp.Or(bad, err); err != nil {
+		return cfg, err
 	}
 	cfg.Argv[1] = "gate"
 	if f.out == "" {
 		cfg.Dir = filepath.Join(results, time.Now().UTC().Format("20060102-150405-")+"gate")
 	}
-	return cfg, err
+	return cfg, nil
 }
 
 // gate is the verb: build two commits, measure one against the other, and again
@@ -130,6 +137,13 @@ type gateRun struct {
 // measure builds both commits and measures each backend, with a part of the
 // budget; one with an alarm once more, with another seed.
 func (g *gateRun) measure(ctx context.Context, baseline, head string) (err error) {
+	backends := g.cfg.Backends
+	every := len(backends) == 1 && backends[0] == bench.All
+	if !every { // else they are known when head is built
+		if err := g.absent(backends); err != nil {
+			return err
+		}
+	}
 	if g.gate.Baseline, err = g.trees.Commit(ctx, baseline); err != nil {
 		return err
 	}
@@ -142,8 +156,7 @@ func (g *gateRun) measure(ctx context.Context, baseline, head string) (err error
 	if g.head, err = g.build(ctx, "head", g.gate.Head); err != nil {
 		return err
 	}
-	backends := g.cfg.Backends
-	if len(backends) == 1 && backends[0] == bench.All {
+	if every {
 		known, err := bench.Backends(ctx, g.head)
 		if err != nil {
 			return err
@@ -152,20 +165,41 @@ func (g *gateRun) measure(ctx context.Context, baseline, head string) (err error
 		for _, b := range known {
 			backends = append(backends, b.Name)
 		}
+		if err := g.absent(backends); err != nil {
+			return err
+		}
 	}
 	g.cfg.Budget /= time.Duration(len(backends))
 	for _, backend := range backends {
-		dir := g.cfg.Dir
-		if len(backends) > 1 {
-			dir += "-" + backend
-		}
-		if err := g.once(ctx, backend, dir, false); err != nil {
+		first, again := g.dirs(backend, len(backends))
+		if err := g.once(ctx, backend, first, false); err != nil {
 			return err
 		}
 		if g.gate.Alarm(backend) && g.gate.Verdict() != report.GateViolated {
-			if err := g.once(ctx, backend, dir+"-again", true); err != nil {
+			if err := g.once(ctx, backend, again, true); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// dirs is where the runs of a backend go, one of so many: the first, and the one
+// that is to confirm it.
+func (g *gateRun) dirs(backend string, of int) (first, again string) {
+	if first = g.cfg.Dir; of > 1 {
+		first += "-" + backend
+	}
+	return first, first + "-again"
+}
+
+// absent refuses a gate that would find one of its directories there already,
+// after minutes of measuring.
+func (g *gateRun) absent(backends []string) error {
+	for _, backend := range backends {
+		first, again := g.dirs(backend, len(backends))
+		if err := cmp.Or(bench.Absent(first), bench.Absent(again)); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -136,6 +136,11 @@ func TestGateMistakes(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	history(t)
+	for _, dir := range []string{"there", "one-again", "two-lossy"} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, c := range []struct {
 		status int
 		want   string
@@ -145,8 +150,14 @@ func TestGateMistakes(t *testing.T) {
 		{exitUsage, `there is no commit "nope" here`, gateLine("nope", "docs", "good", "x")},
 		{exitUsage, `"-x" is no revision`, gateLine("good", "-x", "good", "x")},
 		{exitUsage, "-arm is a flag of run", gateLine("good", "docs", "good", "x", "-arm", "a=b")},
+		{exitUsage, "bench gate: arrivals are fixed or poisson", gateLine("good", "docs", "good", "x", "-arrivals", "odd")},
 		{exitUsage, "idle is not for a gate", []string{"gate", "-baseline", "good", "-scenario", "idle"}},
-		{exitUsage, "written like 5%", gateLine("good", "docs", "good", "x", "-worse", "0.05")},
+		{exitUsage, "backend good is listed twice", gateLine("good", "docs", "good,lossy,good", "x")},
+		{exitFailed, "there is there already; give another -o", gateLine("good", "docs", "good", "there")},
+		{exitFailed, "one-again is there already; give another -o", gateLine("good", "docs", "good", "one")},
+		{exitFailed, "two-lossy is there already; give another -o", gateLine("good", "docs", "good,lossy", "two")},
+		{exitFailed, "two-lossy is there already; give another -o", gateLine("good", "docs", "all", "two")},
+		{exitUsage, "write a share as a percentage, like 5%", gateLine("good", "docs", "good", "x", "-worse", "0.05")},
 		{exitUsage, "which a run calls a tie", gateLine("good", "docs", "good", "x", "-worse", "1%")},
 		{exitUsage, `unknown backend "nope"`, gateLine("good", "docs", "nope", "x")},
 		{exitFailed, "cannot build commit", gateLine("good", "broken", "good", "x")},

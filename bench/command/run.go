@@ -64,7 +64,7 @@ func newRunFlags(env Env) *runFlags {
 	fs.DurationVar(&p.Warmup, "warmup", p.Warmup, "with -whole: `TIME` of load before it")
 	fs.Uint64Var(&p.Seed, "seed", p.Seed, "`NUMBER` that order and arrivals are drawn from")
 	fs.IntVar(&p.Clients, "clients", p.Clients, "`N` clients, each of whom receives everything; idle: 8000")
-	fs.IntVar(&p.Heavy, "heavy-clients", 500, "idle: at most `N` for a backend with a thread or process for each")
+	fs.IntVar(&p.Heavy, "heavy-clients", 500, "idle: `N` clients at most for a backend that has a thread or a process for each client; the others have -clients")
 	fs.DurationVar(&p.Ramp, "ramp", 4*time.Second, "idle: `TIME` over which clients connect, at equal distances")
 	fs.IntVar(&p.Senders, "senders", p.Senders, "broadcast: `N` of them send")
 	fs.IntVar(&p.Pairs, "pairs", 100, "relay: `N` clients ask, each another one that answers")
@@ -259,7 +259,7 @@ func watch(cfg *bench.Config, view *live.View, env Env) {
 		cfg.Progress = view.Progress
 	}
 	cfg.Look = view.Look
-	cfg.Void = func(r record.Round) { view.Print(voidText(r)) }
+	cfg.Void = view.Void
 }
 
 // measure builds what there is to build, and measures.
@@ -314,17 +314,4 @@ func printJSON(env Env, v any) error {
 	}
 	_, err = env.Stdout.Write(text)
 	return err
-}
-
-// voidText says of a round that it does not count.
-func voidText(r record.Round) string {
-	var reasons []string
-	for _, reason := range r.Void {
-		reasons = append(reasons, string(reason))
-	}
-	text := fmt.Sprintf("bench: round %d of %s under %s is void: %s", r.Round, r.Arm, r.Load, strings.Join(reasons, ", "))
-	if r.Error != "" {
-		text += " (" + r.Error + ")"
-	}
-	return text
 }

@@ -87,7 +87,7 @@ func TestWithMistakes(t *testing.T) {
 		{exitUsage, "replaces no module; write MODULE=PATH", tiny("good", "x", "-with", "slow")},
 		{exitUsage, "leave -chatd away", tiny("good", "x", "-with", "example.com/lib=slow", "-chatd", "y")},
 		{exitUsage, "like -backends gnet", tiny("", "x", "-with", "example.com/lib=slow", "-arm", "a=good")},
-		{exitUsage, "named twice", tiny("good", "x", "-with", "example.com/lib=slow", "-source", "chat", "-arm", "good+=good")},
+		{exitUsage, "is listed twice", tiny("good", "x", "-with", "example.com/lib=slow", "-source", "chat", "-arm", "good+=good")},
 		{exitUsage, "chatd uses no module example.com/none", tiny("good", "x", "-with", "example.com/none=slow", "-source", "chat")},
 	} {
 		got := try(context.Background(), programs, c.args...)

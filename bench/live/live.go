@@ -1,6 +1,7 @@
 // Package live shows a run while it goes on: on a terminal a table that is drawn
-// again in place, and below it a line of where the run is; elsewhere one line for
-// each look at which arms may be decided.
+// again in place, with the count of void rounds above it and a line of where the run
+// is below; elsewhere one line for each look at which arms may be decided, and one
+// before it that counts the rounds that were void since the last.
 //
 // It refuses to judge: what it shows, the bench has worked out between two
 // rounds. Of the terminal it changes nothing but the text: there is nothing to
@@ -36,6 +37,7 @@ type View struct {
 	drawn  []int          // columns of each row that stands there
 	width  int            // of the terminal when it was drawn
 	seen   map[string]int // by load and arm, the rounds at the last look that was shown
+	void   voids          // of the whole run; where there is no table, since the last line
 }
 
 // New shows nothing yet.
@@ -101,12 +103,20 @@ func (v *View) Look(l bench.Look) {
 		v.look = &l
 		v.draw()
 	} else if text := v.line(l); text != "" {
+		v.voidLine()
 		fmt.Fprintln(v.w, text)
 	}
 }
 
-// Print writes a line that stays; on a terminal above the table.
-func (v *View) Print(text string) {
+// voidLine writes how many rounds were void since it last did.
+func (v *View) voidLine() {
+	if text := v.void.line(); text != "" {
+		fmt.Fprintln(v.w, text)
+	}
+}
+
+// print writes a line that stays; on a terminal above the table.
+func (v *View) print(text string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.erase()
@@ -116,12 +126,16 @@ func (v *View) Print(text string) {
 	}
 }
 
-// Clear takes away what was drawn, and forgets it.
+// Clear takes away what was drawn, and forgets it. Where nothing is drawn it writes
+// how many rounds were void since the last look.
 func (v *View) Clear() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.erase()
-	v.look, v.status = nil, ""
+	if !v.term.Moves {
+		v.voidLine()
+	}
+	v.look, v.status, v.void = nil, "", voids{}
 	clear(v.seen)
 }
 
@@ -155,7 +169,10 @@ func (v *View) draw() {
 	width, height := v.size()
 	var rows []row
 	if v.look != nil {
-		rows = table(*v.look, width-margin, max(height-2, 0))
+		if v.void.rounds > 0 {
+			rows = append(rows, row{style: faint, text: v.void.head()})
+		}
+		rows = append(rows, table(*v.look, width-margin, max(height-2-len(rows), 0))...)
 	}
 	rows = append(rows, row{text: v.status})
 	v.drawn, v.width = nil, width
@@ -206,7 +223,11 @@ func (v *View) line(l bench.Look) string {
 	if come == 0 {
 		return ""
 	}
-	text := fmt.Sprintf("bench: look after %d rounds: decided %s; open %s", come, listed(decided), listed(open))
+	still := "open " + listed(open)
+	if len(open) > few {
+		still = fmt.Sprintf("%d open", len(open))
+	}
+	text := fmt.Sprintf("bench: look after %d rounds: decided %s; %s", come, listed(decided), still)
 	if len(open) > 0 {
 		text += fmt.Sprintf("; %v left at most", l.Left.Round(time.Second))
 	}

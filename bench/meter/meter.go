@@ -101,20 +101,26 @@ func (m *Meter) Between(from, to, before, after Sample) record.Usage {
 }
 
 // Sum adds up pieces of a load that was put on the server in turns with others.
-// The zero Sum is ready.
+// What could not be taken in one of them is absent from the whole. The zero Sum is
+// ready.
 type Sum struct {
 	from, to, before, after Sample
+	begun                   bool
 }
 
 // Add adds one piece: what Between takes of it.
 func (s *Sum) Add(from, to, before, after Sample) {
-	s.from, s.before = Sample{callsOK: true}, Sample{machine: make(map[int]cpuTicks), ranOK: before.ranOK}
+	calls, ran, machine := from.callsOK && to.callsOK, before.ranOK && after.ranOK, before.machine != nil && after.machine != nil
+	if s.begun {
+		calls, ran, machine = calls && s.to.callsOK, ran && s.after.ranOK, machine && s.before.machine != nil
+	}
+	s.begun = true
+	s.from, s.before = Sample{callsOK: true}, Sample{ranOK: true}
 	s.to.add(from, to)
-	s.to.callsOK = from.callsOK && to.callsOK
 	s.after.add(before, after)
-	s.after.ranOK = after.ranOK
-	for n := range after.machine {
-		s.before.machine[n] = cpuTicks{}
+	s.to.callsOK, s.after.ranOK = calls, ran
+	if machine {
+		s.before.machine = make(map[int]cpuTicks) // every CPU at 0
 	}
 }
 

@@ -285,3 +285,41 @@ func TestSum(t *testing.T) {
 		t.Errorf("foreign %v, steal %v", *u.Foreign, *u.Steal)
 	}
 }
+
+// TestSumOfParts: what was not taken in some piece, whichever, is not in the sum.
+func TestSumOfParts(t *testing.T) {
+	at, m := time.Now(), &Meter{ServerCPUs: []int{0}}
+	type lack struct{ from, to, before, after Sample }
+	whole := func(ms int64) Sample {
+		return Sample{At: at.Add(time.Duration(ms) * time.Millisecond), cpu: ms, syscalls: ms, callsOK: true, ran: ms, ranOK: true, machine: map[int]cpuTicks{0: {total: ms}}}
+	}
+	for name, spoil := range map[string]func(*lack){
+		"":              func(*lack) {},
+		"calls, from":   func(l *lack) { l.from.callsOK = false },
+		"calls, to":     func(l *lack) { l.to.callsOK = false },
+		"ran, before":   func(l *lack) { l.before.ranOK = false },
+		"ran, after":    func(l *lack) { l.after.ranOK = false },
+		"ticks, before": func(l *lack) { l.before.machine = nil },
+		"ticks, after":  func(l *lack) { l.after.machine = nil },
+	} {
+		for spoiled := range int64(3) {
+			var s Sum
+			for piece := range int64(3) {
+				begin := 1000 * piece
+				l := lack{whole(begin + 10), whole(begin + 90), whole(begin), whole(begin + 100)}
+				if piece == spoiled {
+					spoil(&l)
+				}
+				s.Add(l.from, l.to, l.before, l.after)
+			}
+			u := m.Usage(&s)
+			what, _, _ := strings.Cut(name, ",")
+			if *u.CPU != 3*80 || (u.Syscalls == nil) != (what == "calls") || (u.Uncharged == nil) != (what == "ran" || what == "ticks") || (u.Foreign == nil) != (what == "ticks") || (u.Steal == nil) != (what == "ticks") {
+				t.Errorf("without %q in piece %d: cpu %d, calls %v, uncharged %v, foreign %v, steal %v", name, spoiled+1, *u.CPU, u.Syscalls, u.Uncharged, u.Foreign, u.Steal)
+			}
+			if u.Syscalls != nil && *u.Syscalls != 3*80 {
+				t.Errorf("%d system calls, made 240", *u.Syscalls)
+			}
+		}
+	}
+}

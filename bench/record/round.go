@@ -49,6 +49,8 @@ type Round struct {
 
 // Slice is one turn of an arm: a lead-in, which is in no figure, and a counted
 // part. Between its edges is all that its messages cause, to the last delivery.
+// Place, Ran and the three of Queue are for those who read the raw files: no figure is
+// made of them.
 type Slice struct {
 	Block int `json:"block"` // from 1: pairs the arms of a round; each has one slice in each block
 	Place int `json:"place"` // among all slices of the round, from 1
@@ -231,7 +233,8 @@ type Usage struct {
 }
 
 // Server is what chatd says of itself when it stops: counts of its whole life,
-// login and warm-up included.
+// login and warm-up included. Much of it is for those who read the raw files and look for
+// a reason: what is compared is measured from outside.
 type Server struct {
 	Reads      int64 `json:"reads"`
 	BytesIn    int64 `json:"bytes_in"`

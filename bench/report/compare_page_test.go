@@ -1,8 +1,6 @@
 package report
 
 import (
-	"path/filepath"
-	"strings"
 	"testing"
 
 	"chatbench/bench/record"
@@ -38,12 +36,10 @@ func TestComparePage(t *testing.T) {
 		}
 		for _, as := range []seen{{390, true, false}, {1280, false, false}, {800, false, true}} {
 			b.open(page, as)
-			if *shots != "" {
-				b.shoot(filepath.Join(*shots, strings.NewReplacer(" ", "", ",", "-").Replace("compare-"+name+"-"+as.String())+".png"))
-			}
+			b.Shoot("compare-" + name + "-" + as.String())
 			for _, script := range []string{geometry, access} {
 				var wrong []string
-				b.eval(script, &wrong)
+				b.Eval(script, &wrong)
 				for _, w := range wrong[:min(len(wrong), 8)] {
 					t.Errorf("%s, %v: %s", name, as, w)
 				}

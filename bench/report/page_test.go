@@ -1,7 +1,6 @@
 package report
 
 import (
-	"flag"
 	"fmt"
 	"math"
 	"path/filepath"
@@ -12,8 +11,6 @@ import (
 
 	"chatbench/bench/record"
 )
-
-var shots = flag.String("screenshots", "", "write a picture of every page that is looked at to this directory")
 
 // geometry is what is wrong with the page as it is laid out: it scrolls
 // sideways, a label lies over another, or outside its picture.
@@ -132,12 +129,10 @@ func TestPage(t *testing.T) {
 		}
 		for _, as := range []seen{{390, false, false}, {390, true, false}, {1280, false, false}, {1280, true, false}, {800, true, true}} {
 			b.open(page, as)
-			if *shots != "" {
-				b.shoot(filepath.Join(*shots, strings.NewReplacer(" ", "", ",", "-").Replace(name+"-"+as.String())+".png"))
-			}
+			b.Shoot(name + "-" + as.String())
 			for _, script := range []string{geometry, access} {
 				var wrong []string
-				b.eval(script, &wrong)
+				b.Eval(script, &wrong)
 				for _, w := range wrong[:min(len(wrong), 8)] {
 					t.Errorf("%s, %v: %s", name, as, w)
 				}
@@ -159,17 +154,17 @@ func TestPrinted(t *testing.T) {
 	}
 	b.open(page, seen{800, true, true})
 	var paper string
-	b.eval(`getComputedStyle(document.body).backgroundColor`, &paper)
+	b.Eval(`getComputedStyle(document.body).backgroundColor`, &paper)
 	if paper != "rgb(255, 255, 255)" {
 		t.Errorf("paper is %s", paper)
 	}
 	const folded = `[...document.querySelectorAll("details:not([open]) table")].filter(e => !e.checkVisibility({contentVisibilityAuto: true}) || e.getBoundingClientRect().height < 20).length`
 	var hidden int
-	if b.eval(folded, &hidden); hidden != 0 {
+	if b.Eval(folded, &hidden); hidden != 0 {
 		t.Errorf("%d tables are folded on paper", hidden)
 	}
 	b.open(page, seen{800, false, false})
-	if b.eval(folded, &hidden); hidden == 0 {
+	if b.Eval(folded, &hidden); hidden == 0 {
 		t.Error("nothing is folded on a screen")
 	}
 }
@@ -186,15 +181,15 @@ func TestSwitches(t *testing.T) {
 	b.open(page, seen{1280, false, false})
 	const lines = `[...document.querySelector(".curves").querySelectorAll("g.arm")].filter(e => getComputedStyle(e).display !== "none").length`
 	var n int
-	if b.eval(lines, &n); n != 3 {
+	if b.Eval(lines, &n); n != 3 {
 		t.Fatalf("%d lines of three arms", n)
 	}
 	for _, step := range []struct {
 		click string
 		left  int
 	}{{"input.s0", 2}, {"input.s1", 1}, {"input.s1", 2}, {"button:nth-of-type(2)", 0}, {"button:nth-of-type(1)", 3}} {
-		b.eval(fmt.Sprintf(`document.querySelector(".curves .switches").querySelector("%s").click()`, step.click), nil)
-		if b.eval(lines, &n); n != step.left {
+		b.Eval(fmt.Sprintf(`document.querySelector(".curves .switches").querySelector("%s").click()`, step.click), nil)
+		if b.Eval(lines, &n); n != step.left {
 			t.Errorf("after %s %d lines, want %d", step.click, n, step.left)
 		}
 	}

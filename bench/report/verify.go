@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -93,7 +94,8 @@ func unchanged(dir string, run *record.Run, sums map[string]string) error {
 }
 
 // Renew writes the derived files of a run anew: for runs of an older version of
-// the bench, whose figures were derived in another way. It refuses a run whose
+// the bench, whose figures were derived in another way. Percentile files that this
+// version does not make of it are removed. It refuses a run whose
 // raw files are not those that its checks.json knows.
 func Renew(dir string) error {
 	run, sums, err := record.Read(dir)
@@ -110,6 +112,17 @@ func Renew(dir string) error {
 	for name, data := range derived {
 		if err := WriteFile(filepath.Join(dir, name), data); err != nil {
 			return err
+		}
+	}
+	for _, l := range run.Manifest.Loads {
+		for _, a := range run.Manifest.Arms {
+			name := l.Name + "." + a.Name + gramSuffix
+			if derived[name] != nil {
+				continue
+			}
+			if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("report: %w", err)
+			}
 		}
 	}
 	return nil

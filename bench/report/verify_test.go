@@ -53,6 +53,39 @@ func TestRenew(t *testing.T) {
 	}
 }
 
+// TestRenewRemoves: percentiles of an arm of which nothing counts any more are an
+// older version's, and go; what is not of the run stays, and is found.
+func TestRenewRemoves(t *testing.T) {
+	run := sample(t)
+	for i := range run.Rounds {
+		if r := &run.Rounds[i]; r.Load == "fixed1000" && r.Arm == "epoll" {
+			r.Error, r.Void, r.Marks = "it broke off", []record.Reason{record.LoadFailed}, nil
+		}
+	}
+	dir := store(t, run)
+	stale, own := filepath.Join(dir, "fixed1000.epoll.hgrm"), filepath.Join(dir, "notes.hgrm")
+	for _, path := range []string{stale, own} {
+		if err := os.WriteFile(path, []byte("long ago"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Renew(dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(stale); err == nil {
+		t.Error("what is not made any more is still there")
+	}
+	if _, _, err := Verify(dir); !errors.Is(err, ErrMismatch) || !strings.Contains(err.Error(), "notes.hgrm is no file of this run") {
+		t.Errorf("with a file that is not of the run: %v", err)
+	}
+	if err := os.Remove(own); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := Verify(dir); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestVerifyFindsAnyChange changes one thing in each kind of file, and of a raw
 // file the sum in checks.json as well: what is derived gives it away.
 func TestVerifyFindsAnyChange(t *testing.T) {

@@ -14,14 +14,18 @@ import (
 	"chatbench/bench/record"
 )
 
-// facts are what a record says beside its numbers: things that were seen to
-// happen, so that there are no numbers or none to be trusted. They void a round
-// and are taken as they stand.
+// facts are what the record of a round that broke off says beside its numbers:
+// things that were seen to happen, so that there are no numbers or none to be
+// trusted. They void the round and are taken as they stand; so is Disturbed,
+// which Judge has put in the place of TargetMissed where the server is excused.
 var facts = []record.Reason{
 	record.Disconnected, record.TargetMissed, record.ServerDied, record.NotStarted, record.Starved, record.LoadFailed,
 }
 
-// Judge gives the reasons for which a round is void and the marks it carries.
+// Judge gives the reasons for which a round is void and the marks it carries. A
+// round that broke off is always void. To judge a round again by what Judge has
+// made of it changes nothing.
+//
 // ceiling is what the generator reached against the null server under the same
 // load, in deliveries a second; 0 if that is not known.
 func Judge(r record.Round, l record.Load, rules record.Rules, ceiling float64) (void, marks []record.Reason) {
@@ -34,7 +38,7 @@ func Judge(r record.Round, l record.Load, rules record.Rules, ceiling float64) (
 	}
 	excused := foreign > cmp.Or(rules.ExcuseMax, rules.ForeignMax)
 	missed := broken && slices.Contains(r.Void, record.TargetMissed)
-	disturbed := foreign > rules.ForeignMax || missed && excused
+	disturbed := foreign > rules.ForeignMax || missed && excused || broken && slices.Contains(r.Void, record.Disturbed)
 	switch {
 	case broken:
 	case l.Sliced():
@@ -69,6 +73,9 @@ func Judge(r record.Round, l record.Load, rules record.Rules, ceiling float64) (
 		if broken && slices.Contains(r.Void, fact) && !(fact == record.TargetMissed && excused) {
 			void = append(void, fact)
 		}
+	}
+	if broken && len(void) == 0 {
+		void = append(void, record.LoadFailed) // nobody wrote down what was seen
 	}
 	slices.SortFunc(void, func(a, b record.Reason) int {
 		return slices.Index(record.Reasons, a) - slices.Index(record.Reasons, b)

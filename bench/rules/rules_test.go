@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"math/rand/v2"
 	"reflect"
 	"testing"
 	"time"
@@ -94,10 +95,63 @@ func TestExcuses(t *testing.T) {
 		{"broke off all by itself", record.Round{Void: reasons{record.TargetMissed}}, reasons{record.TargetMissed}},
 		{"starved", record.Round{Void: reasons{record.Starved}, Usage: record.Usage{Foreign: &foreign}}, reasons{record.Starved, record.Disturbed}},
 		{"lost, though disturbed", record.Round{Traffic: record.Traffic{Lost: 1}, Usage: record.Usage{Foreign: &foreign}}, reasons{record.Lost, record.Disturbed}},
+		{"broke off and nobody says why", record.Round{}, reasons{record.LoadFailed}},
 	} {
 		c.round.Error = "it does not read"
-		if void, _ := Judge(c.round, record.Load{Rate: 1000, Arrivals: "fixed", Slices: 4}, record.SliceRules(), 0); !reflect.DeepEqual(void, c.void) {
-			t.Errorf("%s: void %v, want %v", c.name, void, c.void)
+		for pass := range 2 { // once when it is measured, once when all is
+			c.round.Void, _ = Judge(c.round, record.Load{Rate: 1000, Arrivals: "fixed", Slices: 4}, record.SliceRules(), 0)
+			if !reflect.DeepEqual(c.round.Void, c.void) {
+				t.Errorf("%s: void %v in pass %d, want %v", c.name, c.round.Void, pass+1, c.void)
+			}
+		}
+	}
+}
+
+// TestJudgeAgain: of whatever round, to judge it again changes nothing, and one
+// that broke off never counts.
+func TestJudgeAgain(t *testing.T) {
+	source := rand.New(rand.NewPCG(1, 2))
+	loads := []record.Load{
+		{Rate: 1000, Arrivals: "fixed", Clients: 100}, {Rate: 1000, Arrivals: "fixed", Slices: 4}, {Window: 128}, {Window: 128, Slices: 4}, {Scenario: record.Idle},
+	}
+	share := func() *float64 { // of a CPU, or not known
+		if n := source.IntN(6); n > 0 {
+			v := float64(n-1) / 4
+			return &v
+		}
+		return nil
+	}
+	few := func() int64 { return int64(max(0, source.IntN(8)-6)) }
+	for range 100_000 {
+		load := loads[source.IntN(len(loads))]
+		rules := record.DefaultRules()
+		if load.Sliced() {
+			rules = record.SliceRules()
+		}
+		r := record.Round{Arm: "epoll", Wall: time.Second, Usage: record.Usage{Foreign: share(), Steal: share()}}
+		r.Lag.P99 = source.Int64N(int64(10 * time.Millisecond))
+		r.Traffic = record.Traffic{
+			Due: 1000, Messages: 900 + source.Int64N(200), Expected: 100_000, Deliveries: source.Int64N(3) * 50_000,
+			Stalled: few(), Lost: few(), Duplicated: few(), Reordered: few(), Altered: few(), OtherOrder: few(),
+			GeneratorBusy: source.Float64(), GeneratorRan: source.Float64(),
+		}
+		for range source.IntN(load.Slices + 1) {
+			r.Slices = append(r.Slices, record.Slice{Void: [][]record.Reason{nil, {record.GeneratorLimited}, {record.NotDrained}}[source.IntN(3)]})
+		}
+		for range source.IntN(3) {
+			r.Void = append(r.Void, record.Reasons[source.IntN(len(record.Reasons))])
+		}
+		if source.IntN(2) == 0 {
+			r.Error = "it broke off"
+		}
+		first := r
+		first.Void, first.Marks = Judge(r, load, rules, 80_000)
+		void, marks := Judge(first, load, rules, 80_000)
+		if !reflect.DeepEqual(void, first.Void) || !reflect.DeepEqual(marks, first.Marks) {
+			t.Fatalf("%+v: first %v, %v, then %v, %v", r, first.Void, first.Marks, void, marks)
+		}
+		if r.Error != "" && first.Counts() {
+			t.Fatalf("it broke off and counts: %+v", r)
 		}
 	}
 }

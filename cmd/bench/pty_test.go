@@ -96,7 +96,8 @@ func scripted() {
 	say(1, "epoll", 1.2e6)
 	v.Look(standing(7))
 	say(8, "gnet", 0.1e6)
-	v.Print("bench: round 8 of gnet under fixed1000 is void: disturbed")
+	v.Void(record.Round{Round: 8, Arm: "gnet", Load: "fixed1000", Void: []record.Reason{record.Lost}})
+	v.Void(record.Round{Round: 8, Arm: "epoll", Load: "fixed1000", Void: []record.Reason{record.Disturbed}})
 	for _, columns := range os.Args[2:] {
 		if columns != "low" {
 			fmt.Fprint(os.Stderr, "\a") // who types waits for it
@@ -109,9 +110,11 @@ func scripted() {
 
 // What stands on the screen at the end of what scripted shows.
 var (
-	void = "bench: round 8 of gnet under fixed1000 is void: disturbed"
+	void = "bench: round 8 of gnet under fixed1000 is void: lost"
+	head = "1 round void: 1 disturbed (epoll 1)"
 	wide = []string{
 		void,
+		head,
 		"fixed1000     CPU per delivery       p50                   against goroutine",
 		"epoll         0.72 (0.70–0.74) less  0.95 (0.90–1.01) tie  decided after 8",
 		"gnet          1.02 (0.98–1.08)       1.01 (0.97–1.06)      9 rounds",
@@ -124,6 +127,7 @@ var (
 	}
 	narrow = []string{
 		void,
+		head,
 		"fixed1000     CPU             p50            to goroutine",
 		"epoll         0.70–0.74 less  0.90–1.01 tie  after 8",
 		"gnet          0.98–1.08       0.97–1.06      9 rounds",
@@ -136,12 +140,12 @@ var (
 	}
 	low = []string{
 		void,
-		wide[1],
-		wide[3],
+		head,
+		wide[2],
 		wide[4],
 		wide[5],
-		"… 4 more rows",
-		wide[9],
+		"… 5 more rows",
+		wide[10],
 	}
 )
 
@@ -161,6 +165,7 @@ func TestView(t *testing.T) {
 		{"no colour", 80, nil, "NO_COLOR=1", wide},
 		{"dumb", 80, nil, "TERM=dumb", []string{
 			void,
+			"bench: 1 more round is void: 1 disturbed (epoll 1)",
 			"bench: look after 8 rounds: decided epoll under fixed1000 (CPU per delivery 0.72",
 			" (0.70–0.74) less, p50 0.95 (0.90–1.01) tie), epoll under window128 (CPU per del",
 			"ivery 0.81 (0.80–0.82) less); open gnet under fixed1000, gnet under window128; 1",

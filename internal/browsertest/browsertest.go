@@ -9,8 +9,12 @@ package browsertest
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -241,4 +245,19 @@ func (p *Page) Commit(text string) {
 func (p *Page) Screenshot() []byte {
 	p.t.Helper()
 	return do(p, chromedp.FullScreenshot(100))
+}
+
+var shots = flag.String("screenshots", "", "write pictures of the pages that are looked at to this directory")
+
+// Shoot writes a picture for a person to look at, if the tests are run with
+// -screenshots DIR. Blanks in the name become dashes.
+func (p *Page) Shoot(name string) {
+	p.t.Helper()
+	if *shots == "" {
+		return
+	}
+	name = strings.NewReplacer(", ", "-", " ", "-", "/", "-").Replace(name) + ".png"
+	if err := os.WriteFile(filepath.Join(*shots, name), p.Screenshot(), 0o644); err != nil {
+		p.t.Fatal(err)
+	}
 }

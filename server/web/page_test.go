@@ -1,8 +1,6 @@
 package web
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -64,16 +62,6 @@ func quoted(text string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(text) + `"`
 }
 
-// look keeps a screenshot where BROWSER_SHOTS says, for a person to look at.
-func look(t *testing.T, p *browsertest.Page, name string) {
-	t.Helper()
-	if dir := os.Getenv("BROWSER_SHOTS"); dir != "" {
-		if err := os.WriteFile(filepath.Join(dir, name+".png"), p.Screenshot(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
 // Two pages and a client of the terminal talk; what is hostile is shown as text.
 func TestTalk(t *testing.T) {
 	b := browsertest.Start(t)
@@ -120,10 +108,10 @@ func TestTalk(t *testing.T) {
 				t.Errorf("%s: %s", as, line)
 			}
 		}
-		look(t, page, as)
+		page.Shoot(as)
 	}
 	minsu.Eval(`document.getElementById("show-people").click()`, nil)
-	look(t, minsu, "phone-people")
+	minsu.Shoot("phone-people")
 
 	alice.Eval(`document.getElementById("leave").click()`, nil)
 	alice.Await(`document.getElementById("chat-view").hidden`)
@@ -141,7 +129,7 @@ func TestRestart(t *testing.T) {
 	p.Await(`document.body.classList.contains("offline")`)
 	p.Type("\r")
 	shows(p, "Your line stays.")
-	look(t, p, "offline")
+	p.Shoot("offline")
 	s = serve(t, at, Config{})
 	bob := join(t, s, "bob")
 	shows(p, "Back in the room.")
@@ -160,7 +148,7 @@ func TestDenied(t *testing.T) {
 	p.Open(s.url, browsertest.Look{Width: 390, Height: 800})
 	p.Type("alice\r")
 	p.Await(`document.getElementById("login-error").textContent === "name is taken"`)
-	look(t, p, "denied")
+	p.Shoot("denied")
 	p.Eval(`document.getElementById("name").value = "bob"`, nil)
 	p.Type("\r")
 	p.Await(`!document.getElementById("chat-view").hidden`)
@@ -180,7 +168,7 @@ func TestFiles(t *testing.T) {
 	p.Await(`document.querySelectorAll("#names button").length === 2`)
 	p.Eval(`[...document.querySelectorAll("#names button")].find((b) => b.textContent === "bob").click()`, nil)
 	p.Await(`[...document.querySelectorAll(".files li")].map((l) => l.textContent).join("|") === "a b.txt|<b>.txt"`)
-	look(t, p, "files")
+	p.Shoot("files")
 	p.Eval(`1`, nil)
 	if err := bob.File(0, "alice", ""); err != nil {
 		t.Fatal(err)
@@ -204,7 +192,7 @@ func TestUnread(t *testing.T) {
 	p.Await(`document.querySelectorAll(".unread").length === 1 && document.querySelector(".unread").nextElementSibling.textContent.endsWith("one")`)
 	hidden("false")
 	p.Await(`document.title === "chat"`)
-	look(t, p, "unread")
+	p.Shoot("unread")
 	hidden("true")
 	bob.Say("three")
 	p.Await(`document.querySelectorAll(".unread").length === 1 && document.querySelector(".unread").nextElementSibling.textContent.endsWith("three")`)
