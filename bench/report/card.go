@@ -151,13 +151,6 @@ func (c *Card) Broke() bool {
 	return c.Suite != nil && !c.Suite.OK() || slices.ContainsFunc(c.Loads, func(l CardLoad) bool { return l.Broke })
 }
 
-// Unsaid says whether some load has no round that counts, or some run was too
-// disturbed to say anything.
-func (c *Card) Unsaid() bool {
-	return slices.ContainsFunc(c.Loads, func(l CardLoad) bool { return l.Rounds == 0 }) ||
-		slices.ContainsFunc(c.Measured, func(m Measured) bool { return m.Disturbed })
-}
-
 // caseLines is how many cases of a kind a card names.
 const caseLines = 8
 

@@ -33,8 +33,8 @@ func TestCardOfDisturbedRun(t *testing.T) {
 				}
 			}
 		}
-		if none := verdicts == 0; none != disturbed || c.Unsaid() != disturbed || strings.Contains(string(c.Markdown()), "too disturbed to say anything") != disturbed {
-			t.Errorf("%d void: %d verdicts, unsaid %v\n%s", void, verdicts, c.Unsaid(), c.Markdown())
+		if none := verdicts == 0; none != disturbed || c.Measured[0].Disturbed != disturbed || strings.Contains(string(c.Markdown()), "too disturbed to say anything") != disturbed {
+			t.Errorf("%d void: %d verdicts, %+v\n%s", void, verdicts, c.Measured, c.Markdown())
 		}
 	}
 }
