@@ -14,7 +14,7 @@ import (
 )
 
 // reference is a run that is committed.
-const reference = "../../results/reference-2core-vm"
+const reference = "../report/testdata/schema2-broadcast"
 
 // TestComparePair: two directories are held against each other, in every form,
 // wherever the flags stand; a page is written whole, where it is asked for.

@@ -70,7 +70,7 @@ type judged struct {
 // different says whether it was called a difference.
 func (j judged) different() bool {
 	switch j.Verdict {
-	case "holds", "fails", string(stats.Tie), string(stats.Unresolved):
+	case "holds", "fails", string(stats.Tie), string(stats.Unresolved), string(stats.ServerFull):
 		return false
 	}
 	return true

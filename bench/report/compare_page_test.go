@@ -17,7 +17,7 @@ func comparisons(t *testing.T) map[string]*Pair {
 		"differ": ComparePair(sample(t), other, "results/a", "results/b"),
 		"many":   ComparePair(manyArms(t), manyArms(t), "results/a", "results/b"),
 	}
-	dir := "../../results/reference-2core-vm"
+	dir := "testdata/schema2-broadcast"
 	run, _, err := record.Read(dir)
 	if err != nil {
 		t.Fatal(err)

@@ -56,10 +56,7 @@ const access = `(() => {
 func pages(t *testing.T) map[string]*record.Run {
 	t.Helper()
 	all := map[string]*record.Run{"sample": sample(t), "many": manyArms(t), "alone": alone(t)}
-	dirs, err := filepath.Glob("../../results/reference-*")
-	if err != nil || len(dirs) == 0 {
-		t.Fatal("no reference results", err)
-	}
+	dirs := references(t)
 	for _, dir := range dirs { // broadcast, relay, idle
 		run, _, err := record.Read(dir)
 		if err != nil {

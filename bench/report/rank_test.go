@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -104,10 +103,7 @@ func TestRankingError(t *testing.T) {
 // TestRankingReference: in the committed runs letters agree with verdicts, ranks
 // are in order, and what a thread or a process for each client costs is said.
 func TestRankingReference(t *testing.T) {
-	dirs, err := filepath.Glob("../../results/reference-*")
-	if err != nil || dirs == nil {
-		t.Fatalf("no committed runs: %v", err)
-	}
+	dirs := references(t)
 	for _, dir := range dirs {
 		run, _, err := record.Read(dir)
 		if err != nil {

@@ -98,9 +98,13 @@ func percentileAxis(d *plot.Drawing, x plot.Axis) {
 		}
 		at, label := x.At(rest(share)), percentileName(share)
 		d.Line(at, panelBottom, at, panelTop, "grid")
-		if half := plot.Width(label) / 2; at-half >= free && at+half <= panelWidth {
-			d.Text(at, panelBottom+15, plot.Middle, "tick", label)
-			free = at + half + 4
+		left, anchor := at-plot.Width(label)/2, plot.Middle
+		if left < panelLeft { // beside the axis is where ratios have their labels
+			left, anchor = at, plot.Start
+		}
+		if right := left + plot.Width(label); left >= free && right <= panelWidth {
+			d.Text(at, panelBottom+15, anchor, "tick", label)
+			free = right + 4
 		}
 	}
 }

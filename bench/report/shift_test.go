@@ -128,7 +128,7 @@ func TestPercentileNames(t *testing.T) {
 // process and thread are slower, and the reference is not sure to differ from
 // itself.
 func TestShiftOfReferences(t *testing.T) {
-	run, _, err := record.Read("../../results/reference-2core-vm")
+	run, _, err := record.Read("testdata/schema2-broadcast")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -234,10 +234,7 @@ func TestVerifyFindsOneBit(t *testing.T) {
 
 // TestVerifyFindsOneBitInReferences: so it is in runs that were measured.
 func TestVerifyFindsOneBitInReferences(t *testing.T) {
-	dirs, err := filepath.Glob("../../results/reference-*")
-	if err != nil || len(dirs) == 0 {
-		t.Fatal(err, "no reference runs")
-	}
+	dirs := references(t)
 	for _, dir := range dirs {
 		copied := t.TempDir()
 		if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
@@ -251,10 +248,7 @@ func TestVerifyFindsOneBitInReferences(t *testing.T) {
 // and what was derived from them is what is derived now. If that is to change,
 // bench report -renew makes it anew.
 func TestReferences(t *testing.T) {
-	dirs, err := filepath.Glob("../../results/reference-*")
-	if err != nil || len(dirs) == 0 {
-		t.Fatal(err, "no reference runs")
-	}
+	dirs := references(t)
 	for _, dir := range dirs {
 		if _, _, err := Verify(dir); err != nil {
 			t.Errorf("%s: %v", dir, err)
