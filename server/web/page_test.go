@@ -88,7 +88,7 @@ func TestTalk(t *testing.T) {
 	hear(t, carol, "민수", "안녕하세요")
 	shows(alice, "안녕하세요")
 
-	hostile := `<img src=x onerror=document.title="owned"><script>document.title="owned"</script> &amp; ` + "\x1b]0;owned\x07‮"
+	hostile := `<img src=x onerror=document.title="owned"><script>document.title="owned"</script> &amp; ` + "\x1b]0;owned\x07\u202e"
 	carol.Say(hostile)
 	shows(alice, strings.NewReplacer("\x1b", "\ufffd", "\x07", "\ufffd").Replace(hostile))
 	var title string
