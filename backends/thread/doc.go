@@ -42,7 +42,7 @@
 //     cgroups outside of the container; and whoever takes the last threads within
 //     those 50 ms can still make the runtime end the process.
 //   - Every write costs a switch of threads, 4 to 6 µs beside the 3 to 9 of the
-//     write itself: at saturation one and a half times the CPU of epoll. That is what is
+//     write itself: at saturation twice the CPU of epoll. That is what is
 //     left after trying: for a write of 75 octets to 100 clients, one loop took
 //     3.4 µs, writers woken by one futex for all 6 to 8, by a channel or a
 //     sync.Cond 10, each by a futex or an eventfd of its own 10 to 13.
@@ -52,7 +52,7 @@
 //     and the last server's end restores it. On one core, 1 against 16 in turn:
 //     saturated 37 against 50 M deliveries/s, the 99th percentile at 1,000
 //     messages a second 10 against 0.9 ms, and 0.31 against 2.5 M file frames/s.
-//   - An idle client takes 42 KiB, and the kernel's stacks of two threads; one
+//   - An idle client takes 45 KiB, and the kernel's stacks of two threads; one
 //     that comes takes half a millisecond, if no thread is to spare.
 //   - How much of what a blocked thread sends was taken is known only when it
 //     returns. So it first sends without blocking, and then 16 KiB at a time; and
