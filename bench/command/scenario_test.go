@@ -48,7 +48,7 @@ func TestScenarios(t *testing.T) {
 			if r.Error != "" || r.Counts() && !c.ok(r) { // a machine at work can void rounds
 				t.Errorf("%s: %+v", scenario, r)
 			}
-			if r.Counts() && r.Load == "relay-fixed300" && !strings.Contains(got.stdout, "in asking") {
+			if r.Counts() && r.Load == "relay-fixed300" && !strings.Contains(got.stdout, "times of answers contain the generator") {
 				t.Errorf("%s: no lateness in\n%s", scenario, got.stdout)
 			}
 		}
