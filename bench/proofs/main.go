@@ -124,7 +124,7 @@ func (f *flags) runsFlags(runs int) {
 	f.benchFlag()
 	f.seriesFlag()
 	f.set.IntVar(&f.runs, "runs", runs, "`N` runs")
-	f.set.DurationVar(&f.budget, "budget", 35*time.Second, "`TIME` for each run")
+	f.set.DurationVar(&f.budget, "budget", 2*time.Minute, "`TIME` for each run")
 }
 
 func (f *flags) burstFlags() {
