@@ -77,7 +77,7 @@ func newFlags(backend string) *flags {
 	fs.BoolVar(&o.Announce, "announce", o.Announce, "say to the room who joins and leaves")
 	fs.Var(flood(&o.Flood), "flood", "what one client may say, `RATE,burst=N` in messages, or off: over it its input waits")
 	fs.Var(throttle(&o.LoginThrottle), "login-throttle", "wrong passwords from one address for one name, `RATE` or off; for all names together ten times as many, loopback exempt")
-	fs.Var(oneOf("peer", "claimed", &o.AdvertiseClaimed), "p2p-advertise", "address of a file sharer, `peer|claimed`: as seen by the server, or as it says")
+	fs.Var(oneOf(&o.AdvertiseClaimed, word[bool]{"peer", false}, word[bool]{"claimed", true}), "p2p-advertise", "address of a file sharer, `peer|claimed`: as seen by the server, or as it says")
 	fs.BoolVar(&o.JSON, "json", false, "print readiness and the final counters as JSON lines; with -list, the backends")
 	return f
 }

@@ -11,8 +11,8 @@ import (
 	"chatbench/core/units"
 )
 
-// value is a flag of a type that is no flag.Value itself. It gives what it was set
-// to as text that set takes again.
+// value is a flag of a type that is no flag.Value itself. What get gives, set takes
+// again, the empty text of an empty list included.
 type value struct {
 	get func() string
 	set func(string) error
@@ -32,21 +32,33 @@ func (v value) Set(text string) error { return v.set(text) }
 // off is what the limits are set to that can be without bound.
 const off = "off"
 
-// oneOf makes a flag of two words; is says that the second was chosen.
-func oneOf(first, second string, is *bool) flag.Value {
+// word is one of the words that a flag can be, and what it means.
+type word[T comparable] struct {
+	text  string
+	means T
+}
+
+// oneOf makes a flag of a few words, of which target has the meaning of one.
+func oneOf[T comparable](target *T, words ...word[T]) flag.Value {
 	return value{
 		get: func() string {
-			if *is {
-				return second
+			for _, w := range words {
+				if w.means == *target {
+					return w.text
+				}
 			}
-			return first
+			return ""
 		},
 		set: func(s string) error {
-			if s != first && s != second {
-				return fmt.Errorf("it is %s or %s", first, second)
+			var all []string
+			for _, w := range words {
+				if w.text == s {
+					*target = w.means
+					return nil
+				}
+				all = append(all, w.text)
 			}
-			*is = s == second
-			return nil
+			return fmt.Errorf("it is %s", strings.Join(all, " or "))
 		},
 	}
 }
