@@ -90,9 +90,11 @@ func (n *notifier) tell(state string) {
 // ready says that the server is at work, and as it was told to be.
 func (n *notifier) ready() { n.tell(daemon.SdNotifyReady) }
 
-// reloading says that it reads its files again; ready has to follow.
-func (n *notifier) reloading() {
+// reloading says that it reads its files again. What it returns says that this is
+// over, whether it is as it was or as the files have it now.
+func (n *notifier) reloading() (ready func()) {
 	n.tell(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
+	return n.ready
 }
 
 func (n *notifier) stopping() { n.tell(daemon.SdNotifyStopping) }

@@ -155,7 +155,7 @@ func TestNoManager(t *testing.T) {
 		t.Error("there is a notifier")
 	}
 	n.ready()
-	n.reloading()
+	n.reloading()()
 	n.stopping()
 	n.tick(time.Now(), func() int { t.Error("clients are counted for nobody"); return 0 })
 	n.close()

@@ -135,9 +135,7 @@ func (s *Server) Snapshot() core.Stats { return s.room.Snapshot() }
 // Reload reads the users file again; a bad one is an error and changes nothing.
 // Whoever is logged in stays so.
 func (s *Server) Reload() error {
-	n := s.notify.Load()
-	n.reloading()
-	defer n.ready() // as it was, after an error
+	defer s.notify.Load().reloading()()
 	if s.gate == nil {
 		return errors.New("server: there is no users file to load again: everybody may come in")
 	}
