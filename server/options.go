@@ -67,20 +67,28 @@ func misuse(format string, args ...any) error {
 	return Misuse{fmt.Sprintf(format, args...)}
 }
 
-// check refuses options that cannot be meant.
+// check refuses options that cannot be meant, for the first of their problems.
 func (o *Options) check(ctx context.Context) error {
-	switch {
-	case o.Open && o.Users != "":
-		return misuse("-open and -users FILE exclude each other: leave one out")
-	case !o.Open && o.Users == "":
-		return misuse("who may log in? say -users FILE (chatd user add makes one), or -open for any password")
-	case o.SpawnAhead > 0 && o.Backend.PerClient != backends.OwnProcess:
-		return misuse("-spawn-ahead is for a backend with a process for each client, not for %s: leave it out", o.Backend.Name)
-	case o.LagMax > 0 && o.LagMax < max(o.LagLimit, leastLagMax):
-		return misuse("-lag-max %v is below %v: raise it, or leave it out", units.Size(o.LagMax), units.Size(max(o.LagLimit, leastLagMax)))
-	case o.MaxFrame > core.LargestFrame:
-		return misuse("-max-frame %d is over %d, the most a frame may be", o.MaxFrame, core.LargestFrame)
+	if all := o.problems(ctx); len(all) > 0 {
+		return all[0]
 	}
+	return nil
+}
+
+// problems is why options cannot be meant: each is a Misuse.
+func (o *Options) problems(ctx context.Context) (all []error) {
+	refuse := func(is bool, format string, args ...any) {
+		if is {
+			all = append(all, misuse(format, args...))
+		}
+	}
+	refuse(o.Open && o.Users != "", "-open and -users FILE exclude each other: leave one out")
+	refuse(!o.Open && o.Users == "", "who may log in? say -users FILE (chatd user add makes one), or -open for any password")
+	refuse(o.SpawnAhead > 0 && o.Backend.PerClient != backends.OwnProcess,
+		"-spawn-ahead is for a backend with a process for each client, not for %s: leave it out", o.Backend.Name)
+	refuse(o.LagMax > 0 && o.LagMax < max(o.LagLimit, leastLagMax),
+		"-lag-max %v is below %v: raise it, or leave it out", units.Size(o.LagMax), units.Size(max(o.LagLimit, leastLagMax)))
+	refuse(o.MaxFrame > core.LargestFrame, "-max-frame %d is over %d, the most a frame may be", o.MaxFrame, core.LargestFrame)
 	for _, n := range []struct {
 		flag               string
 		value, least, most int64
@@ -99,11 +107,12 @@ func (o *Options) check(ctx context.Context) error {
 		{"-linger", int64(o.Linger), 0, math.MaxInt64},
 		{"-drain", int64(o.Drain), int64(time.Millisecond), math.MaxInt64},
 	} {
-		if n.value < n.least || n.value > n.most {
-			return misuse("%s is out of range: see chatd -h", n.flag)
-		}
+		refuse(n.value < n.least || n.value > n.most, "%s is out of range: see chatd -h", n.flag)
 	}
-	return o.checkAddress(ctx)
+	if err := o.checkAddress(ctx); err != nil {
+		all = append(all, err)
+	}
+	return all
 }
 
 // checkAddress keeps open doors and plaintext passwords off the network.

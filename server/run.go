@@ -12,7 +12,8 @@ import (
 // Run serves until SIGTERM, SIGINT or the end of ctx, drains, and returns nil;
 // a second such signal cuts what is left, a third ends the process. SIGHUP
 // loads the users file again. It returns an error if the server could not
-// start or its transport ended by itself.
+// start or its transport ended by itself. systemd is told all of that, if it
+// waits for it.
 func Run(ctx context.Context, o Options) error {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
@@ -21,11 +22,16 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	n := newNotifier(s.Addr(), o.Log)
+	defer n.close()
 	failed := s.printReady()
 	if failed == nil {
+		n.ready()
+		s.notify.Store(n)
 		failed = s.serve(ctx, signals)
 	}
 	before := readRuntime()
+	n.stopping()
 	s.stopOn(signals)
 	if err := s.printStopped(before, failed); failed == nil {
 		failed = err

@@ -17,6 +17,7 @@ import (
 	"net/netip"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -36,6 +37,7 @@ type Server struct {
 	gate     *gate // nil: everybody may come in
 	engine   backends.Server
 	counters backends.Counters
+	notify   atomic.Pointer[notifier] // Run's; nil without
 
 	stop    sync.Once
 	stopped error
@@ -117,6 +119,7 @@ func (s *Server) tick() {
 				s.gate.tick(now)
 			}
 			s.peak = max(s.peak, runtime.NumGoroutine())
+			s.notify.Load().tick(now, func() int { return s.room.Snapshot().Clients })
 		case <-s.quit:
 			return
 		}
@@ -132,6 +135,7 @@ func (s *Server) Snapshot() core.Stats { return s.room.Snapshot() }
 // Reload reads the users file again; a bad one is an error and changes nothing.
 // Whoever is logged in stays so.
 func (s *Server) Reload() error {
+	defer s.notify.Load().reloading()()
 	if s.gate == nil {
 		return errors.New("server: there is no users file to load again: everybody may come in")
 	}

@@ -21,6 +21,7 @@ import (
 	"chatbench/bench/live"
 	"chatbench/bench/record"
 	"chatbench/bench/report"
+	"chatbench/internal/cmdline"
 	"chatbench/loadgen"
 )
 
@@ -44,7 +45,8 @@ const usage = `usage: bench VERB [flags]
   verify   make every printed figure again from the raw files: bench verify DIR
   list     what there is: backends, scenarios, runs in results/
 
-bench VERB -h lists the flags of a verb. Exit status: 0 fine, 1 failed, 2 not understood,
+bench VERB -h lists the flags of a verb; bench -version says what bench was built from.
+Exit status: 0 fine, 1 failed, 2 not understood,
 3 a server broke its contract or files do not agree, 4 too disturbed to say anything.
 A gate fails with 1 if the commit is worse.
 `
@@ -79,6 +81,8 @@ func Run(ctx context.Context, args []string, env Env) int {
 	case "-h", "-help", "--help", "help":
 		fmt.Fprint(env.Stdout, usage)
 		return exitOK
+	case "-version", "--version":
+		return cmdline.PrintVersion(env.Stdout, "bench")
 	default:
 		do, known := verbs[verb]
 		if !known {

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 
+	"chatbench/internal/cmdline"
 	"chatbench/loadgen"
 )
 
@@ -34,7 +35,7 @@ const usage = `usage: loadgen VERB [flags]
   null       the null server: the cheapest of its kind, to find loadgen's own ceiling
   price      what a system call and a context switch cost here, for bench to find what counting adds
 
-loadgen VERB -h lists the flags of a verb.
+loadgen VERB -h lists the flags of a verb; loadgen -version says what loadgen was built from.
 `
 
 // Env is where a command reads and writes.
@@ -66,6 +67,8 @@ func Run(ctx context.Context, args []string, env Env) int {
 	case "-h", "-help", "--help", "help":
 		fmt.Fprint(env.Stdout, usage)
 		return exitOK
+	case "-version", "--version":
+		return cmdline.PrintVersion(env.Stdout, "loadgen")
 	default:
 		return failed(env, exitUsage, fmt.Errorf("loadgen: unknown verb %q; there are broadcast, relay, idle, fetch and null", verb))
 	}

@@ -25,6 +25,7 @@ import (
 	"chatbench/backends"
 	"chatbench/internal/cmdline"
 	"chatbench/server"
+	"chatbench/server/config"
 )
 
 // Main does what the arguments of the process say and ends it: with 0 when all
@@ -33,22 +34,44 @@ import (
 func Main(transports ...backends.Backend) { os.Exit(run(newTable(transports), os.Args[1:])) }
 
 func run(t table, args []string) int {
-	if len(args) > 0 && args[0] == "user" {
+	var verb string
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		verb = args[0]
+	}
+	switch verb {
+	case "user":
 		return user(args[1:])
+	case "config", "check":
+		args = args[1:]
 	}
 	f := newFlags(t[0].Name)
-	if code, done := cmdline.Parse(f.set, intro, args); done {
-		return code
-	}
-	if f.list {
+	settings, problems, err := config.Load(f.set, args)
+	switch {
+	case err != nil:
+		return cmdline.Refuse(f.set, intro, err)
+	case *f.version:
+		return version(t)
+	case *f.list:
 		return list(t, f.o.JSON)
+	case verb == "check":
+		return check(t, f, problems)
+	case len(problems) > 1:
+		return cmdline.Refuse(f.set, intro, fmt.Errorf("%w (%d more: chatd check shows all)", problems[0], len(problems)-1))
+	case len(problems) == 1:
+		return cmdline.Refuse(f.set, intro, problems[0])
+	case verb == "config":
+		return show(settings)
 	}
-	backend, known := t.find(f.backend)
-	if !known {
-		return cmdline.Fail("chatd", cmdline.Usage,
-			fmt.Errorf("there is no backend %q, there are %s: see chatd -list", f.backend, strings.Join(t.names(), ", ")))
+	return serve(t, f)
+}
+
+// serve is the server itself.
+func serve(t table, f *flags) int {
+	backend, err := t.find(f.backend)
+	if err != nil {
+		return cmdline.Fail("chatd", cmdline.Usage, err)
 	}
-	err := server.Run(context.Background(), f.options(backend))
+	err = server.Run(context.Background(), f.options(backend))
 	switch {
 	case errors.As(err, new(server.Misuse)):
 		return cmdline.Fail("chatd", cmdline.Usage, err)
@@ -56,6 +79,24 @@ func run(t table, args []string) int {
 		return cmdline.Fail("chatd", cmdline.Failed, err)
 	}
 	return cmdline.OK
+}
+
+// show prints the settings.
+func show(settings config.Settings) int {
+	if err := settings.Print(os.Stdout); err != nil {
+		return cmdline.Fail("chatd config", cmdline.Failed, fmt.Errorf("standard output: %w", err))
+	}
+	return cmdline.OK
+}
+
+// version prints what the program was built from, and with which libraries.
+func version(t table) int {
+	libraries := []string{"chatbench"} // of a program in another module
+	for _, b := range t {
+		module, _, _ := strings.Cut(b.Library, " ")
+		libraries = append(libraries, module)
+	}
+	return cmdline.PrintVersion(os.Stdout, "chatd", libraries...)
 }
 
 // table is the transports of one program, in the order they are shown.
@@ -75,13 +116,13 @@ func newTable(transports []backends.Backend) table {
 	return transports
 }
 
-func (t table) find(name string) (backends.Backend, bool) {
+func (t table) find(name string) (backends.Backend, error) {
 	for _, b := range t {
 		if b.Name == name {
-			return b, true
+			return b, nil
 		}
 	}
-	return backends.Backend{}, false
+	return backends.Backend{}, fmt.Errorf("there is no backend %q, there are %s: see chatd -list", name, strings.Join(t.names(), ", "))
 }
 
 func (t table) names() (all []string) {

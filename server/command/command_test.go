@@ -12,11 +12,11 @@ func TestTable(t *testing.T) {
 	if got := newFlags(two[0].Name).backend; got != "one" {
 		t.Errorf("-backend is %q without the flag", got)
 	}
-	if b, known := two.find("two"); !known || b.Name != "two" {
-		t.Errorf("two is not found")
+	if b, err := two.find("two"); err != nil || b.Name != "two" {
+		t.Errorf("two is not found: %v", err)
 	}
-	if _, known := two.find("three"); known {
-		t.Errorf("three is found")
+	if _, err := two.find("three"); err == nil || err.Error() != `there is no backend "three", there are one, two: see chatd -list` {
+		t.Errorf("three: %v", err)
 	}
 }
 

@@ -7,7 +7,9 @@ import (
 
 	"chatbench/backends"
 	"chatbench/core/units"
+	"chatbench/internal/cmdline"
 	"chatbench/server"
+	"chatbench/server/config"
 )
 
 const intro = `chatd is a chat server with a choice of concurrency models under it.
@@ -16,9 +18,14 @@ const intro = `chatd is a chat server with a choice of concurrency models under 
   chatd user add users.txt alice               make a user
   chatd -users users.txt -listen 127.0.0.1:9000
   chatd -list                                  what -backend can be
+  chatd check -config chatd.toml               would it start? all that is wrong
+  chatd config -config chatd.toml              the settings, and where each is from
 
 SIGTERM and Ctrl-C send everybody what was said before and stop; SIGHUP loads
 the users file again.
+
+Each setting is a flag, a key of the file that -config names, and a variable of
+the environment. Flags overrule the environment, and that the file.
 
 Behind a proxy all clients have the address of the proxy, and the limits by
 address cannot tell them apart:
@@ -29,11 +36,13 @@ address cannot tell them apart:
   - On another machine the limits apply to all clients of the proxy together:
     set -max-per-address 0, and a higher -login-throttle or off.`
 
-// flags is the command line.
+// flags is the command line. A setting is one line of newFlags: from there come its
+// flag, its key in the settings file and its variable in the environment.
 type flags struct {
 	set         *flag.FlagSet
 	backend     string
-	list        bool
+	list        *bool
+	version     *bool
 	lag, sndbuf units.Size
 	lagMax      units.Size
 	o           server.Options
@@ -45,7 +54,9 @@ func newFlags(backend string) *flags {
 	f.lag, f.sndbuf = units.Size(f.o.LagLimit), units.Size(f.o.SendBuffer)
 	fs, o := f.set, &f.o
 	fs.StringVar(&f.backend, "backend", backend, "concurrency model by `NAME`, see -list")
-	fs.BoolVar(&f.list, "list", false, "print the backends there are")
+	f.list = cmdline.Action(fs, "list", "print the backends there are")
+	f.version = cmdline.Action(fs, "version", "print what this program was built from")
+	config.Define(fs)
 	fs.StringVar(&o.Listen, "listen", o.Listen, "TCP `HOST:PORT` to listen on: 0.0.0.0 is IPv4 only, [::] and no host are IPv4 and IPv6; port 0 picks a free one")
 	fs.StringVar(&o.Users, "users", "", "users `FILE`, see chatd user")
 	fs.BoolVar(&o.Open, "open", false, "any password lets in; on a loopback address only")
@@ -64,10 +75,9 @@ func newFlags(backend string) *flags {
 	fs.DurationVar(&o.Linger, "linger", o.Linger, "`TIME` a closing client has to say goodbye")
 	fs.DurationVar(&o.Drain, "drain", o.Drain, "`TIME` the server has to stop before connections are cut")
 	fs.BoolVar(&o.Announce, "announce", o.Announce, "say to the room who joins and leaves")
-	fs.Func("flood", "what one client may say, `RATE,burst=N` in messages, or off: over it its input waits ("+floodText(o.Flood)+")", flood(&o.Flood))
-	fs.Func("login-throttle", "wrong passwords from one address for one name, `RATE` or off (10/m); for all names together ten times as many, loopback exempt", throttle(&o.LoginThrottle))
-	fs.Func("p2p-advertise", "address of a file sharer, `peer|claimed`: as seen by the server, or as it says (peer)",
-		oneOf("peer|claimed", func(s string) { o.AdvertiseClaimed = s == "claimed" }))
+	fs.Var(flood(&o.Flood), "flood", "what one client may say, `RATE,burst=N` in messages, or off: over it its input waits")
+	fs.Var(throttle(&o.LoginThrottle), "login-throttle", "wrong passwords from one address for one name, `RATE` or off; for all names together ten times as many, loopback exempt")
+	fs.Var(oneOf(&o.AdvertiseClaimed, word[bool]{"peer", false}, word[bool]{"claimed", true}), "p2p-advertise", "address of a file sharer, `peer|claimed`: as seen by the server, or as it says")
 	fs.BoolVar(&o.JSON, "json", false, "print readiness and the final counters as JSON lines; with -list, the backends")
 	return f
 }

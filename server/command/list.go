@@ -6,7 +6,8 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"text/tabwriter"
+	"strings"
+	"unicode/utf8"
 
 	"chatbench/internal/cmdline"
 )
@@ -26,35 +27,71 @@ type listed struct {
 
 // list prints the backends there are.
 func list(t table, asJSON bool) int {
+	text := t.text()
 	if asJSON {
 		var out []listed
 		for _, b := range t {
 			out = append(out, listed{b.Name, b.Model, b.Threads, b.Processes, b.Library, b.Limits, b.PerClient, b.MaxClients, b.Gaps})
 		}
-		if err := json.NewEncoder(os.Stdout).Encode(out); err != nil {
+		line, err := json.Marshal(out)
+		if err != nil {
 			return cmdline.Fail("chatd", cmdline.Failed, err)
 		}
-		return cmdline.OK
+		text = string(line) + "\n"
 	}
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "NAME\tMODEL\tTHREADS\tPROCESSES\tLIMITS\tLIBRARY")
-	for _, b := range t {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", b.Name, b.Model, b.Threads, b.Processes, dash(b.Limits), dash(b.Library))
-	}
-	for _, b := range t {
-		for _, name := range slices.Sorted(maps.Keys(b.Gaps)) {
-			fmt.Fprintf(w, "%s does not pass %s: %s\n", b.Name, name, b.Gaps[name])
-		}
-	}
-	if err := w.Flush(); err != nil {
-		return cmdline.Fail("chatd", cmdline.Failed, err)
+	if _, err := os.Stdout.WriteString(text); err != nil {
+		return cmdline.Fail("chatd", cmdline.Failed, fmt.Errorf("standard output: %w", err))
 	}
 	return cmdline.OK
 }
 
-func dash(s string) string {
-	if s == "" {
-		return "-"
+// columns is how wide the list is at most.
+const columns = 80
+
+// text is the list for people: a line of columns for each backend, and below it, set
+// in, the model and what else there is to say.
+func (t table) text() string {
+	name, threads := len("NAME"), len("THREADS")
+	for _, b := range t {
+		name, threads = max(name, utf8.RuneCountInString(b.Name)), max(threads, utf8.RuneCountInString(b.Threads))
 	}
-	return s
+	var out strings.Builder
+	row := func(cells ...string) {
+		fmt.Fprintf(&out, "%-*s  %-*s  %s\n", name, cells[0], threads, cells[1], cells[2])
+	}
+	row("NAME", "THREADS", "PROCESSES")
+	for _, b := range t {
+		row(b.Name, b.Threads, b.Processes)
+		below := func(label, text string) {
+			if text != "" {
+				out.WriteString(wrap(label+text, "    ", columns))
+			}
+		}
+		below("", b.Model)
+		below("limits: ", b.Limits)
+		below("library: ", b.Library)
+		for _, name := range slices.Sorted(maps.Keys(b.Gaps)) {
+			below("does not pass "+name+": ", b.Gaps[name])
+		}
+	}
+	return out.String()
+}
+
+// wrap sets a text into lines of so many columns, all behind an indent, those after
+// the first behind two more spaces. A word that is longer than that has a line alone.
+func wrap(text, indent string, columns int) string {
+	var out strings.Builder
+	line := indent
+	for i, word := range strings.Fields(text) {
+		switch {
+		case i == 0:
+			line += word
+		case utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) <= columns:
+			line += " " + word
+		default:
+			out.WriteString(line + "\n")
+			line = indent + "  " + word
+		}
+	}
+	return out.String() + line + "\n"
 }

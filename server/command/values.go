@@ -2,8 +2,8 @@ package command
 
 import (
 	"errors"
+	"flag"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -11,51 +11,104 @@ import (
 	"chatbench/core/units"
 )
 
-// oneOf makes a flag of words; set is called with the one that was chosen.
-func oneOf(words string, set func(string)) func(string) error {
-	return func(s string) error {
-		if !slices.Contains(strings.Split(words, "|"), s) {
-			return fmt.Errorf("it is %s", strings.ReplaceAll(words, "|", " or "))
-		}
-		set(s)
-		return nil
+// value is a flag of a type that is no flag.Value itself. What get gives, set takes
+// again, the empty text of an empty list included.
+type value struct {
+	get func() string
+	set func(string) error
+}
+
+var _ flag.Value = value{}
+
+func (v value) String() string {
+	if v.get == nil { // the zero value, which package flag may ask
+		return ""
+	}
+	return v.get()
+}
+
+func (v value) Set(text string) error { return v.set(text) }
+
+// off is what the limits are set to that can be without bound.
+const off = "off"
+
+// word is one of the words that a flag can be, and what it means.
+type word[T comparable] struct {
+	text  string
+	means T
+}
+
+// oneOf makes a flag of a few words, of which target has the meaning of one.
+func oneOf[T comparable](target *T, words ...word[T]) flag.Value {
+	return value{
+		get: func() string {
+			for _, w := range words {
+				if w.means == *target {
+					return w.text
+				}
+			}
+			return ""
+		},
+		set: func(s string) error {
+			var all []string
+			for _, w := range words {
+				if w.text == s {
+					*target = w.means
+					return nil
+				}
+				all = append(all, w.text)
+			}
+			return fmt.Errorf("it is %s", strings.Join(all, " or "))
+		},
 	}
 }
 
 // throttle makes a flag of a rate that can be off.
-func throttle(rate *units.Rate) func(string) error {
-	return func(s string) error {
-		if s == "off" {
-			*rate = 0
-			return nil
-		}
-		return rate.Set(s)
+func throttle(rate *units.Rate) flag.Value {
+	return value{
+		get: func() string {
+			if *rate == 0 {
+				return off
+			}
+			return rate.String()
+		},
+		set: func(s string) error {
+			if s == off {
+				*rate = 0
+				return nil
+			}
+			return rate.Set(s)
+		},
 	}
 }
 
 var errFlood = errors.New("it is a rate and a burst, such as 20/s,burst=300, or off")
 
 // flood makes a flag of what flood control lets through.
-func flood(f *core.Flood) func(string) error {
-	return func(s string) error {
-		if s == "off" {
-			*f = core.Flood{}
+func flood(f *core.Flood) flag.Value {
+	return value{
+		get: func() string {
+			if *f == (core.Flood{}) {
+				return off
+			}
+			return fmt.Sprintf("%v,burst=%d", units.Rate(f.Rate), f.Burst)
+		},
+		set: func(s string) error {
+			if s == off {
+				*f = core.Flood{}
+				return nil
+			}
+			rate, burst, found := strings.Cut(s, ",burst=")
+			n, err := strconv.Atoi(burst)
+			r, rateErr := units.ParseRate(rate)
+			if !found || err != nil || rateErr != nil || n < 1 || n > mostBurst {
+				return errFlood
+			}
+			*f = core.Flood{Rate: float64(r), Burst: n}
 			return nil
-		}
-		rate, burst, found := strings.Cut(s, ",burst=")
-		n, err := strconv.Atoi(burst)
-		r, rateErr := units.ParseRate(rate)
-		if !found || err != nil || rateErr != nil || n < 1 || n > mostBurst {
-			return errFlood
-		}
-		*f = core.Flood{Rate: float64(r), Burst: n}
-		return nil
+		},
 	}
 }
 
 // mostBurst bounds the burst of flood control, in messages.
 const mostBurst = 1_000_000
-
-func floodText(f core.Flood) string {
-	return fmt.Sprintf("%v,burst=%d", units.Rate(f.Rate), f.Burst)
-}

@@ -1,0 +1,88 @@
+package server
+
+import (
+	"errors"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestCheckFindsAll: Check goes on after the first problem.
+func TestCheckFindsAll(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	users := usersFile(t)
+	if err := os.WriteFile(users, []byte("nonsense\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o := options(new(logged))
+	o.Open, o.Users, o.Listen = true, users, taken.Addr().String()
+	o.MaxFrame, o.MaxClients, o.Backlog = 1<<20, 1<<30, 0
+	f := Check(t.Context(), o)
+	wants := []string{"exclude each other", "-max-frame 1048576", "-backlog is out of range", "-max-clients 1073741824 needs", ":1: no colon", "is in use"}
+	for _, want := range wants {
+		if !slices.ContainsFunc(f.Problems, func(err error) bool { return strings.Contains(err.Error(), want) }) {
+			t.Errorf("no problem says %q: %v", want, errors.Join(f.Problems...))
+		}
+	}
+	if len(f.Problems) != len(wants) || len(f.Warnings) != 0 || f.MaxClients != 0 {
+		t.Errorf("found %+v", f)
+	}
+}
+
+// TestCheckServesNobody: what Check has approved can be started, on the same port.
+func TestCheckServesNobody(t *testing.T) {
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := free.Addr().String()
+	free.Close()
+	o := options(new(logged))
+	o.Listen = addr
+	if f := Check(t.Context(), o); len(f.Problems) > 0 || len(f.Warnings) > 0 || f.MaxClients != o.MaxClients {
+		t.Errorf("found %+v", f)
+	}
+	s, err := Start(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f := Check(t.Context(), o); len(f.Problems) != 1 || !strings.Contains(f.Problems[0].Error(), addr+" is in use") {
+		t.Errorf("beside a server Check found %+v", f)
+	}
+	if err := s.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestCheckWarns: what starts, but hardly as it was meant.
+func TestCheckWarns(t *testing.T) {
+	users := usersFile(t)
+	writeUsers(t, users)
+	o := options(new(logged))
+	o.Open, o.Users, o.MaxClients, o.Backend.MaxClients = false, users, 0, 500
+	f := Check(t.Context(), o)
+	if len(f.Problems) > 0 || f.MaxClients != 500 || len(f.Warnings) != 2 ||
+		!strings.HasPrefix(f.Warnings[0], "500 clients at most, not 10000: ") || f.Warnings[1] != users+" has no users: nobody can log in, see chatd user" {
+		t.Errorf("found %+v", f)
+	}
+}
+
+// TestCheckAddress: an address that means nothing is one problem, not two.
+func TestCheckAddress(t *testing.T) {
+	for listen, want := range map[string]string{
+		"nowhere":                "no HOST:PORT",
+		"no.such.host.invalid:1": "no address of this machine",
+	} {
+		o := options(new(logged))
+		o.Listen = listen
+		if f := Check(t.Context(), o); len(f.Problems) != 1 || !strings.Contains(f.Problems[0].Error(), want) {
+			t.Errorf("%s: found %v", listen, f.Problems)
+		}
+	}
+}

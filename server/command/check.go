@@ -1,0 +1,44 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+
+	"chatbench/internal/cmdline"
+	"chatbench/server"
+)
+
+// check prints all that keeps the server from starting with these settings, or will
+// surprise its operator: problems, which are the settings', and what server.Check
+// finds. One line each, and one that says what would be served if nothing does.
+func check(t table, f *flags, problems []error) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	backend, err := t.find(f.backend)
+	if err != nil {
+		problems = append(problems, err)
+		backend, f.o.SpawnAhead = t[0], 0 // what can be looked at all the same
+	}
+	found := server.Check(ctx, f.options(backend))
+	problems = append(problems, found.Problems...)
+	var b strings.Builder
+	for _, err := range problems {
+		fmt.Fprintf(&b, "error: %s\n", cmdline.Text(err))
+	}
+	for _, text := range found.Warnings {
+		fmt.Fprintf(&b, "warning: %s\n", text)
+	}
+	if len(problems) == 0 {
+		fmt.Fprintf(&b, "ok: %s would listen on %s, for %d clients at most\n", backend.Name, f.o.Listen, found.MaxClients)
+	}
+	if _, err := os.Stdout.WriteString(b.String()); err != nil {
+		return cmdline.Fail("chatd check", cmdline.Failed, fmt.Errorf("standard output: %w", err))
+	}
+	if len(problems) > 0 {
+		return cmdline.Failed
+	}
+	return cmdline.OK
+}
