@@ -219,7 +219,7 @@ func TestEqualServers(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, &out)
 		}
 	}
-	if args, _ := os.ReadFile(bin + "/bench.args"); strings.Count(string(args), "\n") != 4 || strings.Count(string(args), "-arm two=epoll -budget 35s -window 7\n") != 4 || strings.Count(string(args), "-seed 1 ") != 1 {
+	if args, _ := os.ReadFile(bin + "/bench.args"); strings.Count(string(args), "\n") != 4 || strings.Count(string(args), "-arm two=epoll -budget 2m0s -window 7\n") != 4 || strings.Count(string(args), "-seed 1 ") != 1 {
 		t.Errorf("bench was run with\n%s", args)
 	}
 	bad := fakeBench(t, statusViolated, summary(tie, tie, tie))
