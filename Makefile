@@ -11,7 +11,7 @@ GO       ?= go
 RACE := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
 
 build: ## the four binaries, into bin/
-	@CGO_ENABLED=0 $(GO) build -o bin/ ./cmd/chatd ./cmd/chat ./cmd/loadgen ./cmd/bench
+	@CGO_ENABLED=0 $(GO) build -buildvcs=auto -o bin/ ./cmd/chatd ./cmd/chat ./cmd/loadgen ./cmd/bench
 
 bench: build ## measure BACKEND=epoll,goroutine,… or all; BENCH='…' for more flags of bench run
 	@bin/bench run -backends $(BACKEND) -scenario $(SCENARIO) $(BENCH)

@@ -141,6 +141,9 @@ func (p Plan) arm(name string, known []Backend) (record.Arm, error) {
 	parts := strings.Split(name, "@")
 	i := slices.IndexFunc(known, func(b Backend) bool { return b.Name == parts[0] })
 	if i < 0 {
+		if parts[0] == All {
+			return record.Arm{}, fmt.Errorf("%w: %s is every backend and stands alone; to add others, list them: %s", ErrPlan, All, strings.Join(names(known), ","))
+		}
 		return record.Arm{}, fmt.Errorf("%w %q; there are %s, and %s for every one", ErrBackend, parts[0], strings.Join(names(known), ", "), All)
 	}
 	b := known[i]

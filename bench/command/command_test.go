@@ -292,6 +292,7 @@ func TestMistakes(t *testing.T) {
 		{exitUsage, "no run in results/", []string{"compare"}},
 		{exitUsage, "not a run's directory", []string{"compare", "there"}},
 		{exitUsage, "give the directory of one run", []string{"verify"}},
+		{exitUsage, "there is no directory nowhere", []string{"verify", "nowhere"}},
 		{exitUsage, "not a run's directory", []string{"verify", "there"}},
 		{exitUsage, "give the directory of one run", []string{"report", "there", "there"}},
 		{exitUsage, `no format "pdf"; give text, markdown or json`, []string{"report", "there", "-format", "pdf"}},

@@ -41,7 +41,11 @@ func one(f *flag.FlagSet, args []string, env Env) (dir string, status int, ok bo
 	if status, ok := parse(f, "DIR", args, env); !ok {
 		return "", status, false
 	}
-	if f.NArg() != 1 || !isDir(f.Arg(0)) {
+	if f.NArg() == 1 && !isDir(f.Arg(0)) {
+		err := fmt.Errorf("bench %s: there is no directory %s; bench list names the runs there are", f.Name(), f.Arg(0))
+		return "", failed(env, exitUsage, err), false
+	}
+	if f.NArg() != 1 {
 		err := fmt.Errorf("bench %s: give the directory of one run, like results/NAME; bench list names them", f.Name())
 		return "", failed(env, exitUsage, err), false
 	}
