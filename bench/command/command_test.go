@@ -291,10 +291,9 @@ func TestMistakes(t *testing.T) {
 		{exitFailed, "exit status 1: chatd: port in use", tiny("stuck", "x", "-window", "none")},
 		{exitUsage, "no run in results/", []string{"compare"}},
 		{exitUsage, "not a run's directory", []string{"compare", "there"}},
-		{exitUsage, "give the directory of one run", []string{"verify"}},
+		{exitUsage, "give the directory of one run", []string{"report", "there", "there"}},
 		{exitUsage, "there is no directory nowhere", []string{"verify", "nowhere"}},
 		{exitUsage, "not a run's directory", []string{"verify", "there"}},
-		{exitUsage, "give the directory of one run", []string{"report", "there", "there"}},
 		{exitUsage, `no format "pdf"; give text, markdown or json`, []string{"report", "there", "-format", "pdf"}},
 		{exitUsage, "one of -json and -format=markdown", []string{"report", "-format", "markdown", "there", "-json"}},
 	} {
