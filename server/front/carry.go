@@ -46,6 +46,8 @@ type Carrier struct {
 	Open     atomic.Int64 // connections carried now
 	NoTarget atomic.Int64 // clients for which the transport took no connection
 
+	mu     sync.Mutex
+	over   bool // guarded by mu: nobody is carried any more
 	work   sync.WaitGroup
 	ending context.Context
 	cut    context.CancelFunc
@@ -61,18 +63,38 @@ func NewCarrier(target netip.AddrPort, secret []byte, linger time.Duration) *Car
 }
 
 // Shutdown waits for all that is carried to end, which the transport sees to, and
-// cuts what is left when ctx ends. Nothing may be given to Carry any more.
-func (c *Carrier) Shutdown(ctx context.Context) {
-	defer context.AfterFunc(ctx, c.cut)()
+// cuts what is left when ctx ends: then it returns ctx's error.
+func (c *Carrier) Shutdown(ctx context.Context) error {
+	c.mu.Lock()
+	c.over = true
+	c.mu.Unlock()
+	stop := context.AfterFunc(ctx, c.cut)
 	c.work.Wait()
+	if !stop() {
+		return ctx.Err()
+	}
 	c.cut()
+	return nil
+}
+
+// begin counts one more that is carried, unless that is over.
+func (c *Carrier) begin() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.over {
+		c.work.Add(1)
+	}
+	return !c.over
 }
 
 // Carry connects to the transport in the name of a client at peer, and carries
 // octets both ways until both have ended. It closes conn. The error is one of
-// connecting; afterwards an end is an end.
+// connecting; afterwards an end is an end. After Shutdown it closes conn alone.
 func (c *Carrier) Carry(conn net.Conn, peer netip.AddrPort) error {
-	c.work.Add(1)
+	if !c.begin() {
+		conn.Close()
+		return nil
+	}
 	defer c.work.Done()
 	defer conn.Close()
 	target, err := c.dial(peer)

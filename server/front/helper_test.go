@@ -22,6 +22,7 @@ import (
 	"go.uber.org/goleak"
 
 	"chatbench/core/proxyproto"
+	"chatbench/core/wire"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -123,7 +124,10 @@ func start(t testing.TB, cfg Config) (*Front, *target) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Listener, cfg.TLS, cfg.Log = listen(t), cert.TLS(tls.VersionTLS13), slog.New(slog.DiscardHandler)
+	if cfg.Listener == nil {
+		cfg.Listener = listen(t)
+	}
+	cfg.TLS, cfg.Log = cert.TLS(tls.VersionTLS13), slog.New(slog.DiscardHandler)
 	cfg.Carrier = NewCarrier(g.Addr().(*net.TCPAddr).AddrPort(), secret, linger)
 	f := New(cfg)
 	served := make(chan struct{})
@@ -132,7 +136,7 @@ func start(t testing.TB, cfg Config) (*Front, *target) {
 		over, cancel := context.WithCancel(context.Background())
 		cancel()
 		f.cfg.Carrier.Shutdown(over)
-		f.Shutdown(over)
+		f.Shutdown()
 		<-served
 	})
 	return f, g
@@ -143,7 +147,7 @@ func (f *Front) addr() string { return f.cfg.Listener.Addr().String() }
 // dial connects by TLS.
 func dial(t testing.TB, f *Front) *tls.Conn {
 	t.Helper()
-	c, err := tls.Dial("tcp", f.addr(), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{Protocol}})
+	c, err := tls.Dial("tcp", f.addr(), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{wire.Protocol}})
 	if err != nil {
 		t.Fatal(err)
 	}
