@@ -1,6 +1,7 @@
 package command
 
 import (
+	"crypto/tls"
 	"flag"
 	"log/slog"
 	"os"
@@ -15,12 +16,14 @@ const intro = `chatd is a chat server with a choice of concurrency models under 
   chatd -open                                  try it: any password lets in
   chatd user add users.txt alice               make a user
   chatd -users users.txt -listen 127.0.0.1:9000
+  chatd -users users.txt -listen :9000 -tls-cert cert.pem -tls-key key.pem
   chatd -list                                  what -backend can be
 
 SIGTERM and Ctrl-C send everybody what was said before and stop; SIGHUP loads
-the users file again.
+the users file and the certificate again.
 
-Behind a proxy all clients have the address of the proxy, and the limits by
+Behind a proxy that speaks the PROXY protocol, say where it is with -proxy-from.
+Behind any other all clients have the address of the proxy, and the limits by
 address cannot tell them apart:
   - On this machine (a loopback address) -max-per-address does not apply, nor
     does the limit on wrong passwords for all names together. Limit clients in
@@ -49,6 +52,7 @@ func newFlags(backend string) *flags {
 	fs.StringVar(&o.Listen, "listen", o.Listen, "TCP `HOST:PORT` to listen on: 0.0.0.0 is IPv4 only, [::] and no host are IPv4 and IPv6; port 0 picks a free one")
 	fs.StringVar(&o.Users, "users", "", "users `FILE`, see chatd user")
 	fs.BoolVar(&o.Open, "open", false, "any password lets in; on a loopback address only")
+	defineListeners(fs, o)
 	fs.BoolVar(&o.Insecure, "insecure", false, "allow passwords to cross the network unencrypted")
 	fs.IntVar(&o.MaxClients, "max-clients", 0, "at most `N` connections (0: 10000, or what the file limit allows)")
 	fs.IntVar(&o.MaxPending, "max-pending", 0, "of them at most `N` not logged in yet (0: a quarter, at least 64)")
@@ -70,6 +74,20 @@ func newFlags(backend string) *flags {
 		oneOf("peer|claimed", func(s string) { o.AdvertiseClaimed = s == "claimed" }))
 	fs.BoolVar(&o.JSON, "json", false, "print readiness and the final counters as JSON lines; with -list, the backends")
 	return f
+}
+
+// defineListeners defines what stands between clients and the transport, and history.
+func defineListeners(fs *flag.FlagSet, o *server.Options) {
+	fs.StringVar(&o.TLSCert, "tls-cert", "", "certificate `FILE` (PEM, its chain after it): with it -listen speaks TLS; loaded again when it changes")
+	fs.StringVar(&o.TLSKey, "tls-key", "", "key `FILE` of -tls-cert (PEM)")
+	fs.Func("tls-min", "oldest version of TLS that is spoken, `1.3|1.2` (1.3)", oneOf("1.3|1.2", func(s string) {
+		o.TLSMin = map[string]uint16{"1.3": tls.VersionTLS13, "1.2": tls.VersionTLS12}[s]
+	}))
+	fs.StringVar(&o.Web, "web", "", "serve the browser page at `HOST:PORT`, with TLS if there is -tls-cert")
+	fs.Func("web-origin", "further `HOST,…` whose pages may connect to -web", hosts(&o.WebOrigins))
+	fs.Func("proxy-from", "trusted proxies, as `CIDR,…`: what comes from them begins with a PROXY header; of -web, X-Forwarded-For", prefixes(&o.ProxyFrom))
+	fs.IntVar(&o.History, "history", 0, "tell newcomers the last `N` lines that were said; 0: none")
+	fs.StringVar(&o.HistoryFile, "history-file", "", "keep the lines of -history in `FILE` when the server stops")
 }
 
 // options is what the flags say, once they have been parsed.

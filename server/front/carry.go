@@ -40,6 +40,7 @@ type halfCloser interface{ CloseWrite() error }
 // Carrier carries clients to a transport. Any goroutine may call its methods.
 type Carrier struct {
 	target netip.AddrPort
+	dialer net.Dialer
 	secret []byte
 	linger time.Duration
 
@@ -53,11 +54,21 @@ type Carrier struct {
 	cut    context.CancelFunc
 }
 
-// NewCarrier makes one. target is the transport's own listener, secret what its
+// NewCarrier makes one. target is where the transport listens, secret what its
 // proxyproto.Policy asks for, and linger how long a client may take to say FIN after
-// the server has.
+// the server has. It connects from a loopback address, whatever the target is.
 func NewCarrier(target netip.AddrPort, secret []byte, linger time.Duration) *Carrier {
+	loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	if target.Addr().Is6() {
+		loopback = netip.IPv6Loopback()
+	}
+	if target.Addr().IsUnspecified() {
+		target = netip.AddrPortFrom(loopback, target.Port())
+	}
 	c := &Carrier{target: target, secret: secret, linger: linger}
+	if !target.Addr().IsLoopback() {
+		c.dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(loopback, 0))
+	}
 	c.ending, c.cut = context.WithCancel(context.Background())
 	return c
 }
@@ -130,7 +141,7 @@ func (c *Carrier) Carry(conn net.Conn, peer netip.AddrPort) error {
 func (c *Carrier) dial(peer netip.AddrPort) (*net.TCPConn, error) {
 	ctx, cancel := context.WithTimeout(c.ending, dialTimeout)
 	defer cancel()
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", c.target.String())
+	conn, err := c.dialer.DialContext(ctx, "tcp", c.target.String())
 	if err != nil {
 		return nil, fmt.Errorf("front: %w", err)
 	}
