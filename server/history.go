@@ -16,11 +16,19 @@ const (
 	historyErrorEvery = time.Minute
 )
 
+// historyFile is a history.File, or what stands for one in a test.
+type historyFile interface {
+	Append([]core.Line) error
+	Long() bool
+	Rewrite([]core.Line) error
+	Close() error
+}
+
 // historyWriter writes what was said in a room to the history file. The disk may take
 // its time: nobody else waits for it.
 type historyWriter struct {
 	room   *core.Room
-	file   *history.File
+	file   historyFile
 	log    *slog.Logger
 	next   uint64    // the first line that is not written
 	failed time.Time // when the log was last told of an error
@@ -42,7 +50,7 @@ func openHistory(o Options) (file *history.File, before []core.Line, err error) 
 
 // newHistoryWriter begins with what was said after so many lines, with which the room
 // was made.
-func newHistoryWriter(room *core.Room, file *history.File, before int, log *slog.Logger) *historyWriter {
+func newHistoryWriter(room *core.Room, file historyFile, before int, log *slog.Logger) *historyWriter {
 	w := &historyWriter{room: room, file: file, log: log, next: uint64(before), quit: make(chan struct{}), ended: make(chan struct{})}
 	go w.run()
 	return w

@@ -13,7 +13,6 @@ import (
 
 	"chatbench/client"
 	"chatbench/client/terminal"
-	"chatbench/internal/askpass"
 	"chatbench/internal/cmdline"
 )
 
@@ -69,19 +68,4 @@ func run(args []string) int {
 		return cmdline.Fail("chat", cmdline.Failed, err)
 	}
 	return cmdline.OK
-}
-
-func setPassword(ctx context.Context, o *terminal.Options) (err error) {
-	var given bool
-	if o.Client.Password, given = os.LookupEnv("CHAT_PASSWORD"); given {
-		return nil
-	}
-	o.AskPassword = func(ctx context.Context) (string, error) {
-		return askpass.Ask(ctx, "Password of "+o.Client.User+": ")
-	}
-	o.Client.Password, err = o.AskPassword(ctx)
-	if errors.Is(err, askpass.ErrNoTerminal) {
-		return errors.New("no terminal to ask for the password on: set CHAT_PASSWORD")
-	}
-	return err
 }
