@@ -48,7 +48,7 @@ func handshakeError(err error, name string) error {
 		network *net.OpError
 	)
 	switch {
-	case errors.As(err, &unknown):
+	case errors.As(err, &unknown), errors.As(err, new(x509.SystemRootsError)):
 		return fmt.Errorf("nobody this machine trusts has signed its certificate: if that is meant to be so, give the certificate, or that of its authority, with -ca FILE (%w)", err)
 	case errors.As(err, &other):
 		return fmt.Errorf("its certificate is not for %q: connect by the name it is for, or give that with -tls-server-name (%w)", name, err)

@@ -133,6 +133,7 @@ func (e *editor) secretKey(key rune) {
 	case key == readline.CharEnter || key == readline.CharCtrlJ:
 		if answer := e.asking.Swap(nil); answer != nil {
 			*answer <- string(e.secret) // it has room for one
+			e.line.SetPrompt(e.promptFor(false))
 		}
 		e.secret = nil
 	case key == readline.CharBackspace || key == readline.CharCtrlH:
