@@ -60,8 +60,11 @@ func newListeners(o Options) (*listeners, error) {
 
 func (l *listeners) listen(flag, address string) (*net.TCPListener, error) {
 	listener, err := tcp.Listen(address, tcp.Options{SendBuffer: l.opts.SendBuffer, Backlog: l.opts.Backlog})
-	if err != nil {
-		return nil, addressError(flag, address, err)
+	switch told := addressError(flag, address, err); {
+	case told != nil:
+		return nil, told
+	case err != nil:
+		return nil, fmt.Errorf("server: %s: %w", flag, err)
 	}
 	return listener, nil
 }

@@ -1,6 +1,7 @@
 // Package server composes a chat server: one room, one transport, the TLS front
 // and the browser page before it, the gate that hashes passwords, the ticker
-// that carries the time in, the history file, and the end, drained or cut. server/command, the command line of chatd, is a wrapper of Run.
+// that carries the time in, the history file, and the end, drained or cut.
+// server/command, the command line of chatd, is a wrapper of Run.
 //
 // It refuses to know any transport by name (it is given one), to serve more
 // clients than the file limit allows, and to let passwords cross a network by
@@ -36,10 +37,11 @@ type Server struct {
 	nofile   int
 	room     *core.Room
 	gate     *gate // nil: everybody may come in
-	listeners *listeners
 	engine   backends.Server
 	counters backends.Counters
 	history  *historyWriter // nil: nothing is written
+
+	listeners *listeners
 
 	stop    sync.Once
 	stopped error
@@ -132,14 +134,14 @@ func newRoom(o Options, door core.Authenticator, preface func(netip.AddrPort) co
 
 // startError is why a transport did not start.
 func startError(o Options, err error) error {
-	if explained := addressError("-listen", o.Listen, err); explained != err {
-		return explained
+	if told := addressError("-listen", o.Listen, err); told != nil {
+		return told
 	}
 	return fmt.Errorf("server: backend %s did not start: %w", o.Backend.Name, err)
 }
 
-// addressError says what to do about an address that cannot be had; any other error
-// it returns as it is.
+// addressError says what to do about an address that cannot be had; nil if err is
+// about something else.
 func addressError(flag, address string, err error) error {
 	switch {
 	case errors.Is(err, unix.EADDRINUSE):
@@ -149,7 +151,7 @@ func addressError(flag, address string, err error) error {
 	case errors.Is(err, unix.EACCES):
 		return fmt.Errorf("server: %s needs privilege: choose a port from 1024 on for %s", address, flag)
 	}
-	return err
+	return nil
 }
 
 // tick carries the time into the room and the gate until the server has stopped.
