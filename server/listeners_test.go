@@ -63,7 +63,7 @@ func certificate(t *testing.T) (certFile, keyFile string, trust *tls.Config) {
 const (
 	proxy  = "127.0.0.2" // an address of this machine that is trusted as a proxy's
 	behind = "203.0.113.9:51000"
-	line   = "PROXY TCP4 203.0.113.9 192.0.2.1 51000 443\r\n"
+	v1line = "PROXY TCP4 203.0.113.9 192.0.2.1 51000 443\r\n"
 )
 
 // connect connects from an address of this machine, and says something first.
@@ -159,7 +159,7 @@ func TestWaysWithoutTLS(t *testing.T) {
 			direct := connect(t, "127.0.0.1", addr, nil)
 			come(t, s, map[string]net.Conn{
 				"direct":   direct,
-				"v1":       connect(t, proxy, addr, []byte(line)),
+				"v1":       connect(t, proxy, addr, []byte(v1line)),
 				"v2":       connect(t, proxy, addr, version2(t, nil)),
 				"page":     browse(t, "127.0.0.3", s.Page(), "198.51.100.7", nil),
 				"v1-page":  browse(t, proxy, s.Page(), "198.51.100.7", nil),
@@ -167,7 +167,7 @@ func TestWaysWithoutTLS(t *testing.T) {
 			}, map[string]string{
 				"direct": direct.LocalAddr().String(), "v1": behind, "v2": behind, "page": "127.0.0.3:", "v1-page": "198.51.100.7:", "no-frame": "127.0.0.4:",
 			})
-			refused(t, "version 1 from elsewhere", connect(t, "127.0.0.1", addr, []byte(line)))
+			refused(t, "version 1 from elsewhere", connect(t, "127.0.0.1", addr, []byte(v1line)))
 			refused(t, "version 2 with another secret", connect(t, "127.0.0.1", addr, version2(t, make([]byte, 32))))
 			refused(t, "no header from a proxy", connect(t, proxy, addr, nil))
 			waitFor(t, func() bool { return s.Snapshot().Ends[core.ReasonPreface] == 3 })
@@ -188,14 +188,14 @@ func TestWaysWithTLS(t *testing.T) {
 			direct := tls.Client(connect(t, "127.0.0.1", addr, nil), trust)
 			come(t, s, map[string]net.Conn{
 				"direct":  direct,
-				"v1":      tls.Client(connect(t, proxy, addr, []byte(line)), trust),
+				"v1":      tls.Client(connect(t, proxy, addr, []byte(v1line)), trust),
 				"v2":      tls.Client(connect(t, proxy, addr, version2(t, nil)), trust),
 				"page":    browse(t, "127.0.0.3", s.Page(), "198.51.100.7", trust),
 				"v1-page": browse(t, proxy, s.Page(), "198.51.100.7", trust),
 			}, map[string]string{
 				"direct": direct.LocalAddr().String(), "v1": behind, "v2": behind, "page": "127.0.0.3:", "v1-page": "198.51.100.7:",
 			})
-			refused(t, "version 1 from elsewhere", connect(t, "127.0.0.1", addr, []byte(line)))
+			refused(t, "version 1 from elsewhere", connect(t, "127.0.0.1", addr, []byte(v1line)))
 			refused(t, "no TLS", connect(t, "127.0.0.1", addr, nil))
 			inner := s.engine.Addr().String()
 			if inner == addr {
@@ -271,7 +271,7 @@ func TestNothingLeftBehind(t *testing.T) {
 	users := usersFile(t)
 	writeUsers(t, users, "alice")
 	for want, change := range map[string]func(*Options){
-		"there is no certificate": func(o *Options) { o.TLSCert = "none.pem" },
+		"there is no certificate":                                    func(o *Options) { o.TLSCert = "none.pem" },
 		"is in use: stop what listens there, or choose another -web": func(o *Options) { o.Web = taken.Addr().String() },
 		"another kind":       func(o *Options) { o.History, o.HistoryFile = 5, certFile },
 		"no room for anyone": func(o *Options) { o.Backend = engineBackend(nil, fmt.Errorf("no room for anyone")) },

@@ -48,10 +48,10 @@ type Options struct {
 	// AskPassword, if set, asks for the password where the conversation has no terminal
 	// of its own: when the server does not take it any more.
 	AskPassword func(context.Context) (string, error)
-	In        *os.File
-	Out       *os.File
-	Err       *os.File
-	Colour    bool // on a terminal
+	In          *os.File
+	Out         *os.File
+	Err         *os.File
+	Colour      bool // on a terminal
 }
 
 // screen is where the conversation is shown and where lines come from.
@@ -221,4 +221,3 @@ func dial(ctx context.Context, cfg client.Config) (*client.Client, error) {
 	defer cancel()
 	return client.Dial(ctx, cfg)
 }
-

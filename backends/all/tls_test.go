@@ -1,4 +1,4 @@
-package front
+package all_test
 
 import (
 	"context"
@@ -19,6 +19,8 @@ import (
 	"chatbench/core"
 	"chatbench/core/proxyproto"
 	"chatbench/internal/certtest"
+	"chatbench/internal/tcp"
+	"chatbench/server/front"
 )
 
 // TestConformanceTLS: what the suite asks of transports holds for those who come by
@@ -36,19 +38,24 @@ func TestConformanceTLS(t *testing.T) {
 func byTLS(t *testing.T) backendtest.Through {
 	certFile, keyFile := certtest.Write(t, t.TempDir(), time.Hour, "127.0.0.1")
 	log := slog.New(slog.DiscardHandler)
-	cert, err := LoadCertificate(certFile, keyFile, log)
+	cert, err := front.LoadCertificate(certFile, keyFile, log)
 	if err != nil {
 		t.Fatal(err)
 	}
+	secret := []byte("of this process")
 	policy := &proxyproto.Policy{Secret: secret, SecretOnly: true}
 	return backendtest.Through{
 		Room: func(cfg *core.Config) { cfg.Preface = policy.Preface },
 		Skip: skipByTLS,
 		Open: func(target netip.AddrPort) (netip.AddrPort, func(*net.TCPConn) (backendtest.Conn, error), func()) {
-			carrier := NewCarrier(target, secret, 5*time.Second)
-			f := New(Config{Listener: listen(t), TLS: cert.TLS(tls.VersionTLS13), Carrier: carrier, Log: log})
+			carrier := front.NewCarrier(target, secret, 5*time.Second)
+			l, err := tcp.Listen("127.0.0.1:0", tcp.Options{Backlog: 128})
+			if err != nil {
+				t.Fatal(err)
+			}
+			f := front.New(front.Config{Listener: l, TLS: cert.TLS(tls.VersionTLS13), Carrier: carrier, Log: log})
 			go f.Serve()
-			return netip.MustParseAddrPort(f.addr()), wrap, func() {
+			return tcp.Bound(l), wrap, func() {
 				over, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 				defer cancel()
 				if err := carrier.Shutdown(over); err != nil {
