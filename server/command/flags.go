@@ -1,7 +1,6 @@
 package command
 
 import (
-	"crypto/tls"
 	"flag"
 	"log/slog"
 	"os"
@@ -74,20 +73,6 @@ func newFlags(backend string) *flags {
 		oneOf("peer|claimed", func(s string) { o.AdvertiseClaimed = s == "claimed" }))
 	fs.BoolVar(&o.JSON, "json", false, "print readiness and the final counters as JSON lines; with -list, the backends")
 	return f
-}
-
-// defineListeners defines what stands between clients and the transport, and history.
-func defineListeners(fs *flag.FlagSet, o *server.Options) {
-	fs.StringVar(&o.TLSCert, "tls-cert", "", "certificate `FILE` (PEM, its chain after it): with it -listen speaks TLS; loaded again when it changes")
-	fs.StringVar(&o.TLSKey, "tls-key", "", "key `FILE` of -tls-cert (PEM)")
-	fs.Func("tls-min", "oldest version of TLS that is spoken, `1.3|1.2` (1.3)", oneOf("1.3|1.2", func(s string) {
-		o.TLSMin = map[string]uint16{"1.3": tls.VersionTLS13, "1.2": tls.VersionTLS12}[s]
-	}))
-	fs.StringVar(&o.Web, "web", "", "serve the browser page at `HOST:PORT`, with TLS if there is -tls-cert")
-	fs.Func("web-origin", "further `HOST,…` whose pages may connect to -web", hosts(&o.WebOrigins))
-	fs.Func("proxy-from", "trusted proxies, as `CIDR,…`: what comes from them begins with a PROXY header; of -web, X-Forwarded-For", prefixes(&o.ProxyFrom))
-	fs.IntVar(&o.History, "history", 0, "tell newcomers the last `N` lines that were said; 0: none")
-	fs.StringVar(&o.HistoryFile, "history-file", "", "keep the lines of -history in `FILE` when the server stops")
 }
 
 // options is what the flags say, once they have been parsed.

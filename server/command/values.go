@@ -3,8 +3,6 @@ package command
 import (
 	"errors"
 	"fmt"
-	"net/netip"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,38 +30,6 @@ func throttle(rate *units.Rate) func(string) error {
 			return nil
 		}
 		return rate.Set(s)
-	}
-}
-
-// prefixes makes a flag of networks and single addresses.
-func prefixes(all *[]netip.Prefix) func(string) error {
-	return func(s string) error {
-		*all = nil
-		for text := range strings.SplitSeq(s, ",") {
-			p, err := netip.ParsePrefix(text)
-			if addr, single := netip.ParseAddr(text); single == nil {
-				p, err = addr.Unmap().Prefix(addr.Unmap().BitLen())
-			}
-			if err != nil || p.Addr().Is4In6() || p.Addr().Zone() != "" {
-				return fmt.Errorf("%q is no network, such as 10.0.0.0/8 or fd00::/8, and no address", text)
-			}
-			*all = append(*all, p.Masked())
-		}
-		return nil
-	}
-}
-
-// hosts makes a flag of hosts, which may be patterns.
-func hosts(all *[]string) func(string) error {
-	return func(s string) error {
-		*all = nil
-		for text := range strings.SplitSeq(s, ",") {
-			if _, err := path.Match(text, ""); err != nil || text == "" || strings.Contains(text, "/") {
-				return fmt.Errorf("%q is no host, such as chat.example.org or *.example.org", text)
-			}
-			*all = append(*all, text)
-		}
-		return nil
 	}
 }
 
