@@ -27,6 +27,7 @@ func TestHistoryOutlivesServer(t *testing.T) {
 		}
 		c.send(wire.AppendChat(nil, "line "+string(rune('A'+i))))
 		c.await(wire.Chat, "alice: line "+string(rune('A'+i)))
+		c.conn.Close()
 		if err := s.Stop(context.Background()); err != nil {
 			t.Fatal(err)
 		}

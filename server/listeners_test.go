@@ -103,12 +103,14 @@ func browse(t *testing.T, from, page, forwarded string, trust *tls.Config) net.C
 	if forwarded != "" {
 		header.Set("X-Forwarded-For", forwarded)
 	}
-	c, _, err := websocket.Dial(t.Context(), page+"ws", &websocket.DialOptions{HTTPClient: &http.Client{Transport: transport}, HTTPHeader: header})
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	t.Cleanup(cancel)
+	c, _, err := websocket.Dial(ctx, page+"ws", &websocket.DialOptions{HTTPClient: &http.Client{Transport: transport}, HTTPHeader: header})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.CloseNow() })
-	return websocket.NetConn(t.Context(), c, websocket.MessageBinary)
+	return websocket.NetConn(ctx, c, websocket.MessageBinary)
 }
 
 // come has clients log in, each in another way, and looks at where each is said to
