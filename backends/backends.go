@@ -98,7 +98,7 @@ const (
 // DeadAfter is how long a peer that has fallen silent keeps its connection at most:
 // TCP_USER_TIMEOUT or TCP_KEEPIDLE, whichever is longer, then one TCP_KEEPINTVL
 // until the last probe, and TCP_USER_TIMEOUT again, since the kernel counts anew if
-// something was sent just before. 45 s, 30 s and 10 s, for one, keep it.
+// something was sent just before. 45 s, 30 s and 10 s, those of internal/tcp, keep it.
 const DeadAfter = 105 * time.Second
 
 // Config is what a transport is given: the same for all of them.

@@ -13,6 +13,7 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -56,12 +57,21 @@ type DeniedError struct {
 
 func (e *DeniedError) Error() string { return "client: denied: " + e.Reason }
 
+// WrongPassword says whether it was for the password, as far as the server's words
+// tell: chatd's do, another server's may not, and then it is false.
+func (e *DeniedError) WrongPassword() bool {
+	return strings.Contains(strings.ToLower(e.Reason), "wrong name or password")
+}
+
 // Config is how to get in.
 type Config struct {
 	Server   string // HOST:PORT
 	User     string
 	Password string
 	Files    Files // nil: nothing is shared, and nobody may ask
+	// TLS, if set, is how the server is spoken to, and made sure of; without a
+	// ServerName it is that of Server. Files come and go without it.
+	TLS *tls.Config
 }
 
 // check refuses what the login frame cannot carry.
@@ -109,12 +119,9 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
-		Enable: true, Idle: 30 * time.Second, Interval: 15 * time.Second, Count: 3,
-	}}
-	conn, err := dialer.DialContext(ctx, "tcp", cfg.Server)
+	conn, err := connect(ctx, cfg)
 	if err != nil {
-		return nil, fmt.Errorf("client: cannot reach %s: %w: is the server running there?", cfg.Server, cause(err))
+		return nil, err
 	}
 	c := &Client{
 		name: cfg.User, conn: conn, files: cfg.Files,
@@ -138,6 +145,21 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// connect connects to the server, by TLS if that is wanted.
+func connect(ctx context.Context, cfg Config) (net.Conn, error) {
+	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
+		Enable: true, Idle: 30 * time.Second, Interval: 15 * time.Second, Count: 3,
+	}}
+	conn, err := dialer.DialContext(ctx, "tcp", cfg.Server)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("client: cannot reach %s: %w: is the server running there?", cfg.Server, cause(err))
+	case cfg.TLS == nil:
+		return conn, nil
+	}
+	return secure(ctx, conn, cfg)
 }
 
 // Name is what the server calls us.

@@ -55,8 +55,11 @@ type reader struct {
 // frames reads until the conversation ends, and says why it did.
 func (r *reader) frames() error {
 	buf := make([]byte, 16<<10)
-	for {
+	for first := true; ; first = false {
 		n, err := r.conn.Read(buf)
+		if first && speaksTLS(buf[:n]) {
+			return fmt.Errorf("%w: it speaks TLS: add -tls", ErrProtocol)
+		}
 		for in := buf[:n]; ; {
 			f, rest, ok, err := r.decoder.Next(in)
 			if err != nil {

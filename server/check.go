@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"time"
 
 	"chatbench/core/users"
+	"chatbench/server/front"
 )
 
 // Found is what Check found.
@@ -19,7 +21,7 @@ type Found struct {
 }
 
 // Check looks for all that would keep a server with these options from starting, as
-// whoever runs it, and serves nobody. It loads what the options name, and binds the
+// whoever runs it, and serves nobody. It loads what the options name, and binds each
 // address for a moment. A server that is already there is found too, as an address
 // in use.
 func Check(ctx context.Context, o Options) (f Found) {
@@ -27,7 +29,8 @@ func Check(ctx context.Context, o Options) (f Found) {
 	f.Problems = o.problems(ctx)
 	f.add(f.limits(o))
 	f.add(f.users(o))
-	f.add(bind(ctx, o))
+	f.add(f.certificate(o))
+	f.addresses(ctx, o)
 	return f
 }
 
@@ -45,7 +48,7 @@ func (f *Found) warn(format string, args ...any) {
 func (f *Found) limits(o Options) error {
 	nofile, err := raiseFileLimit()
 	if err == nil {
-		f.MaxClients, err = fitClients(o.MaxClients, o.Backend, nofile, o.Log)
+		f.MaxClients, err = fitClients(o.MaxClients, o.Backend, carriedDescriptors(o), nofile, o.Log)
 	}
 	if err == nil && o.MaxClients == 0 && f.MaxClients < DefaultMaxClients {
 		f.warn("%d clients at most, not %d: that is what backend %s and a file limit of %d (ulimit -Hn) carry",
@@ -66,22 +69,49 @@ func (f *Found) users(o Options) error {
 	return err
 }
 
-// bind binds the address and lets it go.
-func bind(ctx context.Context, o Options) error {
-	host, _, err := net.SplitHostPort(o.Listen)
+// certificate loads the certificate and its key.
+func (f *Found) certificate(o Options) error {
+	if o.TLSCert == "" || o.TLSKey == "" {
+		return nil
+	}
+	c, err := front.LoadCertificate(o.TLSCert, o.TLSKey, o.Log)
+	if err == nil && c.Expires().Before(time.Now()) {
+		f.warn("the certificate %s has expired: no client will accept it", o.TLSCert)
+	}
+	return err
+}
+
+// addresses binds all addresses together, and lets them go.
+func (f *Found) addresses(ctx context.Context, o Options) {
+	for _, a := range []struct{ flag, address string }{{"-listen", o.Listen}, {"-web", o.Web}} {
+		l, err := bind(ctx, a.flag, a.address)
+		f.add(err)
+		if l != nil {
+			defer l.Close()
+		}
+	}
+}
+
+// bind binds an address; nil where there is none, or it means nothing and is among
+// the problems already.
+func bind(ctx context.Context, flag, address string) (net.Listener, error) {
+	host, _, err := net.SplitHostPort(address)
 	if err != nil {
-		return nil // among the problems already
+		return nil, nil
 	}
 	network := "tcp"
 	if addr, err := netip.ParseAddr(host); err == nil && addr.Is4() {
 		network = "tcp4" // 0.0.0.0 is IPv4 alone
 	}
-	l, err := new(net.ListenConfig).Listen(ctx, network, o.Listen)
+	l, err := new(net.ListenConfig).Listen(ctx, network, address)
 	switch {
 	case errors.As(err, new(*net.DNSError)):
-		return nil // so is this
-	case err != nil:
-		return startError(o, err)
+		return nil, nil
+	case err == nil:
+		return l, nil
 	}
-	return l.Close()
+	if told := addressError(flag, address, err); told != nil {
+		return nil, told
+	}
+	return nil, fmt.Errorf("server: %s: %w", flag, err)
 }

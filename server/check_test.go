@@ -7,6 +7,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"chatbench/internal/certtest"
 )
 
 // TestCheckFindsAll: Check goes on after the first problem.
@@ -84,5 +87,40 @@ func TestCheckAddress(t *testing.T) {
 		if f := Check(t.Context(), o); len(f.Problems) != 1 || !strings.Contains(f.Problems[0].Error(), want) {
 			t.Errorf("%s: found %v", listen, f.Problems)
 		}
+	}
+}
+
+// TestCheckListeners: the certificate is loaded, and both addresses are bound, at once.
+func TestCheckListeners(t *testing.T) {
+	cert, key := certtest.Write(t, t.TempDir(), time.Hour, "127.0.0.1")
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := free.Addr().String()
+	free.Close()
+	o := options(new(logged))
+	o.TLSCert, o.TLSKey, o.Web = cert, key, "127.0.0.1:0"
+	if f := Check(t.Context(), o); len(f.Problems) > 0 || len(f.Warnings) > 0 {
+		t.Errorf("found %+v", f)
+	}
+	o.TLSKey, o.Listen, o.Web = cert, addr, addr
+	f := Check(t.Context(), o)
+	if len(f.Problems) != 2 || !strings.Contains(f.Problems[1].Error(), addr+" is in use") {
+		t.Errorf("found %v", f.Problems)
+	}
+	o.TLSKey = ""
+	if f := Check(t.Context(), o); len(f.Problems) != 2 || !strings.Contains(f.Problems[0].Error(), "-tls-cert needs -tls-key") {
+		t.Errorf("found %v", f.Problems)
+	}
+}
+
+// TestCheckExpired: a certificate whose time is over is loaded, and of no use.
+func TestCheckExpired(t *testing.T) {
+	o := options(new(logged))
+	o.TLSCert, o.TLSKey = certtest.Write(t, t.TempDir(), -time.Hour, "127.0.0.1")
+	f := Check(t.Context(), o)
+	if len(f.Problems) > 0 || len(f.Warnings) != 1 || !strings.Contains(f.Warnings[0], "has expired") {
+		t.Errorf("found %+v", f)
 	}
 }

@@ -119,6 +119,9 @@ type last struct {
 	Room     map[string]uint64
 	Ends     map[string]uint64
 	Logins   loginStats
+	Front    *frontStats
+	Page     *pageStats
+	NoTarget int64 `json:"no_target"`
 	Runtime  runtimeStats
 	Error    string
 }

@@ -28,25 +28,46 @@ func raiseFileLimit() (int, error) {
 	return int(min(limit.Max, 1<<31-1)), nil
 }
 
+// carriedDescriptors is how many descriptors a client of TLS or of the browser page
+// costs beside the transport's: its own connection, and the one to the transport. If
+// there are both, browsers that have loaded the page and do not talk count as well.
+func carriedDescriptors(o Options) int {
+	switch {
+	case o.tls() && o.Web != "":
+		return 3
+	case o.tls() || o.Web != "":
+		return 2
+	}
+	return 0
+}
+
 // fitClients settles how many clients there may be: what was asked for, if the
 // transport and the file limit can carry it, or else an error; and as many as
-// fit where nothing was asked for.
-func fitClients(asked int, b backends.Backend, nofile int, log *slog.Logger) (int, error) {
-	each := max(b.FDsPerClient, 1)
-	fit := max((nofile-spareDescriptors)/each, 0)
+// fit where nothing was asked for. Each client costs so many descriptors more than
+// the transport's.
+func fitClients(asked int, b backends.Backend, more, nofile int, log *slog.Logger) (int, error) {
+	own := max(b.FDsPerClient, 1)
+	each, spare, most := own+more, spareDescriptors, b.MaxClients
+	if more > 0 {
+		spare *= 2 // those turned away have connections to the transport too
+		if b.PerClient == "" {
+			most = most * own / each // a bound that is not of threads or processes is one of descriptors
+		}
+	}
+	fit := max((nofile-spare)/each, 0)
 	switch {
-	case asked > 0 && b.MaxClients > 0 && asked > b.MaxClients:
+	case asked > 0 && most > 0 && asked > most:
 		return 0, misuse("-max-clients %d: backend %s carries at most %d: lower it or choose another backend",
-			asked, b.Name, b.MaxClients)
+			asked, b.Name, most)
 	case asked > fit:
 		return 0, misuse("-max-clients %d needs %d descriptors with backend %s, the file limit is %d: lower it to %d or raise the limit (ulimit -Hn)",
-			asked, asked*each+spareDescriptors, b.Name, nofile, fit)
+			asked, asked*each+spare, b.Name, nofile, fit)
 	case asked > 0:
 		return asked, nil
 	}
 	clients := min(DefaultMaxClients, fit)
-	if b.MaxClients > 0 {
-		clients = min(clients, b.MaxClients)
+	if most > 0 {
+		clients = min(clients, most)
 	}
 	if clients < 1 {
 		return 0, fmt.Errorf("server: a file limit of %d leaves no room for clients: raise it (ulimit -Hn)", nofile)

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log/slog"
@@ -20,6 +21,9 @@ import (
 // transport or the file limit cannot carry as many.
 const DefaultMaxClients = 10_000
 
+// mostHistory bounds Options.History: of each line a server keeps a copy in memory.
+const mostHistory = 10_000
+
 // leastLagMax is room for the largest frames that one client can have the room
 // make at once.
 const leastLagMax = 1 << 20
@@ -27,11 +31,22 @@ const leastLagMax = 1 << 20
 // Options is what a server is made of.
 type Options struct {
 	Backend backends.Backend
-	Listen  string // TCP address; a loopback one unless Insecure
+	Listen  string // TCP address; a loopback one unless there is a certificate, or Insecure
 
 	Users    string // path of the users file; "" with Open
 	Open     bool   // any password lets in
 	Insecure bool   // passwords may cross a network unencrypted
+
+	// TLS is spoken where Listen says if there is a certificate; both files are PEM.
+	TLSCert, TLSKey string
+	TLSMin          uint16 // the oldest version that is spoken: tls.VersionTLS13 or 12
+
+	Web        string         // TCP address of the browser page, "" for none
+	WebOrigins []string       // further hosts whose pages may connect
+	ProxyFrom  []netip.Prefix // proxies: what comes from them begins with a PROXY header
+
+	History     int    // lines that newcomers are told of what was said before; 0: none
+	HistoryFile string // where they outlive the server, "" for nowhere
 
 	MaxClients       int // 0: as many of DefaultMaxClients as fit
 	MaxPending       int // 0: a quarter of the pool, at least 64
@@ -89,6 +104,10 @@ func (o *Options) problems(ctx context.Context) (all []error) {
 	refuse(o.LagMax > 0 && o.LagMax < max(o.LagLimit, leastLagMax),
 		"-lag-max %v is below %v: raise it, or leave it out", units.Size(o.LagMax), units.Size(max(o.LagLimit, leastLagMax)))
 	refuse(o.MaxFrame > core.LargestFrame, "-max-frame %d is over %d, the most a frame may be", o.MaxFrame, core.LargestFrame)
+	refuse(o.TLSCert != "" && o.TLSKey == "", "-tls-cert needs -tls-key FILE, the key of the certificate")
+	refuse(o.TLSCert == "" && o.TLSKey != "", "-tls-key needs -tls-cert FILE, the certificate of the key")
+	refuse(o.Web == "" && len(o.WebOrigins) > 0, "-web-origin is for the browser page: say where it is with -web HOST:PORT, or leave it out")
+	refuse(o.History == 0 && o.HistoryFile != "", "-history-file needs -history N, the number of lines to keep")
 	for _, n := range []struct {
 		flag               string
 		value, least, most int64
@@ -97,6 +116,7 @@ func (o *Options) problems(ctx context.Context) (all []error) {
 		{"-max-pending", int64(o.MaxPending), 0, math.MaxInt32},
 		{"-max-per-address", int64(o.MaxPerAddress), 0, math.MaxInt32},
 		{"-max-frame", int64(o.MaxFrame), 256, math.MaxInt32}, // a login fits
+		{"-history", int64(o.History), 0, mostHistory},
 		{"-lag-limit", int64(o.LagLimit), 4 << 10, math.MaxInt32},
 		{"-lag-max", int64(o.LagMax), 0, math.MaxInt32},
 		{"-lag-time", int64(o.LagTime), int64(time.Millisecond), math.MaxInt64},
@@ -109,28 +129,38 @@ func (o *Options) problems(ctx context.Context) (all []error) {
 	} {
 		refuse(n.value < n.least || n.value > n.most, "%s is out of range: see chatd -h", n.flag)
 	}
-	if err := o.checkAddress(ctx); err != nil {
+	if err := o.checkAddress(ctx, "-listen", o.Listen); err != nil {
+		all = append(all, err)
+	}
+	if o.Web == "" {
+		return all
+	}
+	if err := o.checkAddress(ctx, "-web", o.Web); err != nil {
 		all = append(all, err)
 	}
 	return all
 }
 
+// tls says whether clients are spoken to with TLS.
+func (o *Options) tls() bool { return o.TLSCert != "" }
+
 // checkAddress keeps open doors and plaintext passwords off the network.
-func (o *Options) checkAddress(ctx context.Context) error {
-	host, port, err := net.SplitHostPort(o.Listen)
+func (o *Options) checkAddress(ctx context.Context, flag, address string) error {
+	host, port, err := net.SplitHostPort(address)
 	if err != nil || port == "" {
-		return misuse("-listen %q is no HOST:PORT, such as 127.0.0.1:9000", o.Listen)
+		return misuse("%s %q is no HOST:PORT, such as 127.0.0.1:9000", flag, address)
 	}
 	local, err := onlyLoopback(ctx, host)
 	switch {
 	case err != nil:
-		return misuse("-listen %s: %q is no address of this machine: %v", o.Listen, host, err)
+		return misuse("%s %s: %q is no address of this machine: %v", flag, address, host, err)
 	case local:
 		return nil
 	case o.Open:
-		return misuse("-open would let everybody on the network in at %s: listen on 127.0.0.1, or use -users FILE", o.Listen)
-	case !o.Insecure:
-		return misuse("passwords would cross the network unencrypted to %s: listen on 127.0.0.1, or allow it with -insecure", o.Listen)
+		return misuse("-open would let everybody on the network in at %s: use 127.0.0.1 for %s, or -users FILE", address, flag)
+	case !o.Insecure && !o.tls():
+		return misuse("passwords would cross the network unencrypted to %s: encrypt them with -tls-cert and -tls-key, use 127.0.0.1 for %s, or allow it with -insecure",
+			address, flag)
 	}
 	return nil
 }
@@ -163,6 +193,7 @@ func Defaults() Options {
 		Listen: "127.0.0.1:9000", MaxPerAddress: 64, MaxFrame: wire.MaxFrame,
 		LoginTimeout: 10 * time.Second, LagLimit: 256 << 10, LagTime: 2 * time.Second, Announce: true,
 		Flood:         core.Flood{Rate: 20, Burst: 300},
+		TLSMin:        tls.VersionTLS13,
 		LoginThrottle: units.Rate(10.0 / 60), SendBuffer: 256 << 10, Backlog: 4096,
 		Linger: 2 * time.Second, Drain: 5 * time.Second,
 	}

@@ -33,6 +33,14 @@ func TestMisuse(t *testing.T) {
 		{"negative", func(o *Options) { o.MaxPerAddress = -1 }, "-max-per-address is out of range"},
 		{"no time", func(o *Options) { o.LoginTimeout = 0 }, "-login-timeout is out of range"},
 		{"no time to drain", func(o *Options) { o.Drain = -time.Second }, "-drain is out of range"},
+		{"certificate without a key", func(o *Options) { o.TLSCert = "x" }, "-tls-cert needs -tls-key"},
+		{"key without a certificate", func(o *Options) { o.TLSKey = "x" }, "-tls-key needs -tls-cert"},
+		{"origins of no page", func(o *Options) { o.WebOrigins = []string{"a.example"} }, "say where it is with -web"},
+		{"page without a port", func(o *Options) { o.Web = "127.0.0.1" }, "-web \"127.0.0.1\" is no HOST:PORT"},
+		{"open page", func(o *Options) { o.Web = "0.0.0.0:0" }, "-open would let everybody"},
+		{"plaintext page", func(o *Options) { o.Open, o.Users, o.Web = false, "x", "192.0.2.1:1" }, "use 127.0.0.1 for -web"},
+		{"file of no history", func(o *Options) { o.HistoryFile = "x" }, "-history-file needs -history"},
+		{"endless history", func(o *Options) { o.History = mostHistory + 1 }, "-history is out of range"},
 		{"too many clients", func(o *Options) { o.MaxClients = 1 << 30 }, "lower it to"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -65,9 +73,9 @@ func TestOnlyLoopback(t *testing.T) {
 func TestFitClients(t *testing.T) {
 	const nofile = 1064 // with the spare ones off: 1000
 	for _, c := range []struct {
-		asked, each, most int
-		want              int
-		err               string
+		asked, each, most, more int
+		want                    int
+		err                     string
 	}{
 		{asked: 1000, each: 1, want: 1000},
 		{asked: 1001, each: 1, err: "needs 1065 descriptors with backend b, the file limit is 1064: lower it to 1000"},
@@ -80,9 +88,12 @@ func TestFitClients(t *testing.T) {
 		{asked: 0, each: 4, want: 250},
 		{asked: 0, each: 1, most: 500, want: 500},
 		{asked: 0, each: 2000, err: "no room for clients"},
+		{asked: 0, each: 1, more: 2, want: 312}, // a connection, and two ends of another; 128 spare
+		{asked: 313, each: 1, more: 2, err: "needs 1067 descriptors"},
+		{asked: 0, each: 1, most: 300, more: 2, want: 100}, // the bound is one of descriptors
 	} {
 		b := backends.Backend{Name: "b", FDsPerClient: c.each, MaxClients: c.most}
-		got, err := fitClients(c.asked, b, nofile, options(new(logged)).Log)
+		got, err := fitClients(c.asked, b, c.more, nofile, options(new(logged)).Log)
 		switch {
 		case c.err == "" && (err != nil || got != c.want):
 			t.Errorf("%+v: %d, %v", c, got, err)

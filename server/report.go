@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -36,6 +37,10 @@ type listening struct {
 	FloodBurst    int           `json:"flood_burst"`
 	Announce      bool          `json:"announce"`
 	Open          bool          `json:"open"`
+	TLS           string        `json:"tls,omitempty"`        // the oldest version that is spoken; absent: none
+	Page          string        `json:"page,omitempty"`       // URL of the browser page
+	ProxyFrom     int           `json:"proxy_from,omitempty"` // prefixes of trusted proxies
+	History       int           `json:"history,omitempty"`    // lines
 }
 
 func (s *Server) listening() listening {
@@ -47,6 +52,10 @@ func (s *Server) listening() listening {
 		MaxClients: o.MaxClients, MaxPending: o.MaxPending, MaxPerAddress: o.MaxPerAddress,
 		MaxFrame: o.MaxFrame, LagLimit: o.LagLimit, LagTime: o.LagTime, LagMax: o.LagMax,
 		FloodRate: o.Flood.Rate, FloodBurst: o.Flood.Burst, Announce: o.Announce, Open: o.Open,
+		Page: s.Page(), ProxyFrom: len(o.ProxyFrom), History: o.History,
+	}
+	if o.tls() {
+		l.TLS = tls.VersionName(o.TLSMin)
 	}
 	if s.gate != nil {
 		l.Hashers = s.gate.pool.workers
@@ -61,6 +70,9 @@ type stopped struct {
 	Room     roomStats    `json:"room"`
 	Ends     core.Ends    `json:"ends"`
 	Logins   loginStats   `json:"logins"`
+	Front    *frontStats  `json:"front,omitempty"`
+	Page     *pageStats   `json:"page,omitempty"`
+	NoTarget int64        `json:"no_target,omitempty"` // clients of the two for whom the transport took no connection
 	Runtime  runtimeStats `json:"runtime"`
 	Error    string       `json:"error"`
 }
@@ -111,6 +123,41 @@ func (s *Server) loginStats() loginStats {
 	}
 }
 
+// frontStats is how connections ended that came for TLS and never came to the
+// transport, and so are in no other counter; accepts is all that came.
+type frontStats struct {
+	Accepts   int64 `json:"accepts"`
+	BadHeader int64 `json:"bad_header"` // a PROXY header that is wrong, missing or late
+	BadTLS    int64 `json:"bad_tls"`    // a handshake that failed
+	TimedOut  int64 `json:"timed_out"`  // a handshake that took too long
+	TooMany   int64 `json:"too_many"`   // too many handshakes were under way
+}
+
+// pageStats is the same for browsers.
+type pageStats struct {
+	Opened  int64 `json:"opened"`   // WebSockets
+	Refused int64 `json:"refused"`  // of another origin, or no WebSocket
+	TooMany int64 `json:"too_many"` // as many as may be were open
+}
+
+// count writes down what the listeners have counted.
+func (l *listeners) count(line *stopped) {
+	if l.front != nil {
+		c := &l.front.Counters
+		line.Front = &frontStats{
+			Accepts: c.Accepts.Load(), BadHeader: c.BadHeader.Load(), BadTLS: c.BadTLS.Load(),
+			TimedOut: c.TimedOut.Load(), TooMany: c.TooMany.Load(),
+		}
+	}
+	if l.web != nil {
+		c := &l.web.Counters
+		line.Page = &pageStats{Opened: c.Opened.Load(), Refused: c.Refused.Load(), TooMany: c.TooMany.Load()}
+	}
+	if l.carrier != nil {
+		line.NoTarget = l.carrier.NoTarget.Load()
+	}
+}
+
 // runtimeStats is the Go runtime's part, as it was before the drain.
 type runtimeStats struct {
 	GCCycles      uint32 `json:"gc_cycles"`
@@ -141,6 +188,7 @@ func (s *Server) stoppedLine(r runtimeStats, failed error) stopped {
 		Event: "stopped", Counters: readCounters(&s.counters), Room: roomStats{Stats: st}, Ends: st.Ends,
 		Logins: s.loginStats(), Runtime: r,
 	}
+	s.listeners.count(&line)
 	if failed != nil {
 		line.Error = failed.Error()
 	}

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 
@@ -11,9 +12,9 @@ import (
 
 // Run serves until SIGTERM, SIGINT or the end of ctx, drains, and returns nil;
 // a second such signal cuts what is left, a third ends the process. SIGHUP
-// loads the users file again. It returns an error if the server could not
-// start or its transport ended by itself. systemd is told all of that, if it
-// waits for it.
+// loads the users file and the certificate again. It returns an error if the
+// server could not start or its transport ended by itself. systemd is told all
+// of that, if it waits for it.
 func Run(ctx context.Context, o Options) error {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
@@ -91,7 +92,14 @@ func (s *Server) printReady() error {
 	if s.opts.JSON {
 		return printLine(s.opts.Out, s.listening())
 	}
-	if _, err := fmt.Fprintf(s.opts.Out, "chatd: %s listening on %s\n", s.opts.Backend.Name, s.Addr()); err != nil {
+	text := fmt.Sprintf("chatd: %s listening on %s\n", s.opts.Backend.Name, s.Addr())
+	if s.opts.tls() {
+		text = fmt.Sprintf("chatd: %s listening with TLS on %s\n", s.opts.Backend.Name, s.Addr())
+	}
+	if page := s.Page(); page != "" {
+		text += "chatd: page at " + page + "\n"
+	}
+	if _, err := io.WriteString(s.opts.Out, text); err != nil {
 		return fmt.Errorf("server: standard output: %w", err)
 	}
 	return nil

@@ -1,6 +1,7 @@
-// Package server composes a chat server: one room, one transport, the gate
-// that hashes passwords, the ticker that carries the time in, and the end,
-// drained or cut. server/command, the command line of chatd, is a wrapper of Run.
+// Package server composes a chat server: one room, one transport, the TLS front
+// and the browser page before it, the gate that hashes passwords, the ticker
+// that carries the time in, the history file, and the end, drained or cut.
+// server/command, the command line of chatd, is a wrapper of Run.
 //
 // It refuses to know any transport by name (it is given one), to serve more
 // clients than the file limit allows, and to let passwords cross a network by
@@ -16,6 +17,7 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,6 +26,7 @@ import (
 
 	"chatbench/backends"
 	"chatbench/core"
+	"chatbench/server/history"
 )
 
 // tickEvery is the grain of login deadlines, flood control and what is slow.
@@ -38,6 +41,9 @@ type Server struct {
 	engine   backends.Server
 	counters backends.Counters
 	notify   atomic.Pointer[notifier] // Run's; nil without
+	history  *historyWriter           // nil: nothing is written
+
+	listeners *listeners
 
 	stop    sync.Once
 	stopped error
@@ -56,55 +62,98 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.MaxClients, err = fitClients(o.MaxClients, o.Backend, nofile, o.Log); err != nil {
+	if o.MaxClients, err = fitClients(o.MaxClients, o.Backend, carriedDescriptors(o), nofile, o.Log); err != nil {
 		return nil, err
 	}
 	if o.MaxPending == 0 {
 		o.MaxPending = max(o.MaxClients/4, 64)
 	}
 	s := &Server{opts: o, nofile: nofile, quit: make(chan struct{})}
+	if err := s.start(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// start starts the parts, each after those it needs. An error leaves none behind.
+func (s *Server) start() (err error) {
+	o := s.opts
+	var undo []func()
+	defer func() {
+		for _, do := range slices.Backward(undo) {
+			if err != nil {
+				do()
+			}
+		}
+	}()
 	var door core.Authenticator = core.OpenDoor{}
 	if !o.Open {
 		if s.gate, err = newGate(o); err != nil {
-			return nil, err
+			return err
 		}
+		undo = append(undo, s.gate.close)
 		door = s.gate
 	}
-	s.room = newRoom(o, door)
+	if s.listeners, err = newListeners(o); err != nil {
+		return err
+	}
+	undo = append(undo, s.listeners.close)
+	var file *history.File
+	var before []core.Line
+	if o.HistoryFile != "" {
+		if file, before, err = openHistory(o); err != nil {
+			return err
+		}
+		undo = append(undo, func() { file.Close() })
+	}
+	s.room = newRoom(o, door, s.listeners.preface(), before)
 	s.engine, err = o.Backend.Start(backends.Config{
-		Listen: o.Listen, Room: s.room, Counters: &s.counters, Log: o.Log,
+		Listen: s.listeners.transport(), Room: s.room, Counters: &s.counters, Log: o.Log,
 		MaxClients: o.MaxClients, SendBuffer: o.SendBuffer, Backlog: o.Backlog, SpawnAhead: o.SpawnAhead, Linger: o.Linger,
 		MaxFrame: o.MaxFrame,
 	})
 	if err != nil {
-		s.closeGate()
-		return nil, startError(o, err)
+		return startError(o, err)
+	}
+	s.listeners.serve(s.engine.Addr()) // nothing fails from here on
+	if file != nil {
+		s.history = newHistoryWriter(s.room, file, len(before), o.Log)
 	}
 	s.ticker.Go(s.tick)
-	return s, nil
+	return nil
 }
 
-func newRoom(o Options, door core.Authenticator) *core.Room {
+func newRoom(o Options, door core.Authenticator, preface func(netip.AddrPort) core.Preface, before []core.Line) *core.Room {
 	return core.NewRoom(core.Config{
 		MaxClients: o.MaxClients, MaxPending: o.MaxPending, MaxPerAddress: o.MaxPerAddress,
 		MaxFrame: o.MaxFrame, LoginTimeout: o.LoginTimeout, LagLimit: o.LagLimit,
 		LagTime: o.LagTime, LagMax: o.LagMax, Flood: o.Flood,
 		Announce: o.Announce, AdvertiseClaimed: o.AdvertiseClaimed,
+		Preface: preface, History: o.History, Before: before,
 		Authenticator: door, Now: time.Now(),
 	})
 }
 
-// startError says what to do about an address that cannot be had.
+// startError is why a transport did not start.
 func startError(o Options, err error) error {
-	switch {
-	case errors.Is(err, unix.EADDRINUSE):
-		return fmt.Errorf("server: %s is in use: stop what listens there, or choose another -listen", o.Listen)
-	case errors.Is(err, unix.EADDRNOTAVAIL):
-		return fmt.Errorf("server: %s is no address of this machine: choose another -listen", o.Listen)
-	case errors.Is(err, unix.EACCES):
-		return fmt.Errorf("server: %s needs privilege: choose a port from 1024 on", o.Listen)
+	if told := addressError("-listen", o.Listen, err); told != nil {
+		return told
 	}
 	return fmt.Errorf("server: backend %s did not start: %w", o.Backend.Name, err)
+}
+
+// addressError says what to do about an address that cannot be had; nil if err is
+// about something else.
+func addressError(flag, address string, err error) error {
+	switch {
+	case errors.Is(err, unix.EADDRINUSE):
+		return fmt.Errorf("server: %s is in use: stop what listens there, or choose another %s", address, flag)
+	case errors.Is(err, unix.EADDRNOTAVAIL):
+		return fmt.Errorf("server: %s is no address of this machine: choose another %s", address, flag)
+	case errors.Is(err, unix.EACCES):
+		return fmt.Errorf("server: %s needs privilege: choose a port from 1024 on for %s", address, flag)
+	}
+	return nil
 }
 
 // tick carries the time into the room and the gate until the server has stopped.
@@ -126,20 +175,38 @@ func (s *Server) tick() {
 	}
 }
 
-// Addr is where it listens.
-func (s *Server) Addr() netip.AddrPort { return s.engine.Addr() }
+// Addr is where clients connect that speak the protocol, with TLS if there is a
+// certificate.
+func (s *Server) Addr() netip.AddrPort {
+	if addr, isFront := s.listeners.addr(); isFront {
+		return addr
+	}
+	return s.engine.Addr()
+}
+
+// Page is where browsers find the page, "" if there is none.
+func (s *Server) Page() string { return s.listeners.url() }
 
 // Snapshot is what the room has counted.
 func (s *Server) Snapshot() core.Stats { return s.room.Snapshot() }
 
-// Reload reads the users file again; a bad one is an error and changes nothing.
-// Whoever is logged in stays so.
+// Reload reads the users file and the certificate again; what is bad is an error and
+// stays as it was. Whoever is logged in stays so.
 func (s *Server) Reload() error {
 	defer s.notify.Load().reloading()()
-	if s.gate == nil {
-		return errors.New("server: there is no users file to load again: everybody may come in")
+	var users, certificate error
+	if s.gate != nil {
+		users = s.gate.reload()
 	}
-	return s.gate.reload()
+	if s.listeners.cert != nil {
+		if err := s.listeners.cert.Reload(); err != nil {
+			certificate = fmt.Errorf("server: the certificate stays as it was: %w", err)
+		}
+	}
+	if s.gate == nil && s.listeners.cert == nil {
+		return errors.New("server: there is nothing to load again, neither a users file nor a certificate")
+	}
+	return errors.Join(users, certificate)
 }
 
 // Done is closed when the transport has ended, by Stop or by itself.
@@ -161,10 +228,17 @@ func (s *Server) Stop(ctx context.Context) error {
 	s.stop.Do(func() {
 		ctx, cancel := context.WithTimeout(ctx, s.opts.Drain)
 		defer cancel()
+		s.listeners.stopAccepting()
 		s.room.Drain()
 		s.stopped = s.engine.Shutdown(ctx)
+		if err := s.listeners.shutdown(ctx); s.stopped == nil {
+			s.stopped = err
+		}
 		close(s.quit)
 		s.ticker.Wait()
+		if s.history != nil {
+			s.history.close()
+		}
 		s.closeGate()
 	})
 	return s.stopped

@@ -50,7 +50,7 @@ type scenario struct {
 func scenarios() []scenario {
 	return slices.Concat(talkScenarios, framingScenarios, relayScenarios, endingScenarios, brokenScenarios,
 		poolScenarios, loginScenarios, slowScenarios, drainScenarios, socketScenarios, limitScenarios, taskScenarios,
-		soakScenarios, hostileScenarios, heldScenarios)
+		soakScenarios, hostileScenarios, heldScenarios, proxyScenarios)
 }
 
 // Run holds a transport to the contract. What it lists in Gaps is run too, and

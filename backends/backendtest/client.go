@@ -19,7 +19,7 @@ import (
 type client struct {
 	rig   *rig
 	name  string
-	conn  *net.TCPConn
+	conn  Conn
 	limit time.Time
 	dec   wire.Decoder
 	buf   []byte
@@ -55,14 +55,17 @@ func (r *rig) dialWith(control func(string, string, syscall.RawConn) error) *cli
 // tryDial connects; whoever calls it hangs up.
 func (r *rig) tryDial(control func(string, string, syscall.RawConn) error) (*client, error) {
 	d := net.Dialer{Timeout: r.patience, Control: control}
-	conn, err := d.Dial("tcp", r.server.Addr().String())
+	conn, err := d.Dial("tcp", r.at.String())
 	if err != nil {
 		return nil, err
 	}
 	c := &client{rig: r, conn: conn.(*net.TCPConn), limit: time.Now().Add(r.patience)}
 	c.dec.Max = 1 << 20 // what the server puts in front may go beyond the frame limit
 	c.conn.SetDeadline(c.limit)
-	return c, nil
+	if r.wrap != nil {
+		c.conn, err = r.wrap(conn.(*net.TCPConn))
+	}
+	return c, err
 }
 
 // login connects and logs in.

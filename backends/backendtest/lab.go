@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -16,6 +18,7 @@ type lab struct {
 	tester
 	backend  backends.Backend
 	patience time.Duration
+	through  *Through // nil: clients connect to the transport
 }
 
 // settings are what a case may set of a server before it starts.
@@ -33,6 +36,10 @@ type rig struct {
 	counters *backends.Counters
 	stopTick func()
 	closed   bool
+
+	at   netip.AddrPort                   // where clients connect
+	wrap func(*net.TCPConn) (Conn, error) // nil: they speak on the connection as it is
+	end  func()                           // of what they come through
 }
 
 // open starts a server, which ends with the case.
@@ -67,6 +74,9 @@ func (l *lab) start(change ...func(*settings)) (*rig, error) {
 	for _, f := range change {
 		f(&r.settings)
 	}
+	if l.through != nil {
+		l.through.Room(&r.settings.room)
+	}
 	r.room = core.NewRoom(r.settings.room)
 	r.net.Room, r.net.MaxClients = r.room, r.settings.room.MaxClients
 	server, err := l.backend.Start(r.net)
@@ -75,6 +85,10 @@ func (l *lab) start(change ...func(*settings)) (*rig, error) {
 	}
 	r.server = server
 	r.stopTick = tick(r.room)
+	r.at, r.end = server.Addr(), func() {}
+	if l.through != nil {
+		r.at, r.wrap, r.end = l.through.Open(server.Addr())
+	}
 	return r, nil
 }
 
@@ -133,6 +147,7 @@ func (r *rig) shutdown(within time.Duration) error {
 	if err := r.server.Err(); err != nil {
 		r.Errorf("Err after Shutdown: %v", err)
 	}
+	r.end()
 	r.stopTick()
 	r.accounts()
 	return err

@@ -13,8 +13,8 @@ import (
 
 	"chatbench/backends"
 	"chatbench/backends/internal/loglimit"
-	"chatbench/backends/internal/socket"
 	"chatbench/core"
+	"chatbench/internal/tcp"
 )
 
 const readSize = 64 << 10
@@ -172,7 +172,7 @@ func (l *loop) adopt(ec lib.Conn) (*conn, error) {
 		return nil, err
 	}
 	c.fd = fd
-	if err := socket.Configure(fd, l.cfg); err != nil {
+	if err := tcp.Configure(fd, l.cfg.SendBuffer); err != nil {
 		_ = unix.Close(fd)
 		return nil, err
 	}

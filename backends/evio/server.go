@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"chatbench/backends"
-	"chatbench/backends/internal/socket"
+	"chatbench/internal/tcp"
 )
 
 // errEnded is why the loop ends when nobody told it to.
@@ -61,7 +61,7 @@ func (s *server) run(cfg backends.Config) {
 		Opened: l.opened,
 		Data:   l.data,
 		Closed: l.closed,
-	}, socket.Network(cfg.Listen)+"://"+cfg.Listen)
+	}, tcp.Network(cfg.Listen)+"://"+cfg.Listen)
 	l.bell.takeDown()
 	l.over()
 	if l.acceptor != nil {
@@ -85,7 +85,7 @@ func ending(cfg backends.Config, err error) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &listening) && listening.Op == "listen":
-		return socket.Explain(cfg.Listen, listening)
+		return tcp.Explain(cfg.Listen, listening)
 	}
 	return fmt.Errorf("evio: %w", err)
 }

@@ -20,6 +20,7 @@ type Kind int
 const (
 	Help Kind = iota
 	Bye
+	Who      // is in the room: the server answers the text of the line
 	List     // what User shares
 	Download // Files from User
 	Cancel   // the downloads of Files, or all
@@ -37,6 +38,7 @@ var HelpText = []string{
 	"a line is said to everybody in the room; these are not:",
 	"  /help                    this",
 	"  /bye                     leave, as Ctrl-C and Ctrl-D do",
+	"  /who                     who is in the room",
 	"  /file ls USER            the files that USER shares",
 	"  /file dn USER FILE...    fetch them; a name with spaces is \"written so\" or written\\ so,",
 	"                           or as it stands if it was in USER's last list",
@@ -59,6 +61,8 @@ var forms = []form{
 	{"/help", Help, 0, 0, "/help"},
 	{"/bye", Bye, 0, 0, "/bye"},
 	{"/quit", Bye, 0, 0, "/quit"}, // as other chats call it
+	{"/who", Who, 0, 0, "/who"},
+	{"/names", Who, 0, 0, "/who"}, // as IRC calls it
 	{"/file ls", List, 1, 1, "/file ls USER"},
 	{"/file dn", Download, 2, many, "/file dn USER FILE..."},
 	{"/file cancel", Cancel, 0, many, "/file cancel [FILE...]"},

@@ -27,6 +27,9 @@ func TestParse(t *testing.T) {
 		{"/file ls a b", Command{}, "it is /file ls USER"},
 		{"/file dn bob", Command{}, "it is /file dn USER FILE..."},
 		{"/bye bye", Command{}, "it is /bye"},
+		{"/who", Command{Kind: Who}, ""},
+		{"/names", Command{Kind: Who}, ""},
+		{"/who bob", Command{}, "it is /who"},
 		{"/hlep", Command{}, "nearest is /help"},
 		{"/by", Command{}, "nearest is /bye"},
 		{"/quit", Command{Kind: Bye}, ""},
@@ -81,13 +84,15 @@ func TestComplete(t *testing.T) {
 	m.Saw(client.Notice{Text: "here: bonnie, Carol"})
 	m.Saw(client.Notice{Text: "two words has joined"})
 	m.Saw(client.Notice{Text: "22 joined: zoe, zack and 20 more"})
+	m.Saw(client.Notice{Text: "3 here: xaver, yvonne and 1 more"})
 	m.Listed("bob", []string{"a b.txt", "a c.txt", "한글 파일.txt", "x\x1b[2J"})
 	for _, c := range []struct {
 		text, longer string
 		candidates   int
 	}{
 		{"/f", "/file ", 0},
-		{"/", "/", 3},
+		{"/", "/", 4},
+		{"/file ls yv", "/file ls yvonne ", 0},
 		{"/file d", "/file dn ", 0},
 		{"/file ls zo", "/file ls zoe ", 0},
 		{"/file ls zac", "/file ls zack ", 0},

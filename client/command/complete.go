@@ -2,6 +2,7 @@ package command
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -45,8 +46,23 @@ func (m *Memory) Saw(e client.Event) {
 			for _, name := range strings.SplitN(here, ", ", namesSaid) {
 				m.saw(name)
 			}
+		} else if names, ok := Answer(e.Text); ok {
+			for _, name := range strings.SplitN(names, ", ", namesSaid) {
+				m.saw(name)
+			}
 		}
 	}
+}
+
+// Answer says whether a notice is the server's answer to /who, such as
+// "3 here: alice, bob, carol", and gives the names in it.
+func Answer(notice string) (names string, is bool) {
+	count, names, found := strings.Cut(notice, " here: ")
+	if _, err := strconv.Atoi(count); err != nil || !found {
+		return "", false
+	}
+	names, _, _ = strings.Cut(names, " and ")
+	return names, true
 }
 
 func (m *Memory) saw(name string) {
@@ -133,7 +149,7 @@ func (m *Memory) candidates(before string) []string {
 	words := strings.Fields(before)
 	switch {
 	case len(words) == 0:
-		return append([]string{"/file", "/help", "/bye"}, m.names...)
+		return append([]string{"/file", "/help", "/bye", "/who"}, m.names...)
 	case !strings.HasPrefix(before, "/"):
 		return m.names
 	case len(words) == 1 && words[0] == "/file":

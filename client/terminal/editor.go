@@ -1,6 +1,7 @@
 package terminal
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode"
 
 	"github.com/ergochat/readline"
 	"golang.org/x/term"
@@ -34,6 +36,7 @@ type editor struct {
 	typed  chan string
 	ended  sync.WaitGroup
 	online atomic.Bool
+	asking atomic.Pointer[chan string] // what is typed is the password, for this channel; nil: it is not
 
 	// What stands between the conversation and the line: progress. Both
 	// goroutines write above the line.
@@ -45,6 +48,7 @@ type editor struct {
 	pressed rune // the swallowed key that listen has to act on, 0 for none
 	empty   bool // the line is
 	left    bool
+	secret  []rune // the password as far as it is typed
 }
 
 // typedAhead is how many lines may wait to be said.
@@ -106,6 +110,9 @@ func (e *editor) filter(key rune) (rune, bool) {
 	switch {
 	case e.left:
 		return 0, false
+	case e.asking.Load() != nil && key != readline.CharInterrupt:
+		e.secretKey(key)
+		return 0, false // the line stays as it is
 	case key == readline.CharEnter || key == readline.CharCtrlJ:
 	case key == readline.CharTab: // the editor's own completion would race with what arrives
 	case key == readline.CharInterrupt || key == readline.CharEOT && e.empty:
@@ -117,6 +124,36 @@ func (e *editor) filter(key rune) (rune, bool) {
 	}
 	e.pressed = key
 	return readline.CharBell, true
+}
+
+// secretKey takes a key that is one of the password. Keys that move the cursor are
+// none.
+func (e *editor) secretKey(key rune) {
+	switch {
+	case key == readline.CharEnter || key == readline.CharCtrlJ:
+		if answer := e.asking.Swap(nil); answer != nil {
+			*answer <- string(e.secret) // it has room for one
+			e.line.SetPrompt(e.promptFor(false))
+		}
+		e.secret = nil
+	case key == readline.CharBackspace || key == readline.CharCtrlH:
+		e.secret = e.secret[:max(len(e.secret)-1, 0)]
+	case key == readline.CharCtrlU:
+		e.secret = nil
+	case unicode.IsGraphic(key):
+		e.secret = append(e.secret, key)
+	}
+}
+
+// ask has what is typed be the password, until Enter. The draft of a line stays where
+// it is, behind another prompt.
+func (e *editor) ask(context.Context) <-chan string {
+	answer := make(chan string, 1)
+	e.asking.Store(&answer)
+	e.status("type your password and Enter: it is not shown; Ctrl-C leaves")
+	e.line.SetPrompt(e.prompt + "? ")
+	e.line.Refresh()
+	return answer
 }
 
 // listen is called after each key with the line as it is now, and says what it
@@ -234,10 +271,11 @@ func (e *editor) put(text string) {
 
 func (e *editor) lines() <-chan string { return e.typed }
 
-// connected shows by the prompt whether Enter will do anything. Both prompts
-// are as wide, so that the line below does not have to be laid out anew.
+// connected shows by the prompt whether Enter will do anything. All prompts are as
+// wide, so that the line below does not have to be laid out anew.
 func (e *editor) connected(is bool) {
 	e.online.Store(is)
+	e.asking.Store(nil)
 	e.line.SetPrompt(e.promptFor(is))
 	e.line.Refresh()
 }

@@ -36,7 +36,7 @@ func (v *conversation) file(c *client.Client, cmd command.Command) {
 		return
 	}
 	if c == nil {
-		v.complain("there is no server to ask at the moment")
+		v.complain(nobodyToAsk)
 		return
 	}
 	files := cmd.Files

@@ -2,6 +2,7 @@ package terminal
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"os"
 	"strings"
@@ -19,12 +20,17 @@ type plain struct {
 	out, err *os.File
 	typed    chan string
 	done     chan struct{}
+	password func(context.Context) (string, error)
+	typing   bool // lines come from a terminal
 	watched  bool // err is a terminal: somebody sees the progress
 	drawn    bool // there is some on the line
 }
 
 func openPlain(o Options) *plain {
-	p := &plain{out: o.Out, err: o.Err, typed: make(chan string), done: make(chan struct{}), watched: term.IsTerminal(int(o.Err.Fd()))}
+	p := &plain{
+		out: o.Out, err: o.Err, typed: make(chan string), done: make(chan struct{}), password: o.AskPassword,
+		typing: term.IsTerminal(int(o.In.Fd())), watched: term.IsTerminal(int(o.Err.Fd())),
+	}
 	go p.read(o.In)
 	return p
 }
@@ -86,6 +92,22 @@ func (p *plain) wipe() {
 		p.err.WriteString("\r\x1b[K")
 		p.drawn = false
 	}
+}
+
+// ask asks on the terminal of the process, unless that is where lines come from: whoever
+// reads them would read the password, and say it.
+func (p *plain) ask(ctx context.Context) <-chan string {
+	answer := make(chan string, 1)
+	go func() {
+		defer close(answer)
+		if p.password == nil || p.typing {
+			return
+		}
+		if password, err := p.password(ctx); err == nil {
+			answer <- password
+		}
+	}()
+	return answer
 }
 
 func (p *plain) lines() <-chan string { return p.typed }

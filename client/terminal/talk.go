@@ -24,7 +24,7 @@ func (v *conversation) talk(ctx context.Context, c *client.Client) error {
 			typed = nil // a script's lines are done one after the other
 		case len(v.unheard) >= unheardMost && !v.interactive:
 			typed = nil // let the server catch up
-		case v.typed == nil && len(v.unheard) == 0:
+		case v.typed == nil && len(v.unheard) == 0 && v.asked == 0:
 			return errLeft
 		case v.typed == nil:
 			tired = patience.C
@@ -73,8 +73,15 @@ func (v *conversation) hear(c *client.Client, e client.Event) []client.Event {
 	for ok := true; ok; {
 		batch = append(batch, e)
 		v.memory.Saw(e)
-		if said, is := e.(client.Said); is && said.From == c.Name() && len(v.unheard) > 0 {
-			v.unheard = v.unheard[1:]
+		switch e := e.(type) {
+		case client.Said:
+			if e.From == c.Name() && len(v.unheard) > 0 {
+				v.unheard = v.unheard[1:]
+			}
+		case client.Notice:
+			if _, is := command.Answer(e.Text); is && v.asked > 0 {
+				v.asked--
+			}
 		}
 		select {
 		case e, ok = <-c.Events():
@@ -144,11 +151,27 @@ func (v *conversation) obey(c *client.Client, line string) (leave bool) {
 		for _, text := range command.HelpText {
 			v.status(text)
 		}
+	case cmd.Kind == command.Who:
+		v.askWho(c)
 	default:
 		v.file(c, cmd)
 	}
 	return false
 }
+
+// askWho asks the server who is in the room: the answer is a notice.
+func (v *conversation) askWho(c *client.Client) {
+	if c == nil {
+		v.complain(nobodyToAsk)
+		return
+	}
+	if c.Say("/who") == nil { // of a connection that failed we hear by its events
+		v.asked++
+	}
+}
+
+// nobodyToAsk is what is said of a command that needs a server.
+const nobodyToAsk = "there is no server to ask at the moment"
 
 // offline takes a line that was entered while the server went; true means to leave.
 func (v *conversation) offline(line string) (leave bool) {

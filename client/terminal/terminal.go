@@ -45,10 +45,13 @@ type Options struct {
 	Client    client.Config
 	Files     transfer.Options
 	Reconnect bool
-	In        *os.File
-	Out       *os.File
-	Err       *os.File
-	Colour    bool // on a terminal
+	// AskPassword, if set, asks for the password where the conversation has no terminal
+	// of its own: when the server does not take it any more.
+	AskPassword func(context.Context) (string, error)
+	In          *os.File
+	Out         *os.File
+	Err         *os.File
+	Colour      bool // on a terminal
 }
 
 // screen is where the conversation is shown and where lines come from.
@@ -65,6 +68,9 @@ type screen interface {
 	lines() <-chan string
 	// connected says whether there is anybody to talk to.
 	connected(bool)
+	// ask asks for the password. The channel gives it, or is closed if there is nobody
+	// to ask. What is typed until then is not shown.
+	ask(ctx context.Context) <-chan string
 	// close gives the terminal back.
 	close()
 }
@@ -79,6 +85,7 @@ type conversation struct {
 	interactive bool
 	typed       <-chan string // lines(), nil once input has ended
 	unheard     []string      // said by us, not yet come back
+	asked       int           // how often /who was typed and is not answered
 	unsaid      int           // lines that were lost for good
 	backoff     client.Backoff
 
@@ -115,8 +122,13 @@ func Run(ctx context.Context, o Options) error {
 	defer v.close()
 	v.typed = v.lines()
 	if v.interactive {
-		v.status(fmt.Sprintf("connected to %s as %s; /help shows what can be typed", o.Client.Server, c.Name()))
+		how := ""
+		if o.Client.TLS != nil {
+			how = " by TLS"
+		}
+		v.status(fmt.Sprintf("connected to %s%s as %s; /help shows what can be typed", o.Client.Server, how, c.Name()))
 	}
+	v.warnUnchecked()
 	for {
 		v.connected(true)
 		v.client = c
@@ -141,6 +153,14 @@ func Run(ctx context.Context, o Options) error {
 			return err
 		}
 		v.status("back at " + o.Client.Server)
+		v.warnUnchecked()
+	}
+}
+
+// warnUnchecked says that nobody knows whom we talk to, if that is so.
+func (v *conversation) warnUnchecked() {
+	if v.Client.TLS != nil && v.Client.TLS.InsecureSkipVerify {
+		v.status("WARNING: the server's certificate is not checked (-insecure-skip-verify): whoever is on the way can read and change everything, the password too")
 	}
 }
 
@@ -193,79 +213,11 @@ func (v *conversation) lost() {
 		v.status("perhaps not said: " + client.Safe([]byte(text)))
 	}
 	v.unsaid += len(v.unheard)
-	v.unheard = nil
+	v.unheard, v.asked = nil, 0
 }
 
 func dial(ctx context.Context, cfg client.Config) (*client.Client, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	return client.Dial(ctx, cfg)
-}
-
-// comeBack dials until it is let in. The user may leave meanwhile.
-func (v *conversation) comeBack(ctx context.Context) (*client.Client, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	type result struct {
-		client *client.Client
-		err    error
-	}
-	results := make(chan result, 1)
-	go func() {
-		c, err := v.redial(ctx)
-		results <- result{c, err}
-	}()
-	typed := v.typed
-	if !v.interactive {
-		typed = nil // what is piped in waits for the connection
-	}
-	tick := time.NewTicker(redraw)
-	defer tick.Stop()
-	for {
-		select {
-		case r := <-results:
-			return r.client, r.err
-		case do := <-v.asides:
-			do()
-		case text := <-v.told:
-			v.status(text)
-		case <-tick.C:
-			v.drawProgress()
-		case line, ok := <-typed:
-			if ok && !v.offline(line) {
-				continue
-			}
-			cancel()
-			if r := <-results; r.client != nil {
-				r.client.Close()
-			}
-			return nil, errLeft
-		}
-	}
-}
-
-// redial tries again and again, later and later. Being denied once is no
-// reason to give up: the server may not have noticed yet that we were gone.
-func (v *conversation) redial(ctx context.Context) (*client.Client, error) {
-	v.backoff.Reset()
-	for denials := 0; ; {
-		select {
-		case <-time.After(v.backoff.Next()):
-		case <-ctx.Done():
-			return nil, errLeft
-		}
-		c, err := dial(ctx, v.Client)
-		switch {
-		case err == nil:
-			return c, nil
-		case ctx.Err() != nil:
-			return nil, errLeft
-		case errors.As(err, new(*client.DeniedError)):
-			if denials++; denials >= denialsMost {
-				return nil, err
-			}
-		default:
-			denials = 0
-		}
-	}
 }

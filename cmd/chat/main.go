@@ -13,7 +13,6 @@ import (
 
 	"chatbench/client"
 	"chatbench/client/terminal"
-	"chatbench/internal/askpass"
 	"chatbench/internal/cmdline"
 )
 
@@ -22,6 +21,12 @@ const intro = `chat is a client for the chat server.
   chat -user alice                   talk; /help shows what else can be typed
   echo hello | chat -user alice      say a line and leave
   chat -user alice -share music      let others fetch the files in music
+  chat -user alice -server chat.example.org:9000 -tls
+
+With -tls what you say, and your password, are encrypted on the way to the server.
+FILES ARE NOT, on their way from one client to another: a token lets only the one
+who asked fetch, and a checksum shows what was changed, but whoever is on the way
+can read them.
 
 The password is taken from CHAT_PASSWORD, or asked for on the terminal. Without
 a terminal the conversation is plain lines. NO_COLOR=1 turns colours off.`
@@ -32,7 +37,9 @@ func run(args []string) int {
 	fs := flag.NewFlagSet("chat", flag.ContinueOnError)
 	o := terminal.Options{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
 	var p paths
+	var secure security
 	define(fs, &o, &p)
+	secure.define(fs)
 	if code, done := cmdline.Parse(fs, intro, args); done {
 		return code
 	}
@@ -44,13 +51,16 @@ func run(args []string) int {
 	defer stop()
 	err := p.open(&o.Files)
 	if err == nil {
-		err = setPassword(ctx, &o.Client)
+		o.Client.TLS, err = secure.config()
+	}
+	if err == nil {
+		err = setPassword(ctx, &o)
 	}
 	if err == nil {
 		err = terminal.Run(ctx, o)
 	}
 	switch {
-	case errors.Is(err, client.ErrServer):
+	case errors.Is(err, client.ErrServer), isUsage(err):
 		return cmdline.Fail("chat", cmdline.Usage, err)
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		return cmdline.OK // left before it began
@@ -58,16 +68,4 @@ func run(args []string) int {
 		return cmdline.Fail("chat", cmdline.Failed, err)
 	}
 	return cmdline.OK
-}
-
-func setPassword(ctx context.Context, cfg *client.Config) (err error) {
-	var given bool
-	if cfg.Password, given = os.LookupEnv("CHAT_PASSWORD"); given {
-		return nil
-	}
-	cfg.Password, err = askpass.Ask(ctx, "Password of "+cfg.User+": ")
-	if errors.Is(err, askpass.ErrNoTerminal) {
-		return errors.New("no terminal to ask for the password on: set CHAT_PASSWORD")
-	}
-	return err
 }

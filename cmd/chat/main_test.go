@@ -18,13 +18,16 @@ import (
 	"chatbench/backends/epoll"
 	"chatbench/client"
 	"chatbench/cmd/internal/ptytest"
+	"chatbench/internal/certtest"
 	"chatbench/server"
 )
 
 func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"chat": main}) }
 
-// TestScripts runs chat as a user does, with a server at $ADDR.
+// TestScripts runs chat as a user does, with a server at $ADDR, and one that speaks TLS
+// with the certificate $CERT at $SECURE.
 func TestScripts(t *testing.T) {
+	certFile, keyFile := certtest.Write(t, t.TempDir(), time.Hour, "127.0.0.1")
 	testscript.Run(t, testscript.Params{
 		Dir:  filepath.Join("testdata", "script"),
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": code, "user": user, "leave": leave},
@@ -34,7 +37,14 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			env.Defer(func() { s.Stop(context.Background()) })
+			secure, err := startServer("127.0.0.1:0", func(o *server.Options) { o.TLSCert, o.TLSKey = certFile, keyFile })
+			if err != nil {
+				return err
+			}
+			env.Defer(func() { secure.Stop(context.Background()) })
 			env.Setenv("ADDR", s.Addr().String())
+			env.Setenv("SECURE", secure.Addr().String())
+			env.Setenv("CERT", certFile)
 			env.Values[room] = &present{server: s, users: make(map[string]*exec.Cmd)}
 			env.Vars = append(env.Vars, "CHAT_PASSWORD=x", ptytest.NoWait)
 			return writeFiles(env.WorkDir)
@@ -120,16 +130,19 @@ func leave(ts *testscript.TestScript, _ bool, args []string) {
 
 // startServer starts a server that lets everybody in and keeps joins and
 // leaves to itself.
-func startServer(addr string) (*server.Server, error) {
+func startServer(addr string, change ...func(*server.Options)) (*server.Server, error) {
 	o := server.Defaults()
 	o.Backend, o.Listen, o.Open, o.Announce, o.MaxClients = epoll.Backend, addr, true, false, 100
 	o.Out, o.Log = io.Discard, slog.New(slog.NewTextHandler(io.Discard, nil))
+	for _, f := range change {
+		f(&o)
+	}
 	return server.Start(context.Background(), o)
 }
 
-func serve(t *testing.T, addr string) (s *server.Server, stop func()) {
+func serve(t *testing.T, addr string, change ...func(*server.Options)) (s *server.Server, stop func()) {
 	t.Helper()
-	s, err := startServer(addr)
+	s, err := startServer(addr, change...)
 	if err != nil {
 		t.Fatal(err)
 	}

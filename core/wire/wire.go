@@ -52,6 +52,10 @@ const Granted = "granted"
 // DeniedPrefix stands before the reason in the Cred frame that turns a client away.
 const DeniedPrefix = "denied "
 
+// Protocol is what the chat protocol is called in a TLS handshake (ALPN, RFC 7301).
+// Clients that name no protocol are served too.
+const Protocol = "chatbench"
+
 // Frame is one frame as it was decoded. Body aliases the bytes given to the
 // Decoder or the Decoder's own buffer: it is good until the next call of Next,
 // and no longer than those bytes.

@@ -17,17 +17,19 @@ const intro = `chatd is a chat server with a choice of concurrency models under 
   chatd -open                                  try it: any password lets in
   chatd user add users.txt alice               make a user
   chatd -users users.txt -listen 127.0.0.1:9000
+  chatd -users users.txt -listen :9000 -tls-cert cert.pem -tls-key key.pem
   chatd -list                                  what -backend can be
   chatd check -config chatd.toml               would it start? all that is wrong
   chatd config -config chatd.toml              the settings, and where each is from
 
 SIGTERM and Ctrl-C send everybody what was said before and stop; SIGHUP loads
-the users file again.
+the users file and the certificate again.
 
 Each setting is a flag, a key of the file that -config names, and a variable of
 the environment. Flags overrule the environment, and that the file.
 
-Behind a proxy all clients have the address of the proxy, and the limits by
+Behind a proxy that speaks the PROXY protocol, say where it is with -proxy-from.
+Behind any other all clients have the address of the proxy, and the limits by
 address cannot tell them apart:
   - On this machine (a loopback address) -max-per-address does not apply, nor
     does the limit on wrong passwords for all names together. Limit clients in
@@ -60,6 +62,7 @@ func newFlags(backend string) *flags {
 	fs.StringVar(&o.Listen, "listen", o.Listen, "TCP `HOST:PORT` to listen on: 0.0.0.0 is IPv4 only, [::] and no host are IPv4 and IPv6; port 0 picks a free one")
 	fs.StringVar(&o.Users, "users", "", "users `FILE`, see chatd user")
 	fs.BoolVar(&o.Open, "open", false, "any password lets in; on a loopback address only")
+	defineListeners(fs, o)
 	fs.BoolVar(&o.Insecure, "insecure", false, "allow passwords to cross the network unencrypted")
 	fs.IntVar(&o.MaxClients, "max-clients", 0, "at most `N` connections (0: 10000, or what the file limit allows)")
 	fs.IntVar(&o.MaxPending, "max-pending", 0, "of them at most `N` not logged in yet (0: a quarter, at least 64)")

@@ -40,39 +40,72 @@ type halfCloser interface{ CloseWrite() error }
 // Carrier carries clients to a transport. Any goroutine may call its methods.
 type Carrier struct {
 	target netip.AddrPort
+	dialer net.Dialer
 	secret []byte
 	linger time.Duration
 
 	Open     atomic.Int64 // connections carried now
 	NoTarget atomic.Int64 // clients for which the transport took no connection
 
+	mu     sync.Mutex
+	over   bool // guarded by mu: nobody is carried any more
 	work   sync.WaitGroup
 	ending context.Context
 	cut    context.CancelFunc
 }
 
-// NewCarrier makes one. target is the transport's own listener, secret what its
+// NewCarrier makes one. target is where the transport listens, secret what its
 // proxyproto.Policy asks for, and linger how long a client may take to say FIN after
-// the server has.
+// the server has. It connects from a loopback address, whatever the target is.
 func NewCarrier(target netip.AddrPort, secret []byte, linger time.Duration) *Carrier {
+	loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	if target.Addr().Is6() {
+		loopback = netip.IPv6Loopback()
+	}
+	if target.Addr().IsUnspecified() {
+		target = netip.AddrPortFrom(loopback, target.Port())
+	}
 	c := &Carrier{target: target, secret: secret, linger: linger}
+	if !target.Addr().IsLoopback() {
+		c.dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(loopback, 0))
+	}
 	c.ending, c.cut = context.WithCancel(context.Background())
 	return c
 }
 
 // Shutdown waits for all that is carried to end, which the transport sees to, and
-// cuts what is left when ctx ends. Nothing may be given to Carry any more.
-func (c *Carrier) Shutdown(ctx context.Context) {
-	defer context.AfterFunc(ctx, c.cut)()
+// cuts what is left when ctx ends: then it returns ctx's error.
+func (c *Carrier) Shutdown(ctx context.Context) error {
+	c.mu.Lock()
+	c.over = true
+	c.mu.Unlock()
+	stop := context.AfterFunc(ctx, c.cut)
 	c.work.Wait()
+	if !stop() {
+		return ctx.Err()
+	}
 	c.cut()
+	return nil
+}
+
+// begin counts one more that is carried, unless that is over.
+func (c *Carrier) begin() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.over {
+		c.work.Add(1)
+	}
+	return !c.over
 }
 
 // Carry connects to the transport in the name of a client at peer, and carries
 // octets both ways until both have ended. It closes conn. The error is one of
-// connecting; afterwards an end is an end.
+// connecting; afterwards an end is an end. After Shutdown it closes conn alone.
 func (c *Carrier) Carry(conn net.Conn, peer netip.AddrPort) error {
-	c.work.Add(1)
+	if !c.begin() {
+		conn.Close()
+		return nil
+	}
 	defer c.work.Done()
 	defer conn.Close()
 	target, err := c.dial(peer)
@@ -108,7 +141,7 @@ func (c *Carrier) Carry(conn net.Conn, peer netip.AddrPort) error {
 func (c *Carrier) dial(peer netip.AddrPort) (*net.TCPConn, error) {
 	ctx, cancel := context.WithTimeout(c.ending, dialTimeout)
 	defer cancel()
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", c.target.String())
+	conn, err := c.dialer.DialContext(ctx, "tcp", c.target.String())
 	if err != nil {
 		return nil, fmt.Errorf("front: %w", err)
 	}

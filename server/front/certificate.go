@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"chatbench/core/wire"
 )
 
 // watchEvery is how often the files of a certificate are looked at.
@@ -176,5 +178,5 @@ func owner(name string) string {
 // TLS is how clients are spoken to with the certificate. least is the oldest version
 // that is spoken, such as tls.VersionTLS13.
 func (c *Certificate) TLS(least uint16) *tls.Config {
-	return &tls.Config{GetCertificate: c.get, MinVersion: least, NextProtos: []string{Protocol}}
+	return &tls.Config{GetCertificate: c.get, MinVersion: least, NextProtos: []string{wire.Protocol}}
 }

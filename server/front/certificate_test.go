@@ -10,13 +10,15 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"chatbench/internal/certtest"
 )
 
 // A pair of files that changes is loaded again; one that is no pair is not, and what
 // is in use stays in use.
 func TestReload(t *testing.T) {
 	dir, log := t.TempDir(), new(bytes.Buffer)
-	certFile, keyFile := writePair(t, dir, "one.example", time.Hour)
+	certFile, keyFile := certtest.Write(t, dir, time.Hour, "one.example")
 	c, err := LoadCertificate(certFile, keyFile, slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
 		t.Fatal(err)
@@ -32,7 +34,7 @@ func TestReload(t *testing.T) {
 	if n := strings.Count(log.String(), "certificate loaded"); n != 1 {
 		t.Errorf("loaded %d times though nothing changed", n)
 	}
-	writePair(t, dir, "two.example", 2*time.Hour)
+	certtest.Write(t, dir, 2*time.Hour, "two.example")
 	c.reloadIfChanged()
 	uses("two.example")
 	if left := time.Until(c.Expires()); left < 100*time.Minute || left > 2*time.Hour {
@@ -43,7 +45,7 @@ func TestReload(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	writePair(t, dir, "three.example", time.Hour)
+	certtest.Write(t, dir, time.Hour, "three.example")
 	fresh, _ := os.ReadFile(keyFile)
 	os.WriteFile(keyFile, append(old, '\n'), 0o600) // the certificate is new, the key is not
 	log.Reset()
@@ -67,11 +69,11 @@ func TestReload(t *testing.T) {
 // Each way in which the files can be wrong is told with what to do.
 func TestBadCertificates(t *testing.T) {
 	dir := t.TempDir()
-	certFile, keyFile := writePair(t, dir, "a.example", time.Hour)
+	certFile, keyFile := certtest.Write(t, dir, time.Hour, "a.example")
 	empty := filepath.Join(dir, "empty")
 	os.WriteFile(empty, nil, 0o600)
 	expiredDir := t.TempDir()
-	expiredCert, expiredKey := writePair(t, expiredDir, "b.example", -time.Hour)
+	expiredCert, expiredKey := certtest.Write(t, expiredDir, -time.Hour, "b.example")
 	for want, files := range map[string][2]string{
 		"there is no key":        {certFile, filepath.Join(dir, "none")},
 		"both are PEM":           {empty, keyFile},
@@ -91,7 +93,7 @@ func TestUnreadableKey(t *testing.T) {
 		t.Skip("only root can look at files as somebody else")
 	}
 	dir := t.TempDir()
-	certFile, keyFile := writePair(t, dir, "a.example", time.Hour)
+	certFile, keyFile := certtest.Write(t, dir, time.Hour, "a.example")
 	for path := dir; path != "/" && path != os.TempDir(); path = filepath.Dir(path) {
 		os.Chmod(path, 0o755)
 	}

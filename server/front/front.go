@@ -17,6 +17,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -25,15 +26,15 @@ import (
 	"time"
 
 	"chatbench/core/proxyproto"
+	"chatbench/core/wire"
 )
 
-// Protocol is what chatbench calls itself in a TLS handshake (ALPN, RFC 7301).
-// Clients that name no protocol are served too.
-const Protocol = "chatbench"
+// goodbyeTimeout is how long a client that speaks no TLS has to take the answer.
+const goodbyeTimeout = 250 * time.Millisecond
 
 // Config is what a front is made of.
 type Config struct {
-	Listener *net.TCPListener // where clients come; Serve closes it
+	Listener *net.TCPListener // where clients come; StopAccepting closes it
 	// TLS is how clients are spoken to; see Certificate.TLS.
 	TLS     *tls.Config
 	Carrier *Carrier // to the transport
@@ -44,7 +45,6 @@ type Config struct {
 	MaxConns         int           // connections at once; more wait to be accepted
 	MaxHandshakes    int           // of them in their handshake; 256
 	HandshakeTimeout time.Duration // for header and handshake together; 5 s
-	SendBuffer       int           // SO_SNDBUF towards the client in octets; 0 leaves it to the kernel
 	Log              *slog.Logger  // rare events only
 }
 
@@ -72,7 +72,7 @@ type Front struct {
 	cut    context.CancelFunc
 }
 
-// New makes a front. Serve lets it work.
+// New makes a front. Serve lets it work, and has to be called once.
 func New(cfg Config) *Front {
 	if cfg.MaxConns <= 0 {
 		cfg.MaxConns = 10_000
@@ -88,12 +88,14 @@ func New(cfg Config) *Front {
 		places: make(chan struct{}, cfg.MaxConns), shakes: make(chan struct{}, cfg.MaxHandshakes),
 	}
 	f.ending, f.cut = context.WithCancel(context.Background())
+	f.work.Add(1) // Serve's
 	return f
 }
 
-// Serve takes connections until Close or Shutdown, and returns then.
+// Serve takes connections until StopAccepting or Shutdown, and returns then.
 func (f *Front) Serve() {
-	for {
+	defer f.work.Done()
+	for failing := false; ; {
 		select {
 		case f.places <- struct{}{}:
 		case <-f.ending.Done():
@@ -102,6 +104,7 @@ func (f *Front) Serve() {
 		conn, err := f.cfg.Listener.AcceptTCP()
 		switch {
 		case err == nil:
+			failing = false
 			f.Accepts.Add(1)
 			f.work.Go(func() {
 				defer func() { <-f.places }()
@@ -112,7 +115,10 @@ func (f *Front) Serve() {
 			return
 		}
 		<-f.places
-		f.cfg.Log.Warn("the TLS listener cannot accept", "err", err)
+		if !failing {
+			f.cfg.Log.Warn("the TLS listener cannot accept, and tries again", "err", err)
+		}
+		failing = true
 		select { // out of descriptors, most likely: those who end give some back
 		case <-time.After(100 * time.Millisecond):
 		case <-f.ending.Done():
@@ -120,16 +126,18 @@ func (f *Front) Serve() {
 	}
 }
 
-// StopAccepting closes the listener: nobody comes any more, and those who are there stay.
-func (f *Front) StopAccepting() { f.cfg.Listener.Close() }
-
-// Shutdown waits for the connections to end, which the transport sees to. When ctx
-// ends it cuts handshakes; what is carried is the Carrier's to cut.
-func (f *Front) Shutdown(ctx context.Context) {
-	f.StopAccepting()
-	defer context.AfterFunc(ctx, f.cut)()
-	f.work.Wait()
+// StopAccepting closes the listener and cuts handshakes: nobody comes any more, and
+// those who are carried stay.
+func (f *Front) StopAccepting() {
+	f.cfg.Listener.Close()
 	f.cut()
+}
+
+// Shutdown stops accepting and waits for the connections to end. The transport ends
+// those that are carried, or the Carrier cuts them.
+func (f *Front) Shutdown() {
+	f.StopAccepting()
+	f.work.Wait()
 }
 
 // serve serves one connection to its end.
@@ -148,10 +156,8 @@ func (f *Front) serve(conn *net.TCPConn) {
 	if err != nil {
 		f.count(err)
 		f.cfg.Log.Debug("no TLS connection", "peer", conn.RemoteAddr(), "err", err)
+		tellPlain(conn, err)
 		return
-	}
-	if f.cfg.SendBuffer > 0 {
-		conn.SetWriteBuffer(f.cfg.SendBuffer)
 	}
 	if err := f.cfg.Carrier.Carry(secure, peer); err != nil {
 		f.cfg.Log.Warn("a client cannot be carried to the transport", "peer", peer, "err", err)
@@ -168,6 +174,22 @@ func (f *Front) count(err error) {
 		f.TimedOut.Add(1)
 	default:
 		f.BadTLS.Add(1)
+	}
+}
+
+// plainTold is what a client is told that has logged in without TLS.
+const plainTold = "this server speaks TLS: connect with -tls"
+
+// tellPlain answers a client that speaks no TLS but the protocol itself: without a
+// word it could not know what is wrong.
+func tellPlain(conn *net.TCPConn, err error) {
+	var header tls.RecordHeaderError
+	if !errors.As(err, &header) || header.RecordHeader[0] != byte(wire.Cred) {
+		return
+	}
+	conn.SetDeadline(time.Now().Add(goodbyeTimeout))
+	if _, err := conn.Write(wire.AppendClose(wire.AppendDenied(nil, plainTold))); err == nil && conn.CloseWrite() == nil {
+		io.Copy(io.Discard, conn) // what is left unread would reset the connection, and destroy the answer
 	}
 }
 

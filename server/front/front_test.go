@@ -9,10 +9,14 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"chatbench/core/wire"
+	"chatbench/internal/tcp"
 )
 
 func random(n int) []byte {
@@ -26,7 +30,7 @@ func random(n int) []byte {
 func TestCarries(t *testing.T) {
 	f, g := start(t, Config{})
 	c := dial(t, f)
-	if got := c.ConnectionState(); got.NegotiatedProtocol != Protocol || got.Version != tls.VersionTLS13 {
+	if got := c.ConnectionState(); got.NegotiatedProtocol != wire.Protocol || got.Version != tls.VersionTLS13 {
 		t.Errorf("protocol %q, version %x", got.NegotiatedProtocol, got.Version)
 	}
 	s := g.next(t)
@@ -160,7 +164,11 @@ func TestTrustedProxy(t *testing.T) {
 
 // What is kept for a client that takes nothing is bounded: the transport finds it slow.
 func TestStoppedReader(t *testing.T) {
-	f, g := start(t, Config{SendBuffer: 128 << 10})
+	l, err := tcp.Listen("127.0.0.1:0", tcp.Options{SendBuffer: 128 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, g := start(t, Config{Listener: l})
 	c := dial(t, f)
 	c.NetConn().(*net.TCPConn).SetReadBuffer(8 << 10)
 	s := g.next(t)
@@ -180,18 +188,24 @@ func TestStoppedReader(t *testing.T) {
 	t.Logf("%d KiB", took>>10)
 }
 
-// Shutdown waits for those who are there, and cuts them when its time is over.
+// Shutdown waits for those who are there, and the carrier cuts them when its time is
+// over. Handshakes are cut at once.
 func TestShutdown(t *testing.T) {
-	f, g := start(t, Config{})
+	f, g := start(t, Config{HandshakeTimeout: time.Hour})
 	c := dial(t, f)
 	s := g.next(t)
+	silent, err := net.Dial("tcp", f.addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	await(t, "a handshake", func() bool { return f.Handshakes.Load() == 1 })
 	ctx, cancel := context.WithCancel(t.Context())
-	over := make(chan struct{})
+	over, cut := make(chan struct{}), make(chan error)
 	go func() {
 		defer close(over)
-		f.Shutdown(ctx)
+		f.Shutdown()
 	}()
-	defer context.AfterFunc(ctx, f.cfg.Carrier.cut)()
 	await(t, "nobody else may come", func() bool {
 		other, err := net.Dial("tcp", f.addr())
 		if err == nil {
@@ -199,6 +213,10 @@ func TestShutdown(t *testing.T) {
 		}
 		return err != nil
 	})
+	silent.SetReadDeadline(time.Now().Add(30 * time.Second))
+	if _, err := silent.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("a handshake goes on: %v", err)
+	}
 	s.Write([]byte("still here"))
 	if _, err := io.ReadFull(c, make([]byte, 10)); err != nil {
 		t.Fatal(err)
@@ -208,9 +226,40 @@ func TestShutdown(t *testing.T) {
 		t.Fatal("Shutdown did not wait")
 	default:
 	}
+	go func() { cut <- f.cfg.Carrier.Shutdown(ctx) }()
 	cancel()
+	if err := <-cut; !errors.Is(err, context.Canceled) {
+		t.Errorf("the carrier had to cut, and says %v", err)
+	}
 	<-over
 	if _, err := c.Read(make([]byte, 1)); err == nil {
 		t.Error("the client was not cut")
 	}
+	ours, theirs := net.Pipe()
+	defer theirs.Close()
+	if err := f.cfg.Carrier.Carry(ours, netip.MustParseAddrPort("192.0.2.1:1")); err != nil || f.cfg.Carrier.NoTarget.Load() != 0 {
+		t.Errorf("one who comes after that: %v", err)
+	}
+}
+
+// A client that logs in without TLS is told so in its own protocol; of what speaks
+// another protocol the connection is closed without a word.
+func TestPlainClient(t *testing.T) {
+	f, _ := start(t, Config{})
+	for first, want := range map[string]string{
+		"\x01alice secret\x00":              "\x01denied " + plainTold + "\x00\x03\x00",
+		"GET / HTTP/1.1\r\nHost: a\r\n\r\n": "",
+	} {
+		c, err := net.Dial("tcp", f.addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(30 * time.Second))
+		c.Write([]byte(first))
+		if got, _ := io.ReadAll(c); string(got) != want {
+			t.Errorf("%q is answered %q, want %q", first, got, want)
+		}
+	}
+	await(t, "both are counted", func() bool { return f.BadTLS.Load() == 2 })
 }

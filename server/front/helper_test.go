@@ -3,25 +3,18 @@ package front
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"log/slog"
-	"math/big"
 	"net"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"chatbench/core/proxyproto"
+	"chatbench/core/wire"
+	"chatbench/internal/certtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -30,34 +23,6 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const linger = 300 * time.Millisecond
 
 var secret = bytes.Repeat([]byte{9}, 32)
-
-// writePair writes a certificate for the name and its key, as cert.pem and key.pem.
-func writePair(t testing.TB, dir, name string, valid time.Duration) (certFile, keyFile string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
-		NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(valid),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	for file, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "PRIVATE KEY", Bytes: keyDER}} {
-		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return certFile, keyFile
-}
 
 // target stands for a transport: it reads the header of each connection, and hands
 // both to the test.
@@ -118,12 +83,15 @@ func (g *target) next(t testing.TB) carried {
 func start(t testing.TB, cfg Config) (*Front, *target) {
 	t.Helper()
 	g := newTarget(t)
-	certFile, keyFile := writePair(t, t.TempDir(), "chat.example", time.Hour)
+	certFile, keyFile := certtest.Write(t, t.TempDir(), time.Hour, "chat.example")
 	cert, err := LoadCertificate(certFile, keyFile, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Listener, cfg.TLS, cfg.Log = listen(t), cert.TLS(tls.VersionTLS13), slog.New(slog.DiscardHandler)
+	if cfg.Listener == nil {
+		cfg.Listener = listen(t)
+	}
+	cfg.TLS, cfg.Log = cert.TLS(tls.VersionTLS13), slog.New(slog.DiscardHandler)
 	cfg.Carrier = NewCarrier(g.Addr().(*net.TCPAddr).AddrPort(), secret, linger)
 	f := New(cfg)
 	served := make(chan struct{})
@@ -132,7 +100,7 @@ func start(t testing.TB, cfg Config) (*Front, *target) {
 		over, cancel := context.WithCancel(context.Background())
 		cancel()
 		f.cfg.Carrier.Shutdown(over)
-		f.Shutdown(over)
+		f.Shutdown()
 		<-served
 	})
 	return f, g
@@ -143,7 +111,7 @@ func (f *Front) addr() string { return f.cfg.Listener.Addr().String() }
 // dial connects by TLS.
 func dial(t testing.TB, f *Front) *tls.Conn {
 	t.Helper()
-	c, err := tls.Dial("tcp", f.addr(), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{Protocol}})
+	c, err := tls.Dial("tcp", f.addr(), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{wire.Protocol}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ package web
 
 import (
 	"context"
+	"crypto/tls"
 	"embed"
 	"errors"
 	"io/fs"
@@ -48,6 +49,9 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect
 
 // Config is what the page's server is made of.
 type Config struct {
+	// TLS is how browsers are spoken to; nil: without TLS. See front.Certificate.TLS;
+	// the protocols it names are not used.
+	TLS *tls.Config
 	// Carry carries the octets of a client at peer to the transport and back until
 	// both have ended, and closes the connection. See front.Front.
 	Carry func(conn net.Conn, peer netip.AddrPort) error
@@ -56,7 +60,7 @@ type Config struct {
 	// Origins are further hosts whose pages may connect, besides the one the page
 	// was loaded from.
 	Origins  []string
-	MaxConns int // WebSockets at once; 10,000
+	MaxConns int // WebSockets at once; 10,000. Of connections there may be 64 more, others wait
 	Log      *slog.Logger
 }
 
@@ -107,9 +111,15 @@ func headers(next http.Handler) http.Handler {
 	})
 }
 
-// Serve takes connections until Close; l may be one of TLS. The error says why it
-// could not go on; nil after Close.
+// Serve takes connections until Close. The error says why it could not go on; nil
+// after Close.
 func (s *Server) Serve(l net.Listener) error {
+	l = limit(l, s.cfg.MaxConns+spareConns)
+	if s.cfg.TLS != nil {
+		browsers := s.cfg.TLS.Clone()
+		browsers.NextProtos = []string{"http/1.1"} // HTTP/2 has another way to a WebSocket
+		l = tls.NewListener(l, browsers)
+	}
 	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}

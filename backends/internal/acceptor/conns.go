@@ -5,6 +5,7 @@ import (
 
 	"chatbench/backends"
 	"chatbench/backends/internal/socket"
+	"chatbench/internal/tcp"
 )
 
 // Conns is an Acceptor for libraries that take a net.Conn.
@@ -19,7 +20,7 @@ func ListenConns(cfg backends.Config, name string) (Conns, error) {
 	if err != nil {
 		return Conns{}, err
 	}
-	a, err := newAcceptor(cfg, name, socket.Bound(listener), listener)
+	a, err := newAcceptor(cfg, name, tcp.Bound(listener), listener)
 	return Conns{a, listener}, err
 }
 

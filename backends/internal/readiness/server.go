@@ -11,6 +11,7 @@ import (
 
 	"chatbench/backends"
 	"chatbench/backends/internal/socket"
+	"chatbench/internal/tcp"
 )
 
 // Start serves with so many loops, each on a Poller of its own. Several loops
@@ -22,7 +23,7 @@ func Start(cfg backends.Config, loops int, newPoller func() (Poller, error)) (ba
 		if err != nil {
 			return nil, err
 		}
-		cfg.Listen = socket.Bound(l).String()
+		cfg.Listen = tcp.Bound(l).String()
 		_ = l.Close()
 	}
 	for i := range loops {

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"chatbench/backends"
+	"chatbench/internal/tcp"
 )
 
 // dial connects to a listening socket and returns both ends.
@@ -91,7 +92,7 @@ func TestListenAnywhere(t *testing.T) {
 	}
 	defer l.Close()
 	for _, host := range []string{"127.0.0.1", "::1"} {
-		client, err := net.Dial("tcp", netip.AddrPortFrom(netip.MustParseAddr(host), Bound(l).Port()).String())
+		client, err := net.Dial("tcp", netip.AddrPortFrom(netip.MustParseAddr(host), tcp.Bound(l).Port()).String())
 		if err != nil {
 			t.Logf("no %s on this machine: %v", host, err)
 			continue
@@ -118,7 +119,7 @@ func TestListenRefuses(t *testing.T) {
 		taken.String():  "address already in use (stop the other server",
 		"192.0.2.1:0":   "no interface of this machine has this address",
 		"127.0.0.1":     "missing port",
-		"nobody.test:x": "socket: cannot listen on \"nobody.test:x\"",
+		"nobody.test:x": "tcp: cannot listen on \"nobody.test:x\"",
 	} {
 		fd, _, err := ListenFD(backends.Config{Listen: addr}, false)
 		if err == nil {
@@ -227,18 +228,6 @@ func TestExhausted(t *testing.T) {
 	} {
 		if Exhausted(err) != want {
 			t.Errorf("Exhausted(%v) is %v", err, !want)
-		}
-	}
-}
-
-func TestNetwork(t *testing.T) {
-	for listen, want := range map[string]string{
-		"0.0.0.0:1": "tcp4", "127.0.0.1:0": "tcp4", "[::ffff:10.0.0.1]:1": "tcp4",
-		"[::1]:1": "tcp6", "[fe80::1%eth0]:1": "tcp6",
-		"[::]:1": "tcp", ":1": "tcp", "localhost:1": "tcp", "nonsense": "tcp",
-	} {
-		if got := Network(listen); got != want {
-			t.Errorf("%s is of network %s, want %s", listen, got, want)
 		}
 	}
 }

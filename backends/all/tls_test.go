@@ -1,0 +1,123 @@
+package all_test
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"chatbench/backends"
+	"chatbench/backends/backendtest"
+	"chatbench/backends/epoll"
+	"chatbench/backends/gnet"
+	"chatbench/backends/goroutine"
+	"chatbench/backends/process"
+	"chatbench/core"
+	"chatbench/core/proxyproto"
+	"chatbench/internal/certtest"
+	"chatbench/internal/tcp"
+	"chatbench/server/front"
+)
+
+// TestConformanceTLS: what the suite asks of transports holds for those who come by
+// TLS too, but where a case is about sockets that are the transport's own.
+func TestConformanceTLS(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the suite, four times")
+	}
+	for _, b := range []backends.Backend{epoll.Backend, goroutine.Backend, process.Backend, gnet.Backend} {
+		t.Run(b.Name, func(t *testing.T) { backendtest.RunThrough(t, b, byTLS(t)) })
+	}
+}
+
+// byTLS is the way by a front.
+func byTLS(t *testing.T) backendtest.Through {
+	certFile, keyFile := certtest.Write(t, t.TempDir(), time.Hour, "127.0.0.1")
+	log := slog.New(slog.DiscardHandler)
+	cert, err := front.LoadCertificate(certFile, keyFile, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret := []byte("of this process")
+	policy := &proxyproto.Policy{Secret: secret, SecretOnly: true}
+	return backendtest.Through{
+		Room: func(cfg *core.Config) { cfg.Preface = policy.Preface },
+		Skip: skipByTLS,
+		Open: func(target netip.AddrPort) (netip.AddrPort, func(*net.TCPConn) (backendtest.Conn, error), func()) {
+			carrier := front.NewCarrier(target, secret, 5*time.Second)
+			l, err := tcp.Listen("127.0.0.1:0", tcp.Options{Backlog: 128})
+			if err != nil {
+				t.Fatal(err)
+			}
+			f := front.New(front.Config{Listener: l, TLS: cert.TLS(tls.VersionTLS13), Carrier: carrier, Log: log})
+			go f.Serve()
+			return tcp.Bound(l), wrap, func() {
+				over, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+				defer cancel()
+				if err := carrier.Shutdown(over); err != nil {
+					t.Errorf("the transport has ended, and clients are carried: %v", err)
+				}
+				f.Shutdown()
+			}
+		},
+	}
+}
+
+// secureConn is a client's connection by TLS.
+type secureConn struct {
+	*tls.Conn
+	*net.TCPConn
+	reset bool
+}
+
+func wrap(conn *net.TCPConn) (backendtest.Conn, error) {
+	c := tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
+	return &secureConn{Conn: c, TCPConn: conn}, c.Handshake()
+}
+
+func (c *secureConn) Read(p []byte) (int, error)         { return c.Conn.Read(p) }
+func (c *secureConn) Write(p []byte) (int, error)        { return c.Conn.Write(p) }
+func (c *secureConn) LocalAddr() net.Addr                { return c.TCPConn.LocalAddr() }
+func (c *secureConn) RemoteAddr() net.Addr               { return c.TCPConn.RemoteAddr() }
+func (c *secureConn) CloseWrite() error                  { return c.Conn.CloseWrite() }
+func (c *secureConn) SetDeadline(t time.Time) error      { return c.Conn.SetDeadline(t) }
+func (c *secureConn) SetReadDeadline(t time.Time) error  { return c.Conn.SetReadDeadline(t) }
+func (c *secureConn) SetWriteDeadline(t time.Time) error { return c.Conn.SetWriteDeadline(t) }
+
+// SetLinger with 0 has Close reset the connection: without close_notify.
+func (c *secureConn) SetLinger(sec int) error {
+	c.reset = sec == 0
+	return c.TCPConn.SetLinger(sec)
+}
+
+func (c *secureConn) Close() error {
+	if c.reset {
+		return c.TCPConn.Close()
+	}
+	return c.Conn.Close()
+}
+
+// skipByTLS says why a case is left out.
+func skipByTLS(name string) string {
+	for part, why := range map[string]string{
+		"descriptor":  "it is about the transport's descriptors",
+		"start-":      "it is about how a transport starts",
+		"cannot-":     "it is about how a transport starts",
+		"same-port":   "it is about the transport's listener",
+		"socket-":     "it is about the transport's sockets",
+		"address-fam": "it is about the transport's listener",
+		"left-behind": "it is about the transport's descriptors",
+		"proxy-":      "it has headers of its own",
+		"task":        "it is about the transport's threads and processes",
+		"hostile-":    "it measures times, of a transport alone",
+	} {
+		if strings.Contains(name, part) {
+			return why
+		}
+	}
+	return ""
+}

@@ -1,0 +1,104 @@
+package server
+
+import (
+	"log/slog"
+	"time"
+
+	"chatbench/core"
+	"chatbench/server/history"
+)
+
+const (
+	// writeHistoryEvery is how often what was said is written to the history file: as
+	// much is lost if the server is killed.
+	writeHistoryEvery = time.Second
+	// historyErrorEvery bounds the log: a full disk stays full for a while.
+	historyErrorEvery = time.Minute
+)
+
+// historyFile is a history.File, or what stands for one in a test.
+type historyFile interface {
+	Append([]core.Line) error
+	Long() bool
+	Rewrite([]core.Line) error
+	Close() error
+}
+
+// historyWriter writes what was said in a room to the history file. The disk may take
+// its time: nobody else waits for it.
+type historyWriter struct {
+	room   *core.Room
+	file   historyFile
+	log    *slog.Logger
+	next   uint64    // the first line that is not written
+	failed time.Time // when the log was last told of an error
+	quit   chan struct{}
+	ended  chan struct{}
+}
+
+// openHistory opens the history file; before is what it holds.
+func openHistory(o Options) (file *history.File, before []core.Line, err error) {
+	file, found, err := history.Open(o.HistoryFile, o.History)
+	if err != nil {
+		return nil, nil, err
+	}
+	if found.Torn > 0 || found.Damaged > 0 {
+		o.Log.Warn("the history file was damaged, what is whole stays", "file", o.HistoryFile, "octets_cut_off", found.Torn, "lines_left_out", found.Damaged)
+	}
+	return file, found.Lines, nil
+}
+
+// newHistoryWriter begins with what was said after so many lines, with which the room
+// was made.
+func newHistoryWriter(room *core.Room, file historyFile, before int, log *slog.Logger) *historyWriter {
+	w := &historyWriter{room: room, file: file, log: log, next: uint64(before), quit: make(chan struct{}), ended: make(chan struct{})}
+	go w.run()
+	return w
+}
+
+func (w *historyWriter) run() {
+	defer close(w.ended)
+	t := time.NewTicker(writeHistoryEvery)
+	defer t.Stop()
+	for {
+		select {
+		case now := <-t.C:
+			w.write(now)
+		case <-w.quit:
+			return
+		}
+	}
+}
+
+// write writes what was said since it last could.
+func (w *historyWriter) write(now time.Time) {
+	lines, said := w.room.HistorySince(w.next)
+	if len(lines) == 0 {
+		return
+	}
+	err := w.file.Append(lines)
+	if err == nil {
+		w.next = said
+		if w.file.Long() {
+			lines, said = w.room.HistorySince(0)
+			if err = w.file.Rewrite(lines); err == nil {
+				w.next = said
+			}
+		}
+	}
+	if err != nil && now.Sub(w.failed) >= historyErrorEvery {
+		w.failed = now
+		w.log.Error("what was said cannot be written to the history file: is the disk full?", "err", err)
+	}
+}
+
+// close writes what is left, and closes the file.
+func (w *historyWriter) close() {
+	close(w.quit)
+	<-w.ended
+	w.failed = time.Time{} // this error would be the last word
+	w.write(time.Now())
+	if err := w.file.Close(); err != nil {
+		w.log.Error("history file", "err", err)
+	}
+}

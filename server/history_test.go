@@ -1,0 +1,134 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"chatbench/core"
+	"chatbench/core/wire"
+	"chatbench/server/history"
+)
+
+// What was said before a server ended is told to those who come to the next one, as
+// much of it as is kept.
+func TestHistoryOutlivesServer(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "history")
+	keep := func(o *Options) { o.History, o.HistoryFile = 3, path }
+	for i := range 30 { // so many that the file is rewritten
+		s := launch(t, keep)
+		c := talk(t, connect(t, "127.0.0.1", s.Addr().String(), nil)).enter("alice")
+		if i > 0 {
+			c.await(wire.Chat, "UTC, alice: line "+string(rune('A'+i-1)))
+		}
+		c.send(wire.AppendChat(nil, "line "+string(rune('A'+i))))
+		c.await(wire.Chat, "alice: line "+string(rune('A'+i)))
+		c.conn.Close()
+		if err := s.Stop(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f, found, err := history.Open(path, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	n := len(found.Lines)
+	if n > history.Slack*3 || n < 3 || string(found.Lines[n-1].Text) != "alice: line "+string(rune('A'+29)) {
+		t.Errorf("%d lines in the file: %q", n, found.Lines)
+	}
+}
+
+// A torn file is said once, and is no reason not to start.
+func TestTornHistory(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "history")
+	f, _, err := history.Open(path, 3)
+	if err == nil {
+		err = f.Append([]core.Line{{At: time.Now(), Text: []byte("bob: one")}, {At: time.Now(), Text: []byte("bob: two")}})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	info, err := os.Stat(path)
+	if err == nil {
+		err = os.Truncate(path, info.Size()-1)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := new(logged)
+	o := options(log)
+	o.History, o.HistoryFile = 3, path
+	s, err := Start(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Stop(context.Background())
+	c := talk(t, connect(t, "127.0.0.1", s.Addr().String(), nil)).enter("alice")
+	c.await(wire.Chat, "bob: one")
+	if n := strings.Count(log.text.String(), "history file was damaged"); n != 1 {
+		t.Errorf("said %d times", n)
+	}
+}
+
+// A disk that takes nothing is told to the log once a minute; when it takes something
+// again, it gets what the room still has.
+func TestHistoryOnFullDisk(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "history")
+	file, _, err := history.Open(path, 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := new(logged)
+	room := core.NewRoom(core.Config{Authenticator: core.OpenDoor{}, Now: time.Now(), History: 5})
+	s := room.Join(peer, deafWaker{}, nil)
+	s.Feed(wire.AppendCred(nil, "alice", "x"))
+	disk := &brokenDisk{file, true}
+	w := &historyWriter{room: room, file: disk, log: options(log).Log}
+	now := time.Now()
+	for i := range 121 {
+		s.Feed(wire.AppendChat(nil, "hello"))
+		w.write(now.Add(time.Duration(i) * time.Second))
+	}
+	if n := strings.Count(log.text.String(), "cannot be written"); n != 3 {
+		t.Errorf("said %d times in two minutes", n)
+	}
+	disk.broken = false
+	w.write(now)
+	w.write(now)
+	file.Close()
+	f, found, err := history.Open(path, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if len(found.Lines) != 5 {
+		t.Errorf("%d lines in the file: %q", len(found.Lines), found.Lines)
+	}
+}
+
+// deafWaker is a transport that does nothing.
+type deafWaker struct{}
+
+func (deafWaker) WakeRoom()          {}
+func (deafWaker) Wake(*core.Session) {}
+
+// brokenDisk takes nothing while it is broken.
+type brokenDisk struct {
+	historyFile
+	broken bool
+}
+
+var errDisk = errors.New("no space left on device")
+
+func (d *brokenDisk) Append(lines []core.Line) error {
+	if d.broken {
+		return errDisk
+	}
+	return d.historyFile.Append(lines)
+}
