@@ -1,4 +1,4 @@
-package server
+package gate
 
 import (
 	"errors"
@@ -104,6 +104,13 @@ func (p *pool) submit(j job) error {
 		p.ring()
 	}
 	return err
+}
+
+// queued is how many jobs wait for a thread.
+func (p *pool) queued() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.waiting.n
 }
 
 func (p *pool) ring() {
