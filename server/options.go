@@ -46,6 +46,8 @@ type Options struct {
 	AdvertiseClaimed bool       // relay the address a sharer claims, not the one it has
 	LoginThrottle    units.Rate // wrong passwords by address and name, perAddress times as many by address; 0 is off
 
+	Operations // what an operator has besides signals
+
 	SendBuffer int // SO_SNDBUF; 0 leaves it to the kernel
 	Backlog    int
 	SpawnAhead int // processes that wait for clients, where there is one for each
@@ -102,6 +104,9 @@ func (o *Options) check(ctx context.Context) error {
 		if n.value < n.least || n.value > n.most {
 			return misuse("%s is out of range: see chatd -h", n.flag)
 		}
+	}
+	if err := o.Operations.check(ctx); err != nil {
+		return err
 	}
 	return o.checkAddress(ctx)
 }

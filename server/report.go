@@ -11,6 +11,7 @@ import (
 
 	"chatbench/backends"
 	"chatbench/core"
+	"chatbench/server/gate"
 )
 
 // listening is the first JSON line: the server is ready, and how it is set.
@@ -48,9 +49,7 @@ func (s *Server) listening() listening {
 		MaxFrame: o.MaxFrame, LagLimit: o.LagLimit, LagTime: o.LagTime, LagMax: o.LagMax,
 		FloodRate: o.Flood.Rate, FloodBurst: o.Flood.Burst, Announce: o.Announce, Open: o.Open,
 	}
-	if s.gate != nil {
-		l.Hashers = s.gate.pool.workers
-	}
+	l.Hashers = s.gate.Stats().Hashers
 	return l
 }
 
@@ -60,7 +59,7 @@ type stopped struct {
 	Counters counters     `json:"counters"`
 	Room     roomStats    `json:"room"`
 	Ends     core.Ends    `json:"ends"`
-	Logins   loginStats   `json:"logins"`
+	Logins   gate.Stats   `json:"logins"` // all zero but the right ones with an open door
 	Runtime  runtimeStats `json:"runtime"`
 	Error    string       `json:"error"`
 }
@@ -87,27 +86,6 @@ func readCounters(c *backends.Counters) counters {
 		Accepts: c.Accepts.Load(), AcceptErrors: c.AcceptErrors.Load(), NoDescriptors: c.NoDescriptors.Load(),
 		Reads: c.Reads.Load(), BytesIn: c.BytesIn.Load(),
 		Writes: c.Writes.Load(), BytesOut: c.BytesOut.Load(), Stalls: c.Stalls.Load(),
-	}
-}
-
-// loginStats is how the gate decided; all zero with an open door.
-type loginStats struct {
-	Right     int64 `json:"right"`
-	Wrong     int64 `json:"wrong"`
-	Throttled int64 `json:"throttled"`
-	Busy      int64 `json:"busy"`
-	Crowded   int64 `json:"crowded"`
-	Abandoned int64 `json:"abandoned"`
-}
-
-func (s *Server) loginStats() loginStats {
-	if s.gate == nil {
-		return loginStats{}
-	}
-	c := &s.gate.counts
-	return loginStats{
-		Right: c.right.Load(), Wrong: c.wrong.Load(), Throttled: c.throttled.Load(),
-		Busy: c.busy.Load(), Crowded: c.crowded.Load(), Abandoned: c.abandoned.Load(),
 	}
 }
 
@@ -139,7 +117,7 @@ func (s *Server) stoppedLine(r runtimeStats, failed error) stopped {
 	r.GoroutinesMax = max(s.peak, r.Goroutines)
 	line := stopped{
 		Event: "stopped", Counters: readCounters(&s.counters), Room: roomStats{Stats: st}, Ends: st.Ends,
-		Logins: s.loginStats(), Runtime: r,
+		Logins: s.gate.Stats(), Runtime: r,
 	}
 	if failed != nil {
 		line.Error = failed.Error()

@@ -1,6 +1,7 @@
 // Package server composes a chat server: one room, one transport, the gate
-// that hashes passwords, the ticker that carries the time in, and the end,
-// drained or cut. server/command, the command line of chatd, is a wrapper of Run.
+// that hashes passwords, the access log, what an operator has to look and act, the
+// ticker that carries the time in, and the end, drained or cut. server/command, the
+// command line of chatd, is a wrapper of Run.
 //
 // It refuses to know any transport by name (it is given one), to serve more
 // clients than the file limit allows, and to let passwords cross a network by
@@ -17,12 +18,15 @@ import (
 	"net/netip"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"chatbench/backends"
 	"chatbench/core"
+	"chatbench/server/accesslog"
+	"chatbench/server/gate"
 )
 
 // tickEvery is the grain of login deadlines, flood control and what is slow.
@@ -33,15 +37,19 @@ type Server struct {
 	opts     Options
 	nofile   int
 	room     *core.Room
-	gate     *gate // nil: everybody may come in
+	gate     *gate.Gate
+	lines    *accesslog.Log
+	ops      *operations
 	engine   backends.Server
 	counters backends.Counters
 
-	stop    sync.Once
-	stopped error
-	quit    chan struct{}
-	ticker  sync.WaitGroup
-	peak    int // goroutines, the ticker's until it has ended
+	asked    chan struct{} // an operator wants the server to drain
+	draining atomic.Bool
+	stop     sync.Once
+	stopped  error
+	quit     chan struct{}
+	ticker   sync.WaitGroup
+	peak     int // goroutines, the ticker's until it has ended
 }
 
 // Start checks the options, binds and serves in the background. ctx bounds the
@@ -60,35 +68,38 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if o.MaxPending == 0 {
 		o.MaxPending = max(o.MaxClients/4, 64)
 	}
-	s := &Server{opts: o, nofile: nofile, quit: make(chan struct{})}
-	var door core.Authenticator = core.OpenDoor{}
-	if !o.Open {
-		if s.gate, err = newGate(o); err != nil {
-			return nil, err
-		}
-		door = s.gate
+	s := &Server{opts: o, nofile: nofile, quit: make(chan struct{}), asked: make(chan struct{}, 1)}
+	if s.ops, err = listenOperations(o); err != nil {
+		return nil, err
 	}
-	s.room = newRoom(o, door)
+	if s.gate, err = gate.New(gate.Config{Users: o.Users, Bans: o.Bans, Throttle: o.LoginThrottle, Log: o.Log}); err != nil {
+		s.ops.abandon()
+		return nil, err
+	}
+	s.lines = accesslog.New(accesslog.Config{Log: o.Log, Known: s.gate.Known, RefusedOnly: o.Open})
+	s.room = newRoom(o, s.gate, s.lines)
 	s.engine, err = o.Backend.Start(backends.Config{
 		Listen: o.Listen, Room: s.room, Counters: &s.counters, Log: o.Log,
 		MaxClients: o.MaxClients, SendBuffer: o.SendBuffer, Backlog: o.Backlog, SpawnAhead: o.SpawnAhead, Linger: o.Linger,
 		MaxFrame: o.MaxFrame,
 	})
 	if err != nil {
+		s.ops.abandon()
 		s.closeGate()
 		return nil, startError(o, err)
 	}
 	s.ticker.Go(s.tick)
+	s.ops.serve(s)
 	return s, nil
 }
 
-func newRoom(o Options, door core.Authenticator) *core.Room {
+func newRoom(o Options, door *gate.Gate, lines *accesslog.Log) *core.Room {
 	return core.NewRoom(core.Config{
 		MaxClients: o.MaxClients, MaxPending: o.MaxPending, MaxPerAddress: o.MaxPerAddress,
 		MaxFrame: o.MaxFrame, LoginTimeout: o.LoginTimeout, LagLimit: o.LagLimit,
 		LagTime: o.LagTime, LagMax: o.LagMax, Flood: o.Flood,
 		Announce: o.Announce, AdvertiseClaimed: o.AdvertiseClaimed,
-		Authenticator: door, Now: time.Now(),
+		Authenticator: door, Banned: door.Banned, Observe: lines.Observe, Now: time.Now(),
 	})
 }
 
@@ -105,7 +116,7 @@ func startError(o Options, err error) error {
 	return fmt.Errorf("server: backend %s did not start: %w", o.Backend.Name, err)
 }
 
-// tick carries the time into the room and the gate until the server has stopped.
+// tick carries the time into the room until the server has stopped.
 func (s *Server) tick() {
 	t := time.NewTicker(tickEvery)
 	defer t.Stop()
@@ -113,9 +124,6 @@ func (s *Server) tick() {
 		select {
 		case now := <-t.C:
 			s.room.Tick(now)
-			if s.gate != nil {
-				s.gate.tick(now)
-			}
 			s.peak = max(s.peak, runtime.NumGoroutine())
 		case <-s.quit:
 			return
@@ -129,13 +137,18 @@ func (s *Server) Addr() netip.AddrPort { return s.engine.Addr() }
 // Snapshot is what the room has counted.
 func (s *Server) Snapshot() core.Stats { return s.room.Snapshot() }
 
-// Reload reads the users file again; a bad one is an error and changes nothing.
-// Whoever is logged in stays so.
-func (s *Server) Reload() error {
-	if s.gate == nil {
-		return errors.New("server: there is no users file to load again: everybody may come in")
+// Reload reads the users file and the bans file again; a bad one is an error and
+// changes nothing. Whoever was removed, has another password now or is banned is
+// told so and has to go.
+func (s *Server) Reload() (ended int, err error) {
+	expelled, err := s.gate.Reload()
+	for _, x := range expelled {
+		ended += s.room.Kick(x.Who, x.Why)
 	}
-	return s.gate.reload()
+	if err == nil && ended > 0 {
+		s.opts.Log.Info("ended for what was loaded", "sessions", ended)
+	}
+	return ended, err
 }
 
 // Done is closed when the transport has ended, by Stop or by itself.
@@ -157,17 +170,19 @@ func (s *Server) Stop(ctx context.Context) error {
 	s.stop.Do(func() {
 		ctx, cancel := context.WithTimeout(ctx, s.opts.Drain)
 		defer cancel()
+		s.draining.Store(true)
 		s.room.Drain()
 		s.stopped = s.engine.Shutdown(ctx)
 		close(s.quit)
 		s.ticker.Wait()
+		s.ops.close()
 		s.closeGate()
 	})
 	return s.stopped
 }
 
+// closeGate ends what decides and tells of logins, when nobody comes any more.
 func (s *Server) closeGate() {
-	if s.gate != nil {
-		s.gate.close()
-	}
+	s.gate.Close()
+	s.lines.Close()
 }

@@ -51,7 +51,7 @@ func Parse(fs *flag.FlagSet, intro string, args []string) (code int, done bool) 
 // error comes from is no concern of who typed the command.
 func Fail(command string, code int, err error) int {
 	text := err.Error()
-	for _, own := range []string{"server: ", "users: ", "client: ", "terminal: ", "askpass: ", "share: ", "downloads: ", "transfer: "} {
+	for _, own := range []string{"server: ", "users: ", "gate: ", "control: ", "admin: ", "client: ", "terminal: ", "askpass: ", "share: ", "downloads: ", "transfer: "} {
 		text = strings.TrimPrefix(text, own)
 	}
 	fmt.Fprintf(os.Stderr, "%s: %s\n", command, strings.ReplaceAll(text, "\n", " "))

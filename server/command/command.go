@@ -36,6 +36,12 @@ func run(t table, args []string) int {
 	if len(args) > 0 && args[0] == "user" {
 		return user(args[1:])
 	}
+	if len(args) > 0 && args[0] == "ctl" {
+		return ctl(args[1:])
+	}
+	if len(args) > 0 && args[0] == "healthcheck" {
+		return healthcheck(args[1:])
+	}
 	f := newFlags(t[0].Name)
 	if code, done := cmdline.Parse(f.set, intro, args); done {
 		return code

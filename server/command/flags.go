@@ -2,7 +2,6 @@ package command
 
 import (
 	"flag"
-	"log/slog"
 	"os"
 
 	"chatbench/backends"
@@ -16,9 +15,11 @@ const intro = `chatd is a chat server with a choice of concurrency models under 
   chatd user add users.txt alice               make a user
   chatd -users users.txt -listen 127.0.0.1:9000
   chatd -list                                  what -backend can be
+  chatd ctl -control PATH who                  see and act, see chatd ctl -h
 
 SIGTERM and Ctrl-C send everybody what was said before and stop; SIGHUP loads
-the users file again.
+users and bans again, and ends the sessions of those who were removed, have
+another password now or are banned.
 
 Behind a proxy all clients have the address of the proxy, and the limits by
 address cannot tell them apart:
@@ -36,6 +37,7 @@ type flags struct {
 	list        bool
 	lag, sndbuf units.Size
 	lagMax      units.Size
+	log         logging
 	o           server.Options
 }
 
@@ -68,6 +70,7 @@ func newFlags(backend string) *flags {
 	fs.Func("login-throttle", "wrong passwords from one address for one name, `RATE` or off (10/m); for all names together ten times as many, loopback exempt", throttle(&o.LoginThrottle))
 	fs.Func("p2p-advertise", "address of a file sharer, `peer|claimed`: as seen by the server, or as it says (peer)",
 		oneOf("peer|claimed", func(s string) { o.AdvertiseClaimed = s == "claimed" }))
+	defineOperations(fs, &o.Operations, &f.log)
 	fs.BoolVar(&o.JSON, "json", false, "print readiness and the final counters as JSON lines; with -list, the backends")
 	return f
 }
@@ -77,6 +80,6 @@ func (f *flags) options(b backends.Backend) server.Options {
 	o := f.o
 	o.Backend, o.LagLimit, o.LagMax, o.SendBuffer = b, int(f.lag), int(f.lagMax), int(f.sndbuf)
 	o.Out = os.Stdout
-	o.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	o.Log = f.log.logger(os.Stderr)
 	return o
 }
