@@ -141,6 +141,9 @@ func (s *Server) Snapshot() core.Stats { return s.room.Snapshot() }
 // changes nothing. Whoever was removed, has another password now or is banned is
 // told so and has to go.
 func (s *Server) Reload() (ended int, err error) {
+	if s.opts.Users == "" && s.opts.Bans == "" {
+		return 0, errors.New("server: there is nothing to load again, neither users nor bans")
+	}
 	expelled, err := s.gate.Reload()
 	for _, x := range expelled {
 		ended += s.room.Kick(x.Who, x.Why)

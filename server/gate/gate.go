@@ -198,13 +198,10 @@ type Expulsion struct {
 	Why string
 }
 
-// Reload reads the users file and the bans file again. If one of them is bad both
+// Reload reads the users file and the bans file again, those there are. If one of them is bad both
 // stay as they were. Otherwise it says who has to leave the room: those who were
 // removed, whose password was changed, or who are banned now.
 func (g *Gate) Reload() ([]Expulsion, error) {
-	if g.cfg.Users == "" && g.cfg.Bans == "" {
-		return nil, errors.New("gate: there is nothing to load again: everybody may come in, and there is no bans file")
-	}
 	g.changing.Lock()
 	defer g.changing.Unlock()
 	before := g.users.Load()
