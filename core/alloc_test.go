@@ -45,7 +45,8 @@ func TestNothingAllocated(t *testing.T) {
 		}},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
-			r := testRoom(1<<16, Config{})
+			events := 0
+			r := testRoom(1<<16, Config{Observe: func(Event) { events++ }})
 			all := crowd(t, r, clients, tt.form)
 			frames := make([][]byte, clients)
 			for i := range frames {
@@ -71,6 +72,9 @@ func TestNothingAllocated(t *testing.T) {
 			given = 0
 			if n := testing.AllocsPerRun(50, turn); n != 0 {
 				t.Errorf("%v allocations in a turn of %d frames", n, clients)
+			}
+			if events != clients {
+				t.Errorf("%d events of %d logins and no end", events, clients)
 			}
 			if given < 50*clients*8 {
 				t.Errorf("only %d octets were given out", given)

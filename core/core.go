@@ -46,6 +46,10 @@ type Config struct {
 	// Banned, if set, says of the address of each client whether it is turned away. It
 	// is called when a client connects, and must not block.
 	Banned func(netip.Addr) bool
+	// Observe, if set, is told of each login and each end, in the order in which they
+	// happen. It is called under the room's lock, so it must neither block nor call
+	// the room. Messages cause no events.
+	Observe func(Event)
 	// Preface, if set, gives what the connections from an address begin with before
 	// their first frame; nil: nothing.
 	Preface          func(peer netip.AddrPort) Preface

@@ -32,6 +32,11 @@ func (r *Room) end(s *Session, why Reason, final []byte) {
 		return
 	}
 	wasIn := s.state == StateGrant
+	if wasIn {
+		r.observe(s, Event{Name: s.name, Folded: s.folded, Reason: why, Stayed: time.Duration(r.clock.Load() - s.deadline)})
+	} else if why != ReasonDenied { // denyLogin tells of those
+		r.observe(s, Event{Reason: why})
+	}
 	s.deadline = r.in(r.cfg.Farewell)
 	if s.pooled {
 		r.move(s, StateError)
@@ -76,11 +81,16 @@ func (r *Room) silence(s *Session) {
 
 // deny turns a client away. The session is not closing yet.
 func (r *Room) deny(s *Session, why Reason, text string) {
-	if why == ReasonDenied {
-		r.stats.Denials++
-	}
 	r.end(s, why, wire.AppendClose(wire.AppendDenied(nil, text)))
 	s.state = StateDenied
+}
+
+// denyLogin denies a login under a name, which is "" if there is none that could be
+// one. The session is not closing yet.
+func (r *Room) denyLogin(s *Session, name, folded, text string) {
+	r.stats.Denials++
+	r.observe(s, Event{Name: name, Folded: folded, Reason: ReasonDenied, Text: text})
+	r.deny(s, ReasonDenied, text)
 }
 
 // bye ends a session whose client said Close.

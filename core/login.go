@@ -57,9 +57,9 @@ func (r *Room) cred(s *Session, body []byte) *Login {
 	case s.state != StateAuth:
 		r.violate(s, ReasonSecondCred)
 	case !found:
-		r.deny(s, ReasonDenied, "a user name, a space and a password are needed")
+		r.denyLogin(s, "", "", "a user name, a space and a password are needed")
 	case err != nil:
-		r.deny(s, ReasonDenied, err.Error())
+		r.denyLogin(s, "", "", err.Error())
 	default:
 		l := &Login{Peer: s.peer, Name: name, Folded: folded, Password: string(password), session: s}
 		l.answer = func(err error) { s.decided(l, err) }
@@ -79,9 +79,9 @@ func (s *Session) decided(l *Login, err error) {
 	switch {
 	case s.closing.Load() != 0:
 	case err != nil:
-		r.deny(s, ReasonDenied, err.Error())
+		r.denyLogin(s, l.Name, l.Folded, err.Error())
 	case r.names[l.Folded] != nil:
-		r.deny(s, ReasonDenied, "name is taken")
+		r.denyLogin(s, l.Name, l.Folded, "name is taken")
 	default:
 		s.name, s.folded = l.Name, l.Folded
 		s.in.granted = true

@@ -83,7 +83,7 @@ const (
 
 // crowded says whether there are as many clients from an address as there may be.
 func (r *Room) crowded(addr netip.Addr) bool {
-	limit, from := r.cfg.MaxPerAddress, origin(addr)
+	limit, from := r.cfg.MaxPerAddress, Origin(addr)
 	return limit > 0 && !from.IsLoopback() && r.address[from] >= limit
 }
 
@@ -91,7 +91,7 @@ func (r *Room) crowded(addr netip.Addr) bool {
 func (r *Room) enterAddress(s *Session) {
 	if r.cfg.MaxPerAddress > 0 && !s.counted {
 		s.counted = true
-		r.address[origin(s.peer.Addr())]++
+		r.address[Origin(s.peer.Addr())]++
 	}
 }
 
@@ -101,7 +101,7 @@ func (r *Room) leaveAddress(s *Session) {
 		return
 	}
 	s.counted = false
-	from := origin(s.peer.Addr())
+	from := Origin(s.peer.Addr())
 	if r.address[from]--; r.address[from] == 0 {
 		delete(r.address, from)
 	}

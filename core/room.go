@@ -153,9 +153,9 @@ func (r *Room) Join(peer netip.AddrPort, w Waker, tag any) *Session {
 	return s
 }
 
-// origin is what the clients of one address are counted by. An IPv6 address
+// Origin is what the clients of one address are counted by. An IPv6 address
 // counts as its /64: whoever has one address of that has all.
-func origin(addr netip.Addr) netip.Addr {
+func Origin(addr netip.Addr) netip.Addr {
 	addr = addr.Unmap().WithZone("")
 	if addr.Is6() && !addr.IsLoopback() {
 		prefix, _ := addr.Prefix(64) // every IPv6 address has one
@@ -254,6 +254,7 @@ func (r *Room) grant(s *Session) {
 	r.names[s.folded] = s
 	r.recall(s)
 	r.stats.Logins++
+	r.observe(s, Event{Granted: true, Name: s.name, Folded: s.folded})
 	if !s.deaf { // else nobody reads the log
 		s.mail.start = r.log.openCursor()
 		s.position.Store(s.mail.start.position())

@@ -11,6 +11,7 @@ import (
 
 	"chatbench/core/users"
 	"chatbench/server/front"
+	"chatbench/server/gate"
 )
 
 // Found is what Check found.
@@ -29,6 +30,7 @@ func Check(ctx context.Context, o Options) (f Found) {
 	f.Problems = o.problems(ctx)
 	f.add(f.limits(o))
 	f.add(f.users(o))
+	f.add(bans(o))
 	f.add(f.certificate(o))
 	f.addresses(ctx, o)
 	return f
@@ -69,6 +71,15 @@ func (f *Found) users(o Options) error {
 	return err
 }
 
+// bans loads the bans file.
+func bans(o Options) error {
+	g, err := gate.New(gate.Config{Bans: o.Bans, Log: o.Log})
+	if err == nil {
+		g.Close()
+	}
+	return err
+}
+
 // certificate loads the certificate and its key.
 func (f *Found) certificate(o Options) error {
 	if o.TLSCert == "" || o.TLSKey == "" {
@@ -83,7 +94,7 @@ func (f *Found) certificate(o Options) error {
 
 // addresses binds all addresses together, and lets them go.
 func (f *Found) addresses(ctx context.Context, o Options) {
-	for _, a := range []struct{ flag, address string }{{"-listen", o.Listen}, {"-web", o.Web}} {
+	for _, a := range []struct{ flag, address string }{{"-listen", o.Listen}, {"-web", o.Web}, {"-admin", o.Admin}} {
 		l, err := bind(ctx, a.flag, a.address)
 		f.add(err)
 		if l != nil {
@@ -110,8 +121,5 @@ func bind(ctx context.Context, flag, address string) (net.Listener, error) {
 	case err == nil:
 		return l, nil
 	}
-	if told := addressError(flag, address, err); told != nil {
-		return nil, told
-	}
-	return nil, fmt.Errorf("server: %s: %w", flag, err)
+	return nil, bindError(flag, address, err)
 }

@@ -19,6 +19,7 @@ import (
 	"chatbench/backends"
 	"chatbench/backends/epoll"
 	"chatbench/client"
+	"chatbench/server/gate"
 )
 
 // waitFor gives what happens elsewhere the time it needs.
@@ -118,7 +119,7 @@ type last struct {
 	Counters counters
 	Room     map[string]uint64
 	Ends     map[string]uint64
-	Logins   loginStats
+	Logins   gate.Stats
 	Front    *frontStats
 	Page     *pageStats
 	NoTarget int64 `json:"no_target"`

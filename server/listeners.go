@@ -60,11 +60,8 @@ func newListeners(o Options) (*listeners, error) {
 
 func (l *listeners) listen(flag, address string) (*net.TCPListener, error) {
 	listener, err := tcp.Listen(address, tcp.Options{SendBuffer: l.opts.SendBuffer, Backlog: l.opts.Backlog})
-	switch told := addressError(flag, address, err); {
-	case told != nil:
-		return nil, told
-	case err != nil:
-		return nil, fmt.Errorf("server: %s: %w", flag, err)
+	if err != nil {
+		return nil, bindError(flag, address, err)
 	}
 	return listener, nil
 }

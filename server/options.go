@@ -61,6 +61,8 @@ type Options struct {
 	AdvertiseClaimed bool       // relay the address a sharer claims, not the one it has
 	LoginThrottle    units.Rate // wrong passwords by address and name, perAddress times as many by address; 0 is off
 
+	Operations // what an operator has besides signals
+
 	SendBuffer int // SO_SNDBUF; 0 leaves it to the kernel
 	Backlog    int
 	SpawnAhead int // processes that wait for clients, where there is one for each
@@ -133,8 +135,7 @@ func (o *Options) problems(ctx context.Context) (all []error) {
 		all = append(all, err)
 	}
 	if o.Web == "" {
-		return all
-	}
+		}
 	if err := o.checkAddress(ctx, "-web", o.Web); err != nil {
 		all = append(all, err)
 	}

@@ -2,15 +2,12 @@ package server
 
 import (
 	"errors"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	"chatbench/backends"
 )
-
-var peer = netip.MustParseAddrPort("192.0.2.1:4000")
 
 func TestMisuse(t *testing.T) {
 	for _, c := range []struct {

@@ -12,6 +12,7 @@ import (
 
 	"chatbench/backends"
 	"chatbench/core"
+	"chatbench/server/gate"
 )
 
 // listening is the first JSON line: the server is ready, and how it is set.
@@ -57,9 +58,7 @@ func (s *Server) listening() listening {
 	if o.tls() {
 		l.TLS = tls.VersionName(o.TLSMin)
 	}
-	if s.gate != nil {
-		l.Hashers = s.gate.pool.workers
-	}
+	l.Hashers = s.gate.Stats().Hashers
 	return l
 }
 
@@ -69,7 +68,7 @@ type stopped struct {
 	Counters counters     `json:"counters"`
 	Room     roomStats    `json:"room"`
 	Ends     core.Ends    `json:"ends"`
-	Logins   loginStats   `json:"logins"`
+	Logins   gate.Stats   `json:"logins"` // all zero but the right ones with an open door
 	Front    *frontStats  `json:"front,omitempty"`
 	Page     *pageStats   `json:"page,omitempty"`
 	NoTarget int64        `json:"no_target,omitempty"` // clients of the two for whom the transport took no connection
@@ -99,27 +98,6 @@ func readCounters(c *backends.Counters) counters {
 		Accepts: c.Accepts.Load(), AcceptErrors: c.AcceptErrors.Load(), NoDescriptors: c.NoDescriptors.Load(),
 		Reads: c.Reads.Load(), BytesIn: c.BytesIn.Load(),
 		Writes: c.Writes.Load(), BytesOut: c.BytesOut.Load(), Stalls: c.Stalls.Load(),
-	}
-}
-
-// loginStats is how the gate decided; all zero with an open door.
-type loginStats struct {
-	Right     int64 `json:"right"`
-	Wrong     int64 `json:"wrong"`
-	Throttled int64 `json:"throttled"`
-	Busy      int64 `json:"busy"`
-	Crowded   int64 `json:"crowded"`
-	Abandoned int64 `json:"abandoned"`
-}
-
-func (s *Server) loginStats() loginStats {
-	if s.gate == nil {
-		return loginStats{}
-	}
-	c := &s.gate.counts
-	return loginStats{
-		Right: c.right.Load(), Wrong: c.wrong.Load(), Throttled: c.throttled.Load(),
-		Busy: c.busy.Load(), Crowded: c.crowded.Load(), Abandoned: c.abandoned.Load(),
 	}
 }
 
@@ -186,7 +164,7 @@ func (s *Server) stoppedLine(r runtimeStats, failed error) stopped {
 	r.GoroutinesMax = max(s.peak, r.Goroutines)
 	line := stopped{
 		Event: "stopped", Counters: readCounters(&s.counters), Room: roomStats{Stats: st}, Ends: st.Ends,
-		Logins: s.loginStats(), Runtime: r,
+		Logins: s.gate.Stats(), Runtime: r,
 	}
 	s.listeners.count(&line)
 	if failed != nil {

@@ -10,11 +10,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Run serves until SIGTERM, SIGINT or the end of ctx, drains, and returns nil;
-// a second such signal cuts what is left, a third ends the process. SIGHUP
-// loads the users file and the certificate again. It returns an error if the
-// server could not start or its transport ended by itself. systemd is told all
-// of that, if it waits for it.
+// Run serves until SIGTERM, SIGINT, the control socket's drain or the end of ctx,
+// drains, and returns nil; a second such signal cuts what is left, a third ends
+// the process. SIGHUP loads users, bans and the certificate again. It returns an
+// error if the server could not start or its transport ended by itself. systemd
+// is told all of that, if it waits for it.
 func Run(ctx context.Context, o Options) error {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
@@ -50,12 +50,15 @@ func (s *Server) serve(ctx context.Context, signals <-chan os.Signal) error {
 		case <-s.Done():
 			log.Error("the transport ended by itself", "err", s.Err())
 			return s.Err()
+		case <-s.asked:
+			log.Info("draining", "asked", "control", "at_most", s.opts.Drain)
+			return nil
 		case sig := <-signals:
 			if sig != unix.SIGHUP {
 				log.Info("draining", "signal", sig.String(), "at_most", s.opts.Drain)
 				return nil
 			}
-			if err := s.Reload(); err != nil {
+			if _, err := s.Reload(); err != nil {
 				log.Error("reload", "err", err)
 			}
 		}

@@ -1,7 +1,8 @@
 // Package server composes a chat server: one room, one transport, the TLS front
-// and the browser page before it, the gate that hashes passwords, the ticker
-// that carries the time in, the history file, and the end, drained or cut.
-// server/command, the command line of chatd, is a wrapper of Run.
+// and the browser page before it, the gate that decides who comes in, the access
+// log, what an operator has to look and act, the ticker that carries the time in,
+// the history file, and the end, drained or cut. server/command, the command line
+// of chatd, is a wrapper of Run.
 //
 // It refuses to know any transport by name (it is given one), to serve more
 // clients than the file limit allows, and to let passwords cross a network by
@@ -26,6 +27,8 @@ import (
 
 	"chatbench/backends"
 	"chatbench/core"
+	"chatbench/server/accesslog"
+	"chatbench/server/gate"
 	"chatbench/server/history"
 )
 
@@ -37,7 +40,9 @@ type Server struct {
 	opts     Options
 	nofile   int
 	room     *core.Room
-	gate     *gate // nil: everybody may come in
+	gate     *gate.Gate
+	lines    *accesslog.Log
+	ops      *operations
 	engine   backends.Server
 	counters backends.Counters
 	notify   atomic.Pointer[notifier] // Run's; nil without
@@ -45,11 +50,13 @@ type Server struct {
 
 	listeners *listeners
 
-	stop    sync.Once
-	stopped error
-	quit    chan struct{}
-	ticker  sync.WaitGroup
-	peak    int // goroutines, the ticker's until it has ended
+	asked    chan struct{} // an operator wants the server to drain
+	draining atomic.Bool
+	stop     sync.Once
+	stopped  error
+	quit     chan struct{}
+	ticker   sync.WaitGroup
+	peak     int // goroutines, the ticker's until it has ended
 }
 
 // Start checks the options, binds and serves in the background. ctx bounds the
@@ -68,7 +75,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if o.MaxPending == 0 {
 		o.MaxPending = max(o.MaxClients/4, 64)
 	}
-	s := &Server{opts: o, nofile: nofile, quit: make(chan struct{})}
+	s := &Server{opts: o, nofile: nofile, quit: make(chan struct{}), asked: make(chan struct{}, 1)}
 	if err := s.start(); err != nil {
 		return nil, err
 	}
@@ -86,14 +93,15 @@ func (s *Server) start() (err error) {
 			}
 		}
 	}()
-	var door core.Authenticator = core.OpenDoor{}
-	if !o.Open {
-		if s.gate, err = newGate(o); err != nil {
-			return err
-		}
-		undo = append(undo, s.gate.close)
-		door = s.gate
+	if s.ops, err = listenOperations(o); err != nil {
+		return err
 	}
+	undo = append(undo, s.ops.abandon)
+	if s.gate, err = gate.New(gate.Config{Users: o.Users, Bans: o.Bans, Throttle: o.LoginThrottle, Log: o.Log}); err != nil {
+		return err
+	}
+	s.lines = accesslog.New(accesslog.Config{Log: o.Log, Known: s.gate.Known, RefusedOnly: o.Open})
+	undo = append(undo, s.closeGate)
 	if s.listeners, err = newListeners(o); err != nil {
 		return err
 	}
@@ -106,7 +114,7 @@ func (s *Server) start() (err error) {
 		}
 		undo = append(undo, func() { file.Close() })
 	}
-	s.room = newRoom(o, door, s.listeners.preface(), before)
+	s.room = newRoom(o, s.gate, s.lines, s.listeners.preface(), before)
 	s.engine, err = o.Backend.Start(backends.Config{
 		Listen: s.listeners.transport(), Room: s.room, Counters: &s.counters, Log: o.Log,
 		MaxClients: o.MaxClients, SendBuffer: o.SendBuffer, Backlog: o.Backlog, SpawnAhead: o.SpawnAhead, Linger: o.Linger,
@@ -120,17 +128,18 @@ func (s *Server) start() (err error) {
 		s.history = newHistoryWriter(s.room, file, len(before), o.Log)
 	}
 	s.ticker.Go(s.tick)
+	s.ops.serve(s)
 	return nil
 }
 
-func newRoom(o Options, door core.Authenticator, preface func(netip.AddrPort) core.Preface, before []core.Line) *core.Room {
+func newRoom(o Options, door *gate.Gate, lines *accesslog.Log, preface func(netip.AddrPort) core.Preface, before []core.Line) *core.Room {
 	return core.NewRoom(core.Config{
 		MaxClients: o.MaxClients, MaxPending: o.MaxPending, MaxPerAddress: o.MaxPerAddress,
 		MaxFrame: o.MaxFrame, LoginTimeout: o.LoginTimeout, LagLimit: o.LagLimit,
 		LagTime: o.LagTime, LagMax: o.LagMax, Flood: o.Flood,
 		Announce: o.Announce, AdvertiseClaimed: o.AdvertiseClaimed,
 		Preface: preface, History: o.History, Before: before,
-		Authenticator: door, Now: time.Now(),
+		Authenticator: door, Banned: door.Banned, Observe: lines.Observe, Now: time.Now(),
 	})
 }
 
@@ -140,6 +149,14 @@ func startError(o Options, err error) error {
 		return told
 	}
 	return fmt.Errorf("server: backend %s did not start: %w", o.Backend.Name, err)
+}
+
+// bindError is why an address could not be bound.
+func bindError(flag, address string, err error) error {
+	if told := addressError(flag, address, err); told != nil {
+		return told
+	}
+	return fmt.Errorf("server: %s: %w", flag, err)
 }
 
 // addressError says what to do about an address that cannot be had; nil if err is
@@ -156,7 +173,7 @@ func addressError(flag, address string, err error) error {
 	return nil
 }
 
-// tick carries the time into the room and the gate until the server has stopped.
+// tick carries the time into the room until the server has stopped.
 func (s *Server) tick() {
 	t := time.NewTicker(tickEvery)
 	defer t.Stop()
@@ -164,9 +181,6 @@ func (s *Server) tick() {
 		select {
 		case now := <-t.C:
 			s.room.Tick(now)
-			if s.gate != nil {
-				s.gate.tick(now)
-			}
 			s.peak = max(s.peak, runtime.NumGoroutine())
 			s.notify.Load().tick(now, func() int { return s.room.Snapshot().Clients })
 		case <-s.quit:
@@ -190,23 +204,27 @@ func (s *Server) Page() string { return s.listeners.url() }
 // Snapshot is what the room has counted.
 func (s *Server) Snapshot() core.Stats { return s.room.Snapshot() }
 
-// Reload reads the users file and the certificate again; what is bad is an error and
-// stays as it was. Whoever is logged in stays so.
-func (s *Server) Reload() error {
+// Reload reads the users, the bans and the certificate again; what is bad is an error
+// and stays as it was. Whoever was removed, has another password now or is banned is
+// told so and has to go.
+func (s *Server) Reload() (ended int, err error) {
 	defer s.notify.Load().reloading()()
-	var users, certificate error
-	if s.gate != nil {
-		users = s.gate.reload()
+	if s.opts.Users == "" && s.opts.Bans == "" && s.listeners.cert == nil {
+		return 0, errors.New("server: there is nothing to load again: no users, no bans, no certificate")
+	}
+	expelled, err := s.gate.Reload()
+	for _, x := range expelled {
+		ended += s.room.Kick(x.Who, x.Why)
+	}
+	if ended > 0 {
+		s.opts.Log.Info("ended for what was loaded", "sessions", ended)
 	}
 	if s.listeners.cert != nil {
-		if err := s.listeners.cert.Reload(); err != nil {
-			certificate = fmt.Errorf("server: the certificate stays as it was: %w", err)
+		if bad := s.listeners.cert.Reload(); bad != nil {
+			err = errors.Join(err, fmt.Errorf("server: the certificate stays as it was: %w", bad))
 		}
 	}
-	if s.gate == nil && s.listeners.cert == nil {
-		return errors.New("server: there is nothing to load again, neither a users file nor a certificate")
-	}
-	return errors.Join(users, certificate)
+	return ended, err
 }
 
 // Done is closed when the transport has ended, by Stop or by itself.
@@ -228,6 +246,7 @@ func (s *Server) Stop(ctx context.Context) error {
 	s.stop.Do(func() {
 		ctx, cancel := context.WithTimeout(ctx, s.opts.Drain)
 		defer cancel()
+		s.draining.Store(true)
 		s.listeners.stopAccepting()
 		s.room.Drain()
 		s.stopped = s.engine.Shutdown(ctx)
@@ -239,13 +258,14 @@ func (s *Server) Stop(ctx context.Context) error {
 		if s.history != nil {
 			s.history.close()
 		}
+		s.ops.close()
 		s.closeGate()
 	})
 	return s.stopped
 }
 
+// closeGate ends what decides and tells of logins, when nobody comes any more.
 func (s *Server) closeGate() {
-	if s.gate != nil {
-		s.gate.close()
-	}
+	s.gate.Close()
+	s.lines.Close()
 }

@@ -54,7 +54,8 @@ func SetPassword(path, name, password string) error {
 	})
 }
 
-// Delete takes a user out of the file. Whoever is logged in stays so.
+// Delete takes a user out of the file. Whoever is logged in stays so until the
+// server loads the file again.
 func Delete(path, name string) error {
 	return edit(path, 0, func(lines []string, at map[string]int) ([]string, error) {
 		i, err := find(at, name)

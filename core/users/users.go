@@ -13,6 +13,7 @@
 package users
 
 import (
+	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -77,6 +78,15 @@ func (u *Users) Len() int { return len(u.names) }
 
 // Names is who they are, in the file's order.
 func (u *Users) Names() []string { return append([]string(nil), u.names...) }
+
+// Known says whether there is a user of that name, folded as core.CheckName folds it.
+func (u *Users) Known(folded string) bool { return u.hashes[folded] != nil }
+
+// SamePassword says whether a user has the same password hash here and in other. It
+// is false if one of them does not know the user.
+func (u *Users) SamePassword(other *Users, folded string) bool {
+	return u.Known(folded) && bytes.Equal(u.hashes[folded], other.hashes[folded])
+}
 
 // Verify says whether name may log in with password. It hashes, which takes
 // tens of milliseconds of a processor, and as long for a name that is unknown

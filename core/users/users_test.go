@@ -197,3 +197,17 @@ func TestDecoys(t *testing.T) {
 		t.Error("an empty file has no decoy")
 	}
 }
+
+// A server that loads a file again asks who is gone, and whose password is another.
+func TestSamePassword(t *testing.T) {
+	before := load(t, write(t, "alice:"+costed(4)+"\nbob:"+costed(4)+"\ncarol:"+costed(4)))
+	after := load(t, write(t, "Alice:"+costed(4)+"\nbob:"+costed(5)+"\ndave:"+costed(4)))
+	for _, c := range []struct {
+		name              string
+		known, unaffected bool
+	}{{"alice", true, true}, {"bob", true, false}, {"carol", false, false}, {"dave", true, false}, {"eve", false, false}} {
+		if after.Known(c.name) != c.known || after.SamePassword(before, c.name) != c.unaffected {
+			t.Errorf("%s: known %v, same password %v", c.name, after.Known(c.name), after.SamePassword(before, c.name))
+		}
+	}
+}

@@ -41,6 +41,10 @@ func run(t table, args []string) int {
 	switch verb {
 	case "user":
 		return user(args[1:])
+	case "ctl":
+		return ctl(args[1:])
+	case "healthcheck":
+		return healthcheck(args[1:])
 	case "config", "check":
 		args = args[1:]
 	}

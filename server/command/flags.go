@@ -2,7 +2,6 @@ package command
 
 import (
 	"flag"
-	"log/slog"
 	"os"
 
 	"chatbench/backends"
@@ -21,9 +20,11 @@ const intro = `chatd is a chat server with a choice of concurrency models under 
   chatd -list                                  what -backend can be
   chatd check -config chatd.toml               would it start? all that is wrong
   chatd config -config chatd.toml              the settings, and where each is from
+  chatd ctl -socket PATH who                  see and act, see chatd ctl -h
 
 SIGTERM and Ctrl-C send everybody what was said before and stop; SIGHUP loads
-the users file and the certificate again.
+users, bans and the certificate again, and ends the sessions of those who were
+removed, have another password now or are banned.
 
 Each setting is a flag, a key of the file that -config names, and a variable of
 the environment. Flags overrule the environment, and that the file.
@@ -47,6 +48,7 @@ type flags struct {
 	version     *bool
 	lag, sndbuf units.Size
 	lagMax      units.Size
+	log         logging
 	o           server.Options
 }
 
@@ -81,6 +83,7 @@ func newFlags(backend string) *flags {
 	fs.Var(flood(&o.Flood), "flood", "what one client may say, `RATE,burst=N` in messages, or off: over it its input waits")
 	fs.Var(throttle(&o.LoginThrottle), "login-throttle", "wrong passwords from one address for one name, `RATE` or off; for all names together ten times as many, loopback exempt")
 	fs.Var(oneOf(&o.AdvertiseClaimed, word[bool]{"peer", false}, word[bool]{"claimed", true}), "p2p-advertise", "address of a file sharer, `peer|claimed`: as seen by the server, or as it says")
+	defineOperations(fs, &o.Operations, &f.log)
 	fs.BoolVar(&o.JSON, "json", false, "print readiness and the final counters as JSON lines; with -list, the backends")
 	return f
 }
@@ -90,6 +93,6 @@ func (f *flags) options(b backends.Backend) server.Options {
 	o := f.o
 	o.Backend, o.LagLimit, o.LagMax, o.SendBuffer = b, int(f.lag), int(f.lagMax), int(f.sndbuf)
 	o.Out = os.Stdout
-	o.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	o.Log = f.log.logger(os.Stderr)
 	return o
 }

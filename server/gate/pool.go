@@ -1,4 +1,4 @@
-package server
+package gate
 
 import (
 	"errors"
@@ -106,6 +106,13 @@ func (p *pool) submit(j job) error {
 	return err
 }
 
+// queued is how many jobs wait for a thread.
+func (p *pool) queued() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.waiting.n
+}
+
 func (p *pool) ring() {
 	select {
 	case p.wake <- struct{}{}:
@@ -117,7 +124,11 @@ func (p *pool) ring() {
 // it: a raised niceness cannot be taken back without privilege.
 func (p *pool) hash() {
 	runtime.LockOSThread()
-	unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), niceness) // raising it needs no privilege
+	// The system call gives 20 - nice. A process that is nicer already stays so: with
+	// privilege this would put the thread before the loops.
+	if own, err := unix.Getpriority(unix.PRIO_PROCESS, unix.Gettid()); err != nil || 20-own < niceness {
+		unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), niceness) // raising it needs no privilege
+	}
 	for j := range p.jobs {
 		err := errStopping
 		if !p.stopping.Load() {

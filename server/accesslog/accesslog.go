@@ -1,0 +1,253 @@
+// Package accesslog writes one line for each login, each end of a client in the room,
+// and each client that is turned away:
+//
+//	msg=login peer=203.0.113.9:40112 name=alice
+//	msg=leave peer=203.0.113.9:40112 name=alice reason=eof stayed=12m3s
+//	msg=refused peer=203.0.113.9:40113 name=alice reason=denied detail="wrong name or password"
+//	msg="more refused" from=203.0.113.9 count=480
+//
+// These names do not change; more attributes may come. reason is a core.Reason;
+// detail is what the client was told, if it was denied. A refused client has a name
+// only if there is such a user: people type the password for the name. Clients that
+// leave before they log in, and break no rule, have no line.
+//
+// Clients can cause refusals at will. So an address has 20 lines for them in a minute,
+// and all addresses together 6,000; what is over that is counted, and told of when the
+// minute is over. An IPv6 address counts as its /64.
+//
+// It refuses to write messages, frames and passwords, and to make anybody wait:
+// Observe, for core.Config, notes an event, and a goroutine of the Log's own writes.
+// If the log's reader is slower than that for long, lines are left out and counted.
+// Any goroutine may call the methods of a Log.
+package accesslog
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"chatbench/core"
+)
+
+const (
+	mostWaiting  = 1 << 16 // events that wait to be written
+	perAddress   = 20      // lines for refusals of one address in a minute
+	perMinute    = 6000    // of all addresses
+	mostAddress  = 8192    // that are told apart in a minute
+	mostSummary  = 100     // addresses that have a line of their own when it is over
+	minute       = time.Minute
+	lookAtMinute = time.Second
+)
+
+// Config is what a Log is made of.
+type Config struct {
+	Log *slog.Logger
+	// Known says whether a name, folded, is a user's.
+	Known func(folded string) bool
+	// RefusedOnly leaves logins and leaves out.
+	RefusedOnly bool
+}
+
+// Log writes what happens. Make it with New.
+type Log struct {
+	cfg     Config
+	leftOut atomic.Uint64
+
+	mu      sync.Mutex
+	waiting []core.Event
+	wake    chan struct{}
+	quit    chan struct{}
+	ended   sync.WaitGroup
+	once    sync.Once
+
+	refused refused // the writer's
+}
+
+// New starts a Log. Close ends it.
+func New(cfg Config) *Log {
+	l := &Log{cfg: cfg, wake: make(chan struct{}, 1), quit: make(chan struct{}), refused: newRefused(time.Now())}
+	l.ended.Go(l.write)
+	return l
+}
+
+// Observe notes an event to be written. It never blocks.
+func (l *Log) Observe(e core.Event) {
+	if !wanted(e) || l.cfg.RefusedOnly && (e.Granted || inRoom(e)) {
+		return
+	}
+	l.mu.Lock()
+	full := len(l.waiting) >= mostWaiting
+	if !full {
+		l.waiting = append(l.waiting, e)
+	}
+	l.mu.Unlock()
+	if full {
+		l.leftOut.Add(1)
+		return
+	}
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// inRoom says whether an end is that of a client in the room.
+func inRoom(e core.Event) bool { return e.Name != "" && e.Reason != core.ReasonDenied }
+
+// wanted says whether an event has a line. One who comes, says nothing wrong and
+// leaves has none.
+func wanted(e core.Event) bool {
+	if e.Granted || inRoom(e) {
+		return true
+	}
+	switch e.Reason {
+	case core.ReasonEOF, core.ReasonReset, core.ReasonBye, core.ReasonDrain, core.ReasonCut:
+		return false
+	}
+	return true
+}
+
+// LeftOut is how many events had no line because too many waited to be written.
+func (l *Log) LeftOut() uint64 { return l.leftOut.Load() }
+
+// Close writes what waits, and ends. It may be called more than once.
+func (l *Log) Close() {
+	l.once.Do(func() { close(l.quit) })
+	l.ended.Wait()
+}
+
+// write writes until Close.
+func (l *Log) write() {
+	look := time.NewTicker(lookAtMinute)
+	defer look.Stop()
+	told := uint64(0)
+	for open := true; open; {
+		select {
+		case <-l.wake:
+		case <-look.C:
+		case <-l.quit:
+			open = false
+		}
+		l.mu.Lock()
+		events := l.waiting
+		l.waiting = nil
+		l.mu.Unlock()
+		for _, e := range events {
+			l.line(e, time.Now())
+		}
+		l.endMinute(time.Now(), !open)
+		if n := l.leftOut.Load(); n > told {
+			l.cfg.Log.Warn("log lines left out: the log is read too slowly", "count", n-told)
+			told = n
+		}
+	}
+}
+
+// line writes the line of an event.
+func (l *Log) line(e core.Event, now time.Time) {
+	text := "leave"
+	attrs := make([]slog.Attr, 0, 4)
+	attrs = append(attrs, slog.String("peer", netip.AddrPortFrom(e.Peer.Addr().Unmap(), e.Peer.Port()).String()))
+	switch {
+	case e.Granted:
+		text = "login"
+		attrs = append(attrs, slog.String("name", e.Name))
+	case inRoom(e):
+		attrs = append(attrs, slog.String("name", e.Name), slog.String("reason", e.Reason.String()),
+			slog.String("stayed", e.Stayed.Round(time.Second).String()))
+	default:
+		l.endMinute(now, false)
+		if !l.refused.admit(e.Peer.Addr()) {
+			return
+		}
+		text = "refused"
+		if e.Folded != "" && l.cfg.Known(e.Folded) {
+			attrs = append(attrs, slog.String("name", e.Name))
+		}
+		attrs = append(attrs, slog.String("reason", e.Reason.String()))
+		if e.Text != "" {
+			attrs = append(attrs, slog.String("detail", e.Text))
+		}
+	}
+	l.cfg.Log.LogAttrs(context.Background(), slog.LevelInfo, text, attrs...)
+}
+
+// endMinute tells of the refusals that had no line, once their minute is over, or
+// now if it is to.
+func (l *Log) endMinute(now time.Time, anyway bool) {
+	if passed := now.Sub(l.refused.since); !anyway && passed >= 0 && passed < minute {
+		return
+	}
+	for _, s := range l.refused.summary() {
+		l.cfg.Log.Info("more refused", "from", s.from, "count", s.count)
+	}
+	l.refused = newRefused(now)
+}
+
+// refused counts the refusals of a minute.
+type refused struct {
+	since  time.Time
+	all    int // lines written
+	counts map[netip.Addr]*tally
+	others int // of addresses beyond mostAddress
+}
+
+// tally is the refusals of an address, and how many of them have no line.
+type tally struct{ seen, left int }
+
+func newRefused(now time.Time) refused {
+	return refused{since: now, counts: make(map[netip.Addr]*tally)}
+}
+
+// admit counts one, and says whether it has a line.
+func (r *refused) admit(addr netip.Addr) bool {
+	from := core.Origin(addr)
+	t := r.counts[from]
+	if t == nil {
+		if len(r.counts) >= mostAddress {
+			r.others++
+			return false
+		}
+		t = new(tally)
+		r.counts[from] = t
+	}
+	t.seen++
+	if t.seen > perAddress || r.all >= perMinute {
+		t.left++
+		return false
+	}
+	r.all++
+	return true
+}
+
+// left is how many refusals of an address, or of several, had no line.
+type left struct {
+	from  string
+	count int
+}
+
+// summary is what had no line, the most first.
+func (r *refused) summary() (list []left) {
+	others := left{"others", r.others}
+	for _, addr := range slices.SortedFunc(maps.Keys(r.counts), func(a, b netip.Addr) int {
+		return cmp.Or(r.counts[b].left-r.counts[a].left, a.Compare(b))
+	}) {
+		switch n := r.counts[addr].left; {
+		case n == 0:
+		case len(list) >= mostSummary:
+			others.count += n
+		default:
+			list = append(list, left{addr.String(), n})
+		}
+	}
+	if others.count > 0 {
+		list = append(list, others)
+	}
+	return list
+}

@@ -1,0 +1,215 @@
+package admin
+
+import (
+	"runtime"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"chatbench/core"
+)
+
+// NewRegistry makes a registry of the server's metrics, of the Go runtime's and of
+// the process's. Their names are chatd_…, go_… and process_…; a unit stands at their
+// end, and total behind it where they only grow.
+func NewRegistry(s Sources) *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(
+		newCollector(s),
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	return r
+}
+
+const (
+	counter = prometheus.CounterValue
+	gauge   = prometheus.GaugeValue
+)
+
+// value is one sample of a metric, and the value of its label, if it has one.
+type value struct {
+	v     float64
+	label string
+}
+
+// metric is how one is read. read gives nothing where there is no such thing.
+type metric struct {
+	kind     prometheus.ValueType
+	name     string // without chatd_
+	label    string // "": none
+	help     string
+	read     func(*reading) []value
+	describe *prometheus.Desc
+}
+
+// number is a metric without a label.
+func number[N int | int64 | uint64](kind prometheus.ValueType, name, help string, read func(*reading) N) metric {
+	return metric{kind: kind, name: name, help: help, read: func(r *reading) []value { return []value{{v: float64(read(r))}} }}
+}
+
+// labelled is a metric with a label, or one that a server may not have.
+func labelled(kind prometheus.ValueType, name, label, help string, read func(*reading) []value) metric {
+	return metric{kind: kind, name: name, label: label, help: help, read: read}
+}
+
+// roomMetrics is what the core counts.
+func roomMetrics() []metric {
+	return []metric{
+		labelled(gauge, "clients", "state", "Clients that have a place, by where they stand.", func(r *reading) []value {
+			st := r.Room
+			return []value{{float64(st.Pending), "pending"}, {float64(st.Granted), "in_room"}, {float64(st.Clients - st.Pending - st.Granted), "ending"}}
+		}),
+		number(gauge, "clients_limit", "Places there are.", func(r *reading) int { return r.MaxClients }),
+		number(counter, "granted_logins_total", "Logins that were granted.", func(r *reading) uint64 { return r.Room.Logins }),
+		number(counter, "messages_total", "Messages of clients that were said to the room.", func(r *reading) uint64 { return r.Room.Messages }),
+		number(counter, "relayed_frames_total", "File frames that were passed on from client to client.", func(r *reading) uint64 { return r.Room.Relayed }),
+		number(counter, "log_bytes_total", "Octets that were appended to the broadcast log: its position.", func(r *reading) uint64 { return r.Room.Said }),
+		number(gauge, "log_chunks", "Chunks of the broadcast log that are kept, 1 MiB each.", func(r *reading) int { return r.Backlog.Chunks }),
+		number(gauge, "slowest_lag_bytes", "Octets of the broadcast log that the client farthest behind has still to take.", func(r *reading) uint64 { return r.Backlog.Slowest }),
+		number(gauge, "refusing_clients", "Clients that took less than they were offered when they were last looked at.", func(r *reading) int { return r.Backlog.Refusing }),
+		number(gauge, "waiting_input_clients", "Clients in the room whose input waits.", func(r *reading) int { return r.Backlog.Waiting }),
+		number(counter, "flood_waits_total", "How often the input of a client had to wait for flood control.", func(r *reading) uint64 { return r.Room.FloodWaits }),
+		number(counter, "queue_waits_total", "How often the input of a client had to wait for an addressee of private frames.", func(r *reading) uint64 { return r.Room.QueueWaits }),
+		labelled(counter, "ends_total", "reason", "Connections that have ended, by reason.", func(r *reading) (all []value) {
+			for reason, n := range r.Room.Ends {
+				all = append(all, value{float64(n), core.Reason(reason).String()})
+			}
+			return all
+		}),
+	}
+}
+
+// gateMetrics is what is counted where clients come in.
+func gateMetrics() []metric {
+	return []metric{
+		labelled(counter, "logins_total", "outcome", "Logins that were decided, by how.", func(r *reading) []value {
+			l := r.Logins
+			return []value{
+				{float64(l.Right), "right"}, {float64(l.Wrong), "wrong"}, {float64(l.Throttled), "throttled"}, {float64(l.Banned), "banned"},
+				{float64(l.Busy), "busy"}, {float64(l.Crowded), "crowded"}, {float64(l.Abandoned), "abandoned"},
+			}
+		}),
+		number(gauge, "hash_queue_logins", "Logins that wait for a thread to hash their password.", func(r *reading) int { return r.Logins.Queued }),
+		number(gauge, "hash_threads", "Threads that hash passwords.", func(r *reading) int { return r.Logins.Hashers }),
+		number(gauge, "users", "Users in the users file.", func(r *reading) int { return r.Logins.Users }),
+		number(gauge, "bans", "Bans of names and networks.", func(r *reading) int { return r.Bans }),
+		number(counter, "log_lines_left_out_total", "Lines of the access log that were not written, as it is read too slowly.", func(r *reading) uint64 { return r.LeftOut }),
+		number(gauge, "draining", "1 while the server drains.", func(r *reading) int {
+			if r.Draining {
+				return 1
+			}
+			return 0
+		}),
+		labelled(gauge, "info", "backend", "1; the transport is a label.", func(r *reading) []value { return []value{{1, r.Backend}} }),
+	}
+}
+
+// transportMetrics is what the transport counts.
+func transportMetrics() []metric {
+	return []metric{
+		number(counter, "accepts_total", "Connections that the transport took.", func(r *reading) int64 { return r.Transport.Accepts }),
+		number(counter, "accept_errors_total", "Connections that it could not accept.", func(r *reading) int64 { return r.Transport.AcceptErrors }),
+		number(counter, "no_descriptors_total", "Connections that it turned away for lack of descriptors, threads or processes.", func(r *reading) int64 { return r.Transport.NoDescriptors }),
+		number(counter, "reads_total", "Reads that brought octets.", func(r *reading) int64 { return r.Transport.Reads }),
+		number(counter, "received_bytes_total", "Octets from clients.", func(r *reading) int64 { return r.Transport.BytesIn }),
+		number(counter, "writes_total", "Writes of which the kernel took octets.", func(r *reading) int64 { return r.Transport.Writes }),
+		number(counter, "sent_bytes_total", "Octets that the kernel took for clients.", func(r *reading) int64 { return r.Transport.BytesOut }),
+		number(counter, "stalls_total", "Writes of which the kernel took less than it was offered.", func(r *reading) int64 { return r.Transport.Stalls }),
+	}
+}
+
+// frontMetrics is of TLS and the browser client, where they are served.
+func frontMetrics() []metric {
+	return []metric{
+		labelled(counter, "tls_accepts_total", "", "Connections by TLS that were accepted.", func(r *reading) []value {
+			return ifThere(r.TLS, func(t *tls) []value { return []value{{v: float64(t.Accepts)}} })
+		}),
+		labelled(gauge, "tls_handshakes", "", "TLS handshakes under way.", func(r *reading) []value {
+			return ifThere(r.TLS, func(t *tls) []value { return []value{{v: float64(t.Handshakes)}} })
+		}),
+		labelled(counter, "tls_failures_total", "why", "Connections by TLS that never came to the transport.", func(r *reading) []value {
+			return ifThere(r.TLS, func(t *tls) []value {
+				return []value{{float64(t.BadHeader), "header"}, {float64(t.BadTLS), "tls"}, {float64(t.TimedOut), "timeout"}, {float64(t.TooMany), "too_many"}}
+			})
+		}),
+		labelled(gauge, "certificate_expiry_timestamp_seconds", "", "When the certificate in use is no longer valid, in Unix time.", func(r *reading) []value {
+			if r.Expires == nil {
+				return nil
+			}
+			return []value{{v: float64(r.Expires.Unix())}}
+		}),
+		labelled(gauge, "carried_connections", "", "Connections by TLS or WebSocket that are carried to the transport.", func(r *reading) []value {
+			return ifThere(r.Carried, func(c *carried) []value { return []value{{v: float64(c.Open)}} })
+		}),
+		labelled(counter, "carry_failures_total", "", "Clients for which the transport took no connection.", func(r *reading) []value {
+			return ifThere(r.Carried, func(c *carried) []value { return []value{{v: float64(c.NoTarget)}} })
+		}),
+		labelled(gauge, "websockets", "", "WebSockets that are open.", func(r *reading) []value {
+			return ifThere(r.Web, func(w *websockets) []value { return []value{{v: float64(w.Open)}} })
+		}),
+		labelled(counter, "websockets_opened_total", "", "WebSockets that were opened.", func(r *reading) []value {
+			return ifThere(r.Web, func(w *websockets) []value { return []value{{v: float64(w.Opened)}} })
+		}),
+		labelled(counter, "websocket_refusals_total", "why", "WebSockets that were refused.", func(r *reading) []value {
+			return ifThere(r.Web, func(w *websockets) []value {
+				return []value{{float64(w.Refused), "origin"}, {float64(w.TooMany), "too_many"}}
+			})
+		}),
+	}
+}
+
+// ifThere reads what a server may not have.
+func ifThere[T any](part *T, read func(*T) []value) []value {
+	if part == nil {
+		return nil
+	}
+	return read(part)
+}
+
+// collector reads the sources once for each scrape.
+type collector struct {
+	sources Sources
+	metrics []metric
+}
+
+func newCollector(s Sources) *collector {
+	c := &collector{sources: s}
+	for _, group := range [][]metric{roomMetrics(), gateMetrics(), transportMetrics(), frontMetrics()} {
+		c.metrics = append(c.metrics, group...)
+	}
+	for i := range c.metrics {
+		m := &c.metrics[i]
+		var labels []string
+		if m.label != "" {
+			labels = []string{m.label}
+		}
+		var fixed prometheus.Labels
+		if m.name == "info" {
+			fixed = prometheus.Labels{"go": runtime.Version()}
+		}
+		m.describe = prometheus.NewDesc("chatd_"+m.name, m.help, labels, fixed)
+	}
+	return c
+}
+
+// Describe is for prometheus.Collector.
+func (c *collector) Describe(to chan<- *prometheus.Desc) {
+	for _, m := range c.metrics {
+		to <- m.describe
+	}
+}
+
+// Collect is for prometheus.Collector.
+func (c *collector) Collect(to chan<- prometheus.Metric) {
+	r := c.sources.read()
+	for _, m := range c.metrics {
+		for _, v := range m.read(r) {
+			var labels []string
+			if m.label != "" {
+				labels = []string{v.label}
+			}
+			to <- prometheus.MustNewConstMetric(m.describe, m.kind, v.v, labels...)
+		}
+	}
+}

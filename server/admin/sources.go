@@ -1,0 +1,114 @@
+package admin
+
+import (
+	"time"
+
+	"chatbench/backends"
+	"chatbench/core"
+	"chatbench/server/front"
+	"chatbench/server/gate"
+	"chatbench/server/web"
+)
+
+// Sources is what is read. Room, Transport, Gate, Lines and Draining are required;
+// of what a server does not have the rest is nil, and has no metrics.
+type Sources struct {
+	Backend    string
+	MaxClients int
+	Room       interface {
+		Snapshot() core.Stats
+		Backlog() core.Backlog
+	}
+	Transport *backends.Counters
+	Gate      interface{ Stats() gate.Stats }
+	Lines     interface{ LeftOut() uint64 } // the access log
+	Draining  func() bool
+
+	TLS         *front.Counters
+	Carrier     *front.Carrier
+	Certificate interface{ Expires() time.Time }
+	Web         *web.Counters
+}
+
+// reading is all of it at a moment, as the page is sent it.
+type reading struct {
+	At         time.Time    `json:"at"`
+	Backend    string       `json:"backend"`
+	MaxClients int          `json:"max_clients"`
+	Draining   bool         `json:"draining"`
+	Room       core.Stats   `json:"room"`
+	Backlog    core.Backlog `json:"backlog"`
+	Logins     gate.Stats   `json:"logins"`
+	Queued     int          `json:"hash_queue"`
+	Bans       int          `json:"bans"`
+	LeftOut    uint64       `json:"log_lines_left_out"`
+	Transport  transport    `json:"transport"`
+	TLS        *tls         `json:"tls,omitempty"`
+	Carried    *carried     `json:"carried,omitempty"`
+	Web        *websockets  `json:"web,omitempty"`
+	Expires    *time.Time   `json:"certificate_expires,omitempty"`
+}
+
+type transport struct {
+	Accepts       int64 `json:"accepts"`
+	AcceptErrors  int64 `json:"accept_errors"`
+	NoDescriptors int64 `json:"no_descriptors"`
+	Reads         int64 `json:"reads"`
+	BytesIn       int64 `json:"bytes_in"`
+	Writes        int64 `json:"writes"`
+	BytesOut      int64 `json:"bytes_out"`
+	Stalls        int64 `json:"stalls"`
+}
+
+type tls struct {
+	Accepts    int64 `json:"accepts"`
+	Handshakes int64 `json:"handshakes"` // under way
+	BadHeader  int64 `json:"bad_header"`
+	BadTLS     int64 `json:"bad_tls"`
+	TimedOut   int64 `json:"timed_out"`
+	TooMany    int64 `json:"too_many"`
+}
+
+type carried struct {
+	Open     int64 `json:"open"`
+	NoTarget int64 `json:"no_target"`
+}
+
+type websockets struct {
+	Open    int64 `json:"open"`
+	Opened  int64 `json:"opened"`
+	Refused int64 `json:"refused"`
+	TooMany int64 `json:"too_many"`
+}
+
+// read reads all of it.
+func (s *Sources) read() *reading {
+	t := s.Transport
+	r := &reading{
+		At: time.Now(), Backend: s.Backend, MaxClients: s.MaxClients, Draining: s.Draining(),
+		Room: s.Room.Snapshot(), Backlog: s.Room.Backlog(), Logins: s.Gate.Stats(), LeftOut: s.Lines.LeftOut(),
+		Transport: transport{
+			Accepts: t.Accepts.Load(), AcceptErrors: t.AcceptErrors.Load(), NoDescriptors: t.NoDescriptors.Load(),
+			Reads: t.Reads.Load(), BytesIn: t.BytesIn.Load(),
+			Writes: t.Writes.Load(), BytesOut: t.BytesOut.Load(), Stalls: t.Stalls.Load(),
+		},
+	}
+	r.Queued, r.Bans = r.Logins.Queued, r.Logins.Bans
+	if c := s.TLS; c != nil {
+		r.TLS = &tls{
+			Accepts: c.Accepts.Load(), Handshakes: c.Handshakes.Load(), BadHeader: c.BadHeader.Load(),
+			BadTLS: c.BadTLS.Load(), TimedOut: c.TimedOut.Load(), TooMany: c.TooMany.Load(),
+		}
+	}
+	if c := s.Carrier; c != nil {
+		r.Carried = &carried{c.Open.Load(), c.NoTarget.Load()}
+	}
+	if c := s.Web; c != nil {
+		r.Web = &websockets{c.Open.Load(), c.Opened.Load(), c.Refused.Load(), c.TooMany.Load()}
+	}
+	if s.Certificate != nil {
+		expires := s.Certificate.Expires()
+		r.Expires = &expires
+	}
+	return r
+}

@@ -1,0 +1,161 @@
+package command
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"chatbench/core/units"
+	"chatbench/internal/cmdline"
+	"chatbench/server/control"
+)
+
+const ctlHelp = `chatd ctl -socket PATH [-json] COMMAND
+
+acts on the chatd that was started with -control PATH, as its user.
+
+%s
+An IPv6 address stands for its /64. CHATD_CONTROL stands for -socket. -json
+prints the answer as one JSON line. The exit code is 0, or 1 if the command
+failed, or 2 if it was mistyped.
+`
+
+// ctl does what follows "chatd ctl".
+func ctl(args []string) int {
+	fs := flag.NewFlagSet("chatd ctl", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	path := fs.String("socket", os.Getenv("CHATD_CONTROL"), "")
+	asJSON := fs.Bool("json", false, "")
+	err := fs.Parse(args)
+	if errors.Is(err, flag.ErrHelp) || fs.Arg(0) == "help" {
+		fmt.Printf(ctlHelp, ctlCommands())
+		return cmdline.OK
+	}
+	var request control.Request
+	if err == nil {
+		request, err = parseRequest(fs.Args())
+	}
+	if err == nil && *path == "" {
+		err = errors.New("which server? say -socket PATH, which chatd was started with as -control")
+	}
+	if err != nil {
+		return cmdline.Fail("chatd ctl", cmdline.Usage, fmt.Errorf("%w: see chatd ctl -h", err))
+	}
+	answer, err := control.Ask(*path, request)
+	if err != nil {
+		return cmdline.Fail("chatd ctl", cmdline.Failed, err)
+	}
+	if *asJSON {
+		text, err := json.Marshal(answer)
+		if err != nil {
+			panic("command: " + err.Error()) // it was JSON
+		}
+		fmt.Println(string(text))
+	} else {
+		printAnswer(os.Stdout, answer)
+	}
+	switch {
+	case answer.Error == "":
+		return cmdline.OK
+	case *asJSON:
+		return cmdline.Failed // it is in the line
+	}
+	return cmdline.Fail("chatd ctl", cmdline.Failed, errors.New(answer.Error))
+}
+
+// ctlCommands is the commands for the help.
+func ctlCommands() string {
+	var out bytes.Buffer
+	table := tabwriter.NewWriter(&out, 0, 0, 3, ' ', 0)
+	for _, c := range control.Commands {
+		takes := ""
+		switch {
+		case c.Name == "kick":
+			takes = " NAME"
+		case c.For:
+			takes = " NAME|ADDRESS|PREFIX [-for TIME]"
+		case c.Target:
+			takes = " NAME|ADDRESS|PREFIX"
+		case c.Text:
+			takes = " TEXT"
+		}
+		fmt.Fprintf(table, "  %s%s\t%s\n", c.Name, takes, c.Help)
+	}
+	table.Flush()
+	return out.String()
+}
+
+// parseRequest reads a command and what it takes. -for may stand before or behind
+// whom a ban is of. What the words mean is the server's to say.
+func parseRequest(args []string) (control.Request, error) {
+	if len(args) == 0 {
+		return control.Request{}, errors.New("what is to be done? say who, kick, ban or another command")
+	}
+	r := control.Request{Command: args[0]}
+	for _, c := range control.Commands {
+		if c.Name != r.Command {
+			continue
+		}
+		rest := args[1:]
+		if c.Text {
+			r.Text = strings.Join(rest, " ")
+			rest = nil
+		}
+		for len(rest) > 0 {
+			switch {
+			case c.For && (rest[0] == "-for" || rest[0] == "--for") && len(rest) > 1:
+				r.For, rest = rest[1], rest[2:]
+			case c.Target && r.Target == "" && !strings.HasPrefix(rest[0], "-"):
+				r.Target, rest = rest[0], rest[1:]
+			default:
+				return r, fmt.Errorf("%s does not take %q", r.Command, rest[0])
+			}
+		}
+		if c.Target && r.Target == "" || c.Text && r.Text == "" {
+			return r, fmt.Errorf("%s needs more: whom, or what", r.Command)
+		}
+		return r, nil
+	}
+	return r, fmt.Errorf("there is no command %q", r.Command)
+}
+
+// printAnswer prints an answer for people.
+func printAnswer(w io.Writer, a control.Answer) {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	if len(a.Users) > 0 {
+		fmt.Fprintln(table, "NAME\tFROM\tSINCE\tBEHIND\t")
+		for _, u := range a.Users {
+			waits := ""
+			if u.Held {
+				waits = "its input waits"
+			}
+			fmt.Fprintf(table, "%s\t%s\t%s\t%v\t%s\n", u.Name, u.Peer, u.Since.Local().Format(time.DateTime), units.Size(u.Behind), waits)
+		}
+	}
+	if len(a.Bans) > 0 {
+		fmt.Fprintln(table, "BANNED\tSINCE\tUNTIL")
+		for _, b := range a.Bans {
+			until := "for good"
+			if !b.Until.IsZero() {
+				until = b.Until.Local().Format(time.DateTime)
+			}
+			fmt.Fprintf(table, "%s\t%s\t%s\n", b.Target(), b.Since.Local().Format(time.DateTime), until)
+		}
+	}
+	table.Flush()
+	if a.Stats != nil {
+		var out bytes.Buffer
+		json.Indent(&out, a.Stats, "", "  ") // it was JSON
+		fmt.Fprintln(w, out.String())
+	}
+	if a.Text != "" {
+		fmt.Fprintln(w, a.Text)
+	}
+}

@@ -1,0 +1,255 @@
+package gate
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"chatbench/core"
+)
+
+// MaxBans is how many there may be at once.
+const MaxBans = 10_000
+
+// Ban keeps a user or a network out. It has either a name or a prefix.
+type Ban struct {
+	Name   string       `json:"name,omitempty"`
+	Prefix netip.Prefix `json:"prefix,omitzero"`
+	Since  time.Time    `json:"since,omitzero"`
+	Until  time.Time    `json:"until,omitzero"` // zero: for good
+
+	folded string // Name, as it is compared
+}
+
+// Target is the name or the network, as it is typed.
+func (b Ban) Target() string {
+	switch {
+	case b.Name != "":
+		return b.Name
+	case b.Prefix.IsSingleIP() && b.Prefix.Addr().Is4():
+		return b.Prefix.Addr().String()
+	}
+	return b.Prefix.String()
+}
+
+// Expels says whether somebody in the room is banned by this one.
+func (b Ban) Expels(u core.User) bool {
+	return b.Name != "" && b.folded == u.Folded || b.Prefix.Contains(plain(u.Peer.Addr()))
+}
+
+func (b Ban) over(now time.Time) bool { return !b.Until.IsZero() && !now.Before(b.Until) }
+
+// plain is an address in the one form in which addresses are compared.
+func plain(addr netip.Addr) netip.Addr { return addr.Unmap().WithZone("") }
+
+// banOf is the ban that is meant by a text: an address, a prefix, or else a name. An
+// IPv6 address stands for its /64, as it does in every limit by address.
+func banOf(target string) (Ban, error) {
+	addr, err := netip.ParseAddr(target)
+	switch {
+	case err == nil:
+		return prefixBan(newAttempt(addr, "").from)
+	case strings.Contains(target, "/"):
+		prefix, err := netip.ParsePrefix(target)
+		if err != nil {
+			return Ban{}, fmt.Errorf("gate: %q is no prefix such as 203.0.113.0/24 or 2001:db8::/48", target)
+		}
+		return prefixBan(prefix)
+	}
+	return nameBan(target)
+}
+
+func nameBan(name string) (Ban, error) {
+	canonical, folded, err := core.CheckName(name)
+	if err != nil {
+		return Ban{}, fmt.Errorf("gate: %q is neither an address nor a name: %w", name, err)
+	}
+	return Ban{Name: canonical, folded: folded}, nil
+}
+
+func prefixBan(p netip.Prefix) (Ban, error) {
+	if p.Addr().Is4In6() {
+		if p.Bits() < 96 {
+			return Ban{}, fmt.Errorf("gate: %v is no prefix of IPv4 addresses: write it as 203.0.113.0/24", p)
+		}
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+	}
+	p = p.Masked()
+	if p.Overlaps(netip.MustParsePrefix("127.0.0.0/8")) || p.Contains(netip.IPv6Loopback()) {
+		return Ban{}, fmt.Errorf("gate: %v has addresses of this machine, which everybody has behind a proxy on it: ban names, or other addresses", p)
+	}
+	return Ban{Prefix: p}, nil
+}
+
+// banned is the bans at a moment. It never changes.
+type banned struct {
+	names    map[string]Ban // by folded name
+	prefixes map[netip.Prefix]Ban
+	lengths  [2][]int // of the prefixes that there are, IPv4 and IPv6: 33 and 129 at most
+}
+
+// newBanned holds those of a list that are not over; of two for the same target the
+// later one counts.
+func newBanned(list []Ban, now time.Time) (*banned, error) {
+	b := &banned{names: make(map[string]Ban), prefixes: make(map[netip.Prefix]Ban)}
+	for _, one := range list {
+		switch {
+		case one.over(now):
+		case one.Name != "":
+			b.names[one.folded] = one
+		default:
+			b.prefixes[one.Prefix] = one
+		}
+	}
+	if n := len(b.names) + len(b.prefixes); n > MaxBans {
+		return nil, fmt.Errorf("gate: %d bans, there may be %d: ban shorter prefixes, or lift some (chatd ctl bans lists them)", n, MaxBans)
+	}
+	for p := range b.prefixes {
+		f := family(p.Addr())
+		if !slices.Contains(b.lengths[f], p.Bits()) {
+			b.lengths[f] = append(b.lengths[f], p.Bits())
+		}
+	}
+	return b, nil
+}
+
+func family(addr netip.Addr) int {
+	if addr.Is4() {
+		return 0
+	}
+	return 1
+}
+
+// address says whether an address is banned. It looks once for each length of a
+// prefix that there is, however many bans there are.
+func (b *banned) address(addr netip.Addr, now time.Time) bool {
+	addr = plain(addr)
+	for _, bits := range b.lengths[family(addr)] {
+		prefix, _ := addr.Prefix(bits) // no address has the zero prefix, which is not banned
+		if ban, found := b.prefixes[prefix]; found && !ban.over(now) {
+			return true
+		}
+	}
+	return false
+}
+
+func (b *banned) name(folded string, now time.Time) bool {
+	ban, found := b.names[folded]
+	return found && !ban.over(now)
+}
+
+// count is how many are not over.
+func (b *banned) count(now time.Time) (n int) {
+	for _, one := range b.names {
+		if !one.over(now) {
+			n++
+		}
+	}
+	for _, one := range b.prefixes {
+		if !one.over(now) {
+			n++
+		}
+	}
+	return n
+}
+
+// all is the bans that are not over, names first.
+func (b *banned) all(now time.Time) []Ban {
+	list := slices.SortedFunc(maps.Values(b.names), func(x, y Ban) int { return strings.Compare(x.folded, y.folded) })
+	list = append(list, slices.SortedFunc(maps.Values(b.prefixes), func(x, y Ban) int {
+		if c := x.Prefix.Addr().Compare(y.Prefix.Addr()); c != 0 {
+			return c
+		}
+		return x.Prefix.Bits() - y.Prefix.Bits()
+	})...)
+	return slices.DeleteFunc(list, func(one Ban) bool { return one.over(now) })
+}
+
+// bans is the bans of a gate, and their file.
+type bans struct {
+	path string
+	now  atomic.Pointer[banned] // never nil after load
+}
+
+// holds says whether a login is banned, by its name or by its address.
+func (b *bans) holds(l *core.Login) bool {
+	set, now := b.now.Load(), time.Now()
+	return set.name(l.Folded, now) || set.address(l.Peer.Addr(), now)
+}
+
+// expels says whether somebody in the room is banned.
+func (b *bans) expels(u core.User) bool {
+	set, now := b.now.Load(), time.Now()
+	return set.name(u.Folded, now) || set.address(u.Peer.Addr(), now)
+}
+
+// Bans is the bans that there are, names first, then networks.
+func (g *Gate) Bans() []Ban { return g.bans.now.Load().all(time.Now()) }
+
+// Ban bans a name, an address or a prefix from now on, for so long; 0 is for good. A
+// ban of the same target that there is already is replaced. An error that is a
+// NotSaved is of the file alone: the ban counts until the process ends.
+//
+// Whoever is in the room stays there until somebody kicks whom Ban.Expels.
+func (g *Gate) Ban(target string, d time.Duration) (Ban, error) {
+	ban, err := banOf(target)
+	if err != nil {
+		return Ban{}, err
+	}
+	ban.Since = time.Now().Truncate(time.Second)
+	if d > 0 {
+		ban.Until = ban.Since.Add(d).Truncate(time.Second)
+	}
+	return ban, g.change(func(list []Ban) ([]Ban, error) { return append(list, ban), nil })
+}
+
+// Unban lifts the ban of exactly this name, address or prefix. For errors see Ban.
+func (g *Gate) Unban(target string) error {
+	ban, err := banOf(target)
+	if err != nil {
+		return err
+	}
+	return g.change(func(list []Ban) ([]Ban, error) {
+		left := slices.DeleteFunc(list, func(one Ban) bool { return one.folded == ban.folded && one.Prefix == ban.Prefix })
+		if len(left) == len(list) {
+			return nil, fmt.Errorf("gate: there is no ban of %s: chatd ctl bans lists those there are", ban.Target())
+		}
+		return left, nil
+	})
+}
+
+// NotSaved says that a change of the bans counts, but is not in the file.
+type NotSaved struct{ Err error }
+
+func (e NotSaved) Error() string {
+	return fmt.Sprintf("gate: it counts until the server ends, but is not saved: %v", e.Err)
+}
+
+func (e NotSaved) Unwrap() error { return e.Err }
+
+// change makes a change of the bans and saves them.
+func (g *Gate) change(edit func([]Ban) ([]Ban, error)) error {
+	g.changing.Lock()
+	defer g.changing.Unlock()
+	list, err := edit(g.Bans())
+	if err != nil {
+		return err
+	}
+	set, err := newBanned(list, time.Now())
+	if err != nil {
+		return err
+	}
+	g.exchange(func() { g.bans.now.Store(set) })
+	switch err := g.bans.save(); {
+	case errors.Is(err, errNoFile):
+		return nil
+	case err != nil:
+		return NotSaved{err}
+	}
+	return nil
+}

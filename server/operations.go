@@ -1,0 +1,198 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"chatbench/core"
+	"chatbench/server/admin"
+	"chatbench/server/control"
+	"chatbench/server/gate"
+)
+
+// Operations is what an operator has, besides signals, to look into a server at work
+// and to act on it.
+type Operations struct {
+	Bans    string // path of the bans file; "": bans end with the process
+	Control string // path of the control socket; "": none
+	Admin   string // TCP address of metrics, health and the live page; "": none
+	// AdminExposed allows Admin to be an address that others can reach: it has no
+	// password, and no encryption.
+	AdminExposed  bool
+	AdminProfiles bool // serve profiles of the process there
+}
+
+// check refuses options that cannot be meant.
+func (o *Operations) check(ctx context.Context) error {
+	switch {
+	case o.Admin == "" && o.AdminExposed:
+		return misuse("-admin-exposed is for -admin HOST:PORT: say where, or leave it out")
+	case o.Admin == "" && o.AdminProfiles:
+		return misuse("-admin-pprof is for -admin HOST:PORT: say where, or leave it out")
+	case o.Admin == "" || o.AdminExposed:
+		return nil
+	}
+	host, port, err := net.SplitHostPort(o.Admin)
+	if err != nil || port == "" {
+		return misuse("-admin %q is no HOST:PORT, such as 127.0.0.1:9100", o.Admin)
+	}
+	local, err := onlyLoopback(ctx, host)
+	switch {
+	case err != nil:
+		return misuse("-admin %s: %q is no address of this machine: %v", o.Admin, host, err)
+	case !local:
+		return misuse("-admin would show everybody on the network how the server does at %s: use 127.0.0.1, or allow it with -admin-exposed", o.Admin)
+	}
+	return nil
+}
+
+// operations is the control socket and the admin listener of a server.
+type operations struct {
+	log     *slog.Logger
+	opts    Operations
+	control *control.Server // nil: none
+	web     net.Listener    // nil: none
+	admin   *admin.Server   // once it serves
+	work    sync.WaitGroup
+}
+
+// listenOperations binds what is asked for, so that it is known before the server
+// starts whether it can be had. Afterwards serve or abandon has to be called.
+func listenOperations(o Options) (*operations, error) {
+	ops := &operations{log: o.Log, opts: o.Operations}
+	var err error
+	if o.Control != "" {
+		if ops.control, err = control.Listen(o.Control, o.Log); err != nil {
+			return nil, err
+		}
+	}
+	if o.Admin != "" {
+		if ops.web, err = net.Listen("tcp", o.Admin); err != nil {
+			ops.abandon()
+			return nil, bindError("-admin", o.Admin, err)
+		}
+	}
+	return ops, nil
+}
+
+// abandon gives up what was bound and does not serve.
+func (ops *operations) abandon() {
+	if ops.control != nil {
+		ops.control.Close()
+	}
+	if ops.web != nil {
+		ops.web.Close()
+	}
+}
+
+// serve lets the operator look at s and act on it.
+func (ops *operations) serve(s *Server) {
+	if ops.control != nil {
+		ops.work.Go(func() { ops.control.Serve(operator{s}) })
+	}
+	if ops.web == nil {
+		return
+	}
+	ops.admin = admin.New(admin.Config{Listener: ops.web, Sources: s.sources(), Profiles: ops.opts.AdminProfiles, Log: ops.log})
+	ops.log.Info("admin listening", "addr", ops.admin.Addr())
+	ops.work.Go(func() {
+		if err := ops.admin.Serve(); err != nil {
+			ops.log.Error("the admin listener ended by itself", "err", err)
+		}
+	})
+}
+
+// close ends both. It returns when requests that have come are answered.
+func (ops *operations) close() {
+	if ops.control != nil {
+		ops.control.Close()
+	}
+	if ops.admin != nil {
+		ops.admin.Close()
+	}
+	ops.work.Wait()
+}
+
+// sources is what the admin listener shows.
+func (s *Server) sources() admin.Sources {
+	from := admin.Sources{
+		Backend: s.opts.Backend.Name, MaxClients: s.opts.MaxClients,
+		Room: s.room, Transport: &s.counters, Gate: s.gate, Lines: s.lines, Draining: s.draining.Load,
+		Carrier: s.listeners.carrier,
+	}
+	if s.listeners.cert != nil {
+		from.Certificate, from.TLS = s.listeners.cert, &s.listeners.front.Counters
+	}
+	if s.listeners.web != nil {
+		from.Web = &s.listeners.web.Counters
+	}
+	return from
+}
+
+// operator is the server as its control socket sees it.
+type operator struct{ *Server }
+
+var _ control.Operator = operator{}
+
+func (o operator) Users() []core.User { return o.room.Users() }
+
+func (o operator) Bans() []gate.Ban { return o.gate.Bans() }
+
+func (o operator) Unban(target string) error { return o.gate.Unban(target) }
+
+// Kick ends the session of a name. It is an error if there is none.
+func (o operator) Kick(name string) (ended int, err error) {
+	_, folded, err := core.CheckName(name)
+	if err != nil {
+		return 0, fmt.Errorf("%q is no name: %w", name, err)
+	}
+	ended = o.room.Kick(func(u core.User) bool { return u.Folded == folded }, "you were asked to leave")
+	if ended == 0 {
+		return 0, fmt.Errorf("nobody called %s is in the room: chatd ctl who lists them", name)
+	}
+	return ended, nil
+}
+
+// Ban bans, and ends the sessions of those who are banned by it.
+func (o operator) Ban(target string, d time.Duration) (gate.Ban, int, error) {
+	ban, err := o.gate.Ban(target, d)
+	if err != nil && !errors.As(err, new(gate.NotSaved)) {
+		return ban, 0, err
+	}
+	return ban, o.room.Kick(ban.Expels, gate.BannedText), err
+}
+
+func (o operator) Say(text string) int {
+	o.room.Tell(text)
+	return o.room.Snapshot().Granted
+}
+
+// Drain has Run end the server. A second one changes nothing.
+func (o operator) Drain() {
+	select {
+	case o.asked <- struct{}{}:
+	default:
+	}
+}
+
+// operatorStats is what "chatd ctl stats" gives.
+type operatorStats struct {
+	Backend   string       `json:"backend"`
+	Draining  bool         `json:"draining"`
+	Room      core.Stats   `json:"room"`
+	Backlog   core.Backlog `json:"backlog"`
+	Logins    gate.Stats   `json:"logins"`
+	Transport counters     `json:"transport"`
+}
+
+func (o operator) Stats() any {
+	return operatorStats{
+		Backend: o.opts.Backend.Name, Draining: o.draining.Load(), Room: o.Snapshot(), Backlog: o.room.Backlog(),
+		Logins: o.gate.Stats(), Transport: readCounters(&o.counters),
+	}
+}
