@@ -28,6 +28,10 @@ const (
 	tolerance  = 0.01
 )
 
+// corrections is how often the spin is corrected at most, until the server is as much
+// dearer as it is to be.
+const corrections = 3
+
 // costs are what the slow server spends besides, in femtoseconds: for each write,
 // which all deliveries in it share, and for each octet that is given out.
 type costs struct {
@@ -92,14 +96,14 @@ func (c calibration) reached() string {
 
 // calibrate is the verb: measure the plain server, build one that spins for 5 %
 // of what a delivery costs, measure one against the other, correct it, and
-// measure again, which is what is kept. Where something is kept already, that is
+// measure again, until it is 5 %; the last is what is kept. Where something is kept already, that is
 // printed: a series that was begun with it can go on.
 func calibrate(ctx context.Context, args []string, out io.Writer) error {
 	f := newFlags("calibrate")
 	f.benchFlag()
 	path := f.calibrationFlag()
 	trial := f.set.Int("rounds", 24, "`N` rounds for each of two measurements before the last")
-	last := f.set.Int("verify", 48, "`N` rounds for the last one")
+	last := f.set.Int("verify", 48, "`N` rounds for each of at most three measurements of the corrected server")
 	if err := f.parse(args); err != nil {
 		return err
 	}
@@ -126,15 +130,16 @@ func calibrate(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	c.print(out, "trial")
-	for k, j := range c.Reached {
-		if j.Low > 1 && j.High-j.Low < trialWidth {
-			c.Wanted[k].Spin *= dearer / (j.Ratio - 1)
+	for k := range corrections {
+		c.correct()
+		if err := f.try(ctx, &c, dir, fmt.Sprintf("verify%d", k+1), *last); err != nil {
+			return err
+		}
+		c.print(out, "verified")
+		if c.check() == nil {
+			break
 		}
 	}
-	if err := f.try(ctx, &c, dir, "verify", *last); err != nil {
-		return err
-	}
-	c.print(out, "kept")
 	text, err := record.JSON(c)
 	if err == nil {
 		err = os.WriteFile(*path, text, 0o644)
@@ -143,6 +148,15 @@ func calibrate(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	return c.check()
+}
+
+// correct changes the spin by what was found: it is taken to cost in proportion.
+func (c calibration) correct() {
+	for k, j := range c.Reached {
+		if j.Low > 1 && j.High-j.Low < trialWidth {
+			c.Wanted[k].Spin *= dearer / (j.Ratio - 1)
+		}
+	}
 }
 
 // check says whether it is dearer by what was wanted.
