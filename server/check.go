@@ -80,16 +80,22 @@ func bans(o Options) error {
 	return err
 }
 
+// soon is how long before its end a certificate should have been renewed.
+const soon = 14 * 24 * time.Hour
+
 // certificate loads the certificate and its key.
 func (f *Found) certificate(o Options) error {
 	if o.TLSCert == "" || o.TLSKey == "" {
 		return nil
 	}
 	c, err := front.LoadCertificate(o.TLSCert, o.TLSKey, o.Log)
-	if err == nil && c.Expires().Before(time.Now()) {
-		f.warn("the certificate %s has expired: no client will accept it", o.TLSCert)
+	if err != nil {
+		return err
 	}
-	return err
+	if left := time.Until(c.Expires()); left < soon {
+		f.warn("the certificate %s expires in %d days: renew it", o.TLSCert, left/(24*time.Hour))
+	}
+	return nil
 }
 
 // addresses binds all addresses together, and lets them go.

@@ -115,12 +115,18 @@ func TestCheckListeners(t *testing.T) {
 	}
 }
 
-// TestCheckExpired: a certificate whose time is over is loaded, and of no use.
+// TestCheckExpired: a certificate whose time is over is refused, one whose time is
+// nearly over is a warning.
 func TestCheckExpired(t *testing.T) {
 	o := options(new(logged))
 	o.TLSCert, o.TLSKey = certtest.Write(t, t.TempDir(), -time.Hour, "127.0.0.1")
 	f := Check(t.Context(), o)
-	if len(f.Problems) > 0 || len(f.Warnings) != 1 || !strings.Contains(f.Warnings[0], "has expired") {
+	if len(f.Problems) != 1 || !strings.Contains(f.Problems[0].Error(), " expired on ") {
+		t.Errorf("found %+v", f)
+	}
+	o.TLSCert, o.TLSKey = certtest.Write(t, t.TempDir(), 49*time.Hour, "127.0.0.1")
+	f = Check(t.Context(), o)
+	if len(f.Problems) > 0 || len(f.Warnings) != 1 || !strings.Contains(f.Warnings[0], "expires in 2 days") {
 		t.Errorf("found %+v", f)
 	}
 }

@@ -22,6 +22,9 @@ import (
 	"chatbench/server/gate"
 )
 
+// peer is a client's address where it does not matter.
+var peer = netip.MustParseAddrPort("192.0.2.1:4000")
+
 // waitFor gives what happens elsewhere the time it needs.
 func waitFor(t *testing.T, done func() bool) {
 	t.Helper()

@@ -96,8 +96,9 @@ func (l *listeners) preface() func(netip.AddrPort) core.Preface {
 	return nil
 }
 
-// serve accepts clients for a transport that listens at target.
-func (l *listeners) serve(target netip.AddrPort) {
+// serve accepts clients for a transport that listens at target. banned and refused
+// are as front.Config has them.
+func (l *listeners) serve(target netip.AddrPort, banned func(netip.Addr) bool, refused func(netip.AddrPort, string, string)) {
 	if l.clear == nil && l.page == nil {
 		return
 	}
@@ -109,13 +110,14 @@ func (l *listeners) serve(target netip.AddrPort) {
 		l.work.Go(func() { l.cert.Watch(ctx) })
 		l.front = front.New(front.Config{
 			Listener: l.clear, TLS: l.cert.TLS(o.TLSMin), Carrier: l.carrier, Trusted: o.ProxyFrom,
-			MaxConns: o.MaxClients + turnedAway, Log: o.Log,
+			Banned: banned, Refused: refused, MaxConns: o.MaxClients + turnedAway, Log: o.Log,
 		})
 		l.work.Go(l.front.Serve)
 	}
 	if l.page != nil {
 		cfg := web.Config{
-			Carry: l.carrier.Carry, Trusted: o.ProxyFrom, Origins: o.WebOrigins, MaxConns: o.MaxClients + turnedAway, Log: o.Log,
+			Carry: l.carrier.Carry, Trusted: o.ProxyFrom, Origins: o.WebOrigins,
+			Banned: banned, Refused: refused, MaxConns: o.MaxClients + turnedAway, Log: o.Log,
 		}
 		if l.cert != nil {
 			cfg.TLS = l.cert.TLS(o.TLSMin)

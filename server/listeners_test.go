@@ -341,13 +341,13 @@ func TestCarriedIsCut(t *testing.T) {
 func TestReloadCertificate(t *testing.T) {
 	certFile, keyFile, trust := certificate(t)
 	s := launch(t, func(o *Options) { o.TLSCert, o.TLSKey = certFile, keyFile })
-	if err := s.Reload(); err != nil {
+	if _, err := s.Reload(); err != nil {
 		t.Error(err)
 	}
 	if err := os.WriteFile(certFile, []byte("nonsense"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Reload(); err == nil || !strings.Contains(err.Error(), "the certificate stays as it was") {
+	if _, err := s.Reload(); err == nil || !strings.Contains(err.Error(), "the certificate stays as it was") {
 		t.Errorf("a bad certificate: %v", err)
 	}
 	talk(t, tls.Client(connect(t, "127.0.0.1", s.Addr().String(), nil), trust)).enter("alice")

@@ -131,15 +131,22 @@ func (o *Options) problems(ctx context.Context) (all []error) {
 	} {
 		refuse(n.value < n.least || n.value > n.most, "%s is out of range: see chatd -h", n.flag)
 	}
-	if err := o.checkAddress(ctx, "-listen", o.Listen); err != nil {
-		all = append(all, err)
-	}
-	if o.Web == "" {
+	for _, err := range []error{
+		o.checkAddress(ctx, "-listen", o.Listen), o.checkPage(ctx), o.Operations.check(ctx),
+	} {
+		if err != nil {
+			all = append(all, err)
 		}
-	if err := o.checkAddress(ctx, "-web", o.Web); err != nil {
-		all = append(all, err)
 	}
 	return all
+}
+
+// checkPage is checkAddress for the browser page, if there is one.
+func (o *Options) checkPage(ctx context.Context) error {
+	if o.Web == "" {
+		return nil
+	}
+	return o.checkAddress(ctx, "-web", o.Web)
 }
 
 // tls says whether clients are spoken to with TLS.

@@ -109,6 +109,7 @@ type frontStats struct {
 	BadTLS    int64 `json:"bad_tls"`    // a handshake that failed
 	TimedOut  int64 `json:"timed_out"`  // a handshake that took too long
 	TooMany   int64 `json:"too_many"`   // too many handshakes were under way
+	Banned    int64 `json:"banned"`     // the address is banned
 }
 
 // pageStats is the same for browsers.
@@ -116,6 +117,7 @@ type pageStats struct {
 	Opened  int64 `json:"opened"`   // WebSockets
 	Refused int64 `json:"refused"`  // of another origin, or no WebSocket
 	TooMany int64 `json:"too_many"` // as many as may be were open
+	Banned  int64 `json:"banned"`   // requests from an address that is banned
 }
 
 // count writes down what the listeners have counted.
@@ -124,12 +126,12 @@ func (l *listeners) count(line *stopped) {
 		c := &l.front.Counters
 		line.Front = &frontStats{
 			Accepts: c.Accepts.Load(), BadHeader: c.BadHeader.Load(), BadTLS: c.BadTLS.Load(),
-			TimedOut: c.TimedOut.Load(), TooMany: c.TooMany.Load(),
+			TimedOut: c.TimedOut.Load(), TooMany: c.TooMany.Load(), Banned: c.Banned.Load(),
 		}
 	}
 	if l.web != nil {
 		c := &l.web.Counters
-		line.Page = &pageStats{Opened: c.Opened.Load(), Refused: c.Refused.Load(), TooMany: c.TooMany.Load()}
+		line.Page = &pageStats{Opened: c.Opened.Load(), Refused: c.Refused.Load(), TooMany: c.TooMany.Load(), Banned: c.Banned.Load()}
 	}
 	if l.carrier != nil {
 		line.NoTarget = l.carrier.NoTarget.Load()

@@ -123,7 +123,7 @@ func (s *Server) start() (err error) {
 	if err != nil {
 		return startError(o, err)
 	}
-	s.listeners.serve(s.engine.Addr()) // nothing fails from here on
+	s.listeners.serve(s.engine.Addr(), s.gate.Banned, s.lines.Refused) // nothing fails from here on
 	if file != nil {
 		s.history = newHistoryWriter(s.room, file, len(before), o.Log)
 	}

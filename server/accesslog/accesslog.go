@@ -6,8 +6,9 @@
 //	msg=refused peer=203.0.113.9:40113 name=alice reason=denied detail="wrong name or password"
 //	msg="more refused" from=203.0.113.9 count=480
 //
-// These names do not change; more attributes may come. reason is a core.Reason;
-// detail is what the client was told, if it was denied. A refused client has a name
+// These names do not change; more attributes may come. reason is a core.Reason, or
+// that of Refused: of a client that never came to the room. detail is what the client
+// was told, if it was denied, or what was wrong. A refused client has a name
 // only if there is such a user: people type the password for the name. Clients that
 // leave before they log in, and break no rule, have no line.
 //
@@ -60,7 +61,7 @@ type Log struct {
 	leftOut atomic.Uint64
 
 	mu      sync.Mutex
-	waiting []core.Event
+	waiting []entry
 	wake    chan struct{}
 	quit    chan struct{}
 	ended   sync.WaitGroup
@@ -76,11 +77,26 @@ func New(cfg Config) *Log {
 	return l
 }
 
+// entry is what waits to be written.
+type entry struct {
+	core.Event
+	reason string // of Refused; "": that of the event
+}
+
 // Observe notes an event to be written. It never blocks.
 func (l *Log) Observe(e core.Event) {
-	if !wanted(e) || l.cfg.RefusedOnly && (e.Granted || inRoom(e)) {
-		return
+	if wanted(e) && !(l.cfg.RefusedOnly && (e.Granted || inRoom(e))) {
+		l.add(entry{Event: e})
 	}
+}
+
+// Refused notes that a client was turned away before it came to the room: reason is
+// one word, detail what was wrong. It never blocks.
+func (l *Log) Refused(peer netip.AddrPort, reason, detail string) {
+	l.add(entry{core.Event{Peer: peer, Text: detail}, reason})
+}
+
+func (l *Log) add(e entry) {
 	l.mu.Lock()
 	full := len(l.waiting) >= mostWaiting
 	if !full {
@@ -150,16 +166,16 @@ func (l *Log) write() {
 }
 
 // line writes the line of an event.
-func (l *Log) line(e core.Event, now time.Time) {
-	text := "leave"
+func (l *Log) line(e entry, now time.Time) {
+	text, reason := "leave", cmp.Or(e.reason, e.Reason.String())
 	attrs := make([]slog.Attr, 0, 4)
 	attrs = append(attrs, slog.String("peer", netip.AddrPortFrom(e.Peer.Addr().Unmap(), e.Peer.Port()).String()))
 	switch {
 	case e.Granted:
 		text = "login"
 		attrs = append(attrs, slog.String("name", e.Name))
-	case inRoom(e):
-		attrs = append(attrs, slog.String("name", e.Name), slog.String("reason", e.Reason.String()),
+	case inRoom(e.Event):
+		attrs = append(attrs, slog.String("name", e.Name), slog.String("reason", reason),
 			slog.String("stayed", e.Stayed.Round(time.Second).String()))
 	default:
 		l.endMinute(now, false)
@@ -170,7 +186,7 @@ func (l *Log) line(e core.Event, now time.Time) {
 		if e.Folded != "" && l.cfg.Known(e.Folded) {
 			attrs = append(attrs, slog.String("name", e.Name))
 		}
-		attrs = append(attrs, slog.String("reason", e.Reason.String()))
+		attrs = append(attrs, slog.String("reason", reason))
 		if e.Text != "" {
 			attrs = append(attrs, slog.String("detail", e.Text))
 		}

@@ -62,6 +62,7 @@ func TestLines(t *testing.T) {
 	} {
 		l.Observe(e)
 	}
+	l.Refused(netip.MustParseAddrPort("203.0.113.9:40112"), "tls", "no handshake")
 	l.Close()
 	l.Close()
 	want := `msg=login peer=203.0.113.9:40112 name=Alice
@@ -69,6 +70,7 @@ msg=leave peer=203.0.113.9:40112 name=Alice reason=bad-type stayed=1m30s
 msg=refused peer=203.0.113.9:40112 name=Alice reason=denied detail="name is taken"
 msg=refused peer=[2001:db8::1]:40112 reason=denied detail="wrong name or password"
 msg=refused peer=203.0.113.9:40112 reason=login-timeout
+msg=refused peer=203.0.113.9:40112 reason=tls detail="no handshake"
 `
 	if got := out.String(); got != want {
 		t.Errorf("the log:\n%swant:\n%s", got, want)

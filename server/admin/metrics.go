@@ -130,7 +130,7 @@ func frontMetrics() []metric {
 		}),
 		labelled(counter, "tls_failures_total", "why", "Connections by TLS that never came to the transport.", func(r *reading) []value {
 			return ifThere(r.TLS, func(t *tls) []value {
-				return []value{{float64(t.BadHeader), "header"}, {float64(t.BadTLS), "tls"}, {float64(t.TimedOut), "timeout"}, {float64(t.TooMany), "too_many"}}
+				return []value{{float64(t.BadHeader), "header"}, {float64(t.BadTLS), "tls"}, {float64(t.TimedOut), "timeout"}, {float64(t.TooMany), "too_many"}, {float64(t.Banned), "banned"}}
 			})
 		}),
 		labelled(gauge, "certificate_expiry_timestamp_seconds", "", "When the certificate in use is no longer valid, in Unix time.", func(r *reading) []value {
@@ -153,7 +153,7 @@ func frontMetrics() []metric {
 		}),
 		labelled(counter, "websocket_refusals_total", "why", "WebSockets that were refused.", func(r *reading) []value {
 			return ifThere(r.Web, func(w *websockets) []value {
-				return []value{{float64(w.Refused), "origin"}, {float64(w.TooMany), "too_many"}}
+				return []value{{float64(w.Refused), "origin"}, {float64(w.TooMany), "too_many"}, {float64(w.Banned), "banned"}}
 			})
 		}),
 	}

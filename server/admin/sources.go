@@ -67,6 +67,7 @@ type tls struct {
 	BadTLS     int64 `json:"bad_tls"`
 	TimedOut   int64 `json:"timed_out"`
 	TooMany    int64 `json:"too_many"`
+	Banned     int64 `json:"banned"`
 }
 
 type carried struct {
@@ -79,6 +80,7 @@ type websockets struct {
 	Opened  int64 `json:"opened"`
 	Refused int64 `json:"refused"`
 	TooMany int64 `json:"too_many"`
+	Banned  int64 `json:"banned"`
 }
 
 // read reads all of it.
@@ -97,14 +99,14 @@ func (s *Sources) read() *reading {
 	if c := s.TLS; c != nil {
 		r.TLS = &tls{
 			Accepts: c.Accepts.Load(), Handshakes: c.Handshakes.Load(), BadHeader: c.BadHeader.Load(),
-			BadTLS: c.BadTLS.Load(), TimedOut: c.TimedOut.Load(), TooMany: c.TooMany.Load(),
+			BadTLS: c.BadTLS.Load(), TimedOut: c.TimedOut.Load(), TooMany: c.TooMany.Load(), Banned: c.Banned.Load(),
 		}
 	}
 	if c := s.Carrier; c != nil {
 		r.Carried = &carried{c.Open.Load(), c.NoTarget.Load()}
 	}
 	if c := s.Web; c != nil {
-		r.Web = &websockets{c.Open.Load(), c.Opened.Load(), c.Refused.Load(), c.TooMany.Load()}
+		r.Web = &websockets{c.Open.Load(), c.Opened.Load(), c.Refused.Load(), c.TooMany.Load(), c.Banned.Load()}
 	}
 	if s.Certificate != nil {
 		expires := s.Certificate.Expires()

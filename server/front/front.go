@@ -21,6 +21,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,6 +42,12 @@ type Config struct {
 	// Trusted are proxies in front of this one: what comes from them begins with a
 	// PROXY header, before the TLS handshake.
 	Trusted []netip.Prefix
+	// Banned says whether a client's address is banned: it is not shaken hands with.
+	// nil: none is.
+	Banned func(netip.Addr) bool
+	// Refused is told of clients that never come to the transport, and why: in one
+	// word, and what was wrong if there is more to say. It must not block. nil: nobody is.
+	Refused func(peer netip.AddrPort, reason, detail string)
 
 	MaxConns         int           // connections at once; more wait to be accepted
 	MaxHandshakes    int           // of them in their handshake; 256
@@ -57,6 +64,7 @@ type Counters struct {
 	BadTLS    atomic.Int64 // a handshake that failed
 	TimedOut  atomic.Int64 // a handshake that took too long
 	TooMany   atomic.Int64 // as many handshakes as may be were under way already
+	Banned    atomic.Int64 // the address is banned
 }
 
 // Front is a front at work.
@@ -82,6 +90,12 @@ func New(cfg Config) *Front {
 	}
 	if cfg.HandshakeTimeout <= 0 {
 		cfg.HandshakeTimeout = 5 * time.Second
+	}
+	if cfg.Banned == nil {
+		cfg.Banned = func(netip.Addr) bool { return false }
+	}
+	if cfg.Refused == nil {
+		cfg.Refused = func(netip.AddrPort, string, string) {}
 	}
 	f := &Front{
 		cfg: cfg, policy: proxyproto.Policy{Trusted: cfg.Trusted},
@@ -147,6 +161,7 @@ func (f *Front) serve(conn *net.TCPConn) {
 	case f.shakes <- struct{}{}:
 	default:
 		f.TooMany.Add(1)
+		f.cfg.Refused(conn.RemoteAddr().(*net.TCPAddr).AddrPort(), "handshakes", "")
 		return
 	}
 	f.Handshakes.Add(1)
@@ -154,8 +169,7 @@ func (f *Front) serve(conn *net.TCPConn) {
 	f.Handshakes.Add(-1)
 	<-f.shakes
 	if err != nil {
-		f.count(err)
-		f.cfg.Log.Debug("no TLS connection", "peer", conn.RemoteAddr(), "err", err)
+		f.count(peer, err)
 		tellPlain(conn, err)
 		return
 	}
@@ -164,16 +178,25 @@ func (f *Front) serve(conn *net.TCPConn) {
 	}
 }
 
-// count counts a connection that never came to the transport.
-func (f *Front) count(err error) {
+var errBanned = errors.New("front: the address is banned")
+
+// count counts a connection that never came to the transport, and tells of it.
+func (f *Front) count(peer netip.AddrPort, err error) {
 	var timeout net.Error
 	switch {
+	case f.ending.Err() != nil: // cut by us
+	case errors.Is(err, errBanned):
+		f.Banned.Add(1)
+		f.cfg.Refused(peer, "banned", "")
 	case errors.Is(err, proxyproto.ErrHeader):
 		f.BadHeader.Add(1)
+		f.cfg.Refused(peer, "preface", "")
 	case errors.As(err, &timeout) && timeout.Timeout():
 		f.TimedOut.Add(1)
+		f.cfg.Refused(peer, "handshake-timeout", "")
 	default:
 		f.BadTLS.Add(1)
+		f.cfg.Refused(peer, "tls", strings.TrimPrefix(err.Error(), "front: "))
 	}
 }
 
@@ -211,6 +234,9 @@ func (f *Front) handshake(conn *net.TCPConn) (*tls.Conn, netip.AddrPort, error) 
 		if len(rest) > 0 {
 			plain = &begun{conn, rest}
 		}
+	}
+	if f.cfg.Banned(peer.Addr()) {
+		return nil, peer, errBanned
 	}
 	secure := tls.Server(plain, f.cfg.TLS)
 	if err := secure.HandshakeContext(f.ending); err != nil {

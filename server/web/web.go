@@ -59,7 +59,12 @@ type Config struct {
 	Trusted []netip.Prefix
 	// Origins are further hosts whose pages may connect, besides the one the page
 	// was loaded from.
-	Origins  []string
+	Origins []string
+	// Banned says whether an address is banned: it is served nothing. nil: none is.
+	Banned func(netip.Addr) bool
+	// Refused is told of browsers that never come to the transport, and why: in one
+	// word, and what was wrong if there is more to say. It must not block. nil: nobody is.
+	Refused  func(peer netip.AddrPort, reason, detail string)
 	MaxConns int // WebSockets at once; 10,000. Of connections there may be 64 more, others wait
 	Log      *slog.Logger
 }
@@ -70,6 +75,7 @@ type Counters struct {
 	Opened  atomic.Int64
 	Refused atomic.Int64 // of another origin, or no WebSocket
 	TooMany atomic.Int64 // as many as may be were open
+	Banned  atomic.Int64 // requests from an address that is banned
 }
 
 // Server serves the page.
@@ -84,6 +90,12 @@ func New(cfg Config) *Server {
 	if cfg.MaxConns <= 0 {
 		cfg.MaxConns = 10_000
 	}
+	if cfg.Banned == nil {
+		cfg.Banned = func(netip.Addr) bool { return false }
+	}
+	if cfg.Refused == nil {
+		cfg.Refused = func(netip.AddrPort, string, string) {}
+	}
 	s := &Server{cfg: cfg}
 	files, err := fs.Sub(page, "page")
 	if err != nil {
@@ -93,10 +105,23 @@ func New(cfg Config) *Server {
 	mux.Handle("GET /", headers(http.FileServerFS(files)))
 	mux.HandleFunc("GET /ws", s.connect)
 	s.http = http.Server{
-		Handler: mux, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerMost,
+		Handler: s.guard(mux), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerMost,
 		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug), // each is some client's doing
 	}
 	return s
+}
+
+// guard serves nothing to those who are banned.
+func (s *Server) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if peer, err := s.peer(r); err == nil && s.cfg.Banned(peer.Addr()) {
+			s.Counters.Banned.Add(1)
+			s.cfg.Refused(peer, "banned", "")
+			http.Error(w, "you are banned", http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // headers keeps the page to itself.
@@ -134,6 +159,9 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 	if s.Open.Add(1) > int64(s.cfg.MaxConns) {
 		s.Open.Add(-1)
 		s.TooMany.Add(1)
+		if peer, err := s.peer(r); err == nil {
+			s.cfg.Refused(peer, "pages", "")
+		}
 		http.Error(w, "too many are connected", http.StatusServiceUnavailable)
 		return
 	}
@@ -147,7 +175,7 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 	c, err := websocket.Accept(w, r, &websocket.AcceptOptions{OriginPatterns: s.cfg.Origins})
 	if err != nil { // Accept has answered
 		s.Refused.Add(1)
-		s.cfg.Log.Debug("no WebSocket", "peer", peer, "err", err)
+		s.cfg.Refused(peer, "origin", err.Error())
 		return
 	}
 	s.Opened.Add(1)
