@@ -7,11 +7,16 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"chatbench/core/users"
+	"chatbench/server/control"
 	"chatbench/server/front"
 	"chatbench/server/gate"
+	"chatbench/server/history"
 )
 
 // Found is what Check found.
@@ -31,6 +36,12 @@ func Check(ctx context.Context, o Options) (f Found) {
 	f.add(f.limits(o))
 	f.add(f.users(o))
 	f.add(bans(o))
+	if o.Control != "" {
+		f.add(control.Check(o.Control))
+	}
+	if o.HistoryFile != "" {
+		f.add(history.Check(o.HistoryFile))
+	}
 	f.add(f.certificate(o))
 	f.addresses(ctx, o)
 	return f
@@ -71,13 +82,17 @@ func (f *Found) users(o Options) error {
 	return err
 }
 
-// bans loads the bans file.
+// bans loads the bans file, which is replaced when there is a ban.
 func bans(o Options) error {
 	g, err := gate.New(gate.Config{Bans: o.Bans, Log: o.Log})
-	if err == nil {
-		g.Close()
+	if err != nil {
+		return err
 	}
-	return err
+	g.Close()
+	if dir := filepath.Dir(o.Bans); o.Bans != "" && unix.Access(dir, unix.W_OK|unix.X_OK) != nil {
+		return fmt.Errorf("server: bans cannot be kept: %s is not writable: choose another -bans, or let that user write there", dir)
+	}
+	return nil
 }
 
 // soon is how long before its end a certificate should have been renewed.

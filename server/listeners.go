@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -142,13 +143,17 @@ func (l *listeners) addr() (addr netip.AddrPort, isFront bool) {
 
 // url is where browsers find the page; "" if there is none.
 func (l *listeners) url() string {
-	switch {
-	case l.page == nil:
+	if l.page == nil {
 		return ""
-	case l.cert != nil:
-		return fmt.Sprintf("https://%s/", tcp.Bound(l.page))
 	}
-	return fmt.Sprintf("http://%s/", tcp.Bound(l.page))
+	at, scheme, name := tcp.Bound(l.page), "http", ""
+	if l.cert != nil {
+		scheme, name = "https", l.cert.Name()
+	}
+	if !at.Addr().IsUnspecified() {
+		return fmt.Sprintf("%s://%s/", scheme, at)
+	}
+	return fmt.Sprintf("%s://%s:%d/", scheme, cmp.Or(name, "localhost"), at.Port())
 }
 
 // stopAccepting has nobody come any more; those who are carried stay.

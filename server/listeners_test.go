@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -351,4 +352,17 @@ func TestReloadCertificate(t *testing.T) {
 		t.Errorf("a bad certificate: %v", err)
 	}
 	talk(t, tls.Client(connect(t, "127.0.0.1", s.Addr().String(), nil), trust)).enter("alice")
+}
+
+// What is printed can be opened, also where the page listens on all addresses.
+func TestPageCanBeOpened(t *testing.T) {
+	certFile, keyFile := certtest.Write(t, t.TempDir(), time.Hour, "*.example.org", "chat.example.org")
+	s := launch(t, func(o *Options) {
+		o.Open, o.Users = false, usersFile(t)
+		writeUsers(t, o.Users, "alice")
+		o.TLSCert, o.TLSKey, o.Web = certFile, keyFile, "0.0.0.0:0"
+	})
+	if got := s.Page(); !regexp.MustCompile(`^https://chat\.example\.org:[0-9]+/$`).MatchString(got) {
+		t.Errorf("the page is at %s", got)
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"os/user"
 	"strings"
 
 	"chatbench/internal/cmdline"
@@ -32,7 +33,7 @@ func check(t table, f *flags, problems []error) int {
 		fmt.Fprintf(&b, "warning: %s\n", text)
 	}
 	if len(problems) == 0 {
-		fmt.Fprintf(&b, "ok: %s would listen on %s, for %d clients at most\n", backend.Name, f.o.Listen, found.MaxClients)
+		fmt.Fprintf(&b, "ok: %s would listen on %s, for %d clients at most, as %s\n", backend.Name, f.o.Listen, found.MaxClients, whoami())
 	}
 	if _, err := os.Stdout.WriteString(b.String()); err != nil {
 		return cmdline.Fail("chatd check", cmdline.Failed, fmt.Errorf("standard output: %w", err))
@@ -41,4 +42,13 @@ func check(t table, f *flags, problems []error) int {
 		return cmdline.Failed
 	}
 	return cmdline.OK
+}
+
+// whoami is the user whose rights were looked at: what root may do, the user that
+// chatd runs as may not.
+func whoami() string {
+	if u, err := user.Current(); err == nil {
+		return "user " + u.Username
+	}
+	return fmt.Sprintf("user %d", os.Geteuid())
 }

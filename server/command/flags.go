@@ -20,7 +20,8 @@ const intro = `chatd is a chat server with a choice of concurrency models under 
   chatd -list                                  what -backend can be
   chatd check -config chatd.toml               would it start? all that is wrong
   chatd config -config chatd.toml              the settings, and where each is from
-  chatd ctl -socket PATH who                  see and act, see chatd ctl -h
+  chatd ctl -socket PATH who                   see and act, see chatd ctl -h
+  chatd healthcheck -admin HOST:PORT           is it well? for images without a shell
 
 SIGTERM and Ctrl-C send everybody what was said before and stop; SIGHUP loads
 users, bans and the certificate again, and ends the sessions of those who were

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/user"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -94,6 +95,16 @@ func (c *Certificate) reloadIfChanged() {
 
 // Expires is when the certificate in use is no longer valid.
 func (c *Certificate) Expires() time.Time { return c.now.Load().Leaf.NotAfter }
+
+// Name is a name that the certificate in use is for; "" if it has none that is whole.
+func (c *Certificate) Name() string {
+	for _, name := range c.now.Load().Leaf.DNSNames {
+		if !strings.HasPrefix(name, "*") {
+			return name
+		}
+	}
+	return ""
+}
 
 // get is for tls.Config.GetCertificate.
 func (c *Certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.now.Load(), nil }

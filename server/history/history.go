@@ -23,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -70,25 +71,52 @@ func Open(path string, keep int) (*File, Found, error) {
 	return f, found, nil
 }
 
-// load reads the file, and cuts off what is torn at its end.
-func (f *File) load() (Found, error) {
+// Check says why Open would fail, and changes nothing.
+func Check(path string) error {
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := unix.Access(filepath.Dir(path), unix.W_OK|unix.X_OK); err != nil {
+			return fmt.Errorf("history: no file can be made in %s: %w", filepath.Dir(path), err)
+		}
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("history: %w", err)
+	}
+	defer file.Close()
+	_, _, err = (&File{path: path, file: file}).claim()
+	return err
+}
+
+// claim locks the file, and says how long it is and whether it has its head.
+func (f *File) claim() (size int64, begun bool, err error) {
 	info, err := f.file.Stat()
 	switch {
 	case err != nil:
-		return Found{}, fmt.Errorf("history: %w", err)
+		return 0, false, fmt.Errorf("history: %w", err)
 	case !info.Mode().IsRegular():
-		return Found{}, fmt.Errorf("history: %s is no regular file: choose another path", f.path)
+		return 0, false, fmt.Errorf("history: %s is no regular file: choose another path", f.path)
 	case lock(f.file) != nil:
-		return Found{}, fmt.Errorf("history: %s is in use by another server: choose another path", f.path)
+		return 0, false, fmt.Errorf("history: %s is in use by another server: choose another path", f.path)
 	}
-	begun := make([]byte, len(head))
-	n, err := io.ReadFull(f.file, begun)
+	first := make([]byte, len(head))
+	n, err := io.ReadFull(f.file, first)
 	switch {
 	case err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
-		return Found{}, fmt.Errorf("history: %w", err)
-	case string(begun[:n]) != head[:n]:
-		return Found{}, fmt.Errorf("history: %s is a file of another kind: choose another path", f.path)
-	case n < len(head): // new, or torn when it was
+		return 0, false, fmt.Errorf("history: %w", err)
+	case string(first[:n]) != head[:n]:
+		return 0, false, fmt.Errorf("history: %s is a file of another kind: choose another path", f.path)
+	}
+	return info.Size(), n == len(head), nil // without its head it is new, or was torn when it was
+}
+
+// load reads the file, and cuts off what is torn at its end.
+func (f *File) load() (Found, error) {
+	size, begun, err := f.claim()
+	switch {
+	case err != nil:
+		return Found{}, err
+	case !begun:
 		return Found{}, f.begin()
 	}
 	found := Found{}
@@ -97,7 +125,7 @@ func (f *File) load() (Found, error) {
 		return Found{}, fmt.Errorf("history: read %s: %w", f.path, err)
 	}
 	f.size += int64(len(head))
-	if found.Torn = info.Size() - f.size; found.Torn > 0 {
+	if found.Torn = size - f.size; found.Torn > 0 {
 		err = f.cut()
 	}
 	return found, err
