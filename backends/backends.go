@@ -125,6 +125,11 @@ type Counters struct {
 	Writes        atomic.Int64 // writes of which the kernel took bytes
 	BytesOut      atomic.Int64 // that the kernel took
 	Stalls        atomic.Int64 // writes that took less than was offered, nothing included; not those that failed
+
+	// TimeTurns has transports with loops time their turns, at two readings of the
+	// clock for each: see TurnTimer. It is set before Start, and not after.
+	TimeTurns bool
+	turns     turnCounts
 }
 
 // What a client may have of its own in a model, for Backend.PerClient.
