@@ -30,11 +30,9 @@ func (o *Options) useSockets() {
 	for _, passed := range []struct {
 		listener *net.TCPListener
 		address  *string
-		flag     string
-	}{{o.Sockets.Chat, &o.Listen, "-listen"}, {o.Sockets.Web, &o.Web, "-web"}, {o.Sockets.Admin, &o.Admin, "-admin"}} {
+	}{{o.Sockets.Chat, &o.Listen}, {o.Sockets.Web, &o.Web}, {o.Sockets.Admin, &o.Admin}} {
 		if passed.listener != nil {
 			*passed.address = tcp.Bound(passed.listener).String()
-			o.Log.Info("a socket was passed, and is used in place of an address", "flag", passed.flag, "addr", *passed.address)
 		}
 	}
 }
@@ -98,6 +96,7 @@ func newListeners(o Options) (*listeners, error) {
 func (l *listeners) listen(flag, address string, passed *net.TCPListener) (net.Listener, error) {
 	options := tcp.Options{SendBuffer: l.opts.SendBuffer, Backlog: l.opts.Backlog}
 	if passed != nil {
+		l.opts.Log.Info("a socket was passed, it takes the place of "+flag, "addr", address)
 		return tcp.Adopt(passed, options)
 	}
 	listener, err := tcp.Listen(address, options)

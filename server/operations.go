@@ -83,6 +83,7 @@ func listenOperations(o Options) (*operations, error) {
 // listenAdmin listens where Admin says, or to the socket that was passed for it.
 func listenAdmin(o Options) (net.Listener, error) {
 	if o.Sockets.Admin != nil {
+		o.Log.Info("a socket was passed, it takes the place of -admin", "addr", o.Admin)
 		return o.Sockets.Admin, nil
 	}
 	l, err := net.Listen("tcp", o.Admin)

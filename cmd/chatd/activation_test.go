@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -235,13 +234,12 @@ func TestPassedWrongly(t *testing.T) {
 	} {
 		out, err := activate(t, c.count, c.names, c.files, "-open").CombinedOutput()
 		var exit *exec.ExitError
-		lines := bytes.Split(bytes.TrimSpace(out), []byte("\n"))
-		if last := lines[len(lines)-1]; !errors.As(err, &exit) || exit.ExitCode() != 2 || !bytes.HasPrefix(last, []byte(c.want)) {
+		if !errors.As(err, &exit) || exit.ExitCode() != 2 || !strings.HasPrefix(string(out), c.want) || strings.Count(string(out), "\n") != 1 {
 			t.Errorf("%s sockets named %q: %v: %s", c.count, c.names, err, out)
 		}
 	}
 	out, err := activate(t, "1", "chat", []*os.File{s.file}, "check", "-open").Output()
-	if err != nil || string(out) != "ok: epoll would listen on "+s.addr+", for 10000 clients at most\n" && !strings.Contains(string(out), s.addr) {
+	if err != nil || !strings.Contains(string(out), "ok: epoll would listen on "+s.addr+", for ") {
 		t.Errorf("the check says %q, %v", out, err)
 	}
 }
