@@ -32,7 +32,7 @@ type target struct {
 }
 
 type carried struct {
-	*net.TCPConn
+	*begun
 	client netip.AddrPort
 	err    error
 }
@@ -56,9 +56,8 @@ func newTarget(t testing.TB) *target {
 			if err != nil {
 				return
 			}
-			// The front sends the header by itself, so nothing follows it yet.
-			_, client, err := readPreface(c, policy.Preface(netip.MustParseAddrPort("127.0.0.1:1")).Take)
-			g.came <- carried{c, client, err}
+			rest, client, err := readPreface(c, policy.Preface(netip.MustParseAddrPort("127.0.0.1:1")).Take)
+			g.came <- carried{&begun{c, rest}, client, err}
 		}
 	}()
 	return g
