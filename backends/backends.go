@@ -53,7 +53,8 @@
 //     asks for a backlog of its own, which a second listen(2) changes.);
 //  9. leave no goroutine, thread, process or descriptor behind when Shutdown
 //     has returned, and let the same port be bound again at once;
-//  10. count what it does in Config.Counters;
+//  10. count what it does in Config.Counters, and how long its turns take, if it has a
+//     loop and can tell, with a TurnTimer of it;
 //  11. feed at most FeedStep octets at once, however much it reads, and write to
 //     its clients before it feeds on when the room has said more than FlushAfter
 //     octets (Room.Said) since it last began to write to them: a frame of two

@@ -64,6 +64,27 @@ func holdsFlags(t *testing.T, name, text string, least int) {
 	}
 }
 
+// TestDeployAgreesOnThePort: what opens the port, what it is opened for and what bans
+// from it mean the same.
+func TestDeployAgreesOnThePort(t *testing.T) {
+	found := make(map[string]string)
+	for path, pattern := range map[string]string{
+		"deploy/chatd.env": `(?m)^CHATD_LISTEN=\S*:([0-9]+)$`, "deploy/chatd.socket": `(?m)^ListenStream=([0-9]+)$`,
+		"deploy/fail2ban/jail.d/chatd.conf": `(?m)^port *= *([0-9]+)$`, "deploy/Containerfile": `(?m)^EXPOSE ([0-9]+)$`,
+	} {
+		if match := regexp.MustCompile(pattern).FindStringSubmatch(read(t, path)); match != nil {
+			found[path] = match[1]
+		} else {
+			t.Errorf("%s says no port", path)
+		}
+	}
+	for path, port := range found {
+		if port != found["deploy/chatd.env"] {
+			t.Errorf("%s is about port %s, and deploy/chatd.env about %s", path, port, found["deploy/chatd.env"])
+		}
+	}
+}
+
 // TestSettingsFileOfTheDocs: the settings file that docs/settings.md shows is one that
 // chatd takes.
 func TestSettingsFileOfTheDocs(t *testing.T) {
