@@ -45,17 +45,8 @@ func listen(t *testing.T, address string) socket {
 
 // activate is a chatd that is passed files from descriptor 3 on, as so many sockets with
 // these names. LISTEN_PID is its own process, which a shell knows that becomes it.
-func activate(t *testing.T, count, names string, files []*os.File, args ...string) *exec.Cmd {
-	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "chatd")
-	if err := os.Symlink(self, path); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("/bin/sh", append([]string{"-c", `LISTEN_PID=$$ && export LISTEN_PID && exec "$0" "$@"`, path}, args...)...)
+func activate(count, names string, files []*os.File, args ...string) *exec.Cmd {
+	cmd := exec.Command("/bin/sh", append([]string{"-c", `LISTEN_PID=$$ && export LISTEN_PID && exec chatd "$@"`, "sh"}, args...)...)
 	cmd.Env = append(os.Environ(), ptytest.NoWait, "LISTEN_FDS="+count, "LISTEN_FDNAMES="+names)
 	cmd.ExtraFiles = files
 	return cmd
@@ -77,7 +68,7 @@ func serve(t *testing.T, names string, sockets []socket, args ...string) *activa
 	for _, s := range sockets {
 		files = append(files, s.file)
 	}
-	a := &activated{T: t, cmd: activate(t, fmt.Sprint(len(files)), names, files, args...)}
+	a := &activated{T: t, cmd: activate(fmt.Sprint(len(files)), names, files, args...)}
 	a.cmd.Stderr = &a.errors
 	out, err := a.cmd.StdoutPipe()
 	if err == nil {
@@ -232,13 +223,13 @@ func TestPassedWrongly(t *testing.T) {
 		{"1", "shat", `chatd: a socket is named "shat": name it chat or web or admin`, []*os.File{s.file}},
 		{"1", "chat", "chatd: -open would let everybody on the network in at 0.0.0.0:", []*os.File{exposed.file}},
 	} {
-		out, err := activate(t, c.count, c.names, c.files, "-open").CombinedOutput()
+		out, err := activate(c.count, c.names, c.files, "-open").CombinedOutput()
 		var exit *exec.ExitError
 		if !errors.As(err, &exit) || exit.ExitCode() != 2 || !strings.HasPrefix(string(out), c.want) || strings.Count(string(out), "\n") != 1 {
 			t.Errorf("%s sockets named %q: %v: %s", c.count, c.names, err, out)
 		}
 	}
-	out, err := activate(t, "1", "chat", []*os.File{s.file}, "check", "-open").Output()
+	out, err := activate("1", "chat", []*os.File{s.file}, "check", "-open").Output()
 	if err != nil || !strings.Contains(string(out), "ok: epoll would listen on "+s.addr+", for ") {
 		t.Errorf("the check says %q, %v", out, err)
 	}
