@@ -1,6 +1,6 @@
 // Package front stands before a transport: it accepts the connections that come by
 // TLS, and carries their octets to the transport's own listener, which is on
-// loopback, behind a PROXY header that names the client and holds a secret of this
+// loopback, behind a PROXY header that names the client and proves to come from this
 // process. So every transport serves TLS, and none knows of it.
 //
 // It refuses to look into frames, to limit clients of one address and to log

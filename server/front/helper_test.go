@@ -57,7 +57,7 @@ func newTarget(t testing.TB) *target {
 				return
 			}
 			// The front sends the header by itself, so nothing follows it yet.
-			_, client, err := readPreface(c, policy.Preface(netip.MustParseAddrPort("127.0.0.1:1")).Take)
+			_, client, err := readPreface(c, policy.Preface(c.RemoteAddr().(*net.TCPAddr).AddrPort()).Take)
 			g.came <- carried{c, client, err}
 		}
 	}()
