@@ -8,10 +8,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
+
+	"chatbench/internal/replace"
 )
 
 // largestBanFile bounds what is read, in octets: MaxBans lines are a third of it.
@@ -111,8 +110,7 @@ func (b *bans) saveRest() error {
 	return nil
 }
 
-// replace replaces the file. At no moment, a crash included, is there anything but the
-// old file or the new one.
+// replace replaces the file.
 func (b *bans) replace() error {
 	var text bytes.Buffer
 	lines := json.NewEncoder(&text)
@@ -121,51 +119,15 @@ func (b *bans) replace() error {
 			return fmt.Errorf("gate: bans: %w", err) // a year over 9999
 		}
 	}
-	path := b.path
-	if target, err := filepath.EvalSymlinks(path); err == nil {
-		path = target // replace what a link points to, not the link
-	}
-	dir, prefix := filepath.Dir(path), "."+filepath.Base(path)+"."
-	removeLeftovers(dir, prefix)
-	temp, err := os.CreateTemp(dir, prefix+"*") // mode 0600
+	file, err := replace.New(b.path)
 	if err != nil {
 		return fmt.Errorf("gate: bans: %w", err)
 	}
-	defer temp.Close()
-	_, err = temp.Write(text.Bytes())
-	if err == nil {
-		err = temp.Sync()
-	}
-	if err == nil {
-		err = os.Rename(temp.Name(), path)
+	defer file.Close()
+	if _, err = file.Write(text.Bytes()); err == nil {
+		_, err = file.Commit()
 	}
 	if err != nil {
-		os.Remove(temp.Name())
-		return fmt.Errorf("gate: bans: %w", err)
-	}
-	return syncDir(dir)
-}
-
-// removeLeftovers removes new files that servers which were killed have not put in
-// place: CreateTemp has made a number of the *. One that cannot be removed stays.
-func removeLeftovers(dir, prefix string) {
-	entries, _ := os.ReadDir(dir) // if it cannot be read, saving fails and says so
-	for _, entry := range entries {
-		number, found := strings.CutPrefix(entry.Name(), prefix)
-		if _, err := strconv.ParseUint(number, 10, 64); found && err == nil {
-			os.Remove(filepath.Join(dir, entry.Name()))
-		}
-	}
-}
-
-// syncDir makes a rename in dir last.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("gate: bans: %w", err)
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil {
 		return fmt.Errorf("gate: bans: %w", err)
 	}
 	return nil

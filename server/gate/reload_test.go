@@ -114,24 +114,3 @@ func TestReloadIsLogged(t *testing.T) {
 		}
 	}
 }
-
-// What a server that was killed has left of a new file goes when the next is saved; no
-// other file does.
-func TestLeftoversOfBans(t *testing.T) {
-	dir := t.TempDir()
-	other := []string{".bans.jsonl.swp", "bans.jsonl.1", ".bans.jsonl.", ".other.jsonl.1"}
-	for _, name := range append(other, ".bans.jsonl.123456") {
-		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	mustBan(t, openGate(t, filepath.Join(dir, "bans.jsonl")), "bob", 0)
-	var names []string
-	entries, err := os.ReadDir(dir)
-	for _, entry := range entries {
-		names = append(names, entry.Name())
-	}
-	if want := ".bans.jsonl. .bans.jsonl.swp .other.jsonl.1 bans.jsonl bans.jsonl.1"; err != nil || strings.Join(names, " ") != want {
-		t.Errorf("there are %q, %v, want %s", names, err, want)
-	}
-}
