@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"chatbench/core"
+	"chatbench/internal/tcp"
 	"chatbench/server/admin"
 	"chatbench/server/control"
 	"chatbench/server/gate"
@@ -72,7 +73,7 @@ func listenOperations(o Options) (*operations, error) {
 		}
 	}
 	if o.Admin != "" {
-		if ops.web, err = net.Listen("tcp", o.Admin); err != nil {
+		if ops.web, err = net.Listen(tcp.Network(o.Admin), o.Admin); err != nil {
 			ops.abandon()
 			return nil, bindError("-admin", o.Admin, err)
 		}
@@ -142,6 +143,8 @@ var _ control.Operator = operator{}
 func (o operator) Users() []core.User { return o.room.Users() }
 
 func (o operator) Bans() []gate.Ban { return o.gate.Bans() }
+
+func (o operator) Known(b gate.Ban) bool { return o.gate.KnownBan(b) }
 
 func (o operator) Unban(target string) error { return o.gate.Unban(target) }
 

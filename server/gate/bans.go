@@ -42,6 +42,9 @@ func (b Ban) Expels(u core.User) bool {
 	return b.Name != "" && b.folded == u.Folded || b.Prefix.Contains(plain(u.Peer.Addr()))
 }
 
+// KnownBan says whether a ban of a name is one of a user. Every other ban is known.
+func (g *Gate) KnownBan(b Ban) bool { return b.Name == "" || g.Known(b.folded) }
+
 func (b Ban) over(now time.Time) bool { return !b.Until.IsZero() && !now.Before(b.Until) }
 
 // plain is an address in the one form in which addresses are compared.
