@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"chatbench/core/users"
+	"chatbench/internal/tcp"
 	"chatbench/server/control"
 	"chatbench/server/front"
 	"chatbench/server/gate"
@@ -137,15 +137,10 @@ func (f *Found) addresses(ctx context.Context, o Options) {
 // bind binds an address; nil where there is none, or it means nothing and is among
 // the problems already.
 func bind(ctx context.Context, flag, address string) (net.Listener, error) {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
+	if _, _, err := net.SplitHostPort(address); err != nil {
 		return nil, nil
 	}
-	network := "tcp"
-	if addr, err := netip.ParseAddr(host); err == nil && addr.Is4() {
-		network = "tcp4" // 0.0.0.0 is IPv4 alone
-	}
-	l, err := new(net.ListenConfig).Listen(ctx, network, address)
+	l, err := new(net.ListenConfig).Listen(ctx, tcp.Network(address), address)
 	switch {
 	case errors.As(err, new(*net.DNSError)):
 		return nil, nil

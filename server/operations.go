@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"chatbench/core"
+	"chatbench/internal/tcp"
 	"chatbench/server/admin"
 	"chatbench/server/control"
 	"chatbench/server/gate"
@@ -86,7 +87,7 @@ func listenAdmin(o Options) (net.Listener, error) {
 		o.Log.Info("a socket was passed, it takes the place of -admin", "addr", o.Admin)
 		return o.Sockets.Admin, nil
 	}
-	l, err := net.Listen("tcp", o.Admin)
+	l, err := net.Listen(tcp.Network(o.Admin), o.Admin)
 	if err != nil {
 		return nil, bindError("-admin", o.Admin, err)
 	}
@@ -158,6 +159,8 @@ var _ control.Operator = operator{}
 func (o operator) Users() []core.User { return o.room.Users() }
 
 func (o operator) Bans() []gate.Ban { return o.gate.Bans() }
+
+func (o operator) Known(b gate.Ban) bool { return o.gate.KnownBan(b) }
 
 func (o operator) Unban(target string) error { return o.gate.Unban(target) }
 

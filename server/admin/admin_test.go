@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -135,6 +136,46 @@ func TestPaths(t *testing.T) {
 	_, url, _ = served(t, func(c *Config) { c.Profiles = true })
 	check("/debug/pprof/", 200, "heap")
 	check("/debug/pprof/cmdline", 200, "admin.test")
+}
+
+// stuckRoom answers nobody until it is freed.
+type stuckRoom struct {
+	free  chan struct{}
+	asked atomic.Int64
+}
+
+func (s *stuckRoom) Snapshot() core.Stats {
+	s.asked.Add(1)
+	<-s.free
+	return core.Stats{}
+}
+func (s *stuckRoom) Backlog() core.Backlog { <-s.free; return core.Backlog{} }
+
+// A server whose room is stuck is not well, however often it is asked, until the room
+// answers again.
+func TestStuckRoom(t *testing.T) {
+	room := &stuckRoom{free: make(chan struct{})}
+	s, url, _ := served(t, func(c *Config) { c.Sources.Room = room })
+	var asks sync.WaitGroup
+	for range 8 {
+		asks.Go(func() {
+			answer, body := get(t, url+"/healthz", "")
+			if answer.StatusCode != 503 || body != "the room does not answer\n" {
+				t.Errorf("stuck: %d %q", answer.StatusCode, body)
+			}
+		})
+	}
+	asks.Wait()
+	if n := room.asked.Load(); n != 1 {
+		t.Errorf("the room was asked %d times", n)
+	}
+	if err := Check(t.Context(), s.Addr().String()); err == nil || !strings.Contains(err.Error(), "503") {
+		t.Errorf("stuck: %v", err)
+	}
+	close(room.free)
+	if err := Check(t.Context(), s.Addr().String()); err != nil {
+		t.Errorf("free again: %v", err)
+	}
 }
 
 // A page of another site that has this address under its own name reads nothing.

@@ -1,7 +1,7 @@
 // Package front stands before a transport: it accepts the connections that come by
 // TLS, or to a socket that the transport cannot open itself, and carries their octets to
 // the transport's own listener, which is on loopback, behind a PROXY header that names
-// the client and holds a secret of this process. So every transport serves TLS and the
+// the client and proves to come from this process. So every transport serves TLS and the
 // sockets that systemd passes, and none knows of either.
 //
 // It refuses to look into frames, to limit clients of one address and to log

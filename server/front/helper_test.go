@@ -56,7 +56,7 @@ func newTarget(t testing.TB) *target {
 			if err != nil {
 				return
 			}
-			rest, client, err := readPreface(c, policy.Preface(netip.MustParseAddrPort("127.0.0.1:1")).Take)
+			rest, client, err := readPreface(c, policy.Preface(c.RemoteAddr().(*net.TCPAddr).AddrPort()).Take)
 			g.came <- carried{&begun{c, rest}, client, err}
 		}
 	}()
