@@ -177,7 +177,7 @@ func (f *fleet) step(i int) error {
 	case !j.connected:
 		return f.connected(i)
 	case !j.asked:
-		return f.shakes(i)
+		return f.handshake(i)
 	case j.in:
 		_, err := f.receive(i)
 		return err

@@ -67,8 +67,9 @@ func newSession(fd int, cfg *tls.Config) *session {
 	s.conn = tls.Client(socket{s}, cfg)
 	s.next, s.stop = iter.Pull(func(yield func(struct{}) bool) {
 		s.wait = func() bool { return yield(struct{}{}) }
-		if s.err = s.conn.Handshake(); s.err == nil {
-			s.err = s.flush()
+		s.err = s.conn.Handshake()
+		if err := s.flush(); s.err == nil { // after an error it is an alert that is flushed
+			s.err = err
 		}
 		s.wait = nil
 	})
@@ -205,8 +206,8 @@ func (f *fleet) shake(i int, in []byte, ended error) error {
 	return f.got(i, n, err)
 }
 
-// shakes takes what came for client i, whose TLS handshake is under way.
-func (f *fleet) shakes(i int) error {
+// handshake takes what came for client i, whose TLS handshake is under way.
+func (f *fleet) handshake(i int) error {
 	n, err := unix.Read(f.fds[i], f.secure.in)
 	switch {
 	case err == unix.EAGAIN || err == unix.EINTR:
