@@ -81,11 +81,10 @@ func wrong(t ledger.Tally) uint64 {
 
 // fleet is a load generator at work in a process of its own.
 type fleet struct {
-	x     *run
-	in    io.WriteCloser
-	out   *json.Decoder
-	all   heard // of every slice
-	slice time.Duration
+	x   *run
+	in  io.WriteCloser
+	out *json.Decoder
+	all heard // of every slice
 }
 
 // fleet logs a fleet in.
@@ -112,7 +111,7 @@ func (x *run) fleet(s *server, clients int, rate float64, text int) *fleet {
 	if err := cmp.Or(err1, err2, at.do(cmd.Start)); err != nil {
 		x.Fatal(err)
 	}
-	f := &fleet{x: x, in: in, out: json.NewDecoder(out), all: heard{Latency: hist.New()}, slice: x.size.slice}
+	f := &fleet{x: x, in: in, out: json.NewDecoder(out), all: heard{Latency: hist.New()}}
 	x.Cleanup(func() {
 		in.Close()
 		if x.Failed() || life.Err() != nil {

@@ -279,7 +279,7 @@ func storm(x *run) {
 		all.Wait()
 	})
 	f.clean()
-	x.within(fmt.Sprintf("p99, %s before,", short(calm)), p99, most)
+	x.within(fmt.Sprintf("p99 (before: %s)", short(calm)), p99, most)
 	s.settled(len(names))
 	if s.stats().Logins.Wrong == before {
 		x.Error("no wrong login was looked at")

@@ -38,7 +38,7 @@ func load(x *run) {
 	grown := peak() - held
 	f.clean()
 	x.exactly("clients ended for being slow", s.stats().Room.Ends["slow"], int64(stopped*waves))
-	x.within(fmt.Sprintf("p99 beside stopped readers, %s before", short(before)), beside, 2*before)
+	x.within(fmt.Sprintf("p99 beside stopped readers (before: %s)", short(before)), beside, 2*before)
 	x.within("stopped readers gone after", worst, goneWithin)
 	x.memory("memory grown by", grown, lagLimit+perClient*int64(x.size.clients+stopped))
 }

@@ -277,7 +277,9 @@ func (x *run) peer(addr, name string, o transfer.Options) (*transfer.Peer, *clie
 	x.Helper()
 	p := transfer.New(o)
 	x.Cleanup(p.Close)
-	c, err := client.Dial(life, client.Config{Server: addr, User: name, Password: password, Files: p})
+	ctx, cancel := context.WithTimeout(life, patience)
+	defer cancel()
+	c, err := client.Dial(ctx, client.Config{Server: addr, User: name, Password: password, Files: p})
 	if err != nil {
 		x.Fatal(err)
 	}

@@ -35,7 +35,7 @@ type sizes struct {
 }
 
 var shortSizes = sizes{
-	clients: 30, rate: 100, text: 1024, slice: 100 * time.Millisecond, load: 400 * time.Millisecond, lagTime: 100 * time.Millisecond,
+	clients: 30, rate: 50, text: 1024, slice: 100 * time.Millisecond, load: 400 * time.Millisecond, lagTime: 300 * time.Millisecond,
 	crowd: 20, talkers: 10, users: 3, trouble: 300 * time.Millisecond, knocks: 10, reloads: 8, handshakes: 20, forgeries: 2, storm: 10, visits: 200,
 }
 
@@ -182,10 +182,10 @@ func (x *run) row(name string) string {
 	switch {
 	case x.skipped != "":
 		result = "skipped: " + x.skipped
+	case life.Err() != nil:
+		result = "interrupted"
 	case x.Failed():
 		result = "**FAIL**"
-	case life.Err() != nil || len(x.figures) == 0:
-		result = "not finished"
 	}
 	cells := []string{x.backend.Name, name, x.did, strings.Join(seen, "; "), strings.Join(bounds, "; "), result}
 	for i, c := range cells {

@@ -35,7 +35,6 @@ type server struct {
 	log    *logged
 	ended  chan struct{}
 	err    error // how it ended; valid after ended
-	last   string
 }
 
 // serve starts a chatd at home.
@@ -80,8 +79,8 @@ func (x *run) serveAt(at *place, args ...string) *server {
 		lines := bufio.NewScanner(out)
 		lines.Buffer(nil, 1<<20)
 		for n := 0; lines.Scan(); n++ {
-			if s.last = lines.Text(); n == 0 {
-				listening <- s.last
+			if n == 0 {
+				listening <- lines.Text()
 			}
 		}
 		s.err = s.cmd.Wait()
@@ -161,8 +160,8 @@ func (s *server) ask(r control.Request) control.Answer {
 	return a
 }
 
-// stats is what a server has counted.
-type stats struct {
+// counted is what a server has counted.
+type counted struct {
 	Room struct {
 		Clients, Pending, Granted  int64
 		Logins, Denials, Messages int64
@@ -176,7 +175,7 @@ type stats struct {
 	}
 }
 
-func (s *server) stats() (st stats) {
+func (s *server) stats() (st counted) {
 	s.x.Helper()
 	if err := json.Unmarshal(s.ask(control.Request{Command: "stats"}).Stats, &st); err != nil {
 		s.x.Fatal(err)

@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"time"
@@ -93,8 +94,10 @@ func (x *run) quiet(l *link, secure, talks bool) *quiet {
 // dialAt logs a client in from a place.
 func (x *run) dialAt(p *place, cfg client.Config) (c *client.Client) {
 	x.Helper()
+	ctx, cancel := context.WithTimeout(life, patience)
+	defer cancel()
 	err := p.do(func() (err error) {
-		c, err = client.Dial(life, cfg)
+		c, err = client.Dial(ctx, cfg)
 		return err
 	})
 	if err != nil {

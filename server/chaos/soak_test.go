@@ -63,8 +63,8 @@ func soak(x *run) {
 	}
 	x.see(figure{"memory grows by", seen, fmt.Sprintf("not surely over %g MiB/h", steepest), *soakTime == 0 || sure.Low <= steepest})
 	first, last := settled[0], settled[len(settled)-1]
-	x.below(fmt.Sprintf("descriptors, %g at first,", first.descriptors), last.descriptors, first.descriptors, "")
-	x.below(fmt.Sprintf("goroutines, %g at first,", first.goroutines), last.goroutines, first.goroutines+2, "")
+	x.below(fmt.Sprintf("descriptors (at first: %g)", first.descriptors), last.descriptors, first.descriptors, "")
+	x.below(fmt.Sprintf("goroutines (at first: %g)", first.goroutines), last.goroutines, first.goroutines+2, "")
 }
 
 // sample looks at the server.
