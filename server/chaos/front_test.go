@@ -28,8 +28,8 @@ func handshakes(x *run) {
 	s := x.serve("-open", "-tls-cert", certFile, "-tls-key", keyFile)
 	n := x.size.handshakes
 	x.doing("%d connections, half of them send nothing, half an octet a second; logins by TLS one after the other meanwhile", n)
+	borne, allGone := make(chan time.Duration, n), make(chan struct{})
 	var slow sync.WaitGroup
-	var longest atomic.Int64
 	going, hangUp := context.WithTimeout(life, patience)
 	defer hangUp()
 	for i := range n {
@@ -37,13 +37,8 @@ func handshakes(x *run) {
 		if err != nil {
 			x.Fatalf("slow connection %d of %d: %v", i, n, err)
 		}
-		slow.Go(func() {
-			took := dawdle(going, c, i%2 == 0)
-			for old := longest.Load(); int64(took) > old && !longest.CompareAndSwap(old, int64(took)); old = longest.Load() {
-			}
-		})
+		slow.Go(func() { borne <- dawdle(going, c, i%2 == 0) })
 	}
-	allGone := make(chan struct{})
 	go func() { slow.Wait(); close(allGone) }()
 	var worst time.Duration
 	logins := int64(0)
@@ -60,8 +55,12 @@ func handshakes(x *run) {
 		}
 	}
 	x.within(fmt.Sprintf("the slowest of %d logins took", logins), worst, time.Second)
+	longest := time.Duration(0)
+	for range n {
+		longest = max(longest, <-borne)
+	}
 	if x.size.patient {
-		x.within("slow connections gone after", time.Duration(longest.Load()), 6*time.Second)
+		x.within("slow connections gone after", longest, 6*time.Second)
 	}
 	s.settled(0)
 }
