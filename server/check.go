@@ -24,6 +24,7 @@ type Found struct {
 	Problems   []error  // what keeps the server from starting
 	Warnings   []string // what it starts with, and its operator may not have meant
 	MaxClients int      // how many clients there may be; 0 if that is among the problems
+	Listen     string   // where they would connect
 }
 
 // Check looks for all that would keep a server with these options from starting, as
@@ -32,6 +33,8 @@ type Found struct {
 // in use.
 func Check(ctx context.Context, o Options) (f Found) {
 	o.Log = slog.New(slog.DiscardHandler)
+	o.useSockets()
+	f.Listen = o.Listen
 	f.Problems = o.problems(ctx)
 	f.add(f.limits(o))
 	f.add(f.users(o))
@@ -113,9 +116,16 @@ func (f *Found) certificate(o Options) error {
 	return nil
 }
 
-// addresses binds all addresses together, and lets them go.
+// addresses binds all addresses together, and lets them go. Those of sockets that were
+// passed are bound.
 func (f *Found) addresses(ctx context.Context, o Options) {
-	for _, a := range []struct{ flag, address string }{{"-listen", o.Listen}, {"-web", o.Web}, {"-admin", o.Admin}} {
+	for _, a := range []struct {
+		flag, address string
+		passed        *net.TCPListener
+	}{{"-listen", o.Listen, o.Sockets.Chat}, {"-web", o.Web, o.Sockets.Web}, {"-admin", o.Admin, o.Sockets.Admin}} {
+		if a.passed != nil {
+			continue
+		}
 		l, err := bind(ctx, a.flag, a.address)
 		f.add(err)
 		if l != nil {

@@ -51,6 +51,9 @@ func Run(ctx context.Context, args []string, env Env) int {
 		fmt.Fprint(env.Stderr, usage)
 		return exitUsage
 	}
+	if cmdline.AsksVersion(args) {
+		return cmdline.PrintVersion(env.Stdout, "loadgen")
+	}
 	switch verb := args[0]; verb {
 	case "broadcast":
 		return broadcast(ctx, args[1:], env)
@@ -67,8 +70,6 @@ func Run(ctx context.Context, args []string, env Env) int {
 	case "-h", "-help", "--help", "help":
 		fmt.Fprint(env.Stdout, usage)
 		return exitOK
-	case "-version", "--version":
-		return cmdline.PrintVersion(env.Stdout, "loadgen")
 	default:
 		return failed(env, exitUsage, fmt.Errorf("loadgen: unknown verb %q; there are broadcast, relay, idle, fetch and null", verb))
 	}

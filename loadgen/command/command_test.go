@@ -43,6 +43,16 @@ func serveNull(t *testing.T) (address string) {
 	return strings.TrimSpace(strings.TrimPrefix(string(line[:n]), head))
 }
 
+// The program and each of its verbs say what they were built from.
+func TestVersion(t *testing.T) {
+	for _, args := range [][]string{{"-version"}, {"--version"}, {"broadcast", "-version"}, {"null", "-version"}, {"price", "-version"}} {
+		status, stdout, stderr := output(context.Background(), args...)
+		if status != exitOK || !strings.HasPrefix(stdout, "loadgen of chatbench\ncommit ") || stderr != "" {
+			t.Errorf("%q: %d, %q, %q", args, status, stdout, stderr)
+		}
+	}
+}
+
 // A mistake on the command line is one line on stderr, nothing on stdout, and
 // exit status 2; a run that cannot be, 1.
 func TestMistakes(t *testing.T) {

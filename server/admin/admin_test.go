@@ -53,9 +53,15 @@ func fakeSources(draining *atomic.Bool) Sources {
 	transport := new(backends.Counters)
 	transport.Accepts.Store(11)
 	transport.BytesOut.Store(5 << 20)
+	transport.TimeTurns = true
+	turns := transport.TurnTimer()
+	for range 3 {
+		turns.Begin()
+		turns.Over()
+	}
 	return Sources{
 		Backend: "fake", MaxClients: 100, Room: room, Transport: transport, Gate: fakeGate{}, Lines: fakeLines{}, Draining: draining.Load,
-		TLS: new(front.Counters), Carrier: new(front.Carrier), Certificate: fakeCertificate{}, Web: new(web.Counters),
+		Front: new(front.Counters), Carrier: new(front.Carrier), Certificate: fakeCertificate{}, Web: new(web.Counters),
 	}
 }
 
@@ -225,7 +231,7 @@ func TestLive(t *testing.T) {
 	if err := json.Unmarshal([]byte(text), &r); err != nil || !found || code != 200 {
 		t.Fatalf("%d %q: %v", code, event, err)
 	}
-	if r.Backend != "fake" || r.Queued != 4 || r.Bans != 6 || r.Transport.Accepts != 11 || r.Expires.Unix() != 2e9 || r.TLS == nil || r.Web == nil || len(r.Room.Ends) != core.Reasons {
+	if r.Backend != "fake" || r.Queued != 4 || r.Bans != 6 || r.Transport.Accepts != 11 || r.Expires.Unix() != 2e9 || r.Front == nil || r.Web == nil || len(r.Room.Ends) != core.Reasons {
 		t.Errorf("an event is %s", event)
 	}
 	for range mostWatchers - 1 {

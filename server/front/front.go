@@ -1,7 +1,8 @@
 // Package front stands before a transport: it accepts the connections that come by
-// TLS, and carries their octets to the transport's own listener, which is on
-// loopback, behind a PROXY header that names the client and proves to come from this
-// process. So every transport serves TLS, and none knows of it.
+// TLS, or to a socket that the transport cannot open itself, and carries their octets to
+// the transport's own listener, which is on loopback, behind a PROXY header that names
+// the client and proves to come from this process. So every transport serves TLS and the
+// sockets that systemd passes, and none knows of either.
 //
 // It refuses to look into frames, to limit clients of one address and to log
 // anybody in: that is the core's, which learns the client's address from the
@@ -26,6 +27,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"chatbench/core"
 	"chatbench/core/proxyproto"
 	"chatbench/core/wire"
 )
@@ -35,12 +37,13 @@ const goodbyeTimeout = 250 * time.Millisecond
 
 // Config is what a front is made of.
 type Config struct {
-	Listener *net.TCPListener // where clients come; StopAccepting closes it
-	// TLS is how clients are spoken to; see Certificate.TLS.
+	Listener net.Listener // where clients come, of TCP; StopAccepting closes it
+	// TLS is how clients are spoken to; see Certificate.TLS. nil: without TLS.
 	TLS     *tls.Config
 	Carrier *Carrier // to the transport
 	// Trusted are proxies in front of this one: what comes from them begins with a
-	// PROXY header, before the TLS handshake.
+	// PROXY header, before the TLS handshake. Header and handshake together are the
+	// handshake of what follows; without either there is none.
 	Trusted []netip.Prefix
 	// Banned says whether a client's address is banned: it is not shaken hands with.
 	// nil: none is.
@@ -115,14 +118,14 @@ func (f *Front) Serve() {
 		case <-f.ending.Done():
 			return
 		}
-		conn, err := f.cfg.Listener.AcceptTCP()
+		conn, err := f.cfg.Listener.Accept()
 		switch {
 		case err == nil:
 			failing = false
 			f.Accepts.Add(1)
 			f.work.Go(func() {
 				defer func() { <-f.places }()
-				f.serve(conn)
+				f.serve(conn.(*net.TCPConn))
 			})
 			continue
 		case errors.Is(err, net.ErrClosed):
@@ -130,7 +133,7 @@ func (f *Front) Serve() {
 		}
 		<-f.places
 		if !failing {
-			f.cfg.Log.Warn("the TLS listener cannot accept, and tries again", "err", err)
+			f.cfg.Log.Warn("the listener before the transport cannot accept, and tries again", "err", err)
 		}
 		failing = true
 		select { // out of descriptors, most likely: those who end give some back
@@ -157,25 +160,40 @@ func (f *Front) Shutdown() {
 // serve serves one connection to its end.
 func (f *Front) serve(conn *net.TCPConn) {
 	defer conn.Close()
+	from := conn.RemoteAddr().(*net.TCPAddr).AddrPort()
+	peer := netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+	client := net.Conn(conn)
+	if preface := f.policy.Preface(peer); preface != nil || f.cfg.TLS != nil {
+		var ok bool
+		if client, peer, ok = f.begin(conn, peer, preface); !ok {
+			return
+		}
+	}
+	if err := f.cfg.Carrier.Carry(client, peer); err != nil {
+		f.cfg.Log.Warn("a client cannot be carried to the transport", "peer", peer, "err", err)
+	}
+}
+
+// begin does what comes before the first frame, if there is a place for it. It is false
+// if that failed, which is counted.
+func (f *Front) begin(conn *net.TCPConn, peer netip.AddrPort, preface core.Preface) (_ net.Conn, _ netip.AddrPort, ok bool) {
 	select {
 	case f.shakes <- struct{}{}:
 	default:
 		f.TooMany.Add(1)
-		f.cfg.Refused(conn.RemoteAddr().(*net.TCPAddr).AddrPort(), "handshakes", "")
-		return
+		f.cfg.Refused(peer, "handshakes", "")
+		return nil, peer, false
 	}
 	f.Handshakes.Add(1)
-	secure, peer, err := f.handshake(conn)
+	client, peer, err := f.handshake(conn, peer, preface)
 	f.Handshakes.Add(-1)
 	<-f.shakes
 	if err != nil {
 		f.count(peer, err)
 		tellPlain(conn, err)
-		return
+		return nil, peer, false
 	}
-	if err := f.cfg.Carrier.Carry(secure, peer); err != nil {
-		f.cfg.Log.Warn("a client cannot be carried to the transport", "peer", peer, "err", err)
-	}
+	return client, peer, true
 }
 
 var errBanned = errors.New("front: the address is banned")
@@ -216,34 +234,36 @@ func tellPlain(conn *net.TCPConn, err error) {
 	}
 }
 
-// handshake reads a trusted proxy's header, if one has to come, and shakes hands.
-func (f *Front) handshake(conn *net.TCPConn) (*tls.Conn, netip.AddrPort, error) {
+// handshake reads a trusted proxy's header, if one has to come, and shakes hands, if TLS
+// is spoken.
+func (f *Front) handshake(conn *net.TCPConn, peer netip.AddrPort, preface core.Preface) (net.Conn, netip.AddrPort, error) {
 	defer context.AfterFunc(f.ending, func() { conn.SetDeadline(time.Unix(1, 0)) })()
 	conn.SetDeadline(time.Now().Add(f.cfg.HandshakeTimeout))
-	from := conn.RemoteAddr().(*net.TCPAddr).AddrPort()
-	peer := netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
-	plain := net.Conn(conn)
-	if preface := f.policy.Preface(peer); preface != nil {
-		rest, client, err := readPreface(conn, preface.Take)
+	client := net.Conn(conn)
+	if preface != nil {
+		rest, named, err := readPreface(conn, preface.Take)
 		if err != nil {
 			return nil, peer, err
 		}
-		if client.IsValid() {
-			peer = client
+		if named.IsValid() {
+			peer = named
 		}
 		if len(rest) > 0 {
-			plain = &begun{conn, rest}
+			client = &begun{conn, rest}
 		}
 	}
 	if f.cfg.Banned(peer.Addr()) {
 		return nil, peer, errBanned
 	}
-	secure := tls.Server(plain, f.cfg.TLS)
-	if err := secure.HandshakeContext(f.ending); err != nil {
-		return nil, peer, fmt.Errorf("front: %w", err)
+	if f.cfg.TLS != nil {
+		secure := tls.Server(client, f.cfg.TLS)
+		if err := secure.HandshakeContext(f.ending); err != nil {
+			return nil, peer, fmt.Errorf("front: %w", err)
+		}
+		client = secure
 	}
 	conn.SetDeadline(time.Time{})
-	return secure, peer, nil
+	return client, peer, nil
 }
 
 // readPreface reads to the end of a PROXY header, and gives what has come behind it.
