@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"chatbench/internal/cmdline"
+	"chatbench/internal/tlsflags"
 	"chatbench/loadgen"
 )
 
@@ -131,7 +132,7 @@ func (c *cpus) Set(text string) error {
 
 // statusOf is the exit status that an error of a run stands for.
 func statusOf(err error) int {
-	if errors.Is(err, loadgen.ErrConfig) {
+	if errors.Is(err, loadgen.ErrConfig) || errors.As(err, new(tlsflags.NeedsTLS)) {
 		return exitUsage
 	}
 	return exitFailed
