@@ -130,7 +130,7 @@ func reload(x *run) {
 			good++ // users are read also where the certificate is bad
 		}
 		x.wait(patience, func() bool {
-			return s.log.count(`"msg":"users file loaded again"`) == good && s.log.count(`"msg":"reload"`, `"level":"ERROR"`) == bad
+			return s.log.count(`"msg":"loaded again"`) == good && s.log.count(`"msg":"reload"`, `"level":"ERROR"`) == bad
 		}, "reload %d is in the log", i+1)
 	}
 	x.write(users, usersText(names...))
