@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/metrics"
+	"strings"
 	"time"
 
 	"chatbench/backends"
@@ -72,6 +73,7 @@ type stopped struct {
 	Front    *frontStats  `json:"front,omitempty"`
 	Page     *pageStats   `json:"page,omitempty"`
 	NoTarget int64        `json:"no_target,omitempty"` // clients of the two for whom the transport took no connection
+	GivenUp  string       `json:"given_up,omitempty"`  // parts of the end that were stuck, with commas between
 	Runtime  runtimeStats `json:"runtime"`
 	Error    string       `json:"error"`
 }
@@ -166,7 +168,7 @@ func (s *Server) stoppedLine(r runtimeStats, failed error) stopped {
 	r.GoroutinesMax = max(s.peak, r.Goroutines)
 	line := stopped{
 		Event: "stopped", Counters: readCounters(&s.counters), Room: roomStats{Stats: st}, Ends: st.Ends,
-		Logins: s.gate.Stats(), Runtime: r,
+		Logins: s.gate.Stats(), GivenUp: strings.Join(s.givenUp, ", "), Runtime: r,
 	}
 	s.listeners.count(&line)
 	if failed != nil {

@@ -156,8 +156,7 @@ func names(host string) bool {
 
 func loopback(addr netip.Addr) bool { return addr.Unmap().IsLoopback() }
 
-// healthy asks the room for its counters, as everything else that a client does takes
-// its lock.
+// healthy says whether the room answers. Nobody is served while its lock cannot be had.
 func (s *Server) healthy(w http.ResponseWriter, r *http.Request) {
 	late := time.NewTimer(roomPatience)
 	defer late.Stop()
