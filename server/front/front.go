@@ -5,9 +5,10 @@
 //
 // It refuses to look into frames, to limit clients of one address and to log
 // anybody in: that is the core's, which learns the client's address from the
-// header. What one client can make it keep is bounded: a handshake by its time and
-// by how many there are at once, octets by one buffer each way; a client that takes
-// no more is not read from the transport, which then finds it slow.
+// header. But handshakes come before that, so they are bounded for each address here.
+// What one client can make it keep is bounded: a handshake by its time and by how
+// many there are at once, octets by one buffer each way; a client that takes no more
+// is not read from the transport, which then finds it slow.
 //
 // Any goroutine may call the methods of a Front.
 package front
@@ -28,6 +29,7 @@ import (
 
 	"chatbench/core/proxyproto"
 	"chatbench/core/wire"
+	"chatbench/internal/loglimit"
 )
 
 // goodbyeTimeout is how long a client that speaks no TLS has to take the answer.
@@ -49,10 +51,12 @@ type Config struct {
 	// word, and what was wrong if there is more to say. It must not block. nil: nobody is.
 	Refused func(peer netip.AddrPort, reason, detail string)
 
-	MaxConns         int           // connections at once; more wait to be accepted
-	MaxHandshakes    int           // of them in their handshake; 256
-	HandshakeTimeout time.Duration // for header and handshake together; 5 s
-	Log              *slog.Logger  // rare events only
+	MaxConns int // connections at once; more wait to be accepted; 10,000
+	// MaxHandshakes is how many of them may be in their TLS handshake, an eighth of
+	// MaxConns at the most; 256. See handshakes for the part that one address has.
+	MaxHandshakes    int
+	HandshakeTimeout time.Duration // for the header, for a place, and for the handshake, each; 5 s
+	Log              *slog.Logger  // rare events only, or bounded ones
 }
 
 // Counters is what a front has counted since it was made.
@@ -63,7 +67,7 @@ type Counters struct {
 	BadHeader atomic.Int64 // a PROXY header that is wrong, missing or late
 	BadTLS    atomic.Int64 // a handshake that failed
 	TimedOut  atomic.Int64 // a handshake that took too long
-	TooMany   atomic.Int64 // as many handshakes as may be were under way already
+	TooMany   atomic.Int64 // no place for its handshake in time, or too many waited for one
 	Banned    atomic.Int64 // the address is banned
 }
 
@@ -73,7 +77,8 @@ type Front struct {
 	cfg    Config
 	policy proxyproto.Policy
 	places chan struct{} // for connections
-	shakes chan struct{} // for handshakes
+	shakes *handshakes
+	lines  loglimit.Limit // of clients that cannot be carried
 
 	work   sync.WaitGroup
 	ending context.Context // ended: handshakes are cut
@@ -99,7 +104,8 @@ func New(cfg Config) *Front {
 	}
 	f := &Front{
 		cfg: cfg, policy: proxyproto.Policy{Trusted: cfg.Trusted},
-		places: make(chan struct{}, cfg.MaxConns), shakes: make(chan struct{}, cfg.MaxHandshakes),
+		places: make(chan struct{}, cfg.MaxConns),
+		shakes: newHandshakes(min(cfg.MaxHandshakes, max(cfg.MaxConns/8, 1))), // with those who wait, 5/8 of the connections
 	}
 	f.ending, f.cut = context.WithCancel(context.Background())
 	f.work.Add(1) // Serve's
@@ -157,28 +163,21 @@ func (f *Front) Shutdown() {
 // serve serves one connection to its end.
 func (f *Front) serve(conn *net.TCPConn) {
 	defer conn.Close()
-	select {
-	case f.shakes <- struct{}{}:
-	default:
-		f.TooMany.Add(1)
-		f.cfg.Refused(conn.RemoteAddr().(*net.TCPAddr).AddrPort(), "handshakes", "")
-		return
-	}
-	f.Handshakes.Add(1)
 	secure, peer, err := f.handshake(conn)
-	f.Handshakes.Add(-1)
-	<-f.shakes
 	if err != nil {
 		f.count(peer, err)
 		tellPlain(conn, err)
 		return
 	}
 	if err := f.cfg.Carrier.Carry(secure, peer); err != nil {
-		f.cfg.Log.Warn("a client cannot be carried to the transport", "peer", peer, "err", err)
+		f.lines.Warn(f.cfg.Log, "a client cannot be carried to the transport", "peer", peer, "err", err)
 	}
 }
 
-var errBanned = errors.New("front: the address is banned")
+var (
+	errBanned  = errors.New("front: the address is banned")
+	errTooMany = errors.New("front: there is no place for the handshake")
+)
 
 // count counts a connection that never came to the transport, and tells of it.
 func (f *Front) count(peer netip.AddrPort, err error) {
@@ -188,6 +187,9 @@ func (f *Front) count(peer netip.AddrPort, err error) {
 	case errors.Is(err, errBanned):
 		f.Banned.Add(1)
 		f.cfg.Refused(peer, "banned", "")
+	case errors.Is(err, errTooMany):
+		f.TooMany.Add(1)
+		f.cfg.Refused(peer, "handshakes", "")
 	case errors.Is(err, proxyproto.ErrHeader):
 		f.BadHeader.Add(1)
 		f.cfg.Refused(peer, "preface", "")
@@ -216,10 +218,11 @@ func tellPlain(conn *net.TCPConn, err error) {
 	}
 }
 
-// handshake reads a trusted proxy's header, if one has to come, and shakes hands.
+// handshake reads a trusted proxy's header, if one has to come, and shakes hands
+// when there is a place for it. The place is the client's, not the proxy's.
 func (f *Front) handshake(conn *net.TCPConn) (*tls.Conn, netip.AddrPort, error) {
-	defer context.AfterFunc(f.ending, func() { conn.SetDeadline(time.Unix(1, 0)) })()
 	conn.SetDeadline(time.Now().Add(f.cfg.HandshakeTimeout))
+	defer context.AfterFunc(f.ending, func() { conn.SetDeadline(time.Unix(1, 0)) })()
 	from := conn.RemoteAddr().(*net.TCPAddr).AddrPort()
 	peer := netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 	plain := net.Conn(conn)
@@ -238,6 +241,13 @@ func (f *Front) handshake(conn *net.TCPConn) (*tls.Conn, netip.AddrPort, error) 
 	if f.cfg.Banned(peer.Addr()) {
 		return nil, peer, errBanned
 	}
+	if !f.shakes.enter(f.ending, peer.Addr(), f.cfg.HandshakeTimeout) {
+		return nil, peer, errTooMany
+	}
+	defer f.shakes.leave(peer.Addr())
+	f.Handshakes.Add(1)
+	defer f.Handshakes.Add(-1)
+	conn.SetDeadline(time.Now().Add(f.cfg.HandshakeTimeout))
 	secure := tls.Server(plain, f.cfg.TLS)
 	if err := secure.HandshakeContext(f.ending); err != nil {
 		return nil, peer, fmt.Errorf("front: %w", err)

@@ -91,7 +91,10 @@ func start(t testing.TB, cfg Config) (*Front, *target) {
 	if cfg.Listener == nil {
 		cfg.Listener = listen(t)
 	}
-	cfg.TLS, cfg.Log = cert.TLS(tls.VersionTLS13), slog.New(slog.DiscardHandler)
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	cfg.TLS = cert.TLS(tls.VersionTLS13)
 	cfg.Carrier = NewCarrier(g.Addr().(*net.TCPAddr).AddrPort(), secret, linger)
 	f := New(cfg)
 	served := make(chan struct{})
@@ -117,6 +120,20 @@ func dial(t testing.TB, f *Front) *tls.Conn {
 	}
 	t.Cleanup(func() { c.Close() })
 	c.SetDeadline(time.Now().Add(30 * time.Second))
+	return c
+}
+
+// connect connects from an address of this machine, without TLS, and says something
+// first.
+func connect(t testing.TB, f *Front, from, first string) net.Conn {
+	t.Helper()
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+	c, err := d.Dial("tcp", f.addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	c.Write([]byte(first))
 	return c
 }
 
