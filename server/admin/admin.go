@@ -33,6 +33,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"chatbench/server/web"
 )
 
 //go:embed page
@@ -91,7 +93,7 @@ func New(cfg Config) *Server {
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
 	s.http = http.Server{
-		Handler: s.guard(mux), ReadHeaderTimeout: patience, IdleTimeout: idleTimeout, MaxHeaderBytes: headerMost,
+		Handler: s.guard(mux), ReadHeaderTimeout: patience, ReadTimeout: patience, IdleTimeout: idleTimeout, MaxHeaderBytes: headerMost,
 		ConnState: s.count, ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
 	}
 	return s
@@ -125,11 +127,14 @@ func (s *Server) count(c net.Conn, state http.ConnState) {
 
 // guard answers those who mean this server, and says what its pages may do.
 func (s *Server) guard(next http.Handler) http.Handler {
-	own := loopback(s.Addr().Addr())
+	own := s.Addr().Addr().Unmap().IsLoopback()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if own && !names(r.Host) {
+		if own && !web.LoopbackHost(r.Host) {
 			http.Error(w, "ask for 127.0.0.1 or localhost", http.StatusForbidden)
 			return
+		}
+		if r.Body == http.NoBody { // all of the request is there: its time is over, but not that of /live and of profiles
+			http.NewResponseController(w).SetReadDeadline(time.Time{})
 		}
 		h := w.Header()
 		h.Set("Content-Security-Policy", policy)
@@ -139,17 +144,6 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		next.ServeHTTP(w, r)
 	})
 }
-
-// names says whether a Host header names a loopback address.
-func names(host string) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	addr, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && loopback(addr)
-}
-
-func loopback(addr netip.Addr) bool { return addr.Unmap().IsLoopback() }
 
 func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 	if s.cfg.Sources.Draining() {
