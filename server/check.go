@@ -6,12 +6,17 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
+	"path/filepath"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"chatbench/core/users"
+	"chatbench/internal/tcp"
+	"chatbench/server/control"
 	"chatbench/server/front"
 	"chatbench/server/gate"
+	"chatbench/server/history"
 )
 
 // Found is what Check found.
@@ -19,6 +24,7 @@ type Found struct {
 	Problems   []error  // what keeps the server from starting
 	Warnings   []string // what it starts with, and its operator may not have meant
 	MaxClients int      // how many clients there may be; 0 if that is among the problems
+	Listen     string   // where they would connect
 }
 
 // Check looks for all that would keep a server with these options from starting, as
@@ -27,10 +33,18 @@ type Found struct {
 // in use.
 func Check(ctx context.Context, o Options) (f Found) {
 	o.Log = slog.New(slog.DiscardHandler)
+	o.useSockets()
+	f.Listen = o.Listen
 	f.Problems = o.problems(ctx)
 	f.add(f.limits(o))
 	f.add(f.users(o))
 	f.add(bans(o))
+	if o.Control != "" {
+		f.add(control.Check(o.Control))
+	}
+	if o.HistoryFile != "" {
+		f.add(history.Check(o.HistoryFile))
+	}
 	f.add(f.certificate(o))
 	f.addresses(ctx, o)
 	return f
@@ -71,13 +85,17 @@ func (f *Found) users(o Options) error {
 	return err
 }
 
-// bans loads the bans file.
+// bans loads the bans file, which is replaced when there is a ban.
 func bans(o Options) error {
 	g, err := gate.New(gate.Config{Bans: o.Bans, Log: o.Log})
-	if err == nil {
-		g.Close()
+	if err != nil {
+		return err
 	}
-	return err
+	g.Close()
+	if dir := filepath.Dir(o.Bans); o.Bans != "" && unix.Access(dir, unix.W_OK|unix.X_OK) != nil {
+		return fmt.Errorf("server: bans cannot be kept: %s is not writable: choose another -bans, or let that user write there", dir)
+	}
+	return nil
 }
 
 // soon is how long before its end a certificate should have been renewed.
@@ -98,9 +116,16 @@ func (f *Found) certificate(o Options) error {
 	return nil
 }
 
-// addresses binds all addresses together, and lets them go.
+// addresses binds all addresses together, and lets them go. Those of sockets that were
+// passed are bound.
 func (f *Found) addresses(ctx context.Context, o Options) {
-	for _, a := range []struct{ flag, address string }{{"-listen", o.Listen}, {"-web", o.Web}, {"-admin", o.Admin}} {
+	for _, a := range []struct {
+		flag, address string
+		passed        *net.TCPListener
+	}{{"-listen", o.Listen, o.Sockets.Chat}, {"-web", o.Web, o.Sockets.Web}, {"-admin", o.Admin, o.Sockets.Admin}} {
+		if a.passed != nil {
+			continue
+		}
 		l, err := bind(ctx, a.flag, a.address)
 		f.add(err)
 		if l != nil {
@@ -112,15 +137,10 @@ func (f *Found) addresses(ctx context.Context, o Options) {
 // bind binds an address; nil where there is none, or it means nothing and is among
 // the problems already.
 func bind(ctx context.Context, flag, address string) (net.Listener, error) {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
+	if _, _, err := net.SplitHostPort(address); err != nil {
 		return nil, nil
 	}
-	network := "tcp"
-	if addr, err := netip.ParseAddr(host); err == nil && addr.Is4() {
-		network = "tcp4" // 0.0.0.0 is IPv4 alone
-	}
-	l, err := new(net.ListenConfig).Listen(ctx, network, address)
+	l, err := new(net.ListenConfig).Listen(ctx, tcp.Network(address), address)
 	switch {
 	case errors.As(err, new(*net.DNSError)):
 		return nil, nil

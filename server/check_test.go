@@ -2,8 +2,10 @@ package server
 
 import (
 	"errors"
+	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -92,7 +94,7 @@ func TestCheckAddress(t *testing.T) {
 
 // TestCheckListeners: the certificate is loaded, and both addresses are bound, at once.
 func TestCheckListeners(t *testing.T) {
-	cert, key := certtest.Write(t, t.TempDir(), time.Hour, "127.0.0.1")
+	cert, key := certtest.Write(t, t.TempDir(), 30*24*time.Hour, "127.0.0.1")
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -128,5 +130,29 @@ func TestCheckExpired(t *testing.T) {
 	f = Check(t.Context(), o)
 	if len(f.Problems) > 0 || len(f.Warnings) != 1 || !strings.Contains(f.Warnings[0], "expires in 2 days") {
 		t.Errorf("found %+v", f)
+	}
+}
+
+// TestCheckFiles: what would keep the socket, the bans or the history from being made
+// is found, and nothing is made.
+func TestCheckFiles(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	o := options(new(logged))
+	o.Control, o.Bans, o.History, o.HistoryFile, o.Admin = at("ctl"), at("bans"), 10, at("history"), "127.0.0.1:0"
+	if f := Check(t.Context(), o); len(f.Problems) > 0 || len(f.Warnings) > 0 {
+		t.Errorf("found %+v", f)
+	}
+	if made, err := os.ReadDir(dir); len(made) != 0 || err != nil {
+		t.Errorf("Check made %v: %v", made, err)
+	}
+	s := launch(t, func(other *Options) { *other = o; other.Out = io.Discard })
+	f := Check(t.Context(), o)
+	if len(f.Problems) != 2 || !strings.Contains(f.Problems[0].Error(), "another chatd listens at") || !strings.Contains(f.Problems[1].Error(), "in use by another server") {
+		t.Errorf("beside %s: found %v", s.Addr(), f.Problems)
+	}
+	o.Control, o.Bans, o.HistoryFile = at("none/ctl"), at("none/bans"), at("none/history")
+	if f := Check(t.Context(), o); len(f.Problems) != 3 {
+		t.Errorf("in a directory that is not there: found %v", f.Problems)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -206,7 +207,15 @@ func TestWaysWithTLS(t *testing.T) {
 			refused(t, "the transport, without a header", connect(t, "127.0.0.1", inner, nil))
 			refused(t, "the transport, with another secret", connect(t, "127.0.0.1", inner, version2(t, make([]byte, 32))))
 			refused(t, "the transport, from a proxy", connect(t, proxy, inner, version2(t, nil)))
-			waitFor(t, func() bool { return s.Snapshot().Ends[core.ReasonPreface] == 3 })
+			own := connect(t, "127.0.0.1", inner, nil)
+			header, err := proxyproto.Header(netip.MustParseAddrPort(behind), own.LocalAddr().(*net.TCPAddr).AddrPort(), s.listeners.secret)
+			if err != nil {
+				t.Fatal(err)
+			}
+			refused(t, "the transport, with the header of another connection", connect(t, "127.0.0.1", inner, header))
+			own.Write(header)
+			talk(t, own).enter("own")
+			waitFor(t, func() bool { return s.Snapshot().Ends[core.ReasonPreface] == 4 })
 		})
 	}
 }
@@ -351,4 +360,17 @@ func TestReloadCertificate(t *testing.T) {
 		t.Errorf("a bad certificate: %v", err)
 	}
 	talk(t, tls.Client(connect(t, "127.0.0.1", s.Addr().String(), nil), trust)).enter("alice")
+}
+
+// What is printed can be opened, also where the page listens on all addresses.
+func TestPageCanBeOpened(t *testing.T) {
+	certFile, keyFile := certtest.Write(t, t.TempDir(), time.Hour, "*.example.org", "chat.example.org")
+	s := launch(t, func(o *Options) {
+		o.Open, o.Users = false, usersFile(t)
+		writeUsers(t, o.Users, "alice")
+		o.TLSCert, o.TLSKey, o.Web = certFile, keyFile, "0.0.0.0:0"
+	})
+	if got := s.Page(); !regexp.MustCompile(`^https://chat\.example\.org:[0-9]+/$`).MatchString(got) {
+		t.Errorf("the page is at %s", got)
+	}
 }

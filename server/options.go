@@ -32,6 +32,9 @@ const leastLagMax = 1 << 20
 type Options struct {
 	Backend backends.Backend
 	Listen  string // TCP address; a loopback one unless there is a certificate, or Insecure
+	// Sockets that another process has opened: each takes the place of Listen, Web or
+	// Admin. Start closes them with the server, and when it fails.
+	Sockets Sockets
 
 	Users    string // path of the users file; "" with Open
 	Open     bool   // any password lets in

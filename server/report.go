@@ -68,7 +68,7 @@ type stopped struct {
 	Counters counters     `json:"counters"`
 	Room     roomStats    `json:"room"`
 	Ends     core.Ends    `json:"ends"`
-	Logins   gate.Stats   `json:"logins"` // all zero but the right ones with an open door
+	Logins   gate.Stats   `json:"logins"` // with an open door all are right, or banned
 	Front    *frontStats  `json:"front,omitempty"`
 	Page     *pageStats   `json:"page,omitempty"`
 	NoTarget int64        `json:"no_target,omitempty"` // clients of the two for whom the transport took no connection

@@ -99,6 +99,9 @@ func (s *Server) printReady() error {
 	if s.opts.tls() {
 		text = fmt.Sprintf("chatd: %s listening with TLS on %s\n", s.opts.Backend.Name, s.Addr())
 	}
+	if s.opts.Open {
+		text += "chatd: any password lets in, and only this machine can connect: for others use -users and -tls-cert\n"
+	}
 	if page := s.Page(); page != "" {
 		text += "chatd: page at " + page + "\n"
 	}

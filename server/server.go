@@ -61,7 +61,13 @@ type Server struct {
 
 // Start checks the options, binds and serves in the background. ctx bounds the
 // start only. An error that is a Misuse says that the options cannot be meant.
-func Start(ctx context.Context, o Options) (*Server, error) {
+func Start(ctx context.Context, o Options) (_ *Server, err error) {
+	defer func() {
+		if err != nil {
+			o.Sockets.close()
+		}
+	}()
+	o.useSockets()
 	if err := o.check(ctx); err != nil {
 		return nil, err
 	}
@@ -115,6 +121,7 @@ func (s *Server) start() (err error) {
 		undo = append(undo, func() { file.Close() })
 	}
 	s.room = newRoom(o, s.gate, s.lines, s.listeners.preface(), before)
+	s.counters.TimeTurns = o.Admin != "" // nobody else is told
 	s.engine, err = o.Backend.Start(backends.Config{
 		Listen: s.listeners.transport(), Room: s.room, Counters: &s.counters, Log: o.Log,
 		MaxClients: o.MaxClients, SendBuffer: o.SendBuffer, Backlog: o.Backlog, SpawnAhead: o.SpawnAhead, Linger: o.Linger,

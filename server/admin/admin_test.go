@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -54,9 +55,15 @@ func fakeSources(draining *atomic.Bool) Sources {
 	transport := new(backends.Counters)
 	transport.Accepts.Store(11)
 	transport.BytesOut.Store(5 << 20)
+	transport.TimeTurns = true
+	turns := transport.TurnTimer()
+	for range 3 {
+		turns.Begin()
+		turns.Over()
+	}
 	return Sources{
 		Backend: "fake", MaxClients: 100, Room: room, Transport: transport, Gate: fakeGate{}, Lines: fakeLines{}, Draining: draining.Load,
-		TLS: new(front.Counters), Carrier: new(front.Carrier), Certificate: fakeCertificate{}, Web: new(web.Counters),
+		Front: new(front.Counters), Carrier: new(front.Carrier), Certificate: fakeCertificate{}, Web: new(web.Counters),
 	}
 }
 
@@ -135,6 +142,46 @@ func TestPaths(t *testing.T) {
 	_, url, _ = served(t, func(c *Config) { c.Profiles = true })
 	check("/debug/pprof/", 200, "heap")
 	check("/debug/pprof/cmdline", 200, "admin.test")
+}
+
+// stuckRoom answers nobody until it is freed.
+type stuckRoom struct {
+	free  chan struct{}
+	asked atomic.Int64
+}
+
+func (s *stuckRoom) Snapshot() core.Stats {
+	s.asked.Add(1)
+	<-s.free
+	return core.Stats{}
+}
+func (s *stuckRoom) Backlog() core.Backlog { <-s.free; return core.Backlog{} }
+
+// A server whose room is stuck is not well, however often it is asked, until the room
+// answers again.
+func TestStuckRoom(t *testing.T) {
+	room := &stuckRoom{free: make(chan struct{})}
+	s, url, _ := served(t, func(c *Config) { c.Sources.Room = room })
+	var asks sync.WaitGroup
+	for range 8 {
+		asks.Go(func() {
+			answer, body := get(t, url+"/healthz", "")
+			if answer.StatusCode != 503 || body != "the room does not answer\n" {
+				t.Errorf("stuck: %d %q", answer.StatusCode, body)
+			}
+		})
+	}
+	asks.Wait()
+	if n := room.asked.Load(); n != 1 {
+		t.Errorf("the room was asked %d times", n)
+	}
+	if err := Check(t.Context(), s.Addr().String()); err == nil || !strings.Contains(err.Error(), "503") {
+		t.Errorf("stuck: %v", err)
+	}
+	close(room.free)
+	if err := Check(t.Context(), s.Addr().String()); err != nil {
+		t.Errorf("free again: %v", err)
+	}
 }
 
 // A page of another site that has this address under its own name reads nothing.
@@ -221,7 +268,7 @@ func TestLive(t *testing.T) {
 	if err := json.Unmarshal([]byte(text), &r); err != nil || !found || code != 200 {
 		t.Fatalf("%d %q: %v", code, event, err)
 	}
-	if r.Backend != "fake" || r.Queued != 4 || r.Bans != 6 || r.Transport.Accepts != 11 || r.Expires.Unix() != 2e9 || r.TLS == nil || r.Web == nil || len(r.Room.Ends) != core.Reasons {
+	if r.Backend != "fake" || r.Queued != 4 || r.Bans != 6 || r.Transport.Accepts != 11 || r.Expires.Unix() != 2e9 || r.Front == nil || r.Web == nil || len(r.Room.Ends) != core.Reasons {
 		t.Errorf("an event is %s", event)
 	}
 	for range mostWatchers - 1 {

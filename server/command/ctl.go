@@ -34,13 +34,13 @@ func ctl(args []string) int {
 	path := fs.String("socket", os.Getenv("CHATD_CONTROL"), "")
 	asJSON := fs.Bool("json", false, "")
 	err := fs.Parse(args)
-	if errors.Is(err, flag.ErrHelp) || fs.Arg(0) == "help" {
+	if errors.Is(err, flag.ErrHelp) || wantsHelp(fs.Args()) {
 		fmt.Printf(ctlHelp, ctlCommands())
 		return cmdline.OK
 	}
 	var request control.Request
 	if err == nil {
-		request, err = parseRequest(fs.Args())
+		request, err = parseRequest(fs.Args(), asJSON)
 	}
 	if err == nil && *path == "" {
 		err = errors.New("which server? say -socket PATH, which chatd was started with as -control")
@@ -70,6 +70,11 @@ func ctl(args []string) int {
 	return cmdline.Fail("chatd ctl", cmdline.Failed, errors.New(answer.Error))
 }
 
+// wantsHelp says whether the command is a wish for help, its own or that of one.
+func wantsHelp(args []string) bool {
+	return len(args) > 0 && args[0] == "help" || len(args) == 2 && (args[1] == "-h" || args[1] == "-help" || args[1] == "--help")
+}
+
 // ctlCommands is the commands for the help.
 func ctlCommands() string {
 	var out bytes.Buffer
@@ -93,8 +98,9 @@ func ctlCommands() string {
 }
 
 // parseRequest reads a command and what it takes. -for may stand before or behind
-// whom a ban is of. What the words mean is the server's to say.
-func parseRequest(args []string) (control.Request, error) {
+// whom a ban is of, and -json behind any command but one that takes a text. What the
+// words mean is the server's to say.
+func parseRequest(args []string, asJSON *bool) (control.Request, error) {
 	if len(args) == 0 {
 		return control.Request{}, errors.New("what is to be done? say who, kick, ban or another command")
 	}
@@ -110,6 +116,8 @@ func parseRequest(args []string) (control.Request, error) {
 		}
 		for len(rest) > 0 {
 			switch {
+			case rest[0] == "-json" || rest[0] == "--json":
+				*asJSON, rest = true, rest[1:]
 			case c.For && (rest[0] == "-for" || rest[0] == "--for") && len(rest) > 1:
 				r.For, rest = rest[1], rest[2:]
 			case c.Target && r.Target == "" && !strings.HasPrefix(rest[0], "-"):

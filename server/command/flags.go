@@ -20,14 +20,17 @@ const intro = `chatd is a chat server with a choice of concurrency models under 
   chatd -list                                  what -backend can be
   chatd check -config chatd.toml               would it start? all that is wrong
   chatd config -config chatd.toml              the settings, and where each is from
-  chatd ctl -socket PATH who                  see and act, see chatd ctl -h
+  chatd ctl -socket PATH who                   see and act, see chatd ctl -h
+  chatd healthcheck -admin HOST:PORT           is it well? for images without a shell
 
 SIGTERM and Ctrl-C send everybody what was said before and stop; SIGHUP loads
 users, bans and the certificate again, and ends the sessions of those who were
 removed, have another password now or are banned.
 
 Each setting is a flag, a key of the file that -config names, and a variable of
-the environment. Flags overrule the environment, and that the file.
+the environment. Flags overrule the environment, and that the file. Listening
+sockets that systemd passes, named chat, web and admin, take the place of -listen,
+-web and -admin.
 
 Behind a proxy that speaks the PROXY protocol, say where it is with -proxy-from.
 Behind any other all clients have the address of the proxy, and the limits by

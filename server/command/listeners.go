@@ -21,7 +21,7 @@ func defineListeners(fs *flag.FlagSet, o *server.Options) {
 	fs.Var(hosts{&o.WebOrigins}, "web-origin", "further `HOST,…` whose pages may connect to -web")
 	fs.Var(networks{&o.ProxyFrom}, "proxy-from", "trusted proxies, as `CIDR,…`: what comes from them begins with a PROXY header; of -web, X-Forwarded-For")
 	fs.IntVar(&o.History, "history", 0, "tell newcomers the last `N` lines that were said; 0: none")
-	fs.StringVar(&o.HistoryFile, "history-file", "", "keep the lines of -history in `FILE` when the server stops")
+	fs.StringVar(&o.HistoryFile, "history-file", "", "keep the lines of -history in `FILE`, so that they outlive the server")
 }
 
 // tlsVersion is a flag of a version of TLS.

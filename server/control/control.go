@@ -13,7 +13,7 @@
 //
 //	who                who is in the room: "users"
 //	kick target        end the sessions of a name: "ended"
-//	ban target [for]   keep a name, address or prefix out, for a time as in 90m, or for good: "ended"
+//	ban target [for]   keep a name, address or prefix out, for a time as in 90m, 36h or 7d, or for good: "ended"
 //	unban target       lift such a ban
 //	bans               the bans: "bans"
 //	say text           tell the room something, at most 4,000 octets
@@ -41,6 +41,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -55,6 +56,7 @@ const (
 	mostRequest = 16 << 10 // octets of a request
 	mostAnswer  = 64 << 20 // octets of an answer that Ask takes
 	mostConns   = 8
+	longestPath = 107 // octets of a Unix socket's path, unix(7)
 	patience    = 5 * time.Second // for a request, and for an answer to be taken
 )
 
@@ -62,7 +64,7 @@ const (
 type Request struct {
 	Command string `json:"command"`
 	Target  string `json:"target,omitempty"` // a name, an address or a prefix
-	For     string `json:"for,omitempty"`    // how long, as in 90m; "": for good
+	For     string `json:"for,omitempty"`    // how long, as in 90m, 36h or 7d; "": for good
 	Text    string `json:"text,omitempty"`
 }
 
@@ -81,6 +83,7 @@ type Operator interface {
 	Users() []core.User
 	Kick(name string) (ended int, err error)
 	Ban(target string, d time.Duration) (ban gate.Ban, ended int, err error)
+	Known(gate.Ban) bool // of a name, whether it is a user's
 	Unban(target string) error
 	Bans() []gate.Ban
 	Say(text string) (heard int)
@@ -115,32 +118,59 @@ func Listen(path string, log *slog.Logger) (*Server, error) {
 	}}
 	l, err := private.Listen(context.Background(), "unix", path)
 	switch {
-	case errors.Is(err, unix.EINVAL) && len(path) > 107:
-		return nil, fmt.Errorf("control: %s has over 107 octets: choose a shorter path", path)
+	case errors.Is(err, unix.EINVAL) && len(path) > longestPath:
+		return nil, tooLong(path)
 	case err != nil:
 		return nil, fmt.Errorf("control: no socket %s: %w", path, err)
 	}
 	return &Server{listener: l.(*net.UnixListener), log: log, conns: make(map[net.Conn]bool)}, nil
 }
 
-// removeStale removes a socket at which nobody listens any more.
-func removeStale(path string) error {
+// Check says why Listen would fail, and makes nothing.
+func Check(path string) error {
+	if _, err := stale(path); err != nil {
+		return err
+	}
+	if len(path) > longestPath {
+		return tooLong(path)
+	}
+	if err := unix.Access(filepath.Dir(path), unix.W_OK|unix.X_OK); err != nil {
+		return fmt.Errorf("control: no socket can be made in %s: %w", filepath.Dir(path), err)
+	}
+	return nil
+}
+
+func tooLong(path string) error {
+	return fmt.Errorf("control: %s has over %d octets: choose a shorter path", path, longestPath)
+}
+
+// stale says whether there is a socket at which nobody listens any more.
+func stale(path string) (is bool, err error) {
 	info, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil
+		return false, nil
 	case err != nil:
-		return fmt.Errorf("control: %w", err)
+		return false, fmt.Errorf("control: %w", err)
 	case info.Mode().Type() != fs.ModeSocket:
-		return fmt.Errorf("control: %s is no socket: choose another -control, or remove it", path)
+		return false, fmt.Errorf("control: %s is no socket: choose another -control, or remove it", path)
 	}
 	conn, err := net.DialTimeout("unix", path, patience)
 	if err == nil {
 		conn.Close()
-		return fmt.Errorf("control: another chatd listens at %s: stop it, or choose another -control", path)
+		return false, fmt.Errorf("control: another chatd listens at %s: stop it, or choose another -control", path)
 	}
 	if !errors.Is(err, unix.ECONNREFUSED) {
-		return fmt.Errorf("control: is somebody at %s? %w", path, err)
+		return false, fmt.Errorf("control: is somebody at %s? %w", path, err)
+	}
+	return true, nil
+}
+
+// removeStale removes a socket at which nobody listens any more.
+func removeStale(path string) error {
+	is, err := stale(path)
+	if !is {
+		return err
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("control: %w", err)

@@ -155,7 +155,7 @@ func (c *Carrier) dial(peer netip.AddrPort) (*net.TCPConn, error) {
 	}
 	target := conn.(*net.TCPConn)
 	target.SetReadBuffer(betweenUs)
-	header, err := proxyproto.Header(peer, c.target, c.secret)
+	header, err := proxyproto.Header(peer, target.LocalAddr().(*net.TCPAddr).AddrPort(), c.secret)
 	if err == nil {
 		_, err = target.Write(header)
 	}

@@ -122,7 +122,7 @@ func TestTrustedProxy(t *testing.T) {
 	f, g := start(t, Config{Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")}, HandshakeTimeout: 300 * time.Millisecond})
 	const line = "PROXY TCP4 203.0.113.9 192.0.2.1 51000 443\r\n"
 	for i, pieces := range [][]string{{line}, {line[:10], line[10:]}} {
-		c := connect(t, f, "127.0.0.2", pieces[0])
+		c := dialClear(t, f, "127.0.0.2", pieces[0])
 		for _, p := range pieces[1:] {
 			time.Sleep(10 * time.Millisecond)
 			c.Write([]byte(p))
@@ -134,9 +134,9 @@ func TestTrustedProxy(t *testing.T) {
 			t.Errorf("the transport is told %s", s.client)
 		}
 	}
-	connect(t, f, "127.0.0.2", "GET / HTTP/1.0\r\n\r\n")
-	connect(t, f, "127.0.0.2", "") // and nothing for too long
-	connect(t, f, "127.0.0.1", line)
+	dialClear(t, f, "127.0.0.2", "GET / HTTP/1.0\r\n\r\n")
+	dialClear(t, f, "127.0.0.2", "") // and nothing for too long
+	dialClear(t, f, "127.0.0.1", line)
 	await(t, "all are counted", func() bool {
 		return f.BadHeader.Load() == 2 && f.BadTLS.Load() == 1 && f.Handshakes.Load() == 0
 	})

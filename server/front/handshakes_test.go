@@ -21,14 +21,14 @@ func (h *handshakes) wait() int {
 func TestOneAddressLeavesPlaces(t *testing.T) {
 	f, g := start(t, Config{MaxHandshakes: 32, HandshakeTimeout: time.Hour})
 	for range 4 + 16 + 15 {
-		connect(t, f, "127.0.0.2", "")
+		dialClear(t, f, "127.0.0.2", "")
 	}
 	await(t, "four have a place, and fifteen are turned away", func() bool {
 		return f.Handshakes.Load() == 4 && f.shakes.wait() == 16 && f.TooMany.Load() == 15
 	})
 	dial(t, f)
 	g.next(t)
-	connect(t, f, "127.0.0.3", "")
+	dialClear(t, f, "127.0.0.3", "")
 	await(t, "another address has a place", func() bool { return f.Handshakes.Load() == 5 })
 }
 
@@ -37,10 +37,10 @@ func TestPlacesBehindProxy(t *testing.T) {
 	f, g := start(t, Config{Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")}, MaxHandshakes: 32, HandshakeTimeout: time.Hour})
 	header := func(client string) string { return fmt.Sprintf("PROXY TCP4 %s 192.0.2.1 51000 443\r\n", client) }
 	for range 4 + 16 + 1 {
-		connect(t, f, "127.0.0.2", header("203.0.113.9"))
+		dialClear(t, f, "127.0.0.2", header("203.0.113.9"))
 	}
 	await(t, "one is turned away", func() bool { return f.Handshakes.Load() == 4 && f.TooMany.Load() == 1 })
-	c := connect(t, f, "127.0.0.2", header("203.0.113.10"))
+	c := dialClear(t, f, "127.0.0.2", header("203.0.113.10"))
 	if err := tls.Client(c, &tls.Config{InsecureSkipVerify: true}).Handshake(); err != nil {
 		t.Fatal(err)
 	}
@@ -53,13 +53,13 @@ func TestPlacesBehindProxy(t *testing.T) {
 // waits when nobody is accepted any more is cut.
 func TestWaitingForPlace(t *testing.T) {
 	f, g := start(t, Config{MaxHandshakes: 4, HandshakeTimeout: time.Hour})
-	silent := connect(t, f, "127.0.0.2", "")
+	silent := dialClear(t, f, "127.0.0.2", "")
 	for range 3 {
-		connect(t, f, "127.0.0.2", "")
+		dialClear(t, f, "127.0.0.2", "")
 	}
 	await(t, "all places are taken", func() bool { return f.Handshakes.Load() == 4 })
 	served := make(chan error)
-	late := connect(t, f, "127.0.0.1", "")
+	late := dialClear(t, f, "127.0.0.1", "")
 	go func() { served <- tls.Client(late, &tls.Config{InsecureSkipVerify: true}).Handshake() }()
 	await(t, "one waits", func() bool { return f.shakes.wait() == 1 })
 	silent.Close()
@@ -68,8 +68,8 @@ func TestWaitingForPlace(t *testing.T) {
 	}
 	g.next(t)
 
-	connect(t, f, "127.0.0.2", "")
-	connect(t, f, "127.0.0.3", "")
+	dialClear(t, f, "127.0.0.2", "")
+	dialClear(t, f, "127.0.0.3", "")
 	await(t, "one waits again", func() bool { return f.shakes.wait() == 1 })
 	f.StopAccepting()
 	await(t, "nobody waits any more", func() bool { return f.shakes.wait() == 0 && f.Handshakes.Load() == 0 })
