@@ -215,6 +215,9 @@ func (l *listeners) shutdown(ctx context.Context) (err error) {
 	if l.front != nil {
 		l.front.Shutdown()
 	}
+	if l.web != nil {
+		l.web.Shutdown()
+	}
 	l.ended()
 	l.work.Wait()
 	return err

@@ -45,7 +45,7 @@ type Options struct {
 	TLSMin          uint16 // the oldest version that is spoken: tls.VersionTLS13 or 12
 
 	Web        string         // TCP address of the browser page, "" for none
-	WebOrigins []string       // further hosts whose pages may connect
+	WebOrigins []string       // further hosts whose pages may connect, see web.Config
 	ProxyFrom  []netip.Prefix // proxies: what comes from them begins with a PROXY header
 
 	History     int    // lines that newcomers are told of what was said before; 0: none

@@ -110,15 +110,15 @@ type frontStats struct {
 	BadHeader int64 `json:"bad_header"` // a PROXY header that is wrong, missing or late
 	BadTLS    int64 `json:"bad_tls"`    // a handshake that failed
 	TimedOut  int64 `json:"timed_out"`  // a handshake that took too long
-	TooMany   int64 `json:"too_many"`   // too many handshakes were under way
+	TooMany   int64 `json:"too_many"`   // no place among the handshakes under way
 	Banned    int64 `json:"banned"`     // the address is banned
 }
 
 // pageStats is the same for browsers.
 type pageStats struct {
 	Opened  int64 `json:"opened"`   // WebSockets
-	Refused int64 `json:"refused"`  // of another origin, or no WebSocket
-	TooMany int64 `json:"too_many"` // as many as may be were open
+	Refused int64 `json:"refused"`  // of another origin, by another host's name, or no WebSocket
+	TooMany int64 `json:"too_many"` // as many as may be were open, or without one from an address
 	Banned  int64 `json:"banned"`   // requests from an address that is banned
 }
 

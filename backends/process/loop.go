@@ -11,11 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"chatbench/backends"
-	"chatbench/backends/internal/loglimit"
 	"chatbench/backends/internal/readiness"
 	"chatbench/backends/internal/tasks"
 	"chatbench/backends/process/child"
 	"chatbench/core"
+	"chatbench/internal/loglimit"
 )
 
 // turnSteps is how often a client is read before others have their turn.

@@ -34,6 +34,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"chatbench/server/web"
 )
 
 //go:embed page
@@ -96,7 +98,7 @@ func New(cfg Config) *Server {
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
 	s.http = http.Server{
-		Handler: s.guard(mux), ReadHeaderTimeout: patience, IdleTimeout: idleTimeout, MaxHeaderBytes: headerMost,
+		Handler: s.guard(mux), ReadHeaderTimeout: patience, ReadTimeout: patience, IdleTimeout: idleTimeout, MaxHeaderBytes: headerMost,
 		ConnState: s.count, ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
 	}
 	return s
@@ -130,11 +132,14 @@ func (s *Server) count(c net.Conn, state http.ConnState) {
 
 // guard answers those who mean this server, and says what its pages may do.
 func (s *Server) guard(next http.Handler) http.Handler {
-	own := loopback(s.Addr().Addr())
+	own := s.Addr().Addr().Unmap().IsLoopback()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if own && !names(r.Host) {
+		if own && !web.LoopbackHost(r.Host) {
 			http.Error(w, "ask for 127.0.0.1 or localhost", http.StatusForbidden)
 			return
+		}
+		if r.Body == http.NoBody { // all of the request is there: its time is over, but not that of /live and of profiles
+			http.NewResponseController(w).SetReadDeadline(time.Time{})
 		}
 		h := w.Header()
 		h.Set("Content-Security-Policy", policy)
@@ -144,17 +149,6 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		next.ServeHTTP(w, r)
 	})
 }
-
-// names says whether a Host header names a loopback address.
-func names(host string) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	addr, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && loopback(addr)
-}
-
-func loopback(addr netip.Addr) bool { return addr.Unmap().IsLoopback() }
 
 // healthy says whether the room answers. Nobody is served while its lock cannot be had.
 func (s *Server) healthy(w http.ResponseWriter, r *http.Request) {

@@ -4,12 +4,14 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -65,8 +67,9 @@ func fakeSources(draining *atomic.Bool) Sources {
 	}
 }
 
-// served is a Server at work, its URL, and what makes it drain.
-func served(t *testing.T, change func(*Config)) (s *Server, url string, draining *atomic.Bool) {
+// served is a Server at work, its URL, and what makes it drain. before is done before
+// it serves.
+func served(t *testing.T, change func(*Config), before ...func(*Server)) (s *Server, url string, draining *atomic.Bool) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -78,6 +81,9 @@ func served(t *testing.T, change func(*Config)) (s *Server, url string, draining
 		change(&cfg)
 	}
 	s = New(cfg)
+	for _, do := range before {
+		do(s)
+	}
 	done := make(chan error, 1)
 	go func() { done <- s.Serve() }()
 	t.Cleanup(func() {
@@ -187,6 +193,37 @@ func TestHostIsChecked(t *testing.T) {
 	} {
 		if answer, _ := get(t, url+"/metrics", host); answer.StatusCode != want {
 			t.Errorf("asked as %s: %d, want %d", host, answer.StatusCode, want)
+		}
+	}
+}
+
+// A request of which a part never comes has its time. What takes longer than that to
+// answer goes on.
+func TestTimeOfARequest(t *testing.T) {
+	s, url, _ := served(t, nil, func(s *Server) {
+		for _, d := range []*time.Duration{&s.http.ReadHeaderTimeout, &s.http.ReadTimeout} {
+			*d = min(*d, 500*time.Millisecond) // 0, which is no bound, stays
+		}
+	})
+	c, err := net.Dial("tcp", s.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(30 * time.Second))
+	fmt.Fprint(c, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n")
+	if _, err := io.ReadAll(c); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("a request whose body never comes keeps its connection")
+	}
+	answer, err := http.Get(url + "/live")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	events := bufio.NewReader(answer.Body)
+	for i := range 3 * 2 { // a line and an empty one
+		if _, err := events.ReadString('\n'); err != nil {
+			t.Fatalf("line %d of the live page: %v", i, err)
 		}
 	}
 }

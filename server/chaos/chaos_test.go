@@ -94,7 +94,7 @@ var experiments = []experiment{
 	{"descriptors", "no descriptor is free while clients knock: nothing is lost, CPU below 20 %, a login is granted within 1 s of their return", descriptors},
 	{"disk", "the disk is full for the history, the bans and a download: nothing is lost in the room, one line in the log, nothing half written, all goes on when there is room", disk},
 	{"reload", "100 SIGHUP, half of them with bad users or a bad certificate: nobody is disconnected, each is in the log", reload},
-	{"handshakes", "1,000 TLS connections that send an octet a second or nothing: logins by TLS within 1 s, the slow ones are gone within 6 s", handshakes},
+	{"handshakes", "1,000 TLS connections from one address that send an octet a second or nothing: logins by TLS from another within 1 s, the slow ones are gone within 6 s", handshakes},
 	{"forgeries", "PROXY headers that are forged, wrong, cut off or missing, to the transport's own port and beside -proxy-from: all ended and counted, nothing lost in the room, no forged address in the log", forgeries},
 	{"storm", "500 wrong logins at a time, without a pause: the p99 of those who talk stays below 50 ms", storm},
 	{"visits", "10,000 logins and leaves, half of them by reset: as many descriptors as before, memory grows by less than 5 MiB", visits},

@@ -22,18 +22,19 @@ import (
 	"chatbench/loadgen/message"
 )
 
-// handshakes is clients that begin with TLS, and take their time.
+// handshakes is clients of one address that begin with TLS, and take their time.
 func handshakes(x *run) {
 	certFile, keyFile, trust := x.certificate()
 	s := x.serve("-open", "-tls-cert", certFile, "-tls-key", keyFile)
 	n := x.size.handshakes
-	x.doing("%d connections, half of them send nothing, half an octet a second; logins by TLS one after the other meanwhile", n)
+	x.doing("%d connections from one address, half of them send nothing, half an octet a second; logins by TLS from another, one after the other, meanwhile", n)
 	borne, allGone := make(chan time.Duration, n), make(chan struct{})
 	var slow sync.WaitGroup
 	going, hangUp := context.WithTimeout(life, patience)
 	defer hangUp()
+	other := net.Dialer{Timeout: patience, LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
 	for i := range n {
-		c, err := net.DialTimeout("tcp", s.addr, patience)
+		c, err := other.Dial("tcp", s.addr)
 		if err != nil {
 			x.Fatalf("slow connection %d of %d: %v", i, n, err)
 		}

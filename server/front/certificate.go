@@ -45,6 +45,7 @@ type Certificate struct {
 // stamp is what tells one state of a file from another.
 type stamp struct {
 	modified time.Time
+	changed  syscall.Timespec // its owner and mode too: it may be readable now
 	size     int64
 	inode    uint64
 }
@@ -148,7 +149,7 @@ func (c *Certificate) stamps() (s [2]stamp) {
 		if info, err := os.Stat(name); err == nil {
 			s[i] = stamp{modified: info.ModTime(), size: info.Size()}
 			if sys, ok := info.Sys().(*syscall.Stat_t); ok {
-				s[i].inode = sys.Ino
+				s[i].changed, s[i].inode = sys.Ctim, sys.Ino
 			}
 		}
 	}

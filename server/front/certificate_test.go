@@ -66,6 +66,28 @@ func TestReload(t *testing.T) {
 	uses("three.example")
 }
 
+// Files that could not be read are tried again when their owner or mode has changed,
+// which leaves the time of their last modification as it was.
+func TestModeIsAChange(t *testing.T) {
+	log := new(bytes.Buffer)
+	certFile, keyFile := certtest.Write(t, t.TempDir(), time.Hour, "one.example")
+	c, err := LoadCertificate(certFile, keyFile, slog.New(slog.NewTextHandler(log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, name := range []string{certFile, keyFile} {
+		mode := os.FileMode(0o600)
+		await(t, "a change of mode is noticed: "+name, func() bool {
+			mode ^= 0o040 // until the clock of the file system has moved on
+			if err := os.Chmod(name, mode); err != nil {
+				t.Fatal(err)
+			}
+			c.reloadIfChanged()
+			return strings.Count(log.String(), "certificate loaded") == 2+i
+		})
+	}
+}
+
 // A certificate that is expiring is warned of when it is loaded and once a day, until
 // another is loaded.
 func TestExpiring(t *testing.T) {

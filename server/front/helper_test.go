@@ -97,7 +97,9 @@ func startAs(t testing.TB, cfg Config) (*Front, *target) {
 	if cfg.Listener == nil {
 		cfg.Listener = listen(t)
 	}
-	cfg.Log = slog.New(slog.DiscardHandler)
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
 	cfg.Carrier = NewCarrier(g.Addr().(*net.TCPAddr).AddrPort(), secret, linger)
 	f := New(cfg)
 	served := make(chan struct{})
