@@ -54,21 +54,21 @@ func TestNamedArms(t *testing.T) {
 		t.Errorf("%+v, %v", arms, err)
 	}
 	for text, want := range map[string]string{
-		"epoll":            "is no arm; write NAME=",
-		"=epoll":           "cannot be named",
-		"a/b=epoll":        "cannot be named",
-		"x.aa=epoll":       "cannot be named",
-		"null=epoll":       "cannot be named",
-		"a=":               "is no arm",
-		"a=/tmp/chatd":     "is no arm",
-		"gnet=epoll":       "arm gnet is listed twice",
-		"a=nosuch":         `unknown backend "nosuch"`,
-		"a=/c:nosuch":      "(in /c)",
-		"a=epoll@x":        "is no flag of chatd's",
-		"a=epoll@listen=x": "it cannot be a backend's",
+		"epoll":             "is no arm; write NAME=",
+		"=epoll":            "cannot be named",
+		"a/b=epoll":         "cannot be named",
+		"x.aa=epoll":        "cannot be named",
+		"null=epoll":        "cannot be named",
+		"a=":                "is no arm",
+		"a=/tmp/chatd":      "is no arm",
+		"gnet=epoll":        "arm gnet is listed twice",
+		"a=nosuch":          `unknown backend "nosuch"`,
+		"a=/c:nosuch":       "(in /c)",
+		"a=epoll@x":         "is no flag of chatd's",
+		"a=epoll@listen=x":  "it cannot be a backend's",
 		"a=epoll@tls-key=x": "it cannot be a backend's",
-		"a=epoll@tls=yes":  `"tls=yes" has a value; write BACKEND@tls`,
-		"a=/nowhere:epoll": "no chatd there",
+		"a=epoll@tls=yes":   `"tls=yes" has a value; write BACKEND@tls`,
+		"a=/nowhere:epoll":  "no chatd there",
 	} {
 		p := Quick(record.Broadcast, []string{"gnet"})
 		p.Arms = []string{text}

@@ -25,7 +25,7 @@ type generator struct {
 	cfg    Config
 	load   load
 	epoll  int
-	fds    []int // of the clients; -1: none yet
+	fds    []int   // of the clients; -1: none yet
 	secure *secure // nil: they speak no TLS
 	logins Latency
 	late   Latency // the generator's own lateness in connecting, with a ramp

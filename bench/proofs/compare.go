@@ -159,7 +159,7 @@ func short(key string) string {
 type tally struct {
 	runs, disturbed, violated  int
 	different, undecided, tied int
-	void, rounds               int // of all arms
+	void, rounds               int      // of all arms
 	loads                      []string // kinds of loads, in order
 }
 

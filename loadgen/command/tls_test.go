@@ -36,8 +36,8 @@ func TestByTLS(t *testing.T) {
 	for line, want := range map[string]string{
 		"broadcast -server $SECURE -tls -ca $CERT -clients 20 -rate 200/s -duration 200ms -warmup 50ms -objective 10s": "none lost",
 		"broadcast -server $SECURE -tls -insecure-skip-verify -clients 5 -window 4 -duration 100ms -warmup 0s":         "tls         TLS 1.3, TLS_",
-		"relay -server $SECURE -tls -ca $CERT -pairs 3 -window 4 -duration 100ms -warmup 0s -chat-rate 50/s":            "none lost",
-		"idle -server $SECURE -tls -ca $CERT -clients 40 -duration 50ms":                                                "connect to login",
+		"relay -server $SECURE -tls -ca $CERT -pairs 3 -window 4 -duration 100ms -warmup 0s -chat-rate 50/s":           "none lost",
+		"idle -server $SECURE -tls -ca $CERT -clients 40 -duration 50ms":                                               "connect to login",
 	} {
 		status, stdout, stderr := try(line)
 		if status != exitOK || stderr != "" || !strings.Contains(stdout, want) || !strings.Contains(stdout, "\ntls  ") {
@@ -45,10 +45,10 @@ func TestByTLS(t *testing.T) {
 		}
 	}
 	for line, want := range map[string]string{
-		"broadcast -server $SECURE -rate 100/s -tls":                                        "nobody this machine trusts has signed its certificate",
-		"broadcast -server $SECURE -rate 100/s -tls -ca $CERT -tls-server-name no.example":  `its certificate is not for "no.example"`,
-		"broadcast -server $SECURE -rate 100/s":                                             "this server speaks TLS: connect with -tls",
-		"broadcast -rate 100/s -tls -insecure-skip-verify -server " + serveNull(t):          "does not speak TLS",
+		"broadcast -server $SECURE -rate 100/s -tls":                                       "nobody this machine trusts has signed its certificate",
+		"broadcast -server $SECURE -rate 100/s -tls -ca $CERT -tls-server-name no.example": `its certificate is not for "no.example"`,
+		"broadcast -server $SECURE -rate 100/s":                                            "this server speaks TLS: connect with -tls",
+		"broadcast -rate 100/s -tls -insecure-skip-verify -server " + serveNull(t):         "does not speak TLS",
 	} {
 		status, stdout, stderr := try(line)
 		if status != exitFailed || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, want) {

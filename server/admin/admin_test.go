@@ -256,13 +256,13 @@ func TestLive(t *testing.T) {
 	ctx, leave := context.WithCancel(t.Context())
 	code, event := watch(t, ctx, url)
 	var r struct {
-		Backend   string
-		Bans      int
-		Queued    int       `json:"hash_queue"`
-		Expires   time.Time `json:"certificate_expires"`
-		Transport struct{ Accepts int }
-		Room      struct{ Ends map[string]int }
-		TLS, Web  map[string]int
+		Backend    string
+		Bans       int
+		Queued     int       `json:"hash_queue"`
+		Expires    time.Time `json:"certificate_expires"`
+		Transport  struct{ Accepts int }
+		Room       struct{ Ends map[string]int }
+		Front, Web map[string]int
 	}
 	text, found := strings.CutPrefix(event, "data: ")
 	if err := json.Unmarshal([]byte(text), &r); err != nil || !found || code != 200 {

@@ -15,23 +15,23 @@ const wider = 100
 
 // sizes is how large the experiments are.
 type sizes struct {
-	clients     int           // of the load, the stopped ones come on top
-	rate        float64       // messages a second of the load
-	text        int           // octets of each
-	slice       time.Duration // in which the load is measured
-	load        time.Duration // all of it
-	lagTime     time.Duration // after which a client that takes nothing is slow
-	crowd       int           // clients that reconnect
-	talkers     int           // of the load beside other trouble
-	users       int           // clients whose password is hashed: 65 ms each
-	trouble     time.Duration // how long a trouble lasts that could go on for ever
-	knocks      int           // connections at a time while there are no descriptors
-	reloads     int
-	handshakes  int // slow ones
-	forgeries   int // of each kind
-	storm       int // wrong logins at a time
-	visits      int
-	patient     bool          // wait for what the server and the kernel give up after seconds
+	clients    int           // of the load, the stopped ones come on top
+	rate       float64       // messages a second of the load
+	text       int           // octets of each
+	slice      time.Duration // in which the load is measured
+	load       time.Duration // all of it
+	lagTime    time.Duration // after which a client that takes nothing is slow
+	crowd      int           // clients that reconnect
+	talkers    int           // of the load beside other trouble
+	users      int           // clients whose password is hashed: 65 ms each
+	trouble    time.Duration // how long a trouble lasts that could go on for ever
+	knocks     int           // connections at a time while there are no descriptors
+	reloads    int
+	handshakes int // slow ones
+	forgeries  int // of each kind
+	storm      int // wrong logins at a time
+	visits     int
+	patient    bool // wait for what the server and the kernel give up after seconds
 }
 
 var shortSizes = sizes{

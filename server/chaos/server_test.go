@@ -163,9 +163,9 @@ func (s *server) ask(r control.Request) control.Answer {
 // counted is what a server has counted.
 type counted struct {
 	Room struct {
-		Clients, Pending, Granted  int64
+		Clients, Pending, Granted int64
 		Logins, Denials, Messages int64
-		Ends                       map[string]int64
+		Ends                      map[string]int64
 	}
 	Logins    gate.Stats
 	Transport struct {

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"os/user"
+	osuser "os/user"
 	"strings"
 
 	"chatbench/internal/cmdline"
@@ -50,7 +50,7 @@ func check(t table, f *flags, problems []error) int {
 // whoami is the user whose rights were looked at: what root may do, the user that
 // chatd runs as may not.
 func whoami() string {
-	if u, err := user.Current(); err == nil {
+	if u, err := osuser.Current(); err == nil {
 		return "user " + u.Username
 	}
 	return fmt.Sprintf("user %d", os.Geteuid())

@@ -56,7 +56,7 @@ const (
 	mostRequest = 16 << 10 // octets of a request
 	mostAnswer  = 64 << 20 // octets of an answer that Ask takes
 	mostConns   = 8
-	longestPath = 107 // octets of a Unix socket's path, unix(7)
+	longestPath = 107             // octets of a Unix socket's path, unix(7)
 	patience    = 5 * time.Second // for a request, and for an answer to be taken
 )
 
