@@ -113,8 +113,13 @@ func TestShareOfAddress(t *testing.T) {
 	refuse := func(from string) {
 		t.Helper()
 		c := connect(from)
-		if peer := <-refused; peer.String() != c.LocalAddr().String() {
-			t.Errorf("%s is refused, want %s", peer, c.LocalAddr())
+		select {
+		case peer := <-refused:
+			if peer.String() != c.LocalAddr().String() {
+				t.Errorf("%s is refused, want %s", peer, c.LocalAddr())
+			}
+		case <-accepted:
+			t.Fatal("one too many is accepted")
 		}
 		c.SetReadDeadline(time.Now().Add(30 * time.Second))
 		if _, err := c.Read(make([]byte, 1)); err != io.EOF {
