@@ -118,7 +118,9 @@ func TestNoTLSAnyMore(t *testing.T) {
 	addr, logins := answering(t, denied("name is taken"))
 	v := away(addr)
 	v.Client.TLS = new(tls.Config)
-	if _, err := v.redial(t.Context()); !errors.Is(err, client.ErrTLS) || logins.Load() != noTLSMost {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if _, err := v.redial(ctx); !errors.Is(err, client.ErrTLS) || logins.Load() != noTLSMost {
 		t.Errorf("%v after %d tries", err, logins.Load())
 	}
 }
@@ -170,5 +172,37 @@ func TestEndAtTheQuestion(t *testing.T) {
 	})
 	if err != nil || !restored.Load() {
 		t.Errorf("%v; the terminal is as it was: %v", err, restored.Load())
+	}
+}
+
+// mute is a screen that shows nothing, and has the password asked for as a test wants.
+type mute struct {
+	screen
+	answers chan string
+	asked   chan struct{}
+}
+
+func (m *mute) status(string)     {}
+func (m *mute) progress([]string) {}
+func (m *mute) ask(context.Context) <-chan string {
+	close(m.asked)
+	return m.answers
+}
+
+// A signal that ends the question as well is a way to leave, whichever is seen first.
+func TestEndOfTheQuestion(t *testing.T) {
+	addr, _ := answering(t, denied("wrong name or password"))
+	for range 20 {
+		ctx, signal := context.WithCancel(t.Context())
+		m := &mute{answers: make(chan string), asked: make(chan struct{})}
+		v := away(addr)
+		v.screen, v.asides = m, make(chan func())
+		go func() {
+			<-m.asked
+			v.asides <- func() { signal(); close(m.answers) }
+		}()
+		if _, err := v.comeBack(ctx); !errors.Is(err, errLeft) {
+			t.Fatal(err)
+		}
 	}
 }

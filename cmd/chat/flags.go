@@ -27,8 +27,8 @@ func define(fs *flag.FlagSet, o *terminal.Options, p *paths) {
 		o.Files.Ports, err = transfer.ParsePorts(text)
 		return err
 	})
-	fs.StringVar(&p.address, "share-address", "", "`HOST` others are told to fetch from, behind NAT or a tunnel, if the server passes it on (chatd -p2p-advertise claimed); "+
-		"files are offered on that address alone if this machine has it, otherwise on all it has")
+	fs.StringVar(&p.address, "share-address", "", "`HOST` others are told to fetch from, where the server passes it on (chatd -p2p-advertise claimed); "+
+		"if this machine does not have it, files are offered on all its addresses")
 	fs.Func("p2p", "`secure|legacy`: with tokens and checksums, or as clients do that know neither (secure)", func(text string) error {
 		if text != "secure" && text != "legacy" {
 			return errors.New("want secure or legacy")
