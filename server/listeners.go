@@ -12,6 +12,7 @@ import (
 
 	"chatbench/core"
 	"chatbench/core/proxyproto"
+	"chatbench/internal/processors"
 	"chatbench/internal/tcp"
 	"chatbench/server/front"
 	"chatbench/server/web"
@@ -66,12 +67,13 @@ type listeners struct {
 
 	work  sync.WaitGroup // the watch over the certificate, and those who accept
 	ended context.CancelFunc
+	lower func() // gives the processor back
 }
 
 // newListeners loads the certificate, and binds or takes what was passed. Nobody is
 // accepted before serve.
 func newListeners(o Options) (*listeners, error) {
-	l := &listeners{opts: o, secret: make([]byte, 32), ended: func() {}}
+	l := &listeners{opts: o, secret: make([]byte, 32), ended: func() {}, lower: func() {}}
 	rand.Read(l.secret) // it does not fail
 	var err error
 	if o.tls() {
@@ -145,6 +147,9 @@ func (l *listeners) serve(target netip.AddrPort, banned func(netip.Addr) bool, r
 	}
 	o := l.opts
 	l.carrier = front.NewCarrier(target, l.secret, o.Linger)
+	// A transport's loop may wait with its processor in hand: what stands before it is
+	// not to wait for that.
+	l.lower = processors.Extra(1)
 	ctx, cancel := context.WithCancel(context.Background())
 	l.ended = cancel
 	var secure *tls.Config
@@ -220,5 +225,6 @@ func (l *listeners) shutdown(ctx context.Context) (err error) {
 	}
 	l.ended()
 	l.work.Wait()
+	l.lower()
 	return err
 }

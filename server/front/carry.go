@@ -2,6 +2,7 @@ package front
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -134,20 +135,26 @@ func (c *Carrier) Carry(conn net.Conn, peer netip.AddrPort) error {
 	defer conn.Close()
 	var up sync.WaitGroup
 	up.Go(func() {
-		if err := copyUp(target, conn); err != nil {
+		if err := copyUp(target, conn); err != nil || wasReset(conn) {
+			c.settle(target)
 			reset(target) // the transport learns that the client did not say FIN
 			return
 		}
 		target.CloseWrite()
 	})
-	if copyDown(conn, target) == nil {
+	switch err := copyDown(conn, target); {
+	case err == nil:
 		if half, ok := conn.(halfCloser); ok {
 			half.CloseWrite()
 		}
 		conn.SetReadDeadline(time.Now().Add(c.linger))
-	} else {
-		// copyUp may wait for a transport that reads nothing of this client for now.
-		// It is to find out, and to say, that the client is gone.
+	case errors.Is(err, errClient):
+		// What it said before is still there to be read. The transport, which may read
+		// nothing of this client for now, is to find out that it is gone.
+		until := time.Now().Add(c.linger)
+		conn.SetReadDeadline(until)
+		target.SetWriteDeadline(until)
+	default:
 		target.SetWriteDeadline(time.Unix(1, 0))
 		abort(conn)
 	}
@@ -173,6 +180,63 @@ func (c *Carrier) dial(peer netip.AddrPort) (*net.TCPConn, error) {
 		return nil, fmt.Errorf("front: %w", err)
 	}
 	return target, nil
+}
+
+// wasReset says whether a client of TLS that seems to have said FIN was reset. The
+// kernel tells of a reset once, and that may have been when it was written to: then
+// what is read looks like a FIN, and TLS takes a FIN for its own end.
+func wasReset(conn net.Conn) (closed bool) {
+	secure, ok := conn.(*tls.Conn)
+	if !ok {
+		return false
+	}
+	below, ok := secure.NetConn().(*watched)
+	if !ok || !below.ended.Load() {
+		return false // TLS has its own end
+	}
+	raw, err := below.SyscallConn()
+	if err != nil {
+		return false
+	}
+	raw.Control(func(fd uintptr) {
+		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		closed = err == nil && info.State == unix.BPF_TCP_CLOSE // after a FIN it is CLOSE_WAIT
+	})
+	return closed
+}
+
+// socket is a TCP connection, or one of which some octets have been read already.
+type socket interface {
+	net.Conn
+	syscall.Conn
+}
+
+// watched is a socket below TLS. It notes that there was nothing more to read.
+type watched struct {
+	socket
+	ended atomic.Bool
+}
+
+func (w *watched) Read(p []byte) (int, error) {
+	n, err := w.socket.Read(p)
+	if errors.Is(err, io.EOF) {
+		w.ended.Store(true)
+	}
+	return n, err
+}
+
+// settle waits until the transport's kernel has all that the client said: a reset would
+// destroy what is still to be sent.
+func (c *Carrier) settle(target *net.TCPConn) {
+	raw, err := target.SyscallConn()
+	for until := time.Now().Add(c.linger); err == nil && time.Now().Before(until) && c.ending.Err() == nil; {
+		left := 0
+		err = raw.Control(func(fd uintptr) { left, _ = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
+		if left == 0 {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // reset closes a connection so that the other end is told of an error.
@@ -220,8 +284,11 @@ func drain(from net.Conn, buf []byte) error {
 	}
 }
 
+// errClient says that the client takes nothing any more.
+var errClient = errors.New("the client is gone, or takes nothing")
+
 // copyDown carries what the transport sends, to its FIN. While there is nothing it
-// holds no buffer.
+// holds no buffer. An error that is errClient is of the client.
 func copyDown(to net.Conn, from *net.TCPConn) error {
 	raw, err := from.SyscallConn()
 	if err != nil {
@@ -247,7 +314,9 @@ func copyDown(to net.Conn, from *net.TCPConn) error {
 		})
 		if err == nil && failed == nil && n > 0 {
 			to.SetWriteDeadline(time.Now().Add(writeTimeout))
-			_, err = to.Write(buf[:n])
+			if _, err = to.Write(buf[:n]); err != nil {
+				err = fmt.Errorf("%w: %w", errClient, err)
+			}
 			to.SetWriteDeadline(time.Time{}) // what is written otherwise, as answers of TLS, has none
 		}
 		if buf != nil {

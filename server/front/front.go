@@ -228,7 +228,7 @@ func (f *Front) begin(conn *net.TCPConn, peer netip.AddrPort, preface core.Prefa
 	until := time.Now().Add(f.cfg.HandshakeTimeout)
 	conn.SetDeadline(until)
 	defer context.AfterFunc(f.ending, func() { conn.SetDeadline(time.Unix(1, 0)) })()
-	client := net.Conn(conn)
+	client := socket(conn)
 	if preface != nil {
 		rest, named, err := readPreface(conn, preface.Take)
 		if err != nil {
@@ -244,27 +244,28 @@ func (f *Front) begin(conn *net.TCPConn, peer netip.AddrPort, preface core.Prefa
 	if f.cfg.Banned(peer.Addr()) {
 		return nil, peer, errBanned
 	}
-	if f.cfg.TLS != nil {
-		secure, err := f.handshake(client, peer.Addr(), until)
-		if err != nil {
-			return nil, peer, err
-		}
-		client = secure
+	if f.cfg.TLS == nil {
+		conn.SetDeadline(time.Time{})
+		return client, peer, nil
+	}
+	secure, err := f.handshake(client, peer.Addr(), until)
+	if err != nil {
+		return nil, peer, err
 	}
 	conn.SetDeadline(time.Time{})
-	return client, peer, nil
+	return secure, peer, nil
 }
 
 // handshake shakes hands when there is a place for it. The place is that of the client
 // at addr, whatever proxy it comes by.
-func (f *Front) handshake(client net.Conn, addr netip.Addr, until time.Time) (*tls.Conn, error) {
+func (f *Front) handshake(client socket, addr netip.Addr, until time.Time) (*tls.Conn, error) {
 	if !f.shakes.enter(f.ending, addr, time.Until(until)) {
 		return nil, errTooMany
 	}
 	defer f.shakes.leave(addr)
 	f.Handshakes.Add(1)
 	defer f.Handshakes.Add(-1)
-	secure := tls.Server(client, f.cfg.TLS)
+	secure := tls.Server(&watched{socket: client}, f.cfg.TLS)
 	if err := secure.HandshakeContext(f.ending); err != nil {
 		return nil, fmt.Errorf("front: %w", err)
 	}
