@@ -139,7 +139,13 @@ func try(t *testing.T, b backends.Backend, e experiment, printed bool) {
 	x := &run{T: t, backend: b, size: shortSizes}
 	if printed {
 		x.size, x.bound = fullSizes(b), true
-		t.Cleanup(func() { fmt.Print(x.row(e.name)) }) // after all other cleaning up
 	}
+	t.Cleanup(func() { // after all other cleaning up
+		if row := x.row(e.name); printed {
+			fmt.Print(row)
+		} else {
+			t.Log(row)
+		}
+	})
 	e.run(x)
 }

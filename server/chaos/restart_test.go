@@ -19,8 +19,7 @@ import (
 
 // kill is a server that dies and is started again.
 func kill(x *run) {
-	const down = time.Second
-	n := x.size.crowd
+	n, down := x.size.crowd, x.size.trouble/10
 	listen := "127.0.0.1:" + strconv.Itoa(x.freePort())
 	args := []string{"-open", "-listen", listen}
 	first := x.serve(args...)
