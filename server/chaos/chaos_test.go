@@ -96,7 +96,7 @@ var experiments = []experiment{
 	{"reload", "100 SIGHUP, half of them with bad users or a bad certificate: nobody is disconnected, each is in the log", reload},
 	{"handshakes", "1,000 TLS connections from one address that send an octet a second or nothing: logins by TLS from another within 1 s, the slow ones are gone within 6 s", handshakes},
 	{"forgeries", "PROXY headers that are forged, wrong, cut off or missing, to the transport's own port and beside -proxy-from: all ended and counted, nothing lost in the room, no forged address in the log", forgeries},
-	{"storm", "500 wrong logins at a time, without a pause: the p99 of those who talk stays below 50 ms", storm},
+	{"storm", "500 clients log in wrongly at once, and again and again: the p99 of those who talk stays below 50 ms", storm},
 	{"visits", "10,000 logins and leaves, half of them by reset: as many descriptors as before, memory grows by less than 5 MiB", visits},
 }
 

@@ -251,13 +251,13 @@ func (s *server) behind() netip.AddrPort {
 
 // storm is wrong logins, all the time.
 func storm(x *run) {
-	const most = 50 * time.Millisecond
+	const most, again = 50 * time.Millisecond, 500 * time.Millisecond
 	var names []string
 	for i := range x.size.users {
 		names = append(names, message.Name(i))
 	}
 	s := x.serve("-users", x.usersFile(names...))
-	x.doing("%d wrong logins at a time, each followed by the next, for %v, beside %d clients who talk", x.size.storm, x.size.trouble, len(names))
+	x.doing("%d clients who log in wrongly at once, and again %v after each answer, for %v, beside %d who talk", x.size.storm, again, x.size.trouble, len(names))
 	f := x.fleet(s, len(names), 20, 64)
 	calm := f.during(func() { x.pause(x.size.trouble / 2) })
 	before := s.stats().Logins.Wrong
@@ -269,6 +269,10 @@ func storm(x *run) {
 			all.Go(func() {
 				for k := 0; storming.Err() == nil; k++ {
 					s.wrongLogin(storming, fmt.Sprintf("nobody%dx%d", i, k))
+					select {
+					case <-time.After(again):
+					case <-storming.Done():
+					}
 				}
 			})
 		}
