@@ -117,7 +117,7 @@ func (s *server) end() {
 	}
 	unix.Kill(-s.pid, unix.SIGKILL) // its whole group; gone already is fine
 	<-s.ended
-	if s.x.Failed() {
+	if s.x.Failed() && life.Err() == nil {
 		s.x.Logf("the end of chatd's log:\n%s", s.log.tail())
 	}
 }
