@@ -139,7 +139,7 @@ func disk(x *run) {
 	if _, err := fetching(); !errors.Is(err, downloads.ErrFull) {
 		x.Errorf("a download to a full disk: %v", err)
 	}
-	x.pause(2 * time.Second) // the history is written once a second
+	x.pause(1500 * time.Millisecond) // the history is written once a second
 	x.exactly("lines in the log", s.log.count(historyLog), 1)
 	x.exactly("bans file changed", count(d.read("bans") != bans), 0)
 	x.exactly("other files left", int64(len(d.others())), 0)
