@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -211,7 +212,8 @@ func (x *run) forge(where string, s *server, to netip.AddrPort, kinds []forgery)
 	}
 	all.Wait()
 	x.exactly(where+": ended", ended.Load(), int64(len(kinds)*x.size.forgeries))
-	for reason, n := range want {
+	for _, reason := range slices.Sorted(maps.Keys(want)) {
+		n := want[reason]
 		x.wait(patience, func() bool { return s.stats().Room.Ends[reason]-before.Ends[reason] >= n }, "%d are counted as %s", n, reason)
 		x.exactly(where+": counted as "+reason, s.stats().Room.Ends[reason]-before.Ends[reason], n)
 	}
