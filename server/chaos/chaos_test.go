@@ -89,7 +89,7 @@ var experiments = []experiment{
 		"For half of the time a tenth as many again stop reading, in waves: p99 at most twice what it was, they are gone within 12 s, " +
 		"memory grows by at most the lag limit and 64 KiB a client", load},
 	{"kill", "kill -9 and a restart: of clients that reconnect with backoff 95 % are back within 10 s of it, no process is left", kill},
-	{"term", "SIGTERM while all talk: everybody is sent all that was said and Close, exit status 0 within 5 s", term},
+	{"term", "SIGTERM while people talk: everybody is sent all that was said and Close, exit status 0 within 5 s", term},
 	{"silence", "the link to clients is cut, in clear and by TLS, with nothing to send and with data that nobody acknowledges: they are gone within 105 s", silence},
 	{"descriptors", "no descriptor is free while clients knock: nothing is lost, CPU below 20 %, a login is granted within 1 s of their return", descriptors},
 	{"disk", "the disk is full for the history, the bans and a download: nothing is lost in the room, one line in the log, nothing half written, all goes on when there is room", disk},
