@@ -89,14 +89,14 @@ var experiments = []experiment{
 		"For half of the time a tenth as many again stop reading, in waves: p99 at most twice what it was, they are gone within 12 s, " +
 		"memory grows by at most the lag limit and 64 KiB a client", load},
 	{"kill", "kill -9 and a restart: of clients that reconnect with backoff 95 % are back within 10 s of it, no process is left", kill},
-	{"term", "SIGTERM while all talk: everybody is sent all that was said and Close, exit status 0 within 5 s", term},
+	{"term", "SIGTERM while people talk: everybody is sent all that was said and Close, exit status 0 within 5 s", term},
 	{"silence", "the link to clients is cut, in clear and by TLS, with nothing to send and with data that nobody acknowledges: they are gone within 105 s", silence},
 	{"descriptors", "no descriptor is free while clients knock: nothing is lost, CPU below 20 %, a login is granted within 1 s of their return", descriptors},
 	{"disk", "the disk is full for the history, the bans and a download: nothing is lost in the room, one line in the log, nothing half written, all goes on when there is room", disk},
 	{"reload", "100 SIGHUP, half of them with bad users or a bad certificate: nobody is disconnected, each is in the log", reload},
 	{"handshakes", "1,000 TLS connections from one address that send an octet a second or nothing: logins by TLS from another within 1 s, the slow ones are gone within 6 s", handshakes},
 	{"forgeries", "PROXY headers that are forged, wrong, cut off or missing, to the transport's own port and beside -proxy-from: all ended and counted, nothing lost in the room, no forged address in the log", forgeries},
-	{"storm", "500 wrong logins at a time, without a pause: the p99 of those who talk stays below 50 ms", storm},
+	{"storm", "500 clients log in wrongly at once, and again and again: the p99 of those who talk stays below 50 ms", storm},
 	{"visits", "10,000 logins and leaves, half of them by reset: as many descriptors as before, memory grows by less than 5 MiB", visits},
 }
 
@@ -139,7 +139,13 @@ func try(t *testing.T, b backends.Backend, e experiment, printed bool) {
 	x := &run{T: t, backend: b, size: shortSizes}
 	if printed {
 		x.size, x.bound = fullSizes(b), true
-		t.Cleanup(func() { fmt.Print(x.row(e.name)) }) // after all other cleaning up
 	}
+	t.Cleanup(func() { // after all other cleaning up
+		if row := x.row(e.name); printed {
+			fmt.Print(row)
+		} else {
+			t.Log(row)
+		}
+	})
 	e.run(x)
 }

@@ -45,7 +45,7 @@ func TestRow(t *testing.T) {
 	if got := x.row("load"); !strings.HasSuffix(got, "| skipped: no root |\n") {
 		t.Errorf("%s", got)
 	}
-	if got := fmt.Sprint(short(1234567*time.Nanosecond), short(98765*time.Millisecond), number(0.12345), number(1234.5), number(12)); got != "1.23ms 1m38.8s 0.123 1234 12" {
+	if got := strings.Join([]string{short(1234567 * time.Nanosecond), short(98765 * time.Millisecond), number(0.12345), number(1234.5), number(12)}, " "); got != "1.23ms 1m38.8s 0.123 1234 12" {
 		t.Errorf("%s", got)
 	}
 }

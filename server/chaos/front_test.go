@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -136,7 +137,7 @@ func forgeries(x *run) {
 	signed := append(header(x, secret), login...)
 	line := append([]byte("PROXY TCP4 "+forgedAddress+" 127.0.0.1 4711 9000\r\n"), login...)
 	const here, proxy = "127.0.0.1", "127.0.0.2"
-	x.forge(front, inside, []forgery{
+	x.forge("behind TLS", front, inside, []forgery{
 		{"wrong secret", here, signed, "preface"},
 		{"no secret", here, append(header(x, nil), login...), "preface"},
 		{"version 1", here, line, "preface"},
@@ -152,7 +153,7 @@ func forgeries(x *run) {
 	beside := x.serve("-open", "-proxy-from", proxy)
 	f := x.fleet(beside, x.size.talkers, 20, 64)
 	f.during(func() {
-		x.forge(beside, netip.MustParseAddrPort(beside.addr), []forgery{
+		x.forge("beside -proxy-from", beside, netip.MustParseAddrPort(beside.addr), []forgery{
 			{"version 1 from elsewhere", here, line, "bad-type"},
 			{"version 2 from elsewhere", here, signed, "bad-type"},
 			{"nonsense from the proxy", proxy, []byte("PROXY TCP4 " + forgedAddress + " nowhere 1 2\r\n"), "preface"},
@@ -161,9 +162,7 @@ func forgeries(x *run) {
 		})
 	})
 	f.clean()
-	for _, s := range []*server{front, beside} {
-		x.exactly("forged addresses in the log", s.log.count(forgedAddress), 0)
-	}
+	x.exactly("log lines with a forged address", front.log.count(forgedAddress)+beside.log.count(forgedAddress), 0)
 }
 
 // header is a header of version 2 with a forged address.
@@ -177,7 +176,7 @@ func header(x *run, secret []byte) []byte {
 }
 
 // forge sends what is forged and waits until the server has ended all of it.
-func (x *run) forge(s *server, to netip.AddrPort, kinds []forgery) {
+func (x *run) forge(where string, s *server, to netip.AddrPort, kinds []forgery) {
 	x.Helper()
 	if !x.size.patient { // whoever is cut off is waited for
 		kinds = slices.DeleteFunc(kinds, func(k forgery) bool { return strings.HasPrefix(k.what, "cut off") })
@@ -212,12 +211,13 @@ func (x *run) forge(s *server, to netip.AddrPort, kinds []forgery) {
 		}
 	}
 	all.Wait()
-	x.exactly("forgeries ended", ended.Load(), int64(len(kinds)*x.size.forgeries))
-	for reason, n := range want {
+	x.exactly(where+": ended", ended.Load(), int64(len(kinds)*x.size.forgeries))
+	for _, reason := range slices.Sorted(maps.Keys(want)) {
+		n := want[reason]
 		x.wait(patience, func() bool { return s.stats().Room.Ends[reason]-before.Ends[reason] >= n }, "%d are counted as %s", n, reason)
-		x.exactly("counted as "+reason, s.stats().Room.Ends[reason]-before.Ends[reason], n)
+		x.exactly(where+": counted as "+reason, s.stats().Room.Ends[reason]-before.Ends[reason], n)
 	}
-	x.exactly("logins", s.stats().Room.Logins-before.Logins, 0)
+	x.exactly(where+": let in", s.stats().Room.Logins-before.Logins, 0)
 }
 
 // behind is where the transport listens behind the server's TLS front.
@@ -253,13 +253,13 @@ func (s *server) behind() netip.AddrPort {
 
 // storm is wrong logins, all the time.
 func storm(x *run) {
-	const most = 50 * time.Millisecond
+	const most, again = 50 * time.Millisecond, 500 * time.Millisecond
 	var names []string
 	for i := range x.size.users {
 		names = append(names, message.Name(i))
 	}
 	s := x.serve("-users", x.usersFile(names...))
-	x.doing("%d wrong logins at a time, each followed by the next, for %v, beside %d clients who talk", x.size.storm, x.size.trouble, len(names))
+	x.doing("%d clients who log in wrongly at once, and again %v after each answer, for %v, beside %d who talk", x.size.storm, again, x.size.trouble, len(names))
 	f := x.fleet(s, len(names), 20, 64)
 	calm := f.during(func() { x.pause(x.size.trouble / 2) })
 	before := s.stats().Logins.Wrong
@@ -271,6 +271,10 @@ func storm(x *run) {
 			all.Go(func() {
 				for k := 0; storming.Err() == nil; k++ {
 					s.wrongLogin(storming, fmt.Sprintf("nobody%dx%d", i, k))
+					select {
+					case <-time.After(again):
+					case <-storming.Done():
+					}
 				}
 			})
 		}

@@ -107,12 +107,12 @@ const (
 
 // disk is a file system that is full.
 func disk(x *run) {
+	x.doing("a tmpfs of %d KiB, full, with history, bans and a download on it", diskSize>>10)
 	p := x.apart(unix.CLONE_NEWNS, "mounts of our own")
 	d := &fullDisk{x: x, place: p, path: x.TempDir()}
 	if err := p.do(func() error { return unix.Mount("chaos", d.path, "tmpfs", 0, fmt.Sprint("size=", diskSize)) }); err != nil {
 		x.skip("no tmpfs can be mounted: " + err.Error())
 	}
-	x.doing("a tmpfs of %d KiB, full, with history, bans and a download on it", diskSize>>10)
 	s := x.serveAt(p, "-open", "-history", fmt.Sprint(keptLines), "-history-file", d.path+"/history", "-bans", d.path+"/bans")
 	c := x.joinCrowd(s.addr, 3, true, nil)
 	fetching := d.downloader(s.addr)
@@ -139,7 +139,7 @@ func disk(x *run) {
 	if _, err := fetching(); !errors.Is(err, downloads.ErrFull) {
 		x.Errorf("a download to a full disk: %v", err)
 	}
-	x.pause(2 * time.Second) // the history is written once a second
+	x.pause(1500 * time.Millisecond) // the history is written once a second
 	x.exactly("lines in the log", s.log.count(historyLog), 1)
 	x.exactly("bans file changed", count(d.read("bans") != bans), 0)
 	x.exactly("other files left", int64(len(d.others())), 0)

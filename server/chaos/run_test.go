@@ -53,6 +53,7 @@ func fullSizes(b backends.Backend) sizes {
 		s.clients = min(s.clients, b.MaxClients*3/4)
 		s.crowd = min(s.crowd, b.MaxClients/4) // by TLS there is room for a third
 		s.storm = min(s.storm, b.MaxClients/2)
+		s.handshakes = min(s.handshakes, b.MaxClients/4)
 	}
 	return s
 }

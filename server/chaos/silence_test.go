@@ -25,8 +25,8 @@ type quiet struct {
 // silence is a network that falls silent. Small, it comes back before anybody is
 // given up, and nothing is lost.
 func silence(x *run) {
-	l := x.link()
 	x.doing("four chatd in a network namespace, a client of each in another, the link between them is cut")
+	l := x.link()
 	var all []*quiet
 	for _, secure := range []bool{false, true} {
 		for _, talks := range []bool{false, true} {
