@@ -55,11 +55,8 @@ func TestTurnsByTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stage.Close()
-	type stand struct {
-		*server.Process
-		fleet *loadgen.Fleet
-	}
-	var stands []stand
+	var servers []*server.Process
+	var fleets []*loadgen.Fleet
 	for _, backend := range []string{"epoll", "goroutine"} {
 		l, err := server.NewLauncher(cpus[:1])
 		if err != nil {
@@ -75,36 +72,30 @@ func TestTurnsByTLS(t *testing.T) {
 			Server: p.Addr, TLS: id.trust, Clients: 50, Senders: 10, Rate: 500, Seed: 1,
 			Warmup: 10 * time.Millisecond, Duration: 40 * time.Millisecond, Drain: 20 * time.Second,
 		})
-		if err != nil {
+		if err := errors.Join(err, p.Freeze()); err != nil {
 			t.Fatal(err)
 		}
-		if err := p.Freeze(); err != nil {
-			t.Fatal(err)
-		}
-		stands = append(stands, stand{p, f})
+		servers, fleets = append(servers, p), append(fleets, f)
 	}
 	for turn := range 6 {
-		s := stands[turn%2]
-		if err := s.Thaw(); err != nil {
+		p, f := servers[turn%2], fleets[turn%2]
+		if err := p.Thaw(); err != nil {
 			t.Fatal(err)
 		}
-		r, edges, err := s.fleet.Slice()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := s.Freeze(); err != nil {
+		r, edges, err := f.Slice()
+		if err := errors.Join(err, p.Freeze()); err != nil {
 			t.Fatal(err)
 		}
 		if !r.Ledger.Clean() || edges.Missing != 0 || edges.Deliveries != 20*50 || r.TLS == nil || r.TLS.Version != "TLS 1.3" {
 			t.Errorf("turn %d: %+v, %+v, TLS %+v", turn, r.Ledger, edges, r.TLS)
 		}
 	}
-	for _, s := range stands {
-		if err := s.Thaw(); err != nil {
+	for i, p := range servers {
+		if err := p.Thaw(); err != nil {
 			t.Fatal(err)
 		}
-		s.fleet.Leave()
-		counted, err := s.Stop()
+		fleets[i].Leave()
+		counted, err := p.Stop()
 		if err != nil {
 			t.Fatal(err)
 		}

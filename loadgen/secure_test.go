@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"runtime"
@@ -268,9 +269,7 @@ func came(t *testing.T, fd int, buf []byte) int {
 func TestRefusedWrites(t *testing.T) {
 	s, there := secured(t)
 	text := make([]byte, 300_000)
-	for i := range text {
-		text[i] = byte(i * 7 >> 3)
-	}
+	rand.NewChaCha8([32]byte{}).Read(text) // no part is like another
 	var got bytes.Buffer
 	take := func(n int, patience time.Duration) error {
 		there.SetReadDeadline(time.Now().Add(patience))
@@ -292,6 +291,9 @@ func TestRefusedWrites(t *testing.T) {
 			}
 			if err := take(len(text)-got.Len(), time.Millisecond); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Fatal(err)
+			}
+			if !bytes.HasPrefix(text, got.Bytes()) {
+				t.Fatalf("other octets came than were written, %d of them", got.Len())
 			}
 		}
 	}
