@@ -33,6 +33,9 @@ type Found struct {
 func Check(ctx context.Context, o Options) (f Found) {
 	o.Log = slog.New(slog.DiscardHandler)
 	f.Problems = o.problems(ctx)
+	if err := o.Backend.Runs(); err != nil {
+		f.add(fmt.Errorf("server: backend %s cannot run on this machine: %w", o.Backend.Name, err))
+	}
 	f.add(f.limits(o))
 	f.add(f.users(o))
 	f.add(bans(o))

@@ -17,12 +17,14 @@ import (
 	"chatbench/backends/selectio"
 	"chatbench/backends/spin"
 	"chatbench/backends/thread"
+	"chatbench/backends/uring"
 )
 
 // All lists the transports in the order they are shown.
 func All() []backends.Backend {
 	return []backends.Backend{
 		epoll.Backend,
+		uring.Backend,
 		goroutine.Backend,
 		thread.Backend,
 		reactors.Backend,

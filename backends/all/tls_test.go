@@ -16,6 +16,7 @@ import (
 	"chatbench/backends/gnet"
 	"chatbench/backends/goroutine"
 	"chatbench/backends/process"
+	"chatbench/backends/uring"
 	"chatbench/core"
 	"chatbench/core/proxyproto"
 	"chatbench/internal/certtest"
@@ -27,9 +28,9 @@ import (
 // TLS too, but where a case is about sockets that are the transport's own.
 func TestConformanceTLS(t *testing.T) {
 	if testing.Short() {
-		t.Skip("the suite, four times")
+		t.Skip("the suite, five times")
 	}
-	for _, b := range []backends.Backend{epoll.Backend, goroutine.Backend, process.Backend, gnet.Backend} {
+	for _, b := range []backends.Backend{epoll.Backend, uring.Backend, goroutine.Backend, process.Backend, gnet.Backend} {
 		t.Run(b.Name, func(t *testing.T) { backendtest.RunThrough(t, b, byTLS(t)) })
 	}
 }
