@@ -199,15 +199,18 @@ func (l *loop) stopped() bool {
 	if l.cutting.Load() {
 		l.cutAll()
 	}
-	return len(l.live) == 0 && l.retire()
+	if len(l.live) > 0 {
+		return false
+	}
+	l.retire()
+	return true
 }
 
-// retire says that the loop takes no more wakes.
-func (l *loop) retire() bool {
+// retire says that nobody is noted any more.
+func (l *loop) retire() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.ended, l.mail = true, nil
-	return true
 }
 
 // reap takes all completions there are. Sends are worked through at once, for they

@@ -316,7 +316,7 @@ func TestCancel(t *testing.T) {
 	r.none(t)
 }
 
-// A wait ends by itself, and not before its time.
+// A wait ends by itself, and one without end when there is a completion.
 func TestWaitEnds(t *testing.T) {
 	r := open(t, 8, 8)
 	for _, keep := range []bool{true, false} {
@@ -324,7 +324,6 @@ func TestWaitEnds(t *testing.T) {
 		if err := r.Wait(5*time.Millisecond, keep); err != nil || r.Ready() {
 			t.Fatalf("waiting for nothing: %v", err)
 		}
-		// A signal may end it early; Go's own come when others wait.
 		if took := time.Since(began); took > patience {
 			t.Errorf("it took %v", took)
 		}
