@@ -24,10 +24,10 @@ import (
 func All() []backends.Backend {
 	return []backends.Backend{
 		epoll.Backend,
-		uring.Backend,
 		goroutine.Backend,
 		thread.Backend,
 		reactors.Backend,
+		uring.Backend,
 		selectio.Backend,
 		poll.Backend,
 		spin.Backend,
