@@ -49,6 +49,14 @@ soak: ## the simulation of the core on SEEDS seeds (not part of test)
 siege: ## trouble for every transport under load: stopped, killed, come and gone, no descriptors (not part of test)
 	$(GO) test ./backends/all -run '^TestSiege$$' -timeout 60m -siege -v
 
+chaos: ## the whole chatd under trouble with BACKEND=epoll,… or all: killed, cut off, disk full; a row for each; TIME=10m (not part of test)
+	@$(GO) test -c -o bin/chaos ./server/chaos
+	@bin/chaos -test.run '^TestChaos$$' -chaos -backend $(BACKEND) -time $(or $(TIME),10m)
+
+soak-server: ## a steady room for TIME=1h with BACKEND: slope of memory, descriptors, goroutines (not part of test)
+	@$(GO) test -c -o bin/chaos ./server/chaos
+	@bin/chaos -test.run '^TestSoak$$' -soak $(or $(TIME),1h) -backend $(BACKEND)
+
 RUNS ?= 20
 hostile: ## clients that make trouble for others, RUNS times on every transport (not part of test)
 	$(GO) test ./backends/... -run '^TestConformance$$/^hostile' -count $(RUNS) -p 1 -timeout 90m -v | grep -E '^(ok|FAIL|---|panic)|--- FAIL|at worst'
@@ -71,4 +79,4 @@ clean: ## remove what was built
 help: ## this list
 	@grep -hE '^[a-z -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
-.PHONY: build bench compare serve chat test vet fuzz soak siege hostile proofs browser outside clean help
+.PHONY: build bench compare serve chat test vet fuzz soak siege chaos soak-server hostile proofs browser outside clean help

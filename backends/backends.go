@@ -53,7 +53,8 @@
 //     asks for a backlog of its own, which a second listen(2) changes.);
 //  9. leave no goroutine, thread, process or descriptor behind when Shutdown
 //     has returned, and let the same port be bound again at once;
-//  10. count what it does in Config.Counters;
+//  10. count what it does in Config.Counters, and how long its turns take, if it has a
+//     loop and can tell, with a TurnTimer of it;
 //  11. feed at most FeedStep octets at once, however much it reads, and write to
 //     its clients before it feeds on when the room has said more than FlushAfter
 //     octets (Room.Said) since it last began to write to them: a frame of two
@@ -125,6 +126,11 @@ type Counters struct {
 	Writes        atomic.Int64 // writes of which the kernel took bytes
 	BytesOut      atomic.Int64 // that the kernel took
 	Stalls        atomic.Int64 // writes that took less than was offered, nothing included; not those that failed
+
+	// TimeTurns has transports with loops time their turns, at two readings of the
+	// clock for each: see TurnTimer. It is set before Start, and not after.
+	TimeTurns bool
+	turns     turnCounts
 }
 
 // What a client may have of its own in a model, for Backend.PerClient.

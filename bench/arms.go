@@ -23,7 +23,7 @@ const backendName = `[A-Za-z0-9][A-Za-z0-9-]*`
 
 var backendForm = regexp.MustCompile("^" + backendName + "$")
 
-// armForm is NAME=[CHATD:]BACKEND[@FLAG=VALUE…]. A path may hold anything; the
+// armForm is NAME=[CHATD:]BACKEND[@tls][@FLAG=VALUE…]. A path may hold anything; the
 // form without one is tried first.
 var armForm = regexp.MustCompile(`^([^=]*)=(?:(.+?):)??(` + backendName + `(?:@[^@/]*)*)$`)
 
@@ -37,7 +37,7 @@ const PlusSuffix = "+"
 func parseArm(text string) (armSpec, error) {
 	m := armForm.FindStringSubmatch(text)
 	if m == nil {
-		return armSpec{}, fmt.Errorf("%w: %q is no arm; write NAME=[CHATD:]BACKEND[@FLAG=VALUE…], like old=/tmp/old/chatd:epoll", ErrPlan, text)
+		return armSpec{}, fmt.Errorf("%w: %q is no arm; write NAME=[CHATD:]BACKEND[@tls][@FLAG=VALUE…], like old=/tmp/old/chatd:epoll", ErrPlan, text)
 	}
 	s := armSpec{name: m[1], chatd: m[2], backend: m[3]}
 	if !nameForm.MatchString(s.name) || strings.HasSuffix(s.name, record.AgainSuffix) || s.name == record.NullArm {
@@ -136,7 +136,10 @@ func (p Plan) arms(known func(chatd string) ([]Backend, error)) ([]record.Arm, e
 	return append(arms, again), nil
 }
 
-// arm reads NAME@FLAG=VALUE@….
+// byTLS stands for a flag of chatd's where clients are to speak TLS.
+const byTLS = "tls"
+
+// arm reads NAME@FLAG=VALUE@…, and NAME@tls.
 func (p Plan) arm(name string, known []Backend) (record.Arm, error) {
 	parts := strings.Split(name, "@")
 	i := slices.IndexFunc(known, func(b Backend) bool { return b.Name == parts[0] })
@@ -152,12 +155,19 @@ func (p Plan) arm(name string, known []Backend) (record.Arm, error) {
 	}
 	a := record.Arm{Name: name, Backend: b.Name, Gaps: b.Gaps}
 	for _, flag := range parts[1:] {
+		if flag == byTLS {
+			a.TLS = true
+			continue
+		}
 		name, _, _ := strings.Cut(flag, "=")
+		if name == byTLS {
+			return a, fmt.Errorf("%w: %q has a value; write BACKEND@%s for clients that speak TLS", ErrPlan, flag, byTLS)
+		}
 		if slices.Contains(chatdFlags, name) {
 			return a, fmt.Errorf("%w: -%s of chatd is the bench's own; it cannot be a backend's", ErrPlan, name)
 		}
 		if !flagForm.MatchString(flag) {
-			return a, fmt.Errorf("%w: %q is no flag of chatd's; write BACKEND@FLAG=VALUE, like process@spawn-ahead=64", ErrPlan, flag)
+			return a, fmt.Errorf("%w: %q is no flag of chatd's; write BACKEND@FLAG=VALUE, like process@spawn-ahead=64, or BACKEND@tls for clients that speak TLS", ErrPlan, flag)
 		}
 		a.Args = append(a.Args, "-"+flag)
 	}
@@ -177,7 +187,7 @@ func (p Plan) arm(name string, known []Backend) (record.Arm, error) {
 }
 
 // chatdFlags are the flags that chatd gets of the bench, or that end it.
-var chatdFlags = []string{"backend", "listen", "open", "users", "json", "list", "flood", "announce", "login-throttle", "max-per-address"}
+var chatdFlags = []string{"backend", "listen", "open", "users", "json", "list", "flood", "announce", "login-throttle", "max-per-address", "tls-cert", "tls-key"}
 
 // flagForm keeps arms' names fit for files, tags and benchmark names.
 var flagForm = regexp.MustCompile(`^[a-z][a-z-]*=[A-Za-z0-9.:-]+$`)

@@ -25,7 +25,7 @@ func has(these []Backend) func(string) ([]Backend, error) {
 // TestNamedArms: arms with names, and servers of their own, beside backends.
 func TestNamedArms(t *testing.T) {
 	p := Quick(record.Broadcast, []string{"gnet"})
-	p.Arms = []string{"old=/tmp/a@1:x/chatd:epoll", "new=epoll", "two=b/chatd:process@spawn-ahead=64", "three=epoll@advertise=a:1", "four=/tmp/X:9/chatd:Epoll2-x", "five=2poll"}
+	p.Arms = []string{"old=/tmp/a@1:x/chatd:epoll", "new=epoll", "two=b/chatd:process@spawn-ahead=64", "three=epoll@advertise=a:1", "four=/tmp/X:9/chatd:Epoll2-x", "five=2poll", "six=c/chatd:epoll@tls@linger=1s"}
 	if err := p.check(); err != nil {
 		t.Fatal(err)
 	}
@@ -34,6 +34,7 @@ func TestNamedArms(t *testing.T) {
 		t.Fatal(err)
 	}
 	b, _ := filepath.Abs("b/chatd")
+	c, _ := filepath.Abs("c/chatd")
 	want := []record.Arm{
 		{Name: "gnet", Backend: "gnet", Gaps: some[2].Gaps},
 		{Name: "old", Backend: "epoll", Chatd: "/tmp/a@1:x/chatd"},
@@ -42,6 +43,7 @@ func TestNamedArms(t *testing.T) {
 		{Name: "three", Backend: "epoll", Args: []string{"-advertise=a:1"}},
 		{Name: "four", Backend: "Epoll2-x", Chatd: "/tmp/X:9/chatd"},
 		{Name: "five", Backend: "2poll"},
+		{Name: "six", Backend: "epoll", Chatd: c, Args: []string{"-linger=1s"}, TLS: true},
 		{Name: "gnet.aa", Backend: "gnet", Again: true, Gaps: some[2].Gaps},
 	}
 	if !reflect.DeepEqual(arms, want) {
@@ -52,19 +54,21 @@ func TestNamedArms(t *testing.T) {
 		t.Errorf("%+v, %v", arms, err)
 	}
 	for text, want := range map[string]string{
-		"epoll":            "is no arm; write NAME=",
-		"=epoll":           "cannot be named",
-		"a/b=epoll":        "cannot be named",
-		"x.aa=epoll":       "cannot be named",
-		"null=epoll":       "cannot be named",
-		"a=":               "is no arm",
-		"a=/tmp/chatd":     "is no arm",
-		"gnet=epoll":       "arm gnet is listed twice",
-		"a=nosuch":         `unknown backend "nosuch"`,
-		"a=/c:nosuch":      "(in /c)",
-		"a=epoll@x":        "is no flag of chatd's",
-		"a=epoll@listen=x": "it cannot be a backend's",
-		"a=/nowhere:epoll": "no chatd there",
+		"epoll":             "is no arm; write NAME=",
+		"=epoll":            "cannot be named",
+		"a/b=epoll":         "cannot be named",
+		"x.aa=epoll":        "cannot be named",
+		"null=epoll":        "cannot be named",
+		"a=":                "is no arm",
+		"a=/tmp/chatd":      "is no arm",
+		"gnet=epoll":        "arm gnet is listed twice",
+		"a=nosuch":          `unknown backend "nosuch"`,
+		"a=/c:nosuch":       "(in /c)",
+		"a=epoll@x":         "is no flag of chatd's",
+		"a=epoll@listen=x":  "it cannot be a backend's",
+		"a=epoll@tls-key=x": "it cannot be a backend's",
+		"a=epoll@tls=yes":   `"tls=yes" has a value; write BACKEND@tls`,
+		"a=/nowhere:epoll":  "no chatd there",
 	} {
 		p := Quick(record.Broadcast, []string{"gnet"})
 		p.Arms = []string{text}

@@ -73,6 +73,7 @@ var ErrInterrupted = errors.New("bench: interrupted; nothing was written")
 type bench struct {
 	cfg       Config
 	run       *record.Run
+	identity  *identity                   // of servers of TLS; nil: no arm is one
 	launch    map[string]*server.Launcher // by arm: servers that are alive at the same time need one each
 	ran       *meter.Ran                  // on the servers' CPUs
 	loads     map[string]record.Load
@@ -189,7 +190,15 @@ func prepare(cfg Config, arms []record.Arm, allowed []int) (*bench, error) {
 	for _, a := range m.Arms {
 		b.arms[a.Name] = a
 	}
-	return b, b.chooseCPUs(allowed)
+	if err := b.chooseCPUs(allowed); err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(arms, func(a record.Arm) bool { return a.TLS }) {
+		if b.identity, err = newIdentity(); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
 }
 
 // planRounds fixes the loads, whose rates are known now, and the order of all cells.
@@ -213,13 +222,16 @@ func (b *bench) launcher(arm string) (l *server.Launcher, err error) {
 }
 
 // close ends all launchers, and with them whatever server still runs, and the
-// counting.
+// counting, and removes the certificate.
 func (b *bench) close() {
 	for _, l := range b.launch {
 		l.Close()
 	}
 	if b.ran != nil {
 		b.ran.Close()
+	}
+	if b.identity != nil {
+		b.identity.remove()
 	}
 }
 

@@ -59,6 +59,8 @@ func TestPlanRefuses(t *testing.T) {
 
 func TestArms(t *testing.T) {
 	for backends, want := range map[string]string{
+		"epoll@tls":            "epoll@tls epoll@tls.aa",
+		"epoll@tls,epoll":      "epoll@tls epoll epoll@tls.aa",
 		"epoll":                "epoll epoll.aa",
 		"epoll,gnet":           "epoll gnet epoll.aa",
 		"epoll,goroutine,gnet": "epoll goroutine gnet goroutine.aa",
@@ -71,7 +73,8 @@ func TestArms(t *testing.T) {
 		var names []string
 		for _, a := range arms {
 			names = append(names, a.Name)
-			if a.Again != strings.HasSuffix(a.Name, record.AgainSuffix) || a.Again && a.Backend != p.reference() {
+			if a.Again != strings.HasSuffix(a.Name, record.AgainSuffix) || a.Again && a.Name != p.reference()+record.AgainSuffix ||
+				a.TLS != strings.Contains(a.Name, "@tls") || a.Args != nil {
 				t.Errorf("%s: %+v", backends, a)
 			}
 		}

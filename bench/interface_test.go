@@ -28,10 +28,7 @@ var chatdPath = flag.String("chatd", "", "the `PATH` of a chatd that TestInterfa
 func TestInterface(t *testing.T) {
 	path := *chatdPath
 	if path == "" {
-		path = filepath.Join(t.TempDir(), "chatd")
-		if out, err := exec.Command("go", "build", "-o", path, "../cmd/chatd").CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
+		path = built(t)
 	}
 	doc, err := os.ReadFile("../docs/chatd-interface.md")
 	if err != nil {
@@ -57,6 +54,16 @@ func TestInterface(t *testing.T) {
 			measured(t, path, b.Name)
 		})
 	}
+}
+
+// built is this module's chatd.
+func built(t *testing.T) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "chatd")
+	if out, err := exec.Command("go", "build", "-o", path, "../cmd/chatd").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return path
 }
 
 // sections divides the page at its headings.

@@ -89,13 +89,9 @@ func (b *bench) judge(r *record.Round, load record.Load, err error) error {
 // mark judges all rounds once more when everything is measured: a rate is held
 // against all that is known of the ceiling, whenever that was measured.
 func (b *bench) mark() {
-	ceilings := make(map[string]float64)
-	for _, l := range b.run.Manifest.Loads {
-		ceilings[l.Name] = report.Ceiling(b.run, l.Name)
-	}
 	for i := range b.run.Rounds {
 		r := &b.run.Rounds[i]
-		r.Void, r.Marks = rules.Judge(*r, b.loads[r.Load], b.run.Manifest.Rules, ceilings[r.Load])
+		r.Void, r.Marks = rules.Judge(*r, b.loads[r.Load], b.run.Manifest.Rules, report.CeilingOf(b.run, r.Load, r.Arm))
 	}
 }
 
@@ -177,7 +173,11 @@ func (b *bench) start(ctx context.Context, arm record.Arm) (*server.Process, err
 	case arm.Name == record.NullArm:
 		return l.Start(ctx, b.cfg.Syscalls, b.cfg.Loadgen, "null", "-listen", "127.0.0.1:0")
 	}
-	return l.Start(ctx, b.cfg.Syscalls, cmp.Or(arm.Chatd, b.cfg.Chatd), chatdArguments(arm)...)
+	args := chatdArguments(arm)
+	if arm.TLS {
+		args = append(args, b.identity.arguments()...)
+	}
+	return l.Start(ctx, b.cfg.Syscalls, cmp.Or(arm.Chatd, b.cfg.Chatd), args...)
 }
 
 // note keeps what the server said of itself and how it is measured.
@@ -206,6 +206,9 @@ func (b *bench) generator(addr string, r *record.Round, arm record.Arm, load rec
 	cfg.Server, cfg.Seed, cfg.CPU = addr, b.cfg.Seed+uint64(r.Round), b.run.Manifest.GeneratorCPUs
 	if arm.Clients > 0 {
 		cfg.Clients = arm.Clients
+	}
+	if arm.TLS {
+		cfg.TLS = b.identity.trust
 	}
 	if load.Scenario == record.Idle {
 		cfg.First = cfg.Clients / firstPart
@@ -254,6 +257,7 @@ func others(r *record.Round, m *meter.Meter, before, after meter.Sample) {
 // take copies what the generator measured.
 func (b *bench) take(r *record.Round, load record.Load, from *loadgen.Result) {
 	book(&r.Traffic, from)
+	b.agreed(from)
 	t := &r.Traffic
 	t.Messages, t.Deliveries, t.Stalled = int64(from.Messages.Sent), int64(from.Deliveries.InTime), int64(from.Generator.Stalled)
 	t.GeneratorBusy, t.GeneratorRan = from.Generator.BusyRatio, ran(from)
@@ -265,6 +269,15 @@ func (b *bench) take(r *record.Round, load record.Load, from *loadgen.Result) {
 	}
 	for stream, h := range streams(load, from) {
 		b.keep(r, stream, h)
+	}
+}
+
+// agreed keeps what clients and server of an arm by TLS agreed on. It is the same for
+// all: one generator, and servers that are given one certificate.
+func (b *bench) agreed(from *loadgen.Result) {
+	if t := from.TLS; t != nil && b.run.Manifest.Measures["tls"] == "" {
+		b.run.Manifest.Measures["tls"] = fmt.Sprintf("%s, %s, key exchange %s, the server's own certificate of ECDSA P-256; "+
+			"the generator's part is in latencies and in its own use, never in the server's", t.Version, t.CipherSuite, t.KeyExchange)
 	}
 }
 

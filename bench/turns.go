@@ -135,6 +135,7 @@ func (t *turns) slice(ctx context.Context, s *stand, block, place int) error {
 	s.all.Add(before, before, before, after)
 	s.lost = edges.Missing > 0
 	book(&s.round.Traffic, result)
+	t.agreed(result)
 	one := t.figures(s, result, edges)
 	one.Block, one.Place = block, place
 	if one.Void = rules.Slice(one, t.load, t.run.Manifest.Rules); len(s.round.Slices) == 0 {

@@ -11,6 +11,9 @@ import (
 // fills no more than half of its private queue at the default LagLimit.
 const historyOctets = 32 << 10
 
+// aroundLine is how many octets of the notice of a line stand around its text, at most.
+const aroundLine = len("\x00" + wire.ServerName + ": earlier, 2006-01-02 15:04 UTC, \x00")
+
 // Line is something that a client said to the room.
 type Line struct {
 	At   time.Time
@@ -57,12 +60,27 @@ func (r *Room) keep(frames []byte, messages int) {
 	}
 }
 
+// oldest is the first line that is still there.
+func (h *history) oldest() uint64 { return h.said - min(h.said, uint64(len(h.lines))) }
+
 // since calls do with each line from the nth on that is still there, oldest first.
 func (h *history) since(n uint64, do func(Line)) {
-	kept := min(h.said, uint64(len(h.lines)))
-	for i := max(n, h.said-kept); i < h.said; i++ {
+	for i := max(n, h.oldest()); i < h.said; i++ {
 		do(h.lines[i%uint64(len(h.lines))])
 	}
+}
+
+// fitting is the first of the last lines whose notices together have at most so many
+// octets.
+func (h *history) fitting(octets int) uint64 {
+	n := h.said
+	for ; n > h.oldest(); n-- {
+		octets -= aroundLine + len(h.lines[(n-1)%uint64(len(h.lines))].Text)
+		if octets < 0 {
+			break
+		}
+	}
+	return n
 }
 
 // tellHistory tells a newcomer what was said before it came: as notices with the
@@ -71,21 +89,12 @@ func (r *Room) tellHistory(s *Session) {
 	if r.history.said == 0 || len(r.history.lines) == 0 {
 		return
 	}
-	var ends []int
 	var frames []byte
-	r.history.since(0, func(line Line) {
+	r.history.since(r.history.fitting(historyOctets), func(line Line) {
 		text := line.At.UTC().Format("15:04 UTC, ") + string(line.Text)
 		frames = wire.AppendNotice(frames, "earlier, "+text)
-		ends = append(ends, len(frames))
 	})
-	from := 0
-	for _, end := range ends {
-		if len(frames)-from <= historyOctets {
-			break
-		}
-		from = end
-	}
-	r.post(s, frames[from:])
+	r.post(s, frames)
 }
 
 // HistorySince gives the lines that were said from the nth on, counted from 0 since

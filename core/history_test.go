@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -73,6 +74,35 @@ func TestHistoryIsBounded(t *testing.T) {
 	got := earlier(r, t, "bob")
 	if n := len(strings.Join(got, "")); n > historyOctets || n < historyOctets/2 || !strings.HasPrefix(got[len(got)-1], "ann: 199x") {
 		t.Errorf("%d lines, %d octets, the last %.12q", len(got), n, got[len(got)-1])
+	}
+}
+
+// A newcomer costs what it is told, however many lines are kept: all of that is done
+// under the room's lock.
+func TestHistoryCostsWhatIsTold(t *testing.T) {
+	const kept, length = 2000, 4000
+	before := make([]Line, kept)
+	for i := range before {
+		before[i] = Line{start, fmt.Appendf(nil, "zoe: %0*d", length-len("zoe: "), i)}
+	}
+	r := testRoom(64<<10, Config{History: kept, Before: before})
+	s := r.Join(from, quiet{}, nil)
+	login := wire.AppendCred(nil, "ann", "x")
+	var was, is runtime.MemStats
+	runtime.ReadMemStats(&was)
+	s.Feed(login)
+	runtime.ReadMemStats(&is)
+	if n := is.TotalAlloc - was.TotalAlloc; n > 16*historyOctets && !racing {
+		t.Errorf("%d octets allocated for a login that is told %d at most", n, historyOctets)
+	}
+	lines := earlier(r, t, "bob")
+	if want := historyOctets / (aroundLine + length); len(lines) != want {
+		t.Errorf("told %d lines, %d fit", len(lines), want)
+	}
+	for i, line := range lines {
+		if want := string(before[kept-len(lines)+i].Text); line != want {
+			t.Errorf("line %d of %d is %.20q…, want %.20q…", i, len(lines), line, want)
+		}
 	}
 }
 

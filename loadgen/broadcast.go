@@ -177,7 +177,7 @@ func (b *broadcast) flush(i int) error {
 		now := b.now()
 		b.lag(i, now)
 		b.health.sends++
-		took, err := unix.Write(b.fds[s.client], b.out[s.taken%frame:n*frame])
+		took, err := b.write(s.client, b.out[s.taken%frame:n*frame])
 		switch {
 		case err == nil:
 			b.took(i, uint64(took), now)

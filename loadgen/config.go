@@ -2,6 +2,7 @@ package loadgen
 
 import (
 	"cmp"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"time"
@@ -15,8 +16,11 @@ import (
 type Config struct {
 	Scenario string // "": Broadcast
 	Server   string // HOST:PORT
-	Clients  int    // in the room, each of them receives everything; Relay: left at 0
-	Senders  int    // of them send; 0: all, or ten if there are more; Relay: as many more talk
+	// TLS, if set, is how the server is spoken to, by version 1.3 alone, and made sure
+	// of; without a ServerName it is that of Server.
+	TLS     *tls.Config
+	Clients int // in the room, each of them receives everything; Relay: left at 0
+	Senders int // of them send; 0: all, or ten if there are more; Relay: as many more talk
 
 	// Relay only: half of 2·Pairs clients ask, each one of the other half.
 	// Rate, Window and Poisson are those of their requests; whoever talks

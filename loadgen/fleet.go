@@ -20,10 +20,11 @@ const (
 
 // joining is a client on its way into the room.
 type joining struct {
-	asked   bool // connected, and its login is sent
-	in      bool
-	started int64
-	decoder wire.Decoder
+	connected bool
+	asked     bool // its login is sent
+	in        bool
+	started   int64
+	decoder   wire.Decoder
 }
 
 // fleet brings the clients into the room.
@@ -49,6 +50,9 @@ func (g *generator) connect() (err error) {
 	f := &fleet{generator: g, joining: make([]joining, g.cfg.Clients), latest: g.now(), begun: g.now(), took: hist.New(), late: hist.New()}
 	if f.address, f.family, err = resolve(g.cfg.Server); err != nil {
 		return err
+	}
+	if g.cfg.TLS != nil {
+		g.secure = newSecure(&g.cfg)
 	}
 	if g.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return fmt.Errorf("loadgen: epoll_create1: %w", err)
@@ -166,28 +170,50 @@ func (f *fleet) unreachable(i int, err error) error {
 	return fmt.Errorf("%w: connection %d to %s: %v", ErrUnreachable, i+1, f.cfg.Server, err)
 }
 
-// step goes one step on with client i: connected, it logs in; logged in, it is
-// in the room and what else came is the ledger's.
+// step goes one step on with client i: connected, it shakes hands where there is
+// TLS, then it logs in; logged in, it is in the room and what else came is the ledger's.
 func (f *fleet) step(i int) error {
-	fd, j := f.fds[i], &f.joining[i]
-	if !j.asked {
-		if code, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR); err != nil || code != 0 {
-			return f.unreachable(i, errors.Join(err, unix.Errno(code)))
-		}
-		j.asked = true
-		if err := f.watch(unix.EPOLL_CTL_MOD, i, unix.EPOLLIN); err != nil {
-			return fmt.Errorf("loadgen: epoll_ctl: %w", err)
-		}
-		if _, err := unix.Write(fd, wire.AppendCred(nil, message.Name(i), password)); err != nil {
-			return f.last(i, err)
-		}
-		return nil
-	}
-	if j.in {
+	switch j := &f.joining[i]; {
+	case !j.connected:
+		return f.connected(i)
+	case !j.asked:
+		return f.handshake(i)
+	case j.in:
 		_, err := f.receive(i)
 		return err
 	}
-	n, err := unix.Read(fd, f.in[f.front:])
+	n, _, err := f.read(i)
+	return f.got(i, n, err)
+}
+
+// connected begins what follows when client i has its connection, or none.
+func (f *fleet) connected(i int) error {
+	fd := f.fds[i]
+	if code, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR); err != nil || code != 0 {
+		return f.unreachable(i, errors.Join(err, unix.Errno(code)))
+	}
+	f.joining[i].connected = true
+	if err := f.watch(unix.EPOLL_CTL_MOD, i, unix.EPOLLIN); err != nil {
+		return fmt.Errorf("loadgen: epoll_ctl: %w", err)
+	}
+	if f.secure == nil {
+		return f.login(i)
+	}
+	f.secure.sessions[i] = newSession(fd, f.secure.config)
+	return f.shake(i, nil, nil)
+}
+
+// login sends the login of client i.
+func (f *fleet) login(i int) error {
+	f.joining[i].asked = true
+	if _, err := f.write(i, wire.AppendCred(nil, message.Name(i), password)); err != nil {
+		return f.last(i, err)
+	}
+	return nil
+}
+
+// got takes what one read brought to client i, whose login is not answered yet.
+func (f *fleet) got(i, n int, err error) error {
 	switch {
 	case err == unix.EAGAIN || err == unix.EINTR:
 		return nil
@@ -230,11 +256,11 @@ func (f *fleet) answer(i, n int) error {
 // what the server said last is read first.
 func (g *generator) last(i int, cause error) error {
 	for range 1000 {
-		n, err := unix.Read(g.fds[i], g.in[g.front:])
+		n, now, err := g.read(i)
 		if err != nil || n == 0 {
 			break
 		}
-		if err := g.load.take(i, g.front+n, g.now()); err != nil {
+		if err := g.load.take(i, g.front+n, now); err != nil {
 			return err
 		}
 	}
@@ -261,11 +287,16 @@ func (g *generator) lost(i int, cause error) error {
 // disconnect says goodbye for everybody.
 func (g *generator) disconnect() {
 	goodbye := wire.AppendClose(nil)
-	for _, fd := range g.fds {
-		if fd >= 0 {
-			unix.Write(fd, goodbye)
-			unix.Close(fd)
+	for i, fd := range g.fds {
+		if fd < 0 {
+			continue
 		}
+		if g.secure == nil {
+			unix.Write(fd, goodbye)
+		} else if s := g.secure.sessions[i]; s != nil {
+			s.leave(goodbye)
+		}
+		unix.Close(fd)
 	}
 	if g.epoll >= 0 {
 		unix.Close(g.epoll)

@@ -25,7 +25,8 @@ type generator struct {
 	cfg    Config
 	load   load
 	epoll  int
-	fds    []int // of the clients; -1: none yet
+	fds    []int   // of the clients; -1: none yet
+	secure *secure // nil: they speak no TLS
 	logins Latency
 	late   Latency // the generator's own lateness in connecting, with a ramp
 
@@ -268,6 +269,14 @@ func (g *generator) release(i int) error { return g.watch(unix.EPOLL_CTL_MOD, i,
 
 func (g *generator) age(now int64) time.Duration {
 	return time.Duration(now - g.origin).Round(time.Millisecond)
+}
+
+// write is one write of client i, as of write(2).
+func (g *generator) write(i int, p []byte) (int, error) {
+	if g.secure == nil {
+		return unix.Write(g.fds[i], p)
+	}
+	return g.secure.sessions[i].write(p)
 }
 
 // room makes room for what is left over of frames that are so long as received.

@@ -112,7 +112,7 @@ type Generator struct {
 	Yielded     int64   `json:"voluntary_switches"`
 	Polls       uint64  `json:"polls"`
 	Recvs       uint64  `json:"recvs"`
-	RecvOctets  uint64  `json:"recv_octets"`
+	RecvOctets  uint64  `json:"recv_octets"` // decrypted ones
 	PerRecv     float64 `json:"octets_per_recv"`
 	Sends       uint64  `json:"sends"`
 	HeapObjects uint64  `json:"heap_objects_allocated"` // by the whole process

@@ -103,15 +103,28 @@ func (q *queue) stamp(octets int) (ns int64, ok bool) {
 	return t.Nano(), true
 }
 
-// read is one recv of client i, and when it returned. Waits in the receive queue
+// read is one recv of client i into in[front:], and when it returned; by TLS, when
+// what it brought was decrypted.
+func (g *generator) read(i int) (n int, now int64, err error) {
+	if g.secure == nil {
+		return g.recv(i, g.in[g.front:])
+	}
+	if n, now, err = g.recv(i, g.secure.in); err != nil || n == 0 {
+		return n, now, err
+	}
+	n, err = g.secure.sessions[i].open(g.in[g.front:], g.secure.in[:n])
+	return n, g.now(), err
+}
+
+// recv is one recv of client i, and when it returned. Waits in the receive queue
 // are counted from the beginning of the timed section on, its drain included: of
 // a slice, between its edges.
-func (g *generator) read(i int) (n int, now int64, err error) {
+func (g *generator) recv(i int, into []byte) (n int, now int64, err error) {
 	if !g.queue.sampled[i] {
-		n, err = unix.Read(g.fds[i], g.in[g.front:])
+		n, err = unix.Read(g.fds[i], into)
 		return n, g.now(), err
 	}
-	n, at, wait, err := g.queue.read(g.fds[i], g.in[g.front:])
+	n, at, wait, err := g.queue.read(g.fds[i], into)
 	now = int64(at.Sub(g.base))
 	if wait >= 0 && g.origin > 0 && now >= g.from {
 		g.queue.waits.Record(wait, 1)

@@ -221,7 +221,7 @@ func (r *relay) flush(i int) error {
 			r.lag(i/2, now)
 		}
 		r.health.sends++
-		n, err := unix.Write(r.fds[i], l.out[l.sent:])
+		n, err := r.write(i, l.out[l.sent:])
 		switch {
 		case err == nil:
 			l.sent += n

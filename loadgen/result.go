@@ -57,10 +57,15 @@ type Result struct {
 	FromSend Latency `json:"latency_from_send"`
 
 	// Login is from connect (with a ramp, from when that was due) to the answer
-	// to the login, of every client.
+	// to the login, of every client; a TLS handshake lies between.
 	Login Latency `json:"login"`
 	// Requests says more of a relay load; nil of any other.
 	Requests *Requests `json:"requests,omitempty"`
+
+	// TLS is what the clients and the server agreed on; nil: they speak none. What
+	// the generator itself encrypts and decrypts is in its busy ratio and its CPU, and
+	// in every latency: a delivery has come when it is decrypted.
+	TLS *TLS `json:"tls,omitempty"`
 
 	Generator Generator    `json:"generator"`
 	Ledger    ledger.Tally `json:"ledger"`
@@ -125,7 +130,7 @@ func (g *generator) result() *Result {
 		Schema: Schema, Scenario: c.Scenario, Loop: Open, Arrivals: "fixed",
 		Server: c.Server, Clients: c.Clients, Senders: c.Senders, Rate: float64(c.Rate), Window: c.Window, Seed: c.Seed,
 		Started: g.base.Add(time.Duration(g.origin)), Warmup: int64(c.Warmup), Duration: int64(c.Duration),
-		Login: g.logins, PerMessage: c.PerMessage(), Generator: g.health.report(),
+		Login: g.logins, PerMessage: c.PerMessage(), TLS: g.agreed(), Generator: g.health.report(),
 	}
 	g.load.fill(r)
 	r.Generator.Queue = latency(g.queue.waits)

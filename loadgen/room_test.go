@@ -61,7 +61,7 @@ func newRoom(t *testing.T, seed uint64, set func(*room)) *room {
 	set(r)
 	go func() {
 		for {
-			conn, err := l.Accept()
+			conn, err := r.Accept() // set may have put TLS before it
 			if err != nil {
 				return
 			}

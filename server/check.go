@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"chatbench/core/users"
+	"chatbench/internal/tcp"
 	"chatbench/server/control"
 	"chatbench/server/front"
 	"chatbench/server/gate"
@@ -24,6 +24,7 @@ type Found struct {
 	Problems   []error  // what keeps the server from starting
 	Warnings   []string // what it starts with, and its operator may not have meant
 	MaxClients int      // how many clients there may be; 0 if that is among the problems
+	Listen     string   // where they would connect
 }
 
 // Check looks for all that would keep a server with these options from starting, as
@@ -32,6 +33,8 @@ type Found struct {
 // in use.
 func Check(ctx context.Context, o Options) (f Found) {
 	o.Log = slog.New(slog.DiscardHandler)
+	o.useSockets()
+	f.Listen = o.Listen
 	f.Problems = o.problems(ctx)
 	if err := o.Backend.Runs(); err != nil {
 		f.add(fmt.Errorf("server: backend %s cannot run on this machine: %w", o.Backend.Name, err))
@@ -116,9 +119,16 @@ func (f *Found) certificate(o Options) error {
 	return nil
 }
 
-// addresses binds all addresses together, and lets them go.
+// addresses binds all addresses together, and lets them go. Those of sockets that were
+// passed are bound.
 func (f *Found) addresses(ctx context.Context, o Options) {
-	for _, a := range []struct{ flag, address string }{{"-listen", o.Listen}, {"-web", o.Web}, {"-admin", o.Admin}} {
+	for _, a := range []struct {
+		flag, address string
+		passed        *net.TCPListener
+	}{{"-listen", o.Listen, o.Sockets.Chat}, {"-web", o.Web, o.Sockets.Web}, {"-admin", o.Admin, o.Sockets.Admin}} {
+		if a.passed != nil {
+			continue
+		}
 		l, err := bind(ctx, a.flag, a.address)
 		f.add(err)
 		if l != nil {
@@ -130,15 +140,10 @@ func (f *Found) addresses(ctx context.Context, o Options) {
 // bind binds an address; nil where there is none, or it means nothing and is among
 // the problems already.
 func bind(ctx context.Context, flag, address string) (net.Listener, error) {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
+	if _, _, err := net.SplitHostPort(address); err != nil {
 		return nil, nil
 	}
-	network := "tcp"
-	if addr, err := netip.ParseAddr(host); err == nil && addr.Is4() {
-		network = "tcp4" // 0.0.0.0 is IPv4 alone
-	}
-	l, err := new(net.ListenConfig).Listen(ctx, network, address)
+	l, err := new(net.ListenConfig).Listen(ctx, tcp.Network(address), address)
 	switch {
 	case errors.As(err, new(*net.DNSError)):
 		return nil, nil

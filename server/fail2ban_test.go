@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"chatbench/core"
 	"chatbench/core/wire"
 )
 
@@ -41,6 +42,27 @@ func failregex(t *testing.T) (all []*regexp.Regexp) {
 		all = append(all, regexp.MustCompile(line))
 	}
 	return all
+}
+
+// What the filter looks for are reasons that the log can have.
+func TestFail2banKnowsTheReasons(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join("..", "deploy", "fail2ban", "filter.d", "chatd.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`(?m)^_rude = \(\?:(.*)\)$`).FindSubmatch(data)
+	if found == nil {
+		t.Fatal("there is no _rude")
+	}
+	known := make(map[string]bool)
+	for r := range core.Reasons {
+		known[core.Reason(r).String()] = true
+	}
+	for _, reason := range strings.Split(string(found[1]), "|") {
+		if !known[reason] {
+			t.Errorf("the filter looks for the reason %q, which there is not", reason)
+		}
+	}
 }
 
 // banned is the addresses that fail2ban finds in a log, one for each line found.

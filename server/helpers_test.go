@@ -125,7 +125,8 @@ type last struct {
 	Logins   gate.Stats
 	Front    *frontStats
 	Page     *pageStats
-	NoTarget int64 `json:"no_target"`
+	NoTarget int64  `json:"no_target"`
+	GivenUp  string `json:"given_up"`
 	Runtime  runtimeStats
 	Error    string
 }

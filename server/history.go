@@ -20,7 +20,7 @@ const (
 type historyFile interface {
 	Append([]core.Line) error
 	Long() bool
-	Rewrite([]core.Line) error
+	Rewrite([]core.Line) (replaced bool, err error)
 	Close() error
 }
 
@@ -80,16 +80,23 @@ func (w *historyWriter) write(now time.Time) {
 	if err == nil {
 		w.next = said
 		if w.file.Long() {
-			lines, said = w.room.HistorySince(0)
-			if err = w.file.Rewrite(lines); err == nil {
-				w.next = said
-			}
+			err = w.rewrite()
 		}
 	}
 	if err != nil && now.Sub(w.failed) >= historyErrorEvery {
 		w.failed = now
 		w.log.Error("what was said cannot be written to the history file: is the disk full?", "err", err)
 	}
+}
+
+// rewrite writes all that is kept to a new file. If that is in place, all is written.
+func (w *historyWriter) rewrite() error {
+	lines, said := w.room.HistorySince(0)
+	replaced, err := w.file.Rewrite(lines)
+	if replaced {
+		w.next = said
+	}
+	return err
 }
 
 // close writes what is left, and closes the file.

@@ -112,6 +112,59 @@ func TestHistoryOnFullDisk(t *testing.T) {
 	}
 }
 
+// A new file that is in place is not written again, though there was an error when it
+// was put there.
+func TestHistoryRewrittenWithError(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "history")
+	file, _, err := history.Open(path, 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	room := core.NewRoom(core.Config{Authenticator: core.OpenDoor{}, Now: time.Now(), History: 5})
+	s := room.Join(peer, deafWaker{}, nil)
+	s.Feed(wire.AppendCred(nil, "alice", "x"))
+	say := func(text string) { s.Feed(wire.AppendChat(nil, text)) }
+	w := &historyWriter{room: room, file: &lateDisk{file, func() { say("two") }}, log: options(new(logged)).Log}
+	say("one")
+	w.write(time.Now())
+	say("three")
+	w.write(time.Now())
+	file.Close()
+	f, found, err := history.Open(path, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var texts []string
+	for _, line := range found.Lines {
+		texts = append(texts, string(line.Text))
+	}
+	if got, want := strings.Join(texts, ", "), "alice: one, alice: two, alice: three"; got != want {
+		t.Errorf("the file has %q, want %q", got, want)
+	}
+}
+
+// lateDisk is to be rewritten once, while something is said, and does not take the new
+// name at once.
+type lateDisk struct {
+	historyFile
+	meanwhile func()
+}
+
+func (d *lateDisk) Long() bool {
+	if d.meanwhile == nil {
+		return false
+	}
+	d.meanwhile()
+	return true
+}
+
+func (d *lateDisk) Rewrite(lines []core.Line) (bool, error) {
+	d.meanwhile = nil
+	replaced, _ := d.historyFile.Rewrite(lines)
+	return replaced, errDisk
+}
+
 // deafWaker is a transport that does nothing.
 type deafWaker struct{}
 

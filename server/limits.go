@@ -28,14 +28,14 @@ func raiseFileLimit() (int, error) {
 	return int(min(limit.Max, 1<<31-1)), nil
 }
 
-// carriedDescriptors is how many descriptors a client of TLS or of the browser page
-// costs beside the transport's: its own connection, and the one to the transport. If
-// there are both, browsers that have loaded the page and do not talk count as well.
+// carriedDescriptors is how many descriptors a client of the front or of the browser
+// page costs beside the transport's: its own connection, and the one to the transport.
+// If there are both, browsers that have loaded the page and do not talk count as well.
 func carriedDescriptors(o Options) int {
 	switch {
-	case o.tls() && o.Web != "":
+	case o.fronted() && o.Web != "":
 		return 3
-	case o.tls() || o.Web != "":
+	case o.fronted() || o.Web != "":
 		return 2
 	}
 	return 0

@@ -207,7 +207,15 @@ func TestWaysWithTLS(t *testing.T) {
 			refused(t, "the transport, without a header", connect(t, "127.0.0.1", inner, nil))
 			refused(t, "the transport, with another secret", connect(t, "127.0.0.1", inner, version2(t, make([]byte, 32))))
 			refused(t, "the transport, from a proxy", connect(t, proxy, inner, version2(t, nil)))
-			waitFor(t, func() bool { return s.Snapshot().Ends[core.ReasonPreface] == 3 })
+			own := connect(t, "127.0.0.1", inner, nil)
+			header, err := proxyproto.Header(netip.MustParseAddrPort(behind), own.LocalAddr().(*net.TCPAddr).AddrPort(), s.listeners.secret)
+			if err != nil {
+				t.Fatal(err)
+			}
+			refused(t, "the transport, with the header of another connection", connect(t, "127.0.0.1", inner, header))
+			own.Write(header)
+			talk(t, own).enter("own")
+			waitFor(t, func() bool { return s.Snapshot().Ends[core.ReasonPreface] == 4 })
 		})
 	}
 }

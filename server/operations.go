@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"chatbench/core"
+	"chatbench/internal/tcp"
 	"chatbench/server/admin"
 	"chatbench/server/control"
 	"chatbench/server/gate"
@@ -72,12 +73,25 @@ func listenOperations(o Options) (*operations, error) {
 		}
 	}
 	if o.Admin != "" {
-		if ops.web, err = net.Listen("tcp", o.Admin); err != nil {
+		if ops.web, err = listenAdmin(o); err != nil {
 			ops.abandon()
-			return nil, bindError("-admin", o.Admin, err)
+			return nil, err
 		}
 	}
 	return ops, nil
+}
+
+// listenAdmin listens where Admin says, or to the socket that was passed for it.
+func listenAdmin(o Options) (net.Listener, error) {
+	if o.Sockets.Admin != nil {
+		o.Log.Info("a socket was passed, it takes the place of -admin", "addr", o.Admin)
+		return o.Sockets.Admin, nil
+	}
+	l, err := net.Listen(tcp.Network(o.Admin), o.Admin)
+	if err != nil {
+		return nil, bindError("-admin", o.Admin, err)
+	}
+	return l, nil
 }
 
 // abandon gives up what was bound and does not serve.
@@ -126,7 +140,10 @@ func (s *Server) sources() admin.Sources {
 		Carrier: s.listeners.carrier,
 	}
 	if s.listeners.cert != nil {
-		from.Certificate, from.TLS = s.listeners.cert, &s.listeners.front.Counters
+		from.Certificate = s.listeners.cert
+	}
+	if s.listeners.front != nil {
+		from.Front = &s.listeners.front.Counters
 	}
 	if s.listeners.web != nil {
 		from.Web = &s.listeners.web.Counters
@@ -142,6 +159,8 @@ var _ control.Operator = operator{}
 func (o operator) Users() []core.User { return o.room.Users() }
 
 func (o operator) Bans() []gate.Ban { return o.gate.Bans() }
+
+func (o operator) Known(b gate.Ban) bool { return o.gate.KnownBan(b) }
 
 func (o operator) Unban(target string) error { return o.gate.Unban(target) }
 

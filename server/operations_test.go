@@ -216,6 +216,24 @@ func TestAdminOfAServer(t *testing.T) {
 	}
 }
 
+// An IPv4 address of the admin listener is IPv4 alone, as it is for clients.
+func TestAdminIsIPv4Alone(t *testing.T) {
+	s := launch(t, func(o *Options) { o.Admin, o.AdminExposed = "0.0.0.0:0", true })
+	_, port, err := net.SplitHostPort(s.ops.admin.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", port)); err != nil {
+		t.Error(err)
+	} else {
+		c.Close()
+	}
+	if c, err := net.Dial("tcp", net.JoinHostPort("::1", port)); err == nil {
+		c.Close()
+		t.Error("0.0.0.0 is open to IPv6 as well")
+	}
+}
+
 // What the log says of logins, leaves and refusals: peers with their ports, names
 // of users alone, and never a password.
 func TestAccessLog(t *testing.T) {

@@ -32,6 +32,9 @@ const leastLagMax = 1 << 20
 type Options struct {
 	Backend backends.Backend
 	Listen  string // TCP address; a loopback one unless there is a certificate, or Insecure
+	// Sockets that another process has opened: each takes the place of Listen, Web or
+	// Admin. Start closes them with the server, and when it fails.
+	Sockets Sockets
 
 	Users    string // path of the users file; "" with Open
 	Open     bool   // any password lets in
@@ -42,7 +45,7 @@ type Options struct {
 	TLSMin          uint16 // the oldest version that is spoken: tls.VersionTLS13 or 12
 
 	Web        string         // TCP address of the browser page, "" for none
-	WebOrigins []string       // further hosts whose pages may connect
+	WebOrigins []string       // further hosts whose pages may connect, see web.Config
 	ProxyFrom  []netip.Prefix // proxies: what comes from them begins with a PROXY header
 
 	History     int    // lines that newcomers are told of what was said before; 0: none

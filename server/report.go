@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/metrics"
+	"strings"
 	"time"
 
 	"chatbench/backends"
@@ -72,6 +73,7 @@ type stopped struct {
 	Front    *frontStats  `json:"front,omitempty"`
 	Page     *pageStats   `json:"page,omitempty"`
 	NoTarget int64        `json:"no_target,omitempty"` // clients of the two for whom the transport took no connection
+	GivenUp  string       `json:"given_up,omitempty"`  // parts of the end that were stuck, with commas between
 	Runtime  runtimeStats `json:"runtime"`
 	Error    string       `json:"error"`
 }
@@ -108,15 +110,15 @@ type frontStats struct {
 	BadHeader int64 `json:"bad_header"` // a PROXY header that is wrong, missing or late
 	BadTLS    int64 `json:"bad_tls"`    // a handshake that failed
 	TimedOut  int64 `json:"timed_out"`  // a handshake that took too long
-	TooMany   int64 `json:"too_many"`   // too many handshakes were under way
+	TooMany   int64 `json:"too_many"`   // no place among the handshakes under way
 	Banned    int64 `json:"banned"`     // the address is banned
 }
 
 // pageStats is the same for browsers.
 type pageStats struct {
 	Opened  int64 `json:"opened"`   // WebSockets
-	Refused int64 `json:"refused"`  // of another origin, or no WebSocket
-	TooMany int64 `json:"too_many"` // as many as may be were open
+	Refused int64 `json:"refused"`  // of another origin, by another host's name, or no WebSocket
+	TooMany int64 `json:"too_many"` // as many as may be were open, or without one from an address
 	Banned  int64 `json:"banned"`   // requests from an address that is banned
 }
 
@@ -166,7 +168,7 @@ func (s *Server) stoppedLine(r runtimeStats, failed error) stopped {
 	r.GoroutinesMax = max(s.peak, r.Goroutines)
 	line := stopped{
 		Event: "stopped", Counters: readCounters(&s.counters), Room: roomStats{Stats: st}, Ends: st.Ends,
-		Logins: s.gate.Stats(), Runtime: r,
+		Logins: s.gate.Stats(), GivenUp: strings.Join(s.givenUp, ", "), Runtime: r,
 	}
 	s.listeners.count(&line)
 	if failed != nil {

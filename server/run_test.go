@@ -6,12 +6,15 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"chatbench/client"
+	"chatbench/core"
+	"chatbench/core/wire"
 )
 
 // signalSelf sends the test process what an operator would send to chatd.
@@ -64,8 +67,8 @@ func TestDrainOnSIGTERM(t *testing.T) {
 		}
 	}
 	l, err := r.end()
-	if err != nil || l.Error != "" {
-		t.Errorf("Run returned %v and printed %q", err, l.Error)
+	if err != nil || l.Error != "" || l.GivenUp != "" {
+		t.Errorf("Run returned %v and printed %q, given up: %q", err, l.Error, l.GivenUp)
 	}
 	if l.Counters.Accepts != 2 || l.Room["messages"] != 2 || l.Room["logins"] != 2 || l.Ends["drain"] != 2 || l.Ends["cut"] != 0 {
 		t.Errorf("counters: %+v", l)
@@ -109,6 +112,63 @@ func TestCut(t *testing.T) {
 				t.Error("the log does not say that connections were cut")
 			}
 		})
+	}
+}
+
+// stuckLog is a log that nobody reads from some time on, until it is freed.
+type stuckLog struct {
+	logged
+	stuck atomic.Bool
+	free  chan struct{}
+}
+
+func (l *stuckLog) Write(p []byte) (int, error) {
+	if l.stuck.Load() {
+		<-l.free
+	}
+	return l.logged.Write(p)
+}
+
+// stuckDisk takes nothing until it is freed.
+type stuckDisk struct {
+	historyFile
+	free chan struct{}
+}
+
+func (d stuckDisk) Append([]core.Line) error { <-d.free; return nil }
+func (d stuckDisk) Long() bool               { return false }
+func (d stuckDisk) Close() error             { return nil }
+
+// The end does not wait for a disk, an operator or a reader of the log that is stuck,
+// and says so.
+func TestStopGivesUp(t *testing.T) {
+	free := make(chan struct{})
+	defer close(free)
+	log := &stuckLog{free: free}
+	o := options(log)
+	o.History = 5
+	s, err := Start(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	alice := talk(t, connect(t, "127.0.0.1", s.Addr().String(), nil)).enter("alice")
+	alice.send(wire.AppendChat(nil, "to be kept"))
+	waitFor(t, func() bool { return s.Snapshot().Messages == 1 })
+	alice.conn.Close()
+	s.endFor = 20 * time.Millisecond
+	s.history = newHistoryWriter(s.room, stuckDisk{free: free}, 0, o.Log)
+	s.ops.work.Go(func() { <-free })
+	log.stuck.Store(true)
+	s.lines.Refused(peer, "banned", "")
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.Stop(context.Background()) }()
+	select {
+	case err := <-stopped:
+		if got := s.stoppedLine(runtimeStats{}, nil).GivenUp; err != nil || got != "history file, control socket, access log" {
+			t.Errorf("Stop: %v, given up: %q", err, got)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("Stop waits for what is stuck")
 	}
 }
 

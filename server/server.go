@@ -32,6 +32,10 @@ import (
 	"chatbench/server/history"
 )
 
+// endTimeout bounds how long the end waits for each part that depends on others: on a
+// disk, on a client of the control socket, on whoever reads the log.
+const endTimeout = 2 * time.Second
+
 // tickEvery is the grain of login deadlines, flood control and what is slow.
 const tickEvery = 100 * time.Millisecond
 
@@ -54,6 +58,8 @@ type Server struct {
 	draining atomic.Bool
 	stop     sync.Once
 	stopped  error
+	endFor   time.Duration // endTimeout, or less in a test
+	givenUp  []string      // parts that did not end in that time
 	quit     chan struct{}
 	ticker   sync.WaitGroup
 	peak     int // goroutines, the ticker's until it has ended
@@ -61,7 +67,13 @@ type Server struct {
 
 // Start checks the options, binds and serves in the background. ctx bounds the
 // start only. An error that is a Misuse says that the options cannot be meant.
-func Start(ctx context.Context, o Options) (*Server, error) {
+func Start(ctx context.Context, o Options) (_ *Server, err error) {
+	defer func() {
+		if err != nil {
+			o.Sockets.close()
+		}
+	}()
+	o.useSockets()
 	if err := o.check(ctx); err != nil {
 		return nil, err
 	}
@@ -75,7 +87,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if o.MaxPending == 0 {
 		o.MaxPending = max(o.MaxClients/4, 64)
 	}
-	s := &Server{opts: o, nofile: nofile, quit: make(chan struct{}), asked: make(chan struct{}, 1)}
+	s := &Server{opts: o, nofile: nofile, quit: make(chan struct{}), asked: make(chan struct{}, 1), endFor: endTimeout}
 	if err := s.start(); err != nil {
 		return nil, err
 	}
@@ -115,6 +127,7 @@ func (s *Server) start() (err error) {
 		undo = append(undo, func() { file.Close() })
 	}
 	s.room = newRoom(o, s.gate, s.lines, s.listeners.preface(), before)
+	s.counters.TimeTurns = o.Admin != "" // nobody else is told
 	s.engine, err = o.Backend.Start(backends.Config{
 		Listen: s.listeners.transport(), Room: s.room, Counters: &s.counters, Log: o.Log,
 		MaxClients: o.MaxClients, SendBuffer: o.SendBuffer, Backlog: o.Backlog, SpawnAhead: o.SpawnAhead, Linger: o.Linger,
@@ -241,7 +254,8 @@ func (s *Server) Err() error {
 // Stop sends everybody what was said before and a Close, and returns when all
 // connections have ended and nothing is left behind. Those who take longer
 // than Options.Drain, or than ctx lasts, are cut, and it returns ctx's error.
-// Later calls return the same.
+// What is stuck then, as the history's disk, is given up after 2 s, and the log
+// and the last line say so. Later calls return the same.
 func (s *Server) Stop(ctx context.Context) error {
 	s.stop.Do(func() {
 		ctx, cancel := context.WithTimeout(ctx, s.opts.Drain)
@@ -256,9 +270,9 @@ func (s *Server) Stop(ctx context.Context) error {
 		close(s.quit)
 		s.ticker.Wait()
 		if s.history != nil {
-			s.history.close()
+			s.finish("history file", s.history.close)
 		}
-		s.ops.close()
+		s.finish("control socket", s.ops.close)
 		s.closeGate()
 	})
 	return s.stopped
@@ -267,5 +281,20 @@ func (s *Server) Stop(ctx context.Context) error {
 // closeGate ends what decides and tells of logins, when nobody comes any more.
 func (s *Server) closeGate() {
 	s.gate.Close()
-	s.lines.Close()
+	s.finish("access log", s.lines.Close)
+}
+
+// finish ends a part, but waits for it no longer than endFor. The log is told on a
+// goroutine of its own, for it may be what is stuck.
+func (s *Server) finish(part string, end func()) {
+	done := make(chan struct{})
+	go func() { defer close(done); end() }()
+	late := time.NewTimer(s.endFor)
+	defer late.Stop()
+	select {
+	case <-done:
+	case <-late.C:
+		s.givenUp = append(s.givenUp, part)
+		go s.opts.Log.Warn("the end does not wait for what is stuck", "part", part, "waited", s.endFor)
+	}
 }

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"chatbench/backends"
-	"chatbench/backends/internal/loglimit"
 	"chatbench/core"
+	"chatbench/internal/loglimit"
 	"chatbench/internal/tcp"
 )
 

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 
-	"chatbench/backends/internal/loglimit"
+	"chatbench/internal/loglimit"
 )
 
 // logger passes on what gnet logs, of errors a few lines a second: each of many

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"chatbench/backends"
-	"chatbench/backends/internal/loglimit"
 	"chatbench/core"
+	"chatbench/internal/loglimit"
 )
 
 const (
@@ -52,10 +52,11 @@ type loop struct {
 	flushedAt uint64 // Room.Said at the last flush of the room
 	read      int    // octets since the last flush
 	over      bool   // empty is closed
+	timer     backends.TurnTimer
 }
 
 func newLoop(cfg backends.Config) *loop {
-	l := &loop{cfg: cfg, empty: make(chan struct{})}
+	l := &loop{cfg: cfg, empty: make(chan struct{}), timer: cfg.Counters.TurnTimer()}
 	l.bell.task = l.turn
 	l.alarm = time.AfterFunc(time.Hour, func() { l.bell.ring() })
 	l.alarm.Stop()
@@ -125,7 +126,9 @@ func peer(gc lib.Conn) netip.AddrPort {
 func (l *loop) OnTraffic(gc lib.Conn) lib.Action {
 	in, _ := gc.Next(-1)
 	if c, ok := gc.Context().(*conn); ok {
+		l.timer.Begin()
 		c.feed(in)
+		l.timer.End()
 	}
 	return lib.None
 }
@@ -215,6 +218,8 @@ func (l *loop) OnShutdown(lib.Engine) { l.bell.takeDown() }
 
 // turn is the task the bell has run.
 func (l *loop) turn(context.Context) error {
+	l.timer.Begin()
+	defer l.timer.Over()
 	l.bell.rung.Store(false) // before the notes are read: what comes later rings again
 	l.flush()
 	l.feedParting()

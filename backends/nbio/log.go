@@ -8,7 +8,7 @@ import (
 
 	"github.com/lesismal/nbio/logging"
 
-	"chatbench/backends/internal/loglimit"
+	"chatbench/internal/loglimit"
 )
 
 // The library's logger is one for the process, and its own writes to standard

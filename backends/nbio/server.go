@@ -10,7 +10,7 @@ import (
 	"chatbench/backends"
 	"chatbench/backends/internal/acceptor"
 	"chatbench/backends/internal/guest"
-	"chatbench/backends/internal/loglimit"
+	"chatbench/internal/loglimit"
 )
 
 const (

@@ -11,11 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"chatbench/backends"
-	"chatbench/backends/internal/loglimit"
 	"chatbench/backends/internal/readiness"
 	"chatbench/backends/internal/tasks"
 	"chatbench/backends/process/child"
 	"chatbench/core"
+	"chatbench/internal/loglimit"
 )
 
 // turnSteps is how often a client is read before others have their turn.
@@ -64,10 +64,14 @@ type loop struct {
 	buf         []byte
 	flushedAt   uint64 // Room.Said at the last flush of the room
 	read        int    // octets since the last flush
+	timer       backends.TurnTimer
 }
 
 func newLoop(cfg backends.Config) (*loop, error) {
-	l := &loop{cfg: cfg, buf: make([]byte, backends.FeedStep), tasks: tasks.Budget{Margin: spareTasks}}
+	l := &loop{
+		cfg: cfg, buf: make([]byte, backends.FeedStep), tasks: tasks.Budget{Margin: spareTasks},
+		timer: cfg.Counters.TurnTimer(),
+	}
 	if err := l.open(); err != nil {
 		l.close()
 		return nil, err
@@ -168,6 +172,7 @@ func (l *loop) run() error {
 			l.abandon()
 			return fmt.Errorf("process: waiting: %w", err)
 		}
+		l.timer.Begin()
 		for i := range n {
 			l.poller.handle(i)
 		}
@@ -182,6 +187,7 @@ func (l *loop) run() error {
 		if l.listener.resting() {
 			l.endRest(time.Now())
 		}
+		l.timer.Over()
 	}
 }
 

@@ -77,12 +77,13 @@ func Run(ctx context.Context, args []string, env Env) int {
 		fmt.Fprint(env.Stderr, usage)
 		return exitUsage
 	}
+	if cmdline.AsksVersion(args) {
+		return cmdline.PrintVersion(env.Stdout, "bench")
+	}
 	switch verb := args[0]; verb {
 	case "-h", "-help", "--help", "help":
 		fmt.Fprint(env.Stdout, usage)
 		return exitOK
-	case "-version", "--version":
-		return cmdline.PrintVersion(env.Stdout, "bench")
 	default:
 		do, known := verbs[verb]
 		if !known {

@@ -35,6 +35,20 @@ func tiny(backends, dir string, more ...string) []string {
 		"-clients", "4", "-senders", "2", "-rate", "400/s", "-window", "4", "-foreign-max", "1"}, more...)
 }
 
+// TestVersion: the program and each of its verbs say what they were built from.
+func TestVersion(t *testing.T) {
+	lines := [][]string{{"-version"}, {"--version"}}
+	for verb := range verbs {
+		lines = append(lines, []string{verb, "-version"})
+	}
+	for _, args := range lines {
+		got := try(context.Background(), "", args...)
+		if got.status != exitOK || !strings.HasPrefix(got.stdout, "bench of chatbench\ncommit ") || got.stderr != "" {
+			t.Errorf("%q: %+v", args, got)
+		}
+	}
+}
+
 // TestRun is the whole way: measured, written, verified, compared, listed.
 func TestRun(t *testing.T) {
 	programs, ctx := bin(t), context.Background()

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net"
 	"os"
@@ -51,14 +52,22 @@ func bin(t *testing.T) string {
 
 // fakeChatd is a chat server of a few lines that can misbehave.
 func fakeChatd(args []string) int {
-	backend := ""
+	backend, secure := "", (*tls.Config)(nil)
 	for i, a := range args {
 		if a == "-list" {
 			fmt.Print(`[{"name":"good"},{"name":"lossy"},{"name":"dying"},{"name":"stuck"}]`)
 			return 0
 		}
-		if a == "-backend" {
+		switch a {
+		case "-backend":
 			backend = args[i+1]
+		case "-tls-cert": // -tls-key follows
+			pair, err := tls.LoadX509KeyPair(args[i+1], args[i+3])
+			if err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				return 1
+			}
+			secure = &tls.Config{Certificates: []tls.Certificate{pair}}
 		}
 	}
 	term := make(chan os.Signal, 1)
@@ -71,6 +80,9 @@ func fakeChatd(args []string) int {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
+	}
+	if secure != nil {
+		l = tls.NewListener(l, secure)
 	}
 	r := &room{backend: backend, names: make(map[string]net.Conn)}
 	r.burn, _ = time.ParseDuration(os.Getenv("BENCH_BURN"))

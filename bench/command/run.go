@@ -41,8 +41,8 @@ type runFlags struct {
 func newRunFlags(env Env) *runFlags {
 	f := &runFlags{set: flag.NewFlagSet("run", flag.ContinueOnError), plan: bench.Quick(record.Broadcast, nil)}
 	fs, p, c := f.set, &f.plan, &f.config
-	fs.StringVar(&f.backends, "backends", "", "`NAMES` to measure, like epoll,goroutine or all, each maybe with flags of chatd's: process@spawn-ahead=64; see bench list")
-	fs.Func("arm", "one more arm, `NAME=[CHATD:]BACKEND[@FLAG=VALUE…]`, maybe of a chatd of its own, like old=/tmp/old/chatd:epoll; may be given again", func(text string) error {
+	fs.StringVar(&f.backends, "backends", "", "`NAMES` to measure, like epoll,goroutine or all, each maybe with flags of chatd's, process@spawn-ahead=64, or with clients that speak TLS, epoll@tls; see bench list")
+	fs.Func("arm", "one more arm, `NAME=[CHATD:]BACKEND[@tls][@FLAG=VALUE…]`, maybe of a chatd of its own, like old=/tmp/old/chatd:epoll; may be given again", func(text string) error {
 		p.Arms = append(p.Arms, text)
 		return nil
 	})

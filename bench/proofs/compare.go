@@ -70,11 +70,12 @@ func slow(ctx context.Context, args []string, out io.Writer) error {
 	return nil
 }
 
-// found is in how many runs an arm was called dearer in CPU per delivery.
+// found is in how many runs an arm was called dearer in CPU per delivery under a kind
+// of load.
 func found(done []outcome, arm, load string) (n int) {
 	for _, o := range done {
 		for _, j := range o.of(arm) {
-			if j.Load == load && j.Figure == keyCPU && j.different() && j.Ratio > 1 {
+			if kind(j.Load) == load && j.Figure == keyCPU && j.different() && j.Ratio > 1 {
 				n++
 			}
 		}
@@ -131,6 +132,18 @@ func (o outcome) line() string {
 	return strings.Join(parts, "; ")
 }
 
+// kind is a load whatever its rate or window: runs of one series have different rates,
+// as the pilot of each finds.
+func kind(load string) string {
+	switch strings.TrimRight(load, "0123456789.") {
+	case "fixed":
+		return "the open loop"
+	case "window":
+		return "saturation"
+	}
+	return load
+}
+
 // short is a figure's name in a line.
 func short(key string) string {
 	if key == keyCPU {
@@ -146,8 +159,8 @@ func short(key string) string {
 type tally struct {
 	runs, disturbed, violated  int
 	different, undecided, tied int
-	void, rounds               int // of all arms
-	loads                      []string
+	void, rounds               int      // of all arms
+	loads                      []string // kinds of loads, in order
 }
 
 func tallyOf(done []outcome, arm string) (t tally) {
@@ -159,7 +172,11 @@ func tallyOf(done []outcome, arm string) (t tally) {
 			different = different || j.different()
 			undecided = undecided || j.Verdict == string(stats.Unresolved)
 		}
-		t.loads = o.Loads // the same in all
+		for _, load := range o.Loads {
+			if k := kind(load); !slices.Contains(t.loads, k) {
+				t.loads = append(t.loads, k)
+			}
+		}
 		switch {
 		case o.Status == statusDisturbed:
 			t.disturbed++
@@ -192,7 +209,7 @@ func (t tally) print(out io.Writer, done []outcome) {
 			if !j.Primary {
 				continue
 			}
-			name := fmt.Sprintf("%s, %s of %s", j.Load, short(j.Figure), j.Arm)
+			name := fmt.Sprintf("%s, %s of %s", kind(j.Load), short(j.Figure), j.Arm)
 			if rows[name] == nil {
 				rows[name], names = &row{verdicts: make(map[string]int)}, append(names, name)
 			}

@@ -213,7 +213,7 @@ func TestEqualServers(t *testing.T) {
 	}
 	for _, want := range []string{
 		"run 3 of 4, done before", "run 4 of 4: status 0", "some difference 1, all ties 2, else undecided 1, too disturbed 0",
-		"void rounds 8 of 192", "fixed1000, CPU of two", "dearer 1, tie 3", "too disturbed: 1 of 4, 25.0 % (95 %: 0.6–80.6)",
+		"void rounds 8 of 192", "the open loop, CPU of two", "dearer 1, tie 3", "too disturbed: 1 of 4, 25.0 % (95 %: 0.6–80.6)",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, &out)
@@ -285,7 +285,7 @@ func TestFound(t *testing.T) {
 		}
 		done = append(done, o)
 	}
-	if a, b := found(done, "two", "fixed1000"), found(done, "two", "window128"); a != 1 || b != 3 {
+	if a, b := found(done, "two", "the open loop"), found(done, "two", "saturation"); a != 1 || b != 3 {
 		t.Errorf("found %d and %d times", a, b)
 	}
 }
@@ -318,8 +318,12 @@ func TestSlowServer(t *testing.T) {
 		for n := range 2 {
 			path := fmt.Sprintf("%s/bench.%d", bin, n)
 			text, err := os.ReadFile(path)
+			text = bytes.ReplaceAll(text, []byte(`"two"`), []byte(`"slow"`))
+			if n == 1 { // its pilot found another rate
+				text = bytes.ReplaceAll(text, []byte(`"fixed1000"`), []byte(`"fixed500"`))
+			}
 			if err == nil {
-				err = os.WriteFile(path, bytes.ReplaceAll(text, []byte(`"two"`), []byte(`"slow"`)), 0o644)
+				err = os.WriteFile(path, text, 0o644)
 			}
 			if err != nil {
 				t.Fatal(err)
@@ -327,7 +331,7 @@ func TestSlowServer(t *testing.T) {
 		}
 		out.Reset()
 		err := slow(context.Background(), []string{"-bin", bin, "-o", fmt.Sprintf("%s/slow%d.jsonl", dir, i), "-runs", "2", "-slowdown", kept}, &out)
-		if err != c.want || !strings.Contains(out.String(), "found dearer under fixed1000: 2 of 2, 100.0 %") {
+		if err != c.want || !strings.Contains(out.String(), "found dearer under the open loop: 2 of 2, 100.0 %") {
 			t.Errorf("%v, want %v:\n%s", err, c.want, &out)
 		}
 	}

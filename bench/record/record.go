@@ -140,6 +140,9 @@ type Arm struct {
 	Chatd string `json:"chatd,omitempty"`
 	// Args are given to chatd besides.
 	Args []string `json:"args,omitempty"`
+	// TLS: its clients speak TLS, with a certificate that was made for the run;
+	// Measures has what was agreed on, under "tls".
+	TLS bool `json:"tls,omitempty"`
 	// Clients is how many this arm has in place of the load's; 0: as many.
 	Clients int `json:"clients,omitempty"`
 	// Gaps is the cases of the conformance suite that the backend does not

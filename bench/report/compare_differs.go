@@ -226,6 +226,9 @@ func buildOf(r *record.Run) string {
 
 func armText(a record.Arm) string {
 	text := strings.Join(append([]string{a.Backend}, a.Args...), " ")
+	if a.TLS {
+		text += ", clients of TLS"
+	}
 	if a.Clients > 0 {
 		text += fmt.Sprintf(", %d clients", a.Clients)
 	}

@@ -238,6 +238,34 @@ func TestCeiling(t *testing.T) {
 	}
 }
 
+// TestNoCeilingByTLS: the rate of an arm whose clients speak TLS is held against no
+// null server, which speaks none: it is neither marked nor put beside it.
+func TestNoCeilingByTLS(t *testing.T) {
+	run := sample(t)
+	near := run.Rounds[2]
+	if near.Arm != "epoll" || near.Load != "window128" || len(near.Marks) > 0 {
+		t.Fatalf("%s under %s, %v", near.Arm, near.Load, near.Marks)
+	}
+	near.Traffic.Deliveries = 29e6
+	for _, byTLS := range []bool{false, true} {
+		run.Manifest.Arms[0].TLS = byTLS
+		if err := verifyRound(run, &near); (err == nil) != byTLS {
+			t.Errorf("by TLS %v, near the ceiling and not marked: %v", byTLS, err)
+		}
+		var text bytes.Buffer
+		s := Summarize(run, nil)
+		s.Loads[1].limits(&text)
+		_, used, _ := strings.Cut(text.String(), "epoll (server ")
+		used, _, _ = strings.Cut(used, ")")
+		if used == "" || strings.Contains(used, "null server") == byTLS {
+			t.Errorf("by TLS %v: %s", byTLS, text.String())
+		}
+		if strings.Count(text.String(), "goroutine (server") != 1 || !strings.Contains(text.String(), "of the rate with the null server") {
+			t.Errorf("by TLS %v: %s", byTLS, text.String())
+		}
+	}
+}
+
 // TestPriceOfCounting: where counting is more than a fiftieth of what a delivery
 // costs, that is said; where its price is not known, nothing is.
 func TestPriceOfCounting(t *testing.T) {

@@ -219,6 +219,15 @@ func Ceiling(run *record.Run, load string) float64 {
 	return stats.Median(rates)
 }
 
+// CeilingOf is the ceiling that the rate of an arm is held against. There is none for
+// an arm whose clients speak TLS: the null server does not.
+func CeilingOf(run *record.Run, load, arm string) float64 {
+	if slices.ContainsFunc(run.Manifest.Arms, func(a record.Arm) bool { return a.Name == arm && a.TLS }) {
+		return 0
+	}
+	return Ceiling(run, load)
+}
+
 // series is a figure by round.
 type series map[int]float64
 
@@ -336,7 +345,7 @@ func (a *ArmSummary) bound(run *record.Run, load record.Load, marked bool) {
 	slack := a.Figures[keyGenBusy].Median < cmp.Or(m.Rules.GeneratorMax, record.DefaultRules().GeneratorMax)
 	busy := a.Figures[keyGenBusy].Median >= m.Rules.BusyShare
 	limited := func(server bool) bool {
-		return marked && !(server && slack) || busy && (!server || Ceiling(run, load.Name) == 0)
+		return marked && !(server && slack) || busy && (!server || CeilingOf(run, load.Name, a.Name) == 0)
 	}
 	use := a.Figures[keyBusy].Median + a.Figures[keyNobody].Median
 	server := use >= m.Rules.BusyShare

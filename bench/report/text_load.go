@@ -300,7 +300,7 @@ func (l *LoadSummary) used(a ArmSummary) string {
 	if f, ok := a.Figures[keyGenBusy]; ok {
 		text += fmt.Sprintf(", generator %s %%", percent(f.Median))
 	}
-	if f, ok := a.Figures[keyRate]; ok && l.Ceiling > 0 {
+	if f, ok := a.Figures[keyRate]; ok && l.Ceiling > 0 && !a.TLS {
 		text += fmt.Sprintf(", %s %% of the rate with the null server", percent(f.Median/l.Ceiling))
 	}
 	return text + ")"

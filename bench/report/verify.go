@@ -152,7 +152,7 @@ func verifyRound(run *record.Run, r *record.Round) error {
 	if load.Sliced() && !adds(r) {
 		return fmt.Errorf("%w: %s: the slices do not add up to the round", ErrMismatch, where)
 	}
-	void, marks := rules.Judge(*r, load, run.Manifest.Rules, Ceiling(run, r.Load))
+	void, marks := rules.Judge(*r, load, run.Manifest.Rules, CeilingOf(run, r.Load, r.Arm))
 	if !reflect.DeepEqual(void, r.Void) || !reflect.DeepEqual(marks, r.Marks) {
 		return fmt.Errorf("%w: %s: the rules give void %v, marks %v", ErrMismatch, where, void, marks)
 	}

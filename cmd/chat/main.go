@@ -14,6 +14,7 @@ import (
 	"chatbench/client"
 	"chatbench/client/terminal"
 	"chatbench/internal/cmdline"
+	"chatbench/internal/tlsflags"
 )
 
 const intro = `chat is a client for the chat server.
@@ -37,9 +38,9 @@ func run(args []string) int {
 	fs := flag.NewFlagSet("chat", flag.ContinueOnError)
 	o := terminal.Options{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
 	var p paths
-	var secure security
+	var secure tlsflags.Flags
 	define(fs, &o, &p)
-	secure.define(fs)
+	secure.Define(fs)
 	if code, done := cmdline.Parse(fs, intro, args); done {
 		return code
 	}
@@ -51,7 +52,7 @@ func run(args []string) int {
 	defer stop()
 	err := p.open(&o.Files)
 	if err == nil {
-		o.Client.TLS, err = secure.config()
+		o.Client.TLS, err = secure.Config()
 	}
 	if err == nil {
 		err = setPassword(ctx, &o)
@@ -60,7 +61,7 @@ func run(args []string) int {
 		err = terminal.Run(ctx, o)
 	}
 	switch {
-	case errors.Is(err, client.ErrServer), isUsage(err):
+	case errors.Is(err, client.ErrServer), errors.As(err, new(tlsflags.NeedsTLS)):
 		return cmdline.Fail("chat", cmdline.Usage, err)
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		return cmdline.OK // left before it began

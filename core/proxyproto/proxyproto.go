@@ -3,9 +3,18 @@
 // (https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt).
 //
 // Policy decides which connections begin with one. A header is believed if the
-// connection comes from a trusted address, or if it holds the secret of a front of
-// this process, which connects over loopback. Any other is refused: it would let
-// anybody claim any address.
+// connection comes from a trusted address, or if it holds the proof that a front of
+// this process wrote it, which connects over loopback. Any other is refused: it would
+// let anybody claim any address.
+//
+// The proof is a TLV of type E0, for which the front and the Policy share a secret:
+//
+//	HMAC-SHA256(secret, "FRONT CLIENT")
+//
+// FRONT is the address and port from which the front has connected, CLIENT those that
+// the header names, both as text as in 127.0.0.1:40000 or [2001:db8::9]:51000, and
+// IPv4 as IPv4. So whoever sees a header can claim with it no other client, and that
+// one only from the same port.
 //
 // The package refuses to read from connections: it is given octets as they come,
 // and keeps at most one header of them. A Policy may be used from any goroutine
@@ -15,7 +24,8 @@ package proxyproto
 import (
 	"bufio"
 	"bytes"
-	"crypto/subtle"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -29,9 +39,9 @@ import (
 )
 
 const (
-	// secretType is the type of the TLV with the secret: the first of those that
-	// the protocol leaves to applications.
-	secretType = pp.PP2Type(0xE0)
+	// proofType is the type of the TLV with the proof: the first of those that the
+	// protocol leaves to applications.
+	proofType = pp.PP2Type(0xE0)
 	// longestLine is the longest header of version 1, in octets, its CR LF included.
 	longestLine = 107
 	// fixedPart is how long the part of a version 2 header is that says how long
@@ -51,7 +61,8 @@ type Policy struct {
 	// with a header.
 	Trusted []netip.Prefix
 	// Secret is that of the front of this process, nil if there is none: a
-	// connection from a loopback address may begin with a header that holds it.
+	// connection from a loopback address may begin with a header that proves to
+	// come from who knows it.
 	Secret []byte
 	// SecretOnly: every connection must.
 	SecretOnly bool
@@ -60,23 +71,24 @@ type Policy struct {
 // Preface gives the reader for a connection from peer; nil: it begins with frames.
 // It is made for core.Config.Preface.
 func (p *Policy) Preface(peer netip.AddrPort) core.Preface {
-	addr := peer.Addr().Unmap().WithZone("")
+	addr := plain(peer).Addr()
 	trusted := !p.SecretOnly && slices.ContainsFunc(p.Trusted, func(one netip.Prefix) bool { return one.Contains(addr) })
 	switch {
 	case trusted:
 		return &reader{required: true}
 	case p.SecretOnly, p.Secret != nil && addr.IsLoopback():
-		return &reader{required: p.SecretOnly, secret: p.Secret, needsSecret: true}
+		return &reader{required: p.SecretOnly, secret: p.Secret, needsProof: true, peer: peer}
 	}
 	return nil
 }
 
 // reader reads the header of one connection.
 type reader struct {
-	required    bool
-	needsSecret bool
-	secret      []byte
-	seen        []byte // of the header
+	required   bool
+	needsProof bool // that its writer knows secret
+	secret     []byte
+	peer       netip.AddrPort
+	seen       []byte // of the header
 }
 
 // Required says that the connection must begin with a header.
@@ -135,31 +147,47 @@ func (r *reader) parse(b []byte) (client netip.AddrPort, err error) {
 	if err != nil {
 		return netip.AddrPort{}, fmt.Errorf("%w: %w", ErrHeader, err)
 	}
-	if r.needsSecret && !holds(h, r.secret) {
+	source, _, isTCP := h.TCPAddrs()
+	if isTCP && !h.Command.IsLocal() { // otherwise it names no client: the proxy connects for itself
+		client = plain(source.AddrPort())
+	}
+	if r.needsProof && !r.proven(h, client) {
 		return netip.AddrPort{}, fmt.Errorf("%w: it does not come from here", ErrHeader)
 	}
-	source, _, isTCP := h.TCPAddrs()
-	if !isTCP || h.Command.IsLocal() {
-		return netip.AddrPort{}, nil // it names no client: the proxy connects for itself
-	}
-	from := source.AddrPort()
-	return netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), nil
+	return client, nil
 }
 
-// holds says whether a header has a TLV with the secret.
-func holds(h *pp.Header, secret []byte) bool {
+// proven says whether a header that names a client holds the proof, for which there
+// must be a secret.
+func (r *reader) proven(h *pp.Header, client netip.AddrPort) bool {
+	want := proof(r.secret, r.peer, client)
 	tlvs, err := h.TLVs()
-	return err == nil && len(secret) > 0 && slices.ContainsFunc(tlvs, func(t pp.TLV) bool {
-		return t.Type == secretType && subtle.ConstantTimeCompare(t.Value, secret) == 1
+	return err == nil && len(r.secret) > 0 && slices.ContainsFunc(tlvs, func(t pp.TLV) bool {
+		return t.Type == proofType && hmac.Equal(t.Value, want)
 	})
 }
 
-// Header is a header of version 2 that names a client, for a connection that it
-// has made to local, with a secret for a Policy.
+// proof is what shows that the front, connected from an address, names a client.
+func proof(secret []byte, front, client netip.AddrPort) []byte {
+	mac := hmac.New(sha256.New, secret)
+	fmt.Fprint(mac, plain(front), " ", plain(client))
+	return mac.Sum(nil)
+}
+
+// plain is an address in the one form in which both sides of a connection know it.
+func plain(addr netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(addr.Addr().Unmap().WithZone(""), addr.Port())
+}
+
+// Header is a header of version 2 that names a client, for a connection that was made
+// from local, the address that its other end sees. With a secret it holds the proof
+// that a Policy asks for.
 func Header(client, local netip.AddrPort, secret []byte) ([]byte, error) {
 	h := pp.HeaderProxyFromAddrs(2, net.TCPAddrFromAddrPort(client), net.TCPAddrFromAddrPort(local))
-	if err := h.SetTLVs([]pp.TLV{{Type: secretType, Value: secret}}); err != nil {
-		return nil, fmt.Errorf("proxyproto: %w", err)
+	if len(secret) > 0 {
+		if err := h.SetTLVs([]pp.TLV{{Type: proofType, Value: proof(secret, local, client)}}); err != nil {
+			return nil, fmt.Errorf("proxyproto: %w", err)
+		}
 	}
 	b, err := h.Format()
 	if err != nil {

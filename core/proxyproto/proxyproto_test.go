@@ -2,6 +2,8 @@ package proxyproto
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -79,6 +81,13 @@ func TestHeaders(t *testing.T) {
 		"front of mixed":       {policy: front, peer: here, in: string(header(t, netip.MustParseAddrPort("[2001:db8::9]:1"), here, secret)), client: "[2001:db8::9]:1"},
 		"front, no secret":     {policy: front, peer: here, in: string(header(t, client, here, nil)), bad: true},
 		"front, wrong secret":  {policy: front, peer: here, in: string(header(t, client, here, secret[1:])), bad: true},
+		"front, other port":    {policy: front, peer: netip.MustParseAddrPort("127.0.0.1:9001"), in: string(header(t, client, here, secret)), bad: true},
+		"front, other client":  {policy: front, peer: here, in: strings.Replace(string(header(t, client, here, secret)), "\xcb\x00\x71\x09", "\xcb\x00\x71\x0a", 1), bad: true},
+		"front, the secret":    {policy: front, peer: here, in: v2(0x21, 0x11, strings.Repeat("\x01", 12)+"\xe0\x00\x20"+string(secret)), bad: true},
+		"front, mapped":        {policy: front, peer: netip.MustParseAddrPort("[::ffff:127.0.0.1]:9000"), in: string(header(t, netip.MustParseAddrPort("[::ffff:203.0.113.9]:51000"), here, secret)), client: client.String()},
+		"front, zone":          {policy: front, peer: here, in: string(header(t, netip.MustParseAddrPort("[fe80::9%lo]:1"), here, secret)), client: "[fe80::9]:1"},
+		"front of IPv6":        {policy: front, peer: netip.MustParseAddrPort("[::1]:9000"), in: string(header(t, client, netip.MustParseAddrPort("[::1]:9000"), secret)), client: client.String()},
+		"front, no client":     {policy: front, peer: here, in: v2(0x20, 0, "\xe0\x00\x20"+string(proof(secret, here, netip.AddrPort{}))), client: "none"},
 		"front, v1":            {policy: front, peer: here, in: "PROXY TCP4 203.0.113.9 192.0.2.1 51000 9000\r\n", bad: true},
 		"front, frames":        {policy: front, peer: here, in: "\x01alice x\x00", bad: true},
 		"mixed, front":         {policy: mixed, peer: here, in: string(header(t, client, here, secret)), client: client.String()},
@@ -109,6 +118,16 @@ func TestHeaders(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// The proof does not hold the secret, and is as the documentation has it.
+func TestProof(t *testing.T) {
+	mac := hmac.New(sha256.New, secret)
+	mac.Write([]byte("127.0.0.1:9000 203.0.113.9:51000"))
+	h := header(t, client, here, secret)
+	if bytes.Contains(h, secret) || !bytes.HasSuffix(h, mac.Sum([]byte{0xe0, 0, sha256.Size})) {
+		t.Errorf("the header is %x", h)
 	}
 }
 

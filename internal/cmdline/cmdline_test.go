@@ -136,6 +136,17 @@ Every flag but -list can be set in the environment too: -users as TOOL_USERS.
 	}
 }
 
+func TestAsksVersion(t *testing.T) {
+	for args, want := range map[string]bool{
+		"-version": true, "--version": true, "user -version": true, "run --version -rate 3": true,
+		"": false, "user": false, "-open -version": false, "user add -version": false, "version": false, "run -rate -version": false,
+	} {
+		if got := AsksVersion(strings.Fields(args)); got != want {
+			t.Errorf("%q: %v", args, got)
+		}
+	}
+}
+
 func TestVersion(t *testing.T) {
 	settings := []debug.BuildSetting{{Key: "GOOS", Value: "linux"}, {Key: "GOARCH", Value: "amd64"}}
 	full := &debug.BuildInfo{

@@ -8,6 +8,15 @@ import (
 	"strings"
 )
 
+// AsksVersion says whether the arguments of a command with verbs ask for its version:
+// -version stands alone, or first behind a verb.
+func AsksVersion(args []string) bool {
+	if len(args) > 1 && !strings.HasPrefix(args[0], "-") {
+		args = args[1:]
+	}
+	return len(args) > 0 && (args[0] == "-version" || args[0] == "--version")
+}
+
 // PrintVersion prints what a command was built from: commit, Go, and the versions
 // of those modules of libraries that are in the program. It returns the exit code.
 func PrintVersion(w io.Writer, command string, libraries ...string) (code int) {

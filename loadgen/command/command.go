@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"chatbench/internal/cmdline"
+	"chatbench/internal/tlsflags"
 	"chatbench/loadgen"
 )
 
@@ -51,6 +52,9 @@ func Run(ctx context.Context, args []string, env Env) int {
 		fmt.Fprint(env.Stderr, usage)
 		return exitUsage
 	}
+	if cmdline.AsksVersion(args) {
+		return cmdline.PrintVersion(env.Stdout, "loadgen")
+	}
 	switch verb := args[0]; verb {
 	case "broadcast":
 		return broadcast(ctx, args[1:], env)
@@ -67,8 +71,6 @@ func Run(ctx context.Context, args []string, env Env) int {
 	case "-h", "-help", "--help", "help":
 		fmt.Fprint(env.Stdout, usage)
 		return exitOK
-	case "-version", "--version":
-		return cmdline.PrintVersion(env.Stdout, "loadgen")
 	default:
 		return failed(env, exitUsage, fmt.Errorf("loadgen: unknown verb %q; there are broadcast, relay, idle, fetch and null", verb))
 	}
@@ -130,7 +132,7 @@ func (c *cpus) Set(text string) error {
 
 // statusOf is the exit status that an error of a run stands for.
 func statusOf(err error) int {
-	if errors.Is(err, loadgen.ErrConfig) {
+	if errors.Is(err, loadgen.ErrConfig) || errors.As(err, new(tlsflags.NeedsTLS)) {
 		return exitUsage
 	}
 	return exitFailed

@@ -43,6 +43,16 @@ func serveNull(t *testing.T) (address string) {
 	return strings.TrimSpace(strings.TrimPrefix(string(line[:n]), head))
 }
 
+// The program and each of its verbs say what they were built from.
+func TestVersion(t *testing.T) {
+	for _, args := range [][]string{{"-version"}, {"--version"}, {"broadcast", "-version"}, {"null", "-version"}, {"price", "-version"}} {
+		status, stdout, stderr := output(context.Background(), args...)
+		if status != exitOK || !strings.HasPrefix(stdout, "loadgen of chatbench\ncommit ") || stderr != "" {
+			t.Errorf("%q: %d, %q, %q", args, status, stdout, stderr)
+		}
+	}
+}
+
 // A mistake on the command line is one line on stderr, nothing on stdout, and
 // exit status 2; a run that cannot be, 1.
 func TestMistakes(t *testing.T) {
@@ -73,6 +83,12 @@ func TestMistakes(t *testing.T) {
 		{"broadcast -rate 1000/s -ceiling much", exitUsage, "written like"},
 		{"broadcast -rate 1000/s -senders 500 -ceiling null", exitUsage, "senders among"},
 		{"broadcast -rate 1000/s -server 127.0.0.1:1", exitFailed, "nothing listens on 127.0.0.1:1"},
+		{"broadcast -rate 1000/s -ca x", exitUsage, "-ca is for -tls: add -tls"},
+		{"idle -insecure-skip-verify", exitUsage, "-insecure-skip-verify is for -tls"},
+		{"relay -rate 1000/s -tls -ca /nowhere/cert.pem", exitFailed, "-ca: open /nowhere/cert.pem: no such file"},
+		{"broadcast -rate 1000/s -tls -ceiling null", exitUsage, "the null server speaks no TLS"},
+		{"null -tls", exitUsage, "-tls"},
+		{"price -tls", exitUsage, "-tls"},
 		{"null -listen nowhere", exitFailed, "nowhere"},
 		{"null -cpu 5-3", exitUsage, "CPUs are written like"},
 	} {

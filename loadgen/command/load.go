@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"chatbench/core/units"
+	"chatbench/internal/tlsflags"
 	"chatbench/loadgen"
 )
 
@@ -18,6 +19,7 @@ import (
 type load struct {
 	*flag.FlagSet
 	cfg      loadgen.Config
+	tls      tlsflags.Flags
 	cpu      cpus
 	limit    ceiling
 	arrivals string
@@ -29,6 +31,7 @@ func newLoad(scenario string) *load {
 	l := &load{FlagSet: flag.NewFlagSet(scenario, flag.ContinueOnError), cfg: loadgen.Config{Scenario: scenario}, arrivals: "fixed"}
 	c := &l.cfg
 	l.StringVar(&c.Server, "server", "127.0.0.1:9000", "the server, `HOST:PORT`; run chatd with -flood off, or its flood control is what you measure")
+	l.tls.Define(l.FlagSet)
 	l.DurationVar(&c.Duration, "duration", 5*time.Second, "length of the timed section")
 	l.Var(&l.cpu, "cpu", "`CPU` or CPUs that the generator's thread is pinned to, like 1 (none: not pinned)")
 	l.DurationVar(&c.Connect, "connect-timeout", 10*time.Second, "how long nobody may get in before that is an error")
@@ -64,6 +67,10 @@ func (l *load) run(ctx context.Context, args []string, env Env) int {
 		if f := l.Lookup(name); f != nil && slices.Contains([]string{"0", "0s", "0B"}, f.Value.String()) {
 			return failed(env, exitUsage, fmt.Errorf("loadgen %s: -%s is %s; give it above zero", l.Name(), name, f.Value))
 		}
+	}
+	var err error
+	if c.TLS, err = l.tls.Config(); err != nil {
+		return failed(env, statusOf(err), fmt.Errorf("loadgen %s: %w", l.Name(), err))
 	}
 	c.Poisson, c.CPU, c.Ceiling = l.arrivals == "poisson", l.cpu, float64(l.limit.rate)
 	if env.Terminal {

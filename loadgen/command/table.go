@@ -61,6 +61,9 @@ func writeTable(w io.Writer, r *loadgen.Result) error {
 		fmt.Fprintf(&b, ", %s messages waited for the server", count(g.Stalled))
 	}
 	b.WriteString("\n")
+	if r.TLS != nil {
+		fmt.Fprintf(&b, "tls         %s, %s, %s; the generator's own part is in all of this\n", r.TLS.Version, r.TLS.CipherSuite, r.TLS.KeyExchange)
+	}
 	for _, why := range r.GeneratorLimited {
 		fmt.Fprintf(&b, "LIMITED     by the generator: %s\n", why)
 	}

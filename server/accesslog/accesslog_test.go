@@ -85,14 +85,14 @@ func TestRefusalsAreBounded(t *testing.T) {
 	start := l.refused.since
 	refuse := func(addr string, n int, at time.Duration) {
 		for range n {
-			l.line(event(addr, core.Event{Reason: core.ReasonDenied, Text: "no"}), start.Add(at))
+			l.line(entry{Event: event(addr, core.Event{Reason: core.ReasonDenied, Text: "no"})}, start.Add(at))
 		}
 	}
 	refuse("203.0.113.9", 500, time.Second)
 	refuse("203.0.113.10", perAddress, 2*time.Second)
 	refuse("2001:db8::1", 15, 3*time.Second)
 	refuse("2001:db8::2", 15, 3*time.Second)
-	l.line(event("203.0.113.9", core.Event{Granted: true, Name: "alice"}), start.Add(4*time.Second)) // is no refusal
+	l.line(entry{Event: event("203.0.113.9", core.Event{Granted: true, Name: "alice"})}, start.Add(4*time.Second)) // is no refusal
 	if n := strings.Count(out.String(), "msg=refused"); n != 3*perAddress {
 		t.Errorf("%d lines, want %d", n, 3*perAddress)
 	}

@@ -2,7 +2,7 @@
 // its own:
 //
 //	/metrics       for Prometheus
-//	/healthz       200 while the process serves
+//	/healthz       200 while the room answers, 503 if it does not within 2 s
 //	/readyz        200 while clients are let in, 503 while the server drains
 //	/              a page that shows the same, live
 //	/live          what the page is sent: server-sent events, one a second
@@ -29,10 +29,13 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"chatbench/server/web"
 )
 
 //go:embed page
@@ -44,6 +47,7 @@ const (
 	mostScrapes  = 4 // at once
 	everySecond  = time.Second
 	patience     = 10 * time.Second // for a request, and for an event to be taken
+	roomPatience = 2 * time.Second  // for the room, when it is asked whether it is well
 	idleTimeout  = 2 * time.Minute
 	headerMost   = 16 << 10
 )
@@ -66,6 +70,9 @@ type Server struct {
 	http     http.Server
 	conns    atomic.Int64
 	watchers atomic.Int64
+
+	mu      sync.Mutex
+	answers chan struct{} // guarded by mu: closed when the room has answered who asks now; nil: nobody does
 }
 
 // New makes a server. Serve lets it work.
@@ -80,7 +87,7 @@ func New(cfg Config) *Server {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(NewRegistry(cfg.Sources), promhttp.HandlerOpts{
 		MaxRequestsInFlight: mostScrapes, Timeout: patience, ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelWarn),
 	}))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /healthz", s.healthy)
 	mux.HandleFunc("GET /readyz", s.ready)
 	mux.HandleFunc("GET /live", s.live)
 	if cfg.Profiles {
@@ -91,7 +98,7 @@ func New(cfg Config) *Server {
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
 	s.http = http.Server{
-		Handler: s.guard(mux), ReadHeaderTimeout: patience, IdleTimeout: idleTimeout, MaxHeaderBytes: headerMost,
+		Handler: s.guard(mux), ReadHeaderTimeout: patience, ReadTimeout: patience, IdleTimeout: idleTimeout, MaxHeaderBytes: headerMost,
 		ConnState: s.count, ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
 	}
 	return s
@@ -125,11 +132,14 @@ func (s *Server) count(c net.Conn, state http.ConnState) {
 
 // guard answers those who mean this server, and says what its pages may do.
 func (s *Server) guard(next http.Handler) http.Handler {
-	own := loopback(s.Addr().Addr())
+	own := s.Addr().Addr().Unmap().IsLoopback()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if own && !names(r.Host) {
+		if own && !web.LoopbackHost(r.Host) {
 			http.Error(w, "ask for 127.0.0.1 or localhost", http.StatusForbidden)
 			return
+		}
+		if r.Body == http.NoBody { // all of the request is there: its time is over, but not that of /live and of profiles
+			http.NewResponseController(w).SetReadDeadline(time.Time{})
 		}
 		h := w.Header()
 		h.Set("Content-Security-Policy", policy)
@@ -140,16 +150,37 @@ func (s *Server) guard(next http.Handler) http.Handler {
 	})
 }
 
-// names says whether a Host header names a loopback address.
-func names(host string) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
+// healthy says whether the room answers. Nobody is served while its lock cannot be had.
+func (s *Server) healthy(w http.ResponseWriter, r *http.Request) {
+	late := time.NewTimer(roomPatience)
+	defer late.Stop()
+	select {
+	case <-s.askRoom():
+		fmt.Fprintln(w, "ok")
+	case <-late.C:
+		http.Error(w, "the room does not answer", http.StatusServiceUnavailable)
+	case <-r.Context().Done():
 	}
-	addr, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && loopback(addr)
 }
 
-func loopback(addr netip.Addr) bool { return addr.Unmap().IsLoopback() }
+// askRoom gives a channel that is closed when the room has answered. One goroutine at a
+// time asks: if the room is stuck for good, those who come again and again do not pile up.
+func (s *Server) askRoom() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.answers == nil {
+		answers := make(chan struct{})
+		s.answers = answers
+		go func() {
+			s.cfg.Sources.Room.Snapshot()
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.answers = nil
+			close(answers)
+		}()
+	}
+	return s.answers
+}
 
 func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 	if s.cfg.Sources.Draining() {

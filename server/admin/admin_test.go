@@ -4,13 +4,16 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -52,14 +55,21 @@ func fakeSources(draining *atomic.Bool) Sources {
 	transport := new(backends.Counters)
 	transport.Accepts.Store(11)
 	transport.BytesOut.Store(5 << 20)
+	transport.TimeTurns = true
+	turns := transport.TurnTimer()
+	for range 3 {
+		turns.Begin()
+		turns.Over()
+	}
 	return Sources{
 		Backend: "fake", MaxClients: 100, Room: room, Transport: transport, Gate: fakeGate{}, Lines: fakeLines{}, Draining: draining.Load,
-		TLS: new(front.Counters), Carrier: new(front.Carrier), Certificate: fakeCertificate{}, Web: new(web.Counters),
+		Front: new(front.Counters), Carrier: new(front.Carrier), Certificate: fakeCertificate{}, Web: new(web.Counters),
 	}
 }
 
-// served is a Server at work, its URL, and what makes it drain.
-func served(t *testing.T, change func(*Config)) (s *Server, url string, draining *atomic.Bool) {
+// served is a Server at work, its URL, and what makes it drain. before is done before
+// it serves.
+func served(t *testing.T, change func(*Config), before ...func(*Server)) (s *Server, url string, draining *atomic.Bool) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -71,6 +81,9 @@ func served(t *testing.T, change func(*Config)) (s *Server, url string, draining
 		change(&cfg)
 	}
 	s = New(cfg)
+	for _, do := range before {
+		do(s)
+	}
 	done := make(chan error, 1)
 	go func() { done <- s.Serve() }()
 	t.Cleanup(func() {
@@ -131,6 +144,46 @@ func TestPaths(t *testing.T) {
 	check("/debug/pprof/cmdline", 200, "admin.test")
 }
 
+// stuckRoom answers nobody until it is freed.
+type stuckRoom struct {
+	free  chan struct{}
+	asked atomic.Int64
+}
+
+func (s *stuckRoom) Snapshot() core.Stats {
+	s.asked.Add(1)
+	<-s.free
+	return core.Stats{}
+}
+func (s *stuckRoom) Backlog() core.Backlog { <-s.free; return core.Backlog{} }
+
+// A server whose room is stuck is not well, however often it is asked, until the room
+// answers again.
+func TestStuckRoom(t *testing.T) {
+	room := &stuckRoom{free: make(chan struct{})}
+	s, url, _ := served(t, func(c *Config) { c.Sources.Room = room })
+	var asks sync.WaitGroup
+	for range 8 {
+		asks.Go(func() {
+			answer, body := get(t, url+"/healthz", "")
+			if answer.StatusCode != 503 || body != "the room does not answer\n" {
+				t.Errorf("stuck: %d %q", answer.StatusCode, body)
+			}
+		})
+	}
+	asks.Wait()
+	if n := room.asked.Load(); n != 1 {
+		t.Errorf("the room was asked %d times", n)
+	}
+	if err := Check(t.Context(), s.Addr().String()); err == nil || !strings.Contains(err.Error(), "503") {
+		t.Errorf("stuck: %v", err)
+	}
+	close(room.free)
+	if err := Check(t.Context(), s.Addr().String()); err != nil {
+		t.Errorf("free again: %v", err)
+	}
+}
+
 // A page of another site that has this address under its own name reads nothing.
 func TestHostIsChecked(t *testing.T) {
 	_, url, _ := served(t, nil)
@@ -140,6 +193,37 @@ func TestHostIsChecked(t *testing.T) {
 	} {
 		if answer, _ := get(t, url+"/metrics", host); answer.StatusCode != want {
 			t.Errorf("asked as %s: %d, want %d", host, answer.StatusCode, want)
+		}
+	}
+}
+
+// A request of which a part never comes has its time. What takes longer than that to
+// answer goes on.
+func TestTimeOfARequest(t *testing.T) {
+	s, url, _ := served(t, nil, func(s *Server) {
+		for _, d := range []*time.Duration{&s.http.ReadHeaderTimeout, &s.http.ReadTimeout} {
+			*d = min(*d, 500*time.Millisecond) // 0, which is no bound, stays
+		}
+	})
+	c, err := net.Dial("tcp", s.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(30 * time.Second))
+	fmt.Fprint(c, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n")
+	if _, err := io.ReadAll(c); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("a request whose body never comes keeps its connection")
+	}
+	answer, err := http.Get(url + "/live")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	events := bufio.NewReader(answer.Body)
+	for i := range 3 * 2 { // a line and an empty one
+		if _, err := events.ReadString('\n'); err != nil {
+			t.Fatalf("line %d of the live page: %v", i, err)
 		}
 	}
 }
@@ -172,19 +256,19 @@ func TestLive(t *testing.T) {
 	ctx, leave := context.WithCancel(t.Context())
 	code, event := watch(t, ctx, url)
 	var r struct {
-		Backend   string
-		Bans      int
-		Queued    int       `json:"hash_queue"`
-		Expires   time.Time `json:"certificate_expires"`
-		Transport struct{ Accepts int }
-		Room      struct{ Ends map[string]int }
-		TLS, Web  map[string]int
+		Backend    string
+		Bans       int
+		Queued     int       `json:"hash_queue"`
+		Expires    time.Time `json:"certificate_expires"`
+		Transport  struct{ Accepts int }
+		Room       struct{ Ends map[string]int }
+		Front, Web map[string]int
 	}
 	text, found := strings.CutPrefix(event, "data: ")
 	if err := json.Unmarshal([]byte(text), &r); err != nil || !found || code != 200 {
 		t.Fatalf("%d %q: %v", code, event, err)
 	}
-	if r.Backend != "fake" || r.Queued != 4 || r.Bans != 6 || r.Transport.Accepts != 11 || r.Expires.Unix() != 2e9 || r.TLS == nil || r.Web == nil || len(r.Room.Ends) != core.Reasons {
+	if r.Backend != "fake" || r.Queued != 4 || r.Bans != 6 || r.Transport.Accepts != 11 || r.Expires.Unix() != 2e9 || r.Front == nil || r.Web == nil || len(r.Room.Ends) != core.Reasons {
 		t.Errorf("an event is %s", event)
 	}
 	for range mostWatchers - 1 {

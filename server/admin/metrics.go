@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"chatbench/backends"
 	"chatbench/core"
 )
 
@@ -119,17 +120,17 @@ func transportMetrics() []metric {
 	}
 }
 
-// frontMetrics is of TLS and the browser client, where they are served.
+// frontMetrics is of the front and the browser client, where they are served.
 func frontMetrics() []metric {
 	return []metric{
-		labelled(counter, "tls_accepts_total", "", "Connections by TLS that were accepted.", func(r *reading) []value {
-			return ifThere(r.TLS, func(t *tls) []value { return []value{{v: float64(t.Accepts)}} })
+		labelled(counter, "front_accepts_total", "", "Connections that the front accepted: by TLS, or to a socket that systemd passed.", func(r *reading) []value {
+			return ifThere(r.Front, func(t *fronted) []value { return []value{{v: float64(t.Accepts)}} })
 		}),
-		labelled(gauge, "tls_handshakes", "", "TLS handshakes under way.", func(r *reading) []value {
-			return ifThere(r.TLS, func(t *tls) []value { return []value{{v: float64(t.Handshakes)}} })
+		labelled(gauge, "front_handshakes", "", "Connections of the front that are in their TLS handshake or PROXY header.", func(r *reading) []value {
+			return ifThere(r.Front, func(t *fronted) []value { return []value{{v: float64(t.Handshakes)}} })
 		}),
-		labelled(counter, "tls_failures_total", "why", "Connections by TLS that never came to the transport.", func(r *reading) []value {
-			return ifThere(r.TLS, func(t *tls) []value {
+		labelled(counter, "front_failures_total", "why", "Connections that the front accepted and that never came to the transport.", func(r *reading) []value {
+			return ifThere(r.Front, func(t *fronted) []value {
 				return []value{{float64(t.BadHeader), "header"}, {float64(t.BadTLS), "tls"}, {float64(t.TimedOut), "timeout"}, {float64(t.TooMany), "too_many"}, {float64(t.Banned), "banned"}}
 			})
 		}),
@@ -171,10 +172,12 @@ func ifThere[T any](part *T, read func(*T) []value) []value {
 type collector struct {
 	sources Sources
 	metrics []metric
+	turns   *prometheus.Desc // the one histogram
 }
 
 func newCollector(s Sources) *collector {
-	c := &collector{sources: s}
+	c := &collector{sources: s, turns: prometheus.NewDesc("chatd_turn_duration_seconds",
+		"How long the turns of the transport's loops took, from when something was ready to when the loop waits again; absent if it has none, or does not tell.", nil, nil)}
 	for _, group := range [][]metric{roomMetrics(), gateMetrics(), transportMetrics(), frontMetrics()} {
 		c.metrics = append(c.metrics, group...)
 	}
@@ -198,6 +201,7 @@ func (c *collector) Describe(to chan<- *prometheus.Desc) {
 	for _, m := range c.metrics {
 		to <- m.describe
 	}
+	to <- c.turns
 }
 
 // Collect is for prometheus.Collector.
@@ -211,5 +215,12 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 			}
 			to <- prometheus.MustNewConstMetric(m.describe, m.kind, v.v, labels...)
 		}
+	}
+	if t := r.turns; t.Count > 0 {
+		buckets := make(map[float64]uint64)
+		for i, bound := range backends.TurnBounds {
+			buckets[bound.Seconds()] = t.Within[i]
+		}
+		to <- prometheus.MustNewConstHistogram(c.turns, t.Count, t.Sum.Seconds(), buckets)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	dto "github.com/prometheus/client_model/go"
 
+	"chatbench/backends"
 	"chatbench/core"
 )
 
@@ -47,7 +48,7 @@ func TestMetrics(t *testing.T) {
 		"chatd_clients in_room": 1, "chatd_clients pending": 0, "chatd_clients_limit ": 100, "chatd_messages_total ": 1, "chatd_granted_logins_total ": 1,
 		"chatd_log_chunks ": 1, "chatd_log_bytes_total ": 12, "chatd_slowest_lag_bytes ": 12, "chatd_logins_total right": 3, "chatd_logins_total wrong": 2,
 		"chatd_hash_queue_logins ": 4, "chatd_hash_threads ": 1, "chatd_users ": 5, "chatd_bans ": 6, "chatd_log_lines_left_out_total ": 7,
-		"chatd_accepts_total ": 11, "chatd_sent_bytes_total ": 5 << 20, "chatd_tls_handshakes ": 0, "chatd_certificate_expiry_timestamp_seconds ": 2e9,
+		"chatd_accepts_total ": 11, "chatd_sent_bytes_total ": 5 << 20, "chatd_front_handshakes ": 0, "chatd_certificate_expiry_timestamp_seconds ": 2e9,
 		"chatd_websockets ": 0, "chatd_info fake": 1, "chatd_draining ": 0,
 	} {
 		name, label, _ := strings.Cut(name, " ")
@@ -55,6 +56,11 @@ func TestMetrics(t *testing.T) {
 		if !found || got != want {
 			t.Errorf("%s %s is %v (there: %v), want %v", name, label, got, found, want)
 		}
+	}
+	turns := all["chatd_turn_duration_seconds"].GetMetric()[0].GetHistogram()
+	if turns.GetSampleCount() != 3 || len(turns.GetBucket()) != len(backends.TurnBounds) || turns.GetBucket()[0].GetUpperBound() != 100e-6 ||
+		turns.GetBucket()[len(backends.TurnBounds)-1].GetCumulativeCount() != 3 {
+		t.Errorf("the turns are %v", turns)
 	}
 	if n := len(all["chatd_ends_total"].GetMetric()); n != core.Reasons {
 		t.Errorf("ends by %d reasons, there are %d", n, core.Reasons)
@@ -74,12 +80,13 @@ func sample(f *dto.MetricFamily, label string) (float64, bool) {
 	return 0, false
 }
 
-// A server without TLS and without the browser page has no metrics of them.
+// A server without TLS and without the browser page, and one whose transport has no
+// loop, has no metrics of them.
 func TestMetricsOfLess(t *testing.T) {
 	s := fakeSources(new(atomic.Bool))
-	s.TLS, s.Carrier, s.Certificate, s.Web = nil, nil, nil, nil
+	s.Front, s.Carrier, s.Certificate, s.Web, s.Transport = nil, nil, nil, nil, new(backends.Counters)
 	for name := range families(t, NewRegistry(s)) {
-		if strings.Contains(name, "tls") || strings.Contains(name, "web") || strings.Contains(name, "carr") || strings.Contains(name, "certificate") {
+		if strings.Contains(name, "front") || strings.Contains(name, "turn") || strings.Contains(name, "web") || strings.Contains(name, "carr") || strings.Contains(name, "certificate") {
 			t.Errorf("there is %s", name)
 		}
 	}
@@ -106,7 +113,7 @@ func TestDeployUsesMetricsThatExist(t *testing.T) {
 			t.Errorf("%s uses %d metrics", path, len(names))
 		}
 		for _, name := range names {
-			if all[name] == nil {
+			if all[name] == nil && !isPartOfHistogram(all, name) {
 				t.Errorf("%s uses %s, which there is not", path, name)
 			}
 		}
@@ -120,6 +127,16 @@ func TestDeployUsesMetricsThatExist(t *testing.T) {
 			}
 		}
 	}
+}
+
+// isPartOfHistogram says whether a name is that of a series of a histogram.
+func isPartOfHistogram(all map[string]*dto.MetricFamily, name string) bool {
+	for _, part := range []string{"_bucket", "_sum", "_count"} {
+		if of, found := strings.CutSuffix(name, part); found {
+			return all[of].GetType() == dto.MetricType_HISTOGRAM
+		}
+	}
+	return false
 }
 
 func hasLabel(f *dto.MetricFamily, name, value string) bool {

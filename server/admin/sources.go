@@ -24,7 +24,7 @@ type Sources struct {
 	Lines     interface{ LeftOut() uint64 } // the access log
 	Draining  func() bool
 
-	TLS         *front.Counters
+	Front       *front.Counters
 	Carrier     *front.Carrier
 	Certificate interface{ Expires() time.Time }
 	Web         *web.Counters
@@ -43,10 +43,12 @@ type reading struct {
 	Bans       int          `json:"bans"`
 	LeftOut    uint64       `json:"log_lines_left_out"`
 	Transport  transport    `json:"transport"`
-	TLS        *tls         `json:"tls,omitempty"`
+	Front      *fronted     `json:"front,omitempty"`
 	Carried    *carried     `json:"carried,omitempty"`
 	Web        *websockets  `json:"web,omitempty"`
 	Expires    *time.Time   `json:"certificate_expires,omitempty"`
+
+	turns backends.TurnTimes
 }
 
 type transport struct {
@@ -60,7 +62,8 @@ type transport struct {
 	Stalls        int64 `json:"stalls"`
 }
 
-type tls struct {
+// fronted is of the front: of TLS, or of a socket that was passed.
+type fronted struct {
 	Accepts    int64 `json:"accepts"`
 	Handshakes int64 `json:"handshakes"` // under way
 	BadHeader  int64 `json:"bad_header"`
@@ -94,10 +97,11 @@ func (s *Sources) read() *reading {
 			Reads: t.Reads.Load(), BytesIn: t.BytesIn.Load(),
 			Writes: t.Writes.Load(), BytesOut: t.BytesOut.Load(), Stalls: t.Stalls.Load(),
 		},
+		turns: t.Turns(),
 	}
 	r.Queued, r.Bans = r.Logins.Queued, r.Logins.Bans
-	if c := s.TLS; c != nil {
-		r.TLS = &tls{
+	if c := s.Front; c != nil {
+		r.Front = &fronted{
 			Accepts: c.Accepts.Load(), Handshakes: c.Handshakes.Load(), BadHeader: c.BadHeader.Load(),
 			BadTLS: c.BadTLS.Load(), TimedOut: c.TimedOut.Load(), TooMany: c.TooMany.Load(), Banned: c.Banned.Load(),
 		}

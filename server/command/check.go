@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"os/user"
+	osuser "os/user"
 	"strings"
 
 	"chatbench/internal/cmdline"
@@ -23,6 +23,9 @@ func check(t table, f *flags, problems []error) int {
 		problems = append(problems, err)
 		backend, f.o.SpawnAhead = t[0], 0 // what can be looked at all the same
 	}
+	if f.o.Sockets, err = sockets(); err != nil {
+		problems = append(problems, err)
+	}
 	found := server.Check(ctx, f.options(backend))
 	problems = append(problems, found.Problems...)
 	var b strings.Builder
@@ -33,7 +36,7 @@ func check(t table, f *flags, problems []error) int {
 		fmt.Fprintf(&b, "warning: %s\n", text)
 	}
 	if len(problems) == 0 {
-		fmt.Fprintf(&b, "ok: %s would listen on %s, for %d clients at most, as %s\n", backend.Name, f.o.Listen, found.MaxClients, whoami())
+		fmt.Fprintf(&b, "ok: %s would listen on %s, for %d clients at most, as %s\n", backend.Name, found.Listen, found.MaxClients, whoami())
 	}
 	if _, err := os.Stdout.WriteString(b.String()); err != nil {
 		return cmdline.Fail("chatd check", cmdline.Failed, fmt.Errorf("standard output: %w", err))
@@ -47,7 +50,7 @@ func check(t table, f *flags, problems []error) int {
 // whoami is the user whose rights were looked at: what root may do, the user that
 // chatd runs as may not.
 func whoami() string {
-	if u, err := user.Current(); err == nil {
+	if u, err := osuser.Current(); err == nil {
 		return "user " + u.Username
 	}
 	return fmt.Sprintf("user %d", os.Geteuid())

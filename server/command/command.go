@@ -25,6 +25,7 @@ import (
 	"chatbench/backends"
 	"chatbench/internal/cmdline"
 	"chatbench/server"
+	"chatbench/server/activation"
 	"chatbench/server/config"
 )
 
@@ -37,6 +38,9 @@ func run(t table, args []string) int {
 	var verb string
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		verb = args[0]
+	}
+	if verb != "" && cmdline.AsksVersion(args) {
+		return version(t)
 	}
 	switch verb {
 	case "user":
@@ -72,6 +76,9 @@ func run(t table, args []string) int {
 // serve is the server itself.
 func serve(t table, f *flags) int {
 	backend, err := t.find(f.backend)
+	if err == nil {
+		f.o.Sockets, err = sockets()
+	}
 	if err != nil {
 		return cmdline.Fail("chatd", cmdline.Usage, err)
 	}
@@ -83,6 +90,13 @@ func serve(t table, f *flags) int {
 		return cmdline.Fail("chatd", cmdline.Failed, err)
 	}
 	return cmdline.OK
+}
+
+// sockets takes the listening sockets that systemd has opened for this process. One
+// without a name is where clients connect.
+func sockets() (server.Sockets, error) {
+	passed, err := activation.Take("chat", "web", "admin")
+	return server.Sockets{Chat: passed["chat"], Web: passed["web"], Admin: passed["admin"]}, err
 }
 
 // show prints the settings.

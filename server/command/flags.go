@@ -28,7 +28,9 @@ users, bans and the certificate again, and ends the sessions of those who were
 removed, have another password now or are banned.
 
 Each setting is a flag, a key of the file that -config names, and a variable of
-the environment. Flags overrule the environment, and that the file.
+the environment. Flags overrule the environment, and that the file. Listening
+sockets that systemd passes, named chat, web and admin, take the place of -listen,
+-web and -admin.
 
 Behind a proxy that speaks the PROXY protocol, say where it is with -proxy-from.
 Behind any other all clients have the address of the proxy, and the limits by

@@ -18,7 +18,7 @@ func defineListeners(fs *flag.FlagSet, o *server.Options) {
 	fs.StringVar(&o.TLSKey, "tls-key", "", "key `FILE` of -tls-cert (PEM)")
 	fs.Var(tlsVersion{&o.TLSMin}, "tls-min", "oldest version of TLS that is spoken, `1.3|1.2`")
 	fs.StringVar(&o.Web, "web", "", "serve the browser page at `HOST:PORT`, with TLS if there is -tls-cert")
-	fs.Var(hosts{&o.WebOrigins}, "web-origin", "further `HOST,…` whose pages may connect to -web")
+	fs.Var(hosts{&o.WebOrigins}, "web-origin", "further `HOST,…` whose pages may connect to -web, and by whose names it answers on a loopback address")
 	fs.Var(networks{&o.ProxyFrom}, "proxy-from", "trusted proxies, as `CIDR,…`: what comes from them begins with a PROXY header; of -web, X-Forwarded-For")
 	fs.IntVar(&o.History, "history", 0, "tell newcomers the last `N` lines that were said; 0: none")
 	fs.StringVar(&o.HistoryFile, "history-file", "", "keep the lines of -history in `FILE`, so that they outlive the server")

@@ -13,7 +13,7 @@
 //
 //	who                who is in the room: "users"
 //	kick target        end the sessions of a name: "ended"
-//	ban target [for]   keep a name, address or prefix out, for a time as in 90m, or for good: "ended"
+//	ban target [for]   keep a name, address or prefix out, for a time as in 90m, 36h or 7d, or for good: "ended"
 //	unban target       lift such a ban
 //	bans               the bans: "bans"
 //	say text           tell the room something, at most 4,000 octets
@@ -56,7 +56,7 @@ const (
 	mostRequest = 16 << 10 // octets of a request
 	mostAnswer  = 64 << 20 // octets of an answer that Ask takes
 	mostConns   = 8
-	longestPath = 107 // octets of a Unix socket's path, unix(7)
+	longestPath = 107             // octets of a Unix socket's path, unix(7)
 	patience    = 5 * time.Second // for a request, and for an answer to be taken
 )
 
@@ -64,7 +64,7 @@ const (
 type Request struct {
 	Command string `json:"command"`
 	Target  string `json:"target,omitempty"` // a name, an address or a prefix
-	For     string `json:"for,omitempty"`    // how long, as in 90m; "": for good
+	For     string `json:"for,omitempty"`    // how long, as in 90m, 36h or 7d; "": for good
 	Text    string `json:"text,omitempty"`
 }
 
@@ -83,6 +83,7 @@ type Operator interface {
 	Users() []core.User
 	Kick(name string) (ended int, err error)
 	Ban(target string, d time.Duration) (ban gate.Ban, ended int, err error)
+	Known(gate.Ban) bool // of a name, whether it is a user's
 	Unban(target string) error
 	Bans() []gate.Ban
 	Say(text string) (heard int)

@@ -58,6 +58,7 @@ func (f *fake) Ban(target string, d time.Duration) (gate.Ban, int, error) {
 	}
 	return ban, 2, f.note("ban %s %v", target, d)
 }
+func (f *fake) Known(b gate.Ban) bool     { return b.Name != "spamer" }
 func (f *fake) Unban(target string) error { return f.note("unban %s", target) }
 func (f *fake) Bans() []gate.Ban          { return []gate.Ban{{Name: "bob"}} }
 func (f *fake) Say(text string) int       { f.note("say %s", text); return 7 }
@@ -98,6 +99,9 @@ func TestCommands(t *testing.T) {
 		{Request{Command: "kick", Target: "bob"}, "kick bob", `{"text":"kicked bob","ended":1}`},
 		{Request{Command: "ban", Target: "bob"}, "ban bob 0s", `{"text":"banned bob for good: 2 ended","ended":2}`},
 		{Request{Command: "ban", Target: "bob", For: "90m"}, "ban bob 1h30m0s", `{"text":"banned bob until 2001-09-09 01:46:40 UTC: 2 ended","ended":2}`},
+		{Request{Command: "ban", Target: "bob", For: "7d"}, "ban bob 168h0m0s", `"ended":2`},
+		{Request{Command: "ban", Target: "bob", For: "1d12h"}, "ban bob 36h0m0s", `"ended":2`},
+		{Request{Command: "ban", Target: "spamer"}, "ban spamer 0s", `{"text":"banned spamer for good: 2 ended, there is no user of that name","ended":2}`},
 		{Request{Command: "unban", Target: "bob"}, "unban bob", `{"text":"lifted the ban of bob"}`},
 		{Request{Command: "bans"}, "unban bob", `{"text":"1 banned","bans":[{"name":"bob"}]}`},
 		{Request{Command: "say", Text: "hello there"}, "say hello there", `{"text":"said to 7"}`},
@@ -109,7 +113,7 @@ func TestCommands(t *testing.T) {
 		{Request{Command: "say", Target: "bob"}, "drain", `{"error":"say: takes a text"}`},
 		{Request{Command: "kick", Target: "bob", For: "1h"}, "drain", `{"error":"kick: takes one name, address or prefix"}`},
 		{Request{Command: "who", Text: "x"}, "drain", `{"error":"who: takes nothing else"}`},
-		{Request{Command: "ban", Target: "bob", For: "often"}, "drain", `"error":"\"often\" is no time to ban for, such as 90m or 24h"`},
+		{Request{Command: "ban", Target: "bob", For: "often"}, "drain", `"error":"\"often\" is no time to ban for, such as 90m, 36h or 7d"`},
 		{Request{Command: "ban", Target: "bob", For: "-1h"}, "drain", `is no time to ban for`},
 		{Request{Command: "dance"}, "drain", `{"error":"there is no command \"dance\": chatd ctl -h lists them"}`},
 	} {
@@ -129,6 +133,20 @@ func TestCommands(t *testing.T) {
 	op.fail = gate.NotSaved{Err: errors.New("disk full")}
 	if a, err := Ask(path, Request{Command: "ban", Target: "bob"}); err != nil || !strings.Contains(a.Error, "disk full") || a.Ended != 2 || a.Text == "" {
 		t.Errorf("a ban that is not saved: %+v, %v", a, err)
+	}
+}
+
+// A time may begin with days; what is none, or none that can be meant, is refused.
+func TestTimes(t *testing.T) {
+	for text, want := range map[string]time.Duration{"90m": 90 * time.Minute, "36h": 36 * time.Hour, "0d1s": time.Second, "36500d": mostDays * day, "2d1h30m": 49*time.Hour + 30*time.Minute} {
+		if got, err := parseTime(text); err != nil || got != want {
+			t.Errorf("%s: %v, %v, want %v", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "d", "7", "7 d", "-7d", "+7d", "1.5d", "7d-1h", "7dx", "1h7d", "7d7d", "36501d", "99999999999999999999d", "1d999999h", "1w"} {
+		if got, err := parseTime(text); err == nil {
+			t.Errorf("%q is %v", text, got)
+		}
 	}
 }
 

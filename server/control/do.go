@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,7 +21,7 @@ var Commands = []struct {
 }{
 	{Name: "who", Help: "who is in the room"},
 	{Name: "kick", Target: true, Help: "end the sessions of NAME"},
-	{Name: "ban", Target: true, For: true, Help: "keep NAME, ADDRESS or PREFIX out, for good or -for 1h"},
+	{Name: "ban", Target: true, For: true, Help: "keep NAME, ADDRESS or PREFIX out, for good or -for 90m, 36h or 7d"},
 	{Name: "unban", Target: true, Help: "lift that ban"},
 	{Name: "bans", Help: "the bans there are"},
 	{Name: "say", Text: true, Help: "tell the room TEXT"},
@@ -98,8 +99,8 @@ func (s *Server) carryOut(r Request) (a Answer, err error) {
 func (s *Server) ban(r Request) (a Answer, err error) {
 	var d time.Duration
 	if r.For != "" {
-		if d, err = time.ParseDuration(r.For); err != nil || d < time.Second {
-			return a, fmt.Errorf("%q is no time to ban for, such as 90m or 24h", r.For)
+		if d, err = parseTime(r.For); err != nil || d < time.Second {
+			return a, fmt.Errorf("%.40q is no time to ban for, such as 90m, 36h or 7d", r.For)
 		}
 	}
 	ban, ended, err := s.op.Ban(r.Target, d)
@@ -110,5 +111,34 @@ func (s *Server) ban(r Request) (a Answer, err error) {
 	if !ban.Until.IsZero() {
 		until = "until " + ban.Until.UTC().Format("2006-01-02 15:04:05 UTC")
 	}
-	return Answer{Ended: ended, Text: fmt.Sprintf("banned %s %s: %d ended", ban.Target(), until, ended)}, err
+	text := fmt.Sprintf("banned %s %s: %d ended", ban.Target(), until, ended)
+	if !s.op.Known(ban) {
+		text += ", there is no user of that name"
+	}
+	return Answer{Ended: ended, Text: text}, err
 }
+
+// mostDays bounds the days of a time: a century.
+const mostDays = 36_500
+
+// parseTime is time.ParseDuration, and takes days in front: 7d, 1d12h.
+func parseTime(text string) (time.Duration, error) {
+	days, rest, found := strings.Cut(text, "d")
+	if !found {
+		return time.ParseDuration(text)
+	}
+	n, err := strconv.ParseUint(days, 10, 32)
+	if err != nil || n > mostDays {
+		return 0, fmt.Errorf("%q is no number of days up to %d", days, mostDays)
+	}
+	d := time.Duration(0)
+	if rest != "" {
+		d, err = time.ParseDuration(rest)
+	}
+	if d < 0 || d > mostDays*day {
+		return 0, fmt.Errorf("%q is no time", rest)
+	}
+	return time.Duration(n)*day + d, err
+}
+
+const day = 24 * time.Hour

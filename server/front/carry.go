@@ -37,6 +37,9 @@ var buffers = sync.Pool{New: func() any { return new([toClient]byte) }}
 // halfCloser is a connection of which the sending half can be closed.
 type halfCloser interface{ CloseWrite() error }
 
+// layered is a connection over another one, as *tls.Conn is.
+type layered interface{ NetConn() net.Conn }
+
 // Carrier carries clients to a transport. Any goroutine may call its methods.
 type Carrier struct {
 	target netip.AddrPort
@@ -103,20 +106,22 @@ func (c *Carrier) begin() bool {
 // connecting; afterwards an end is an end. After Shutdown it closes conn alone.
 func (c *Carrier) Carry(conn net.Conn, peer netip.AddrPort) error {
 	if !c.begin() {
-		conn.Close()
+		abort(conn)
 		return nil
 	}
 	defer c.work.Done()
-	defer conn.Close()
 	target, err := c.dial(peer)
 	if err != nil {
 		c.NoTarget.Add(1)
+		abort(conn)
 		return err
 	}
-	defer target.Close()
 	c.Open.Add(1)
 	defer c.Open.Add(-1)
-	defer context.AfterFunc(c.ending, func() { reset(target); conn.Close() })()
+	// Stopped last: closing conn may take its time too, and is cut short with the rest.
+	defer context.AfterFunc(c.ending, func() { reset(target); abort(conn) })()
+	defer target.Close()
+	defer conn.Close()
 	var up sync.WaitGroup
 	up.Go(func() {
 		if err := copyUp(target, conn); err != nil {
@@ -131,7 +136,10 @@ func (c *Carrier) Carry(conn net.Conn, peer netip.AddrPort) error {
 		}
 		conn.SetReadDeadline(time.Now().Add(c.linger))
 	} else {
-		conn.Close()
+		// copyUp may wait for a transport that reads nothing of this client for now.
+		// It is to find out, and to say, that the client is gone.
+		target.SetWriteDeadline(time.Unix(1, 0))
+		abort(conn)
 	}
 	up.Wait()
 	return nil
@@ -147,7 +155,7 @@ func (c *Carrier) dial(peer netip.AddrPort) (*net.TCPConn, error) {
 	}
 	target := conn.(*net.TCPConn)
 	target.SetReadBuffer(betweenUs)
-	header, err := proxyproto.Header(peer, c.target, c.secret)
+	header, err := proxyproto.Header(peer, target.LocalAddr().(*net.TCPAddr).AddrPort(), c.secret)
 	if err == nil {
 		_, err = target.Write(header)
 	}
@@ -162,6 +170,15 @@ func (c *Carrier) dial(peer netip.AddrPort) (*net.TCPConn, error) {
 func reset(c *net.TCPConn) {
 	c.SetLinger(0)
 	c.Close()
+}
+
+// abort closes a connection at once. Close alone says goodbye first where the
+// protocol has a word for it, and a client that takes nothing makes that take seconds.
+func abort(conn net.Conn) {
+	if l, ok := conn.(layered); ok {
+		l.NetConn().Close()
+	}
+	conn.Close()
 }
 
 // copyUp carries what a client says, to its FIN.
@@ -222,6 +239,7 @@ func copyDown(to net.Conn, from *net.TCPConn) error {
 		if err == nil && failed == nil && n > 0 {
 			to.SetWriteDeadline(time.Now().Add(writeTimeout))
 			_, err = to.Write(buf[:n])
+			to.SetWriteDeadline(time.Time{}) // what is written otherwise, as answers of TLS, has none
 		}
 		if buf != nil {
 			buffers.Put(buf)

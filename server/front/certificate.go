@@ -20,8 +20,15 @@ import (
 	"chatbench/core/wire"
 )
 
-// watchEvery is how often the files of a certificate are looked at.
-const watchEvery = 5 * time.Second
+const (
+	// watchEvery is how often the files of a certificate are looked at.
+	watchEvery = 5 * time.Second
+	// Expiring is how long before its end a certificate should have been renewed:
+	// Let's Encrypt's, of 90 days, are by certbot 30 days before it.
+	Expiring = 14 * 24 * time.Hour
+	// warnEvery is how often the log warns of a certificate that is expiring.
+	warnEvery = 24 * time.Hour
+)
 
 // Certificate is a certificate and its key in two files of PEM blocks, which are
 // loaded again when they change. Any goroutine may call its methods.
@@ -31,12 +38,14 @@ type Certificate struct {
 
 	now    atomic.Pointer[tls.Certificate]
 	mu     sync.Mutex // one load at a time
-	loaded [2]stamp   // the files when they were last loaded, or could not be
+	loaded [2]stamp   // guarded by mu: the files when they were last loaded, or could not be
+	warned time.Time  // guarded by mu: when the log last warned of the end of the one in use
 }
 
 // stamp is what tells one state of a file from another.
 type stamp struct {
 	modified time.Time
+	changed  syscall.Timespec // its owner and mode too: it may be readable now
 	size     int64
 	inode    uint64
 }
@@ -63,11 +72,33 @@ func (c *Certificate) Reload() error {
 	}
 	c.now.Store(pair)
 	c.log.Info("certificate loaded", "file", c.certFile, "names", pair.Leaf.DNSNames, "expires", pair.Leaf.NotAfter.UTC().Format(time.RFC3339),
-		"days", int(time.Until(pair.Leaf.NotAfter)/(24*time.Hour)))
+		"days", days(time.Until(pair.Leaf.NotAfter)))
+	c.warned = time.Time{}
+	c.warn(time.Now())
 	return nil
 }
 
-// Watch loads the files again whenever they have changed, until ctx ends.
+// warn says, once a day, that the certificate in use is expiring, or has expired. The
+// caller holds mu.
+func (c *Certificate) warn(now time.Time) {
+	expires := c.Expires()
+	left := expires.Sub(now)
+	if left > Expiring || now.Sub(c.warned) < warnEvery {
+		return
+	}
+	c.warned = now
+	text := "the certificate expires soon: renew it, it is loaded again by itself"
+	if left <= 0 {
+		text = "the certificate has expired, clients refuse it: renew it, it is loaded again by itself"
+	}
+	c.log.Warn(text, "file", c.certFile, "expires", expires.UTC().Format(time.RFC3339), "days", days(left))
+}
+
+// days is how many whole days there are in d.
+func days(d time.Duration) int { return int(d / (24 * time.Hour)) }
+
+// Watch loads the files again whenever they have changed, and warns once a day of a
+// certificate that is expiring, until ctx ends.
 func (c *Certificate) Watch(ctx context.Context) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
@@ -75,8 +106,11 @@ func (c *Certificate) Watch(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case now := <-tick.C:
 			c.reloadIfChanged()
+			c.mu.Lock()
+			c.warn(now)
+			c.mu.Unlock()
 		}
 	}
 }
@@ -115,7 +149,7 @@ func (c *Certificate) stamps() (s [2]stamp) {
 		if info, err := os.Stat(name); err == nil {
 			s[i] = stamp{modified: info.ModTime(), size: info.Size()}
 			if sys, ok := info.Sys().(*syscall.Stat_t); ok {
-				s[i].inode = sys.Ino
+				s[i].changed, s[i].inode = sys.Ctim, sys.Ino
 			}
 		}
 	}

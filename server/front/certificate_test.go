@@ -66,6 +66,60 @@ func TestReload(t *testing.T) {
 	uses("three.example")
 }
 
+// Files that could not be read are tried again when their owner or mode has changed,
+// which leaves the time of their last modification as it was.
+func TestModeIsAChange(t *testing.T) {
+	log := new(bytes.Buffer)
+	certFile, keyFile := certtest.Write(t, t.TempDir(), time.Hour, "one.example")
+	c, err := LoadCertificate(certFile, keyFile, slog.New(slog.NewTextHandler(log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, name := range []string{certFile, keyFile} {
+		mode := os.FileMode(0o600)
+		await(t, "a change of mode is noticed: "+name, func() bool {
+			mode ^= 0o040 // until the clock of the file system has moved on
+			if err := os.Chmod(name, mode); err != nil {
+				t.Fatal(err)
+			}
+			c.reloadIfChanged()
+			return strings.Count(log.String(), "certificate loaded") == 2+i
+		})
+	}
+}
+
+// A certificate that is expiring is warned of when it is loaded and once a day, until
+// another is loaded.
+func TestExpiring(t *testing.T) {
+	dir, log := t.TempDir(), new(bytes.Buffer)
+	certFile, keyFile := certtest.Write(t, dir, Expiring-time.Hour, "one.example")
+	c, err := LoadCertificate(certFile, keyFile, slog.New(slog.NewTextHandler(log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	warnings := func(at time.Duration, want int, text string) {
+		t.Helper()
+		c.mu.Lock()
+		c.warn(now.Add(at))
+		c.mu.Unlock()
+		if n := strings.Count(log.String(), "level=WARN"); n != want || !strings.Contains(log.String(), text) {
+			t.Errorf("after %v there are %d warnings, want %d and %q:\n%s", at, n, want, text, log)
+		}
+	}
+	warnings(0, 1, `msg="the certificate expires soon: renew it, it is loaded again by itself" file=`+certFile)
+	warnings(23*time.Hour, 1, "days=13")
+	warnings(25*time.Hour, 2, "days=12")
+	warnings(26*time.Hour, 2, "")
+	warnings(Expiring, 3, `msg="the certificate has expired, clients refuse it`)
+	certtest.Write(t, dir, 2*Expiring, "two.example")
+	log.Reset()
+	c.reloadIfChanged()
+	warnings(0, 0, "certificate loaded")
+	warnings(Expiring-time.Hour, 0, "")
+	warnings(Expiring+time.Hour, 1, "expires soon")
+}
+
 // Each way in which the files can be wrong is told with what to do.
 func TestBadCertificates(t *testing.T) {
 	dir := t.TempDir()

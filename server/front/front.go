@@ -1,13 +1,15 @@
 // Package front stands before a transport: it accepts the connections that come by
-// TLS, and carries their octets to the transport's own listener, which is on
-// loopback, behind a PROXY header that names the client and holds a secret of this
-// process. So every transport serves TLS, and none knows of it.
+// TLS, or to a socket that the transport cannot open itself, and carries their octets to
+// the transport's own listener, which is on loopback, behind a PROXY header that names
+// the client and proves to come from this process. So every transport serves TLS and the
+// sockets that systemd passes, and none knows of either.
 //
 // It refuses to look into frames, to limit clients of one address and to log
 // anybody in: that is the core's, which learns the client's address from the
-// header. What one client can make it keep is bounded: a handshake by its time and
-// by how many there are at once, octets by one buffer each way; a client that takes
-// no more is not read from the transport, which then finds it slow.
+// header. But handshakes come before that, so they are bounded for each address here.
+// What one client can make it keep is bounded: a handshake by its time and by how
+// many there are at once, octets by one buffer each way; a client that takes no more
+// is not read from the transport, which then finds it slow.
 //
 // Any goroutine may call the methods of a Front.
 package front
@@ -26,8 +28,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"chatbench/core"
 	"chatbench/core/proxyproto"
 	"chatbench/core/wire"
+	"chatbench/internal/loglimit"
 )
 
 // goodbyeTimeout is how long a client that speaks no TLS has to take the answer.
@@ -35,8 +39,8 @@ const goodbyeTimeout = 250 * time.Millisecond
 
 // Config is what a front is made of.
 type Config struct {
-	Listener *net.TCPListener // where clients come; StopAccepting closes it
-	// TLS is how clients are spoken to; see Certificate.TLS.
+	Listener net.Listener // where clients come, of TCP; StopAccepting closes it
+	// TLS is how clients are spoken to; see Certificate.TLS. nil: without TLS.
 	TLS     *tls.Config
 	Carrier *Carrier // to the transport
 	// Trusted are proxies in front of this one: what comes from them begins with a
@@ -49,10 +53,12 @@ type Config struct {
 	// word, and what was wrong if there is more to say. It must not block. nil: nobody is.
 	Refused func(peer netip.AddrPort, reason, detail string)
 
-	MaxConns         int           // connections at once; more wait to be accepted
-	MaxHandshakes    int           // of them in their handshake; 256
-	HandshakeTimeout time.Duration // for header and handshake together; 5 s
-	Log              *slog.Logger  // rare events only
+	MaxConns int // connections at once; more wait to be accepted; 10,000
+	// MaxHandshakes is how many of them may be in their TLS handshake, an eighth of
+	// MaxConns at the most; 256. See handshakes for the part that one address has.
+	MaxHandshakes    int
+	HandshakeTimeout time.Duration // for header, a place, and handshake together; 5 s
+	Log              *slog.Logger  // rare events only, or bounded ones
 }
 
 // Counters is what a front has counted since it was made.
@@ -63,7 +69,7 @@ type Counters struct {
 	BadHeader atomic.Int64 // a PROXY header that is wrong, missing or late
 	BadTLS    atomic.Int64 // a handshake that failed
 	TimedOut  atomic.Int64 // a handshake that took too long
-	TooMany   atomic.Int64 // as many handshakes as may be were under way already
+	TooMany   atomic.Int64 // no place for its handshake in time, or too many waited for one
 	Banned    atomic.Int64 // the address is banned
 }
 
@@ -73,7 +79,8 @@ type Front struct {
 	cfg    Config
 	policy proxyproto.Policy
 	places chan struct{} // for connections
-	shakes chan struct{} // for handshakes
+	shakes *handshakes
+	lines  loglimit.Limit // of clients that cannot be carried
 
 	work   sync.WaitGroup
 	ending context.Context // ended: handshakes are cut
@@ -99,7 +106,8 @@ func New(cfg Config) *Front {
 	}
 	f := &Front{
 		cfg: cfg, policy: proxyproto.Policy{Trusted: cfg.Trusted},
-		places: make(chan struct{}, cfg.MaxConns), shakes: make(chan struct{}, cfg.MaxHandshakes),
+		places: make(chan struct{}, cfg.MaxConns),
+		shakes: newHandshakes(min(cfg.MaxHandshakes, max(cfg.MaxConns/8, 1))), // with those who wait, 5/8 of the connections
 	}
 	f.ending, f.cut = context.WithCancel(context.Background())
 	f.work.Add(1) // Serve's
@@ -115,14 +123,14 @@ func (f *Front) Serve() {
 		case <-f.ending.Done():
 			return
 		}
-		conn, err := f.cfg.Listener.AcceptTCP()
+		conn, err := f.cfg.Listener.Accept()
 		switch {
 		case err == nil:
 			failing = false
 			f.Accepts.Add(1)
 			f.work.Go(func() {
 				defer func() { <-f.places }()
-				f.serve(conn)
+				f.serve(conn.(*net.TCPConn))
 			})
 			continue
 		case errors.Is(err, net.ErrClosed):
@@ -130,7 +138,7 @@ func (f *Front) Serve() {
 		}
 		<-f.places
 		if !failing {
-			f.cfg.Log.Warn("the TLS listener cannot accept, and tries again", "err", err)
+			f.cfg.Log.Warn("the listener before the transport cannot accept, and tries again", "err", err)
 		}
 		failing = true
 		select { // out of descriptors, most likely: those who end give some back
@@ -157,28 +165,26 @@ func (f *Front) Shutdown() {
 // serve serves one connection to its end.
 func (f *Front) serve(conn *net.TCPConn) {
 	defer conn.Close()
-	select {
-	case f.shakes <- struct{}{}:
-	default:
-		f.TooMany.Add(1)
-		f.cfg.Refused(conn.RemoteAddr().(*net.TCPAddr).AddrPort(), "handshakes", "")
-		return
+	from := conn.RemoteAddr().(*net.TCPAddr).AddrPort()
+	peer := netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+	client := net.Conn(conn)
+	if preface := f.policy.Preface(peer); preface != nil || f.cfg.TLS != nil {
+		var err error
+		if client, peer, err = f.begin(conn, peer, preface); err != nil {
+			f.count(peer, err)
+			tellPlain(conn, err)
+			return
+		}
 	}
-	f.Handshakes.Add(1)
-	secure, peer, err := f.handshake(conn)
-	f.Handshakes.Add(-1)
-	<-f.shakes
-	if err != nil {
-		f.count(peer, err)
-		tellPlain(conn, err)
-		return
-	}
-	if err := f.cfg.Carrier.Carry(secure, peer); err != nil {
-		f.cfg.Log.Warn("a client cannot be carried to the transport", "peer", peer, "err", err)
+	if err := f.cfg.Carrier.Carry(client, peer); err != nil {
+		f.lines.Warn(f.cfg.Log, "a client cannot be carried to the transport", "peer", peer, "err", err)
 	}
 }
 
-var errBanned = errors.New("front: the address is banned")
+var (
+	errBanned  = errors.New("front: the address is banned")
+	errTooMany = errors.New("front: there is no place for the handshake")
+)
 
 // count counts a connection that never came to the transport, and tells of it.
 func (f *Front) count(peer netip.AddrPort, err error) {
@@ -188,6 +194,9 @@ func (f *Front) count(peer netip.AddrPort, err error) {
 	case errors.Is(err, errBanned):
 		f.Banned.Add(1)
 		f.cfg.Refused(peer, "banned", "")
+	case errors.Is(err, errTooMany):
+		f.TooMany.Add(1)
+		f.cfg.Refused(peer, "handshakes", "")
 	case errors.Is(err, proxyproto.ErrHeader):
 		f.BadHeader.Add(1)
 		f.cfg.Refused(peer, "preface", "")
@@ -216,34 +225,53 @@ func tellPlain(conn *net.TCPConn, err error) {
 	}
 }
 
-// handshake reads a trusted proxy's header, if one has to come, and shakes hands.
-func (f *Front) handshake(conn *net.TCPConn) (*tls.Conn, netip.AddrPort, error) {
+// begin does what comes before the first frame: it reads a trusted proxy's header, if
+// one has to come, and shakes hands, if TLS is spoken.
+func (f *Front) begin(conn *net.TCPConn, peer netip.AddrPort, preface core.Preface) (net.Conn, netip.AddrPort, error) {
+	until := time.Now().Add(f.cfg.HandshakeTimeout)
+	conn.SetDeadline(until)
 	defer context.AfterFunc(f.ending, func() { conn.SetDeadline(time.Unix(1, 0)) })()
-	conn.SetDeadline(time.Now().Add(f.cfg.HandshakeTimeout))
-	from := conn.RemoteAddr().(*net.TCPAddr).AddrPort()
-	peer := netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
-	plain := net.Conn(conn)
-	if preface := f.policy.Preface(peer); preface != nil {
-		rest, client, err := readPreface(conn, preface.Take)
+	client := net.Conn(conn)
+	if preface != nil {
+		rest, named, err := readPreface(conn, preface.Take)
 		if err != nil {
 			return nil, peer, err
 		}
-		if client.IsValid() {
-			peer = client
+		if named.IsValid() {
+			peer = named
 		}
 		if len(rest) > 0 {
-			plain = &begun{conn, rest}
+			client = &begun{conn, rest}
 		}
 	}
 	if f.cfg.Banned(peer.Addr()) {
 		return nil, peer, errBanned
 	}
-	secure := tls.Server(plain, f.cfg.TLS)
-	if err := secure.HandshakeContext(f.ending); err != nil {
-		return nil, peer, fmt.Errorf("front: %w", err)
+	if f.cfg.TLS != nil {
+		secure, err := f.handshake(client, peer.Addr(), until)
+		if err != nil {
+			return nil, peer, err
+		}
+		client = secure
 	}
 	conn.SetDeadline(time.Time{})
-	return secure, peer, nil
+	return client, peer, nil
+}
+
+// handshake shakes hands when there is a place for it. The place is that of the client
+// at addr, whatever proxy it comes by.
+func (f *Front) handshake(client net.Conn, addr netip.Addr, until time.Time) (*tls.Conn, error) {
+	if !f.shakes.enter(f.ending, addr, time.Until(until)) {
+		return nil, errTooMany
+	}
+	defer f.shakes.leave(addr)
+	f.Handshakes.Add(1)
+	defer f.Handshakes.Add(-1)
+	secure := tls.Server(client, f.cfg.TLS)
+	if err := secure.HandshakeContext(f.ending); err != nil {
+		return nil, fmt.Errorf("front: %w", err)
+	}
+	return secure, nil
 }
 
 // readPreface reads to the end of a PROXY header, and gives what has come behind it.

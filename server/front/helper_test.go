@@ -32,7 +32,7 @@ type target struct {
 }
 
 type carried struct {
-	*net.TCPConn
+	*begun
 	client netip.AddrPort
 	err    error
 }
@@ -56,9 +56,8 @@ func newTarget(t testing.TB) *target {
 			if err != nil {
 				return
 			}
-			// The front sends the header by itself, so nothing follows it yet.
-			_, client, err := readPreface(c, policy.Preface(netip.MustParseAddrPort("127.0.0.1:1")).Take)
-			g.came <- carried{c, client, err}
+			rest, client, err := readPreface(c, policy.Preface(c.RemoteAddr().(*net.TCPAddr).AddrPort()).Take)
+			g.came <- carried{&begun{c, rest}, client, err}
 		}
 	}()
 	return g
@@ -79,19 +78,28 @@ func (g *target) next(t testing.TB) carried {
 	}
 }
 
-// start runs a front before a target to the end of the test.
+// start runs a front that speaks TLS before a target to the end of the test.
 func start(t testing.TB, cfg Config) (*Front, *target) {
 	t.Helper()
-	g := newTarget(t)
 	certFile, keyFile := certtest.Write(t, t.TempDir(), time.Hour, "chat.example")
 	cert, err := LoadCertificate(certFile, keyFile, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
+	cfg.TLS = cert.TLS(tls.VersionTLS13)
+	return startAs(t, cfg)
+}
+
+// startAs runs a front that speaks TLS if it is told how.
+func startAs(t testing.TB, cfg Config) (*Front, *target) {
+	t.Helper()
+	g := newTarget(t)
 	if cfg.Listener == nil {
 		cfg.Listener = listen(t)
 	}
-	cfg.TLS, cfg.Log = cert.TLS(tls.VersionTLS13), slog.New(slog.DiscardHandler)
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
 	cfg.Carrier = NewCarrier(g.Addr().(*net.TCPAddr).AddrPort(), secret, linger)
 	f := New(cfg)
 	served := make(chan struct{})

@@ -8,8 +8,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
+
+	"chatbench/internal/replace"
 )
 
 // largestBanFile bounds what is read, in octets: MaxBans lines are a third of it.
@@ -27,8 +28,8 @@ func (b *bans) load() error {
 	return err
 }
 
-// read gives what the file says. Where there is none, it is empty; where the bans
-// are in memory alone, they are as they are.
+// read gives what the file says. No file is no bans, but an error where there are some
+// now: it was lost. Where the bans are in memory alone, they are as they are.
 func (b *bans) read() (*banned, error) {
 	if b.path == "" {
 		if set := b.now.Load(); set != nil {
@@ -37,10 +38,13 @@ func (b *bans) read() (*banned, error) {
 		return newBanned(nil, time.Time{})
 	}
 	f, err := os.Open(b.path)
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if set := b.now.Load(); set != nil && set.count(time.Now()) > 0 {
+			return nil, fmt.Errorf("gate: %s is gone: put it back, or an empty file to lift all bans", b.path)
+		}
 		return newBanned(nil, time.Time{})
-	}
-	if err != nil {
+	case err != nil:
 		return nil, fmt.Errorf("gate: bans: %w", err)
 	}
 	defer f.Close()
@@ -85,12 +89,29 @@ func parseBan(line []byte) (Ban, error) {
 	return ban, err
 }
 
-// save replaces the file. At no moment, a crash included, is there anything but the
-// old file or the new one.
+// save writes the bans to the file, if there is one, and notes whether they are there.
 func (b *bans) save() error {
 	if b.path == "" {
 		return errNoFile
 	}
+	err := b.replace()
+	b.unsaved = err != nil
+	return err
+}
+
+// saveRest saves what could not be saved before.
+func (b *bans) saveRest() error {
+	if !b.unsaved {
+		return nil
+	}
+	if err := b.save(); err != nil {
+		return fmt.Errorf("gate: the bans stay as they were, for they cannot be saved: %w", err)
+	}
+	return nil
+}
+
+// replace replaces the file.
+func (b *bans) replace() error {
 	var text bytes.Buffer
 	lines := json.NewEncoder(&text)
 	for _, ban := range b.now.Load().all(time.Now()) {
@@ -98,38 +119,15 @@ func (b *bans) save() error {
 			return fmt.Errorf("gate: bans: %w", err) // a year over 9999
 		}
 	}
-	path := b.path
-	if target, err := filepath.EvalSymlinks(path); err == nil {
-		path = target // replace what a link points to, not the link
-	}
-	dir := filepath.Dir(path)
-	temp, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*") // mode 0600
+	file, err := replace.New(b.path)
 	if err != nil {
 		return fmt.Errorf("gate: bans: %w", err)
 	}
-	defer temp.Close()
-	_, err = temp.Write(text.Bytes())
-	if err == nil {
-		err = temp.Sync()
-	}
-	if err == nil {
-		err = os.Rename(temp.Name(), path)
+	defer file.Close()
+	if _, err = file.Write(text.Bytes()); err == nil {
+		_, err = file.Commit()
 	}
 	if err != nil {
-		os.Remove(temp.Name())
-		return fmt.Errorf("gate: bans: %w", err)
-	}
-	return syncDir(dir)
-}
-
-// syncDir makes a rename in dir last.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("gate: bans: %w", err)
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil {
 		return fmt.Errorf("gate: bans: %w", err)
 	}
 	return nil

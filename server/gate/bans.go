@@ -42,6 +42,9 @@ func (b Ban) Expels(u core.User) bool {
 	return b.Name != "" && b.folded == u.Folded || b.Prefix.Contains(plain(u.Peer.Addr()))
 }
 
+// KnownBan says whether a ban of a name is one of a user. Every other ban is known.
+func (g *Gate) KnownBan(b Ban) bool { return b.Name == "" || g.Known(b.folded) }
+
 func (b Ban) over(now time.Time) bool { return !b.Until.IsZero() && !now.Before(b.Until) }
 
 // plain is an address in the one form in which addresses are compared.
@@ -172,8 +175,9 @@ func (b *banned) all(now time.Time) []Ban {
 
 // bans is the bans of a gate, and their file.
 type bans struct {
-	path string
-	now  atomic.Pointer[banned] // never nil after load
+	path    string
+	now     atomic.Pointer[banned] // never nil after load
+	unsaved bool                   // the last change is not in the file; for whoever holds Gate.changing
 }
 
 // holds says whether a login is banned, by its name or by its address.
@@ -193,7 +197,8 @@ func (g *Gate) Bans() []Ban { return g.bans.now.Load().all(time.Now()) }
 
 // Ban bans a name, an address or a prefix from now on, for so long; 0 is for good. A
 // ban of the same target that there is already is replaced. An error that is a
-// NotSaved is of the file alone: the ban counts until the process ends.
+// NotSaved is of the file alone: the ban counts until the process ends, and the next
+// change and each Reload try again to save it.
 //
 // Whoever is in the room stays there until somebody kicks whom Ban.Expels.
 func (g *Gate) Ban(target string, d time.Duration) (Ban, error) {

@@ -198,32 +198,40 @@ type Expulsion struct {
 	Why string
 }
 
-// Reload reads the users file and the bans file again, those there are. If one of them is bad both
-// stay as they were. Otherwise it says who has to leave the room: those who were
-// removed, whose password was changed, or who are banned now.
+// Reload reads the users file and the bans file again, those there are. If one of them
+// is bad, or the bans file is gone though there are bans, both stay as they were.
+// Otherwise it says who has to leave the room: those who were removed, whose password
+// was changed, or who are banned now.
+//
+// A change of the bans that was NotSaved is saved first, over what the file has now. As
+// long as that fails the bans stay as they were; the error says so, and the users are
+// read all the same.
 func (g *Gate) Reload() ([]Expulsion, error) {
 	g.changing.Lock()
 	defer g.changing.Unlock()
 	before := g.users.Load()
-	after := before
-	banned, err := g.bans.read()
-	if err != nil {
-		return nil, fmt.Errorf("gate: users and bans stay as they were: %w", err)
+	after, banned := before, g.bans.now.Load()
+	err, unsaved := error(nil), g.bans.saveRest()
+	if unsaved == nil {
+		banned, err = g.bans.read()
 	}
-	if g.cfg.Users != "" {
-		if after, err = users.Load(g.cfg.Users); err != nil {
-			return nil, fmt.Errorf("gate: users and bans stay as they were: %w", err)
-		}
+	if err == nil && g.cfg.Users != "" {
+		after, err = users.Load(g.cfg.Users)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("gate: users and bans stay as they were: %w", err), unsaved)
 	}
 	g.exchange(func() { g.users.Store(after); g.bans.now.Store(banned) })
 	out := []Expulsion{{g.bans.expels, BannedText}}
+	read := []any{"bans", banned.count(time.Now())}
 	if after != nil {
-		g.cfg.Log.Info("users file loaded again", "file", g.cfg.Users, "users", after.Len())
+		read = append(read, "users", after.Len())
 		out = append(out,
 			Expulsion{func(u core.User) bool { return !after.Known(u.Folded) }, "your account was removed"},
 			Expulsion{func(u core.User) bool { return after.Known(u.Folded) && !after.SamePassword(before, u.Folded) }, "your password was changed: log in again"})
 	}
-	return out, nil
+	g.cfg.Log.Info("loaded again", read...)
+	return out, unsaved
 }
 
 // exchange changes what is decided by while nobody is let in.

@@ -30,6 +30,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"chatbench/core"
+	"chatbench/internal/replace"
 )
 
 // Slack is how many times as many lines as are kept a file may have.
@@ -62,12 +63,16 @@ func Open(path string, keep int) (*File, Found, error) {
 	if err != nil {
 		return nil, Found{}, fmt.Errorf("history: %w", err)
 	}
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target // rewrite what a link points to, also if it points elsewhere then
+	}
 	f := &File{path: path, keep: keep, file: file}
 	found, err := f.load()
 	if err != nil {
 		file.Close()
 		return nil, Found{}, err
 	}
+	replace.RemoveLeftovers(f.path) // nobody else rewrites the file, for it is locked
 	return f, found, nil
 }
 
@@ -96,7 +101,7 @@ func (f *File) claim() (size int64, begun bool, err error) {
 		return 0, false, fmt.Errorf("history: %w", err)
 	case !info.Mode().IsRegular():
 		return 0, false, fmt.Errorf("history: %s is no regular file: choose another path", f.path)
-	case lock(f.file) != nil:
+	case lock(f.file) != nil || !f.inPlace(info):
 		return 0, false, fmt.Errorf("history: %s is in use by another server: choose another path", f.path)
 	}
 	first := make([]byte, len(head))
@@ -108,6 +113,13 @@ func (f *File) claim() (size int64, begun bool, err error) {
 		return 0, false, fmt.Errorf("history: %s is a file of another kind: choose another path", f.path)
 	}
 	return info.Size(), n == len(head), nil // without its head it is new, or was torn when it was
+}
+
+// inPlace says whether the file, now that it is locked, is still the one at its path.
+// If another server has just rewritten that, it is not.
+func (f *File) inPlace(info fs.FileInfo) bool {
+	now, err := os.Stat(f.path)
+	return err == nil && os.SameFile(info, now)
 }
 
 // load reads the file, and cuts off what is torn at its end.
@@ -210,45 +222,34 @@ func (f *File) Append(lines []core.Line) error {
 // Long says that the file is to be rewritten.
 func (f *File) Long() bool { return f.lines > Slack*f.keep }
 
-// Rewrite has a new file with these lines alone take the place of the old one. After
-// an error the old one stays in use, unless it was only the name of the new one that
-// the disk did not take.
-func (f *File) Rewrite(lines []core.Line) error {
-	temp, err := os.CreateTemp(filepath.Dir(f.path), filepath.Base(f.path)+".new-*")
+// Rewrite has a new file with these lines alone take the place of the old one. If it
+// fails before it has replaced that, the old one stays in use. If it has, only the disk
+// may not have taken the name of the new one yet.
+func (f *File) Rewrite(lines []core.Line) (replaced bool, err error) {
+	temp, err := replace.New(f.path)
 	if err != nil {
-		return fmt.Errorf("history: rewrite %s: %w", f.path, err)
+		return false, fmt.Errorf("history: rewrite %s: %w", f.path, err)
 	}
-	fresh := &File{path: f.path, keep: f.keep, file: temp}
-	if err = lock(temp); err == nil {
+	fresh := &File{path: f.path, keep: f.keep, file: temp.File}
+	if err = lock(temp.File); err == nil {
 		err = fresh.begin()
 	}
 	if err == nil {
 		err = fresh.Append(lines)
 	}
 	if err == nil {
-		err = os.Rename(temp.Name(), f.path)
+		replaced, err = temp.Commit()
 	}
-	if err != nil {
+	if replaced {
+		f.file.Close()
+		*f = *fresh
+	} else {
 		temp.Close()
-		os.Remove(temp.Name())
-		return fmt.Errorf("history: rewrite %s: %w", f.path, err)
 	}
-	f.file.Close()
-	*f = *fresh
-	return syncDirectory(filepath.Dir(f.path))
-}
-
-// syncDirectory has the disk take a change of names.
-func syncDirectory(path string) error {
-	dir, err := os.Open(path)
 	if err != nil {
-		return fmt.Errorf("history: %w", err)
+		return replaced, fmt.Errorf("history: rewrite %s: %w", f.path, err)
 	}
-	defer dir.Close()
-	if err := dir.Sync(); err != nil {
-		return fmt.Errorf("history: %w", err)
-	}
-	return nil
+	return true, nil
 }
 
 // lock keeps other processes from the file while it is open.

@@ -123,7 +123,7 @@ func TestDamaged(t *testing.T) {
 	if want := append(some(0, 1), some(2, 4)...); !reflect.DeepEqual(found, Found{Lines: want, Damaged: 2}) {
 		t.Errorf("found %+v", found)
 	}
-	if err := f.Rewrite(found.Lines); err != nil {
+	if _, err := f.Rewrite(found.Lines); err != nil {
 		t.Fatal(err)
 	}
 	f.Close()
@@ -145,8 +145,8 @@ func TestRewrite(t *testing.T) {
 	if !f.Long() {
 		t.Error("not too long")
 	}
-	if err := f.Rewrite(some(15, 17)); err != nil || f.Long() {
-		t.Fatalf("rewritten: %v, long: %v", err, f.Long())
+	if replaced, err := f.Rewrite(some(15, 17)); err != nil || !replaced || f.Long() {
+		t.Fatalf("rewritten: %v, %v, long: %v", replaced, err, f.Long())
 	}
 	if _, _, err := Open(path, 2); err == nil || !strings.Contains(err.Error(), "in use by another server") {
 		t.Errorf("another opens it meanwhile: %v", err)
@@ -158,6 +158,99 @@ func TestRewrite(t *testing.T) {
 	}
 	if files, _ := os.ReadDir(dir); len(files) != 1 {
 		t.Errorf("left beside it: %v", files)
+	}
+}
+
+// A link to the file stays one when the file is rewritten, and what a server that was
+// killed while it did so has left is removed, but not by one that does not get the file.
+func TestRewriteThroughLink(t *testing.T) {
+	dir, far := t.TempDir(), t.TempDir()
+	link, target, leftover := filepath.Join(dir, "history"), filepath.Join(far, "target"), filepath.Join(far, ".target.123")
+	if err := os.Symlink(target, link); err != nil {
+		t.Fatal(err)
+	}
+	leave := func() {
+		t.Helper()
+		if err := os.WriteFile(leftover, []byte(head), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	leave()
+	f, _ := open(t, link, 2)
+	if _, err := os.Stat(leftover); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("what was left is there: %v", err)
+	}
+	leave()
+	if _, _, err := Open(target, 2); err == nil || !strings.Contains(err.Error(), "in use by another server") {
+		t.Errorf("another opens it: %v", err)
+	}
+	if _, err := os.Stat(leftover); err != nil {
+		t.Errorf("it has removed what may be the server's that has the file: %v", err)
+	}
+	add(t, f, some(0, 3))
+	if _, err := f.Rewrite(some(1, 3)); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	if to, err := os.Readlink(link); err != nil || to != target {
+		t.Errorf("the link points to %s, %v", to, err)
+	}
+	if _, found := open(t, target, 2); !reflect.DeepEqual(found.Lines, some(1, 3)) {
+		t.Errorf("found %+v", found)
+	}
+	if files, _ := os.ReadDir(far); len(files) != 1 {
+		t.Errorf("left beside it: %v", files)
+	}
+}
+
+// Who has opened the file just before it was rewritten does not take the old one, which
+// nobody locks any more, for the history.
+func TestOpenedBeforeRewrite(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "history")
+	f, _ := open(t, path, 2)
+	old, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer old.Close()
+	if _, err := f.Rewrite(some(0, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := (&File{path: path, file: old}).claim(); err == nil || !strings.Contains(err.Error(), "in use by another server") {
+		t.Errorf("the old file: %v", err)
+	}
+}
+
+// If the disk does not take the new name, the new file is in use all the same.
+func TestRewrittenNotSynced(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "history")
+	f, _ := open(t, path, 2)
+	add(t, f, some(0, 3))
+	var before unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	// One descriptor for the new file, and none for the directory.
+	free, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := unix.Rlimit{Cur: uint64(free.Fd()) + 1, Max: before.Max}
+	free.Close()
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &one); err != nil {
+		t.Fatal(err)
+	}
+	replaced, failed := f.Rewrite(some(1, 3))
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	if !replaced || !errors.Is(failed, unix.EMFILE) {
+		t.Fatalf("replaced: %v, %v", replaced, failed)
+	}
+	add(t, f, some(3, 4))
+	f.Close()
+	if _, found := open(t, path, 10); !reflect.DeepEqual(found.Lines, some(1, 4)) {
+		t.Errorf("found %+v", found)
 	}
 }
 

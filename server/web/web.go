@@ -5,7 +5,8 @@
 // It refuses to look into frames, to log anybody in, and to load anything from
 // elsewhere: whoever is to be served as by TCP is handed to Config.Carry, which
 // carries it to the transport. A page of another site cannot connect in the name
-// of its visitors: the origin is checked.
+// of its visitors: the origin is checked, and on a loopback address the host too, as
+// the page may have been loaded by a name that means this machine since.
 //
 // A Server may be used from any goroutine.
 package web
@@ -15,6 +16,7 @@ import (
 	"crypto/tls"
 	"embed"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -22,10 +24,14 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
+
+	"chatbench/internal/loglimit"
+	"chatbench/internal/tcp"
 )
 
 //go:embed page
@@ -40,7 +46,11 @@ const (
 	// headerTimeout and headerMost bound what a browser sends before it is served.
 	headerTimeout = 5 * time.Second
 	headerMost    = 16 << 10
-	idleTimeout   = time.Minute
+	// readTimeout is for a request with what it brings along, though nothing here reads
+	// that, and writeTimeout for its answer. A WebSocket has neither.
+	readTimeout  = 10 * time.Second
+	writeTimeout = 30 * time.Second
+	idleTimeout  = time.Minute
 )
 
 // policy allows the page what it needs, all from here.
@@ -58,7 +68,8 @@ type Config struct {
 	// Trusted are reverse proxies: what they say in X-Forwarded-For is believed.
 	Trusted []netip.Prefix
 	// Origins are further hosts whose pages may connect, besides the one the page
-	// was loaded from.
+	// was loaded from; patterns, as path.Match has them. On a loopback address they
+	// are also further names by which the page may be asked for.
 	Origins []string
 	// Banned says whether an address is banned: it is served nothing. nil: none is.
 	Banned func(netip.Addr) bool
@@ -73,17 +84,26 @@ type Config struct {
 type Counters struct {
 	Open    atomic.Int64 // WebSockets carried now
 	Opened  atomic.Int64
-	Refused atomic.Int64 // of another origin, or no WebSocket
-	TooMany atomic.Int64 // as many as may be were open
+	Refused atomic.Int64 // requests for one that is of another origin or none, and requests by another host's name
+	TooMany atomic.Int64 // as many as may be were open, or connections without one from the address
 	Banned  atomic.Int64 // requests from an address that is banned
 }
 
 // Server serves the page.
 type Server struct {
 	Counters
-	cfg  Config
-	http http.Server
+	cfg   Config
+	http  http.Server
+	local bool           // whether it serves a loopback address, without TLS; Serve's
+	lines loglimit.Limit // of browsers that cannot be carried
+
+	mu   sync.Mutex
+	over bool // guarded by mu: Shutdown waits
+	work sync.WaitGroup
 }
+
+// below is where the context of a request has its connection, below TLS.
+type below struct{}
 
 // New makes a server. Serve lets it work.
 func New(cfg Config) *Server {
@@ -105,22 +125,35 @@ func New(cfg Config) *Server {
 	mux.Handle("GET /", headers(http.FileServerFS(files)))
 	mux.HandleFunc("GET /ws", s.connect)
 	s.http = http.Server{
-		Handler: s.guard(mux), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerMost,
+		Handler: s.guard(mux), MaxHeaderBytes: headerMost,
+		ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			if secure, ok := c.(*tls.Conn); ok {
+				c = secure.NetConn()
+			}
+			return context.WithValue(ctx, below{}, c)
+		},
 		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug), // each is some client's doing
 	}
 	return s
 }
 
-// guard serves nothing to those who are banned.
+// guard serves nothing to those who are banned, and nothing by the name of another.
 func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if peer, err := s.peer(r); err == nil && s.cfg.Banned(peer.Addr()) {
+		peer, err := s.peer(r)
+		switch {
+		case err == nil && s.cfg.Banned(peer.Addr()):
 			s.Counters.Banned.Add(1)
 			s.cfg.Refused(peer, "banned", "")
 			http.Error(w, "you are banned", http.StatusForbidden)
-			return
+		case !s.meant(r):
+			s.Counters.Refused.Add(1)
+			s.cfg.Refused(peer, "host", fmt.Sprintf("%.100s", r.Host))
+			http.Error(w, "ask for 127.0.0.1 or localhost; another name needs -web-origin, a proxy needs -proxy-from", http.StatusForbidden)
+		default:
+			next.ServeHTTP(w, r)
 		}
-		next.ServeHTTP(w, r)
 	})
 }
 
@@ -136,10 +169,14 @@ func headers(next http.Handler) http.Handler {
 	})
 }
 
-// Serve takes connections until Close. The error says why it could not go on; nil
-// after Close.
+// Serve takes connections of TCP until Close. The error says why it could not go on;
+// nil after Close.
 func (s *Server) Serve(l net.Listener) error {
-	l = limit(l, s.cfg.MaxConns+spareConns)
+	s.local = s.cfg.TLS == nil && tcp.Bound(l).Addr().IsLoopback()
+	l = limit(l, s.cfg.MaxConns+spareConns, s.trusts, func(peer netip.AddrPort) {
+		s.TooMany.Add(1)
+		s.cfg.Refused(peer, "pages", "")
+	})
 	if s.cfg.TLS != nil {
 		browsers := s.cfg.TLS.Clone()
 		browsers.NextProtos = []string{"http/1.1"} // HTTP/2 has another way to a WebSocket
@@ -154,8 +191,33 @@ func (s *Server) Serve(l net.Listener) error {
 // Close stops taking connections. WebSockets that are open are Carry's to end.
 func (s *Server) Close() error { return s.http.Close() }
 
+// Shutdown stops taking connections and waits for WebSockets to end, which is Carry's
+// to see to: it ends with the last Carry, and takes goodbyeMost more at the most.
+func (s *Server) Shutdown() {
+	s.mu.Lock()
+	s.over = true
+	s.mu.Unlock()
+	s.http.Close()
+	s.work.Wait()
+}
+
+// begin counts one more WebSocket that Shutdown waits for, unless it waits already.
+func (s *Server) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.over {
+		s.work.Add(1)
+	}
+	return !s.over
+}
+
 // connect is a browser that wants to talk.
 func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
+	if !s.begin() {
+		http.Error(w, "the server is going down", http.StatusServiceUnavailable)
+		return
+	}
+	defer s.work.Done()
 	if s.Open.Add(1) > int64(s.cfg.MaxConns) {
 		s.Open.Add(-1)
 		s.TooMany.Add(1)
@@ -172,25 +234,29 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	c, err := websocket.Accept(w, r, &websocket.AcceptOptions{OriginPatterns: s.cfg.Origins})
+	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{OriginPatterns: s.cfg.Origins})
 	if err != nil { // Accept has answered
 		s.Refused.Add(1)
 		s.cfg.Refused(peer, "origin", err.Error())
 		return
 	}
 	s.Opened.Add(1)
-	c.SetReadLimit(messageMost)
+	raw := r.Context().Value(below{}).(*placed)
+	defer raw.Close()
+	raw.upgraded()
+	ws.SetReadLimit(messageMost)
 	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	go ping(ctx, c)
-	if err := s.cfg.Carry(websocket.NetConn(ctx, c, websocket.MessageBinary), peer); err != nil {
-		s.cfg.Log.Warn("a browser cannot be carried to the transport", "peer", peer, "err", err)
+	var pings sync.WaitGroup
+	pings.Go(func() { ping(ctx, ws, raw) })
+	if err := s.cfg.Carry(&conn{Conn: raw, ws: ws}, peer); err != nil {
+		s.lines.Warn(s.cfg.Log, "a browser cannot be carried to the transport", "peer", peer, "err", err)
 	}
-	c.CloseNow()
+	cancel()
+	pings.Wait()
 }
 
 // ping asks whether the browser is there, and cuts it if it is not.
-func ping(ctx context.Context, c *websocket.Conn) {
+func ping(ctx context.Context, ws *websocket.Conn, raw net.Conn) {
 	tick := time.NewTicker(pingEvery)
 	defer tick.Stop()
 	for {
@@ -199,10 +265,10 @@ func ping(ctx context.Context, c *websocket.Conn) {
 			return
 		case <-tick.C:
 			within, cancel := context.WithTimeout(ctx, pongMost)
-			err := c.Ping(within)
+			err := ws.Ping(within)
 			cancel()
 			if err != nil {
-				c.CloseNow()
+				raw.Close() // whatever the WebSocket still waits for
 				return
 			}
 		}

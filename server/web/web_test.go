@@ -82,6 +82,7 @@ func serve(t testing.TB, at string, cfg Config) *chatServer {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
 		carrier.Shutdown(ctx)
+		s.web.Shutdown()
 		engine.Shutdown(ctx)
 		ticker.Stop()
 		close(ticked)
@@ -182,8 +183,11 @@ func TestBounds(t *testing.T) {
 		t.Errorf("one too many: %v, counted %d", err, s.web.TooMany.Load())
 	}
 	c.Write(t.Context(), websocket.MessageBinary, make([]byte, messageMost+1))
-	for err := error(nil); err == nil; {
-		_, _, err = c.Read(t.Context()) // it ends
+	for err == nil {
+		_, _, err = c.Read(t.Context())
+	}
+	if websocket.CloseStatus(err) != websocket.StatusMessageTooBig {
+		t.Errorf("a message that is too long ends with %v", err)
 	}
 	await(t, "its session ends", func() bool { return s.counts().Clients == 0 })
 }

@@ -21,8 +21,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"chatbench/backends"
-	"chatbench/backends/internal/loglimit"
 	"chatbench/backends/internal/socket"
+	"chatbench/internal/loglimit"
 )
 
 // How long accepting rests when it is of no use for now.

@@ -55,6 +55,7 @@ func (c *Client) Feed(in []byte) {
 		return // thrown away
 	}
 	g := c.guest
+	g.turnTimer.Begin()
 	g.cfg.Counters.Reads.Add(1)
 	g.cfg.Counters.BytesIn.Add(int64(len(in)))
 	g.read += len(in)
@@ -73,6 +74,7 @@ func (c *Client) Feed(in []byte) {
 	if _, closing := c.session.Closing(); closing {
 		c.write() // at once: if a FIN came along, the library is about to close
 	}
+	g.turnTimer.End()
 }
 
 // Waits says whether some of what the client has sent is not fed yet.

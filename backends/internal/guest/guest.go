@@ -82,6 +82,7 @@ type Guest struct {
 	lingering               lingerQueue
 	spareMail, spareWaiting []*Client
 	timer                   *time.Timer
+	turnTimer               backends.TurnTimer
 	flushedAt               uint64 // Room.Said when the room was last written out
 	read                    int    // octets since the last flush
 	turns                   uint32 // how many there were
@@ -92,7 +93,7 @@ type Guest struct {
 
 // New makes a Guest.
 func New(cfg backends.Config, lib Library) *Guest {
-	g := &Guest{cfg: cfg, lib: lib, empty: make(chan struct{})}
+	g := &Guest{cfg: cfg, lib: lib, empty: make(chan struct{}), turnTimer: cfg.Counters.TurnTimer()}
 	g.timer = time.AfterFunc(time.Hour, g.ring)
 	g.timer.Stop()
 	return g
@@ -157,6 +158,8 @@ func (g *Guest) Join(peer netip.AddrPort, line Line) *Client {
 // Turn does what was rung for.
 func (g *Guest) Turn() {
 	g.rung.Store(false) // first: what is noted from here on rings again
+	g.turnTimer.Begin()
+	defer g.turnTimer.Over()
 	g.turns++
 	g.turning = true
 	defer func() { g.turning = false }()

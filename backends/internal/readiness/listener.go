@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"chatbench/backends"
-	"chatbench/backends/internal/loglimit"
 	"chatbench/backends/internal/socket"
+	"chatbench/internal/loglimit"
 )
 
 // restTime is how long a listener rests when accepting is of no use for now.

@@ -57,6 +57,7 @@ type loop struct {
 	read       int    // octets since the last flush
 	paced      uint64 // Room.Said when the loop last looked at the others
 	givenUp    int    // times it waited for others and gave up
+	timer      backends.TurnTimer
 	born       uint32 // generation of the newest connection
 }
 
@@ -82,7 +83,10 @@ type conn struct {
 // newLoop makes a loop on a poller, which it closes with everything else if it
 // fails.
 func newLoop(cfg backends.Config, poller Poller, share bool) (*loop, error) {
-	l := &loop{cfg: cfg, poller: poller, events: make([]Event, turnEvents), buf: make([]byte, readSize)}
+	l := &loop{
+		cfg: cfg, poller: poller, events: make([]Event, turnEvents), buf: make([]byte, readSize),
+		timer: cfg.Counters.TurnTimer(),
+	}
 	var err error
 	if l.bell, err = NewDoorbell(); err != nil {
 		_ = poller.Close()
@@ -142,6 +146,7 @@ func (l *loop) run() error {
 			l.abort()
 			return fmt.Errorf("readiness: waiting: %w", err)
 		}
+		l.timer.Begin()
 		for _, e := range l.events[:n] {
 			l.handle(e)
 		}
@@ -158,6 +163,7 @@ func (l *loop) run() error {
 		if l.listener.resting() {
 			l.endRest(time.Now())
 		}
+		l.timer.Over()
 	}
 }
 

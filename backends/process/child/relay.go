@@ -18,6 +18,7 @@ type relay struct {
 	in       span  // of inBuf: from the client, to be passed to the parent
 	outBuf   [FromParent]byte
 	inBuf    [FromClient]byte
+	header   header // before the frames
 	decoder  wire.Decoder
 
 	parent uintptr // its process number
@@ -118,9 +119,10 @@ func (r *relay) takeInput() (code int, over bool) {
 	return 0, false
 }
 
-// sound follows the frames in what a client sends. It is false when they are
-// none.
+// sound follows the frames in what a client sends, behind the header there may be.
+// It is false when they are none.
 func (r *relay) sound(in []byte) bool {
+	in = r.header.skip(in)
 	for len(in) > 0 { // an empty call would have the decoder give up its buffer
 		_, rest, ok, err := r.decoder.Next(in)
 		if err != nil {

@@ -70,7 +70,7 @@ function show(r) {
     ["passwords to hash", count(r.hash_queue)],
     ["bans", count(r.bans)],
   ];
-  if (r.tls) now.push(["TLS handshakes", count(r.tls.handshakes)]);
+  if (r.front) now.push(["handshakes", count(r.front.handshakes)]);
   if (r.web) now.push(["WebSockets", count(r.web.open)]);
   if (r.certificate_expires) {
     now.push(["certificate", Math.floor((Date.parse(r.certificate_expires) - Date.parse(r.at)) / 86400000) + " days"]);

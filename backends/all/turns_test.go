@@ -1,0 +1,68 @@
+package all_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"slices"
+	"testing"
+	"time"
+
+	"chatbench/backends"
+	"chatbench/backends/all"
+	"chatbench/core"
+	"chatbench/core/wire"
+)
+
+// noTurns are the transports that have no loop, or do not tell how long its turns take.
+var noTurns = []string{"goroutine", "thread", "evio"}
+
+// TestTurns: each transport with a loop tells how long its turns take, if it is asked,
+// and none does unasked.
+func TestTurns(t *testing.T) {
+	for _, b := range all.All() {
+		for _, timed := range []bool{true, false} {
+			counters := &backends.Counters{TimeTurns: timed}
+			speak(t, b, counters)
+			got := counters.Turns()
+			if want := timed && !slices.Contains(noTurns, b.Name); want != (got.Count > 0 && got.Sum > 0) {
+				t.Errorf("%s, timed %v: its turns are %+v", b.Name, timed, got)
+			}
+		}
+	}
+}
+
+// speak has a client log in to a transport, say something and hear it.
+func speak(t *testing.T, b backends.Backend, counters *backends.Counters) {
+	t.Helper()
+	room := core.NewRoom(core.Config{Authenticator: core.OpenDoor{}, Now: time.Now()})
+	s, err := b.Start(backends.Config{
+		Listen: "127.0.0.1:0", Room: room, Counters: counters, Log: slog.New(slog.DiscardHandler),
+		MaxClients: 10, Backlog: 16, Linger: time.Second,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := net.Dial("tcp", s.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(20 * time.Second))
+	if _, err := c.Write(wire.AppendChat(wire.AppendCred(nil, "ann", "x"), "hello")); err != nil {
+		t.Fatal(err)
+	}
+	want := wire.AppendSaid(wire.AppendGranted(nil), "ann", []byte("hello"))
+	got := make([]byte, len(want))
+	if _, err := io.ReadFull(c, got); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%s: heard %q, %v, want %q", b.Name, got, err, want)
+	}
+	c.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if err := s.Shutdown(ctx); err != nil {
+		t.Errorf("%s: %v", b.Name, err)
+	}
+}

@@ -1,0 +1,366 @@
+package loadgen
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"chatbench/core/wire"
+	"chatbench/internal/certtest"
+	"chatbench/loadgen/ledger"
+	"chatbench/loadgen/message"
+)
+
+// identity is a certificate for 127.0.0.1 in a server's configuration, and trust in it
+// in a client's.
+func identity(t *testing.T) (server, client *tls.Config) {
+	t.Helper()
+	certFile, keyFile := certtest.Write(t, t.TempDir(), time.Hour, "127.0.0.1")
+	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(certFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(text)
+	return &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{wire.Protocol}}, &tls.Config{RootCAs: pool}
+}
+
+// trickle is a listener whose connections send each octet alone, as long as a handshake
+// takes about.
+type trickle struct{ net.Listener }
+
+func (l trickle) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	return &trickling{Conn: c}, err
+}
+
+type trickling struct {
+	net.Conn
+	sent int
+}
+
+func (c *trickling) Write(p []byte) (n int, err error) {
+	for c.sent < 4000 && n < len(p) && err == nil {
+		var k int
+		k, err = c.Conn.Write(p[n : n+1])
+		n, c.sent = n+k, c.sent+k
+	}
+	if n < len(p) && err == nil {
+		var k int
+		k, err = c.Conn.Write(p[n:])
+		n += k
+	}
+	return n, err
+}
+
+// Every load is the same by TLS: all is delivered, whole and in order, and the result
+// says what was spoken.
+func TestLoadsByTLS(t *testing.T) {
+	server, client := identity(t)
+	for name, cfg := range map[string]Config{
+		"open":         {Clients: 20, Senders: 7, Rate: 2000, Size: 33},
+		"closed":       {Clients: 10, Senders: 10, Window: 3},
+		"large":        {Clients: 3, Senders: 2, Window: 500, Size: 4001},
+		"relay":        {Scenario: Relay, Pairs: 5, Downloads: 4, Rate: 1000, ChatRate: 200},
+		"relay closed": {Scenario: Relay, Pairs: 5, Downloads: 4, Window: 16},
+		"idle":         {Scenario: Idle, Clients: 30, Ramp: 50 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newRoom(t, 1, func(r *room) { r.Listener = tls.NewListener(trickle{r.Listener}, server) })
+			cfg.Server, cfg.TLS, cfg.Seed = s.Addr().String(), client, 5
+			cfg.Warmup, cfg.Duration, cfg.Drain, cfg.Objective = 50*time.Millisecond, 200*time.Millisecond, patient, 5*time.Second
+			served := served
+			if cfg.Scenario == Idle {
+				cfg.Warmup, served = 0, func(t *testing.T, cfg *Config) *Result { return run(t, *cfg) }
+			}
+			r := served(t, &cfg)
+			if !r.Ledger.Clean() || r.Void() || r.Messages.Unsent != 0 || r.Login.Count != int64(r.Clients) {
+				t.Errorf("%d unsent, %d logins, %v, %+v", r.Messages.Unsent, r.Login.Count, r.Violations, r.Ledger)
+			}
+			if cfg.Scenario == "" && (r.Messages.InAll == 0 || r.Deliveries.InAll != r.Messages.InAll*uint64(r.Clients)) {
+				t.Errorf("%d deliveries of %d messages to %d", r.Deliveries.InAll, r.Messages.InAll, r.Clients)
+			}
+			if cfg.Scenario != Idle && r.Generator.Queue.Count == 0 {
+				t.Error("nobody's receive queue was sampled")
+			}
+			if r.TLS == nil || r.TLS.Version != "TLS 1.3" || !strings.HasPrefix(r.TLS.CipherSuite, "TLS_") || r.TLS.KeyExchange == "" {
+				t.Errorf("agreed on %+v", r.TLS)
+			}
+		})
+	}
+	if r := run(t, Config{Server: startNull(t), Clients: 2, Rate: 500, Duration: 50 * time.Millisecond}); r.TLS != nil {
+		t.Errorf("without TLS: %+v", r.TLS)
+	}
+}
+
+// What a server loses, and that it ends a client, is seen by TLS too.
+func TestFaultsByTLS(t *testing.T) {
+	server, client := identity(t)
+	cfg := Config{TLS: client, Clients: 40, Senders: 5, Rate: 10_000, Duration: 200 * time.Millisecond, Drain: time.Second}
+	s := newRoom(t, 1, func(r *room) {
+		r.Listener = tls.NewListener(r.Listener, server)
+		r.script, r.messages, r.damage = message.Script{Size: 64}, 400, "drop"
+	})
+	cfg.Server = s.Addr().String()
+	if r := run(t, cfg); r.Ledger != (ledger.Tally{Lost: s.damages()}) || s.damages() == 0 || !r.Void() {
+		t.Errorf("%d damaged, %+v", s.damages(), r.Ledger)
+	}
+	s = newRoom(t, 1, func(r *room) { r.Listener, r.cutAt = tls.NewListener(r.Listener, server), 100 })
+	cfg.Server, cfg.Rate, cfg.Duration = s.Addr().String(), 1000, 5*time.Second
+	_, err := Run(context.Background(), cfg)
+	if !errors.Is(err, ErrDisconnected) || !strings.Contains(err.Error(), `saying "you are too slow"`) {
+		t.Errorf("%v", err)
+	}
+}
+
+// In slices nothing is left on its way through TLS at the end of one: neither input
+// that was not decrypted, nor output that the kernel has not taken.
+func TestSlicesByTLS(t *testing.T) {
+	server, client := identity(t)
+	for name, cfg := range map[string]Config{
+		"open":   {Clients: 5, Senders: 2, Rate: 1000},
+		"closed": {Clients: 5, Senders: 2, Window: 64, Size: 1000},
+		"relay":  {Scenario: Relay, Pairs: 2, Rate: 1000, ChatRate: 200, Senders: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg.Warmup, cfg.Duration, cfg.Drain, cfg.Seed, cfg.TLS = 10*time.Millisecond, 30*time.Millisecond, patient, 1, client
+			set := func(r *room) { r.Listener = tls.NewListener(r.Listener, server) }
+			fleets := newStage(t, cfg, newRoom(t, 1, set), newRoom(t, 2, set))
+			for turn := range 6 {
+				f := fleets[turn%2]
+				r, e, err := f.Slice()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !r.Ledger.Clean() || e.Missing != 0 || e.Deliveries == 0 || r.TLS == nil {
+					t.Errorf("slice %d: %+v, edges %+v, TLS %v", turn, r.Ledger, e, r.TLS)
+				}
+				for i, s := range f.generator.secure.sessions {
+					waiting, err := unix.IoctlGetInt(s.fd, unix.TIOCINQ)
+					if err != nil || waiting != 0 || len(s.in)+len(s.out)+s.refused != 0 {
+						t.Errorf("slice %d, client %d: %d octets in the socket, %d in, %d out, %v", turn, i, waiting, len(s.in), len(s.out), err)
+					}
+				}
+			}
+		})
+	}
+}
+
+// A server that is not the one, or no server of TLS, is one line that says what to do.
+func TestServersNotTrusted(t *testing.T) {
+	server, client := identity(t)
+	old, other := server.Clone(), client.Clone()
+	old.MaxVersion, other.ServerName = tls.VersionTLS12, "chat.example"
+	for name, c := range map[string]struct {
+		server, client *tls.Config
+		want           string
+	}{
+		"unknown":         {server, &tls.Config{RootCAs: x509.NewCertPool()}, "-ca FILE"},
+		"of another name": {server, other, `not for "chat.example"`},
+		"of TLS 1.2":      {old, client, "another version of TLS"},
+		"plain":           {nil, client, "perhaps the server there does not speak TLS"},
+	} {
+		s := newRoom(t, 1, func(r *room) {
+			if c.server != nil {
+				r.Listener = tls.NewListener(r.Listener, c.server)
+			}
+		})
+		_, err := Run(context.Background(), Config{Server: s.Addr().String(), TLS: c.client, Clients: 3, Rate: 100, Connect: patient})
+		if !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
+	skipped := &tls.Config{InsecureSkipVerify: true}
+	s := newRoom(t, 1, func(r *room) { r.Listener = tls.NewListener(r.Listener, server) })
+	if r := run(t, Config{Server: s.Addr().String(), TLS: skipped, Clients: 3, Rate: 100, Duration: 50 * time.Millisecond}); !r.Ledger.Clean() {
+		t.Errorf("not verified: %+v", r.Ledger)
+	}
+	if _, err := Ceiling(context.Background(), Config{Clients: 3, Rate: 100, TLS: client}, nil); !errors.Is(err, ErrConfig) {
+		t.Errorf("a ceiling by TLS: %v", err)
+	}
+}
+
+// Handshakes that never end are given up like logins, and nothing is left of them.
+func TestHandshakeNeverEnds(t *testing.T) {
+	_, client := identity(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0") // whose backlog takes connections
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	before := runtime.NumGoroutine()
+	_, err = Run(context.Background(), Config{Server: l.Addr().String(), TLS: client, Clients: 3, Rate: 100, Connect: 200 * time.Millisecond})
+	if !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "0 of 3 clients are in") {
+		t.Errorf("%v", err)
+	}
+	for end := time.Now().Add(patient); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d goroutines where %d were", runtime.NumGoroutine(), before)
+		}
+	}
+}
+
+// secured is a session that has shaken hands with a server, whose end of the
+// connection takes little that is not read.
+func secured(t *testing.T) (*session, *tls.Conn) {
+	t.Helper()
+	server, client := identity(t)
+	client.ServerName = "127.0.0.1"
+	ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unix.SetsockoptInt(ends[0], unix.SOL_SOCKET, unix.SO_SNDBUF, 8<<10)
+	file := os.NewFile(uintptr(ends[1]), "server")
+	conn, err := net.FileConn(file)
+	file.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close(); unix.Close(ends[0]) })
+	there := tls.Server(conn, server)
+	shaken := make(chan error, 1)
+	go func() { shaken <- there.Handshake() }()
+	s := newSession(ends[0], client)
+	buf := make([]byte, 64<<10)
+	done, err := s.shake(nil, nil)
+	for !done && err == nil {
+		done, err = s.shake(buf[:came(t, s.fd, buf)], nil)
+	}
+	if err := errors.Join(err, <-shaken); err != nil {
+		t.Fatal(err)
+	}
+	return s, there
+}
+
+// came waits for input and reads it.
+func came(t *testing.T, fd int, buf []byte) int {
+	t.Helper()
+	for end := time.Now().Add(patient); ; time.Sleep(time.Millisecond) {
+		n, err := unix.Read(fd, buf)
+		if err == nil {
+			return n
+		}
+		if err != unix.EAGAIN || time.Now().After(end) {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A write that the kernel takes in part is reported when it has taken all, and goes on
+// where it stopped.
+func TestRefusedWrites(t *testing.T) {
+	s, there := secured(t)
+	text := make([]byte, 300_000)
+	for i := range text {
+		text[i] = byte(i * 7 >> 3)
+	}
+	var got bytes.Buffer
+	take := func(n int, patience time.Duration) error {
+		there.SetReadDeadline(time.Now().Add(patience))
+		_, err := io.CopyN(&got, there, int64(n))
+		return err
+	}
+	written, refusals := 0, 0
+	for written < len(text) {
+		n, err := s.write(text[written:])
+		switch {
+		case err == nil && n > 0:
+			written += n
+		case err != unix.EAGAIN || n != 0:
+			t.Fatal(n, err)
+		default:
+			refusals++
+			if err := take(written-got.Len(), patient); err != nil {
+				t.Fatalf("%d octets are said to be written; the server has %d, then %v", written, got.Len(), err)
+			}
+			if err := take(len(text)-got.Len(), time.Millisecond); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := take(len(text)-got.Len(), patient); err != nil || refusals == 0 || !bytes.Equal(got.Bytes(), text) {
+		t.Errorf("%d refusals; %d of %d octets came, or others, %v", refusals, got.Len(), len(text), err)
+	}
+}
+
+// Records come whole wherever the stream is cut, several at a time or in pieces, and
+// so does its end.
+func TestRecordsInPieces(t *testing.T) {
+	for name, next := range map[string]func(int) int{
+		"octets": func(int) int { return 1 },
+		"pieces": func(n int) int { return n*3%1999 + 1 },
+	} {
+		t.Run(name, func(t *testing.T) { inPieces(t, next) })
+	}
+}
+
+// inPieces decrypts a stream that is cut at lengths each of which next makes of the one before.
+func inPieces(t *testing.T, next func(int) int) {
+	s, there := secured(t)
+	var text, sealed []byte
+	sent := make(chan error, 1)
+	go func() {
+		var err error
+		for k, size := range []int{1, 100, 2000, 40_000, 3} {
+			part := bytes.Repeat([]byte{byte('a' + k)}, size)
+			text = append(text, part...)
+			if err == nil {
+				_, err = there.Write(part)
+			}
+		}
+		sent <- errors.Join(err, there.Close())
+	}()
+	buf := make([]byte, 64<<10)
+	for n := 1; n > 0; sealed = append(sealed, buf[:n]...) {
+		n = came(t, s.fd, buf)
+	}
+	if err := <-sent; err != nil {
+		t.Fatal(err)
+	}
+	var got []byte
+	plain := make([]byte, readSize)
+	for step := 1; len(sealed) > 0; step = next(step) {
+		step = min(step, len(sealed))
+		n, err := s.open(plain, sealed[:step])
+		if sealed = sealed[step:]; n == 0 && err != unix.EAGAIN && len(sealed) > 0 || n > 0 && err != nil {
+			t.Fatalf("%d octets and %v, with %d still to come", n, err, len(sealed))
+		}
+		if got = append(got, plain[:n]...); !bytes.HasPrefix(text, got) {
+			t.Fatalf("with %d octets still to come: what came is not what was sent", len(sealed))
+		}
+	}
+	if n, err := s.open(plain, nil); n != 0 || err != nil || len(got) != len(text) {
+		t.Errorf("%d of %d octets came, and then %d, %v, where the end was due", len(got), len(text), n, err)
+	}
+}
+
+// What was altered on its way ends the connection.
+func TestAlteredRecord(t *testing.T) {
+	s, there := secured(t)
+	if _, err := fmt.Fprint(there, "hello"); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 1000)
+	n := came(t, s.fd, buf)
+	buf[n-1] ^= 1
+	if k, err := s.open(make([]byte, readSize), buf[:n]); k != 0 || err == nil || err == unix.EAGAIN {
+		t.Errorf("%d octets, %v", k, err)
+	}
+}

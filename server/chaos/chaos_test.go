@@ -1,0 +1,145 @@
+// Package chaos makes trouble for a whole chatd, the program as an operator runs
+// it, one experiment after the other: processes are killed, links are cut, disks
+// and descriptors run out, clients misbehave. Each experiment holds what it sees
+// against a bound and is one row of a table in Markdown on standard output.
+//
+// With -chaos (make chaos) the sizes and bounds are those of docs/reliability.md,
+// and it takes some fifteen minutes for each backend. Without it everything is small, for
+// every run of the tests: then counts are asserted all the same, and times and
+// sizes only to a hundred times their bound.
+//
+// It refuses to link the server: chatd is a process, started and stopped as by an
+// operator, and the load comes from a process of its own. Addresses are on
+// loopback, or in network namespaces that end with the test. Nothing is left
+// behind, whenever it is interrupted: directories are removed, processes die with
+// the thread that started them, and so do namespaces and what is mounted in them.
+//
+// An experiment belongs to the goroutine of its test.
+package chaos
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"chatbench/backends"
+	"chatbench/backends/all"
+)
+
+var (
+	full     = flag.Bool("chaos", false, "full sizes and bounds, fifteen minutes for each backend")
+	backend  = flag.String("backend", "epoll", "`NAME,…` of backends, or all")
+	loadTime = flag.Duration("time", 10*time.Minute, "`TIME` that the experiment load takes with -chaos")
+	soakTime = flag.Duration("soak", 0, "`TIME` for TestSoak; 0: two seconds, and nothing is asserted of them")
+)
+
+// life ends when the tests are interrupted.
+var life context.Context
+
+// bin is where the programs are, once program has been called.
+var bin string
+
+func TestMain(m *testing.M) {
+	if spec := os.Getenv(fleetVariable); spec != "" {
+		os.Exit(driveFleet(spec))
+	}
+	var stop context.CancelFunc
+	life, stop = signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
+	context.AfterFunc(life, stop) // a second signal ends the process at once
+	status := m.Run()
+	if bin != "" {
+		os.RemoveAll(bin)
+	}
+	os.Exit(status)
+}
+
+// program builds chatd and gives its path.
+var program = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "chaos-bin-*")
+	if err != nil {
+		return "", err
+	}
+	bin = dir
+	build := exec.CommandContext(life, "go", "build", "-o", bin+"/", "chatbench/cmd/chatd")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w\n%s", err, out)
+	}
+	return filepath.Join(bin, "chatd"), nil
+})
+
+// experiment is one kind of trouble.
+type experiment struct {
+	name string
+	does string // for the documentation, with its bounds
+	run  func(*run)
+}
+
+var experiments = []experiment{
+	{"load", "5,000 clients (500 with a process or thread for each), every delivery checked: none lost, doubled, reordered or altered. " +
+		"For half of the time a tenth as many again stop reading, in waves: p99 at most twice what it was, they are gone within 12 s, " +
+		"memory grows by at most the lag limit and 64 KiB a client", load},
+	{"kill", "kill -9 and a restart: of clients that reconnect with backoff 95 % are back within 10 s of it, no process is left", kill},
+	{"term", "SIGTERM while all talk: everybody is sent all that was said and Close, exit status 0 within 5 s", term},
+	{"silence", "the link to clients is cut, in clear and by TLS, with nothing to send and with data that nobody acknowledges: they are gone within 105 s", silence},
+	{"descriptors", "no descriptor is free while clients knock: nothing is lost, CPU below 20 %, a login is granted within 1 s of their return", descriptors},
+	{"disk", "the disk is full for the history, the bans and a download: nothing is lost in the room, one line in the log, nothing half written, all goes on when there is room", disk},
+	{"reload", "100 SIGHUP, half of them with bad users or a bad certificate: nobody is disconnected, each is in the log", reload},
+	{"handshakes", "1,000 TLS connections from one address that send an octet a second or nothing: logins by TLS from another within 1 s, the slow ones are gone within 6 s", handshakes},
+	{"forgeries", "PROXY headers that are forged, wrong, cut off or missing, to the transport's own port and beside -proxy-from: all ended and counted, nothing lost in the room, no forged address in the log", forgeries},
+	{"storm", "500 wrong logins at a time, without a pause: the p99 of those who talk stays below 50 ms", storm},
+	{"visits", "10,000 logins and leaves, half of them by reset: as many descriptors as before, memory grows by less than 5 MiB", visits},
+}
+
+// TestChaos runs every experiment against every backend asked for.
+func TestChaos(t *testing.T) {
+	if *full {
+		fmt.Print(heading)
+	}
+	for _, b := range chosen(t) {
+		t.Run(b.Name, func(t *testing.T) {
+			for _, e := range experiments {
+				t.Run(e.name, func(t *testing.T) { try(t, b, e, *full) })
+			}
+		})
+	}
+}
+
+// chosen is the backends asked for.
+func chosen(t *testing.T) (list []backends.Backend) {
+	t.Helper()
+	for name := range strings.SplitSeq(*backend, ",") {
+		found := len(list)
+		for _, b := range all.All() {
+			if b.Name == name || name == "all" {
+				list = append(list, b)
+			}
+		}
+		if len(list) == found {
+			t.Fatalf("there is no backend %q: chatd -list shows them", name)
+		}
+	}
+	return list
+}
+
+// try runs one experiment, and prints its row if it is to.
+func try(t *testing.T, b backends.Backend, e experiment, printed bool) {
+	if life.Err() != nil {
+		t.Skip("interrupted")
+	}
+	x := &run{T: t, backend: b, size: shortSizes}
+	if printed {
+		x.size, x.bound = fullSizes(b), true
+		t.Cleanup(func() { fmt.Print(x.row(e.name)) }) // after all other cleaning up
+	}
+	e.run(x)
+}

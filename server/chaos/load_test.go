@@ -1,0 +1,164 @@
+package chaos
+
+import (
+	"fmt"
+	"net"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"chatbench/core/wire"
+)
+
+const (
+	lagLimit   = 16 << 10 // octets
+	perClient  = 64 << 10 // octets of memory that a client may cost under load
+	goneWithin = 12 * time.Second
+)
+
+// load is many clients, and then stopped readers beside them.
+func load(x *run) {
+	stopped := x.size.clients / 10
+	s := x.serve("-open", "-lag-limit", "16KiB", "-sndbuf", "16KiB", "-lag-time", x.size.lagTime.String(),
+		"-max-clients", fmt.Sprint(x.size.clients+2*stopped), "-max-pending", fmt.Sprint(x.size.clients))
+	x.doing("%d clients, %v messages/s of %d octets for %v, in its second half %d more who read nothing, again and again; -lag-limit 16KiB -sndbuf 16KiB -lag-time %v",
+		x.size.clients, x.size.rate, x.size.text, x.size.load, stopped, x.size.lagTime)
+	f := x.fleet(s, x.size.clients, x.size.rate, x.size.text)
+	held := s.memory()
+	peak := watch(s)
+	before := f.during(func() { x.pause(x.size.load / 2) })
+	var worst time.Duration
+	waves := 0
+	beside := f.during(func() {
+		for begun := time.Now(); waves == 0 || time.Since(begun) < x.size.load/2; waves++ {
+			worst = max(worst, s.stopReaders(stopped, waves))
+		}
+	})
+	grown := peak() - held
+	f.clean()
+	x.exactly("clients ended for being slow", s.stats().Room.Ends["slow"], int64(stopped*waves))
+	x.within(fmt.Sprintf("p99 beside stopped readers (before: %s)", short(before)), beside, 2*before)
+	x.within("stopped readers gone after", worst, goneWithin)
+	x.memory("memory grown by", grown, lagLimit+perClient*int64(x.size.clients+stopped))
+}
+
+// stopReaders logs in so many who read nothing, and gives how long the last stays.
+func (s *server) stopReaders(n, wave int) time.Duration {
+	s.x.Helper()
+	before := s.stats().Room.Ends["slow"]
+	for i := range n {
+		c, err := s.enter(fmt.Sprintf("stopped%dx%d", wave, i), narrow)
+		if err != nil {
+			s.x.Fatalf("stopped reader %d of %d: %v", i, n, err)
+		}
+		defer c.Close()
+	}
+	return s.x.wait(patience, func() bool { return s.stats().Room.Ends["slow"] >= before+int64(n) }, "%d stopped readers are gone", n)
+}
+
+// watch looks at a server's memory until the function it returns is called, which
+// gives the most that was seen.
+func watch(s *server) (peak func() int64) {
+	most := s.memory()
+	stop, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-stop:
+				return
+			case <-s.ended:
+				return
+			case <-time.After(s.x.size.slice):
+				octets, _ := s.held()
+				most = max(most, octets)
+			}
+		}
+	}()
+	return func() int64 {
+		close(stop)
+		<-ended
+		return max(most, s.memory())
+	}
+}
+
+// narrow is for a connection of which the kernel keeps little.
+func narrow(_, _ string, raw syscall.RawConn) error {
+	return raw.Control(func(fd uintptr) { unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 4<<10) })
+}
+
+// enter connects and logs in, without a client library that would read on.
+func (s *server) enter(name string, control func(_, _ string, _ syscall.RawConn) error) (*net.TCPConn, error) {
+	dialer := net.Dialer{Timeout: patience, Control: control}
+	conn, err := dialer.Dial("tcp", s.addr)
+	if err != nil {
+		return nil, err
+	}
+	if err := login(conn, name); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn.(*net.TCPConn), nil
+}
+
+// login logs a connection in, and reads the answer and nothing behind it.
+func login(conn net.Conn, name string) error {
+	conn.SetDeadline(time.Now().Add(patience))
+	defer conn.SetDeadline(time.Time{})
+	if _, err := conn.Write(wire.AppendCred(nil, name, password)); err != nil {
+		return err
+	}
+	granted := wire.AppendGranted(nil)
+	for got := 0; got < len(granted); {
+		answer := make([]byte, len(granted)-got)
+		n, err := conn.Read(answer)
+		if err != nil {
+			return err
+		}
+		if string(answer[:n]) != string(granted[got:got+n]) {
+			return fmt.Errorf("answered %q", answer[:n])
+		}
+		got += n
+	}
+	return nil
+}
+
+// visits is clients that come and go.
+func visits(x *run) {
+	const grown = 5 << 20
+	s := x.serve("-open")
+	warm := x.size.visits / 10
+	x.doing("%d logins and leaves, half of them by reset, after %d that do not count", x.size.visits, warm)
+	s.visit(warm, "warm")
+	s.settled(0)
+	descriptors, memory := s.descriptors(), s.memory()
+	s.visit(x.size.visits, "visitor")
+	s.settled(0)
+	// What a client had goes a moment after its place.
+	for end := time.Now().Add(patience); s.descriptors() > descriptors && time.Now().Before(end); {
+		x.pause(50 * time.Millisecond)
+	}
+	st := s.stats()
+	x.exactly("logins", st.Room.Logins, int64(warm+x.size.visits))
+	x.below("descriptors more than before", float64(s.descriptors()-descriptors), 0, "")
+	x.memory("memory grown by", s.memory()-memory, grown)
+}
+
+// visit logs in and leaves again, every other time by a reset.
+func (s *server) visit(n int, name string) {
+	s.x.Helper()
+	for i := range n {
+		c, err := s.enter(fmt.Sprint(name, i), nil)
+		if err != nil {
+			s.x.Fatalf("visit %d of %d: %v", i, n, err)
+		}
+		if i%2 == 0 {
+			c.SetLinger(0)
+		}
+		c.Close()
+		if life.Err() != nil {
+			s.x.Fatal("interrupted")
+		}
+	}
+}
