@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"chatbench/backends"
-	"chatbench/backends/internal/loglimit"
 	"chatbench/backends/internal/socket"
+	"chatbench/internal/loglimit"
 )
 
 const (

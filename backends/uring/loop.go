@@ -70,6 +70,7 @@ type loop struct {
 	read        int    // octets since the last flush
 	flushed     uint64 // Room.Said when the room was last flushed
 	cut         bool   // all connections are dropped
+	timer       backends.TurnTimer
 }
 
 // conn is one connection.
@@ -105,7 +106,7 @@ type conn struct {
 
 // newLoop makes a loop without its ring, which openRing makes on the loop's thread.
 func newLoop(cfg backends.Config) (*loop, error) {
-	l := &loop{cfg: cfg}
+	l := &loop{cfg: cfg, timer: cfg.Counters.TurnTimer()}
 	var err error
 	if l.listener, err = listen(cfg); err != nil {
 		return nil, err
@@ -176,6 +177,7 @@ func (l *loop) run() error {
 			l.abort()
 			return fmt.Errorf("uring: waiting: %w", err)
 		}
+		l.timer.Begin()
 		l.reap()
 		l.takeInput()
 		l.flush()
@@ -188,6 +190,7 @@ func (l *loop) run() error {
 		if l.listener.resting() {
 			l.endRest(time.Now())
 		}
+		l.timer.Over()
 	}
 }
 
