@@ -22,6 +22,7 @@ func TestDroppedHearsOnlyWhatWasSaid(t *testing.T) {
 	for i := range 300 { // more than the kernel takes
 		before = append(before, r.say(alice, "alice", numbered("before", i))...)
 	}
+	r.eventually(func() bool { return r.counters.Stalls.Load() >= 2 }, "a send of many messages is in flight")
 	if err := stuck.CloseWrite(); err != nil {
 		t.Fatal(err)
 	}
@@ -46,10 +47,14 @@ func TestSilencedHearsOnlyWhatWasSaid(t *testing.T) {
 	alice := r.login("alice", 0)
 	stuck := r.login("stuck", 4<<10)
 	var said []byte
-	for i := 0; r.room.Snapshot().Ends[core.ReasonSlow] == 0; i++ {
+	for i := range 300 { // more than the kernel takes
 		said = append(said, r.say(alice, "alice", numbered("before", i))...)
-		r.room.Tick(time.Now())
 	}
+	r.eventually(func() bool { return r.counters.Stalls.Load() >= 2 }, "a send of many messages is in flight")
+	r.eventually(func() bool {
+		r.room.Tick(time.Now())
+		return r.room.Snapshot().Ends[core.ReasonSlow] == 1
+	}, "the client is slow")
 	for i := range 5 << 10 {
 		said = append(said, r.say(alice, "alice", numbered("after", i))...)
 	}
