@@ -50,9 +50,9 @@
 // # Known limits
 //
 // One core at the most. It needs Linux 6.1, and a system that allows io_uring: the
-// default profile of Docker does not. A client that is not read, because its session is
-// Held, may have sent up to 132 KiB that the kernel has handed over already; that waits
-// in its connection.
+// default profile of Docker does not. Of clients that are not read, because their sessions
+// are Held, the kernel may have handed over something already: in one turn 1 MiB at most,
+// of all of them. That waits in their connections.
 package uring
 
 import (

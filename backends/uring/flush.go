@@ -46,7 +46,7 @@ func (l *loop) exchange() {
 		l.reap()
 		for i, c := range offered {
 			offered[i] = nil
-			if c.sending && c.round == round && !c.gone {
+			if c.sending && c.round == round && !c.blocked && !c.gone {
 				l.stalled(c)
 			}
 		}
