@@ -38,7 +38,9 @@ func serve(t *testing.T, cfg core.Config, sendBuffer int) *rig {
 	if err := Backend.Runs(); err != nil {
 		t.Skip(err)
 	}
-	cfg.Authenticator, cfg.Now = core.OpenDoor{}, time.Now()
+	if cfg.Now = time.Now(); cfg.Authenticator == nil {
+		cfg.Authenticator = core.OpenDoor{}
+	}
 	net := testConfig()
 	net.Room, net.SendBuffer = core.NewRoom(cfg), sendBuffer
 	r := &rig{t: t, room: net.Room, counters: net.Counters}
