@@ -21,11 +21,13 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/text/unicode/norm"
 
 	"chatbench/core/wire"
+	"chatbench/internal/tcp"
 )
 
 const (
@@ -45,6 +47,7 @@ const MaxText = wire.MaxFrame - 2
 var (
 	ErrClosed   = errors.New("client: the server has closed the conversation")
 	ErrGone     = errors.New("client: the server is gone")
+	ErrRemoved  = errors.New("client: removed from the room") // coming back by itself would be rude, or in vain
 	ErrText     = errors.New("client: unfit text")
 	ErrServer   = errors.New("client: unfit server address")
 	ErrProtocol = errors.New("client: this is no chat server")
@@ -60,8 +63,12 @@ func (e *DeniedError) Error() string { return "client: denied: " + e.Reason }
 // WrongPassword says whether it was for the password, as far as the server's words
 // tell: chatd's do, another server's may not, and then it is false.
 func (e *DeniedError) WrongPassword() bool {
-	return strings.Contains(strings.ToLower(e.Reason), "wrong name or password")
+	return strings.Contains(strings.ToLower(e.Reason), wire.WrongPassword)
 }
+
+// Final says whether another try would end in the same way, as far as the server's
+// words tell. After any other denial it may be let in later.
+func (e *DeniedError) Final() bool { return wire.Final(e.Reason) }
 
 // Config is how to get in.
 type Config struct {
@@ -74,8 +81,10 @@ type Config struct {
 	TLS *tls.Config
 }
 
-// check refuses what the login frame cannot carry.
-func (cfg Config) check() error {
+// Check refuses what Dial would refuse without trying: a server that is no HOST:PORT
+// (ErrServer), and what the login frame cannot carry. It needs no password yet.
+func (cfg Config) Check() error {
+	cfg.User = norm.NFC.String(cfg.User)
 	_, port, err := net.SplitHostPort(cfg.Server)
 	if _, unknown := net.LookupPort("tcp", port); err == nil && unknown != nil {
 		err = unknown
@@ -115,10 +124,10 @@ type Client struct {
 // Dial connects and logs in. ctx bounds that, not the conversation. The error
 // is a *DeniedError if the server did not want us.
 func Dial(ctx context.Context, cfg Config) (*Client, error) {
-	cfg.User = norm.NFC.String(cfg.User) // as the server will write it
-	if err := cfg.check(); err != nil {
+	if err := cfg.Check(); err != nil {
 		return nil, err
 	}
+	cfg.User = norm.NFC.String(cfg.User) // as the server will write it
 	conn, err := connect(ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -149,9 +158,7 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 
 // connect connects to the server, by TLS if that is wanted.
 func connect(ctx context.Context, cfg Config) (net.Conn, error) {
-	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
-		Enable: true, Idle: 30 * time.Second, Interval: 15 * time.Second, Count: 3,
-	}}
+	dialer := net.Dialer{Control: configure, KeepAlive: -1} // or package net would set its own over ours
 	conn, err := dialer.DialContext(ctx, "tcp", cfg.Server)
 	switch {
 	case err != nil:
@@ -160,6 +167,15 @@ func connect(ctx context.Context, cfg Config) (net.Conn, error) {
 		return conn, nil
 	}
 	return secure(ctx, conn, cfg)
+}
+
+// configure sets on our side of a connection what the server sets on its own. So 45 s
+// after something is said into a network that is gone we know; by itself the kernel
+// tries for a quarter of an hour.
+func configure(_, _ string, c syscall.RawConn) error {
+	var failed error
+	err := c.Control(func(fd uintptr) { failed = tcp.Configure(int(fd), 0) })
+	return errors.Join(err, failed)
 }
 
 // Name is what the server calls us.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"chatbench/core/wire"
 )
@@ -130,6 +131,9 @@ func TestUnfit(t *testing.T) {
 		{User: "a", Password: strings.Repeat("x", wire.MaxFrame)},
 	} {
 		cfg.Server = "127.0.0.1:0"
+		if cfg.Check() == nil {
+			t.Errorf("Check lets pass %.10q with a password of %d octets", cfg.User, len(cfg.Password))
+		}
 		if _, err := Dial(t.Context(), cfg); err == nil || strings.Contains(err.Error(), "reach") {
 			t.Errorf("Dial as %.10q with a password of %d octets: %v", cfg.User, len(cfg.Password), err)
 		}
@@ -192,6 +196,65 @@ func TestEnds(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A server that says a final reason and closes has removed us. The same words of
+// somebody else, or with something behind them, or without the end, have not.
+func TestRemoved(t *testing.T) {
+	for _, c := range []struct {
+		last string
+		want error
+	}{
+		{"\x00bob: hi\x00\x00server: you were asked to leave\x00\x03\x00", ErrRemoved},
+		{"\x00server: you are banned\x00\x03\x00", ErrRemoved},
+		{"\x00server: your account was removed\x00\x03\x00", ErrRemoved},
+		{"\x00server: your password was changed: log in again\x00\x03\x00", ErrClosed},
+		{"\x00bob: you are banned\x00\x03\x00", ErrClosed},
+		{"\x00server: you are banned\x00\x00bob: is he?\x00\x03\x00", ErrClosed},
+		{"\x00server: you are banned\x00\x02\x06bob x\x00\x03\x00", ErrClosed},
+		{"\x00server: you are banned\x00", ErrGone},
+	} {
+		cl := mustDial(t, serve(t, func(f *fake) { f.grant(); f.write([]byte(c.last)) }))
+		for next(t, cl) != nil {
+		}
+		err := cl.Err()
+		if !errors.Is(err, c.want) {
+			t.Errorf("%q: %v, want %v", c.last, err, c.want)
+		}
+		if _, reason, _ := strings.Cut(err.Error(), "room: "); c.want == ErrRemoved && !strings.Contains(c.last, "server: "+reason+"\x00\x03") {
+			t.Errorf("%q: %v does not say why", c.last, err)
+		}
+	}
+}
+
+// The kernel gives up in time what it cannot deliver, and asks a silent server whether
+// it is there.
+func TestSocketOptions(t *testing.T) {
+	c := mustDial(t, serve(t, func(f *fake) { f.grant(); f.want([]byte("\x03\x00")) }))
+	raw, err := c.conn.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range []struct {
+		name        string
+		level, opt  int
+		least, most int
+	}{
+		{"TCP_USER_TIMEOUT", unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 30_000, 45_000},
+		{"SO_KEEPALIVE", unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1, 1},
+		{"TCP_KEEPIDLE", unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 10, 60},
+		{"TCP_KEEPINTVL", unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 5, 20},
+		{"TCP_NODELAY", unix.IPPROTO_TCP, unix.TCP_NODELAY, 1, 1},
+	} {
+		value, failed := 0, error(nil)
+		if err := raw.Control(func(fd uintptr) { value, failed = unix.GetsockoptInt(int(fd), o.level, o.opt) }); err != nil || failed != nil {
+			t.Fatal(err, failed)
+		}
+		if value < o.least || value > o.most {
+			t.Errorf("%s is %d, want %d to %d", o.name, value, o.least, o.most)
+		}
+	}
+	c.Close()
 }
 
 // Who shares nothing says so, in the form the protocol has for it.

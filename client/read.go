@@ -49,7 +49,7 @@ type reader struct {
 	verdict chan<- error
 	decoder wire.Decoder
 	granted bool
-	notice  string // the last before the login
+	notice  string // the last, if nothing else has come since
 }
 
 // frames reads until the conversation ends, and says why it did.
@@ -83,9 +83,14 @@ func (r *reader) frames() error {
 }
 
 func (r *reader) frame(f wire.Frame) error {
-	switch f.Type {
-	case wire.Close:
+	if f.Type == wire.Close {
+		if r.granted && wire.Final(r.notice) {
+			return fmt.Errorf("%w: %s", ErrRemoved, r.notice)
+		}
 		return ErrClosed
+	}
+	r.notice = ""
+	switch f.Type {
 	case wire.Cred:
 		return r.cred(f.Body)
 	case wire.Chat:

@@ -20,7 +20,7 @@ func secure(ctx context.Context, conn net.Conn, cfg Config) (net.Conn, error) {
 	own := cfg.TLS.Clone()
 	own.NextProtos = []string{wire.Protocol}
 	if own.ServerName == "" {
-		own.ServerName, _, _ = net.SplitHostPort(cfg.Server) // check has split it before
+		own.ServerName, _, _ = net.SplitHostPort(cfg.Server) // Check has split it before
 	}
 	c := tls.Client(conn, own)
 	err := c.HandshakeContext(ctx)

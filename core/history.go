@@ -84,15 +84,20 @@ func (h *history) fitting(octets int) uint64 {
 }
 
 // tellHistory tells a newcomer what was said before it came: as notices with the
-// time, so that no program takes them for what is said now.
+// time, so that no program takes them for what is said now. The day is there as well
+// if a time alone could be of another one.
 func (r *Room) tellHistory(s *Session) {
 	if r.history.said == 0 || len(r.history.lines) == 0 {
 		return
 	}
 	var frames []byte
+	now := r.now()
 	r.history.since(r.history.fitting(historyOctets), func(line Line) {
-		text := line.At.UTC().Format("15:04 UTC, ") + string(line.Text)
-		frames = wire.AppendNotice(frames, "earlier, "+text)
+		form := "15:04 UTC, "
+		if now.Sub(line.At).Abs() >= 24*time.Hour { // or it was said while the clock was wrong
+			form = "2006-01-02 " + form
+		}
+		frames = wire.AppendNotice(frames, "earlier, "+line.At.UTC().Format(form)+string(line.Text))
 	})
 	r.post(s, frames)
 }

@@ -106,6 +106,32 @@ func TestHistoryCostsWhatIsTold(t *testing.T) {
 	}
 }
 
+// A line that is a day old or more has its date, for it would look like one of today;
+// so has one of a clock that was wrong.
+func TestHistoryHasDates(t *testing.T) {
+	r := testRoom(64<<10, Config{History: 10, Before: []Line{
+		{start.Add(-7 * 24 * time.Hour), []byte("zoe: 1")}, {start.Add(-24 * time.Hour), []byte("zoe: 2")},
+		{start.Add(time.Second - 24*time.Hour), []byte("zoe: 3")}, {start.Add(time.Second), []byte("zoe: 4")},
+		{start.Add(48 * time.Hour), []byte("zoe: 5")},
+	}})
+	told := func(name string) string {
+		s := r.Join(from, quiet{}, nil)
+		s.Feed(wire.AppendCred(nil, name, "x"))
+		got := strings.ReplaceAll(string(take(s)), "\x00", "")
+		s.Leave(ReasonEOF)
+		return strings.TrimPrefix(got, "\x01granted")
+	}
+	want := "server: earlier, 2001-09-02 01:46 UTC, zoe: 1" + "server: earlier, 2001-09-08 01:46 UTC, zoe: 2" +
+		"server: earlier, 01:46 UTC, zoe: 3" + "server: earlier, 01:46 UTC, zoe: 4" + "server: earlier, 2001-09-11 01:46 UTC, zoe: 5"
+	if got := told("ann"); got != want {
+		t.Errorf("told %q, want %q", got, want)
+	}
+	pass(r, time.Second)
+	if got := told("bob"); !strings.Contains(got, "2001-09-08 01:46 UTC, zoe: 3") {
+		t.Errorf("a second later, a day after it was said: told %q", got)
+	}
+}
+
 // The lines of a room that was before are there, with their time; what was said is
 // given out once to one who keeps it.
 func TestHistoryGoesOn(t *testing.T) {
@@ -113,7 +139,7 @@ func TestHistoryGoesOn(t *testing.T) {
 	r := testRoom(64<<10, Config{History: 3, Before: []Line{{at, []byte("zoe: 1")}, {at, []byte("zoe: 2")}, {at, []byte("zoe: 3")}, {at, []byte("zoe: 4")}}})
 	s := r.Join(from, quiet{}, nil)
 	s.Feed(wire.AppendCred(nil, "ann", "x"))
-	if got := take(s); !bytes.Contains(got, []byte("\x00server: earlier, 04:37 UTC, zoe: 2\x00\x00server: earlier, 04:37 UTC, zoe: 3\x00")) {
+	if got := take(s); !bytes.Contains(got, []byte("\x00server: earlier, 2026-05-04 04:37 UTC, zoe: 2\x00\x00server: earlier, 2026-05-04 04:37 UTC, zoe: 3\x00")) {
 		t.Errorf("told %q", got)
 	}
 	lines, n := r.HistorySince(0)

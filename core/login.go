@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"net/netip"
 	"sync/atomic"
+
+	"chatbench/core/wire"
 )
 
 // Login is a client's wish to enter the room under a name, for an
@@ -81,7 +83,7 @@ func (s *Session) decided(l *Login, err error) {
 	case err != nil:
 		r.denyLogin(s, l.Name, l.Folded, err.Error())
 	case r.names[l.Folded] != nil:
-		r.denyLogin(s, l.Name, l.Folded, "name is taken")
+		r.denyLogin(s, l.Name, l.Folded, wire.NameTaken)
 	default:
 		s.name, s.folded = l.Name, l.Folded
 		s.in.granted = true

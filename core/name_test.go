@@ -6,6 +6,8 @@ import (
 	"unicode"
 
 	"golang.org/x/text/unicode/norm"
+
+	"chatbench/core/wire"
 )
 
 func TestCheckNameAccepts(t *testing.T) {
@@ -100,6 +102,9 @@ func TestCheckNameRefuses(t *testing.T) {
 		canonical, folded, err := checkName([]byte(c.name))
 		if err != c.want || canonical != "" || folded != "" {
 			t.Errorf("%+q: got %q, %q, %v; want %v", c.name, canonical, folded, err, c.want)
+		}
+		if !wire.Final(c.want.Error()) {
+			t.Errorf("%v: a client would come back with this name", c.want)
 		}
 	}
 }

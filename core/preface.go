@@ -3,6 +3,8 @@ package core
 import (
 	"net/netip"
 	"time"
+
+	"chatbench/core/wire"
 )
 
 // Preface reads what stands in front of the frames of one connection: a header in
@@ -65,7 +67,7 @@ func (r *Room) prefaced(s *Session, client netip.AddrPort) {
 		r.pending.push(s)
 	}
 	if banned {
-		r.deny(s, ReasonBanned, bannedText)
+		r.deny(s, ReasonBanned, wire.Banned)
 		return
 	}
 	if !s.counted && r.crowded(s.peer.Addr()) {
@@ -75,11 +77,8 @@ func (r *Room) prefaced(s *Session, client netip.AddrPort) {
 	r.enterAddress(s)
 }
 
-// What clients are told who are turned away for their address.
-const (
-	crowdedText = "too many connections from your address"
-	bannedText  = "you are banned"
-)
+// crowdedText is what those are told of whose address there are too many.
+const crowdedText = "too many connections from your address"
 
 // crowded says whether there are as many clients from an address as there may be.
 func (r *Room) crowded(addr netip.Addr) bool {

@@ -129,7 +129,7 @@ func (r *Room) Join(peer netip.AddrPort, w Waker, tag any) *Session {
 	defer r.unlock()
 	switch {
 	case banned:
-		r.deny(s, ReasonBanned, bannedText)
+		r.deny(s, ReasonBanned, wire.Banned)
 	case r.draining:
 		r.deny(s, ReasonDrain, "server is going down")
 	case r.clients >= r.cfg.MaxClients:

@@ -101,9 +101,6 @@ func bans(o Options) error {
 	return nil
 }
 
-// soon is how long before its end a certificate should have been renewed.
-const soon = 14 * 24 * time.Hour
-
 // certificate loads the certificate and its key.
 func (f *Found) certificate(o Options) error {
 	if o.TLSCert == "" || o.TLSKey == "" {
@@ -113,7 +110,7 @@ func (f *Found) certificate(o Options) error {
 	if err != nil {
 		return err
 	}
-	if left := time.Until(c.Expires()); left < soon {
+	if left := time.Until(c.Expires()); left < front.Expiring {
 		f.warn("the certificate %s expires in %d days: renew it", o.TLSCert, left/(24*time.Hour))
 	}
 	return nil

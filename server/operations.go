@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"chatbench/core"
+	"chatbench/core/wire"
 	"chatbench/internal/tcp"
 	"chatbench/server/admin"
 	"chatbench/server/control"
@@ -170,7 +171,7 @@ func (o operator) Kick(name string) (ended int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("%q is no name: %w", name, err)
 	}
-	ended = o.room.Kick(func(u core.User) bool { return u.Folded == folded }, "you were asked to leave")
+	ended = o.room.Kick(func(u core.User) bool { return u.Folded == folded }, wire.Kicked)
 	if ended == 0 {
 		return 0, fmt.Errorf("nobody called %s is in the room: chatd ctl who lists them", name)
 	}
@@ -183,7 +184,7 @@ func (o operator) Ban(target string, d time.Duration) (gate.Ban, int, error) {
 	if err != nil && !errors.As(err, new(gate.NotSaved)) {
 		return ban, 0, err
 	}
-	return ban, o.room.Kick(ban.Expels, gate.BannedText), err
+	return ban, o.room.Kick(ban.Expels, wire.Banned), err
 }
 
 func (o operator) Say(text string) int {

@@ -205,10 +205,14 @@ func TestAdminOfAServer(t *testing.T) {
 	r, _, _ := operated(t, "alice")
 	r.mustLogin("alice", "secret")
 	r.denied("mallory", "wrong")
-	_, metrics := get(t, r.adminURL()+"/metrics")
+	metrics := ""
+	waitFor(t, func() bool { // the denied one has still to go
+		_, metrics = get(t, r.adminURL()+"/metrics")
+		return strings.Contains(metrics, `chatd_ends_total{reason="denied"} 1`)
+	})
 	for _, want := range []string{
 		`chatd_clients{state="in_room"} 1`, `chatd_logins_total{outcome="wrong"} 1`, `chatd_logins_total{outcome="right"} 1`,
-		`chatd_ends_total{reason="denied"} 1`, `chatd_users 1`, `chatd_info{backend="epoll",go="go`, "chatd_accepts_total 2",
+		`chatd_users 1`, `chatd_info{backend="epoll",go="go`, "chatd_accepts_total 2",
 	} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("no metric %s in:\n%.3000s", want, metrics)

@@ -3,6 +3,7 @@ package all_test
 import (
 	"context"
 	"crypto/tls"
+	"flag"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -11,12 +12,12 @@ import (
 	"time"
 
 	"chatbench/backends"
+	"chatbench/backends/all"
 	"chatbench/backends/backendtest"
 	"chatbench/backends/epoll"
 	"chatbench/backends/gnet"
 	"chatbench/backends/goroutine"
 	"chatbench/backends/process"
-	"chatbench/backends/uring"
 	"chatbench/core"
 	"chatbench/core/proxyproto"
 	"chatbench/internal/certtest"
@@ -24,13 +25,16 @@ import (
 	"chatbench/server/front"
 )
 
+var everyByTLS = flag.Bool("every-by-tls", false, "TestConformanceTLS holds every transport to the suite by TLS, not four")
+
 // TestConformanceTLS: what the suite asks of transports holds for those who come by
 // TLS too, but where a case is about sockets that are the transport's own.
 func TestConformanceTLS(t *testing.T) {
-	if testing.Short() {
-		t.Skip("the suite, five times")
+	transports := []backends.Backend{epoll.Backend, goroutine.Backend, process.Backend, gnet.Backend}
+	if *everyByTLS {
+		transports = all.All()
 	}
-	for _, b := range []backends.Backend{epoll.Backend, uring.Backend, goroutine.Backend, process.Backend, gnet.Backend} {
+	for _, b := range transports {
 		t.Run(b.Name, func(t *testing.T) { backendtest.RunThrough(t, b, byTLS(t)) })
 	}
 }
@@ -45,12 +49,18 @@ func byTLS(t *testing.T) backendtest.Through {
 	}
 	secret := []byte("of this process")
 	policy := &proxyproto.Policy{Secret: secret, SecretOnly: true}
+	some := netip.MustParseAddrPort("127.0.0.1:1")
+	header, err := proxyproto.Header(some, some, secret)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return backendtest.Through{
-		Room: func(cfg *core.Config) { cfg.Preface = policy.Preface },
-		Skip: skipByTLS,
-		Open: func(target netip.AddrPort) (netip.AddrPort, func(*net.TCPConn) (backendtest.Conn, error), func()) {
-			carrier := front.NewCarrier(target, secret, 5*time.Second)
-			l, err := tcp.Listen("127.0.0.1:0", tcp.Options{Backlog: 128})
+		Ahead: int64(len(header)),
+		Room:  func(cfg *core.Config) { cfg.Preface = policy.Preface },
+		Skip:  skipByTLS,
+		Open: func(target netip.AddrPort, as backends.Config) (netip.AddrPort, func(*net.TCPConn) (backendtest.Conn, error), func()) {
+			carrier := front.NewCarrier(target, secret, as.Linger)
+			l, err := tcp.Listen("127.0.0.1:0", tcp.Options{SendBuffer: as.SendBuffer, Backlog: as.Backlog})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -113,7 +123,7 @@ func skipByTLS(name string) string {
 		"address-fam": "it is about the transport's listener",
 		"left-behind": "it is about the transport's descriptors",
 		"proxy-":      "it has headers of its own",
-		"task":        "it is about the transport's threads and processes",
+		"threads":     "it is about the transport's threads and processes",
 		"hostile-":    "it measures times, of a transport alone",
 	} {
 		if strings.Contains(name, part) {

@@ -32,6 +32,18 @@ type client struct {
 // dial connects; the client hangs up when the case ends.
 func (r *rig) dial() *client { r.Helper(); return r.dialWith(nil) }
 
+// dialRead connects. The transport has read all that is not the client's own.
+func (r *rig) dialRead() *client {
+	r.Helper()
+	if r.through == nil {
+		return r.dial()
+	}
+	before := r.counters.BytesIn.Load()
+	c := r.dial()
+	r.eventually(func() bool { return r.counters.BytesIn.Load() == before+r.through.Ahead }, "what comes before the client's first octet is read")
+	return c
+}
+
 // dialNarrow connects with a small receive buffer.
 func (r *rig) dialNarrow() *client {
 	r.Helper()

@@ -54,8 +54,8 @@ func splitAtEveryByte(l *lab) {
 	out, answers := script()
 	out = out[:len(out)-len(wire.AppendClose(nil))]
 	for i := 1; i < len(out); i++ {
+		c := r.dialRead()
 		before := r.counters.BytesIn.Load()
-		c := r.dial()
 		c.send(out[:i])
 		r.eventually(func() bool { return r.counters.BytesIn.Load() == before+int64(i) }, "the first %d octets are read", i)
 		c.send(out[i:])
@@ -71,7 +71,7 @@ func splitAtEveryByte(l *lab) {
 func oneByteWrites(l *lab) {
 	r := l.open()
 	out, answers := script()
-	c := r.dial()
+	c := r.dialRead()
 	for i := range len(out) - len(wire.AppendClose(nil)) {
 		before := r.counters.BytesIn.Load()
 		c.send(out[i : i+1])

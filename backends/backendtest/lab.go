@@ -87,7 +87,7 @@ func (l *lab) start(change ...func(*settings)) (*rig, error) {
 	r.stopTick = tick(r.room)
 	r.at, r.end = server.Addr(), func() {}
 	if l.through != nil {
-		r.at, r.wrap, r.end = l.through.Open(server.Addr())
+		r.at, r.wrap, r.end = l.through.Open(server.Addr(), r.net)
 	}
 	return r, nil
 }

@@ -101,13 +101,17 @@ func takesItsTimeAtTheEnd(l *lab) {
 // neverReadsRelay: a client is sent more for itself alone than it takes. Whoever
 // sends it has to wait, until it is closed as slow, and is heard after that.
 func neverReadsRelay(l *lab) {
-	const most = 120 // of 1,000 octets: so much may wait, also where reading goes on
+	const step = 40 // of 1,000 octets: so much may wait, also where reading goes on
 	r := l.open(narrow)
 	alice, bob := r.login("alice"), r.login("bob")
 	stuck := r.dialNarrow()
 	stuck.enter("stuck")
 	frame := wire.AppendFile(nil, wire.LsBody, "stuck", []byte(" "+strings.Repeat("x", 1000)))
-	alice.send(bytes.Repeat(frame, most))
+	for i := 0; r.room.Snapshot().Granted == 3; i++ {
+		alice.send(bytes.Repeat(frame, step))
+		alice.say("step %d", i)
+		bob.expectChat("alice: step %d", i) // at once, or when the client has been told to go
+	}
 	r.waitEnds(core.ReasonSlow, 1)
 	if r.room.Snapshot().QueueWaits == 0 {
 		r.Errorf("nobody had to wait")

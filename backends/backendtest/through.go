@@ -23,10 +23,12 @@ type Conn interface {
 type Through struct {
 	// Room has a room take what comes through.
 	Room func(*core.Config)
-	// Open opens the way to a transport that listens at target. Clients connect to at;
-	// wrap makes of such a connection the one they speak on. end is called when the
-	// transport has ended.
-	Open func(target netip.AddrPort) (at netip.AddrPort, wrap func(*net.TCPConn) (Conn, error), end func())
+	// Ahead is how many octets the transport reads of a client before its first.
+	Ahead int64
+	// Open opens the way to a transport that listens at target, for clients as the
+	// transport's configuration would have them. Clients connect to at; wrap makes of
+	// such a connection the one they speak on. end is called when the transport has ended.
+	Open func(target netip.AddrPort, as backends.Config) (at netip.AddrPort, wrap func(*net.TCPConn) (Conn, error), end func())
 	// Skip says whether a case is left out, and why: "" if it is not.
 	Skip func(name string) (why string)
 }

@@ -38,7 +38,9 @@ var HelpText = []string{
 	"a line is said to everybody in the room; these are not:",
 	"  /help                    this",
 	"  /bye                     leave, as Ctrl-C and Ctrl-D do",
-	"  /who                     who is in the room",
+	"  /quit                    the same as /bye",
+	"  /who                     ask the server who is in the room; only you see the answer",
+	"  /names                   the same as /who",
 	"  /file ls USER            the files that USER shares",
 	"  /file dn USER FILE...    fetch them; a name with spaces is \"written so\" or written\\ so,",
 	"                           or as it stands if it was in USER's last list",
@@ -66,6 +68,16 @@ var forms = []form{
 	{"/file ls", List, 1, 1, "/file ls USER"},
 	{"/file dn", Download, 2, many, "/file dn USER FILE..."},
 	{"/file cancel", Cancel, 0, many, "/file cancel [FILE...]"},
+}
+
+// firstWords are the words that commands begin with.
+func firstWords() (words []string) {
+	for _, f := range forms {
+		if word, _, _ := strings.Cut(f.words, " "); !slices.Contains(words, word) {
+			words = append(words, word)
+		}
+	}
+	return words
 }
 
 // elsewhere is commands of other chats that people type here, with the answer.

@@ -77,6 +77,19 @@ func TestNamesAsListed(t *testing.T) {
 	}
 }
 
+// What can be typed is in the help, and is what Tab knows.
+func TestCommandsAreShown(t *testing.T) {
+	var m Memory
+	for _, f := range forms {
+		if !slices.ContainsFunc(HelpText, func(line string) bool { return strings.HasPrefix(line, "  "+f.words+" ") }) {
+			t.Errorf("%s is not in the help", f.words)
+		}
+		if longer, candidates := m.Complete(f.words); longer != f.words+" " {
+			t.Errorf("Tab makes %q of %q, candidates %q", longer, f.words, candidates)
+		}
+	}
+}
+
 func TestComplete(t *testing.T) {
 	var m Memory
 	m.Saw(client.Said{From: "bob"})
@@ -91,7 +104,9 @@ func TestComplete(t *testing.T) {
 		candidates   int
 	}{
 		{"/f", "/file ", 0},
-		{"/", "/", 4},
+		{"/", "/", 6},
+		{"/q", "/quit ", 0},
+		{"/n", "/names ", 0},
 		{"/file ls yv", "/file ls yvonne ", 0},
 		{"/file d", "/file dn ", 0},
 		{"/file ls zo", "/file ls zoe ", 0},

@@ -149,7 +149,7 @@ func (m *Memory) candidates(before string) []string {
 	words := strings.Fields(before)
 	switch {
 	case len(words) == 0:
-		return append([]string{"/file", "/help", "/bye", "/who"}, m.names...)
+		return append(firstWords(), m.names...)
 	case !strings.HasPrefix(before, "/"):
 		return m.names
 	case len(words) == 1 && words[0] == "/file":

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 
 	"golang.org/x/term"
 
@@ -24,6 +25,7 @@ type plain struct {
 	typing   bool // lines come from a terminal
 	watched  bool // err is a terminal: somebody sees the progress
 	drawn    bool // there is some on the line
+	asking   sync.WaitGroup
 }
 
 func openPlain(o Options) *plain {
@@ -98,7 +100,7 @@ func (p *plain) wipe() {
 // reads them would read the password, and say it.
 func (p *plain) ask(ctx context.Context) <-chan string {
 	answer := make(chan string, 1)
-	go func() {
+	p.asking.Go(func() {
 		defer close(answer)
 		if p.password == nil || p.typing {
 			return
@@ -106,10 +108,16 @@ func (p *plain) ask(ctx context.Context) <-chan string {
 		if password, err := p.password(ctx); err == nil {
 			answer <- password
 		}
-	}()
+	})
 	return answer
 }
 
 func (p *plain) lines() <-chan string { return p.typed }
 func (p *plain) connected(bool)       {}
-func (p *plain) close()               { close(p.done) }
+
+// close waits until the terminal shows again what is typed, if the password was asked
+// for and the conversation is over all the same.
+func (p *plain) close() {
+	close(p.done)
+	p.asking.Wait()
+}

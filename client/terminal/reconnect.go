@@ -8,10 +8,14 @@ import (
 	"chatbench/client"
 )
 
+// noTLSMost is how many failures of TLS in a row end the tries to come back: one alone
+// may be a server that is just starting.
+const noTLSMost = 5
+
 // comeBack dials until it is let in. The user may leave meanwhile, and is asked for
 // the password if the server does not take it any more.
 func (v *conversation) comeBack(ctx context.Context) (*client.Client, error) {
-	ctx, cancel := context.WithCancel(ctx)
+	trying, cancel := context.WithCancel(ctx)
 	defer cancel()
 	type result struct {
 		client *client.Client
@@ -19,12 +23,21 @@ func (v *conversation) comeBack(ctx context.Context) (*client.Client, error) {
 	}
 	results := make(chan result, 1)
 	try := func() {
-		c, err := v.redial(ctx)
+		c, err := v.redial(trying)
 		results <- result{c, err}
 	}
 	go try()
 	var answers <-chan string // to the question for the password; nil: it is not asked, and a try is under way
 	var denied error          // what it is asked for
+	leave := func() error {
+		cancel()
+		if answers == nil {
+			if r := <-results; r.client != nil {
+				r.client.Close()
+			}
+		}
+		return errLeft
+	}
 	typed := v.typed
 	if !v.interactive {
 		typed = nil // what is piped in waits for the connection
@@ -33,15 +46,20 @@ func (v *conversation) comeBack(ctx context.Context) (*client.Client, error) {
 	defer tick.Stop()
 	for {
 		select {
+		case <-ctx.Done():
+			return nil, leave()
 		case r := <-results:
 			if !wrongPassword(r.err) {
 				return r.client, r.err
 			}
 			denied = r.err
 			v.status("the server does not let us in: " + trim(r.err))
-			answers = v.ask(ctx)
+			answers = v.ask(trying)
 		case password, ok := <-answers:
-			if !ok {
+			switch {
+			case ctx.Err() != nil:
+				return nil, leave()
+			case !ok:
 				return nil, denied
 			}
 			answers = nil
@@ -54,17 +72,9 @@ func (v *conversation) comeBack(ctx context.Context) (*client.Client, error) {
 		case <-tick.C:
 			v.drawProgress()
 		case line, ok := <-typed:
-			if ok && !v.offline(line) {
-				continue
+			if !ok || v.offline(line) {
+				return nil, leave()
 			}
-			cancel()
-			if answers != nil {
-				return nil, errLeft
-			}
-			if r := <-results; r.client != nil {
-				r.client.Close()
-			}
-			return nil, errLeft
 		}
 	}
 }
@@ -75,31 +85,37 @@ func wrongPassword(err error) bool {
 	return errors.As(err, &denied) && denied.WrongPassword()
 }
 
-// redial tries again and again, later and later. Being denied once is no reason to
-// give up: the server may not have noticed yet that we were gone. A password that it
-// does not take is.
+// redial tries again and again, later and later. Being denied is no reason to give up:
+// the server may be full, or may not have noticed yet that we were gone. Why is told
+// once. A password that it does not take, and a denial for good, are reasons.
 func (v *conversation) redial(ctx context.Context) (*client.Client, error) {
 	v.backoff.Reset()
-	for denials := 0; ; {
+	told := ""
+	for noTLS := 0; ; {
 		select {
 		case <-time.After(v.backoff.Next()):
 		case <-ctx.Done():
 			return nil, errLeft
 		}
 		c, err := dial(ctx, v.Client)
+		denied := new(client.DeniedError)
 		switch {
 		case err == nil:
 			return c, nil
 		case ctx.Err() != nil:
 			return nil, errLeft
-		case wrongPassword(err):
-			return nil, err
-		case errors.As(err, new(*client.DeniedError)), errors.Is(err, client.ErrTLS):
-			if denials++; denials >= denialsMost {
+		case errors.Is(err, client.ErrTLS):
+			if noTLS++; noTLS >= noTLSMost {
 				return nil, err
 			}
-		default:
-			denials = 0
+			continue
+		case !errors.As(err, &denied):
+		case denied.Final() || denied.WrongPassword():
+			return nil, err
+		case denied.Reason != told:
+			told = denied.Reason
+			v.tell("the server does not let us in yet: " + trim(err) + "; trying on")
 		}
+		noTLS = 0
 	}
 }

@@ -109,6 +109,10 @@ func (v *conversation) enter(c *client.Client, line string) (leave bool) {
 		return v.obey(c, line)
 	}
 	text := spoken(line)
+	if text == whoText {
+		v.askWho(c) // it would be answered, and never come back as said
+		return false
+	}
 	if len(v.unheard) >= unheardMost {
 		v.status("the server is behind; not said: " + client.Safe([]byte(text)))
 		v.unsaid++
@@ -159,13 +163,16 @@ func (v *conversation) obey(c *client.Client, line string) (leave bool) {
 	return false
 }
 
+// whoText is a text that the server does not relay but answers: see PROTOCOL.md.
+const whoText = "/who"
+
 // askWho asks the server who is in the room: the answer is a notice.
 func (v *conversation) askWho(c *client.Client) {
 	if c == nil {
 		v.complain(nobodyToAsk)
 		return
 	}
-	if c.Say("/who") == nil { // of a connection that failed we hear by its events
+	if c.Say(whoText) == nil { // of a connection that failed we hear by its events
 		v.asked++
 	}
 }

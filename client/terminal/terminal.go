@@ -33,8 +33,6 @@ const (
 	echoTimeout = 10 * time.Second
 	// unheardMost is how many of our lines may be on their way at once.
 	unheardMost = 256
-	// denialsMost is how many denials in a row end the tries to come back.
-	denialsMost = 5
 	// toldWaiting is how many texts about files being sent may wait to be shown.
 	toldWaiting = 64
 )
@@ -139,7 +137,7 @@ func Run(ctx context.Context, o Options) error {
 		switch {
 		case errors.Is(err, errLeft):
 			return v.verdict()
-		case !o.Reconnect || !v.interactive && v.typed == nil:
+		case !o.Reconnect, errors.Is(err, client.ErrRemoved), !v.interactive && v.typed == nil:
 			v.lost()
 			v.waitErrands(ctx)
 			return err

@@ -177,7 +177,7 @@ func (f *fetching) connect(ctx context.Context, ack wire.Ack) (net.Conn, error) 
 func unreachable(a netip.Addr) string {
 	const straight = "files go straight from client to client, not through the server; "
 	if a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast() {
-		return straight + "that address is good only on that client's own machine or network"
+		return straight + "that address is good only on that client's own machine or network (see -share-address there)"
 	}
 	return straight + "a firewall or NAT on that side may be in the way (see -share-ports there)"
 }

@@ -22,11 +22,14 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // serve starts a server that lets everybody in.
-func serve(t *testing.T) string {
+func serve(t *testing.T, change ...func(*server.Options)) string {
 	t.Helper()
 	o := server.Defaults()
 	o.Backend, o.Listen, o.Open, o.Announce, o.MaxClients = epoll.Backend, "127.0.0.1:0", true, false, 100
 	o.Out, o.Log = io.Discard, slog.New(slog.NewTextHandler(io.Discard, nil))
+	for _, f := range change {
+		f(&o)
+	}
 	s, err := server.Start(context.Background(), o)
 	if err != nil {
 		t.Fatal(err)

@@ -40,13 +40,13 @@ func ParsePorts(text string) (Ports, error) {
 // listen opens a listener on a port that cannot be foretold.
 func (p Ports) listen(on netip.Addr) (*net.TCPListener, error) {
 	if p == (Ports{}) {
-		return net.ListenTCP("tcp", net.TCPAddrFromAddrPort(netip.AddrPortFrom(on, 0)))
+		return listenOn(on, 0)
 	}
 	n := int(p.High-p.Low) + 1
 	first := rand.IntN(n)
 	for i := range n {
 		port := p.Low + uint16((first+i)%n)
-		l, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(netip.AddrPortFrom(on, port)))
+		l, err := listenOn(on, port)
 		if err == nil || !errors.Is(err, syscall.EADDRINUSE) {
 			return l, err
 		}

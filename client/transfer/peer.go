@@ -65,6 +65,11 @@ type Options struct {
 	Downloads *downloads.Dir // nil: nothing can be fetched
 	Ports     Ports          // to share on; zero: any
 	Legacy    bool           // no tokens, no checksums: for clients that know none
+	// Address is what downloaders are told to connect to, if the server passes that on
+	// (chatd -p2p-advertise claimed). Sharing listens on it alone if it is this
+	// machine's when the Peer is made, otherwise on all addresses of its family.
+	// Zero: the one that we reach the server from, for both.
+	Address netip.Addr
 	// Tell tells a person what became of a file that somebody fetched from us;
 	// called from any goroutine. It may be nil.
 	Tell func(text string)
@@ -79,6 +84,7 @@ type Peer struct {
 	requests chan request
 	slots    slots
 	digests  digests
+	listens  netip.Addr // for those who are told Options.Address
 	dial     func(ctx context.Context, to netip.AddrPort) (net.Conn, error)
 
 	mu    sync.Mutex
@@ -95,6 +101,12 @@ func New(o Options) *Peer {
 		o: o, requests: make(chan request, requestsQueued), dial: dial,
 		asked: make(map[question]*waiting), gates: make(map[string]chan struct{}),
 		slots: slots{each: make(map[string]int)},
+	}
+	if o.Address.IsValid() {
+		p.listens = listenFor(o.Address)
+	}
+	if p.listens != o.Address && o.Share != nil {
+		o.Tell(fmt.Sprintf("%s is no address of this machine: files are offered on all of its addresses", o.Address))
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.work.Go(p.answer)

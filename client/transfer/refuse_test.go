@@ -58,7 +58,7 @@ func TestRefusedNames(t *testing.T) {
 // An address that only means something elsewhere is told apart from a firewall.
 func TestUnreachable(t *testing.T) {
 	for addr, want := range map[string]string{
-		"127.0.0.1": "own machine or network", "10.1.2.3": "own machine or network", "fe80::1": "own machine or network",
+		"127.0.0.1": "-share-address", "10.1.2.3": "own machine or network", "fe80::1": "own machine or network",
 		"203.0.113.7": "-share-ports", "2001:db8::1": "-share-ports",
 	} {
 		if got := unreachable(netip.MustParseAddr(addr)); !strings.Contains(got, want) || !strings.Contains(got, "not through the server") {

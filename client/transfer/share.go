@@ -74,12 +74,17 @@ func (p *Peer) offer(r request) (err error) {
 	if s.data, _, err = p.o.Share.Open(r.file); err != nil {
 		return err
 	}
-	if s.listener, err = p.o.Ports.listen(r.client.LocalAddr()); err != nil {
+	told, on := p.o.Address, p.listens
+	if !told.IsValid() {
+		told = r.client.LocalAddr()
+		on = told
+	}
+	if s.listener, err = p.o.Ports.listen(on); err != nil {
 		p.o.Tell(fmt.Sprintf("cannot share %s: %v", client.Safe([]byte(r.file)), err))
 		return err
 	}
 	at := s.listener.Addr().(*net.TCPAddr).AddrPort()
-	ack := wire.Ack{Name: []byte(r.from), File: []byte(r.file), Addr: r.client.LocalAddr(), Port: at.Port()}
+	ack := wire.Ack{Name: []byte(r.from), File: []byte(r.file), Addr: told, Port: at.Port()}
 	if !p.o.Legacy {
 		ack.Token = newToken()
 		s.token = ack.Token

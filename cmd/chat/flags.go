@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"os"
@@ -11,8 +12,9 @@ import (
 	"chatbench/client/transfer"
 )
 
-// paths are the directories that files come from and go to.
-type paths struct{ share, downloads string }
+// paths are the directories that files come from and go to, and the address that
+// others fetch them from.
+type paths struct{ share, downloads, address string }
 
 // define sets the flags up.
 func define(fs *flag.FlagSet, o *terminal.Options, p *paths) {
@@ -25,6 +27,8 @@ func define(fs *flag.FlagSet, o *terminal.Options, p *paths) {
 		o.Files.Ports, err = transfer.ParsePorts(text)
 		return err
 	})
+	fs.StringVar(&p.address, "share-address", "", "`HOST` others are told to fetch from, where the server passes it on (chatd -p2p-advertise claimed); "+
+		"if this machine does not have it, files are offered on all its addresses")
 	fs.Func("p2p", "`secure|legacy`: with tokens and checksums, or as clients do that know neither (secure)", func(text string) error {
 		if text != "secure" && text != "legacy" {
 			return errors.New("want secure or legacy")
@@ -34,8 +38,14 @@ func define(fs *flag.FlagSet, o *terminal.Options, p *paths) {
 	})
 }
 
-// open opens the directories. They are closed by the process's end.
-func (p paths) open(o *transfer.Options) (err error) {
+// open opens the directories, which are closed by the process's end, and looks the
+// address up.
+func (p paths) open(ctx context.Context, o *transfer.Options) (err error) {
+	if p.address != "" {
+		if o.Address, err = transfer.LookUpAddress(ctx, p.address); err != nil {
+			return err
+		}
+	}
 	if p.share != "" {
 		if o.Share, err = share.Open(p.share); err != nil {
 			return err

@@ -50,7 +50,10 @@ func run(args []string) int {
 	o.Colour = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	err := p.open(&o.Files)
+	err := o.Client.Check() // all that can be wrong is said before the password is asked for
+	if err == nil {
+		err = p.open(ctx, &o.Files)
+	}
 	if err == nil {
 		o.Client.TLS, err = secure.Config()
 	}

@@ -2,13 +2,16 @@ package main
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"chatbench/client"
 	"chatbench/cmd/internal/ptytest"
 	"chatbench/core/users"
 	"chatbench/server"
+	ctl "chatbench/server/control"
 )
 
 // A server that comes back and does not take the password any more asks for it, unseen,
@@ -51,6 +54,73 @@ func TestPasswordChanged(t *testing.T) {
 	}
 	if strings.Contains(p.Seen(), "geheim") || strings.Contains(p.Seen(), "brand") {
 		t.Error("the password was shown")
+	}
+}
+
+// What else is wrong is said before the password is asked for.
+func TestWrongBeforePassword(t *testing.T) {
+	for flag, want := range map[string]string{
+		"-server=127.0.0.1": "is not HOST:PORT", "-user=two words": "holds no space",
+		"-share=/nowhere": "cannot share", "-share-address=0.0.0.0": "nobody can connect", "-ca=x": "is for -tls",
+	} {
+		p := ptytest.Start(t, nil, "chat", "-user", "alice", flag)
+		if code := p.Exit(); code == 0 {
+			t.Errorf("%s: exit code 0", flag)
+		}
+		p.Await(want)
+		if strings.Contains(p.Seen(), "Password") {
+			t.Errorf("%s: the password is asked for", flag)
+		}
+	}
+}
+
+// A signal ends chat at the question too.
+func TestSignalAtTheQuestion(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "users.txt")
+	if err := users.Add(file, "alice", "old"); err != nil {
+		t.Fatal(err)
+	}
+	keep := func(o *server.Options) { o.Open, o.Users = false, file }
+	s, stop := serve(t, "127.0.0.1:0", keep)
+	addr := s.Addr().String()
+	p := ptytest.Start(t, []string{"CHAT_PASSWORD=old"}, "chat", "-server", addr, "-user", "alice")
+	p.Await("alice> ")
+	stop()
+	if err := users.SetPassword(file, "alice", "brandnew"); err != nil {
+		t.Fatal(err)
+	}
+	serve(t, addr, keep)
+	p.Await("type your password and Enter")
+	p.Signal(syscall.SIGTERM)
+	if code := p.Exit(); code != 0 || !p.Echoes() {
+		t.Errorf("exit code %d, terminal as before: %v", code, p.Echoes())
+	}
+}
+
+// Who is kicked or banned stays out, and is told why. The draft stays on the screen.
+func TestRemoved(t *testing.T) {
+	control := filepath.Join(t.TempDir(), "ctl")
+	s, _ := serve(t, "127.0.0.1:0", func(o *server.Options) { o.Control = control })
+	for command, reason := range map[string]string{"kick": "you were asked to leave", "ban": "you are banned"} {
+		p := ptytest.Start(t, environment("NO_COLOR=1"), "chat", "-server", s.Addr().String(), "-user", "alice")
+		p.AwaitLast("alice>")
+		p.Type("draft")
+		p.AwaitLast("alice> draft")
+		if a, err := ctl.Ask(control, ctl.Request{Command: command, Target: "alice"}); err != nil || a.Ended != 1 {
+			t.Fatalf("%s: %+v, %v", command, a, err)
+		}
+		p.Await("server: " + reason + "\r\n")
+		p.Await("chat: removed from the room: " + reason + "\r\n")
+		if code := p.Exit(); code != 1 || !p.Echoes() {
+			t.Errorf("%s: exit code %d, terminal as before: %v", command, code, p.Echoes())
+		}
+		if rows := p.Rows(); !slices.ContainsFunc(rows, func(row string) bool { return strings.HasPrefix(row, "alice! draft") }) {
+			t.Errorf("%s: the draft is not on the screen:\n%s", command, strings.Join(rows, "\n"))
+		}
+		ctl.Ask(control, ctl.Request{Command: "unban", Target: "alice"})
+	}
+	if n := s.Snapshot().Logins; n != 2 {
+		t.Errorf("%d logins, want one for each", n)
 	}
 }
 

@@ -19,7 +19,7 @@ func FromFD(fd int) (*net.TCPListener, error) {
 	}
 	protocol, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PROTOCOL)
 	if err != nil || protocol != unix.IPPROTO_TCP {
-		return nil, fmt.Errorf("tcp: descriptor %d is a listening socket, but none of TCP", fd)
+		return nil, fmt.Errorf("tcp: descriptor %d is a listening socket, but not of plain TCP: neither local sockets nor MPTCP will do", fd)
 	}
 	file := os.NewFile(uintptr(fd), "listener")
 	defer file.Close()

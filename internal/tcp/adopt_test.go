@@ -13,7 +13,9 @@ import (
 // our options.
 func passed(t *testing.T) (fd int, addr string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	var lc net.ListenConfig
+	lc.SetMultipathTCP(false)
+	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +142,7 @@ func TestFromFDRefuses(t *testing.T) {
 		want string
 	}{
 		{int(read.Fd()), "is no listening TCP socket"},
-		{int(localFile.Fd()), "is a listening socket, but none of TCP"},
+		{int(localFile.Fd()), "is a listening socket, but not of plain TCP"},
 		{idle, "is no listening TCP socket"},
 		{1 << 20, "is no listening TCP socket"},
 	} {

@@ -1,5 +1,6 @@
 // Package tcp opens listening sockets whose connections all have the same options,
-// whoever accepts them: the transports, the TLS front, the browser page. Linux only.
+// whoever accepts them: the transports, the TLS front, the browser page. A client sets
+// them on its own side with Configure. Linux only.
 //
 // It refuses to accept, read or write. Its functions keep no state and may be called
 // from any goroutine.

@@ -19,8 +19,10 @@ var names = []string{"chat", "web", "admin"}
 // not closed on exec, as a service manager leaves them. Their addresses are returned.
 func pass(t *testing.T, n int) (addresses []string) {
 	t.Helper()
+	var lc net.ListenConfig
+	lc.SetMultipathTCP(false)
 	for i := range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -126,7 +126,7 @@ func frontMetrics() []metric {
 		labelled(counter, "front_accepts_total", "", "Connections that the front accepted: by TLS, or to a socket that systemd passed.", func(r *reading) []value {
 			return ifThere(r.Front, func(t *fronted) []value { return []value{{v: float64(t.Accepts)}} })
 		}),
-		labelled(gauge, "front_handshakes", "", "Connections of the front that are in their TLS handshake or PROXY header.", func(r *reading) []value {
+		labelled(gauge, "front_handshakes", "", "TLS handshakes under way.", func(r *reading) []value {
 			return ifThere(r.Front, func(t *fronted) []value { return []value{{v: float64(t.Handshakes)}} })
 		}),
 		labelled(counter, "front_failures_total", "why", "Connections that the front accepted and that never came to the transport.", func(r *reading) []value {
@@ -140,7 +140,7 @@ func frontMetrics() []metric {
 			}
 			return []value{{v: float64(r.Expires.Unix())}}
 		}),
-		labelled(gauge, "carried_connections", "", "Connections by TLS or WebSocket that are carried to the transport.", func(r *reading) []value {
+		labelled(gauge, "carried_connections", "", "Connections of the front and of WebSockets that are carried to the transport.", func(r *reading) []value {
 			return ifThere(r.Carried, func(c *carried) []value { return []value{{v: float64(c.Open)}} })
 		}),
 		labelled(counter, "carry_failures_total", "", "Clients for which the transport took no connection.", func(r *reading) []value {

@@ -209,9 +209,6 @@ func (f *Front) count(peer netip.AddrPort, err error) {
 	}
 }
 
-// plainTold is what a client is told that has logged in without TLS.
-const plainTold = "this server speaks TLS: connect with -tls"
-
 // tellPlain answers a client that speaks no TLS but the protocol itself: without a
 // word it could not know what is wrong.
 func tellPlain(conn *net.TCPConn, err error) {
@@ -220,7 +217,7 @@ func tellPlain(conn *net.TCPConn, err error) {
 		return
 	}
 	conn.SetDeadline(time.Now().Add(goodbyeTimeout))
-	if _, err := conn.Write(wire.AppendClose(wire.AppendDenied(nil, plainTold))); err == nil && conn.CloseWrite() == nil {
+	if _, err := conn.Write(wire.AppendClose(wire.AppendDenied(nil, wire.NeedsTLS))); err == nil && conn.CloseWrite() == nil {
 		io.Copy(io.Discard, conn) // what is left unread would reset the connection, and destroy the answer
 	}
 }

@@ -227,7 +227,7 @@ func TestShutdown(t *testing.T) {
 func TestPlainClient(t *testing.T) {
 	f, _ := start(t, Config{})
 	for first, want := range map[string]string{
-		"\x01alice secret\x00":              "\x01denied " + plainTold + "\x00\x03\x00",
+		"\x01alice secret\x00":              "\x01denied " + wire.NeedsTLS + "\x00\x03\x00",
 		"GET / HTTP/1.1\r\nHost: a\r\n\r\n": "",
 	} {
 		c, err := net.Dial("tcp", f.addr())

@@ -94,7 +94,7 @@ func TestTurns(t *testing.T) {
 	for i, w := range []struct {
 		name string
 		addr netip.Addr
-	}{{"a1", a}, {"a2", a}, {"c1", c}, {"b1", b}} {
+	}{{"a1", a}, {"b1", b}, {"a2", a}, {"c1", c}} {
 		go func() {
 			if h.enter(ctx, w.addr, time.Hour) {
 				turns <- w.name

@@ -20,18 +20,16 @@ import (
 	"chatbench/core"
 	"chatbench/core/units"
 	"chatbench/core/users"
+	"chatbench/core/wire"
 )
 
 // What a login is denied with. One text for an unknown name and a wrong
 // password: it must not tell which names there are.
 var (
-	errWrong     = errors.New("wrong name or password")
+	errWrong     = errors.New(wire.WrongPassword)
 	errThrottled = errors.New("too many wrong passwords, wait a minute")
-	errBanned    = errors.New(BannedText)
+	errBanned    = errors.New(wire.Banned)
 )
-
-// BannedText is what those are told who are banned.
-const BannedText = "you are banned"
 
 // Config is what a gate is made of.
 type Config struct {
@@ -222,12 +220,12 @@ func (g *Gate) Reload() ([]Expulsion, error) {
 		return nil, errors.Join(fmt.Errorf("gate: users and bans stay as they were: %w", err), unsaved)
 	}
 	g.exchange(func() { g.users.Store(after); g.bans.now.Store(banned) })
-	out := []Expulsion{{g.bans.expels, BannedText}}
+	out := []Expulsion{{g.bans.expels, wire.Banned}}
 	read := []any{"bans", banned.count(time.Now())}
 	if after != nil {
 		read = append(read, "users", after.Len())
 		out = append(out,
-			Expulsion{func(u core.User) bool { return !after.Known(u.Folded) }, "your account was removed"},
+			Expulsion{func(u core.User) bool { return !after.Known(u.Folded) }, wire.Removed},
 			Expulsion{func(u core.User) bool { return after.Known(u.Folded) && !after.SamePassword(before, u.Folded) }, "your password was changed: log in again"})
 	}
 	g.cfg.Log.Info("loaded again", read...)

@@ -75,21 +75,29 @@ func upgrade(t *testing.T, host string) (net.Conn, *bufio.Reader) {
 // A message of text is the end of a WebSocket, and the browser is told so. It is the
 // end too if all of the message never comes.
 func TestText(t *testing.T) {
-	s := serve(t, "127.0.0.1:0", Config{})
+	s, host := bare(t, "127.0.0.1:0", Config{Carry: func(conn net.Conn, _ netip.AddrPort) error {
+		_, err := io.Copy(io.Discard, conn)
+		conn.Close()
+		if !errors.Is(err, errText) {
+			t.Errorf("the end is %v", err)
+		}
+		return nil
+	}}, same)
 	for what, message := range map[string]string{
 		"a whole message":                 "\x81\x82\x00\x00\x00\x00hi",
 		"4 EiB that are announced":        "\x81\xff\x40\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00",
 		"one of many parts":               "\x01\x82\x00\x00\x00\x00hi",
 		"more than is read, as it is not": "\x81\xfe\xff\xff\x00\x00\x00\x00" + strings.Repeat("x", 1<<15),
 	} {
-		c, r := upgrade(t, strings.Trim(strings.TrimPrefix(s.url, "http:"), "/"))
+		c, r := upgrade(t, host)
+		c.SetReadDeadline(time.Now().Add(pingEvery - 5*time.Second)) // a ping that fails would end it too
 		io.WriteString(c, message)
 		got, err := io.ReadAll(r)
 		if err != nil || len(got) < 4 || got[0] != 0x88 || binary.BigEndian.Uint16(got[2:]) != 1003 {
 			t.Errorf("%s: the browser is told %q, %v", what, got, err)
 		}
 	}
-	await(t, "all of them end", func() bool { return s.web.Open.Load() == 0 && s.counts().Clients == 0 })
+	await(t, "all of them end", func() bool { return s.Open.Load() == 0 })
 }
 
 // A connection that announces what does not come, or takes nothing, is closed in time.

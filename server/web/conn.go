@@ -62,7 +62,7 @@ func (c *conn) next() error {
 	case err != nil:
 		return err
 	case kind != websocket.MessageBinary:
-		c.end(websocket.StatusUnsupportedData, errText.Error())
+		c.end(websocket.StatusUnsupportedData, "messages are binary")
 		return errText
 	}
 	c.message = message

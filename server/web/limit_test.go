@@ -63,76 +63,88 @@ func TestLimit(t *testing.T) {
 	}
 }
 
-// An address has its share of connections, as long as they carry no WebSocket. What
-// is more is closed at once, and told of. A proxy has no share.
-func TestShareOfAddress(t *testing.T) {
+// listening is a limited listener that accepts, and tells of what it does.
+type listening struct {
+	*limited
+	t        *testing.T
+	accepted chan *placed
+	refused  chan netip.AddrPort
+}
+
+func listen(t *testing.T, share int, proxy netip.Addr) *listening {
+	t.Helper()
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	proxy := netip.MustParseAddr("127.0.0.4")
-	refused := make(chan netip.AddrPort, 1)
-	l := limit(inner, 100, func(addr netip.Addr) bool { return addr == proxy }, func(peer netip.AddrPort) { refused <- peer })
-	defer l.Close()
-	if l.share != spareConns {
-		t.Errorf("the share of 100 connections is %d, want %d", l.share, spareConns)
-	}
-	l.share = 2
-	accepted := make(chan *placed)
+	l := &listening{t: t, accepted: make(chan *placed), refused: make(chan netip.AddrPort, 1)}
+	l.limited = limit(inner, 100, func(addr netip.Addr) bool { return addr == proxy }, func(peer netip.AddrPort) { l.refused <- peer })
+	l.share = share
+	t.Cleanup(func() { l.Close() })
 	go func() {
 		for {
 			c, err := l.Accept()
 			if err != nil {
 				return
 			}
-			accepted <- c.(*placed)
+			l.accepted <- c.(*placed)
 		}
 	}()
-	connect := func(from string) net.Conn {
-		t.Helper()
-		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
-		c, err := d.Dial("tcp", inner.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { c.Close() })
+	return l
+}
+
+// accept connects from an address of this machine, which is to be accepted.
+func (l *listening) accept(from string) *placed {
+	l.t.Helper()
+	raw(l.t, from, l.Addr().String(), "")
+	select {
+	case c := <-l.accepted:
+		l.t.Cleanup(func() { c.Close() })
 		return c
+	case peer := <-l.refused:
+		l.t.Fatalf("%s is refused", peer)
+		return nil
 	}
-	accept := func(from string) *placed {
-		t.Helper()
-		connect(from)
-		select {
-		case c := <-accepted:
-			t.Cleanup(func() { c.Close() })
-			return c
-		case peer := <-refused:
-			t.Fatalf("%s is refused", peer)
-			return nil
+}
+
+// refuse is accept for a connection that is to be closed.
+func (l *listening) refuse(from string) {
+	l.t.Helper()
+	c := raw(l.t, from, l.Addr().String(), "")
+	select {
+	case peer := <-l.refused:
+		if peer.String() != c.LocalAddr().String() {
+			l.t.Errorf("%s is refused, want %s", peer, c.LocalAddr())
+		}
+	case <-l.accepted:
+		l.t.Fatal("one too many is accepted")
+	}
+	if _, err := c.Read(make([]byte, 1)); err != io.EOF {
+		l.t.Errorf("one too many is told %v", err)
+	}
+}
+
+// An address has its share of connections, as long as they carry no WebSocket. What
+// is more is closed at once, and told of. A proxy has no share.
+func TestShareOfAddress(t *testing.T) {
+	for conns, want := range map[int]int{100: spareConns, 10_080: 1260} {
+		if got := limit(nil, conns, nobody, nil).share; got != want {
+			t.Errorf("the share of %d connections is %d, want %d", conns, got, want)
 		}
 	}
-	refuse := func(from string) {
-		t.Helper()
-		c := connect(from)
-		if peer := <-refused; peer.String() != c.LocalAddr().String() {
-			t.Errorf("%s is refused, want %s", peer, c.LocalAddr())
-		}
-		c.SetReadDeadline(time.Now().Add(30 * time.Second))
-		if _, err := c.Read(make([]byte, 1)); err != io.EOF {
-			t.Errorf("one too many is told %v", err)
-		}
-	}
-	first, second := accept("127.0.0.2"), accept("127.0.0.2")
-	refuse("127.0.0.2")
-	third := accept("127.0.0.3")
+	l := listen(t, 2, netip.MustParseAddr("127.0.0.4"))
+	first, second := l.accept("127.0.0.2"), l.accept("127.0.0.2")
+	l.refuse("127.0.0.2")
+	third := l.accept("127.0.0.3")
 	for range 3 {
-		accept("127.0.0.4")
+		l.accept("127.0.0.4")
 	}
 	first.upgraded()
 	first.upgraded()
-	fourth := accept("127.0.0.2")
-	refuse("127.0.0.2")
+	fourth := l.accept("127.0.0.2")
+	l.refuse("127.0.0.2")
 	first.Close()
-	refuse("127.0.0.2")
+	l.refuse("127.0.0.2")
 	for _, c := range []*placed{second, second, third, fourth} {
 		c.Close()
 	}

@@ -1,11 +1,15 @@
 package web
 
 import (
+	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"chatbench/client"
+	"chatbench/core"
+	"chatbench/core/wire"
 	"chatbench/internal/browsertest"
 )
 
@@ -152,6 +156,116 @@ func TestDenied(t *testing.T) {
 	p.Eval(`document.getElementById("name").value = "bob"`, nil)
 	p.Type("\r")
 	p.Await(`!document.getElementById("chat-view").hidden`)
+}
+
+// turnstile lets in or not, as it is set, and counts.
+type turnstile struct {
+	mu    sync.Mutex
+	err   error
+	tries int
+}
+
+func (d *turnstile) Authenticate(l *core.Login) {
+	d.mu.Lock()
+	d.tries++
+	err := d.err
+	d.mu.Unlock()
+	l.Answer(err)
+}
+
+func (d *turnstile) set(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.err = err
+}
+
+func (d *turnstile) tried() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.tries
+}
+
+func (d *turnstile) guards(c *core.Config) { c.Authenticator = d }
+
+// asks waits until the page shows the form for the login, and why.
+func asks(p *browsertest.Page, why string) {
+	p.Await(`!document.getElementById("login-view").hidden && document.getElementById("chat-view").hidden`)
+	p.Await(`document.getElementById("login-error").textContent === ` + quoted(why))
+}
+
+// Who is kicked or banned is told why, and is back only if it logs in again. The
+// draft stays.
+func TestRemoved(t *testing.T) {
+	b := browsertest.Start(t)
+	door := new(turnstile)
+	s := serve(t, "127.0.0.1:0", Config{}, door.guards)
+	p := enter(t, b, s, "alice", browsertest.Look{})
+	p.Type("a draft")
+	for i, why := range []string{wire.Kicked, wire.Banned} {
+		s.kick(why)
+		asks(p, why)
+		if n := door.tried(); n != 1+i {
+			t.Errorf("%s: %d logins, want %d", why, n, 1+i)
+		}
+		p.Shoot("removed")
+		p.Type("\r") // the password is there still
+		p.Await(`!document.getElementById("chat-view").hidden && document.getElementById("draft").value === "a draft"`)
+	}
+}
+
+// However often a login is denied for something that passes, the page tries again, and
+// tells once why.
+func TestPassingDenials(t *testing.T) {
+	b := browsertest.Start(t)
+	door := new(turnstile)
+	s := serve(t, "127.0.0.1:0", Config{}, door.guards)
+	p := enter(t, b, s, "alice", browsertest.Look{})
+	p.Type("a draft")
+	p.Eval(`setInterval(() => { delay = 1; }, 1)`, nil) // the test has no time
+	door.set(errors.New("server is busy, try again"))
+	s.kick("too much sent, too fast")
+	shows(p, "The connection is lost: too much sent, too fast. Trying to come back …")
+	await(t, "the page tries again and again", func() bool { return door.tried() > 10 })
+	door.set(errors.New(wire.NameTaken))
+	shows(p, "The server does not let you in yet: name is taken. Trying again …")
+	door.set(nil)
+	shows(p, "Back in the room.")
+	var told int
+	p.Eval(`[...document.querySelectorAll("#lines > li")].filter((l) => l.textContent.includes("does not let you in yet")).length`, &told)
+	if told != 2 {
+		t.Errorf("told %d times, want once for each reason", told)
+	}
+	p.Await(`document.getElementById("draft").value === "a draft"`)
+}
+
+// A password that is not taken any more is asked for at once.
+func TestPasswordChanged(t *testing.T) {
+	b := browsertest.Start(t)
+	door := new(turnstile)
+	s := serve(t, "127.0.0.1:0", Config{}, door.guards)
+	p := enter(t, b, s, "alice", browsertest.Look{})
+	door.set(errors.New(wire.WrongPassword))
+	s.kick("your password was changed: log in again")
+	asks(p, wire.WrongPassword)
+	if n := door.tried(); n != 2 {
+		t.Errorf("%d logins, want the first and one with the old password", n)
+	}
+	door.set(nil)
+	p.Type("\r")
+	p.Await(`!document.getElementById("chat-view").hidden`)
+}
+
+// The page knows the reasons that clients act on by the same words as the server.
+func TestReasons(t *testing.T) {
+	script, err := page.ReadFile("page/chat.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, reason := range []string{wire.WrongPassword, wire.NameTaken, wire.Banned, wire.Kicked, wire.Removed, wire.NeedsTLS} {
+		if !strings.Contains(string(script), quoted(reason)) {
+			t.Errorf("chat.js does not know %q", reason)
+		}
+	}
 }
 
 // Who shares files is asked for them, and who asks us is told that there are none.

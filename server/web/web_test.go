@@ -32,14 +32,19 @@ type chatServer struct {
 	plain  string // of the transport
 	stop   func()
 	counts func() core.Stats
+	kick   func(why string) // everybody
 }
 
 // serve runs one until stop or the end of the test. at is where the page is served;
 // "127.0.0.1:0" picks a port.
-func serve(t testing.TB, at string, cfg Config) *chatServer {
+func serve(t testing.TB, at string, cfg Config, change ...func(*core.Config)) *chatServer {
 	t.Helper()
 	policy := &proxyproto.Policy{Secret: secret}
-	room := core.NewRoom(core.Config{Authenticator: core.OpenDoor{}, Announce: true, Preface: policy.Preface, Now: time.Now()})
+	chat := core.Config{Authenticator: core.OpenDoor{}, Announce: true, Preface: policy.Preface, Now: time.Now()}
+	for _, f := range change {
+		f(&chat)
+	}
+	room := core.NewRoom(chat)
 	var counters backends.Counters
 	log := slog.New(slog.DiscardHandler)
 	engine, err := goroutine.Backend.Start(backends.Config{
@@ -55,6 +60,7 @@ func serve(t testing.TB, at string, cfg Config) *chatServer {
 	carrier := front.NewCarrier(engine.Addr(), secret, time.Second)
 	cfg.Carry, cfg.Log = carrier.Carry, log
 	s := &chatServer{t: t, web: New(cfg), url: "http://" + l.Addr().String() + "/", plain: engine.Addr().String(), counts: room.Snapshot}
+	s.kick = func(why string) { room.Kick(func(core.User) bool { return true }, why) }
 	served, ticked := make(chan error, 1), make(chan struct{})
 	go func() { served <- s.web.Serve(l) }()
 	ticker := time.NewTicker(50 * time.Millisecond)

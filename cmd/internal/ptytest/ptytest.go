@@ -177,6 +177,14 @@ func (p *Terminal) Kill() {
 	p.cmd.Wait()
 }
 
+// Signal sends the command a signal.
+func (p *Terminal) Signal(signal os.Signal) {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(signal); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
 // Seen is all that the terminal has been sent.
 func (p *Terminal) Seen() string {
 	p.mu.Lock()

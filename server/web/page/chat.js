@@ -4,18 +4,25 @@
 const $ = (id) => document.getElementById(id);
 
 const MAX_LINES = 2000;       // kept on the page
-const MAX_DENIALS = 5;        // in a row, until the tries to come back end
 const LIST_TIMEOUT = 10000;   // ms until a list of files is given up
 const FIRST_DELAY = 500, LAST_DELAY = 15000; // ms between two tries to come back
+
+// Reasons of the server's, as core/wire/reason.go has them. After a final one the page
+// does not come back by itself.
+const WRONG_PASSWORD = "wrong name or password", NAME_TAKEN = "name is taken";
+const FINAL = ["you are banned", "you were asked to leave", "your account was removed", "this server speaks TLS: connect with -tls"];
+const isFinal = (reason) => FINAL.includes(reason) || reason.startsWith("name ") && reason !== NAME_TAKEN;
 
 const people = new Set();
 const lists = new Map();      // files of whom a list is coming in
 let who = null;               // {name, password} while we want to be in the room
 let socket = null;
 let granted = false;
-let denials = 0, delay = FIRST_DELAY, retry = 0;
+let delay = FIRST_DELAY, retry = 0;
 let unread = 0;
-let reason = "";              // the server's last words before it hung up
+let notice = "";              // the server's last, if nothing else has come since
+let reason = "";              // why it hung up, in its words; "" if it has not said
+let told = "";                // the reason that was shown last, while we are not let in
 
 // Connection.
 
@@ -25,7 +32,7 @@ function connect() {
   ws.binaryType = "arraybuffer";
   socket = ws;
   granted = false;
-  reason = "";
+  notice = reason = "";
   ws.onopen = () => ws.send(frame([CRED], who.name + " " + who.password));
   ws.onmessage = (e) => {
     try {
@@ -48,7 +55,7 @@ function lost() {
     askAgain(reason || "The server cannot be reached.");
     return;
   }
-  if (denials >= MAX_DENIALS) {
+  if (isFinal(reason) || !was && reason === WRONG_PASSWORD) {
     askAgain(reason);
     return;
   }
@@ -56,6 +63,9 @@ function lost() {
     status("The connection is lost" + (reason ? ": " + reason : "") + ". Trying to come back …");
     people.clear();
     showPeople();
+  } else if (reason && reason !== told) {
+    told = reason;
+    status("The server does not let you in yet: " + reason + ". Trying again …");
   }
   online(false);
   retry = setTimeout(connect, delay * (0.5 + Math.random() / 2));
@@ -75,7 +85,6 @@ function leave() {
 // askAgain shows the form for the login, with what was wrong.
 function askAgain(text) {
   who = null;
-  denials = 0;
   $("login-error").textContent = text;
   $("chat-view").hidden = true;
   $("login-view").hidden = false;
@@ -95,11 +104,16 @@ function send(head, text) {
 // What arrives.
 
 function take(type, command, body) {
+  if (type === CLOSE) {
+    reason ||= notice;
+    socket.close();
+    return;
+  }
+  notice = "";
   switch (type) {
     case CRED: return answered(body);
     case CHAT: return said(body);
     case FILE: return file(command, body);
-    case CLOSE: socket.close();
   }
 }
 
@@ -107,11 +121,10 @@ function answered(body) {
   const denied = "denied ";
   if (body.startsWith(denied)) {
     reason = safe(body.slice(denied.length));
-    denials++;
     return;
   }
   granted = true;
-  denials = 0;
+  told = "";
   delay = FIRST_DELAY;
   const back = !$("chat-view").hidden;
   $("login-view").hidden = true;
@@ -130,17 +143,17 @@ function said(body) {
     show({ from: safe(from), text: safe(text), mine: from === who.name });
     return;
   }
-  const notice = safe(text);
+  notice = safe(text);
   if (!granted) {
     reason = notice;
     return;
   }
-  follow(notice);
-  reason = notice;
   show({ from: "server", text: notice, notice: true });
+  if (follow(notice)) notice = ""; // who comes and goes is no reason to hang up
 }
 
-// follow keeps the list of who is here by what the server says of it.
+// follow keeps the list of who is here by what the server says of it; false if it says
+// something else.
 function follow(notice) {
   let found;
   if (notice.startsWith("here: ")) {
@@ -152,9 +165,10 @@ function follow(notice) {
   } else if ((found = /^\d+ (joined|left): (.*?)( and \d+ more)?$/.exec(notice))) {
     for (const name of found[2].split(", ")) found[1] === "joined" ? people.add(name) : people.delete(name);
   } else {
-    return;
+    return false;
   }
   showPeople();
+  return true;
 }
 
 // file answers those who ask for files, of which we have none, and takes the
@@ -303,7 +317,6 @@ $("login").onsubmit = (e) => {
   }
   who = { name, password: $("password").value };
   $("login-error").textContent = "";
-  denials = 0;
   connect();
 };
 
