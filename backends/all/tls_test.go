@@ -58,7 +58,7 @@ func byTLS(t *testing.T) backendtest.Through {
 		Ahead: int64(len(header)),
 		Room:  func(cfg *core.Config) { cfg.Preface = policy.Preface },
 		Skip:  skipByTLS,
-		Open: func(target netip.AddrPort, as backends.Config) (netip.AddrPort, func(*net.TCPConn) (backendtest.Conn, error), func()) {
+		Open: func(target netip.AddrPort, as backends.Config) (netip.AddrPort, func(*net.TCPConn) (backendtest.Conn, error), func(bool)) {
 			carrier := front.NewCarrier(target, secret, as.Linger)
 			l, err := tcp.Listen("127.0.0.1:0", tcp.Options{SendBuffer: as.SendBuffer, Backlog: as.Backlog})
 			if err != nil {
@@ -66,10 +66,13 @@ func byTLS(t *testing.T) backendtest.Through {
 			}
 			f := front.New(front.Config{Listener: l, TLS: cert.TLS(tls.VersionTLS13), Carrier: carrier, Log: log})
 			go f.Serve()
-			return tcp.Bound(l), wrap, func() {
+			return tcp.Bound(l), wrap, func(cut bool) {
 				over, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 				defer cancel()
-				if err := carrier.Shutdown(over); err != nil {
+				if cut {
+					cancel()
+				}
+				if err := carrier.Shutdown(over); err != nil && !cut {
 					t.Errorf("the transport has ended, and clients are carried: %v", err)
 				}
 				f.Shutdown()

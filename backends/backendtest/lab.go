@@ -39,7 +39,7 @@ type rig struct {
 
 	at   netip.AddrPort                   // where clients connect
 	wrap func(*net.TCPConn) (Conn, error) // nil: they speak on the connection as it is
-	end  func()                           // of what they come through
+	end  func(cut bool)                   // of what they come through
 }
 
 // open starts a server, which ends with the case.
@@ -85,7 +85,7 @@ func (l *lab) start(change ...func(*settings)) (*rig, error) {
 	}
 	r.server = server
 	r.stopTick = tick(r.room)
-	r.at, r.end = server.Addr(), func() {}
+	r.at, r.end = server.Addr(), func(bool) {}
 	if l.through != nil {
 		r.at, r.wrap, r.end = l.through.Open(server.Addr(), r.net)
 	}
@@ -147,7 +147,7 @@ func (r *rig) shutdown(within time.Duration) error {
 	if err := r.server.Err(); err != nil {
 		r.Errorf("Err after Shutdown: %v", err)
 	}
-	r.end()
+	r.end(err != nil)
 	r.stopTick()
 	r.accounts()
 	return err

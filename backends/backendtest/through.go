@@ -27,8 +27,9 @@ type Through struct {
 	Ahead int64
 	// Open opens the way to a transport that listens at target, for clients as the
 	// transport's configuration would have them. Clients connect to at; wrap makes of
-	// such a connection the one they speak on. end is called when the transport has ended.
-	Open func(target netip.AddrPort, as backends.Config) (at netip.AddrPort, wrap func(*net.TCPConn) (Conn, error), end func())
+	// such a connection the one they speak on. end is called when the transport has ended:
+	// whether it had to cut connections.
+	Open func(target netip.AddrPort, as backends.Config) (at netip.AddrPort, wrap func(*net.TCPConn) (Conn, error), end func(cut bool))
 	// Skip says whether a case is left out, and why: "" if it is not.
 	Skip func(name string) (why string)
 }

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -69,11 +70,20 @@ func NewCarrier(target netip.AddrPort, secret []byte, linger time.Duration) *Car
 		target = netip.AddrPortFrom(loopback, target.Port())
 	}
 	c := &Carrier{target: target, secret: secret, linger: linger}
+	c.dialer.Control = narrow
 	if !target.Addr().IsLoopback() {
 		c.dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(loopback, 0))
 	}
 	c.ending, c.cut = context.WithCancel(context.Background())
 	return c
+}
+
+// narrow bounds the receive buffer before the connection is made. Later it would take
+// back some of the window that the transport was told of: what the transport then
+// acknowledges lies outside, and is dropped with the acknowledgement.
+func narrow(_, _ string, raw syscall.RawConn) (err error) {
+	failed := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, betweenUs) })
+	return errors.Join(err, failed)
 }
 
 // Shutdown waits for all that is carried to end, which the transport sees to, and
@@ -154,7 +164,6 @@ func (c *Carrier) dial(peer netip.AddrPort) (*net.TCPConn, error) {
 		return nil, fmt.Errorf("front: %w", err)
 	}
 	target := conn.(*net.TCPConn)
-	target.SetReadBuffer(betweenUs)
 	header, err := proxyproto.Header(peer, target.LocalAddr().(*net.TCPAddr).AddrPort(), c.secret)
 	if err == nil {
 		_, err = target.Write(header)
