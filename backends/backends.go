@@ -157,8 +157,20 @@ type Backend struct {
 	// Gaps names the cases of the conformance suite that the transport's
 	// library cannot pass, each with the reason. Empty for most.
 	Gaps map[string]string
+	// Unavailable says why the transport cannot run on this machine, or gives nil: for
+	// one that needs what not every kernel has or allows. Nil for most. Start fails with
+	// the same reason.
+	Unavailable func() error
 	// Start binds and serves in the background.
 	Start func(Config) (Server, error)
+}
+
+// Runs is nil if the transport can run on this machine, or says why it cannot.
+func (b Backend) Runs() error {
+	if b.Unavailable == nil {
+		return nil
+	}
+	return b.Unavailable()
 }
 
 // Server is a transport at work.

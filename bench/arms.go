@@ -150,6 +150,9 @@ func (p Plan) arm(name string, known []Backend) (record.Arm, error) {
 		return record.Arm{}, fmt.Errorf("%w %q; there are %s, and %s for every one", ErrBackend, parts[0], strings.Join(names(known), ", "), All)
 	}
 	b := known[i]
+	if b.Unavailable != "" {
+		return record.Arm{}, fmt.Errorf("%w: backend %s cannot run on this machine: %s", ErrPlan, b.Name, b.Unavailable)
+	}
 	a := record.Arm{Name: name, Backend: b.Name, Gaps: b.Gaps}
 	for _, flag := range parts[1:] {
 		if flag == byTLS {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -126,5 +127,20 @@ func TestFromHere(t *testing.T) {
 		if got := fromHere(path); got != want {
 			t.Errorf("%s is %s, want %s", path, got, want)
 		}
+	}
+}
+
+// TestUnavailable: all leaves out what cannot run, and says so; nobody else can ask
+// for it.
+func TestUnavailable(t *testing.T) {
+	known := append([]Backend{{Name: "new", Unavailable: "the kernel is too old"}}, some...)
+	p := Quick(record.Broadcast, []string{All})
+	leftOut := p.spellOut(known)
+	if len(leftOut) != 1 || leftOut[0].Name != "new" || !slices.Equal(p.Backends, names(some)) {
+		t.Errorf("all is %q, without %+v", p.Backends, leftOut)
+	}
+	p.Backends = []string{"new"}
+	if _, err := p.arms(has(known)); !errors.Is(err, ErrPlan) || !strings.Contains(err.Error(), "the kernel is too old") {
+		t.Errorf("asked for by name: %v", err)
 	}
 }

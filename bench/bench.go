@@ -53,6 +53,9 @@ type Config struct {
 	Look func(Look)
 	// Void, if set, is told of each round that does not count, as it happens.
 	Void func(record.Round)
+	// LeftOut, if set, is told of each backend that All leaves out, since it cannot run on
+	// this machine.
+	LeftOut func(Backend)
 }
 
 // Progress is where a run is.
@@ -94,7 +97,11 @@ func Run(ctx context.Context, cfg Config) (*record.Run, map[string]string, error
 	if err != nil {
 		return nil, nil, interrupted(ctx, err)
 	}
-	cfg.spellOut(own)
+	for _, b := range cfg.spellOut(own) {
+		if cfg.LeftOut != nil {
+			cfg.LeftOut(b)
+		}
+	}
 	arms, err := cfg.arms(known)
 	if err != nil {
 		return nil, nil, interrupted(ctx, err)

@@ -46,6 +46,8 @@ type Backend struct {
 	PerClient  string            `json:"per_client"`  // what each client has of its own: a thread, a process, or ""
 	MaxClients int               `json:"max_clients"` // 0: no bound of its own
 	Gaps       map[string]string `json:"gaps"`
+	// Unavailable is why the backend cannot run on this machine; "" if it can.
+	Unavailable string `json:"unavailable"`
 }
 
 func names(of []Backend) (all []string) {
@@ -101,12 +103,21 @@ func checkNames(chatd string, names []string) error {
 // All, alone, stands for every backend that chatd has.
 const All = "all"
 
-// spellOut puts the backends in the place of All, and where the plan names no
-// number of rounds the budget of as many as it takes; idle, whose rounds are
-// long, has the number that makes a difference possible.
-func (p *Plan) spellOut(known []Backend) {
+// spellOut puts the backends that can run in the place of All, and where the plan
+// names no number of rounds the budget of as many as it takes; idle, whose rounds are
+// long, has the number that makes a difference possible. It gives the backends that
+// All leaves out.
+func (p *Plan) spellOut(known []Backend) (leftOut []Backend) {
 	if len(p.Backends) == 1 && p.Backends[0] == All {
-		p.Backends = names(known)
+		var runs []Backend
+		for _, b := range known {
+			if b.Unavailable == "" {
+				runs = append(runs, b)
+			} else {
+				leftOut = append(leftOut, b)
+			}
+		}
+		p.Backends = names(runs)
 	}
 	if p.Rounds == 0 && p.Scenario == record.Idle {
 		p.Rounds = p.Enough()
@@ -114,6 +125,7 @@ func (p *Plan) spellOut(known []Backend) {
 	if p.looks() && p.Budget == 0 {
 		p.Budget = budget(len(p.Names()))
 	}
+	return leftOut
 }
 
 // backends asks each chatd once.

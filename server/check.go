@@ -36,6 +36,9 @@ func Check(ctx context.Context, o Options) (f Found) {
 	o.useSockets()
 	f.Listen = o.Listen
 	f.Problems = o.problems(ctx)
+	if err := o.Backend.Runs(); err != nil {
+		f.add(fmt.Errorf("server: backend %s cannot run on this machine: %w", o.Backend.Name, err))
+	}
 	f.add(f.limits(o))
 	f.add(f.users(o))
 	f.add(bans(o))

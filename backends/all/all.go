@@ -17,6 +17,7 @@ import (
 	"chatbench/backends/selectio"
 	"chatbench/backends/spin"
 	"chatbench/backends/thread"
+	"chatbench/backends/uring"
 )
 
 // All lists the transports in the order they are shown.
@@ -26,6 +27,7 @@ func All() []backends.Backend {
 		goroutine.Backend,
 		thread.Backend,
 		reactors.Backend,
+		uring.Backend,
 		selectio.Backend,
 		poll.Backend,
 		spin.Backend,

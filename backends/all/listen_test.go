@@ -26,7 +26,7 @@ func TestCannotListen(t *testing.T) {
 		_, want := socket.Listen(cfg)
 		for _, b := range all.All() {
 			cfg.Room = core.NewRoom(core.Config{Authenticator: core.OpenDoor{}, Now: time.Now()})
-			server, err := b.Start(cfg)
+			server, err := b.Start(cfg) // also where it could not run: that it finds out later
 			if err == nil {
 				t.Errorf("%s listens on %s, where nobody can", b.Name, addr)
 				_ = server.Shutdown(t.Context())

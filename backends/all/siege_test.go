@@ -41,7 +41,12 @@ func TestSiege(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	for _, b := range all.All() {
-		t.Run(b.Name, func(t *testing.T) { besiege(t, b, bin) })
+		t.Run(b.Name, func(t *testing.T) {
+			if err := b.Runs(); err != nil {
+				t.Skip(err)
+			}
+			besiege(t, b, bin)
+		})
 	}
 }
 

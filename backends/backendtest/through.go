@@ -37,6 +37,9 @@ type Through struct {
 // RunThrough holds a transport and what its clients come through to the contract
 // together: what a client sees does not depend on the way.
 func RunThrough(t *testing.T, b backends.Backend, way Through) {
+	if err := b.Runs(); err != nil {
+		t.Skipf("%s cannot run on this machine: %v", b.Name, err)
+	}
 	for _, s := range scenarios() {
 		t.Run(s.name, func(t *testing.T) {
 			if why := way.Skip(s.name); why != "" {

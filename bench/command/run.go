@@ -260,6 +260,7 @@ func watch(cfg *bench.Config, view *live.View, env Env) {
 	}
 	cfg.Look = view.Look
 	cfg.Void = view.Void
+	cfg.LeftOut = view.LeftOut
 }
 
 // measure builds what there is to build, and measures.

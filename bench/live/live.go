@@ -115,6 +115,11 @@ func (v *View) voidLine() {
 	}
 }
 
+// LeftOut tells of a backend that is not measured, though all were asked for.
+func (v *View) LeftOut(b bench.Backend) {
+	v.print(fmt.Sprintf("backend %s is left out, it cannot run on this machine: %s", b.Name, b.Unavailable))
+}
+
 // print writes a line that stays; on a terminal above the table.
 func (v *View) print(text string) {
 	v.mu.Lock()

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"chatbench/backends"
 	"chatbench/internal/cmdline"
 )
 
@@ -23,6 +24,8 @@ type listed struct {
 	PerClient  string            `json:"per_client"`  // what each client has of its own: thread, process, "" for neither
 	MaxClients int               `json:"max_clients"` // 0: no bound of its own
 	Gaps       map[string]string `json:"gaps"`        // cases of the conformance suite, with the reason
+	// Unavailable is why the backend cannot run on this machine; "" if it can.
+	Unavailable string `json:"unavailable"`
 }
 
 // list prints the backends there are.
@@ -31,7 +34,7 @@ func list(t table, asJSON bool) int {
 	if asJSON {
 		var out []listed
 		for _, b := range t {
-			out = append(out, listed{b.Name, b.Model, b.Threads, b.Processes, b.Library, b.Limits, b.PerClient, b.MaxClients, b.Gaps})
+			out = append(out, listed{b.Name, b.Model, b.Threads, b.Processes, b.Library, b.Limits, b.PerClient, b.MaxClients, b.Gaps, unavailable(b)})
 		}
 		line, err := json.Marshal(out)
 		if err != nil {
@@ -43,6 +46,14 @@ func list(t table, asJSON bool) int {
 		return cmdline.Fail("chatd", cmdline.Failed, fmt.Errorf("standard output: %w", err))
 	}
 	return cmdline.OK
+}
+
+// unavailable is why a backend cannot run on this machine; "" if it can.
+func unavailable(b backends.Backend) string {
+	if err := b.Runs(); err != nil {
+		return err.Error()
+	}
+	return ""
 }
 
 // columns is how wide the list is at most.
@@ -68,6 +79,7 @@ func (t table) text() string {
 			}
 		}
 		below("", b.Model)
+		below("cannot run on this machine: ", unavailable(b))
 		below("limits: ", b.Limits)
 		below("library: ", b.Library)
 		for _, name := range slices.Sorted(maps.Keys(b.Gaps)) {

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
@@ -21,9 +22,10 @@ func TestListText(t *testing.T) {
 			Model:  "one process for each client blocks on its socket; one loop in the parent waits for their pipes",
 			Limits: "a process for each client"},
 		{Name: "library", Model: "an event loop", Threads: "1, and 1 that accepts", Processes: "1",
-			Library: "example.com/a/library/whose/path/is/longer/than/any/line/of/a/terminal/could/be v1.2.3",
-			Limits:  "cannot stop reading a client; its poller stays until the process ends, and that is not all there is to say",
-			Gaps:    map[string]string{"second": "it cannot", "first": "nobody has asked for it until now, and so it was never written"}},
+			Library:     "example.com/a/library/whose/path/is/longer/than/any/line/of/a/terminal/could/be v1.2.3",
+			Limits:      "cannot stop reading a client; its poller stays until the process ends, and that is not all there is to say",
+			Unavailable: func() error { return errors.New("library: the kernel is too old: use a later one") },
+			Gaps:        map[string]string{"second": "it cannot", "first": "nobody has asked for it until now, and so it was never written"}},
 	}).text()
 	golden := filepath.Join("testdata", "list.golden")
 	if *update {
