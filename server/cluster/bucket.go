@@ -17,6 +17,9 @@ import (
 const (
 	// beatEvery is how often a server renews its key.
 	beatEvery = time.Second
+	// sureFor is how long the bucket may not have given this server's own key, until
+	// nothing can be said of the others.
+	sureFor = 3 * beatEvery
 	// defaultDeadAfter is how long a server may not have renewed it until its names are taken away.
 	defaultDeadAfter = 12 * time.Second
 	// mendEvery is how often the names are looked at: whether each is as it should be.
@@ -123,7 +126,7 @@ func (n *names) watch(ready func()) error {
 			}
 		case now := <-beat.C:
 			n.c.work.Go(func() { n.beat(kv) })
-			if now.Sub(n.lastHeard(began)) > lostAfter {
+			if now.Sub(n.lastHeard(began)) > n.c.lostAfter {
 				return errors.New("the bucket does not give what is put there")
 			}
 			if complete && now.Sub(mended) >= mendEvery {
@@ -169,11 +172,17 @@ func (n *names) apply(v *view, e jetstream.KeyValueEntry) {
 	defer n.mu.Unlock()
 	there := e.Operation() == jetstream.KeyValuePut
 	if node, is := strings.CutPrefix(e.Key(), nodePrefix); is {
+		now := time.Now()
 		switch {
 		case node == n.c.node:
-			n.heard = time.Now()
+			if now.Sub(n.heard) > sureFor { // the others could not renew theirs either
+				for other := range v.nodes {
+					v.nodes[other] = now
+				}
+			}
+			n.heard = now
 		case there:
-			v.nodes[node] = time.Now()
+			v.nodes[node] = now
 		default:
 			delete(v.nodes, node)
 		}
@@ -218,8 +227,8 @@ func (n *names) mend(kv jetstream.KeyValue, now time.Time) {
 			lost = append(lost, folded)
 		}
 	}
-	sure := now.Sub(n.heard) < 3*beatEvery // of who is dead
-	left := map[string]bool{}              // servers that have names
+	sure := now.Sub(n.heard) < sureFor // of who is dead
+	left := map[string]bool{}          // servers that have names
 	for folded, e := range n.view.names {
 		left[e.Node] = true
 		switch {

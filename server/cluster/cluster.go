@@ -39,16 +39,18 @@ import (
 )
 
 const (
-	// lostAfter is how long nothing may have come from the stream and the bucket, or a
+	// defaultLostAfter is how long nothing may have come from the stream and the bucket, or a
 	// message may wait to be delivered, until a server counts as cut off. It renews its own key
-	// every beatEvery.
-	lostAfter = 4 * time.Second
+	// every beatEvery. NATS servers take some 5 s to agree on another leader when one dies.
+	defaultLostAfter = 8 * time.Second
 	// askFor is how long a request may take.
 	askFor = 2 * time.Second
 	// retryEvery is the time between two tries of what failed.
 	retryEvery = 200 * time.Millisecond
-	// startFor is how long the start may take: to connect, and to read the end of the
-	// stream and the names.
+	// connectFor is how long nobody may answer until the start is given up.
+	connectFor = 3 * time.Second
+	// startFor is how long the start may take then: to read the end of the stream, and the
+	// names.
 	startFor = 15 * time.Second
 	// closeFor is how long the end may take: to publish what was said, and to give names back.
 	closeFor = time.Second
@@ -105,6 +107,8 @@ type Cluster struct {
 
 	limits jetstream.StreamConfig // as Open found them
 
+	lostAfter time.Duration // defaultLostAfter, less in tests
+
 	bell  chan struct{} // something may have to be published
 	good  atomic.Int64  // when something last came from the stream or the bucket, in Unix nanoseconds
 	since atomic.Int64  // since when the message waits to be delivered that is to be published; 0: there is none
@@ -121,7 +125,7 @@ var _ core.Cluster = (*Cluster)(nil)
 func Open(ctx context.Context, cfg Config) (*Cluster, error) {
 	id := make([]byte, 8)
 	rand.Read(id) // never fails
-	c := &Cluster{cfg: cfg, node: hex.EncodeToString(id), bell: make(chan struct{}, 1)}
+	c := &Cluster{cfg: cfg, node: hex.EncodeToString(id), bell: make(chan struct{}, 1), lostAfter: defaultLostAfter}
 	if c.cfg.Entering == nil {
 		c.cfg.Entering = func() func(*core.Login, error) bool {
 			return func(l *core.Login, err error) bool { l.Answer(err); return err == nil }
@@ -131,7 +135,7 @@ func Open(ctx context.Context, cfg Config) (*Cluster, error) {
 	c.names.init(c)
 	ctx, cancel := context.WithTimeout(ctx, startFor)
 	defer cancel()
-	if err := c.connect(); err != nil {
+	if err := c.connectSoon(); err != nil {
 		return nil, err
 	}
 	if err := c.openFeed(ctx); err != nil {
@@ -159,6 +163,18 @@ func Check(ctx context.Context, cfg Config) error {
 // noStream is why there is no stream.
 func (c *Cluster) noStream(err error) error {
 	return fmt.Errorf("cluster: stream %s cannot be had: is JetStream on at %s, and may this server use it? (%w)", c.streamName(), redacted(c.cfg.URLs), err)
+}
+
+// connectSoon connects. NATS servers that were started together with this one may need a
+// moment until they can be reached.
+func (c *Cluster) connectSoon() error {
+	for began := time.Now(); ; {
+		err := c.connect()
+		if err == nil || time.Since(began) > connectFor {
+			return err
+		}
+		c.pause(retryEvery)
+	}
 }
 
 // connect connects to one of the NATS servers. The connection looks for another one when
@@ -270,7 +286,7 @@ func (c *Cluster) touch() { c.good.Store(time.Now().UnixNano()) }
 func (c *Cluster) watchTouch() {
 	for c.pause(retryEvery) {
 		since := c.since.Load()
-		lost := tooLong(c.good.Load()) || since != 0 && tooLong(since)
+		lost := c.tooLong(c.good.Load()) || since != 0 && c.tooLong(since)
 		if lost == c.lost.Load() {
 			continue
 		}
@@ -295,7 +311,7 @@ func (c *Cluster) complain(text string, args ...any) {
 }
 
 // tooLong says whether a time, in Unix nanoseconds, is so long ago that the server counts as cut off.
-func tooLong(at int64) bool { return time.Since(time.Unix(0, at)) > lostAfter }
+func (c *Cluster) tooLong(at int64) bool { return time.Since(time.Unix(0, at)) > c.lostAfter }
 
 // pause waits, and says whether the work goes on.
 func (c *Cluster) pause(d time.Duration) bool {

@@ -114,7 +114,7 @@ func newWorld(t *testing.T, servers int) *world {
 	w := &world{t: t, nats: startNATS(t), replicas: 1}
 	w.urls = w.nats.ClientURL()
 	for range servers {
-		w.join(core.Config{})
+		w.join(core.Config{Announce: true})
 	}
 	return w
 }
@@ -135,7 +135,7 @@ func (w *world) join(cfg core.Config) *node {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	n.names.deadAfter = 3 * time.Second
+	n.lostAfter, n.names.deadAfter = 4*time.Second, 3500*time.Millisecond
 	cfg.Authenticator, cfg.Now, cfg.Cluster, cfg.Node = core.OpenDoor{}, time.Now(), n.Cluster, n.Node()
 	n.room = core.NewRoom(cfg)
 	if err := n.Start(w.t.Context(), n.room); err != nil {

@@ -37,6 +37,9 @@ func TestCutOff(t *testing.T) {
 	w.until("all know", func() bool { return ann.has(backText)() && bob.has(backText)() })
 	same(t, i, []string{"ann", "bob"}, ann, bob)
 	w.enter(w.nodes[0], "cid")
+	if ann.has("has left")() || bob.has("has left")() {
+		t.Errorf("a server was taken for dead that was cut off like all: %q", ann.got)
+	}
 }
 
 // The names of a server that dies are free, and the others are told who has left.
