@@ -20,7 +20,9 @@ const (
 	// sureFor is how long the bucket may not have given this server's own key, until
 	// nothing can be said of the others.
 	sureFor = 3 * beatEvery
-	// defaultDeadAfter is how long a server may not have renewed it until its names are taken away.
+	// defaultDeadAfter is how long a server may not have renewed it until its names are taken
+	// away. It is more than lostAfter: if nobody can renew anything for so long, the bucket is
+	// read anew, and nobody in it is dead.
 	defaultDeadAfter = 12 * time.Second
 	// mendEvery is how often the names are looked at: whether each is as it should be.
 	mendEvery = 2 * time.Second
@@ -172,17 +174,11 @@ func (n *names) apply(v *view, e jetstream.KeyValueEntry) {
 	defer n.mu.Unlock()
 	there := e.Operation() == jetstream.KeyValuePut
 	if node, is := strings.CutPrefix(e.Key(), nodePrefix); is {
-		now := time.Now()
 		switch {
 		case node == n.c.node:
-			if now.Sub(n.heard) > sureFor { // the others could not renew theirs either
-				for other := range v.nodes {
-					v.nodes[other] = now
-				}
-			}
-			n.heard = now
+			n.heard = time.Now()
 		case there:
-			v.nodes[node] = now
+			v.nodes[node] = time.Now()
 		default:
 			delete(v.nodes, node)
 		}

@@ -111,6 +111,7 @@ func (quiet) Wake(*core.Session) {}
 
 // newWorld is a room on so many servers.
 func newWorld(t *testing.T, servers int) *world {
+	t.Parallel()
 	w := &world{t: t, nats: startNATS(t), replicas: 1}
 	w.urls = w.nats.ClientURL()
 	for range servers {
@@ -135,7 +136,7 @@ func (w *world) join(cfg core.Config) *node {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	n.lostAfter, n.names.deadAfter = 4*time.Second, 3500*time.Millisecond
+	n.lostAfter, n.names.deadAfter = 4*time.Second, 6*time.Second
 	cfg.Authenticator, cfg.Now, cfg.Cluster, cfg.Node = core.OpenDoor{}, time.Now(), n.Cluster, n.Node()
 	n.room = core.NewRoom(cfg)
 	if err := n.Start(w.t.Context(), n.room); err != nil {

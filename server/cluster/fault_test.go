@@ -140,6 +140,7 @@ func TestLeaderDies(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some 10 s")
 	}
+	t.Parallel()
 	three := startThree(t)
 	w := &world{t: t, nats: three[0], replicas: 3}
 	var urls []string
