@@ -55,6 +55,9 @@ func TestTwoServers(t *testing.T) {
 	if l := a.listening(); l.Cluster == nil || l.Cluster.Room != "lobby" || l.Cluster.Age != 24*time.Hour || l.Cluster.Node == b.listening().Cluster.Node {
 		t.Errorf("listening: %+v", l.Cluster)
 	}
+	if st, is := (operator{a}).Stats().(operatorStats); !is || st.Cluster == nil || st.Cluster.Elsewhere != 1 || st.Cluster.Lost {
+		t.Errorf("stats: %+v", st.Cluster)
+	}
 	alice.send(wire.AppendChat(nil, "last words"))
 	alice.await(wire.Chat, "alice: last words")
 	if err := a.Stop(context.Background()); err != nil {

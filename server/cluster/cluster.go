@@ -279,6 +279,20 @@ func (c *Cluster) Close() {
 	c.conn.Close()
 }
 
+// Stats is how a server stands with the others of its room.
+type Stats struct {
+	Node        string `json:"node"`              // what it is called among them
+	Lost        bool   `json:"lost"`              // it has no touch with them
+	Elsewhere   int    `json:"elsewhere"`         // clients in the room by way of others
+	Undelivered int64  `json:"undelivered_bytes"` // what clients here have said, and nobody has heard
+}
+
+// Stats is how this server stands now. Start has returned.
+func (c *Cluster) Stats() Stats {
+	_, n := c.names.elsewhere(0)
+	return Stats{Node: c.node, Lost: c.lost.Load(), Elsewhere: n, Undelivered: c.room.Undelivered()}
+}
+
 // touch notes that something has come from the stream or the bucket.
 func (c *Cluster) touch() { c.good.Store(time.Now().UnixNano()) }
 

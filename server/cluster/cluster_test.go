@@ -334,4 +334,40 @@ func TestHistory(t *testing.T) {
 	if n := strings.Count(string(bob.got), "server: earlier, "); n != 5 {
 		t.Errorf("%d lines: %q", n, bob.got)
 	}
+	s, err := b.js.Stream(t.Context(), b.streamName())
+	if err == nil {
+		err = s.Purge(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := w.join(core.Config{History: 5}) // it does not wait for what is not there any more
+	cid := w.enter(c, "cid")
+	cid.say("0")
+	w.until("it is heard", ann.has("cid: 0"))
+}
+
+// Whoever delivers much waits for a transport that does not come to write.
+func TestPace(t *testing.T) {
+	w := newWorld(t, 1)
+	n := w.nodes[0]
+	ann := w.enter(n, "ann")
+	for range 40 {
+		for range 10 {
+			ann.say(strings.Repeat("x", 4000))
+		}
+		for n.room.Undelivered() > 0 { // and she is not given what she is owed
+			time.Sleep(time.Millisecond)
+		}
+	}
+	if !n.room.Unwritten(paceBehind) {
+		t.Fatal("nobody is behind")
+	}
+	other := &Cluster{room: n.room, ended: t.Context()}
+	began := time.Now()
+	other.pace(paceEvery - 1)
+	other.pace(1)
+	if d := time.Since(began); d < paceFor {
+		t.Errorf("waited for %v, want %v", d, paceFor)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -41,7 +42,6 @@ var errGap = errors.New("messages are missing: they are asked for again")
 type feed struct {
 	created time.Time // when the stream was made
 	last    uint64    // what was delivered last
-	until   uint64    // what has to be delivered until the room is ready
 	paced   int       // octets delivered since somebody was last waited for
 }
 
@@ -89,7 +89,7 @@ func (c *Cluster) openFeed(ctx context.Context) error {
 	}
 	info := s.CachedInfo()
 	c.limits = info.Config
-	c.feed.created, c.feed.until = info.Created, info.State.LastSeq
+	c.feed.created = info.Created
 	c.feed.last = info.State.LastSeq - min(uint64(min(c.cfg.History, historyMost)), info.State.LastSeq)
 	return nil
 }
@@ -103,16 +103,9 @@ func (c *Cluster) Limits() (age time.Duration, octets int64, replicas int) {
 // follow delivers to the room what the stream has, in order, until the Cluster is closed.
 // ready is called once, when the room has what was there at the start.
 func (c *Cluster) follow(ready func()) {
-	isReady := false
-	check := func() {
-		if !isReady && c.feed.last >= c.feed.until {
-			isReady = true
-			ready()
-		}
-	}
-	check()
+	var once sync.Once
 	for c.ended.Err() == nil {
-		err := c.read(check)
+		err := c.read(func() { once.Do(ready) })
 		if c.ended.Err() == nil {
 			c.complain("the stream is read again", "after", c.feed.last, "err", err)
 			c.pause(retryEvery)
@@ -120,8 +113,9 @@ func (c *Cluster) follow(ready func()) {
 	}
 }
 
-// read delivers what comes after what was delivered last, until something is wrong.
-func (c *Cluster) read(delivered func()) error {
+// read delivers what comes after what was delivered last, until something is wrong. It
+// calls ready whenever it has delivered all there is.
+func (c *Cluster) read(ready func()) error {
 	ctx, cancel := context.WithTimeout(c.ended, askFor)
 	defer cancel()
 	s, err := c.stream(ctx)
@@ -135,6 +129,9 @@ func (c *Cluster) read(delivered func()) error {
 	})
 	if err != nil {
 		return err
+	}
+	if consumer.CachedInfo().NumPending == 0 {
+		ready()
 	}
 	messages, err := consumer.Messages(jetstream.PullMaxMessages(128), jetstream.PullExpiry(10*time.Second),
 		jetstream.PullHeartbeat(time.Second), jetstream.WithMessagesErrOnMissingHeartbeat(true))
@@ -157,7 +154,9 @@ func (c *Cluster) read(delivered func()) error {
 			return errGap
 		}
 		c.deliver(m, meta)
-		delivered()
+		if meta.NumPending == 0 {
+			ready()
+		}
 	}
 }
 
@@ -174,7 +173,6 @@ func (c *Cluster) sameStream(info *jetstream.StreamInfo) {
 		f.last = 0
 	}
 	f.created, f.last = info.Created, min(f.last, info.State.LastSeq)
-	f.until = min(f.until, info.State.LastSeq)
 	c.room.NewStream()
 }
 
