@@ -36,6 +36,7 @@ type clusterWorld struct {
 	names   map[string]bool   // that are claimed
 	clients []*clusterClient
 	now     time.Time
+	padding string // behind each text, so that now and then more is said than the stream takes
 	wrong   error
 }
 
@@ -87,12 +88,13 @@ func (simWaker) Wake(s *Session) {}
 func simulateCluster(seed uint64) error {
 	w := &clusterWorld{Rand: rand.New(rand.NewPCG(seed, 2)), now: start, numbers: map[string]uint64{}, names: map[string]bool{}}
 	chunk := 256 + w.IntN(2048)
+	w.padding = strings.Repeat("~", w.IntN(2)*150)
 	for i := range 3 {
 		n := &simNode{clusterWorld: w, id: fmt.Sprint("node", i)}
 		n.room = testRoom(chunk, Config{Cluster: n, Node: n.id, LagLimit: []int{400, 1 << 20}[w.IntN(2)], History: w.IntN(2) * 5, Announce: w.IntN(2) == 0})
 		w.nodes = append(w.nodes, n)
 	}
-	for range 100 + w.IntN(500) {
+	for range 100 + w.IntN(1500) {
 		w.step()
 		if err := w.check(); err != nil {
 			return err
@@ -169,7 +171,7 @@ func (w *clusterWorld) feed() {
 			c.files++
 			continue
 		}
-		text := fmt.Sprintf("%d.%d", c.id, len(c.lines))
+		text := fmt.Sprintf("%d.%d%s", c.id, len(c.lines), w.padding)
 		in = wire.AppendChat(in, text)
 		c.lines = append(c.lines, text)
 	}

@@ -57,6 +57,12 @@ func TestDeadServer(t *testing.T) {
 		t.Errorf("told %q", c.got)
 	}
 	w.until("ann has left", bob.has("server: ann has left\x00"))
+	w.until("nothing is left of her server", func() bool {
+		b.names.mu.Lock()
+		defer b.names.mu.Unlock()
+		_, there := b.names.view.nodes[a.Node()]
+		return !there
+	})
 	w.enter(b, "ann")
 }
 
