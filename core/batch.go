@@ -51,7 +51,9 @@ func (b *batch) sayAll(s *Session) {
 	default:
 		r.say(b.said)
 		r.stats.Messages += uint64(b.messages)
-		r.keep(b.said, b.messages, r.now())
+		if r.cfg.History > 0 {
+			r.keep(b.said, b.messages, r.now())
+		}
 	}
 	r.unlock()
 	b.said, b.messages = b.said[:0], 0

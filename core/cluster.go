@@ -243,7 +243,9 @@ func (r *Room) Deliver(d Delivery) (missed uint64, err error) {
 		r.say(d.Frames)
 	}
 	r.stats.Messages += uint64(messages)
-	r.keep(d.Frames, messages, d.At)
+	if r.cfg.History > 0 {
+		r.keep(d.Frames, messages, d.At)
+	}
 	return missed, nil
 }
 

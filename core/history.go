@@ -42,13 +42,10 @@ func (h *history) add(at time.Time, text []byte) {
 	h.said++
 }
 
-// keep keeps the last lines of so many Chat frames of clients, which are whole, and were
+// keep keeps, in a room with a history, the last lines of so many Chat frames of clients, which are whole, and were
 // said at a time. Notices among them are left out.
 func (r *Room) keep(frames []byte, messages int, at time.Time) {
 	h := &r.history
-	if len(h.lines) == 0 {
-		return
-	}
 	for skip := messages - len(h.lines); len(frames) > 0; {
 		end := 1 + bytes.IndexByte(frames[1:], 0)
 		switch {
