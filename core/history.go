@@ -42,8 +42,8 @@ func (h *history) add(at time.Time, text []byte) {
 	h.said++
 }
 
-// keep keeps, in a room with a history, the last lines of so many Chat frames of clients, which are whole, and were
-// said at a time. Notices among them are left out.
+// keep keeps the last lines of so many Chat frames of clients, which are whole, and were
+// said at a time. Notices among them are left out. The room has a history.
 func (r *Room) keep(frames []byte, messages int, at time.Time) {
 	h := &r.history
 	for skip := messages - len(h.lines); len(frames) > 0; {
