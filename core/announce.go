@@ -41,6 +41,14 @@ func (r *Room) announceLeave(name string) {
 	r.announceDue()
 }
 
+// Gone tells the room, on all its servers, of somebody who is no longer there, and whose
+// server cannot tell.
+func (r *Room) Gone(name string) {
+	r.mu.Lock()
+	defer r.unlock()
+	r.announceLeave(name)
+}
+
 // takeOut takes a name off a list, if it is there.
 func takeOut(names *[]string, name string) bool {
 	i := slices.Index(*names, name)
@@ -57,7 +65,7 @@ func (r *Room) announceDue() {
 	if len(news.joined)+len(news.left) == 0 {
 		return
 	}
-	if !r.cfg.Announce || r.draining || r.granted.n == 0 { // nobody hears it
+	if !r.cfg.Announce || r.cfg.Cluster == nil && (r.draining || r.granted.n == 0) { // nobody hears it
 		news.joined, news.left = nil, nil
 		return
 	}
@@ -68,10 +76,10 @@ func (r *Room) announceDue() {
 	joined, left := news.joined, news.left
 	news.joined, news.left = nil, nil // saying it can end one who is slow, who has left then
 	if len(joined) > 0 {
-		r.say(wire.AppendNotice(nil, announcement(joined, "joined")))
+		r.sayEverywhere(wire.AppendNotice(nil, announcement(joined, "joined")))
 	}
 	if len(left) > 0 {
-		r.say(wire.AppendNotice(nil, announcement(left, "left")))
+		r.sayEverywhere(wire.AppendNotice(nil, announcement(left, "left")))
 	}
 }
 

@@ -44,10 +44,16 @@ func (b *batch) sayAll(s *Session) {
 	}
 	r := s.room
 	r.mu.Lock()
-	if s.state == StateGrant {
+	switch {
+	case s.state != StateGrant:
+	case r.cfg.Cluster != nil:
+		r.submit(b.said)
+	default:
 		r.say(b.said)
 		r.stats.Messages += uint64(b.messages)
-		r.keep(b.said, b.messages)
+		if r.cfg.History > 0 {
+			r.keep(b.said, b.messages, r.now())
+		}
 	}
 	r.unlock()
 	b.said, b.messages = b.said[:0], 0

@@ -64,6 +64,8 @@ type Config struct {
 	History          int           // lines that a newcomer is told of what was said before, and 32 KiB at the most; 0: none
 	Before           []Line        // what was said before the room was made, for that
 	AdvertiseClaimed bool          // a DnAck keeps the address its sender claims
+	Cluster          Cluster       // the other servers that have the same room; nil: there are none
+	Node             string        // with a Cluster: what this room is called among them, never used before
 	Authenticator    Authenticator // who may log in; required
 	Now              time.Time     // the clock's reading now; later ones come with Tick
 }
@@ -106,6 +108,7 @@ func (cfg Config) withDefaults() Config {
 		// Time comes with Ticks, ten a second: a smaller burst would lower the rate.
 		cfg.Flood.Burst = max(cfg.Flood.Burst, int(min(math.Ceil(cfg.Flood.Rate/10), math.MaxInt32)), 1)
 	}
+	cfg.checkCluster()
 	return cfg
 }
 

@@ -56,6 +56,9 @@ func (r *Room) end(s *Session, why Reason, final []byte) {
 	r.releaseWaiters(s)
 	if wasIn {
 		delete(r.names, s.folded)
+		if r.cfg.Cluster != nil {
+			r.cfg.Cluster.Release(s.folded)
+		}
 		r.remember(s)
 		r.announceLeave(s.name)
 	}

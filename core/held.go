@@ -9,7 +9,9 @@ import (
 
 // Input of a client waits in its session, in order and bounded, in three cases:
 // its login is being decided; it has said more than flood control allows; or the
-// private queue of somebody it sends frames to is full, its own included.
+// private queue of somebody it sends frames to is full, its own included. In a room on
+// several servers there are two more: what is said here waits for the stream, and a
+// frame for a client of another server waits for its answer.
 //
 // A session that waits is Held. When it may go on, mayResume is set and its
 // transport is woken, whose next call of Next works through a step of what waits.
@@ -19,12 +21,14 @@ import (
 type hold uint8
 
 const (
-	notHeld  hold = iota
-	forLogin      // the answer of the Authenticator
-	forTurn       // the transport's next call of Next: a step was worked through, and more waits
-	forFlood      // the allowance of flood control
-	forQueue      // the private queue of an addressee, or its own, that is full
-	forTick       // the next Tick: input that had waited has said much since the last
+	notHeld   hold = iota
+	forLogin       // the answer of the Authenticator
+	forTurn        // the transport's next call of Next: a step was worked through, and more waits
+	forFlood       // the allowance of flood control
+	forQueue       // the private queue of an addressee, or its own, that is full
+	forTick        // the next Tick: input that had waited has said much since the last
+	forStream      // the stream, to deliver some of what clients of this server have said
+	forAnswer      // what comes of a Forward
 )
 
 // Flood is the allowance of each client: Rate frames a second, Burst of them at
@@ -165,6 +169,17 @@ func (r *Room) recall(s *Session) {
 // waitFor lists s as one that waits until to has taken enough of its private
 // frames. It is false if to has done so meanwhile. The room's lock is held.
 func (r *Room) waitFor(s, to *Session) bool {
+	if !r.staysFull(to) {
+		return false
+	}
+	to.waiters = append(to.waiters, s)
+	r.stats.QueueWaits++
+	return true
+}
+
+// staysFull notes that others wait until to has taken enough of its private frames. It
+// is false if to has done so meanwhile. The room's lock is held.
+func (r *Room) staysFull(to *Session) bool {
 	to.hasWaiters.Store(true) // before its queue is looked at: its writer looks in the other order
 	if !r.full(to) {
 		if len(to.waiters) == 0 {
@@ -172,8 +187,6 @@ func (r *Room) waitFor(s, to *Session) bool {
 		}
 		return false
 	}
-	to.waiters = append(to.waiters, s)
-	r.stats.QueueWaits++
 	return true
 }
 

@@ -42,19 +42,19 @@ func (h *history) add(at time.Time, text []byte) {
 	h.said++
 }
 
-// keep keeps the last lines of so many Chat frames, which are whole.
-func (r *Room) keep(frames []byte, messages int) {
+// keep keeps the last lines of so many Chat frames of clients, which are whole, and were
+// said at a time. Notices among them are left out. The room has a history.
+func (r *Room) keep(frames []byte, messages int, at time.Time) {
 	h := &r.history
-	if len(h.lines) == 0 {
-		return
-	}
-	now := r.now()
-	for skip := messages - len(h.lines); len(frames) > 0; skip-- {
+	for skip := messages - len(h.lines); len(frames) > 0; {
 		end := 1 + bytes.IndexByte(frames[1:], 0)
-		if skip <= 0 {
-			h.add(now, frames[1:end])
-		} else {
+		switch {
+		case bytes.HasPrefix(frames, noticePrefix):
+		case skip > 0:
 			h.said++
+			skip--
+		default:
+			h.add(at, frames[1:end])
 		}
 		frames = frames[end+1:]
 	}

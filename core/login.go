@@ -70,9 +70,26 @@ func (r *Room) cred(s *Session, body []byte) *Login {
 	return nil
 }
 
-// decided carries an Authenticator's answer out, and then works through what
-// arrived meanwhile.
+// decided takes an Authenticator's answer. Who may come in then needs its name on all
+// servers.
 func (s *Session) decided(l *Login, err error) {
+	cluster := s.room.cfg.Cluster
+	if cluster == nil || err != nil || l.Abandoned() {
+		s.answered(l, err)
+		return
+	}
+	claim := &Login{Peer: l.Peer, Name: l.Name, Folded: l.Folded, session: s}
+	claim.answer = func(err error) {
+		if in := s.answered(claim, err); !in && err == nil {
+			cluster.Release(claim.Folded)
+		}
+	}
+	cluster.Claim(claim)
+}
+
+// answered carries the answer to a login out, and then works through what arrived
+// meanwhile. in says whether the client was let in.
+func (s *Session) answered(l *Login, err error) (in bool) {
 	s.in.mu.Lock()
 	defer s.in.mu.Unlock()
 	s.in.hold = notHeld
@@ -86,7 +103,7 @@ func (s *Session) decided(l *Login, err error) {
 		r.denyLogin(s, l.Name, l.Folded, wire.NameTaken)
 	default:
 		s.name, s.folded = l.Name, l.Folded
-		s.in.granted = true
+		s.in.granted, in = true, true
 		r.grant(s)
 	}
 	r.unlock()
@@ -95,9 +112,10 @@ func (s *Session) decided(l *Login, err error) {
 		s.in.hold = forTurn // the transport's other clients have their turn in between
 		s.held.Store(true)
 		r.resumeLater(s)
-		return
+		return in
 	}
 	s.in.waiting = nil
 	s.feed(waiting) // a Cred among it is a second one, so nothing is asked again
 	s.endParting()
+	return in
 }

@@ -45,6 +45,14 @@ func (r *Room) Users() []User {
 func (r *Room) Kick(which func(User) bool, why string) (kicked int) {
 	r.mu.Lock()
 	defer r.unlock()
+	return r.kick(which, why)
+}
+
+// everybody is for Kick.
+func everybody(User) bool { return true }
+
+// kick is Kick for callers that hold the lock.
+func (r *Room) kick(which func(User) bool, why string) (kicked int) {
 	var out []*Session
 	for s := r.granted.first; s != nil; s = s.next {
 		if which(User{Name: s.name, Folded: s.folded, Peer: s.peer}) {
@@ -60,16 +68,21 @@ func (r *Room) Kick(which func(User) bool, why string) (kicked int) {
 	return kicked
 }
 
-// Tell tells everybody in the room something of the operator's. The text is made
-// safe, and cut to 4,000 octets.
+// Tell tells everybody in the room something of the operator's, on all its servers. The
+// text is made safe, and cut to 4,000 octets.
 func (r *Room) Tell(text string) {
-	text = string(wire.AppendSafe(nil, []byte(strings.ReplaceAll(text, "\x00", ""))))
-	text = strings.ToValidUTF8(text[:min(len(text), 4000)], "")
+	notice := wire.AppendNotice(nil, tellable(text))
 	r.mu.Lock()
 	defer r.unlock()
-	if r.granted.n > 0 {
-		r.say(wire.AppendNotice(nil, text))
+	if r.granted.n > 0 || r.cfg.Cluster != nil {
+		r.sayEverywhere(notice)
 	}
+}
+
+// tellable is a text as a notice may have it.
+func tellable(text string) string {
+	text = string(wire.AppendSafe(nil, []byte(strings.ReplaceAll(text, "\x00", ""))))
+	return strings.ToValidUTF8(text[:min(len(text), 4000)], "")
 }
 
 // whoCommand is a text that is not said to the room: who says it is told who is here.
@@ -96,9 +109,12 @@ func (s *Session) who() bool {
 		names = append(names, one.name)
 		octets += len(one.name) + 2
 	}
+	elsewhere, n := r.elsewhere(whoOctets - octets)
+	n += r.granted.n
+	names = append(names, elsewhere...)
 	slices.Sort(names)
-	text := fmt.Sprintf("%d here: %s", r.granted.n, strings.Join(names, ", "))
-	if more := r.granted.n - len(names); more > 0 {
+	text := fmt.Sprintf("%d here: %s", n, strings.Join(names, ", "))
+	if more := n - len(names); more > 0 {
 		text += fmt.Sprintf(" and %d more", more)
 	}
 	r.notice(s, text)

@@ -1,6 +1,8 @@
 package core
 
 import (
+	"bytes"
+	"cmp"
 	"strconv"
 
 	"chatbench/core/wire"
@@ -11,16 +13,17 @@ import (
 const firstUserPort = 1024
 
 // relay relays a File frame: the name of its addressee is changed for that of
-// its sender, and the room keeps nothing of the transfer. It is false if the
+// its sender, and the room keeps nothing of the transfer. done is false if the
 // frame has to wait, because the private queue of the addressee or of the sender
-// is full.
-func (s *Session) relay(b *batch, f wire.Frame) bool {
+// is full. Frames for somebody who may be on another server are forward's, to be
+// sent by the caller.
+func (s *Session) relay(b *batch, f wire.Frame) (done bool, forward *Forward) {
 	r := s.room
 	name, rest, ok := splitFile(f)
 	if !ok {
 		b.sayAll(s)
 		r.violation(s, ReasonMalformed)
-		return true
+		return true, nil
 	}
 	notice := b.fileFrames(s, f, rest)
 	folded := ""
@@ -33,14 +36,15 @@ func (s *Session) relay(b *batch, f wire.Frame) bool {
 		to = r.names[folded]
 	}
 	defer r.unlock()
-	if to == nil {
-		notice, b.private = "No such user: "+safe(name), b.private[:0]
+	abroad := to == nil && r.cfg.Cluster != nil
+	if to == nil && !abroad {
+		notice, b.private = noSuchUser+safe(name), b.private[:0]
 	}
 	switch {
 	case s.state != StateGrant:
-		return true
+		return true, nil
 	case r.full(s) && r.waitFor(s, s), to != nil && r.full(to) && r.waitFor(s, to):
-		return false
+		return false, nil
 	case to != nil:
 		r.stats.Relayed++
 	}
@@ -48,11 +52,17 @@ func (s *Session) relay(b *batch, f wire.Frame) bool {
 	if notice != "" {
 		r.notice(s, notice)
 	}
-	if to != nil {
+	switch {
+	case to != nil:
 		r.post(to, b.private)
+	case abroad:
+		forward = &Forward{To: cmp.Or(folded, string(name)), Frames: bytes.Clone(b.private), name: safe(name), session: s}
 	}
-	return true
+	return true, forward
 }
+
+// noSuchUser is what the sender of a frame is told of an addressee who is not there.
+const noSuchUser = "No such user: "
 
 // fileFrames makes b.private what the addressee of a File frame is sent, and
 // returns what its sender is told, mostly nothing.

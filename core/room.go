@@ -44,6 +44,11 @@ type Room struct {
 	news      announcements
 	history   history
 
+	// Of a room on several servers.
+	outgoing outgoing
+	sequence sequence
+	again    []*Forward // whose addressees were busy
+
 	// Who is to be told when the lock is released.
 	grew  bool
 	woken []*Session
@@ -73,6 +78,7 @@ func newRoom(cfg Config, chunkSize int) *Room {
 	}
 	r.clock.Store(1)
 	r.lagClock = 1
+	r.outgoing.number = 1
 	r.lookEvery = uint64(min(16<<10, r.cfg.LagMax/8))
 	return r
 }
@@ -205,6 +211,7 @@ func (r *Room) Tick(now time.Time) {
 	r.announceDue()
 	r.unlock()
 	r.resumeParting()
+	r.forwardAgain()
 }
 
 // in is the time after d, by the room's clock.
@@ -228,6 +235,8 @@ func (r *Room) Drain() {
 	for r.prefacing.n > 0 {
 		r.end(r.prefacing.last, ReasonDrain, wire.AppendClose(nil))
 	}
+	r.news.next = 0 // those on other servers hear now who has left
+	r.announceDue()
 }
 
 // Said is how many octets were ever appended to the log. A loop that reads
@@ -269,15 +278,21 @@ func (r *Room) grant(s *Session) {
 // whoIsHere is what a newcomer is told: a few names, so that it stays short.
 func (r *Room) whoIsHere() string {
 	const most = 20
-	if r.granted.n == 0 || !r.cfg.Announce {
+	if !r.cfg.Announce {
+		return "" // it is not told
+	}
+	elsewhere, n := r.elsewhere(most * (maxName + 2))
+	n += r.granted.n
+	if n == 0 {
 		return "nobody else is here"
 	}
 	var names []string
 	for s := r.granted.first; s != nil && len(names) < most; s = s.next {
 		names = append(names, s.name)
 	}
+	names = append(names, elsewhere[:min(len(elsewhere), most-len(names))]...)
 	slices.Sort(names)
-	if more := r.granted.n - len(names); more > 0 {
+	if more := n - len(names); more > 0 {
 		names = append(names, "and others")
 	}
 	return "here: " + strings.Join(names, ", ")

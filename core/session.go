@@ -198,12 +198,22 @@ func (s *Session) feed(in []byte) (rest []byte, login *Login) {
 				}
 				continue
 			}
+			if s.room.cfg.Cluster != nil && s.waitForStream() {
+				s.holdInput(forStream, wire.AppendChat(nil, string(f.Body)), in)
+				break
+			}
 			b.chat(s, f.Body)
 			continue
 		}
 		if f.Type == wire.File && s.in.granted {
-			if !s.relay(b, f) {
+			done, forward := s.relay(b, f)
+			if !done {
 				s.holdInput(forQueue, rawFile(f), in)
+				break
+			}
+			if forward != nil {
+				s.holdInput(forAnswer, in)
+				forward.send()
 				break
 			}
 			continue

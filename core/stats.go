@@ -16,7 +16,9 @@ type Stats struct {
 	// addressee of private frames.
 	FloodWaits uint64 `json:"flood_waits"`
 	QueueWaits uint64 `json:"queue_waits"`
-	Ends       Ends   `json:"ends"` // connections ended, by reason
+	// In a room on several servers: for what was said here to be delivered by the stream.
+	StreamWaits uint64 `json:"stream_waits,omitempty"`
+	Ends        Ends   `json:"ends"` // connections ended, by reason
 }
 
 // Ends counts ended connections by Reason.

@@ -13,6 +13,7 @@ import (
 
 	"chatbench/core/users"
 	"chatbench/internal/tcp"
+	"chatbench/server/cluster"
 	"chatbench/server/control"
 	"chatbench/server/front"
 	"chatbench/server/gate"
@@ -28,8 +29,8 @@ type Found struct {
 }
 
 // Check looks for all that would keep a server with these options from starting, as
-// whoever runs it, and serves nobody. It loads what the options name, and binds each
-// address for a moment. A server that is already there is found too, as an address
+// whoever runs it, and serves nobody. It loads what the options name, connects to the
+// NATS servers, and binds each address for a moment. A server that is already there is found too, as an address
 // in use.
 func Check(ctx context.Context, o Options) (f Found) {
 	o.Log = slog.New(slog.DiscardHandler)
@@ -47,6 +48,11 @@ func Check(ctx context.Context, o Options) (f Found) {
 	}
 	if o.HistoryFile != "" {
 		f.add(history.Check(o.HistoryFile))
+	}
+	if o.clustered() && cluster.GoodRoom(o.Cluster.Room) {
+		joined := o.Cluster
+		joined.Log = o.Log
+		f.add(cluster.Check(ctx, joined))
 	}
 	f.add(f.certificate(o))
 	f.addresses(ctx, o)

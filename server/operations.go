@@ -13,6 +13,7 @@ import (
 	"chatbench/core/wire"
 	"chatbench/internal/tcp"
 	"chatbench/server/admin"
+	"chatbench/server/cluster"
 	"chatbench/server/control"
 	"chatbench/server/gate"
 )
@@ -208,11 +209,18 @@ type operatorStats struct {
 	Backlog   core.Backlog `json:"backlog"`
 	Logins    gate.Stats   `json:"logins"`
 	Transport counters     `json:"transport"`
+	// Cluster is absent if the room is on this server alone.
+	Cluster *cluster.Stats `json:"cluster,omitempty"`
 }
 
 func (o operator) Stats() any {
-	return operatorStats{
+	stats := operatorStats{
 		Backend: o.opts.Backend.Name, Draining: o.draining.Load(), Room: o.Snapshot(), Backlog: o.room.Backlog(),
 		Logins: o.gate.Stats(), Transport: readCounters(&o.counters),
 	}
+	if o.cluster != nil {
+		joined := o.cluster.Stats()
+		stats.Cluster = &joined
+	}
+	return stats
 }

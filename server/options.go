@@ -15,6 +15,7 @@ import (
 	"chatbench/core"
 	"chatbench/core/units"
 	"chatbench/core/wire"
+	"chatbench/server/cluster"
 )
 
 // DefaultMaxClients is the pool where nobody asked for another, or less if the
@@ -63,6 +64,8 @@ type Options struct {
 	Announce         bool
 	AdvertiseClaimed bool       // relay the address a sharer claims, not the one it has
 	LoginThrottle    units.Rate // wrong passwords by address and name, perAddress times as many by address; 0 is off
+
+	Cluster cluster.Config // the other servers of the room; without URLs there are none. Log, History and Entering are set by Start
 
 	Operations // what an operator has besides signals
 
@@ -113,6 +116,7 @@ func (o *Options) problems(ctx context.Context) (all []error) {
 	refuse(o.TLSCert == "" && o.TLSKey != "", "-tls-key needs -tls-cert FILE, the certificate of the key")
 	refuse(o.Web == "" && len(o.WebOrigins) > 0, "-web-origin is for the browser page: say where it is with -web HOST:PORT, or leave it out")
 	refuse(o.History == 0 && o.HistoryFile != "", "-history-file needs -history N, the number of lines to keep")
+	all = append(all, o.clusterProblems()...)
 	for _, n := range []struct {
 		flag               string
 		value, least, most int64
@@ -141,6 +145,32 @@ func (o *Options) problems(ctx context.Context) (all []error) {
 			all = append(all, err)
 		}
 	}
+	return all
+}
+
+// clustered says whether the room is on other servers too.
+func (o *Options) clustered() bool { return o.Cluster.URLs != "" }
+
+// clusterProblems is problems of what joins the room to those of other servers.
+func (o *Options) clusterProblems() (all []error) {
+	refuse := func(is bool, format string, args ...any) {
+		if is {
+			all = append(all, misuse(format, args...))
+		}
+	}
+	c := o.Cluster
+	if !o.clustered() {
+		refuse(c.Room != "" || c.Credentials != "" || c.CA != "" || c.Cert != "" || c.Key != "",
+			"-cluster-room, -cluster-creds, -cluster-ca, -cluster-cert and -cluster-key are for -cluster URL,…: say where NATS is, or leave them out")
+		return all
+	}
+	refuse(!cluster.GoodRoom(c.Room), "-cluster needs -cluster-room NAME, the same for all servers of the room: letters, digits, - and _, 32 at the most")
+	refuse(o.HistoryFile != "", "-history-file is for a server alone: with -cluster what was said is in the stream, leave it out")
+	refuse(o.MaxFrame > core.LargestShared, "-max-frame %d is over %d, the most a frame may be with -cluster", o.MaxFrame, core.LargestShared)
+	refuse((c.Cert == "") != (c.Key == ""), "-cluster-cert and -cluster-key belong together: say both, or none")
+	refuse(c.MaxAge != 0 && c.MaxAge < time.Minute, "-cluster-age %v is below a minute: a server that is cut off for that long would miss what was said", c.MaxAge)
+	refuse(c.MaxBytes < 1<<20, "-cluster-size %v is below 1 MiB", units.Size(c.MaxBytes))
+	refuse(c.Replicas < 1 || c.Replicas > 5, "-cluster-replicas %d is not within 1 to 5", c.Replicas)
 	return all
 }
 
@@ -206,6 +236,7 @@ func Defaults() Options {
 		Flood:         core.Flood{Rate: 20, Burst: 300},
 		TLSMin:        tls.VersionTLS13,
 		LoginThrottle: units.Rate(10.0 / 60), SendBuffer: 256 << 10, Backlog: 4096,
-		Linger: 2 * time.Second, Drain: 5 * time.Second,
+		Cluster: cluster.Config{MaxAge: 24 * time.Hour, MaxBytes: 1 << 30, Replicas: 1},
+		Linger:  2 * time.Second, Drain: 5 * time.Second,
 	}
 }

@@ -43,6 +43,16 @@ type listening struct {
 	Page          string        `json:"page,omitempty"`       // URL of the browser page
 	ProxyFrom     int           `json:"proxy_from,omitempty"` // prefixes of trusted proxies
 	History       int           `json:"history,omitempty"`    // lines
+	Cluster       *clusterLine  `json:"cluster,omitempty"`    // absent: the room is on this server alone
+}
+
+// clusterLine is what a server has in common with the others of its room.
+type clusterLine struct {
+	Room     string        `json:"room"`
+	Node     string        `json:"node"`          // what this server is called among them
+	Age      time.Duration `json:"stream_age_ns"` // what the stream keeps; 0: for ever
+	Octets   int64         `json:"stream_bytes"`
+	Replicas int           `json:"replicas"`
 }
 
 func (s *Server) listening() listening {
@@ -60,6 +70,11 @@ func (s *Server) listening() listening {
 		l.TLS = tls.VersionName(o.TLSMin)
 	}
 	l.Hashers = s.gate.Stats().Hashers
+	if s.cluster != nil {
+		c := clusterLine{Room: o.Cluster.Room, Node: s.cluster.Node()}
+		c.Age, c.Octets, c.Replicas = s.cluster.Limits()
+		l.Cluster = &c
+	}
 	return l
 }
 

@@ -8,6 +8,8 @@ import (
 	"os/signal"
 
 	"golang.org/x/sys/unix"
+
+	"chatbench/core/units"
 )
 
 // Run serves until SIGTERM, SIGINT, the control socket's drain or the end of ctx,
@@ -101,6 +103,10 @@ func (s *Server) printReady() error {
 	}
 	if s.opts.Open {
 		text += "chatd: any password lets in, and only this machine can connect: for others use -users and -tls-cert\n"
+	}
+	if s.cluster != nil {
+		age, octets, replicas := s.cluster.Limits()
+		text += fmt.Sprintf("chatd: room %s on several servers, the stream keeps %v and %v in %d copies\n", s.opts.Cluster.Room, age, units.Size(octets), replicas)
 	}
 	if page := s.Page(); page != "" {
 		text += "chatd: page at " + page + "\n"

@@ -28,6 +28,7 @@ import (
 	"chatbench/backends"
 	"chatbench/core"
 	"chatbench/server/accesslog"
+	"chatbench/server/cluster"
 	"chatbench/server/gate"
 	"chatbench/server/history"
 )
@@ -51,6 +52,7 @@ type Server struct {
 	counters backends.Counters
 	notify   atomic.Pointer[notifier] // Run's; nil without
 	history  *historyWriter           // nil: nothing is written
+	cluster  *cluster.Cluster         // nil: the room is on this server alone
 
 	listeners *listeners
 
@@ -126,7 +128,12 @@ func (s *Server) start() (err error) {
 		}
 		undo = append(undo, func() { file.Close() })
 	}
-	s.room = newRoom(o, s.gate, s.lines, s.listeners.preface(), before)
+	if s.room, err = s.newRoom(before); err != nil {
+		return err
+	}
+	if s.cluster != nil {
+		undo = append(undo, s.cluster.Close)
+	}
 	s.counters.TimeTurns = o.Admin != "" // nobody else is told
 	s.engine, err = o.Backend.Start(backends.Config{
 		Listen: s.listeners.transport(), Room: s.room, Counters: &s.counters, Log: o.Log,
@@ -145,15 +152,35 @@ func (s *Server) start() (err error) {
 	return nil
 }
 
-func newRoom(o Options, door *gate.Gate, lines *accesslog.Log, preface func(netip.AddrPort) core.Preface, before []core.Line) *core.Room {
-	return core.NewRoom(core.Config{
+// newRoom makes the room, joined to those of other servers if there are any.
+func (s *Server) newRoom(before []core.Line) (*core.Room, error) {
+	o := s.opts
+	cfg := core.Config{
 		MaxClients: o.MaxClients, MaxPending: o.MaxPending, MaxPerAddress: o.MaxPerAddress,
 		MaxFrame: o.MaxFrame, LoginTimeout: o.LoginTimeout, LagLimit: o.LagLimit,
 		LagTime: o.LagTime, LagMax: o.LagMax, Flood: o.Flood,
 		Announce: o.Announce, AdvertiseClaimed: o.AdvertiseClaimed,
-		Preface: preface, History: o.History, Before: before,
-		Authenticator: door, Banned: door.Banned, Observe: lines.Observe, Now: time.Now(),
-	})
+		Preface: s.listeners.preface(), History: o.History, Before: before,
+		Authenticator: s.gate, Banned: s.gate.Banned, Observe: s.lines.Observe, Now: time.Now(),
+	}
+	if !o.clustered() {
+		return core.NewRoom(cfg), nil
+	}
+	joined := o.Cluster
+	joined.Log, joined.History, joined.Entering = o.Log, o.History, s.gate.Entering
+	var err error
+	if s.cluster, err = cluster.Open(context.Background(), joined); err != nil {
+		return nil, err
+	}
+	cfg.Cluster, cfg.Node = s.cluster, s.cluster.Node()
+	room := core.NewRoom(cfg)
+	if err := s.cluster.Start(context.Background(), room); err != nil {
+		return nil, err
+	}
+	age, octets, replicas := s.cluster.Limits()
+	o.Log.Info("the room is on several servers", "room", joined.Room, "server", s.cluster.Node(),
+		"stream_age", age, "stream_octets", octets, "replicas", replicas)
+	return room, nil
 }
 
 // startError is why a transport did not start.
@@ -266,6 +293,9 @@ func (s *Server) Stop(ctx context.Context) error {
 		s.stopped = s.engine.Shutdown(ctx)
 		if err := s.listeners.shutdown(ctx); s.stopped == nil {
 			s.stopped = err
+		}
+		if s.cluster != nil {
+			s.finish("other servers", s.cluster.Close)
 		}
 		close(s.quit)
 		s.ticker.Wait()

@@ -68,6 +68,7 @@ func newFlags(backend string) *flags {
 	fs.StringVar(&o.Users, "users", "", "users `FILE`, see chatd user")
 	fs.BoolVar(&o.Open, "open", false, "any password lets in; on a loopback address only")
 	defineListeners(fs, o)
+	defineCluster(fs, o)
 	fs.BoolVar(&o.Insecure, "insecure", false, "allow passwords to cross the network unencrypted")
 	fs.IntVar(&o.MaxClients, "max-clients", 0, "at most `N` connections (0: 10000, or what the file limit allows)")
 	fs.IntVar(&o.MaxPending, "max-pending", 0, "of them at most `N` not logged in yet (0: a quarter, at least 64)")

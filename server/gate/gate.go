@@ -29,6 +29,7 @@ var (
 	errWrong     = errors.New(wire.WrongPassword)
 	errThrottled = errors.New("too many wrong passwords, wait a minute")
 	errBanned    = errors.New(wire.Banned)
+	errChanged   = errors.New("users or bans were changed just now: log in again")
 )
 
 // Config is what a gate is made of.
@@ -55,6 +56,7 @@ type Gate struct {
 	// what that is decided by is exchanged. So whoever has to go after a change is
 	// either not let in, or in the room when the change is made.
 	entering sync.RWMutex
+	changes  atomic.Uint64 // how often that was exchanged
 }
 
 var _ core.Authenticator = (*Gate)(nil)
@@ -236,7 +238,25 @@ func (g *Gate) Reload() ([]Expulsion, error) {
 func (g *Gate) exchange(change func()) {
 	g.entering.Lock()
 	defer g.entering.Unlock()
+	g.changes.Add(1)
 	change()
+}
+
+// Entering is called while the gate answers a login that then has to wait for something
+// else. What it returns answers that: once, and not before the gate's own answer has
+// returned. Who would be let in though users or bans were changed meanwhile is refused;
+// in says whether it is not.
+func (g *Gate) Entering() func(l *core.Login, err error) (in bool) {
+	before := g.changes.Load()
+	return func(l *core.Login, err error) (in bool) {
+		g.entering.RLock()
+		defer g.entering.RUnlock()
+		if err == nil && g.changes.Load() != before {
+			err = errChanged
+		}
+		l.Answer(err)
+		return err == nil
+	}
 }
 
 // Stats is how logins were decided since the gate was made, and what it holds now.

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -100,5 +101,28 @@ func TestBusy(t *testing.T) {
 	}
 	if g.counts.busy.Load() != logins-1 || g.counts.right.Load() != 1 {
 		t.Errorf("counted %d busy, %d right", g.counts.busy.Load(), g.counts.right.Load())
+	}
+}
+
+// Who waits for something else after its login was right comes in if neither users nor
+// bans were changed meanwhile. Who is refused stays refused.
+func TestEntering(t *testing.T) {
+	g := newTestGate(t, 0)
+	taken := errors.New("name is taken")
+	for _, tt := range []struct {
+		change    bool
+		err, want error
+	}{{false, nil, nil}, {false, taken, taken}, {true, nil, errChanged}, {true, taken, taken}} {
+		enter := g.Entering()
+		if tt.change {
+			if _, err := g.Ban("192.0.2.9", time.Minute); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got := errBusy
+		in := enter(core.NewLogin(peer, "alice", "", func(err error) { got = err }), tt.err)
+		if got != tt.want || in != (tt.want == nil) {
+			t.Errorf("%+v: answered with %v, in %v", tt, got, in)
+		}
 	}
 }
