@@ -132,6 +132,17 @@ func (l *loop) join(fd int, peer netip.AddrPort) {
 		l.sendAway(c, fd)
 		return
 	}
+	switch socket.LeftUnheard(fd) { // a child for it would keep others waiting
+	case socket.Stays:
+	case socket.Finished:
+		c.socket = fd
+		l.leave(c, core.ReasonEOF)
+		return
+	default:
+		c.socket = fd
+		l.leave(c, core.ReasonReset)
+		return
+	}
 	if l.cfg.SpawnAhead > 0 {
 		l.joinedAt = time.Now()
 	}
