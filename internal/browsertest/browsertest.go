@@ -37,8 +37,14 @@ type Browser struct {
 	ctx context.Context
 }
 
+// Option changes how a browser is started.
+type Option = chromedp.ExecAllocatorOption
+
+// AnyCertificate has a browser take the certificates of tests, which nobody has signed.
+var AnyCertificate Option = chromedp.Flag("ignore-certificate-errors", true)
+
 // Start starts one. It skips the test where there is no Chromium.
-func Start(t testing.TB) *Browser {
+func Start(t testing.TB, options ...Option) *Browser {
 	t.Helper()
 	path := ""
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
@@ -50,10 +56,11 @@ func Start(t testing.TB) *Browser {
 	if path == "" {
 		t.Skip("no Chromium: pages are not looked at; make browser installs one")
 	}
-	ctx, cancel := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
+	options = append(append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()),
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("hide-scrollbars", true), chromedp.WSURLReadTimeout(patience))...)
+		chromedp.Flag("hide-scrollbars", true), chromedp.WSURLReadTimeout(patience)), options...)
+	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)

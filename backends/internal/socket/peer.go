@@ -61,7 +61,7 @@ func LeftUnheard(fd int) Ending {
 	if !PeerHasLeft(fd) {
 		return Stays
 	}
-	if unread, err := unix.IoctlGetInt(fd, unix.FIONREAD); err == nil && unread > 0 {
+	if unread, err := unix.IoctlGetInt(fd, unix.SIOCINQ); err == nil && unread > 0 {
 		return Stays
 	}
 	return PeerEnding(fd)
