@@ -1,0 +1,6 @@
+//go:build race
+
+package report
+
+// raced says that the race detector is on: what is computed takes many times as long.
+const raced = true
