@@ -51,7 +51,6 @@ type conn struct {
 	parting bool   // and the session is left when the stash is fed, for
 	why     core.Reason
 	handed  time.Time // when it was first seen that evio has its last words, and cannot send them
-	until   time.Time // when leaving ends
 }
 
 // call has evio call Data with nothing for this connection, once. The loop
@@ -247,7 +246,8 @@ func (c *conn) finish() {
 func (c *conn) leave() {
 	if !c.leaving {
 		c.leaving = true
-		c.loop.lingering.push(c)
+		why, _ := c.session.Closing()
+		c.loop.lingering.Push(c, time.Now(), c.loop.cfg.Linger, why.TurnedAway())
 		if c.stash != nil {
 			c.stash = nil
 			c.watch() // for the client's FIN

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"chatbench/backends"
+	"chatbench/backends/internal/linger"
 	"chatbench/core"
 	"chatbench/internal/loglimit"
 	"chatbench/internal/tcp"
@@ -54,7 +55,7 @@ type loop struct {
 	stashed   []*conn // these have input that waits
 	parting   int     // of them, those that are gone
 	spareMail []*conn
-	lingering lingerQueue
+	lingering linger.Queue[*conn]
 	round     int       // connections the round waits for
 	mark      uint64    // Room.Said when it began
 	stalls    int       // connections that are stalled

@@ -22,7 +22,6 @@ type conn struct {
 	held    int         // octets of what Next gave that gnet had not passed on when last seen
 	leaving bool        // our FIN is sent, or is to be sent when gnet has passed all on
 	fin     bool        // our FIN is sent
-	until   time.Time   // when leaving ends
 	rest    []byte      // what it sent and is not fed yet, of one that is gone
 	unfed   []byte      // what is not fed yet of the event it is in
 	why     core.Reason // why it is gone
@@ -180,6 +179,7 @@ func (c *conn) finish() {
 func (c *conn) leave() {
 	if !c.leaving {
 		c.leaving = true
-		c.loop.lingering.push(c)
+		why, _ := c.session.Closing()
+		c.loop.lingering.Push(c, time.Now(), c.loop.cfg.Linger, why.TurnedAway())
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"chatbench/backends"
+	"chatbench/backends/internal/linger"
 	"chatbench/core"
 	"chatbench/internal/loglimit"
 )
@@ -45,7 +46,7 @@ type loop struct {
 	live      []*conn
 	parting   []*conn // gone, and what they sent is not all fed
 	lagging   []*conn // gnet keeps octets of theirs
-	lingering lingerQueue
+	lingering linger.Queue[*conn]
 	alarm     *time.Timer
 	spareMail []*conn
 	spareLag  []*conn

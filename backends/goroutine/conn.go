@@ -8,12 +8,9 @@ import (
 	"time"
 
 	"chatbench/backends/internal/absence"
+	"chatbench/backends/internal/linger"
 	"chatbench/core"
 )
-
-// briefLinger is how long a client that was turned away may take to say FIN:
-// it holds no slot, so it must not hold a descriptor for long.
-const briefLinger = 250 * time.Millisecond
 
 // conn is one client. Its reader and its writer each end by themselves; the
 // one that ends last finishes the connection.
@@ -67,7 +64,7 @@ var longAgo = time.Unix(1, 0)
 func (c *conn) linger() {
 	wait := c.server.cfg.Linger
 	if why, _ := c.session.Closing(); why.TurnedAway() {
-		wait = min(wait, briefLinger)
+		wait = min(wait, linger.Brief)
 	}
 	until := time.Now().Add(wait)
 	c.until.Store(&until)

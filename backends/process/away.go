@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"chatbench/backends/internal/linger"
 	"chatbench/core"
 )
 
@@ -29,7 +30,7 @@ func (l *loop) sendAway(c *client, fd int) {
 		l.leave(c, core.ReasonReset)
 		return
 	}
-	l.lingering.set(c, time.Now().Add(min(l.cfg.Linger, briefLinger)))
+	l.lingering.set(c, time.Now().Add(min(l.cfg.Linger, linger.Brief)))
 }
 
 // awaitEnd throws away what comes from a client that is sent away, until its end.

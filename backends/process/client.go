@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"chatbench/backends"
+	"chatbench/backends/internal/linger"
 	"chatbench/core"
 )
 
@@ -177,7 +178,7 @@ func (l *loop) told(c *client) {
 	case c.leaving:
 		wait := l.cfg.Linger
 		if why.TurnedAway() {
-			wait = min(wait, briefLinger)
+			wait = min(wait, linger.Brief)
 		}
 		l.lingering.set(c, time.Now().Add(wait))
 	case !closing: // one that is closing is still sent its last words
@@ -242,10 +243,6 @@ func (l *loop) cutAll() {
 // when that is closed. The kernel gives up a client that takes nothing sooner, so
 // that only one that was stopped takes longer.
 const lastWords = time.Minute
-
-// briefLinger is how long a client that was turned away may take to say FIN: it
-// holds no slot, so it must not hold a process for long.
-const briefLinger = 250 * time.Millisecond
 
 // lingerers are the clients whose children are to end by themselves, each by
 // its time.

@@ -8,12 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"chatbench/backends/internal/absence"
+	"chatbench/backends/internal/linger"
 	"chatbench/core"
 )
-
-// briefLinger is how long a client that was turned away may take to say FIN:
-// it holds no slot, so it must not hold two threads for long.
-const briefLinger = 250 * time.Millisecond
 
 // conn is one client, with a thread that reads and one that writes. The writer
 // outlives the reader and lets go of the connection.
@@ -91,7 +88,7 @@ func (c *conn) readerEnds(why core.Reason) {
 func (c *conn) linger() {
 	wait := c.server.cfg.Linger
 	if why, _ := c.session.Closing(); why.TurnedAway() {
-		wait = min(wait, briefLinger)
+		wait = min(wait, linger.Brief)
 	}
 	for until := time.Now().Add(wait); !c.unread.Load(); {
 		if c.late.Load() {

@@ -8,10 +8,6 @@ import (
 	"chatbench/core"
 )
 
-// briefLinger is how long a client that was turned away may take to say FIN:
-// it holds no slot, so it must not hold a descriptor for long.
-const briefLinger = 250 * time.Millisecond
-
 // finish sends our FIN after the last octet; the connection then waits for the
 // client's, so that closing does not reset it and destroy what is on its way.
 func (l *loop) finish(c *conn) {
@@ -23,18 +19,14 @@ func (l *loop) finish(c *conn) {
 		l.drop(c, core.ReasonEOF)
 		return
 	}
-	wait := l.cfg.Linger
-	if why, _ := c.session.Closing(); why.TurnedAway() {
-		wait = min(wait, briefLinger)
-	}
-	c.until = time.Now().Add(wait)
-	l.lingering.push(c)
+	why, _ := c.session.Closing()
+	l.lingering.Push(c, time.Now(), l.cfg.Linger, why.TurnedAway())
 	l.receive(c)
 }
 
 // endLingering closes the connections that have waited for a FIN long enough.
 func (l *loop) endLingering(now time.Time) {
-	for c := l.lingering.pop(now); c != nil; c = l.lingering.pop(now) {
+	for c, ok := l.lingering.Pop(now); ok; c, ok = l.lingering.Pop(now) {
 		l.drop(c, core.ReasonReset)
 	}
 }
@@ -90,44 +82,5 @@ func (l *loop) abort() {
 	l.retire()
 }
 
-// lingerQueue holds the connections that wait for a client's FIN, the one that
-// waits for the shortest time first within each of the two waiting times.
-type lingerQueue struct {
-	queues [2][]*conn // turned away, others
-}
-
-func (q *lingerQueue) push(c *conn) {
-	i := 1
-	if why, _ := c.session.Closing(); why.TurnedAway() {
-		i = 0
-	}
-	q.queues[i] = append(q.queues[i], c)
-}
-
-func (q *lingerQueue) len() int { return len(q.queues[0]) + len(q.queues[1]) }
-
-// first is the earliest end among those that wait.
-func (q *lingerQueue) first() time.Time {
-	var t time.Time
-	for _, list := range q.queues {
-		if len(list) > 0 && (t.IsZero() || list[0].until.Before(t)) {
-			t = list[0].until
-		}
-	}
-	return t
-}
-
-// pop takes out one that is gone or whose time is over; nil if there is none.
-func (q *lingerQueue) pop(now time.Time) *conn {
-	for i, list := range q.queues {
-		if len(list) == 0 {
-			continue
-		}
-		if c := list[0]; c.gone || !now.Before(c.until) {
-			list[0] = nil
-			q.queues[i] = list[1:]
-			return c
-		}
-	}
-	return nil
-}
+// Gone says whether the connection has ended.
+func (c *conn) Gone() bool { return c.gone }

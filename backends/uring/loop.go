@@ -11,6 +11,7 @@ import (
 
 	"chatbench/backends"
 	"chatbench/backends/internal/absence"
+	"chatbench/backends/internal/linger"
 	"chatbench/backends/internal/readiness"
 	"chatbench/backends/internal/ring"
 	"chatbench/core"
@@ -62,7 +63,7 @@ type loop struct {
 	conns       []*conn // by descriptor
 	live        []*conn
 	recipients  []*conn // in the room and not blocked: who is written to when it has grown
-	lingering   lingerQueue
+	lingering   linger.Queue[*conn]
 	held        heldList
 	spareMail   []*conn
 	completions [256]ring.CQE
@@ -101,10 +102,9 @@ type conn struct {
 
 	listed  bool // is in loop.held
 	absence absence.Watch
-	reset   bool      // a send has told so, and no receive will
-	leaving bool      // our FIN is sent
-	gone    bool      // its session has left; its descriptor is closed when nothing is in flight
-	until   time.Time // when leaving ends
+	reset   bool // a send has told so, and no receive will
+	leaving bool // our FIN is sent
+	gone    bool // its session has left; its descriptor is closed when nothing is in flight
 }
 
 // newLoop makes a loop without its ring, which openRing makes on the loop's thread.
@@ -187,7 +187,7 @@ func (l *loop) run() error {
 		}
 		l.takeInput()
 		l.flush()
-		if l.lingering.len() > 0 {
+		if l.lingering.Len() > 0 {
 			l.endLingering(time.Now())
 		}
 		if len(l.held.conns) > 0 {

@@ -38,8 +38,8 @@ func (l *loop) hold(timeout time.Duration) error {
 // patience is how long the loop may sleep if nothing happens; negative: for ever.
 func (l *loop) patience() time.Duration {
 	timeout := time.Duration(-1)
-	if l.lingering.len() > 0 {
-		timeout = max(time.Until(l.lingering.first()), time.Millisecond)
+	if l.lingering.Len() > 0 {
+		timeout = max(time.Until(l.lingering.First()), time.Millisecond)
 	}
 	if len(l.held.conns) > 0 {
 		if look := max(time.Until(l.held.next), time.Millisecond); timeout < 0 || timeout > look {

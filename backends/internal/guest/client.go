@@ -16,10 +16,6 @@ const (
 	mostOffer  = 256 << 10
 )
 
-// briefLinger is how long a client that was turned away may take to say FIN:
-// it holds no slot, so it must not hold a descriptor for long.
-const briefLinger = 250 * time.Millisecond
-
 // Client is one connection.
 type Client struct {
 	guest   *Guest
@@ -35,7 +31,7 @@ type Client struct {
 	fedIn   uint32 // the turn
 	offer   int    // octets to give the library at most
 	kept    int    // of those it was given, the ones it keeps
-	until   time.Time
+	leaving bool
 	why     core.Reason // why it was over
 	queued  bool        // is in guest.waiting
 	listed  bool        // is in guest.keeping
@@ -291,16 +287,12 @@ func (c *Client) finish() {
 
 // linger gives the connection so much time to end by itself.
 func (c *Client) linger() {
-	if !c.until.IsZero() {
+	if c.leaving {
 		return
 	}
-	wait := c.guest.cfg.Linger
+	c.leaving = true
 	why, _ := c.session.Closing()
-	if why.TurnedAway() {
-		wait = min(wait, briefLinger)
-	}
-	c.until = time.Now().Add(wait)
-	c.guest.lingering.push(c, why.TurnedAway())
+	c.guest.lingering.Push(c, time.Now(), c.guest.cfg.Linger, why.TurnedAway())
 }
 
 // cut ends the connection, or what is left of it.
@@ -331,3 +323,6 @@ func (c *Client) leave(why core.Reason) {
 	c.session.Leave(why)
 	c.guest.forget(c)
 }
+
+// Gone says whether the connection has ended.
+func (c *Client) Gone() bool { return c.gone }

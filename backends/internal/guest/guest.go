@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"chatbench/backends"
+	"chatbench/backends/internal/linger"
 	"chatbench/core"
 )
 
@@ -79,7 +80,7 @@ type Guest struct {
 	live                    []*Client
 	keeping                 []*Client // of them, those of whose output the library keeps some
 	waiting                 []*Client // of them, those with input that waits here
-	lingering               lingerQueue
+	lingering               linger.Queue[*Client]
 	spareMail, spareWaiting []*Client
 	timer                   *time.Timer
 	turnTimer               backends.TurnTimer
@@ -171,9 +172,9 @@ func (g *Guest) Turn() {
 	g.flush()
 	g.feedWaiting()
 	now := time.Time{}
-	if g.lingering.len() > 0 {
+	if g.lingering.Len() > 0 {
 		now = time.Now()
-		for c := g.lingering.pop(now); c != nil; c = g.lingering.pop(now) {
+		for c, ok := g.lingering.Pop(now); ok; c, ok = g.lingering.Pop(now) {
 			c.end(core.ReasonReset)
 		}
 	}
@@ -190,8 +191,8 @@ func (g *Guest) Turn() {
 // setTimer rings when something is to be done though nothing happens.
 func (g *Guest) setTimer(now time.Time) {
 	wait := time.Duration(0)
-	if g.lingering.len() > 0 {
-		wait = max(g.lingering.first().Sub(now), time.Millisecond)
+	if g.lingering.Len() > 0 {
+		wait = max(g.lingering.First().Sub(now), time.Millisecond)
 	}
 	if g.lib.Mute && len(g.keeping) > 0 {
 		wait = pollEvery

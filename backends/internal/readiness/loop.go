@@ -12,6 +12,7 @@ import (
 
 	"chatbench/backends"
 	"chatbench/backends/internal/absence"
+	"chatbench/backends/internal/linger"
 	"chatbench/core"
 )
 
@@ -49,7 +50,7 @@ type loop struct {
 	conns      []*conn // by descriptor
 	live       []*conn
 	recipients []*conn // in the room and not blocked: who is written to when it has grown
-	lingering  lingerQueue
+	lingering  linger.Queue[*conn]
 	held       heldList
 	spareMail  []*conn
 	events     []Event
@@ -77,7 +78,6 @@ type conn struct {
 	reset   bool // a write has told so, and no read will
 	leaving bool // our FIN is sent
 	gone    bool
-	until   time.Time // when leaving ends
 }
 
 // newLoop makes a loop on a poller, which it closes with everything else if it
@@ -154,7 +154,7 @@ func (l *loop) run() error {
 			l.adoptArrivals()
 		}
 		l.flush()
-		if l.lingering.len() > 0 {
+		if l.lingering.Len() > 0 {
 			l.endLingering(time.Now())
 		}
 		if len(l.held.conns) > 0 {
