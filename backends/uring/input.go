@@ -141,7 +141,7 @@ func (l *loop) pauseOrResume(c *conn) {
 	}
 	c.paused = held
 	if held {
-		l.held.add(c)
+		l.held.Add(c)
 		l.stopReceiving(c)
 		return
 	}

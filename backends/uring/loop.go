@@ -64,7 +64,7 @@ type loop struct {
 	live        []*conn
 	recipients  []*conn // in the room and not blocked: who is written to when it has grown
 	lingering   linger.Queue[*conn]
-	held        heldList
+	held        absence.List[*conn]
 	spareMail   []*conn
 	completions [256]ring.CQE
 	input       []received // in the order in which it is to be worked through
@@ -100,7 +100,6 @@ type conn struct {
 	paused    bool   // is not read: its session is Held
 	backlog   []byte // came before reading stopped, and is not fed yet
 
-	listed  bool // is in loop.held
 	absence absence.Watch
 	reset   bool // a send has told so, and no receive will
 	leaving bool // our FIN is sent
@@ -190,8 +189,8 @@ func (l *loop) run() error {
 		if l.lingering.Len() > 0 {
 			l.endLingering(time.Now())
 		}
-		if len(l.held.conns) > 0 {
-			l.lookAtHeld(time.Now())
+		if l.held.Len() > 0 {
+			l.held.Look(time.Now())
 		}
 		if l.listener.resting() {
 			l.endRest(time.Now())

@@ -23,7 +23,8 @@ const Every = time.Second
 
 // Watch is what is known of one client. The zero Watch knows nothing.
 type Watch struct {
-	until time.Time // when a client that has left is let go of; zero: it was there
+	until  time.Time // when a client that has left is let go of; zero: it was there
+	listed bool      // is on a List
 }
 
 // Look looks at the client of a connection. over says that its time is over, and

@@ -51,7 +51,7 @@ type loop struct {
 	live       []*conn
 	recipients []*conn // in the room and not blocked: who is written to when it has grown
 	lingering  linger.Queue[*conn]
-	held       heldList
+	held       absence.List[*conn]
 	spareMail  []*conn
 	events     []Event
 	buf        []byte
@@ -73,7 +73,6 @@ type conn struct {
 	inRoom  bool        // was granted, as far as the loop knows
 	blocked bool        // the kernel took less than was offered
 	paused  bool        // is not read: its session is Held
-	listed  bool        // is in loop.held
 	absence absence.Watch
 	reset   bool // a write has told so, and no read will
 	leaving bool // our FIN is sent
@@ -157,8 +156,8 @@ func (l *loop) run() error {
 		if l.lingering.Len() > 0 {
 			l.endLingering(time.Now())
 		}
-		if len(l.held.conns) > 0 {
-			l.lookAtHeld(time.Now())
+		if l.held.Len() > 0 {
+			l.held.Look(time.Now())
 		}
 		if l.listener.resting() {
 			l.endRest(time.Now())
@@ -239,12 +238,12 @@ func (l *loop) feed(c *conn, in []byte) {
 
 // pauseOrResume stops reading a client whose session is Held, and goes on when it
 // is not any more. Meanwhile a poller may still tell that the connection is
-// broken: then it is read all the same, to its end. Otherwise lookAtHeld finds it.
+// broken: then it is read all the same, to its end. Otherwise looking at those held finds it.
 func (l *loop) pauseOrResume(c *conn) {
 	if held := c.session.Held(); held != c.paused && !c.leaving && !c.gone {
 		c.paused = held
 		if l.watch(c) && held {
-			l.held.add(c)
+			l.held.Add(c)
 		}
 	}
 }

@@ -86,8 +86,8 @@ func (l *loop) patience() time.Duration {
 	if l.lingering.Len() > 0 {
 		timeout = max(time.Until(l.lingering.First()), time.Millisecond)
 	}
-	if len(l.held.conns) > 0 {
-		if look := max(time.Until(l.held.next), time.Millisecond); timeout < 0 || timeout > look {
+	if l.held.Len() > 0 {
+		if look := max(time.Until(l.held.Next()), time.Millisecond); timeout < 0 || timeout > look {
 			timeout = look
 		}
 	}
