@@ -101,8 +101,12 @@ func bans(o Options) error {
 		return err
 	}
 	g.Close()
-	if dir := filepath.Dir(o.Bans); o.Bans != "" && unix.Access(dir, unix.W_OK|unix.X_OK) != nil {
-		return fmt.Errorf("server: bans cannot be kept: %s is not writable: choose another -bans, or let that user write there", dir)
+	if o.Bans == "" {
+		return nil
+	}
+	dir := filepath.Dir(o.Bans)
+	if err := unix.Access(dir, unix.W_OK|unix.X_OK); err != nil {
+		return fmt.Errorf("server: bans cannot be kept in %s: %w: choose another -bans, or let the user of chatd write there", dir, err)
 	}
 	return nil
 }

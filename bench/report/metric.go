@@ -117,7 +117,9 @@ func primary(l record.Load) []string {
 	return []string{keyCPU}
 }
 
-func (l *LoadSummary) primary(key string) bool { return slices.Contains(primary(l.Load), key) }
+func (l *LoadSummary) primary(key string) bool {
+	return slices.Contains(primary(l.Load), key)
+}
 
 var (
 	speed = [2]string{"faster", "slower"}

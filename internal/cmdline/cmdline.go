@@ -65,7 +65,7 @@ func Fail(command string, code int, err error) int {
 // typed the command.
 func Text(err error) string {
 	text := err.Error()
-	for _, own := range []string{"server: ", "users: ", "gate: ", "control: ", "admin: ", "client: ", "terminal: ", "askpass: ", "share: ", "downloads: ", "transfer: ", "front: ", "history: ", "tcp: ", "activation: "} {
+	for _, own := range []string{"server: ", "users: ", "gate: ", "cluster: ", "control: ", "admin: ", "client: ", "terminal: ", "askpass: ", "share: ", "downloads: ", "transfer: ", "front: ", "history: ", "tcp: ", "activation: "} {
 		text = strings.TrimPrefix(text, own)
 	}
 	return strings.ReplaceAll(text, "\n", " ")

@@ -205,7 +205,7 @@ func (c *Cluster) connect() error {
 	}
 	var err error
 	if c.conn, err = nats.Connect(c.cfg.URLs, options...); err != nil {
-		return fmt.Errorf("cluster: no NATS server of %s can be reached: %w", redacted(c.cfg.URLs), err)
+		return fmt.Errorf("cluster: no NATS server of %s can be reached: %w: start NATS, or correct -cluster", redacted(c.cfg.URLs), err)
 	}
 	if c.js, err = jetstream.New(c.conn); err != nil {
 		c.conn.Close()
