@@ -28,7 +28,7 @@ func TestPair(t *testing.T) {
 	t.Run("talk", func(t *testing.T) { pairTalks(t, startChatd(t, path)) })
 	t.Run("files", func(t *testing.T) { pairFetches(t, startChatd(t, path)) })
 	t.Run("killed", func(t *testing.T) { pairIsKilled(t, startChatd(t, path)) })
-	t.Run("readme", func(t *testing.T) { pairOfTheReadme(t, startChatd(t, path)) })
+	t.Run("docs", func(t *testing.T) { pairOfTheDocs(t, startChatd(t, path)) })
 }
 
 // startChatd runs a chatd to the end of the test.

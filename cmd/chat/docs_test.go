@@ -32,9 +32,9 @@ func (n *note) do(line, last string) {
 	n.look()
 }
 
-// pairOfTheReadme has the conversation that stands in README.md, and compares.
-func pairOfTheReadme(t *testing.T, addr string) {
-	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+// pairOfTheDocs has the conversation that stands in docs/chat.md, and compares.
+func pairOfTheDocs(t *testing.T, addr string) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "chat.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,8 +66,8 @@ func pairOfTheReadme(t *testing.T, addr string) {
 	for _, n := range []*note{one, two} {
 		text := clock.ReplaceAllString(strings.Join(n.rows, "\n"), "09:15 ")
 		text = strings.NewReplacer(addr, "127.0.0.1:9000", n.saved+"/", "").Replace(text)
-		if !strings.Contains(string(readme), "\n"+text+"\n") {
-			t.Errorf("README.md does not have what %s sees:\n%s", n.name, text)
+		if !strings.Contains(string(page), "\n"+text+"\n") {
+			t.Errorf("docs/chat.md does not have what %s sees:\n%s", n.name, text)
 		}
 		n.Type("/bye\r")
 		if code := n.Exit(); code != 0 {
