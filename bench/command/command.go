@@ -58,6 +58,8 @@ type Env struct {
 	Live   live.Terminal // what stderr can show of a run while it goes on
 	Style  report.Style  // of stdout
 	Bin    string        // the directory of chatd and loadgen
+	// describe is told of a verb's flags and arguments, and the verb does nothing.
+	describe func(f *flag.FlagSet, arguments string)
 }
 
 // verbs by name.
@@ -79,6 +81,9 @@ func Run(ctx context.Context, args []string, env Env) int {
 	}
 	if cmdline.AsksVersion(args) {
 		return cmdline.PrintVersion(env.Stdout, "bench")
+	}
+	if status, done := cmdline.Describe(env.Stdout, args, func() cmdline.Command { return describe(ctx, env) }); done {
+		return status
 	}
 	switch verb := args[0]; verb {
 	case "-h", "-help", "--help", "help":
@@ -115,6 +120,10 @@ func failed(env Env, status int, err error) int {
 // parse reads the flags of a verb, which takes arguments besides only if it
 // says so. Where it returns false, the status is the command's.
 func parse(f *flag.FlagSet, arguments string, args []string, env Env) (status int, ok bool) {
+	if env.describe != nil {
+		env.describe(f, arguments)
+		return exitOK, false
+	}
 	f.SetOutput(io.Discard)
 	f.Usage = func() {}
 	err := parseMixed(f, args)

@@ -308,7 +308,7 @@ func TestMistakes(t *testing.T) {
 		{exitUsage, "give the directory of one run", []string{"report", "there", "there"}},
 		{exitUsage, "there is no directory nowhere", []string{"verify", "nowhere"}},
 		{exitUsage, "not a run's directory", []string{"verify", "there"}},
-		{exitUsage, `no format "pdf"; give text, markdown or json`, []string{"report", "there", "-format", "pdf"}},
+		{exitUsage, `no format "pdf"; give text, markdown, json or svg`, []string{"report", "there", "-format", "pdf"}},
 		{exitUsage, "one of -json and -format=markdown", []string{"report", "-format", "markdown", "there", "-json"}},
 	} {
 		got := try(context.Background(), programs, c.args...)

@@ -23,7 +23,7 @@ const comparePage = "compare.html"
 // compare is the verb: two runs held against each other, or many side by side.
 func compare(_ context.Context, args []string, env Env) int {
 	f := flag.NewFlagSet("compare", flag.ContinueOnError)
-	format := f.String("format", asText, "`FORMAT` of what is printed: text, csv (one line for each load, arm and figure, base units; two DIRs only) or json")
+	format := f.String("format", asText, "what is printed, `text|csv|json`; csv has one line for each load, arm and figure, in base units, and takes two DIRs")
 	json := f.Bool("json", false, "the same as -format json")
 	page := f.String("o", "", "write a page with tables and plots of two DIRs to `PATH`: a file, or a directory for "+comparePage)
 	if status, ok := parse(f, "[A B | DIR…]\n\nTwo DIRs: B is held against A, with intervals, plots and what makes the two hard to compare.\nElse the runs in results/, or the DIRs given, side by side.", args, env); !ok {

@@ -55,7 +55,7 @@ func one(f *flag.FlagSet, args []string, env Env) (dir string, status int, ok bo
 // show is the verb report: the summary once more, from the files.
 func show(_ context.Context, args []string, env Env) int {
 	f := flag.NewFlagSet("report", flag.ContinueOnError)
-	format := f.String("format", "text", "print the summary as text, as markdown (for a README or a pull request) or as json: `FORMAT`")
+	format := f.String("format", "text", "what is printed, `text|markdown|json|svg`: the summary, for a README or a pull request as markdown, for programs as json; svg is a picture of the rankings")
 	asJSON := f.Bool("json", false, "short for -format=json")
 	renew := f.Bool("renew", false, "write summary.csv, report.html and whatever else is derived anew, as this version of bench makes them; raw files stay as they are")
 	dir, status, ok := one(f, args, env)
@@ -63,10 +63,10 @@ func show(_ context.Context, args []string, env Env) int {
 		return status
 	}
 	switch {
-	case !slices.Contains([]string{"text", "markdown", "json"}, *format):
-		return failed(env, exitUsage, fmt.Errorf("bench report: there is no format %q; give text, markdown or json", *format))
-	case *asJSON && *format == "markdown":
-		return failed(env, exitUsage, errors.New("bench report: give one of -json and -format=markdown"))
+	case !slices.Contains([]string{"text", "markdown", "json", "svg"}, *format):
+		return failed(env, exitUsage, fmt.Errorf("bench report: there is no format %q; give text, markdown, json or svg", *format))
+	case *asJSON && *format != "text" && *format != "json":
+		return failed(env, exitUsage, fmt.Errorf("bench report: give one of -json and -format=%s", *format))
 	case *asJSON:
 		*format = "json"
 	}
@@ -80,8 +80,14 @@ func show(_ context.Context, args []string, env Env) int {
 		return failed(env, statusOf(err), err)
 	}
 	s := report.Summarize(r, sums)
-	if *format == "markdown" {
+	switch *format {
+	case "markdown":
 		s.Markdown(env.Stdout, r)
+		return statusOfRun(s)
+	case "svg":
+		if _, err := env.Stdout.Write(s.Picture()); err != nil {
+			return failed(env, exitFailed, err)
+		}
 		return statusOfRun(s)
 	}
 	return printSummary(s, dir, *format == "json", env)

@@ -44,6 +44,14 @@ func (d *Drawing) SVG() template.HTML {
 	return template.HTML(d.b.String())
 }
 
+// File ends the drawing and gives it as a file of its own, with the style sheet that
+// it has from a page otherwise.
+func (d *Drawing) File(css string) []byte {
+	head, rest, _ := strings.Cut(string(d.SVG()), ">") // the only one in the head: texts are escaped
+	head = strings.Replace(head, "<svg ", `<svg xmlns="http://www.w3.org/2000/svg" `, 1)
+	return []byte(head + "><style>\n" + css + "</style>" + rest + "\n")
+}
+
 // px writes a coordinate: a tenth of a pixel is enough for anybody.
 func px(v float64) string { return strings.TrimSuffix(fmt.Sprintf("%.1f", v), ".0") }
 

@@ -41,6 +41,9 @@ func run(args []string) int {
 	var secure tlsflags.Flags
 	define(fs, &o, &p)
 	secure.Define(fs)
+	if code, done := cmdline.Describe(os.Stdout, args, func() cmdline.Command { return describe(fs) }); done {
+		return code
+	}
 	if code, done := cmdline.Parse(fs, intro, args); done {
 		return code
 	}

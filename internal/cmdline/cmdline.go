@@ -1,5 +1,6 @@
 // Package cmdline gives a command's flags values from the environment and the
-// arguments, help that is pleasant to read, and errors of one line.
+// arguments, help that is pleasant to read, and errors of one line. From the same
+// flags and texts it makes what shells complete, and manual pages.
 //
 // It refuses to know any command, and changes nothing but the FlagSet it is
 // given. Parse is called once, from main; a command that takes settings from
@@ -107,25 +108,14 @@ func IsAction(f *flag.Flag) bool {
 
 func printHelp(w io.Writer, fs *flag.FlagSet, intro string) {
 	fmt.Fprintf(w, "%s\n\nFlags:\n", intro)
-	var example string
-	var actions []string
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fs.VisitAll(func(f *flag.Flag) {
 		value, usage := flag.UnquoteUsage(f)
-		if f.DefValue != "" && f.DefValue != "0" && f.DefValue != "false" {
-			usage += " (" + f.DefValue + ")"
-		}
-		if IsAction(f) {
-			actions = append(actions, "-"+f.Name)
-		} else {
-			example = fmt.Sprintf("-%s as %s", f.Name, variable(fs, f))
+		if s := standard(f); s != "" {
+			usage += " (" + s + ")"
 		}
 		fmt.Fprintf(table, "  -%s %s\t%s\n", f.Name, value, usage)
 	})
 	table.Flush()
-	but := ""
-	if len(actions) > 0 {
-		but = " but " + strings.Join(actions, " and ")
-	}
-	fmt.Fprintf(w, "\nEvery flag%s can be set in the environment too: %s.\n", but, example)
+	fmt.Fprintf(w, "\n%s\n", inEnvironment(fs))
 }

@@ -44,6 +44,8 @@ type Env struct {
 	Stdout   io.Writer
 	Stderr   io.Writer
 	Terminal bool // stderr is one: progress is shown
+	// describe is told of a verb's flags, and the verb does nothing.
+	describe func(f *flag.FlagSet)
 }
 
 // Run runs one command line, without the program's name, and returns its exit status.
@@ -54,6 +56,9 @@ func Run(ctx context.Context, args []string, env Env) int {
 	}
 	if cmdline.AsksVersion(args) {
 		return cmdline.PrintVersion(env.Stdout, "loadgen")
+	}
+	if status, done := cmdline.Describe(env.Stdout, args, func() cmdline.Command { return describe(ctx, env) }); done {
+		return status
 	}
 	switch verb := args[0]; verb {
 	case "broadcast":
@@ -85,6 +90,10 @@ func failed(env Env, status int, err error) int {
 // parse reads the flags of a verb. Where it returns false, the status is the
 // command's.
 func parse(f *flag.FlagSet, args []string, env Env) (status int, ok bool) {
+	if env.describe != nil {
+		env.describe(f)
+		return exitOK, false
+	}
 	f.SetOutput(io.Discard)
 	f.Usage = func() {}
 	err := f.Parse(args)

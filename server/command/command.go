@@ -42,6 +42,9 @@ func run(t table, args []string) int {
 	if verb != "" && cmdline.AsksVersion(args) {
 		return version(t)
 	}
+	if code, done := cmdline.Describe(os.Stdout, args, t.describe); done {
+		return code
+	}
 	switch verb {
 	case "user":
 		return user(args[1:])

@@ -27,12 +27,26 @@ prints the answer as one JSON line. The exit code is 0, or 1 if the command
 failed, or 2 if it was mistyped.
 `
 
-// ctl does what follows "chatd ctl".
-func ctl(args []string) int {
+// ctlFlags is the command line of ctl.
+type ctlFlags struct {
+	socket string
+	json   bool
+}
+
+// define makes a set of the flags.
+func (f *ctlFlags) define() *flag.FlagSet {
 	fs := flag.NewFlagSet("chatd ctl", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
-	path := fs.String("socket", os.Getenv("CHATD_CONTROL"), "")
-	asJSON := fs.Bool("json", false, "")
+	fs.StringVar(&f.socket, "socket", os.Getenv("CHATD_CONTROL"), "`PATH` that chatd was started with as -control")
+	fs.BoolVar(&f.json, "json", false, "print the answer as one JSON line")
+	return fs
+}
+
+// ctl does what follows "chatd ctl".
+func ctl(args []string) int {
+	var f ctlFlags
+	fs := f.define()
+	path, asJSON := &f.socket, &f.json
 	err := fs.Parse(args)
 	if errors.Is(err, flag.ErrHelp) || wantsHelp(fs.Args()) {
 		fmt.Printf(ctlHelp, ctlCommands())

@@ -45,11 +45,16 @@ Ends with 0 if the chatd that was started with this -admin is well, with 1 if it
 is not: for images that have no shell. CHATD_ADMIN stands for -admin.
 `
 
+// defineHealth defines the flags of healthcheck.
+func defineHealth(fs *flag.FlagSet) (addr *string) {
+	return fs.String("admin", os.Getenv("CHATD_ADMIN"), "`HOST:PORT` that chatd was started with as -admin")
+}
+
 // healthcheck does what follows "chatd healthcheck".
 func healthcheck(args []string) int {
 	fs := flag.NewFlagSet("chatd healthcheck", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
-	addr := fs.String("admin", os.Getenv("CHATD_ADMIN"), "")
+	addr := defineHealth(fs)
 	switch err := fs.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Print(healthHelp)

@@ -1,0 +1,32 @@
+package command
+
+import (
+	"flag"
+	"fmt"
+
+	"chatbench/internal/cmdline"
+	"chatbench/server/control"
+)
+
+// describe is chatd over these transports, for manual and completion.
+func (t table) describe() cmdline.Command {
+	flags := newFlags(t[0].Name).set
+	operator, health := new(ctlFlags), flag.NewFlagSet("chatd healthcheck", flag.ContinueOnError)
+	defineHealth(health)
+	c := cmdline.Command{
+		Name: "chatd", Summary: "chat server with a choice of server models", Text: intro, Flags: flags,
+		See:    []string{"chat", "loadgen", "bench"},
+		Values: map[string][]string{"backend": t.names(), "log-level": {"debug", "info", "warn", "error"}},
+		Verbs: []cmdline.Verb{
+			{Name: "check", Summary: "say all that would keep the server from starting", Flags: flags},
+			{Name: "config", Summary: "print the settings, and where each is from", Flags: flags},
+			{Name: "user", Summary: "make users, change passwords, delete users", Text: userHelp, Takes: "FILE [NAME]", Words: []string{"add", "passwd", "del", "list"}},
+			{Name: "ctl", Summary: "see and act on a server that runs", Text: fmt.Sprintf(ctlHelp, ctlCommands()), Flags: operator.define()},
+			{Name: "healthcheck", Summary: "say whether a server is well, for images without a shell", Text: healthHelp, Flags: health},
+		},
+	}
+	for _, one := range control.Commands {
+		c.Verbs[3].Words = append(c.Verbs[3].Words, one.Name)
+	}
+	return c
+}
