@@ -13,14 +13,15 @@ import (
 // describe is bench with all its verbs, for manual and completion. Each verb tells
 // of its flags itself, where it would have read them.
 func describe(ctx context.Context, env Env) cmdline.Command {
+	_, text, _ := strings.Cut(usage, "\n") // without the first line: a manual has a synopsis
 	c := cmdline.Command{
-		Name: "bench", Summary: "measure chat servers against one another", Text: usage, Verbs: cmdline.VerbsOf(usage),
+		Name: "bench", Summary: "measure chat servers against one another", Text: text, Verbs: cmdline.VerbsOf(usage),
 		Exit:   "3 if a server broke its contract or files do not agree, 4 if a run was too disturbed to say anything.",
 		See:    []string{"chatd", "chat", "loadgen"},
 		Values: map[string][]string{"scenario": bench.Scenarios},
 	}
 	chatd := filepath.Join(env.Bin, "chatd")
-	env.Bin = "(where bench is)" // in defaults: a manual is the same wherever it is made
+	env.Bin = "bin" // in defaults: a manual is the same wherever it is made
 	for i := range c.Verbs {
 		v := &c.Verbs[i]
 		env.describe = func(f *flag.FlagSet, arguments string) {

@@ -115,13 +115,16 @@ func (m *roff) section(title string) { fmt.Fprintf(m, ".SH %q\n", title) }
 // line is one line of text.
 func (m *roff) line(text string) { m.WriteString(escaped(text) + "\n") }
 
-// text is paragraphs as help has them; lines that are set in stay as they are.
+// asIs says whether a line of help keeps its spaces: it is set in, or has columns.
+func asIs(line string) bool { return strings.HasPrefix(line, "  ") || strings.Contains(line, "   ") }
+
+// text is paragraphs as help has them; examples and columns stay as they are.
 func (m *roff) text(text string) {
 	example, began := false, false
 	pause := false
 	for line := range strings.Lines(strings.Trim(text, "\n")) {
 		line = strings.TrimRight(line, " \n")
-		switch inset := strings.HasPrefix(line, "  "); {
+		switch inset := asIs(line); {
 		case line == "":
 			pause = true
 			continue
