@@ -11,8 +11,9 @@ import (
 // describe is chatd over these transports, for manual and completion.
 func (t table) describe() cmdline.Command {
 	flags := newFlags(t[0].Name).set
-	operator, health := new(ctlFlags), flag.NewFlagSet("chatd healthcheck", flag.ContinueOnError)
+	operator, health := new(ctlFlags).define(), flag.NewFlagSet("chatd healthcheck", flag.ContinueOnError)
 	defineHealth(health)
+	operator.String("for", "", "`TIME` of a ban, which stands behind it") // parseRequest reads it
 	c := cmdline.Command{
 		Name: "chatd", Summary: "chat server with a choice of server models", Text: intro, Flags: flags,
 		See:    []string{"chat", "loadgen", "bench"},
@@ -21,7 +22,7 @@ func (t table) describe() cmdline.Command {
 			{Name: "check", Summary: "say all that would keep the server from starting", Flags: flags},
 			{Name: "config", Summary: "print the settings, and where each is from", Flags: flags},
 			{Name: "user", Summary: "make users, change passwords, delete users", Text: userHelp, Takes: "FILE [NAME]", Words: []string{"add", "passwd", "del", "list"}},
-			{Name: "ctl", Summary: "see and act on a server that runs", Text: fmt.Sprintf(ctlHelp, ctlCommands()), Flags: operator.define()},
+			{Name: "ctl", Summary: "see and act on a server that runs", Text: fmt.Sprintf(ctlHelp, ctlCommands()), Flags: operator},
 			{Name: "healthcheck", Summary: "say whether a server is well, for images without a shell", Text: healthHelp, Flags: health},
 		},
 	}
