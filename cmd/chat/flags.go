@@ -10,7 +10,6 @@ import (
 	"chatbench/client/share"
 	"chatbench/client/terminal"
 	"chatbench/client/transfer"
-	"chatbench/internal/cmdline"
 )
 
 // paths are the directories that files come from and go to, and the address that
@@ -37,11 +36,6 @@ func define(fs *flag.FlagSet, o *terminal.Options, p *paths) {
 		o.Files.Legacy = text == "legacy"
 		return nil
 	})
-}
-
-// describe is the command, for manual and completion.
-func describe(fs *flag.FlagSet) cmdline.Command {
-	return cmdline.Command{Name: "chat", Summary: "chat client for the terminal", Text: intro, Flags: fs, See: []string{"chatd", "loadgen", "bench"}}
 }
 
 // open opens the directories, which are closed by the process's end, and looks the
