@@ -249,6 +249,21 @@ func TestWrongCommands(t *testing.T) {
 	}
 }
 
+// TestMakeHelp: every target is in the list that make help prints, and no other file
+// can be in its way.
+func TestMakeHelp(t *testing.T) {
+	makefile := readPage(t, "Makefile").text
+	_, phony, _ := strings.Cut(makefile, "\n.PHONY:")
+	for _, m := range target.FindAllStringSubmatch(makefile, -1) {
+		if !regexp.MustCompile(`(?m)^` + m[1] + `:.*## \S`).MatchString(makefile) {
+			t.Errorf("the target %s has no help", m[1])
+		}
+		if !slices.Contains(strings.Fields(phony), m[1]) {
+			t.Errorf("the target %s is not in .PHONY", m[1])
+		}
+	}
+}
+
 var flagAlone = regexp.MustCompile("`(-[a-z][a-z0-9-]+)(?: [^`]*)?`")
 
 // foreign are flags of other programs that pages name: of go and its tests, of

@@ -161,6 +161,9 @@ func afterwards(t *testing.T, ctx context.Context, programs string) {
 			t.Errorf("%v: %+v, want %q", c.args, got, c.want)
 		}
 	}
+	if got := try(ctx, programs, "report", "-format", "svg", "results/first"); got.status != exitFailed || got.stdout != "" || !strings.Contains(got.stderr, "no ranking to draw") {
+		t.Errorf("a picture of one backend: %+v", got)
+	}
 	path := "results/first/" + record.RoundsFile
 	data, err := os.ReadFile(path)
 	if err != nil {

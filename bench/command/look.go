@@ -85,12 +85,21 @@ func show(_ context.Context, args []string, env Env) int {
 		s.Markdown(env.Stdout, r)
 		return statusOfRun(s)
 	case "svg":
-		if _, err := env.Stdout.Write(s.Picture()); err != nil {
-			return failed(env, exitFailed, err)
-		}
-		return statusOfRun(s)
+		return printPicture(s, dir, env)
 	}
 	return printSummary(s, dir, *format == "json", env)
+}
+
+// printPicture prints the rankings as SVG.
+func printPicture(s *report.Summary, dir string, env Env) int {
+	picture := s.Picture()
+	if picture == nil {
+		return failed(env, exitFailed, fmt.Errorf("bench report: %s has no ranking to draw: it takes two backends", dir))
+	}
+	if _, err := env.Stdout.Write(picture); err != nil {
+		return failed(env, exitFailed, err)
+	}
+	return statusOfRun(s)
 }
 
 // verify is the verb: everything derived is made again and compared.
