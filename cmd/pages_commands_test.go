@@ -249,6 +249,38 @@ func TestWrongCommands(t *testing.T) {
 	}
 }
 
+// TestReportsInPages: where a page shows what bench report prints of a run in results/,
+// it prints that. A line of … stands for others.
+func TestReportsInPages(t *testing.T) {
+	tables(t)
+	shown := regexp.MustCompile(`(?s)^bin/bench (report results/\S+)\n(.*)`)
+	seen := 0
+	for _, p := range pages(t) {
+		for _, block := range fence.FindAllStringSubmatch(p.text, -1) {
+			for _, one := range strings.Split(block[2], "$ ") {
+				m := shown.FindStringSubmatch(one)
+				if m == nil {
+					continue
+				}
+				run := exec.Command(filepath.Join(binaries, "bench"), strings.Fields(m[1])...)
+				run.Dir = rootOfAll
+				out, err := run.Output()
+				if err != nil {
+					t.Fatal(m[1], err)
+				}
+				for _, part := range strings.Split(m[2], "…\n") {
+					if seen++; !strings.Contains(string(out), part) {
+						t.Errorf("%s: bench %s does not print\n%s", p.path, m[1], part)
+					}
+				}
+			}
+		}
+	}
+	if seen < 2 {
+		t.Errorf("only %d parts of reports were found", seen)
+	}
+}
+
 // TestMakeHelp: every target is in the list that make help prints, and no other file
 // can be in its way.
 func TestMakeHelp(t *testing.T) {
