@@ -42,7 +42,7 @@ type Config struct {
 	Dir           string // of the results; must not exist yet
 	Argv          []string
 	ServerCPUs    []int // none: one, chosen
-	GeneratorCPUs []int // none: one, chosen
+	GeneratorCPUs []int // none: one, chosen; of several each has a thread of the generator under a broadcast load
 	Syscalls      bool  // count them
 	// ForeignMax takes the place of the rule of that name, if it is above 0.
 	ForeignMax float64
@@ -208,7 +208,9 @@ func (b *bench) planRounds() {
 	for _, l := range m.Loads {
 		b.loads[l.Name] = l
 	}
-	b.plan = order(m.Arms, m.Loads, b.cfg.mostRounds(), m.Seed)
+	b.plan = slices.DeleteFunc(order(m.Arms, m.Loads, b.cfg.mostRounds(), m.Seed), func(c record.Cell) bool {
+		return c.Arm == record.NullArm && b.threads(b.loads[c.Load]) > 1 // it has one thread, and would be the limit itself
+	})
 }
 
 // launcher is that of an arm.

@@ -204,6 +204,7 @@ func (b *bench) note(r *record.Round, p *server.Process) {
 func (b *bench) generator(addr string, r *record.Round, arm record.Arm, load record.Load) loadgen.Config {
 	cfg := generatorConfig(load)
 	cfg.Server, cfg.Seed, cfg.CPU = addr, b.cfg.Seed+uint64(r.Round), b.run.Manifest.GeneratorCPUs
+	cfg.Threads = b.threads(load)
 	if arm.Clients > 0 {
 		cfg.Clients = arm.Clients
 	}
@@ -221,6 +222,15 @@ func (b *bench) generator(addr string, r *record.Round, arm record.Arm, load rec
 		cfg.Progress = func(p loadgen.Progress) { b.progress(cell, p.PerSecond) }
 	}
 	return cfg
+}
+
+// threads is how many the generator has under a load: for talk one for each of its CPUs,
+// else one on all of them.
+func (b *bench) threads(load record.Load) int {
+	if load.Scenario != record.Broadcast {
+		return 1
+	}
+	return len(b.run.Manifest.GeneratorCPUs)
 }
 
 // sweep adds one message to a whole round of at least a hundred. The kernel's
@@ -260,7 +270,7 @@ func (b *bench) take(r *record.Round, load record.Load, from *loadgen.Result) {
 	b.agreed(from)
 	t := &r.Traffic
 	t.Messages, t.Deliveries, t.Stalled = int64(from.Messages.Sent), int64(from.Deliveries.InTime), int64(from.Generator.Stalled)
-	t.GeneratorBusy, t.GeneratorRan = from.Generator.BusyRatio, ran(from)
+	t.GeneratorBusy, t.GeneratorRan = from.Generator.BusyRatio, from.Generator.Ran()
 	if from.Requests != nil {
 		t.Chat, t.ChatLag = int64(from.Requests.HeardInTime), from.Requests.ChatLag.P99NS
 	}
@@ -290,11 +300,6 @@ func book(t *record.Traffic, from *loadgen.Result) {
 	}
 	t.Lost, t.Duplicated, t.Reordered = int64(l.Lost), int64(l.Duplicated), int64(l.Reordered)
 	t.Altered, t.OtherOrder = int64(l.Altered), int64(l.OtherOrder)
-}
-
-// ran is the share of the time in which the generator's thread had a CPU.
-func ran(r *loadgen.Result) float64 {
-	return float64(r.Generator.CPUUser+r.Generator.CPUSystem) / float64(max(r.Generator.Wall, 1))
 }
 
 // streams is the histograms of a result that are kept.
