@@ -62,7 +62,13 @@ func (p *play) send() {
 func (p *play) deliver(t *testing.T, random *rand.Rand) {
 	t.Helper()
 	held := make([][]byte, p.clients)
-	for left := p.clients; left > 0; {
+	left := 0
+	for i := range p.streams {
+		if len(p.streams[i]) > 0 {
+			left++
+		}
+	}
+	for left > 0 {
 		i := random.IntN(p.clients)
 		for len(p.streams[i]) == 0 {
 			i = (i + 1) % p.clients
