@@ -230,7 +230,7 @@ func (b *bench) threads(load record.Load) int {
 	if load.Scenario != record.Broadcast {
 		return 1
 	}
-	return len(b.run.Manifest.GeneratorCPUs)
+	return max(1, len(b.run.Manifest.GeneratorCPUs))
 }
 
 // sweep adds one message to a whole round of at least a hundred. The kernel's
