@@ -239,7 +239,7 @@ func (r *relay) untaken() (frames uint64) {
 	return frames
 }
 
-func (r *relay) fill(to *part) {
+func (r *relay) fill(to *Part) {
 	q := &r.requests
 	to.Size = q.names.Size
 	to.Frame = len(q.appendAnswer(nil, 0, 0, 1, 0))
@@ -254,7 +254,7 @@ func (r *relay) fill(to *part) {
 	}
 	heard := r.chat.book.Tally()
 	missing := r.expected - r.untaken() - r.delivered + r.refusals - r.told
-	to.sum.Tally = ledger.Tally{
+	to.Sum.Tally = ledger.Tally{
 		Lost:       missing - min(missing, r.tally.Altered) + heard.Lost,
 		Duplicated: r.tally.Duplicated + heard.Duplicated,
 		Reordered:  r.tally.Reordered + heard.Reordered,

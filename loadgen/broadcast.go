@@ -20,6 +20,7 @@ type broadcast struct {
 	window   int // closed loop; 0: open
 	book     *ledger.Book
 	schedule Schedule // open loop; nil: closed, or silence
+	plan     *plan    // of the schedule, where there are other agents; else nil
 	number   uint64   // the next message of the schedule
 	first    uint64   // the number of its first one in this section
 	nextDue  int64    // when the next is due
@@ -60,8 +61,11 @@ func newBroadcast(g *generator) *broadcast {
 	at := c.senders()
 	b.book = ledger.New(ledger.Config{
 		Script: b.script, Clients: c.Clients, Senders: at, Window: b.window, Reach: g.reach,
-		Receivers: g.own, Said: g.said, Server: g.server,
+		Receivers: g.own, Said: g.said, Server: g.server, Elsewhere: g.away, Planned: b.planned,
 	})
+	if g.away != nil && b.schedule != nil {
+		b.plan = newPlan()
+	}
 	b.senders, b.dirty = make([]sender, len(at)), make([]int, 0, len(at))
 	b.senderOf, b.held = make([]int, c.Clients), make([][]byte, c.Clients)
 	for i := range b.senderOf {
@@ -88,7 +92,7 @@ func (b *broadcast) begin() {
 	b.fresh, b.first = true, b.number
 	if b.schedule != nil {
 		b.schedule = again(b.schedule, b.cfg.Seed+b.sections)
-		b.nextDue = b.origin + int64(b.schedule.Due(0))
+		b.nextDue = b.origin + b.dueAfter(0)
 	}
 }
 
@@ -114,7 +118,7 @@ func (b *broadcast) offer(now int64) error {
 			}
 		}
 		b.number++
-		b.nextDue = b.origin + int64(b.schedule.Due(b.number-b.first))
+		b.nextDue = b.origin + b.dueAfter(b.number-b.first)
 	}
 	for _, s := range b.dirty {
 		b.senders[s].dirty = false
@@ -290,7 +294,7 @@ func (b *broadcast) overtaken() uint64 { return b.book.Overtaken() }
 
 func (b *broadcast) notice(i int) string { return b.book.Notice(i) }
 
-func (b *broadcast) fill(r *part) {
+func (b *broadcast) fill(r *Part) {
 	r.Size, r.Frame = b.script.Size, b.script.SaidLen()
 	r.Messages.InAll, r.Messages.Unsent = b.book.Messages(), b.waiting
 	r.Deliveries.InAll, r.Deliveries.InTime = b.book.Delivered(), b.book.InTime()
@@ -299,6 +303,9 @@ func (b *broadcast) fill(r *part) {
 	if b.server != nil {
 		r.Servers = &Servers{Within: Latency{Histogram: b.book.Within}, Across: Latency{Histogram: b.book.Across}}
 	}
-	r.sum, r.Notices = b.book.Sum(), b.book.Notices()
+	if b.away != nil {
+		r.Elsewhere = &Elsewhere{Latency: Latency{Histogram: b.book.Elsewhere}}
+	}
+	r.Sum, r.Notices = b.book.Sum(), b.book.Notices()
 	b.pace.fill(&r.Result)
 }

@@ -56,6 +56,9 @@ type Config struct {
 	Connect   time.Duration // how long nobody may get in before that is an error; 0: 10 s
 	Drain     time.Duration // how long nothing may arrive at the end before the rest is lost; 0: 3 s
 
+	// Agent, if set, says that this process drives a part of the room's clients alone.
+	Agent *Agent
+
 	// Starved, if set, is asked when nothing has arrived for Drain: whether the
 	// server is kept from its CPU, so that the rest may still come. As long as it
 	// is, the generator waits on, up to ten times Drain; then the run ends with
@@ -187,6 +190,16 @@ func (c Config) checkSpread() error {
 		return configError("several threads or servers are for a broadcast load; give one of each")
 	case c.Clients < c.Threads*len(servers) && c.Clients > 0:
 		return configError("%d clients for %d threads on each of %d servers; give at least %d", c.Clients, c.Threads, len(servers), c.Threads*len(servers))
+	}
+	if a := c.Agent; a != nil {
+		switch {
+		case c.Scenario != Broadcast:
+			return configError("agents are for a broadcast load")
+		case a.First < 0 || a.First+c.Threads > a.All:
+			return configError("threads %d to %d of %d; give an agent its place among all", a.First, a.First+c.Threads-1, a.All)
+		case c.Clients < a.All*len(servers):
+			return configError("%d clients for %d threads of all agents; give at least %d", c.Clients, a.All, a.All*len(servers))
+		}
 	}
 	return checkThreads(c.Threads, c.CPU)
 }

@@ -80,7 +80,7 @@ type load interface {
 	// notice is what the server last told client i, "" for nothing.
 	notice(i int) string
 	// fill puts what was measured into the part.
-	fill(p *part)
+	fill(p *Part)
 }
 
 func newGenerator(cfg Config, c *common, place, reach int) *generator {
@@ -234,7 +234,9 @@ func (g *generator) progress(now int64) (done bool, err error) {
 func (g *generator) stopSending() {
 	if !g.through {
 		g.through = true
-		g.sending.Add(-1)
+		if g.sending.Add(-1) == 1 && g.agent != nil {
+			close(g.common.through)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package loadgen
 
 import (
+	"errors"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -22,20 +23,30 @@ type generators struct {
 // it sends or receives.
 type common struct {
 	base    time.Time    // all times count from here
+	agent   *Agent       // nil: there is no other process
 	servers []string     // HOST:PORT of each; clients are spread over them in turn
 	server  []int        // of each client: its server among these; nil: there is one
 	shares  [][]int      // the clients of each generator
 	said    *ledger.Said // nil: there is one generator
-	sending atomic.Int32 // generators that may still send in this section
+	away    []bool       // senders of other agents; nil: there are none
+	sending atomic.Int32 // generators that may still send in this section, and one for all other agents
+	through chan bool    // closed when it is but that one
 }
 
 // newCommon is for a load that is filled in.
 func newCommon(cfg *Config, reach int) *common {
 	c := &common{base: time.Now(), servers: strings.Split(cfg.Server, ",")}
 	at := cfg.senders()
-	c.server, c.shares = deal(cfg.Clients, at, len(c.servers), cfg.Threads)
-	if cfg.Threads > 1 {
+	all := cfg.Threads
+	if c.agent = cfg.Agent; c.agent != nil {
+		all = c.agent.All
+	}
+	c.server, c.shares = deal(cfg.Clients, at, len(c.servers), all)
+	if all > 1 {
 		c.said = ledger.NewSaid(len(at), cfg.Window, reach)
+	}
+	if c.agent != nil {
+		c.apart(cfg, at)
 	}
 	if len(c.servers) == 1 {
 		c.server = nil
@@ -113,10 +124,22 @@ func (gs *generators) disconnect() {
 func (gs *generators) drive(lead, warmup, duration time.Duration) error {
 	gs.sending.Store(int32(len(gs.all)))
 	origin := gs.all[0].now() + int64(lead)
-	return gs.each(func(g *generator) error {
+	settled := func() error { return nil }
+	if gs.agent != nil {
+		start, err := gs.agent.Ready()
+		if err != nil {
+			return err
+		}
+		origin, settled = int64(start.Sub(gs.base)), gs.settle()
+	}
+	err := gs.each(func(g *generator) error {
 		g.begin(origin, warmup, duration)
 		return g.drive()
 	})
+	if why := settled(); err == nil || why != nil && errors.Is(err, ErrInterrupted) {
+		err = why
+	}
+	return err
 }
 
 // counts are those of all generators: see load.
@@ -128,29 +151,29 @@ func (gs *generators) counts() (messages, delivered, missing uint64) {
 	return messages, delivered, missing
 }
 
-// result puts together what the generators measured.
-func (gs *generators) result() *Result {
-	parts := make([]*part, len(gs.all))
+// parts are what each generator measured.
+func (gs *generators) parts() []*Part {
+	parts := make([]*Part, len(gs.all))
 	for i, g := range gs.all {
 		parts[i] = g.part()
 	}
-	return merge(parts, &gs.cfg)
+	return parts
 }
 
-// part is what one generator measured of a room. Its latencies are histograms
+// Part is what one thread measured of a room. Its latencies are histograms
 // alone, without a summary, and its ledger is the sum.
-type part struct {
+type Part struct {
 	Result
-	sum ledger.Sum
+	Sum ledger.Sum `json:"sum"`
 }
 
 // merge is the result of a room by the parts of all its generators. Histograms are
 // merged exactly: they have the same buckets, and counts are added.
-func merge(parts []*part, cfg *Config) *Result {
+func merge(parts []*Part, cfg *Config) *Result {
 	r := parts[0].Result
 	sums := make([]ledger.Sum, len(parts))
 	for i, p := range parts {
-		if sums[i] = p.sum; i > 0 {
+		if sums[i] = p.Sum; i > 0 {
 			r.Messages.add(&p.Messages)
 			r.Deliveries.add(&p.Deliveries)
 			r.Notices += p.Notices

@@ -64,6 +64,22 @@ import (
 // Run puts one load on the server. A Result says itself whether it is void; an
 // error means that there is none.
 func Run(ctx context.Context, cfg Config) (*Result, error) {
+	parts, err := Parts(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return Merge(parts, cfg), nil
+}
+
+// Merge is the result of a load by the parts of all threads that drove it.
+func Merge(parts []*Part, cfg Config) *Result {
+	cfg = cfg.withDefaults()
+	return merge(parts, &cfg)
+}
+
+// Parts is Run for one of several agents: it puts its part of the load on the server, and
+// gives what each of its threads measured, to be merged with the parts of all others.
+func Parts(ctx context.Context, cfg Config) ([]*Part, error) {
 	if err := cfg.Check(); err != nil {
 		return nil, err
 	}
@@ -91,7 +107,7 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	return gs.result(), nil
+	return gs.parts(), nil
 }
 
 // startLead is how long before its start a load is told when that is.

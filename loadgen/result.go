@@ -59,6 +59,10 @@ type Result struct {
 	// Servers is the latencies once more where the room is on several servers: nil of one.
 	Servers *Servers `json:"servers,omitempty"`
 
+	// Elsewhere is the latency of what senders of another agent than the receiver's said:
+	// nil where there is one process. It is in no other latency.
+	Elsewhere *Elsewhere `json:"elsewhere,omitempty"`
+
 	// Login is from connect (with a ramp, from when that was due) to the answer
 	// to the login, of every client; a TLS handshake lies between.
 	Login Latency `json:"login"`
@@ -116,6 +120,13 @@ type Servers struct {
 	Across Latency `json:"latency_across_servers"`
 }
 
+// Elsewhere is a latency from when a message was due by the receiver's clock, though
+// a sender on another clock kept to it: right to within Bound. Empty in a closed loop.
+type Elsewhere struct {
+	Latency Latency `json:"latency"`
+	Bound   int64   `json:"bound_ns"` // the largest sum of two agents' bounds on their clocks' offsets
+}
+
 // Requests is what a relay load has besides: who asked what, and how those who
 // talked meanwhile were heard.
 type Requests struct {
@@ -152,13 +163,16 @@ func (r *Result) latencies() []*Latency {
 	if r.Servers != nil {
 		all = append(all, &r.Servers.Within, &r.Servers.Across)
 	}
+	if r.Elsewhere != nil {
+		all = append(all, &r.Elsewhere.Latency)
+	}
 	return all
 }
 
 // part is what the generator measured.
-func (g *generator) part() *part {
+func (g *generator) part() *Part {
 	c := &g.cfg
-	p := &part{Result: Result{
+	p := &Part{Result: Result{
 		Schema: Schema, Scenario: c.Scenario, Loop: Open, Arrivals: "fixed",
 		Server: c.Server, Clients: c.Clients, Senders: c.Senders, Rate: float64(c.Rate), Window: c.Window, Seed: c.Seed,
 		Started: g.base.Add(time.Duration(g.origin)), Warmup: int64(c.Warmup), Duration: int64(c.Duration),

@@ -61,6 +61,9 @@ func (s *Stage) Join(cfg Config) (*Fleet, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
+	if cfg.Agent != nil {
+		return nil, configError("several agents have no slices; measure in one piece")
+	}
 	if cfg.Scenario == Idle {
 		return nil, configError("an idle load sends nothing, so it has no slices; give a broadcast or relay load")
 	}
@@ -123,7 +126,7 @@ func (f *Fleet) Slice() (*Result, *Edges, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return gs.result(), e, nil
+	return merge(gs.parts(), &gs.cfg), e, nil
 }
 
 // Edges is what lies between the two edges of a slice's counted part.

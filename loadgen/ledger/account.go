@@ -100,7 +100,7 @@ func (b *Book) enter(client, sender int, seq uint64, now int64) error {
 		a.duplicated++
 		return nil
 	}
-	t, ok := b.said.times(sender, seq)
+	t, ok := b.times(sender, seq)
 	if !ok {
 		return ErrBehind
 	}

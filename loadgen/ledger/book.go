@@ -67,6 +67,12 @@ type Config struct {
 	Receivers []int // the clients whose octets this book is given; nil: all
 	Said      *Said // what the room's books share; nil: it is the only one
 	Server    []int // of each client, where the room is on several servers: the one it is on; nil: there is one
+
+	// Elsewhere says which senders other processes send for, on clocks of their own; nil:
+	// none. Planned then says when a message of theirs is due by this clock, or that
+	// this is forgotten.
+	Elsewhere []bool
+	Planned   func(sender int, seq uint64) (due int64, ok bool)
 }
 
 // Book is the ledger of one run.
@@ -86,6 +92,8 @@ type Book struct {
 	receivers []receiver // by client
 	own       []int      // those whose octets it is given; nil: all
 	server    []int      // of each client; nil: there is one
+	elsewhere []bool     // senders; nil: none
+	planned   func(sender int, seq uint64) (due int64, ok bool)
 
 	from, to  int64 // the timed section
 	delivered uint64
@@ -100,6 +108,9 @@ type Book struct {
 	// (closed loop: sent), where the room is on several servers: of deliveries to a
 	// client of the sender's own server, and of another. Else nil.
 	Within, Across *hist.Histogram
+	// Elsewhere is the latency of messages of senders elsewhere, from when they were due; these
+	// are in no other histogram. Nil where there are none; empty in a closed loop.
+	Elsewhere *hist.Histogram
 }
 
 // receiver is one client's place in the room's stream.
@@ -122,6 +133,8 @@ func New(c Config) *Book {
 		receivers: make([]receiver, c.Clients),
 		own:       c.Receivers,
 		server:    c.Server,
+		elsewhere: c.Elsewhere,
+		planned:   c.Planned,
 		FromDue:   hist.New(),
 		FromSend:  hist.New(),
 	}
@@ -136,6 +149,9 @@ func New(c Config) *Book {
 	}
 	if b.server != nil {
 		b.Within, b.Across = hist.New(), hist.New()
+	}
+	if b.elsewhere != nil {
+		b.Elsewhere = hist.New()
 	}
 	b.reference = newReference(b.frame, cmp.Or(c.Reach, defaultReach), len(c.Senders))
 	if b.closed {
@@ -153,6 +169,9 @@ func (b *Book) Timed(from, to int64) {
 	if b.server != nil {
 		b.Within.Reset()
 		b.Across.Reset()
+	}
+	if b.elsewhere != nil {
+		b.Elsewhere.Reset()
 	}
 }
 
@@ -230,8 +249,24 @@ func (b *Book) arrive(client, sender int, t stamp, now int64) {
 	b.latency(client, sender, t, now)
 }
 
+// times are those of a message; not ok if they are forgotten. Of a sender elsewhere it
+// is not known when it sent.
+func (b *Book) times(sender int, seq uint64) (t stamp, ok bool) {
+	if b.elsewhere == nil || !b.elsewhere[sender] {
+		return b.said.times(sender, seq)
+	}
+	t.due, ok = b.planned(sender, seq)
+	return t, ok
+}
+
 // latency records that of one delivery, if its message is timed.
 func (b *Book) latency(client, sender int, t stamp, now int64) {
+	if b.elsewhere != nil && b.elsewhere[sender] {
+		if !b.closed && b.timed(t.due) {
+			b.Elsewhere.Record(now-t.due, 1)
+		}
+		return
+	}
 	from := t.due
 	if b.closed {
 		from = t.sent

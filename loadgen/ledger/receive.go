@@ -74,7 +74,7 @@ func (b *Book) lead(p []byte) (n int, err error) {
 		if !bytes.Equal(slot, p[:b.frame]) {
 			break
 		}
-		t, ok := b.said.times(sender, seq)
+		t, ok := b.times(sender, seq)
 		if !ok {
 			return n, ErrBehind
 		}
@@ -116,7 +116,7 @@ func (b *Book) advance(client, n int, now int64) {
 	for n > 0 {
 		at := int(from & b.reference.mask)
 		run := min(n, int(b.reference.mask)+1-at) // up to the ring's end
-		if b.server == nil {
+		if b.server == nil && b.elsewhere == nil {
 			b.record(at, at+run, now)
 		} else {
 			b.recordEach(client, at, at+run, now)
@@ -150,8 +150,7 @@ func (b *Book) record(from, to int, now int64) {
 	}
 }
 
-// recordEach is record where the room is on several servers, and it matters whose
-// message went to whom.
+// recordEach is record where it matters whose message went to whom.
 func (b *Book) recordEach(client, from, to int, now int64) {
 	ref := &b.reference
 	for at := from; at < to; at++ {

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"math/bits"
 	"sync/atomic"
+
+	"chatbench/loadgen/message"
 )
 
 // Said is what the senders of a room have said: how much of it, and when. Each book
@@ -14,6 +16,10 @@ import (
 // read. Nobody waits for anybody: a message is noted before the kernel is given
 // it, so whoever receives it finds it here. Times are kept in a ring for each sender;
 // whoever reads one makes sure afterwards that it was not overwritten meanwhile.
+//
+// Of senders elsewhere, in other processes, nothing is known until Settle: how much they
+// have sent in all. Until then any message may arrive that such a sender may say. Nobody can
+// invent one, since texts follow from the seed alone.
 type Said struct {
 	shared bool
 	counts []counts // by sender
@@ -45,6 +51,34 @@ func newSaid(senders, window, reach int) *Said {
 	s := &Said{counts: make([]counts, senders), bits: bits.Len(uint(each - 1))}
 	s.stamps = make([]stamp, senders<<s.bits)
 	return s
+}
+
+// Elsewhere says which senders other processes send for. It is called before anything
+// is sent.
+func (s *Said) Elsewhere(senders []bool) {
+	for i, elsewhere := range senders {
+		if elsewhere {
+			s.counts[i].offered = message.MaxSequence
+		}
+	}
+}
+
+// Settle notes how many messages each sender elsewhere has sent in all.
+func (s *Said) Settle(sent []uint64) {
+	for i := range s.counts {
+		if c := &s.counts[i]; c.offered == message.MaxSequence {
+			s.set(&c.sent, sent[i])
+		}
+	}
+}
+
+// Sent is how many messages each sender has sent.
+func (s *Said) Sent() []uint64 {
+	sent := make([]uint64, len(s.counts))
+	for i := range sent {
+		sent[i] = s.sent(i)
+	}
+	return sent
 }
 
 // set stores what other threads may read meanwhile. A book that shares with none
