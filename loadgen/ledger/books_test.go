@@ -221,3 +221,39 @@ func TestAcrossServers(t *testing.T) {
 		}
 	}
 }
+
+// Of senders elsewhere each message that comes is checked as any, timed by the plan, and held
+// in the end against how many they have sent.
+func TestSendersElsewhere(t *testing.T) {
+	for sent, want := range map[uint64]Tally{5: {}, 6: {Lost: 3}, 4: {Altered: 3}} {
+		p := newPlay(rand.New(rand.NewPCG(1, 15)), 3, 1, 5, 0)
+		said := NewSaid(1, 0, 1<<20)
+		said.Elsewhere([]bool{true})
+		b := New(Config{
+			Script: p.script, Clients: 3, Senders: p.senders, Reach: 1 << 20, Said: said, Elsewhere: []bool{true},
+			Planned: func(_ int, seq uint64) (int64, bool) { return int64(10 * seq), true },
+		})
+		b.Timed(10, 40)
+		var stream []byte
+		for _, m := range p.order {
+			stream = append(stream, p.frame(m)...)
+		}
+		late := append(append([]byte(nil), stream[p.script.SaidLen():]...), stream[:p.script.SaidLen()]...)
+		for i, s := range [][]byte{stream, stream, late} {
+			if _, err := b.Receive(i, s, 100); err != nil {
+				t.Fatal(err)
+			}
+		}
+		said.Settle([]uint64{sent})
+		want.Reordered = 1
+		if got := b.Tally(); got != want {
+			t.Errorf("%d sent: %+v, want %+v", sent, got, want)
+		}
+		if e := b.Elsewhere.Summary(); e.Count != 3*3 || e.MinNS != 70 || e.MaxNS != 90 || b.FromDue.Summary().Count != 0 || b.FromSend.Summary().Count != 0 {
+			t.Errorf("%+v", e)
+		}
+		if b.Messages() != 0 || sent == 5 && b.Missing() != 0 {
+			t.Errorf("%d messages are its own, %d missing", b.Messages(), b.Missing())
+		}
+	}
+}

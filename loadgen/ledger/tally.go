@@ -72,7 +72,12 @@ func (b *Book) Sum() Sum {
 	for r := range b.each() {
 		s.Receivers++
 		if r.account == nil {
-			t.Lost += b.lostAt(r.pos)
+			counts := b.reference.next
+			if r.pos != b.reference.head {
+				counts = b.reference.countsAt(r.pos)
+			}
+			t.Lost += b.lost(counts)
+			t.Altered += b.invented(counts)
 			continue
 		}
 		s.Apart++
@@ -83,7 +88,7 @@ func (b *Book) Sum() Sum {
 		}
 		missing := b.missing(a)
 		t.Lost += missing - min(missing, altered)
-		t.Altered += altered
+		t.Altered += altered + b.invented(a.next)
 		t.Duplicated += a.duplicated
 		t.Reordered += a.reordered
 	}
@@ -123,17 +128,22 @@ func (b *Book) Overtaken() (n uint64) {
 	return n
 }
 
-// lostAt is what a receiver lacks that has had the first pos messages of the
-// reference, sender by sender.
-func (b *Book) lostAt(pos uint64) (lost uint64) {
-	counts := b.reference.next
-	if pos != b.reference.head {
-		counts = b.reference.countsAt(pos)
-	}
+// lost is what a receiver lacks that has had so many messages of each sender.
+func (b *Book) lost(counts []uint64) (lost uint64) {
 	for s := range b.user {
 		lost += less(b.said.sent(s), counts[s])
 	}
 	return lost
+}
+
+// invented is what a receiver has had of senders elsewhere beyond what these sent in the end.
+func (b *Book) invented(counts []uint64) (n uint64) {
+	for s, elsewhere := range b.elsewhere {
+		if elsewhere {
+			n += less(counts[s], b.said.sent(s))
+		}
+	}
+	return n
 }
 
 // missing is what never came to a receiver with an account of its own.
