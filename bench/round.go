@@ -17,6 +17,7 @@ import (
 	"chatbench/bench/server"
 	"chatbench/core/units"
 	"chatbench/loadgen"
+	"chatbench/loadgen/agents"
 	"chatbench/loadgen/hist"
 )
 
@@ -112,6 +113,8 @@ func fact(err error) record.Reason {
 		return record.Starved
 	case errors.Is(err, loadgen.ErrDisconnected):
 		return record.Disconnected
+	case errors.Is(err, agents.ErrLost):
+		return record.AgentLost
 	}
 	return record.LoadFailed
 }
@@ -145,7 +148,7 @@ func (b *bench) load(ctx context.Context, r *record.Round, arm record.Arm, load 
 	cfg.OnFirst = func() { m.Hold(&first) }
 	cfg.OnQuiet = func() { after = m.Look(); m.Hold(&held) }
 	runtime.GC() // now rather than in the timed section
-	result, err := loadgen.Run(ctx, cfg)
+	result, err := b.drive(ctx, cfg)
 	if err != nil {
 		others(r, m, before, m.Look())
 		return b.blame(ctx, p, err)
@@ -173,7 +176,7 @@ func (b *bench) start(ctx context.Context, arm record.Arm) (*server.Process, err
 	case arm.Name == record.NullArm:
 		return l.Start(ctx, b.cfg.Syscalls, b.cfg.Loadgen, "null", "-listen", "127.0.0.1:0")
 	}
-	args := chatdArguments(arm)
+	args := append(chatdArguments(arm), b.listenFor()...)
 	if arm.TLS {
 		args = append(args, b.identity.arguments()...)
 	}
@@ -277,6 +280,9 @@ func (b *bench) take(r *record.Round, load record.Load, from *loadgen.Result) {
 	if load.Open() {
 		r.Traffic.Due, r.Traffic.Expected = int64(from.Messages.Due), int64(from.Deliveries.Due)
 	}
+	if from.Elsewhere != nil {
+		r.ElsewhereBound = time.Duration(from.Elsewhere.Bound)
+	}
 	for stream, h := range streams(load, from) {
 		b.keep(r, stream, h)
 	}
@@ -314,6 +320,9 @@ func streams(load record.Load, from *loadgen.Result) map[string]*hist.Histogram 
 	if load.Open() {
 		all[record.StreamDue] = from.FromDue.Histogram
 	}
+	if from.Elsewhere != nil {
+		all[record.StreamElsewhere] = from.Elsewhere.Latency.Histogram
+	}
 	return all
 }
 
@@ -338,5 +347,7 @@ func (b *bench) keep(r *record.Round, stream string, from *hist.Histogram) {
 		r.Login = s
 	case record.StreamQueue:
 		r.Queue = s
+	case record.StreamElsewhere:
+		r.Elsewhere = s
 	}
 }

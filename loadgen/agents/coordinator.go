@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"chatbench/loadgen"
 )
 
 // Errors that callers branch on. Each is wrapped in one line that says more.
@@ -89,7 +91,7 @@ func (c *Coordinator) Agents() (all []Info) {
 	return all
 }
 
-// Gather waits until every place has its agent, for so long.
+// Gather waits until every place has its agent, for so long, and measures their clocks.
 func (c *Coordinator) Gather(ctx context.Context, within time.Duration) error {
 	late := time.NewTimer(within)
 	defer late.Stop()
@@ -102,7 +104,23 @@ func (c *Coordinator) Gather(ctx context.Context, within time.Duration) error {
 			return fmt.Errorf("%w: %d of %d within %v; start loadgen agent -join %s on their machines", ErrMissing, len(c.alive()), len(c.names), within, c.Addr())
 		}
 	}
-	return nil
+	s := c.session(ctx, loadgen.Config{})
+	defer s.fail(nil)
+	return s.each(func(_ int, r *remote) error { return s.clock(r) })
+}
+
+// Host is the address of this machine by which all agents have joined; of several, that
+// which stands for every address.
+func (c *Coordinator) Host() string {
+	host := ""
+	for _, r := range c.alive() {
+		own, _, err := net.SplitHostPort(r.LocalAddr().String())
+		if err != nil || host != "" && own != host {
+			return "0.0.0.0"
+		}
+		host = own
+	}
+	return host
 }
 
 // alive is the agents that are there, in the order of their places.

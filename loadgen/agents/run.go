@@ -50,8 +50,8 @@ func (c *Coordinator) Run(ctx context.Context, cfg loadgen.Config) (result *load
 	if cfg.Clients < threads {
 		return nil, fmt.Errorf("%w: %d clients for %d threads of all agents; give at least %d", loadgen.ErrConfig, cfg.Clients, threads, threads)
 	}
-	s := &session{Coordinator: c, all: all, cfg: cfg, threads: threads}
-	s.ctx, s.fail = context.WithCancelCause(ctx)
+	s := c.session(ctx, cfg)
+	s.threads = threads
 	defer s.fail(nil)
 	defer func() {
 		if err != nil {
@@ -79,6 +79,12 @@ type session struct {
 	threads int // of all agents
 	ctx     context.Context
 	fail    context.CancelCauseFunc
+}
+
+func (c *Coordinator) session(ctx context.Context, cfg loadgen.Config) *session {
+	s := &session{Coordinator: c, all: c.alive(), cfg: cfg}
+	s.ctx, s.fail = context.WithCancelCause(ctx)
+	return s
 }
 
 // each does something with all agents at the same time. The first error ends it for all.
