@@ -31,6 +31,7 @@ import (
 	"chatbench/bench/report"
 	"chatbench/bench/server"
 	"chatbench/bench/stats"
+	"chatbench/loadgen/agents"
 )
 
 // Config is a plan and where to carry it out.
@@ -42,8 +43,12 @@ type Config struct {
 	Dir           string // of the results; must not exist yet
 	Argv          []string
 	ServerCPUs    []int // none: one, chosen
-	GeneratorCPUs []int // none: one, chosen
-	Syscalls      bool  // count them
+	GeneratorCPUs []int // none: one, chosen; of several each has a thread of the generator under a broadcast load
+	// Agents are the names of agents that drive the load together, "" for any; none: this
+	// process does. AgentsListen is where they join, HOST:PORT; "": port 7420 of all addresses.
+	Agents       []string
+	AgentsListen string
+	Syscalls     bool // count them
 	// ForeignMax takes the place of the rule of that name, if it is above 0.
 	ForeignMax float64
 	// Progress, if set, is told of each cell, and now and then within.
@@ -53,6 +58,8 @@ type Config struct {
 	Look func(Look)
 	// Void, if set, is told of each round that does not count, as it happens.
 	Void func(record.Round)
+	// Told, if set, is told what happens before the first round, a line each.
+	Told func(string)
 	// LeftOut, if set, is told of each backend that All leaves out, since it cannot run on
 	// this machine.
 	LeftOut func(Backend)
@@ -73,6 +80,7 @@ var ErrInterrupted = errors.New("bench: interrupted; nothing was written")
 type bench struct {
 	cfg       Config
 	run       *record.Run
+	agents    *agents.Coordinator         // nil: this process drives the load
 	identity  *identity                   // of servers of TLS; nil: no arm is one
 	launch    map[string]*server.Launcher // by arm: servers that are alive at the same time need one each
 	ran       *meter.Ran                  // on the servers' CPUs
@@ -89,7 +97,7 @@ type bench struct {
 
 // Run measures, and leaves the results in cfg.Dir: all of them or nothing.
 func Run(ctx context.Context, cfg Config) (*record.Run, map[string]string, error) {
-	if err := cfg.check(); err != nil {
+	if err := cmp.Or(cfg.check(), cfg.checkAgents()); err != nil {
 		return nil, nil, err
 	}
 	known := backends(ctx, cfg.Chatd)
@@ -124,6 +132,9 @@ func Run(ctx context.Context, cfg Config) (*record.Run, map[string]string, error
 		return nil, nil, err
 	}
 	defer b.close()
+	if err := b.gather(ctx); err != nil {
+		return nil, nil, interrupted(ctx, err)
+	}
 	if err := b.price(ctx); err != nil {
 		return nil, nil, interrupted(ctx, err)
 	}
@@ -208,7 +219,10 @@ func (b *bench) planRounds() {
 	for _, l := range m.Loads {
 		b.loads[l.Name] = l
 	}
-	b.plan = order(m.Arms, m.Loads, b.cfg.mostRounds(), m.Seed)
+	b.plan = slices.DeleteFunc(order(m.Arms, m.Loads, b.cfg.mostRounds(), m.Seed), func(c record.Cell) bool {
+		several := len(b.cfg.Agents) > 0 || b.threads(b.loads[c.Load]) > 1
+		return c.Arm == record.NullArm && several // it has one thread, and would be the limit itself
+	})
 }
 
 // launcher is that of an arm.
@@ -233,6 +247,9 @@ func (b *bench) close() {
 	if b.identity != nil {
 		b.identity.remove()
 	}
+	if b.agents != nil {
+		b.agents.Close()
+	}
 }
 
 // chooseCPUs gives server and generator theirs, and keeps this process's other
@@ -243,7 +260,10 @@ func (b *bench) chooseCPUs(allowed []int) error {
 	if b.cfg.ServerCPUs != nil {
 		m.ServerCPUs = b.cfg.ServerCPUs
 	}
-	if b.cfg.GeneratorCPUs != nil {
+	switch {
+	case len(b.cfg.Agents) > 0: // which have their own
+		m.GeneratorCPUs = nil
+	case b.cfg.GeneratorCPUs != nil:
 		m.GeneratorCPUs = b.cfg.GeneratorCPUs
 	}
 	rest := slices.DeleteFunc(slices.Clone(allowed), func(c int) bool {
@@ -251,6 +271,9 @@ func (b *bench) chooseCPUs(allowed []int) error {
 	})
 	if len(rest) == 0 {
 		rest = m.GeneratorCPUs
+	}
+	if len(rest) == 0 {
+		rest = m.ServerCPUs
 	}
 	for _, c := range append(slices.Clone(m.ServerCPUs), m.GeneratorCPUs...) {
 		if !slices.Contains(allowed, c) {

@@ -227,8 +227,16 @@ func TestGeneratorConfig(t *testing.T) {
 	if c.Rate != 1000.5 || c.Clients != 100 || c.Seed != 10 || c.Server != "127.0.0.1:9" {
 		t.Errorf("%+v", c)
 	}
-	if c := b.generator("", new(record.Round), record.Arm{Clients: 5}, load); c.Clients != 5 {
-		t.Errorf("an arm of 5 clients has %d", c.Clients)
+	if c := b.generator("", new(record.Round), record.Arm{Clients: 5}, load); c.Clients != 5 || c.Threads != 1 {
+		t.Errorf("an arm of 5 clients has %d, driven by %d threads", c.Clients, c.Threads)
+	}
+	b.run.Manifest.GeneratorCPUs = []int{4, 6, 7}
+	if c := b.generator("", new(record.Round), record.Arm{}, load); c.Threads != 3 || !slices.Equal(c.CPU, []int{4, 6, 7}) {
+		t.Errorf("%d threads on CPUs %v, want one on each of 4, 6 and 7", c.Threads, c.CPU)
+	}
+	load.Scenario = record.Relay
+	if c := b.generator("", new(record.Round), record.Arm{}, load); c.Threads != 1 {
+		t.Errorf("%d threads drive a relay load", c.Threads)
 	}
 }
 

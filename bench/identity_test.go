@@ -50,7 +50,7 @@ func TestTurnsByTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stage, err := loadgen.NewStage(t.Context(), nil)
+	stage, err := loadgen.NewStage(t.Context(), 1, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

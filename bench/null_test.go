@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -44,6 +45,20 @@ func TestMark(t *testing.T) {
 	for i, want := range []bool{true, false, false, false, false} {
 		if got := b.run.Rounds[i].Marked(record.GeneratorLimited); got != want {
 			t.Errorf("round %d of the file is marked: %v", i, got)
+		}
+	}
+}
+
+// TestPlanWithThreads: beside a generator of several threads there is no null server.
+func TestPlanWithThreads(t *testing.T) {
+	for cpus, want := range map[int]bool{1: true, 2: false} {
+		p := Quick(record.Broadcast, []string{"epoll"})
+		p.Rounds = 3
+		b := &bench{cfg: Config{Plan: p}, loads: make(map[string]record.Load), run: new(record.Run)}
+		b.run.Manifest.Arms, b.run.Manifest.GeneratorCPUs = []record.Arm{{Name: "epoll"}}, make([]int, cpus)
+		b.planRounds()
+		if null := slices.ContainsFunc(b.plan, func(c record.Cell) bool { return c.Arm == record.NullArm }); null != want || len(b.plan) < 6 {
+			t.Errorf("%d CPUs of the generator: the null server takes part: %v, in %d cells", cpus, null, len(b.plan))
 		}
 	}
 }

@@ -60,7 +60,7 @@ func (b *bench) pilot(ctx context.Context) error {
 		return fmt.Errorf("bench: %s: %w", arm.Name, err)
 	}
 	defer p.Kill()
-	stage, err := loadgen.NewStage(ctx, m.GeneratorCPUs)
+	stage, err := loadgen.NewStage(ctx, b.threads(b.cfg.load()), m.GeneratorCPUs)
 	if err != nil {
 		return err
 	}

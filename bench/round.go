@@ -17,6 +17,7 @@ import (
 	"chatbench/bench/server"
 	"chatbench/core/units"
 	"chatbench/loadgen"
+	"chatbench/loadgen/agents"
 	"chatbench/loadgen/hist"
 )
 
@@ -112,6 +113,8 @@ func fact(err error) record.Reason {
 		return record.Starved
 	case errors.Is(err, loadgen.ErrDisconnected):
 		return record.Disconnected
+	case errors.Is(err, agents.ErrLost):
+		return record.AgentLost
 	}
 	return record.LoadFailed
 }
@@ -145,7 +148,7 @@ func (b *bench) load(ctx context.Context, r *record.Round, arm record.Arm, load 
 	cfg.OnFirst = func() { m.Hold(&first) }
 	cfg.OnQuiet = func() { after = m.Look(); m.Hold(&held) }
 	runtime.GC() // now rather than in the timed section
-	result, err := loadgen.Run(ctx, cfg)
+	result, err := b.drive(ctx, cfg)
 	if err != nil {
 		others(r, m, before, m.Look())
 		return b.blame(ctx, p, err)
@@ -173,7 +176,7 @@ func (b *bench) start(ctx context.Context, arm record.Arm) (*server.Process, err
 	case arm.Name == record.NullArm:
 		return l.Start(ctx, b.cfg.Syscalls, b.cfg.Loadgen, "null", "-listen", "127.0.0.1:0")
 	}
-	args := chatdArguments(arm)
+	args := append(chatdArguments(arm), b.listenFor()...)
 	if arm.TLS {
 		args = append(args, b.identity.arguments()...)
 	}
@@ -204,6 +207,7 @@ func (b *bench) note(r *record.Round, p *server.Process) {
 func (b *bench) generator(addr string, r *record.Round, arm record.Arm, load record.Load) loadgen.Config {
 	cfg := generatorConfig(load)
 	cfg.Server, cfg.Seed, cfg.CPU = addr, b.cfg.Seed+uint64(r.Round), b.run.Manifest.GeneratorCPUs
+	cfg.Threads = b.threads(load)
 	if arm.Clients > 0 {
 		cfg.Clients = arm.Clients
 	}
@@ -221,6 +225,15 @@ func (b *bench) generator(addr string, r *record.Round, arm record.Arm, load rec
 		cfg.Progress = func(p loadgen.Progress) { b.progress(cell, p.PerSecond) }
 	}
 	return cfg
+}
+
+// threads is how many the generator has under a load: for talk one for each of its CPUs,
+// else one on all of them.
+func (b *bench) threads(load record.Load) int {
+	if load.Scenario != record.Broadcast {
+		return 1
+	}
+	return max(1, len(b.run.Manifest.GeneratorCPUs))
 }
 
 // sweep adds one message to a whole round of at least a hundred. The kernel's
@@ -260,12 +273,15 @@ func (b *bench) take(r *record.Round, load record.Load, from *loadgen.Result) {
 	b.agreed(from)
 	t := &r.Traffic
 	t.Messages, t.Deliveries, t.Stalled = int64(from.Messages.Sent), int64(from.Deliveries.InTime), int64(from.Generator.Stalled)
-	t.GeneratorBusy, t.GeneratorRan = from.Generator.BusyRatio, ran(from)
+	t.GeneratorBusy, t.GeneratorRan = from.Generator.BusyRatio, from.Generator.Ran()
 	if from.Requests != nil {
 		t.Chat, t.ChatLag = int64(from.Requests.HeardInTime), from.Requests.ChatLag.P99NS
 	}
 	if load.Open() {
 		r.Traffic.Due, r.Traffic.Expected = int64(from.Messages.Due), int64(from.Deliveries.Due)
+	}
+	if from.Elsewhere != nil {
+		r.ElsewhereBound = time.Duration(from.Elsewhere.Bound)
 	}
 	for stream, h := range streams(load, from) {
 		b.keep(r, stream, h)
@@ -292,11 +308,6 @@ func book(t *record.Traffic, from *loadgen.Result) {
 	t.Altered, t.OtherOrder = int64(l.Altered), int64(l.OtherOrder)
 }
 
-// ran is the share of the time in which the generator's thread had a CPU.
-func ran(r *loadgen.Result) float64 {
-	return float64(r.Generator.CPUUser+r.Generator.CPUSystem) / float64(max(r.Generator.Wall, 1))
-}
-
 // streams is the histograms of a result that are kept.
 func streams(load record.Load, from *loadgen.Result) map[string]*hist.Histogram {
 	all := map[string]*hist.Histogram{record.StreamSent: from.FromSend.Histogram, record.StreamLogin: from.Login.Histogram, record.StreamQueue: from.Generator.Queue.Histogram}
@@ -308,6 +319,9 @@ func streams(load record.Load, from *loadgen.Result) map[string]*hist.Histogram 
 	}
 	if load.Open() {
 		all[record.StreamDue] = from.FromDue.Histogram
+	}
+	if from.Elsewhere != nil {
+		all[record.StreamElsewhere] = from.Elsewhere.Latency.Histogram
 	}
 	return all
 }
@@ -333,5 +347,7 @@ func (b *bench) keep(r *record.Round, stream string, from *hist.Histogram) {
 		r.Login = s
 	case record.StreamQueue:
 		r.Queue = s
+	case record.StreamElsewhere:
+		r.Elsewhere = s
 	}
 }

@@ -47,7 +47,7 @@ type stand struct {
 // them is in failures; an error is that of the whole run.
 func (b *bench) inTurns(ctx context.Context, load record.Load, cells []record.Cell) (rounds []record.Round, failures []error, err error) {
 	t := &turns{bench: b, load: load}
-	if t.stage, err = loadgen.NewStage(ctx, b.run.Manifest.GeneratorCPUs); err != nil {
+	if t.stage, err = loadgen.NewStage(ctx, b.threads(load), b.run.Manifest.GeneratorCPUs); err != nil {
 		return nil, nil, err
 	}
 	defer t.stage.Close()
@@ -164,7 +164,7 @@ func (t *turns) figures(s *stand, r *loadgen.Result, e *loadgen.Edges) record.Sl
 		Due: int64(r.Messages.Due), Messages: int64(r.Messages.Sent),
 		InTime: int64(r.Deliveries.InTime), Deliveries: int64(e.Deliveries),
 		CPU: *u.CPU, Switches: *u.ContextSwitches, Syscalls: u.Syscalls,
-		P50: latency.P50NS, P99: latency.P99NS, LagP99: r.Generator.Lag.P99NS, Ran: ran(r), Busy: r.Generator.BusyRatio,
+		P50: latency.P50NS, P99: latency.P99NS, LagP99: r.Generator.Lag.P99NS, Ran: r.Generator.Ran(), Busy: r.Generator.BusyRatio,
 		QueueP50: r.Generator.Queue.P50NS, QueueP99: r.Generator.Queue.P99NS, QueueMax: r.Generator.Queue.MaxNS,
 	}
 }
@@ -185,7 +185,7 @@ func (s *stand) add(load record.Load, r *loadgen.Result, e *loadgen.Edges) {
 	}
 	s.drove += time.Duration(g.Wall)
 	s.busy += time.Duration(g.BusyRatio * float64(g.Wall))
-	s.ran += time.Duration(g.CPUUser + g.CPUSystem)
+	s.ran += time.Duration(g.Ran() * float64(g.Wall))
 	for stream, h := range streams(load, r) {
 		switch {
 		case s.pooled[stream] == nil:

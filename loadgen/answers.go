@@ -239,22 +239,22 @@ func (r *relay) untaken() (frames uint64) {
 	return frames
 }
 
-func (r *relay) fill(to *Result) {
+func (r *relay) fill(to *Part) {
 	q := &r.requests
 	to.Size = q.names.Size
 	to.Frame = len(q.appendAnswer(nil, 0, 0, 1, 0))
-	to.Messages.InAll, to.Messages.Unsent = r.asked, r.unsent+r.chat.waiting
+	to.Messages.InAll, to.Messages.Unsent = r.asked, r.unsent()
 	to.Deliveries.InAll, to.Deliveries.InTime, to.Deliveries.Due = r.delivered, r.inTime, r.dueFrames
-	to.FromDue, to.FromSend = latency(r.fromDue), latency(r.fromSend)
+	to.FromDue.Histogram, to.FromSend.Histogram = r.fromDue, r.fromSend
 	to.Requests = &Requests{
 		Pairs: len(r.pairs), Files: q.files, Downloads: q.downloads, Answered: r.answered,
-		Unanswered: r.asked - r.unsent - min(r.answered, r.asked-r.unsent),
-		Rate:       float64(r.cfg.ChatRate), Chat: latency(r.chat.book.FromDue), ChatLag: latency(r.chat.lags),
+		Unanswered: r.asked - r.unasked - min(r.answered, r.asked-r.unasked),
+		Rate:       float64(r.cfg.ChatRate), Chat: Latency{Histogram: r.chat.book.FromDue}, ChatLag: Latency{Histogram: r.chat.lags},
 		Heard: r.chat.book.Delivered(), HeardInTime: r.chat.book.InTime(),
 	}
 	heard := r.chat.book.Tally()
 	missing := r.expected - r.untaken() - r.delivered + r.refusals - r.told
-	to.Ledger = ledger.Tally{
+	to.Sum.Tally = ledger.Tally{
 		Lost:       missing - min(missing, r.tally.Altered) + heard.Lost,
 		Duplicated: r.tally.Duplicated + heard.Duplicated,
 		Reordered:  r.tally.Reordered + heard.Reordered,
@@ -262,5 +262,5 @@ func (r *relay) fill(to *Result) {
 		OtherOrder: heard.OtherOrder,
 	}
 	to.Notices = r.notices + r.chat.book.Notices()
-	r.pace.fill(to)
+	r.pace.fill(&to.Result)
 }

@@ -20,13 +20,14 @@ type broadcast struct {
 	window   int // closed loop; 0: open
 	book     *ledger.Book
 	schedule Schedule // open loop; nil: closed, or silence
+	plan     *plan    // of the schedule, where there are other agents; else nil
 	number   uint64   // the next message of the schedule
 	first    uint64   // the number of its first one in this section
 	nextDue  int64    // when the next is due
 	fresh    bool     // closed loop: nothing is sent in this section yet
 	waiting  uint64   // messages that are due and the kernel did not take yet
 	dirty    []int    // senders to whom something was queued
-	senders  []sender
+	senders  []sender // of the whole room
 	senderOf []int    // of each client its number as a sender, or -1
 	held     [][]byte // of each client: an unfinished frame
 	out      []byte
@@ -35,6 +36,7 @@ type broadcast struct {
 // sender is what a client that sends has besides.
 type sender struct {
 	client  int
+	own     bool   // it is not another generator's
 	queued  uint64 // messages to send so far
 	tried   uint64 // messages the kernel was offered
 	taken   uint64 // octets the kernel took
@@ -57,15 +59,27 @@ func newBroadcast(g *generator) *broadcast {
 		}
 	}
 	at := c.senders()
-	b.book = ledger.New(ledger.Config{Script: b.script, Clients: c.Clients, Senders: at, Window: b.window, Reach: g.reach})
+	b.book = ledger.New(ledger.Config{
+		Script: b.script, Clients: c.Clients, Senders: at, Window: b.window, Reach: g.reach,
+		Receivers: g.own, Said: g.said, Server: g.server, Elsewhere: g.away, Planned: b.planned,
+	})
+	if g.away != nil && b.schedule != nil {
+		b.plan = newPlan()
+	}
 	b.senders, b.dirty = make([]sender, len(at)), make([]int, 0, len(at))
 	b.senderOf, b.held = make([]int, c.Clients), make([][]byte, c.Clients)
-	for i := range b.held {
-		b.senderOf[i], b.held[i] = -1, make([]byte, 0, min(b.script.SaidLen(), 512))
+	for i := range b.senderOf {
+		b.senderOf[i] = -1
 	}
 	for i := range b.senders {
 		b.senders[i].client = at[i]
 		b.senderOf[at[i]] = i
+	}
+	for _, i := range g.own {
+		b.held[i] = make([]byte, 0, min(b.script.SaidLen(), 512))
+		if s := b.senderOf[i]; s >= 0 {
+			b.senders[s].own = true
+		}
 	}
 	b.out = make([]byte, writeSize+b.script.FrameLen())
 	g.room(b.script.SaidLen())
@@ -78,7 +92,7 @@ func (b *broadcast) begin() {
 	b.fresh, b.first = true, b.number
 	if b.schedule != nil {
 		b.schedule = again(b.schedule, b.cfg.Seed+b.sections)
-		b.nextDue = b.origin + int64(b.schedule.Due(0))
+		b.nextDue = b.origin + b.dueAfter(0)
 	}
 }
 
@@ -94,11 +108,17 @@ func (b *broadcast) offer(now int64) error {
 	if b.nextDue > now || b.nextDue >= b.to {
 		return nil
 	}
-	b.health.worked = true
+	// Every generator goes through the whole schedule, so that a message has the same
+	// number, sender and due time however many there are.
 	for b.nextDue <= now && b.nextDue < b.to {
-		if err := b.queue(now); err != nil {
-			return err
+		if i := int(b.number % uint64(len(b.senders))); b.senders[i].own {
+			b.health.worked = true
+			if err := b.queue(i, now); err != nil {
+				return err
+			}
 		}
+		b.number++
+		b.nextDue = b.origin + b.dueAfter(b.number-b.first)
 	}
 	for _, s := range b.dirty {
 		b.senders[s].dirty = false
@@ -110,9 +130,8 @@ func (b *broadcast) offer(now int64) error {
 	return nil
 }
 
-// queue gives the next message of the schedule to its sender.
-func (b *broadcast) queue(now int64) error {
-	i := int(b.number % uint64(len(b.senders)))
+// queue gives the next message of the schedule to sender i.
+func (b *broadcast) queue(i int, now int64) error {
 	s := &b.senders[i]
 	if b.waiting >= maxBacklog || s.queued-s.taken/uint64(b.script.FrameLen()) >= b.book.Reach() {
 		return fmt.Errorf("%w: %v after the start %d messages are due that it does not read; give a lower rate",
@@ -135,8 +154,6 @@ func (b *broadcast) queue(now int64) error {
 		s.dirty = true
 		b.dirty = append(b.dirty, i)
 	}
-	b.number++
-	b.nextDue = b.origin + int64(b.schedule.Due(b.number-b.first))
 	return nil
 }
 
@@ -153,6 +170,9 @@ func (b *broadcast) refill(i int) error {
 
 func (b *broadcast) refillAll() error {
 	for i := range b.senders {
+		if !b.senders[i].own {
+			continue
+		}
 		if err := b.refill(i); err != nil {
 			return err
 		}
@@ -176,6 +196,7 @@ func (b *broadcast) flush(i int) error {
 		}
 		now := b.now()
 		b.lag(i, now)
+		b.book.Offer(i, first, first+n, now)
 		b.health.sends++
 		took, err := b.write(s.client, b.out[s.taken%frame:n*frame])
 		switch {
@@ -209,14 +230,12 @@ func (b *broadcast) lag(i int, now int64) {
 func (b *broadcast) took(i int, octets uint64, now int64) {
 	s := &b.senders[i]
 	frame := uint64(b.script.FrameLen())
-	seq := s.taken / frame
+	before := s.taken / frame
 	s.taken += octets
-	for ; seq < s.taken/frame; seq++ {
-		b.book.Sent(i, seq, now)
-		b.waiting--
-		if b.timed(now) {
-			b.sent++
-		}
+	after := s.taken / frame
+	b.book.Sent(i, after)
+	if b.waiting -= after - before; b.timed(now) {
+		b.sent += after - before
 	}
 }
 
@@ -269,16 +288,24 @@ func (b *broadcast) counts() (messages, delivered, missing uint64) {
 	return b.book.Messages(), b.book.Delivered(), b.book.Missing() + b.waiting
 }
 
+func (b *broadcast) unsent() uint64 { return b.waiting }
+
 func (b *broadcast) overtaken() uint64 { return b.book.Overtaken() }
 
 func (b *broadcast) notice(i int) string { return b.book.Notice(i) }
 
-func (b *broadcast) fill(r *Result) {
+func (b *broadcast) fill(r *Part) {
 	r.Size, r.Frame = b.script.Size, b.script.SaidLen()
 	r.Messages.InAll, r.Messages.Unsent = b.book.Messages(), b.waiting
 	r.Deliveries.InAll, r.Deliveries.InTime = b.book.Delivered(), b.book.InTime()
 	r.Deliveries.Due = b.due * uint64(r.Clients)
-	r.FromDue, r.FromSend = latency(b.book.FromDue), latency(b.book.FromSend)
-	r.Ledger, r.Notices = b.book.Tally(), b.book.Notices()
-	b.pace.fill(r)
+	r.FromDue.Histogram, r.FromSend.Histogram = b.book.FromDue, b.book.FromSend
+	if b.server != nil {
+		r.Servers = &Servers{Within: Latency{Histogram: b.book.Within}, Across: Latency{Histogram: b.book.Across}}
+	}
+	if b.away != nil {
+		r.Elsewhere = &Elsewhere{Latency: Latency{Histogram: b.book.Elsewhere}}
+	}
+	r.Sum, r.Notices = b.book.Sum(), b.book.Notices()
+	b.pace.fill(&r.Result)
 }

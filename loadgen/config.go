@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"chatbench/core/units"
@@ -15,7 +17,9 @@ import (
 // loop) and Window (closed loop) is set.
 type Config struct {
 	Scenario string // "": Broadcast
-	Server   string // HOST:PORT
+	// Server is HOST:PORT. A broadcast may have several with commas between: servers of
+	// one room, over which the clients are spread in turn.
+	Server string
 	// TLS, if set, is how the server is spoken to, by version 1.3 alone, and made sure
 	// of; without a ServerName it is that of Server.
 	TLS     *tls.Config
@@ -39,7 +43,11 @@ type Config struct {
 	Duration time.Duration // of the timed section; 0: 5 s
 	Seed     uint64        // of the texts and of a random schedule
 
-	CPU       []int         // what the generator's thread may run on; none: anything
+	// Threads is how many threads drive the clients, each its share of them; 0: one. More
+	// than one for a broadcast only.
+	Threads int
+	CPU     []int // what the generator's thread may run on, or one for each of its threads; none: anything
+
 	Ceiling   float64       // deliveries a second against the null server; 0: not known
 	Objective time.Duration // for p99; 0: 50 ms
 	Joining   int           // clients that connect and log in at the same time, at most; 0: 64, or 1 if Idle without Ramp
@@ -47,6 +55,9 @@ type Config struct {
 	First     int           // idle only: when so many are in, nobody comes for Duration, and then OnFirst is called; 0: all come in one go
 	Connect   time.Duration // how long nobody may get in before that is an error; 0: 10 s
 	Drain     time.Duration // how long nothing may arrive at the end before the rest is lost; 0: 3 s
+
+	// Agent, if set, says that this process drives a part of the room's clients alone.
+	Agent *Agent
 
 	// Starved, if set, is asked when nothing has arrived for Drain: whether the
 	// server is kept from its CPU, so that the rest may still come. As long as it
@@ -96,11 +107,12 @@ const (
 	maxBacklog  = 1 << 16 // messages that are due and the kernel does not take
 	maxRate     = 10e6
 	maxDuration = 24 * time.Hour
+	maxThreads  = 256
 )
 
 // withDefaults fills in what is 0.
 func (c Config) withDefaults() Config {
-	c.Scenario = cmp.Or(c.Scenario, Broadcast)
+	c.Scenario, c.Threads = cmp.Or(c.Scenario, Broadcast), cmp.Or(c.Threads, 1)
 	c.Duration = cmp.Or(c.Duration, 5*time.Second)
 	c.Objective = cmp.Or(c.Objective, 50*time.Millisecond)
 	c.Connect = cmp.Or(c.Connect, 10*time.Second)
@@ -145,6 +157,9 @@ func (c Config) Check() error {
 	if c.First != 0 && c.Scenario != Idle {
 		return configError("%d clients come first; only those who are idle come in two parts", c.First)
 	}
+	if err := c.checkSpread(); err != nil {
+		return err
+	}
 	switch c.Scenario {
 	case Broadcast:
 		if c.Senders < 1 || c.Senders > c.Clients {
@@ -163,6 +178,40 @@ func (c Config) Check() error {
 		return c.checkClients()
 	}
 	return configError("there is no scenario %q; there are %s, %s and %s", c.Scenario, Broadcast, Relay, Idle)
+}
+
+// checkSpread checks how the clients are spread over threads and servers.
+func (c Config) checkSpread() error {
+	servers := strings.Split(c.Server, ",")
+	switch {
+	case slices.Contains(servers, ""):
+		return configError("the servers %q have an empty one among them; give each as HOST:PORT, with commas between", c.Server)
+	case c.Scenario != Broadcast && (c.Threads > 1 || len(servers) > 1):
+		return configError("several threads or servers are for a broadcast load; give one of each")
+	case c.Clients < c.Threads*len(servers) && c.Clients > 0:
+		return configError("%d clients for %d threads on each of %d servers; give at least %d", c.Clients, c.Threads, len(servers), c.Threads*len(servers))
+	}
+	if a := c.Agent; a != nil {
+		switch {
+		case c.Scenario != Broadcast:
+			return configError("agents are for a broadcast load")
+		case a.First < 0 || a.First+c.Threads > a.All:
+			return configError("threads %d to %d of %d; give an agent its place among all", a.First, a.First+c.Threads-1, a.All)
+		case c.Clients < a.All*len(servers):
+			return configError("%d clients for %d threads of all agents; give at least %d", c.Clients, a.All, a.All*len(servers))
+		}
+	}
+	return checkThreads(c.Threads, c.CPU)
+}
+
+func checkThreads(threads int, cpus []int) error {
+	switch {
+	case threads < 1 || threads > maxThreads:
+		return configError("%d threads; from 1 to %d", threads, maxThreads)
+	case threads > 1 && len(cpus) > 0 && len(cpus) != threads:
+		return configError("%d threads and %d CPUs; give one CPU for each thread, or none", threads, len(cpus))
+	}
+	return nil
 }
 
 func (c Config) checkClients() error {

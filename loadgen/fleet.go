@@ -8,7 +8,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"chatbench/core/wire"
-	"chatbench/loadgen/hist"
 	"chatbench/loadgen/ledger"
 	"chatbench/loadgen/message"
 )
@@ -30,16 +29,19 @@ type joining struct {
 // fleet brings the clients into the room.
 type fleet struct {
 	*generator
-	address unix.Sockaddr
-	family  int
-	joining []joining
-	started int
-	inside  int
-	latest  int64 // when somebody last got in
-	begun   int64 // with a ramp: when the first client is due, but for stops
-	stopped bool  // the first part is in, and has been held against the rest
-	took    *hist.Histogram
-	late    *hist.Histogram // from when a client was due to connect to when it did
+	addresses []endpoint // of the servers
+	joining   []joining  // by client
+	started   int        // of its own clients
+	inside    int        // of these
+	latest    int64      // when somebody last got in
+	begun     int64      // with a ramp: when the first client is due, but for stops
+	stopped   bool       // the first part is in, and has been held against the rest
+}
+
+// endpoint is a server's address as connect(2) takes it.
+type endpoint struct {
+	unix.Sockaddr
+	family int
 }
 
 // connect logs all clients in, a bounded number at a time.
@@ -47,24 +49,28 @@ func (g *generator) connect() (err error) {
 	if err := allowFiles(uint64(g.beside + g.cfg.Clients + spareFiles)); err != nil {
 		return err
 	}
-	f := &fleet{generator: g, joining: make([]joining, g.cfg.Clients), latest: g.now(), begun: g.now(), took: hist.New(), late: hist.New()}
-	if f.address, f.family, err = resolve(g.cfg.Server); err != nil {
-		return err
+	f := &fleet{generator: g, joining: make([]joining, g.cfg.Clients), latest: g.now(), begun: g.now()}
+	for _, server := range g.servers {
+		a, err := resolve(server)
+		if err != nil {
+			return err
+		}
+		f.addresses = append(f.addresses, a)
 	}
 	if g.cfg.TLS != nil {
-		g.secure = newSecure(&g.cfg)
+		g.secure = newSecure(g.cfg.TLS, g.servers, g.cfg.Clients)
 	}
 	if g.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return fmt.Errorf("loadgen: epoll_create1: %w", err)
 	}
-	for f.inside < len(f.fds) {
+	for f.inside < len(f.own) {
 		if f.inside == f.coming() {
 			if err := f.stop(); err != nil {
 				return err
 			}
 		}
-		for f.started < f.coming() && f.started-f.inside < f.cfg.Joining && f.now() >= f.due(f.started) {
-			if err := f.start(f.started); err != nil {
+		for f.mayStart() && f.now() >= f.due(f.own[f.started]) {
+			if err := f.start(f.own[f.started]); err != nil {
 				return err
 			}
 			f.started++
@@ -73,8 +79,12 @@ func (g *generator) connect() (err error) {
 			return err
 		}
 	}
-	g.logins, g.late = latency(f.took), latency(f.late)
 	return nil
+}
+
+// mayStart says whether one more client may connect once it is due.
+func (f *fleet) mayStart() bool {
+	return f.started < f.coming() && f.started-f.inside < f.cfg.Joining
 }
 
 // coming is how many clients come before the next stop, if there is one.
@@ -82,7 +92,7 @@ func (f *fleet) coming() int {
 	if f.cfg.First > 0 && !f.stopped {
 		return f.cfg.First
 	}
-	return len(f.fds)
+	return len(f.own)
 }
 
 // stop lets nobody come for Duration and calls OnFirst. Then the ramp goes on
@@ -108,8 +118,8 @@ func (f *fleet) due(i int) int64 {
 // client is due.
 func (f *fleet) wait() error {
 	timeout := int64(100)
-	if f.started < f.coming() && f.started-f.inside < f.cfg.Joining {
-		timeout = min(timeout, max(0, f.due(f.started)-f.now())/1e6)
+	if f.mayStart() {
+		timeout = min(timeout, max(0, f.due(f.own[f.started])-f.now())/1e6)
 	}
 	n, err := unix.EpollWait(f.epoll, f.events, int(timeout))
 	if err != nil && err != unix.EINTR {
@@ -124,9 +134,9 @@ func (f *fleet) wait() error {
 		return ErrInterrupted
 	}
 	f.shown.clients.Store(int64(f.inside))
-	if f.started > f.inside && f.now()-max(f.latest, f.joining[f.started-1].started) > int64(f.cfg.Connect) {
+	if f.started > f.inside && f.now()-max(f.latest, f.joining[f.own[f.started-1]].started) > int64(f.cfg.Connect) {
 		return fmt.Errorf("%w: %d of %d clients are in, and %s answered no other login for %v",
-			ErrUnreachable, f.inside, len(f.fds), f.cfg.Server, f.cfg.Connect)
+			ErrUnreachable, f.inside, len(f.own), f.cfg.Server, f.cfg.Connect)
 	}
 	return nil
 }
@@ -137,7 +147,8 @@ func (f *fleet) start(i int) error {
 		f.late.Record(f.joining[i].started-f.due(i), 1)
 		f.joining[i].started = f.due(i)
 	}
-	fd, err := unix.Socket(f.family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	to := f.addresses[f.serverOf(i)]
+	fd, err := unix.Socket(to.family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
 		return fmt.Errorf("%w: none is left for client %d; raise the limit with `ulimit -n %d`", ErrFileLimit, i+1, len(f.fds)+spareFiles+f.started)
 	}
@@ -151,7 +162,7 @@ func (f *fleet) start(i int) error {
 	if f.cfg.Scenario != Idle {
 		f.queue.ask(i, fd)
 	}
-	if err := unix.Connect(fd, f.address); err != nil && err != unix.EINPROGRESS {
+	if err := unix.Connect(fd, to.Sockaddr); err != nil && err != unix.EINPROGRESS {
 		return f.unreachable(i, err)
 	}
 	if err := f.watch(unix.EPOLL_CTL_ADD, i, unix.EPOLLIN|unix.EPOLLOUT); err != nil {
@@ -162,12 +173,20 @@ func (f *fleet) start(i int) error {
 
 func (f *fleet) unreachable(i int, err error) error {
 	switch {
-	case errors.Is(err, unix.ECONNREFUSED) && i == 0:
-		return fmt.Errorf("%w: nothing listens on %s; start the server first", ErrUnreachable, f.cfg.Server)
+	case errors.Is(err, unix.ECONNREFUSED) && f.inside == 0:
+		return fmt.Errorf("%w: nothing listens on %s; start the server first", ErrUnreachable, f.servers[f.serverOf(i)])
 	case errors.Is(err, unix.EADDRNOTAVAIL):
 		return fmt.Errorf("%w: no local port is left after %d connections; widen net.ipv4.ip_local_port_range", ErrUnreachable, i)
 	}
-	return fmt.Errorf("%w: connection %d to %s: %v", ErrUnreachable, i+1, f.cfg.Server, err)
+	return fmt.Errorf("%w: connection %d to %s: %v", ErrUnreachable, i+1, f.servers[f.serverOf(i)], err)
+}
+
+// serverOf is the place of a client's server among the servers.
+func (c *common) serverOf(client int) int {
+	if c.server == nil {
+		return 0
+	}
+	return c.server[client]
 }
 
 // step goes one step on with client i: connected, it shakes hands where there is
@@ -199,7 +218,7 @@ func (f *fleet) connected(i int) error {
 	if f.secure == nil {
 		return f.login(i)
 	}
-	f.secure.sessions[i] = newSession(fd, f.secure.config)
+	f.secure.sessions[i] = newSession(fd, f.secure.configs[f.serverOf(i)])
 	return f.shake(i, nil, nil)
 }
 
@@ -230,14 +249,14 @@ func (f *fleet) answer(i, n int) error {
 		frame, rest, ok, err := j.decoder.Next(in)
 		switch {
 		case err != nil:
-			return fmt.Errorf("%w: %s answers a login with what is no frame (%v); is it a chat server?", ErrUnreachable, f.cfg.Server, err)
+			return fmt.Errorf("%w: %s answers a login with what is no frame (%v); is it a chat server?", ErrUnreachable, f.servers[f.serverOf(i)], err)
 		case !ok:
 			return nil
 		case frame.Type == wire.Cred && string(frame.Body) == wire.Granted:
 			j.in = true
 			f.inside++
 			f.latest = f.now()
-			f.took.Record(f.latest-j.started, 1)
+			f.logins.Record(f.latest-j.started, 1)
 			if len(rest) == 0 {
 				return nil
 			}
@@ -304,19 +323,19 @@ func (g *generator) disconnect() {
 }
 
 // resolve turns HOST:PORT into what connect(2) takes.
-func resolve(server string) (unix.Sockaddr, int, error) {
+func resolve(server string) (endpoint, error) {
 	a, err := net.ResolveTCPAddr("tcp", server)
 	if err != nil {
-		return nil, 0, fmt.Errorf("%w: %v", ErrUnreachable, err)
+		return endpoint{}, fmt.Errorf("%w: %v", ErrUnreachable, err)
 	}
 	ip := a.AddrPort().Addr().Unmap()
 	switch {
 	case !ip.IsValid():
-		return nil, 0, fmt.Errorf("%w: %q names no host; give HOST:PORT", ErrUnreachable, server)
+		return endpoint{}, fmt.Errorf("%w: %q names no host; give HOST:PORT", ErrUnreachable, server)
 	case ip.Is4():
-		return &unix.SockaddrInet4{Port: a.Port, Addr: ip.As4()}, unix.AF_INET, nil
+		return endpoint{&unix.SockaddrInet4{Port: a.Port, Addr: ip.As4()}, unix.AF_INET}, nil
 	}
-	return &unix.SockaddrInet6{Port: a.Port, Addr: ip.As16()}, unix.AF_INET6, nil
+	return endpoint{&unix.SockaddrInet6{Port: a.Port, Addr: ip.As16()}, unix.AF_INET6}, nil
 }
 
 // allowFiles raises the limit on open files as far as it is needed.

@@ -2,14 +2,13 @@ package loadgen
 
 import (
 	"fmt"
-	"runtime"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"chatbench/loadgen/hist"
 	"chatbench/loadgen/ledger"
-	"chatbench/loadgen/pin"
 )
 
 const (
@@ -19,27 +18,32 @@ const (
 )
 
 // generator is one run, whatever its load: connections, clock, sections, and
-// its measurement of itself. Everything in it belongs to the one locked thread
-// but what is atomic.
+// its measurement of itself; with several threads, that of one of them. Everything in it
+// belongs to its locked thread but what is atomic. Clients have the same
+// numbers in all generators of a room.
 type generator struct {
+	*common
 	cfg    Config
 	load   load
+	place  int   // among the generators of the room
+	own    []int // its clients, in ascending order
 	epoll  int
-	fds    []int   // of the clients; -1: none yet
+	fds    []int   // by client; -1: none yet, or another's
 	secure *secure // nil: they speak no TLS
-	logins Latency
-	late   Latency // the generator's own lateness in connecting, with a ramp
+	logins *hist.Histogram
+	late   *hist.Histogram // the generator's own lateness in connecting, with a ramp
 
-	sliced   bool      // a fleet on a stage, which calls the hooks itself
-	beside   int       // clients of other fleets in this process
-	reach    int       // octets of the room's stream that the ledger remembers; 0: its own choice
-	base     time.Time // all times below count from here
-	origin   int64     // the load starts
-	sections uint64    // begun before this one: slices have two each
-	from     int64     // the timed section begins
-	to       int64     // and ends
+	sliced   bool   // a fleet on a stage, which calls the hooks itself
+	beside   int    // clients of other fleets in this process
+	reach    int    // octets of the room's stream that the ledger remembers; 0: its own choice
+	origin   int64  // the load starts
+	sections uint64 // begun before this one: slices have two each
+	from     int64  // the timed section begins
+	to       int64  // and ends
 	health   health
 	queue    *queue
+	through  bool   // it sends nothing more in this section
+	settled  bool   // and no other does
 	arrived  int64  // when something was last seen to have arrived
 	had      uint64 // deliveries by then
 	quiet    int64  // when the turn began whose poll found nothing; 0: the last poll found something
@@ -68,28 +72,35 @@ type load interface {
 	// counts is how far the load is: messages sent, deliveries, and those of
 	// what is due or sent that are still to come.
 	counts() (messages, delivered, missing uint64)
+	// unsent is how many messages are due that the kernel has not taken.
+	unsent() uint64
 	// overtaken is how many deliveries can come no more, for a later one of the
 	// same sender has come: whatever kept the server, these are lost.
 	overtaken() uint64
 	// notice is what the server last told client i, "" for nothing.
 	notice(i int) string
-	// fill puts what was measured into the result.
-	fill(r *Result)
+	// fill puts what was measured into the part.
+	fill(p *Part)
 }
 
-func newGenerator(cfg Config, reach int) *generator {
+func newGenerator(cfg Config, c *common, place, reach int) *generator {
 	g := &generator{
+		common: c,
+		place:  place,
+		own:    c.shares[place],
 		reach:  reach,
 		cfg:    cfg,
 		epoll:  -1,
 		fds:    make([]int, cfg.Clients),
+		logins: hist.New(),
+		late:   hist.New(),
 		events: make([]unix.EpollEvent, maxEvents),
-		base:   time.Now(),
 	}
 	for i := range g.fds {
 		g.fds[i] = -1
 	}
-	g.health, g.queue = newHealth(), newQueue(cfg.Clients)
+	g.cfg.Joining = max(1, cfg.Joining/len(c.shares))
+	g.health, g.queue = newHealth(), newQueue(cfg.Clients, g.own)
 	if cfg.Scenario == Relay {
 		g.load = newRelay(g)
 	} else {
@@ -102,23 +113,9 @@ func newGenerator(cfg Config, reach int) *generator {
 // now is the time since base.
 func (g *generator) now() int64 { return int64(time.Since(g.base)) }
 
-// run takes the thread it is called on for good: the goroutine that calls it
-// must end afterwards, and the thread with it, CPU mask and all.
-func (g *generator) run() error {
-	runtime.LockOSThread()
-	if err := pin.Thread(g.cfg.CPU); err != nil {
-		return fmt.Errorf("%w: %w", ErrConfig, err)
-	}
-	defer g.disconnect()
-	if err := g.connect(); err != nil {
-		return err
-	}
-	g.begin(g.now()+int64(time.Millisecond), g.cfg.Warmup, g.cfg.Duration)
-	return g.drive()
-}
-
 // drive goes on until the section is over and all has arrived, or nothing more does.
 func (g *generator) drive() error {
+	defer g.stopSending()
 	for {
 		done, err := g.turn()
 		if done || err != nil {
@@ -127,9 +124,10 @@ func (g *generator) drive() error {
 	}
 }
 
-// begin sets the clock of a load that starts in a millisecond, or of one that
-// goes on: the timed section begins after a warm-up.
+// begin sets the clock of a load that starts at origin: the timed section begins
+// after a warm-up.
 func (g *generator) begin(origin int64, warmup, duration time.Duration) {
+	g.through, g.settled = false, false
 	g.origin = origin
 	g.from = g.origin + int64(warmup)
 	g.to = g.from + int64(duration)
@@ -203,29 +201,43 @@ func (g *generator) progress(now int64) (done bool, err error) {
 	}
 	begun, ended := g.health.begun, g.health.ended
 	g.health.pass(now, g.from, g.to)
-	if g.health.begun != begun && !g.sliced {
+	calls := !g.sliced && g.place == 0
+	if g.health.begun != begun && calls {
 		call(g.cfg.OnTimedStart)
 	}
-	if g.health.ended != ended && !g.sliced {
+	if g.health.ended != ended && calls {
 		call(g.cfg.OnTimedEnd)
 	}
 	g.show(now)
 	if now < g.to {
 		return false, nil
 	}
-	_, delivered, missing := g.load.counts()
-	if delivered != g.had {
-		g.had, g.arrived, g.asked = delivered, now, now
+	unsent := g.load.unsent()
+	if unsent == 0 {
+		g.stopSending()
 	}
-	if done = missing == 0; !done {
-		if done, err = g.givesUp(now); err != nil {
-			return false, err
+	settled := g.sending.Load() == 0 // asked before what is missing: after that, nothing is sent
+	_, delivered, missing := g.load.counts()
+	if delivered != g.had || settled != g.settled {
+		g.settled, g.had, g.arrived, g.asked = settled, delivered, now, now
+	}
+	switch {
+	case settled && missing == 0:
+		return true, nil
+	case settled || unsent > 0: // else another still sends, or finds out that it cannot
+		return g.givesUp(now)
+	}
+	return false, nil
+}
+
+// stopSending tells the others that this generator sends nothing more in this section.
+func (g *generator) stopSending() {
+	if !g.through {
+		g.through = true
+		if g.sending.Add(-1) == 1 && g.agent != nil {
+			close(g.common.through)
 		}
 	}
-	if done && !g.sliced {
-		call(g.cfg.OnQuiet)
-	}
-	return done, nil
 }
 
 // starvedDrains is how many times Drain a server may be kept from its CPU.

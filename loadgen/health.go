@@ -48,7 +48,7 @@ func (p *pace) forget() {
 
 func (p *pace) fill(r *Result) {
 	r.Messages.Due, r.Messages.Sent = p.due, p.sent
-	r.Generator.Lag, r.Generator.Stalled = latency(p.lags), p.stalled
+	r.Generator.Lag.Histogram, r.Generator.Stalled = p.lags, p.stalled
 }
 
 // reading is what the kernel and the runtime say of us.
@@ -104,7 +104,7 @@ type Generator struct {
 	// segment of each. It is part of every latency.
 	Queue Latency `json:"receive_queue"`
 
-	BusyRatio   float64 `json:"busy_ratio"` // time in turns with something to do
+	BusyRatio   float64 `json:"busy_ratio"` // time in turns with something to do; of several threads, the busiest one's
 	CPUUser     int64   `json:"cpu_user_ns"`
 	CPUSystem   int64   `json:"cpu_system_ns"`
 	Wall        int64   `json:"wall_ns"`
@@ -116,12 +116,43 @@ type Generator struct {
 	PerRecv     float64 `json:"octets_per_recv"`
 	Sends       uint64  `json:"sends"`
 	HeapObjects uint64  `json:"heap_objects_allocated"` // by the whole process
+
+	// Threads is each of several threads; nil where there is one. Times and counts above
+	// are then the sums over all of them.
+	Threads []Thread `json:"threads,omitempty"`
 }
 
-// ran is for how much of the time the thread had a CPU. It spins: less than all
-// of it means that something else ran there.
-func (g *Generator) ran() float64 {
-	return float64(g.CPUUser+g.CPUSystem) / float64(max(g.Wall, 1))
+// Thread is one of several threads of a generator.
+type Thread struct {
+	BusyRatio float64 `json:"busy_ratio"`
+	Ran       float64 `json:"ran"` // for how much of the time it had a CPU
+}
+
+// Ran is for how much of the time the thread had a CPU; of several, the one that had
+// it least. It spins: less than all of it means that something else ran there.
+func (g *Generator) Ran() float64 {
+	ran := float64(g.CPUUser+g.CPUSystem) / float64(max(g.Wall, 1))
+	for i, t := range g.Threads {
+		if i == 0 || t.Ran < ran {
+			ran = t.Ran
+		}
+	}
+	return ran
+}
+
+// add adds another thread's, but for its latencies.
+func (g *Generator) add(other *Generator) {
+	if g.Threads == nil {
+		g.Threads = []Thread{{g.BusyRatio, g.Ran()}}
+	}
+	g.Threads = append(g.Threads, Thread{other.BusyRatio, other.Ran()})
+	g.BusyRatio = max(g.BusyRatio, other.BusyRatio)
+	g.CPUUser, g.CPUSystem, g.Wall = g.CPUUser+other.CPUUser, g.CPUSystem+other.CPUSystem, g.Wall+other.Wall
+	g.Preempted, g.Yielded = g.Preempted+other.Preempted, g.Yielded+other.Yielded
+	g.Polls, g.Recvs, g.Sends = g.Polls+other.Polls, g.Recvs+other.Recvs, g.Sends+other.Sends
+	g.RecvOctets, g.Stalled = g.RecvOctets+other.RecvOctets, g.Stalled+other.Stalled
+	g.PerRecv = float64(g.RecvOctets) / float64(max(g.Recvs, 1))
+	g.HeapObjects = max(g.HeapObjects, other.HeapObjects)
 }
 
 func (h *health) report() Generator {

@@ -9,7 +9,7 @@
 //
 // # Method
 //
-// One thread, locked and if wanted pinned, spins: it reads no sleep and no
+// A thread, locked and if wanted pinned, spins: it reads no sleep and no
 // timer between two messages. Every octet of every delivery is checked, of
 // what is said by package ledger, of file frames here. In the open loop message n is sent when its Schedule says,
 // whatever the server does, and latency counts from then: a stall of the
@@ -22,6 +22,15 @@
 // tls over its own sockets, and no other thread or socket is between. What that takes
 // is in the generator's own use, and in every latency: a delivery has come when it is
 // decrypted. It allocates a little for each record.
+//
+// With several threads each drives its share of the clients, with an epoll, a ledger and
+// histograms of its own, and none waits for another while it sends or receives. They start and end at
+// the same instants, and go through the same schedule, of which each sends what its own
+// clients say: the load is the same as one thread's. At the end histograms are added up, and
+// ledgers put together: every receiver got every message of every sender, in one order.
+//
+// The clients may be spread over several servers that have one room together: what crossed
+// from one to another is then shown apart.
 //
 // The generator measures itself: its lag, how busy it was, and (given its
 // ceiling against the server of package null) how far below its own limit it
@@ -46,6 +55,7 @@ package loadgen
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"chatbench/loadgen/null"
@@ -54,28 +64,66 @@ import (
 // Run puts one load on the server. A Result says itself whether it is void; an
 // error means that there is none.
 func Run(ctx context.Context, cfg Config) (*Result, error) {
+	parts, err := Parts(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return Merge(parts, cfg), nil
+}
+
+// Merge is the result of a load by the parts of all threads that drove it.
+func Merge(parts []*Part, cfg Config) *Result {
+	cfg = cfg.withDefaults()
+	return merge(parts, &cfg)
+}
+
+// Parts is Run for one of several agents: it puts its part of the load on the server, and
+// gives what each of its threads measured, to be merged with the parts of all others.
+func Parts(ctx context.Context, cfg Config) ([]*Part, error) {
 	if err := cfg.Check(); err != nil {
 		return nil, err
 	}
-	g := newGenerator(cfg.withDefaults(), 0)
-	defer context.AfterFunc(ctx, func() { g.interrupted.Store(true) })()
-	defer g.report()()
-	failed := make(chan error, 1)
-	go func() { failed <- g.run() }()
-	if err := <-failed; err != nil {
+	cfg = cfg.withDefaults()
+	threads, err := startThreads(cfg.Threads, cfg.CPU)
+	if err != nil {
 		return nil, err
 	}
-	return g.result(), nil
+	defer threads.close()
+	var gs *generators
+	err = threads.first(func() error {
+		gs = newGenerators(cfg, threads, 0)
+		defer context.AfterFunc(ctx, gs.interrupt)()
+		defer gs.report()()
+		defer gs.disconnect()
+		if err := gs.connect(); err != nil {
+			return err
+		}
+		if err := gs.drive(startLead, cfg.Warmup, cfg.Duration); err != nil {
+			return err
+		}
+		call(cfg.OnQuiet)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return gs.parts(), nil
 }
+
+// startLead is how long before its start a load is told when that is.
+const startLead = time.Millisecond
 
 // Ceiling finds how many deliveries a second the generator itself can check
 // with as many clients and frames of the same size: a closed loop of a second
 // against a null server in this process, whose thread runs on nullCPU, and
 // beside a relay load nobody talks. Set Config.Ceiling to it. There is none for TLS,
-// which the null server does not speak.
+// which the null server does not speak, and none for several threads or servers.
 func Ceiling(ctx context.Context, cfg Config, nullCPU []int) (float64, error) {
-	if cfg.TLS != nil {
+	switch cfg = cfg.withDefaults(); {
+	case cfg.TLS != nil:
 		return 0, configError("the null server speaks no TLS, so what a generator reaches with it is no ceiling of one that does; leave the ceiling out")
+	case cfg.Threads > 1 || strings.Contains(cfg.Server, ","):
+		return 0, configError("the null server is one, with one thread, so it is itself the ceiling of several threads and no match for several servers; leave the ceiling out")
 	}
 	s, err := null.Listen("127.0.0.1:0")
 	if err != nil {
@@ -85,7 +133,6 @@ func Ceiling(ctx context.Context, cfg Config, nullCPU []int) (float64, error) {
 	serving, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(serving) }()
-	cfg = cfg.withDefaults()
 	cfg.Server = s.Addr()
 	cfg.Rate, cfg.Poisson, cfg.Ramp, cfg.Ceiling, cfg.Progress = 0, false, 0, 0, nil
 	cfg.Window = min(128, maxInFlight/max(cfg.Senders, 1))

@@ -65,8 +65,8 @@ func (g *generator) show(now int64) {
 }
 
 // report calls the Progress callback until the function it returns is called.
-func (g *generator) report() (stop func()) {
-	if g.cfg.Progress == nil {
+func (gs *generators) report() (stop func()) {
+	if gs.cfg.Progress == nil {
 		return func() {}
 	}
 	done := make(chan struct{})
@@ -80,14 +80,9 @@ func (g *generator) report() (stop func()) {
 			case <-done:
 				return
 			case now := <-tick.C:
-				deliveries := g.shown.deliveries.Load()
-				g.cfg.Progress(Progress{
-					Phase:     Phase(g.shown.phase.Load()),
-					Clients:   int(g.shown.clients.Load()),
-					Left:      time.Duration(g.shown.left.Load()),
-					Messages:  g.shown.messages.Load(),
-					PerSecond: float64(deliveries-seen) / now.Sub(before).Seconds(),
-				})
+				p, deliveries := gs.progress()
+				p.PerSecond = float64(deliveries-seen) / now.Sub(before).Seconds()
+				gs.cfg.Progress(p)
 				before, seen = now, deliveries
 			}
 		}
@@ -96,4 +91,17 @@ func (g *generator) report() (stop func()) {
 		close(done)
 		ended.Wait()
 	}
+}
+
+// progress is how far all generators are, and their deliveries so far. The phase is that
+// of the first.
+func (gs *generators) progress() (p Progress, deliveries uint64) {
+	first := &gs.all[0].shown
+	p.Phase, p.Left = Phase(first.phase.Load()), time.Duration(first.left.Load())
+	for _, g := range gs.all {
+		p.Clients += int(g.shown.clients.Load())
+		p.Messages += g.shown.messages.Load()
+		deliveries += g.shown.deliveries.Load()
+	}
+	return p, deliveries
 }

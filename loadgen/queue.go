@@ -49,13 +49,13 @@ type queue struct {
 	control [8]uint64 // room for one control message, aligned
 }
 
-// newQueue chooses who is sampled: evenly, each in the middle of its share of
-// the clients, so that no place among them (the first are served first) is theirs.
-func newQueue(clients int) *queue {
+// newQueue chooses who is sampled among a generator's own clients: evenly, each in the
+// middle of its share of them, so that no place (the first are served first) is theirs.
+func newQueue(clients int, own []int) *queue {
 	q := &queue{sampled: make([]bool, clients), waits: hist.New()}
-	n := samples(clients)
+	n := samples(len(own))
 	for k := range n {
-		q.sampled[(2*k+1)*clients/(2*n)] = true
+		q.sampled[own[(2*k+1)*len(own)/(2*n)]] = true
 	}
 	return q
 }

@@ -33,7 +33,8 @@ func sampledPair(t *testing.T, sampled bool) (*net.TCPConn, *generator) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { near.Close(); c.Close(); file.Close() })
-	g := newGenerator(Config{Clients: 1, Senders: 1, Window: 1, Size: 64}, 0)
+	cfg := Config{Clients: 1, Senders: 1, Window: 1, Size: 64, Threads: 1}
+	g := newGenerator(cfg, newCommon(&cfg, 0), 0, 0)
 	g.fds[0] = int(file.Fd())
 	if g.queue.sampled[0] = sampled; sampled {
 		g.queue.ask(0, g.fds[0])
@@ -129,7 +130,11 @@ func TestReadAllocates(t *testing.T) {
 func TestSampled(t *testing.T) {
 	for clients, want := range map[int]int{1: 1, 2: 1, 31: 1, 32: 2, 100: 6, 1000: 62, 8000: 64} {
 		var at []int
-		for i, sampled := range newQueue(clients).sampled {
+		all := make([]int, clients)
+		for i := range all {
+			all[i] = i
+		}
+		for i, sampled := range newQueue(clients, all).sampled {
 			if sampled {
 				at = append(at, i)
 			}

@@ -34,7 +34,7 @@ type relay struct {
 
 	fromDue, fromSend *hist.Histogram
 	asked, answered   uint64 // requests
-	unsent            uint64 // of them the kernel has not taken yet
+	unasked           uint64 // of them the kernel has not taken yet
 	expected          uint64 // frames that all requests make
 	dueFrames         uint64 // those of requests due in the timed section
 	refusals, told    uint64 // notices that the server owed, and gave
@@ -191,7 +191,7 @@ func (r *relay) ask(p int, due int64) {
 	}
 	a.asked++
 	r.asked++
-	r.unsent++
+	r.unasked++
 }
 
 // refill lets an asker of a closed loop ask as often as it was answered.
@@ -263,7 +263,7 @@ func (r *relay) took(p int, octets uint64, now int64) {
 	for a.taken < a.asked && a.times[a.taken%maxRequests].end <= a.octets {
 		a.times[a.taken%maxRequests].sent = now
 		a.taken++
-		r.unsent--
+		r.unasked--
 		if r.timed(now) {
 			r.sent++
 		}
@@ -302,8 +302,10 @@ func (r *relay) served(i int, now int64) error {
 
 func (r *relay) counts() (messages, delivered, missing uint64) {
 	said, heard, unheard := r.chat.counts()
-	return r.asked + said, r.delivered + heard, r.asked - r.answered + r.unsent + unheard
+	return r.asked + said, r.delivered + heard, r.asked - r.answered + r.unasked + unheard
 }
+
+func (r *relay) unsent() uint64 { return r.unasked + r.chat.unsent() }
 
 func (r *relay) overtaken() uint64 {
 	n := r.chat.overtaken()

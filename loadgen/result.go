@@ -34,7 +34,7 @@ type Result struct {
 	Scenario string    `json:"scenario"` // Broadcast, Relay or Idle
 	Loop     string    `json:"loop"`     // Open, Closed or None
 	Arrivals string    `json:"arrivals"` // fixed, poisson, or window in a closed loop
-	Server   string    `json:"server"`
+	Server   string    `json:"server"`   // HOST:PORT; several with commas between
 	Clients  int       `json:"clients"`
 	Senders  int       `json:"senders"`
 	Rate     float64   `json:"target_messages_per_second"` // 0 in a closed loop
@@ -55,6 +55,13 @@ type Result struct {
 	// generator is in it. Empty in a closed loop, where nothing is due.
 	FromDue  Latency `json:"latency_from_due"`
 	FromSend Latency `json:"latency_from_send"`
+
+	// Servers is the latencies once more where the room is on several servers: nil of one.
+	Servers *Servers `json:"servers,omitempty"`
+
+	// Elsewhere is the latency of what senders of another agent than the receiver's said:
+	// nil where there is one process. It is in no other latency.
+	Elsewhere *Elsewhere `json:"elsewhere,omitempty"`
 
 	// Login is from connect (with a ramp, from when that was due) to the answer
 	// to the login, of every client; a TLS handshake lies between.
@@ -88,6 +95,11 @@ type Messages struct {
 	PerSecond float64 `json:"sent_per_second"`
 }
 
+func (m *Messages) add(other *Messages) {
+	m.InAll, m.Unsent = m.InAll+other.InAll, m.Unsent+other.Unsent
+	m.Due, m.Sent = m.Due+other.Due, m.Sent+other.Sent
+}
+
 // Deliveries counts what was heard; every octet of each was checked.
 type Deliveries struct {
 	InAll     uint64  `json:"in_all"` // warm-up included
@@ -95,6 +107,24 @@ type Deliveries struct {
 	Due       uint64  `json:"due"`    // that the messages due in the timed section make
 	InTime    uint64  `json:"in_time"`
 	PerSecond float64 `json:"per_second"`
+}
+
+func (d *Deliveries) add(other *Deliveries) {
+	d.InAll, d.Due, d.InTime = d.InAll+other.InAll, d.Due+other.Due, d.InTime+other.InTime
+}
+
+// Servers is how a room on several servers delivers, from when a message was due (closed
+// loop: sent): to the clients of the server it was said to, and to those of the others.
+type Servers struct {
+	Within Latency `json:"latency_within_a_server"`
+	Across Latency `json:"latency_across_servers"`
+}
+
+// Elsewhere is a latency from when a message was due by the receiver's clock, though
+// a sender on another clock kept to it: right to within Bound. Empty in a closed loop.
+type Elsewhere struct {
+	Latency Latency `json:"latency"`
+	Bound   int64   `json:"bound_ns"` // the largest sum of two agents' bounds on their clocks' offsets
 }
 
 // Requests is what a relay load has besides: who asked what, and how those who
@@ -124,33 +154,53 @@ func latency(h *hist.Histogram) Latency { return Latency{h.Summary(), h} }
 // Void says whether the result must not be used as a measurement of the server.
 func (r *Result) Void() bool { return len(r.Violations) > 0 }
 
-func (g *generator) result() *Result {
+// latencies are all that a result has, in a fixed order.
+func (r *Result) latencies() []*Latency {
+	all := []*Latency{&r.FromDue, &r.FromSend, &r.Login, &r.Generator.Lag, &r.Generator.Queue}
+	if r.Requests != nil {
+		all = append(all, &r.Requests.Chat, &r.Requests.ChatLag)
+	}
+	if r.Servers != nil {
+		all = append(all, &r.Servers.Within, &r.Servers.Across)
+	}
+	if r.Elsewhere != nil {
+		all = append(all, &r.Elsewhere.Latency)
+	}
+	return all
+}
+
+// part is what the generator measured.
+func (g *generator) part() *Part {
 	c := &g.cfg
-	r := &Result{
+	p := &Part{Result: Result{
 		Schema: Schema, Scenario: c.Scenario, Loop: Open, Arrivals: "fixed",
 		Server: c.Server, Clients: c.Clients, Senders: c.Senders, Rate: float64(c.Rate), Window: c.Window, Seed: c.Seed,
 		Started: g.base.Add(time.Duration(g.origin)), Warmup: int64(c.Warmup), Duration: int64(c.Duration),
-		Login: g.logins, PerMessage: c.PerMessage(), TLS: g.agreed(), Generator: g.health.report(),
-	}
-	g.load.fill(r)
-	r.Generator.Queue = latency(g.queue.waits)
+		PerMessage: c.PerMessage(), TLS: g.agreed(), Generator: g.health.report(),
+	}}
+	g.load.fill(p)
+	p.Login.Histogram, p.Generator.Queue.Histogram = g.logins, g.queue.waits
 	if c.Scenario == Idle {
-		r.Generator.Lag = g.late
+		p.Generator.Lag.Histogram = g.late
 	}
+	switch {
+	case c.Scenario == Idle:
+		p.Loop, p.Arrivals = None, "none"
+	case c.Window > 0:
+		p.Loop, p.Arrivals = Closed, "window"
+	case c.Poisson:
+		p.Arrivals = "poisson"
+	}
+	return p
+}
+
+// complete fills in what follows from counts and latencies, and judges.
+func (r *Result) complete(c *Config) {
 	seconds := c.Duration.Seconds()
 	r.Messages.PerSecond = float64(r.Messages.Sent) / seconds
 	r.Deliveries.PerSecond = float64(r.Deliveries.InTime) / seconds
 	r.Deliveries.Timed = uint64(r.FromSend.Count)
-	switch {
-	case c.Scenario == Idle:
-		r.Loop, r.Arrivals = None, "none"
-	case c.Window > 0:
-		r.Loop, r.Arrivals = Closed, "window"
-	case c.Poisson:
-		r.Arrivals = "poisson"
-	}
 	r.judge(c)
-	return r
 }
 
 func (r *Result) unanswered() uint64 {
@@ -187,7 +237,7 @@ func (r *Result) judge(c *Config) {
 	}
 	if r.Loop != Open {
 		// Nothing is due and nothing lags: ask whether the thread, which spins, could.
-		if ran := r.Generator.ran(); ran < 0.9 {
+		if ran := r.Generator.Ran(); ran < 0.9 {
 			limited("its thread had a CPU for %.0f %% of the time only; something else runs there", 100*ran)
 		}
 		return

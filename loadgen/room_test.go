@@ -38,10 +38,15 @@ type room struct {
 	// spoils is the kind of file frames of which one is damaged.
 	spoils  wire.Command
 	spoiled bool
+
+	// odd, if set, says who sees two messages of different senders the other way round.
+	odd   func(name string) bool
+	early []byte // the first of the two, as long as it is held back
 }
 
 type member struct {
 	conn  net.Conn
+	name  string
 	queue []byte
 	held  map[uint64][]byte // of a sender: a frame that comes after its next
 	more  *sync.Cond
@@ -59,16 +64,29 @@ func newRoom(t *testing.T, seed uint64, set func(*room)) *room {
 	r := &room{Listener: l, random: rand.New(rand.NewPCG(seed, 7)), names: make(map[string]*member), common: member{held: map[uint64][]byte{}}}
 	t.Cleanup(func() { l.Close() })
 	set(r)
-	go func() {
-		for {
-			conn, err := r.Accept() // set may have put TLS before it
-			if err != nil {
-				return
-			}
-			go r.serve(conn)
-		}
-	}()
+	go r.accept(r.Listener) // set may have put TLS before it
 	return r
+}
+
+func (r *room) accept(l net.Listener) {
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go r.serve(conn)
+	}
+}
+
+// also is one more address of the room, as if it were on one more server.
+func (r *room) also(t *testing.T) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go r.accept(l)
+	return l.Addr().String()
 }
 
 func (r *room) serve(conn net.Conn) {
@@ -121,6 +139,7 @@ func (r *room) join(m *member, name string) bool {
 		m.conn.Write(wire.AppendClose(wire.AppendDenied(nil, r.deny)))
 		return false
 	}
+	m.name = name
 	m.queue = wire.AppendNotice(wire.AppendGranted(wire.AppendNotice(m.queue, "hello")), "welcome")
 	r.members = append(r.members, m)
 	r.names[name] = m
@@ -169,14 +188,38 @@ func (r *room) say(frame []byte) {
 		}
 		return
 	}
+	swapped := r.swap(frame)
 	for i, m := range r.members {
-		m.queue = append(m.queue, r.spoil(m, frame, i == victim, 1)...)
+		if r.odd != nil && r.odd(m.name) {
+			m.queue = append(m.queue, swapped...)
+		} else {
+			m.queue = append(m.queue, r.spoil(m, frame, i == victim, 1)...)
+		}
 		m.more.Signal()
 	}
 	if r.said == r.cutAt {
 		m := r.members[0]
 		m.queue = wire.AppendClose(wire.AppendNotice(m.queue, "you are too slow"))
 	}
+}
+
+// swap is what those get who are odd: from the 150th message on the first that has another
+// sender than its successor is held back until that is said, once.
+func (r *room) swap(frame []byte) (out []byte) {
+	sender := func(frame []byte) string { return string(frame[1 : 1+message.NameLen]) }
+	switch {
+	case r.odd == nil || r.said < 150 || r.said > 150 && r.early == nil:
+		return frame
+	case r.early == nil:
+		r.early = frame
+		return nil
+	case sender(r.early) == sender(frame):
+		out, r.early = r.early, frame
+		return out
+	}
+	out = append(append(out, frame...), r.early...)
+	r.early = nil
+	return out
 }
 
 // spoil is what a member gets for a frame, which for each of n counts as one damage.

@@ -21,18 +21,22 @@ const cipherSize = readSize - 32<<10
 
 // secure is the TLS of a fleet.
 type secure struct {
-	config   *tls.Config
-	in       []byte     // room for one recv
-	sessions []*session // by client; nil: not connected yet
+	configs  []*tls.Config // by server
+	in       []byte        // room for one recv
+	sessions []*session    // by client; nil: not connected yet
 }
 
-func newSecure(cfg *Config) *secure {
-	own := cfg.TLS.Clone()
-	own.NextProtos, own.MinVersion = []string{wire.Protocol}, tls.VersionTLS13
-	if own.ServerName == "" {
-		own.ServerName, _, _ = net.SplitHostPort(cfg.Server) // what resolve took
+func newSecure(cfg *tls.Config, servers []string, clients int) *secure {
+	s := &secure{in: make([]byte, cipherSize), sessions: make([]*session, clients)}
+	for _, server := range servers {
+		own := cfg.Clone()
+		own.NextProtos, own.MinVersion = []string{wire.Protocol}, tls.VersionTLS13
+		if own.ServerName == "" {
+			own.ServerName, _, _ = net.SplitHostPort(server) // what resolve took
+		}
+		s.configs = append(s.configs, own)
 	}
-	return &secure{config: own, in: make([]byte, cipherSize), sessions: make([]*session, cfg.Clients)}
+	return s
 }
 
 // session is the TLS of one client: package tls over a socket that never blocks, on
@@ -195,7 +199,8 @@ func (f *fleet) shake(i int, in []byte, ended error) error {
 	done, err := s.shake(in, ended)
 	switch {
 	case err != nil:
-		return fmt.Errorf("%w: no TLS with %s (connection %d): %w", ErrUnreachable, f.cfg.Server, i+1, tlsflags.Explain(err, f.secure.config.ServerName))
+		k := f.serverOf(i)
+		return fmt.Errorf("%w: no TLS with %s (connection %d): %w", ErrUnreachable, f.servers[k], i+1, tlsflags.Explain(err, f.secure.configs[k].ServerName))
 	case !done:
 		return nil
 	}
@@ -227,9 +232,9 @@ type TLS struct {
 
 // agreed is what the first client and the server have agreed on; nil: there is no TLS.
 func (g *generator) agreed() *TLS {
-	if g.secure == nil || g.secure.sessions[0] == nil {
+	if g.secure == nil || g.secure.sessions[g.own[0]] == nil {
 		return nil
 	}
-	s := g.secure.sessions[0].conn.ConnectionState()
+	s := g.secure.sessions[g.own[0]].conn.ConnectionState()
 	return &TLS{Version: tls.VersionName(s.Version), CipherSuite: tls.CipherSuiteName(s.CipherSuite), KeyExchange: s.CurveID.String()}
 }

@@ -152,7 +152,7 @@ func TestSlicesByTLS(t *testing.T) {
 				if !r.Ledger.Clean() || e.Missing != 0 || e.Deliveries == 0 || r.TLS == nil {
 					t.Errorf("slice %d: %+v, edges %+v, TLS %v", turn, r.Ledger, e, r.TLS)
 				}
-				for i, s := range f.generator.secure.sessions {
+				for i, s := range f.generators.all[0].secure.sessions {
 					waiting, err := unix.IoctlGetInt(s.fd, unix.TIOCINQ)
 					if err != nil || waiting != 0 || len(s.in)+len(s.out)+s.refused != 0 {
 						t.Errorf("slice %d, client %d: %d octets in the socket, %d in, %d out, %v", turn, i, waiting, len(s.in), len(s.out), err)

@@ -2,12 +2,8 @@ package loadgen
 
 import (
 	"context"
-	"fmt"
-	"runtime"
 	"slices"
 	"time"
-
-	"chatbench/loadgen/pin"
 )
 
 // stageReach is how many octets of a room's stream the ledger of a fleet on a
@@ -16,77 +12,76 @@ import (
 const stageReach = 8 << 20
 
 // Stage holds fleets that are logged in to servers of their own, and drives one
-// of them at a time, all from one thread that is locked and maybe pinned. So
+// of them at a time, all from the same threads, which are locked and maybe pinned. So
 // servers can be compared in turns of a few milliseconds.
 //
 // It belongs to one goroutine.
 type Stage struct {
-	ctx    context.Context
-	jobs   chan func()
-	fleets []*Fleet // that have not left
+	ctx     context.Context
+	threads *threads
+	fleets  []*Fleet // that have not left
 }
 
-// NewStage starts the thread on the given CPUs; none: anything.
-func NewStage(ctx context.Context, cpu []int) (*Stage, error) {
-	s := &Stage{ctx: ctx, jobs: make(chan func())}
-	pinned := make(chan error)
-	go func() {
-		runtime.LockOSThread() // for good: the thread ends with its goroutine, CPU mask and all
-		pinned <- pin.Thread(cpu)
-		for job := range s.jobs {
-			job()
-		}
-	}()
-	if err := <-pinned; err != nil {
-		close(s.jobs)
-		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+// NewStage starts so many threads: one on any of the given CPUs, or each of several on
+// one for itself; no CPUs: anywhere. With several, all fleets are of broadcast loads.
+func NewStage(ctx context.Context, threads int, cpus []int) (*Stage, error) {
+	if err := checkThreads(threads, cpus); err != nil {
+		return nil, err
 	}
-	return s, nil
+	t, err := startThreads(threads, cpus)
+	if err != nil {
+		return nil, err
+	}
+	return &Stage{ctx: ctx, threads: t}, nil
 }
 
-// on does something on the stage's thread.
-func (s *Stage) on(job func() error) error {
-	done := make(chan error)
-	s.jobs <- func() { done <- job() }
-	return <-done
-}
-
-// Close takes everybody home who is still there and ends the thread.
+// Close takes everybody home who is still there and ends the threads.
 func (s *Stage) Close() {
 	for len(s.fleets) > 0 {
 		s.fleets[0].Leave()
 	}
-	close(s.jobs)
+	s.threads.close()
 }
 
 // Fleet is clients that are logged in to one server.
 type Fleet struct {
-	stage     *Stage
-	generator *generator
-	unwatch   func() bool
-	gone      bool
+	stage      *Stage
+	generators *generators
+	unwatch    func() bool
+	gone       bool
 }
 
 // Join logs a fleet in. Of the Config, Warmup and Duration are the lead-in and
 // the counted part of each of its slices, Drain how long nothing may arrive at
-// the end of either before the rest is lost; CPU is the stage's, and the hooks are
+// the end of either before the rest is lost; Threads and CPU are the stage's, and the hooks are
 // called by Slice. The server must be awake.
 func (s *Stage) Join(cfg Config) (*Fleet, error) {
+	cfg.Threads, cfg.CPU = len(s.threads.jobs), nil
 	if err := cfg.Check(); err != nil {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
+	if cfg.Agent != nil {
+		return nil, configError("several agents have no slices; measure in one piece")
+	}
 	if cfg.Scenario == Idle {
 		return nil, configError("an idle load sends nothing, so it has no slices; give a broadcast or relay load")
 	}
-	f := &Fleet{stage: s, generator: newGenerator(cfg, stageReach)}
-	f.generator.sliced = true
+	f := &Fleet{stage: s}
+	beside := 0
 	for _, other := range s.fleets {
-		f.generator.beside += other.generator.cfg.Clients
+		beside += other.generators.cfg.Clients
 	}
-	f.unwatch = context.AfterFunc(s.ctx, func() { f.generator.interrupted.Store(true) })
+	s.threads.first(func() error {
+		f.generators = newGenerators(cfg, s.threads, stageReach)
+		return nil
+	})
+	for _, g := range f.generators.all {
+		g.sliced, g.beside = true, beside
+	}
+	f.unwatch = context.AfterFunc(s.ctx, f.generators.interrupt)
 	s.fleets = append(s.fleets, f)
-	if err := s.on(f.generator.connect); err != nil {
+	if err := s.threads.first(f.generators.connect); err != nil {
 		f.Leave()
 		return nil, err
 	}
@@ -103,32 +98,35 @@ func (s *Stage) Join(cfg Config) (*Fleet, error) {
 // is not 0, what was sent did not all come: the fleet must not be driven again.
 // An error means the same.
 func (f *Fleet) Slice() (*Result, *Edges, error) {
-	g, e := f.generator, &Edges{}
-	err := f.stage.on(func() error {
-		if err := f.part(g.cfg.Warmup); err != nil {
+	gs, e := f.generators, &Edges{}
+	first := gs.all[0]
+	err := f.stage.threads.first(func() error {
+		if err := f.part(gs.cfg.Warmup); err != nil {
 			return err
 		}
-		_, before, missing := g.load.counts()
+		_, before, missing := gs.counts()
 		if e.Missing = missing; missing > 0 {
 			return nil
 		}
-		g.health = newHealth()
-		call(g.cfg.OnTimedStart)
-		began := g.now()
-		if err := f.part(g.cfg.Duration); err != nil {
+		for _, g := range gs.all {
+			g.health = newHealth()
+		}
+		call(gs.cfg.OnTimedStart)
+		began := first.now()
+		if err := f.part(gs.cfg.Duration); err != nil {
 			return err
 		}
-		ended := g.now()
-		call(g.cfg.OnTimedEnd)
-		_, after, missing := g.load.counts()
+		ended := first.now()
+		call(gs.cfg.OnTimedEnd)
+		_, after, missing := gs.counts()
 		e.Deliveries, e.Missing = after-before, missing
-		e.Wall, e.Drain = time.Duration(ended-began), time.Duration(ended-g.to)
+		e.Wall, e.Drain = time.Duration(ended-began), time.Duration(ended-first.to)
 		return nil
 	})
 	if err != nil {
 		return nil, nil, err
 	}
-	return g.result(), e, nil
+	return merge(gs.parts(), &gs.cfg), e, nil
 }
 
 // Edges is what lies between the two edges of a slice's counted part.
@@ -139,16 +137,24 @@ type Edges struct {
 	Missing    uint64        // that never came
 }
 
-// part is one section of a slice, which starts at once.
+// part is one section of a slice, which starts at once; with several threads, as soon
+// as all of them know of it.
 func (f *Fleet) part(long time.Duration) error {
-	g := f.generator
+	gs := f.generators
 	if long == 0 {
 		return nil
 	}
-	g.queue.waits.Reset()
-	g.begin(g.now(), 0, long)
-	err := g.drive()
-	g.sections++
+	lead := time.Duration(0)
+	if len(gs.all) > 1 {
+		lead = startLead
+	}
+	for _, g := range gs.all {
+		g.queue.waits.Reset()
+	}
+	err := gs.drive(lead, 0, long)
+	for _, g := range gs.all {
+		g.sections++
+	}
 	return err
 }
 
@@ -160,8 +166,8 @@ func (f *Fleet) Leave() {
 	f.gone = true
 	f.stage.fleets = slices.DeleteFunc(f.stage.fleets, func(other *Fleet) bool { return other == f })
 	f.unwatch()
-	f.stage.on(func() error {
-		f.generator.disconnect()
+	f.stage.threads.first(func() error {
+		f.generators.disconnect()
 		return nil
 	})
 }

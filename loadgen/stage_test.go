@@ -10,7 +10,7 @@ import (
 // newStage puts a fleet for each room on a stage.
 func newStage(t *testing.T, cfg Config, rooms ...*room) []*Fleet {
 	t.Helper()
-	s, err := NewStage(context.Background(), nil)
+	s, err := NewStage(context.Background(), 1, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +117,7 @@ func TestFirstWindow(t *testing.T) {
 // asks for none of them.
 func TestStageLeave(t *testing.T) {
 	r := newRoom(t, 1, func(r *room) { r.script.Seed, r.script.Size, r.messages = 1, 64, 1<<40 })
-	s, err := NewStage(context.Background(), nil)
+	s, err := NewStage(context.Background(), 1, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +131,7 @@ func TestStageLeave(t *testing.T) {
 	join() // and stays
 	for range 3 {
 		f := join()
-		if n := f.generator.beside; n != 3 {
+		if n := f.generators.all[0].beside; n != 3 {
 			t.Errorf("%d clients are said to be there besides, want the 3 of the fleet that stayed", n)
 		}
 		f.Leave()
@@ -145,7 +145,7 @@ func TestStageLeave(t *testing.T) {
 
 func TestStageMistakes(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
-	s, err := NewStage(ctx, nil)
+	s, err := NewStage(ctx, 1, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +165,7 @@ func TestStageMistakes(t *testing.T) {
 	if _, _, err := f.Slice(); !errors.Is(err, ErrInterrupted) {
 		t.Errorf("interrupted: %v", err)
 	}
-	if _, err := NewStage(context.Background(), []int{9999}); !errors.Is(err, ErrConfig) {
+	if _, err := NewStage(context.Background(), 1, []int{9999}); !errors.Is(err, ErrConfig) {
 		t.Errorf("on CPU 9999: %v", err)
 	}
 }

@@ -76,7 +76,9 @@ func newRunFlags(env Env) *runFlags {
 	fs.StringVar(&f.arrivals, "arrivals", "fixed", "of an open loop, `fixed|poisson`")
 	fs.Func("window", "closed loop with `NUMBERS` of messages under way for each sender, like 128; none for no closed loop (128; relay: 16)", f.setWindows)
 	fs.Func("server-cpus", "`CPUS` of the server, like 0 or 0,2-3 (one, chosen)", cpus(&c.ServerCPUs))
-	fs.Func("generator-cpus", "`CPUS` of the generator's thread (another, chosen)", cpus(&c.GeneratorCPUs))
+	fs.Func("generator-cpus", "`CPUS` of the generator, like 1 or 8-15: under a broadcast a thread on each, with its share of the clients (another, chosen)", cpus(&c.GeneratorCPUs))
+	fs.Func("agents", "`N|NAMES` of agents that drive the load instead of this machine, like 2 or alpha,beta: run loadgen agent -join there; with -whole", f.setAgents)
+	fs.StringVar(&c.AgentsListen, "agents-listen", "", "`HOST:PORT` that agents join (:7420); whoever reaches it can")
 	fs.BoolVar(&c.Syscalls, "syscalls", true, "count system calls; counting_ns_per_syscall in env.json is what that adds to each")
 	fs.Float64Var(&c.ForeignMax, "foreign-max", 0, "a round in which others used a larger `SHARE` of the server's CPUs is void; 1: none is (0.75; with -whole 0.25)")
 	fs.StringVar(&c.Chatd, "chatd", filepath.Join(env.Bin, "chatd"), "`PATH` of the server")
@@ -92,6 +94,23 @@ func (f *runFlags) setChatRate(text string) (err error) {
 		f.plan.ChatRate, err = units.ParseRate(text)
 	}
 	return err
+}
+
+func (f *runFlags) setAgents(text string) error {
+	if n, err := strconv.Atoi(text); err == nil {
+		if n < 1 || n > 1000 {
+			return fmt.Errorf("%d agents; from 1 to 1000", n)
+		}
+		f.config.Agents = make([]string, n)
+		return nil
+	}
+	for name := range strings.SplitSeq(text, ",") {
+		if name = strings.TrimSpace(name); name == "" {
+			return fmt.Errorf("agents are a number or names, like 2 or alpha,beta, not %q", text)
+		}
+		f.config.Agents = append(f.config.Agents, name)
+	}
+	return nil
 }
 
 // setRates and setWindows replace the default of their flag when it is given.
@@ -261,6 +280,7 @@ func watch(cfg *bench.Config, view *live.View, env Env) {
 	cfg.Look = view.Look
 	cfg.Void = view.Void
 	cfg.LeftOut = view.LeftOut
+	cfg.Told = func(line string) { fmt.Fprintln(env.Stderr, "bench: "+line) }
 }
 
 // measure builds what there is to build, and measures.

@@ -163,7 +163,7 @@ func (r *phases) run(ctx context.Context, beside *bursts, allowed []int) (err er
 		return err
 	}
 	defer machine.PinProcess(allowed)
-	if r.stage, err = loadgen.NewStage(ctx, r.generatorCPU); err != nil {
+	if r.stage, err = loadgen.NewStage(ctx, 1, r.generatorCPU); err != nil {
 		return err
 	}
 	defer r.stage.Close()

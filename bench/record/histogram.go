@@ -22,10 +22,12 @@ const (
 	// StreamQueue is of reads of the generator: how long what they took had lain
 	// in its own receive queue.
 	StreamQueue = "queue"
+	// StreamElsewhere is of deliveries from one agent's senders to another's clients.
+	StreamElsewhere = "elsewhere"
 )
 
 // Streams is all of them, in the order they are written.
-var Streams = []string{StreamDue, StreamSent, StreamLag, StreamChat, StreamLogin, StreamQueue}
+var Streams = []string{StreamDue, StreamSent, StreamLag, StreamChat, StreamLogin, StreamQueue, StreamElsewhere}
 
 // Key finds one histogram of a run: one stream of one round.
 type Key struct {

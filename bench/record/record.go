@@ -59,6 +59,8 @@ type Manifest struct {
 	Order         []Cell `json:"order"`
 	ServerCPUs    []int  `json:"server_cpus"`
 	GeneratorCPUs []int  `json:"generator_cpus"`
+	// Agents are those that drove the loads, in the place of this machine's generator.
+	Agents []Agent `json:"agents,omitempty"`
 	// SharedCPU: server and generator had to share their CPUs, so every figure
 	// is of the pair.
 	SharedCPU bool  `json:"shared_cpu"`
@@ -68,6 +70,19 @@ type Manifest struct {
 	// Servers is what each arm's server said of itself when it was ready, but
 	// for its address and process id.
 	Servers map[string]map[string]any `json:"servers"`
+}
+
+// Agent is a process, maybe on another machine, that drove a part of the load.
+type Agent struct {
+	Name    string `json:"name"`
+	Address string `json:"address"` // from which it joined
+	Version string `json:"version"` // what it was built from
+	Threads int    `json:"threads"`
+	// Offset is what its clock showed more than that of bench when it had joined, right to
+	// within Bound, half of the shortest RoundTrip of many.
+	Offset    time.Duration `json:"clock_offset_ns"`
+	Bound     time.Duration `json:"clock_bound_ns"`
+	RoundTrip time.Duration `json:"round_trip_ns"`
 }
 
 // Pilot is how a rate was chosen before the first round: from the series 100, 200,

@@ -35,6 +35,11 @@ type Round struct {
 	// generator's. One value a read of some of the clients, by the newest segment
 	// in it: for older octets of the same read a lower bound.
 	Queue Latency `json:"queue,omitzero"`
+	// Elsewhere is from when a message was due, by the receiver's clock, to each delivery that went
+	// from one agent's sender to another's client. It is in no figure: two clocks are in
+	// it, and it is right to within ElsewhereBound.
+	Elsewhere      Latency       `json:"elsewhere,omitzero"`
+	ElsewhereBound time.Duration `json:"elsewhere_bound_ns,omitempty"`
 
 	// Slices is the arm's turns, in their order; none where it was measured as a
 	// whole. Wall, Traffic, Usage and the latencies are those of all slices that
@@ -127,6 +132,8 @@ const (
 	NotStarted Reason = "not-started"
 	// LoadFailed: the generator gave up for a reason of its own.
 	LoadFailed Reason = "load-failed"
+	// AgentLost: one of the agents that drove the load was gone.
+	AgentLost Reason = "agent-lost"
 	// GeneratorLimited: the generator was late, off its rate or too busy (open
 	// loop: void), near its own ceiling or kept from its CPU (closed loop: a mark
 	// on the rate).
@@ -144,7 +151,7 @@ const (
 // Reasons is all of them, the gravest first.
 var Reasons = []Reason{
 	Lost, Duplicated, Reordered, Altered, OtherOrder, Disconnected, TargetMissed,
-	ServerDied, NotStarted, Starved, LoadFailed, GeneratorLimited, Disturbed, Steal, NotDrained, FewSlices,
+	ServerDied, NotStarted, Starved, LoadFailed, AgentLost, GeneratorLimited, Disturbed, Steal, NotDrained, FewSlices,
 }
 
 // Violation says whether the reason is the server's breach of its contract:

@@ -115,7 +115,9 @@ func reachedAll(v view) (left, right float64, ok bool) {
 	}
 	took, messages := v.Sent.Count, v.Traffic.Messages
 	if v.load.Open() {
-		took, messages = v.Due.Count, v.Traffic.Due
+		took, messages = v.Due.Count+v.Elsewhere.Count, v.Traffic.Due
+	} else if v.ElsewhereBound > 0 { // nobody knows when senders of other agents sent
+		return 0, 0, false
 	}
 	each := 1.0
 	if v.load.Scenario == record.Broadcast {

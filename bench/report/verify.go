@@ -137,7 +137,7 @@ func verifyRound(run *record.Run, r *record.Round) error {
 		return fmt.Errorf("%w: %s: there is no load %q", ErrMismatch, where, r.Load)
 	}
 	for stream, says := range map[string]record.Latency{
-		record.StreamDue: r.Due, record.StreamSent: r.Sent, record.StreamLag: r.Lag, record.StreamChat: r.Chat, record.StreamLogin: r.Login, record.StreamQueue: r.Queue,
+		record.StreamDue: r.Due, record.StreamSent: r.Sent, record.StreamLag: r.Lag, record.StreamChat: r.Chat, record.StreamLogin: r.Login, record.StreamQueue: r.Queue, record.StreamElsewhere: r.Elsewhere,
 	} {
 		h := run.Histograms[record.Key{Load: r.Load, Arm: r.Arm, Stream: stream, StartedMs: r.StartedMs}]
 		if record.Summarize(h) != says {

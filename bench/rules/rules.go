@@ -19,7 +19,7 @@ import (
 // trusted. They void the round and are taken as they stand; so is Disturbed,
 // which Judge has put in the place of TargetMissed where the server is excused.
 var facts = []record.Reason{
-	record.Disconnected, record.TargetMissed, record.ServerDied, record.NotStarted, record.Starved, record.LoadFailed,
+	record.Disconnected, record.TargetMissed, record.ServerDied, record.NotStarted, record.Starved, record.LoadFailed, record.AgentLost,
 }
 
 // Judge gives the reasons for which a round is void and the marks it carries. A

@@ -32,6 +32,7 @@ const usage = `usage: loadgen VERB [flags]
   broadcast  everybody in a room receives what some of them say
   relay      clients ask others for lists of files, and for files, through the server
   idle       clients log in, timed, and keep silent
+  agent      drives a part of the load of bench run -agents, maybe on another machine
   fetch      a file goes from client to client, beside bare sockets
   null       the null server: the cheapest of its kind, to find loadgen's own ceiling
   price      what a system call and a context switch cost here, for bench to find what counting adds
@@ -67,6 +68,8 @@ func Run(ctx context.Context, args []string, env Env) int {
 		return relay(ctx, args[1:], env)
 	case "idle":
 		return idle(ctx, args[1:], env)
+	case "agent":
+		return agent(ctx, args[1:], env)
 	case "fetch":
 		return fetchFile(ctx, args[1:], env)
 	case "price":
@@ -77,7 +80,7 @@ func Run(ctx context.Context, args []string, env Env) int {
 		fmt.Fprint(env.Stdout, usage)
 		return exitOK
 	default:
-		return failed(env, exitUsage, fmt.Errorf("loadgen: unknown verb %q; there are broadcast, relay, idle, fetch and null", verb))
+		return failed(env, exitUsage, fmt.Errorf("loadgen: unknown verb %q; there are broadcast, relay, idle, agent, fetch, price and null", verb))
 	}
 }
 

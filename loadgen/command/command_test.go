@@ -88,6 +88,15 @@ func TestMistakes(t *testing.T) {
 		{"relay -rate 1000/s -tls -ca /nowhere/cert.pem", exitFailed, "-ca: open /nowhere/cert.pem: no such file"},
 		{"broadcast -rate 1000/s -tls -ceiling null", exitUsage, "the null server speaks no TLS"},
 		{"null -tls", exitUsage, "-tls"},
+		{"agent", exitUsage, "give -join HOST:PORT"},
+		{"agent -join 127.0.0.1:1 -threads 3 -cpu 0", exitUsage, "3 threads and 1 CPUs"},
+		{"agent -join 127.0.0.1:1 -wait 0s", exitFailed, "nobody takes agents at 127.0.0.1:1"},
+		{"broadcast -rate 1000/s -threads 0", exitUsage, "-threads is 0; give it above zero"},
+		{"broadcast -rate 1000/s -threads 3 -cpu 0,1", exitUsage, "3 threads and 2 CPUs; give one CPU for each thread"},
+		{"broadcast -rate 1000/s -threads 200", exitUsage, "100 clients for 200 threads"},
+		{"broadcast -rate 1000/s -threads 2 -ceiling null", exitUsage, "leave the ceiling out"},
+		{"relay -rate 1000/s -threads 2", exitUsage, "-threads"},
+		{"idle -server 127.0.0.1:1,127.0.0.1:2", exitUsage, "several threads or servers are for a broadcast load"},
 		{"price -tls", exitUsage, "-tls"},
 		{"null -listen nowhere", exitFailed, "nowhere"},
 		{"null -cpu 5-3", exitUsage, "CPUs are written like"},
@@ -113,6 +122,22 @@ func TestBroadcastPrintsTable(t *testing.T) {
 	}
 	for _, want := range []string{"5 clients, 2 of them send 64B texts", "open loop, 1000/s, fixed arrivals, 100ms timed after 20ms", "from due", "from send", "generator lag",
 		"checked     600 deliveries, every octet: none lost, duplicated, reordered or altered"} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("no %q in\n%s", want, stdout)
+		}
+	}
+}
+
+// Several threads, and several addresses of a room: here one address twice.
+func TestThreadsPrintTable(t *testing.T) {
+	server := serveNull(t)
+	args := strings.Fields("broadcast -threads 2 -clients 6 -senders 3 -rate 1000/s -duration 100ms -warmup 20ms -objective 10s -server " + server + "," + server)
+	status, stdout, stderr := output(context.Background(), args...)
+	if status != exitOK || stderr != "" {
+		t.Fatalf("status %d, stderr %q\n%s", status, stderr, stdout)
+	}
+	for _, want := range []string{"broadcast to " + server + "," + server + ": 6 clients, 3 of them", "same server", "across servers", "2 threads, the busiest ",
+		"checked     720 deliveries, every octet: none lost, duplicated, reordered or altered"} {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("no %q in\n%s", want, stdout)
 		}

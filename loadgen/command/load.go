@@ -33,7 +33,7 @@ func newLoad(scenario string) *load {
 	l.StringVar(&c.Server, "server", "127.0.0.1:9000", "the server, `HOST:PORT`; run chatd with -flood off, or its flood control is what you measure")
 	l.tls.Define(l.FlagSet)
 	l.DurationVar(&c.Duration, "duration", 5*time.Second, "length of the timed section")
-	l.Var(&l.cpu, "cpu", "`CPU` or CPUs that the generator's thread is pinned to, like 1 (none: not pinned)")
+	l.Var(&l.cpu, "cpu", "`CPU` or CPUs that the generator is pinned to, like 1 (none: not pinned)")
 	l.DurationVar(&c.Connect, "connect-timeout", 10*time.Second, "how long nobody may get in before that is an error")
 	l.IntVar(&c.Joining, "joining", 0, "`number` of clients that connect and log in at the same time, at most (0: 64, or 1 if idle without a ramp)")
 	l.DurationVar(&c.Ramp, "ramp", 0, "clients connect at equal distances over this `time` (0: as soon as -joining lets them)")
@@ -63,7 +63,7 @@ func (l *load) run(ctx context.Context, args []string, env Env) int {
 	if l.arrivals != "fixed" && l.arrivals != "poisson" {
 		return failed(env, exitUsage, fmt.Errorf("loadgen %s: arrivals are fixed or poisson, not %q", l.Name(), l.arrivals))
 	}
-	for _, name := range []string{"duration", "size", "files", "objective", "connect-timeout", "drain"} {
+	for _, name := range []string{"duration", "size", "files", "objective", "connect-timeout", "drain", "threads"} {
 		if f := l.Lookup(name); f != nil && slices.Contains([]string{"0", "0s", "0B"}, f.Value.String()) {
 			return failed(env, exitUsage, fmt.Errorf("loadgen %s: -%s is %s; give it above zero", l.Name(), name, f.Value))
 		}
@@ -95,6 +95,8 @@ func broadcast(ctx context.Context, args []string, env Env) int {
 	l.IntVar(&l.cfg.Senders, "senders", 0, "`number` of them that send (0: ten, or all if they are fewer)")
 	l.cfg.Size = 64
 	l.Var(&l.cfg.Size, "size", "`octets` of a text, like 64B or 1KiB")
+	l.IntVar(&l.cfg.Threads, "threads", 1, "`number` of threads, each with its share of the clients and, with -cpu, a CPU of its own")
+	l.Lookup("server").Usage = "the server, `HOST:PORT`, or several of one room with commas between, over which clients are spread in turn; run chatd with -flood off, or its flood control is what you measure"
 	l.traffic("messages", "echo")
 	return l.run(ctx, args, env)
 }

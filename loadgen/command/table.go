@@ -38,6 +38,10 @@ func writeTable(w io.Writer, r *loadgen.Result) error {
 	if r.Requests != nil && r.Requests.Rate > 0 {
 		latencyRow(t, "chat from due", r.Requests.Chat)
 	}
+	if r.Servers != nil {
+		latencyRow(t, "same server", r.Servers.Within)
+		latencyRow(t, "across servers", r.Servers.Across)
+	}
 	if r.Loop == loadgen.Open {
 		latencyRow(t, "generator lag", r.Generator.Lag)
 	}
@@ -53,8 +57,12 @@ func writeTable(w io.Writer, r *loadgen.Result) error {
 		checked += r.Requests.Heard
 	}
 	fmt.Fprintf(&b, "\nchecked     %s deliveries, every octet: %s\n", count(checked), faults(r))
-	fmt.Fprintf(&b, "generator   %.0f %% busy, %s recvs of %s, %s sends", 100*g.BusyRatio, count(g.Recvs), units.Size(int64(g.PerRecv)), count(g.Sends))
-	if ran := float64(g.CPUUser+g.CPUSystem) / float64(max(g.Wall, 1)); ran < 0.97 {
+	threads := ""
+	if n := len(g.Threads); n > 0 {
+		threads = fmt.Sprintf("%d threads, the busiest ", n)
+	}
+	fmt.Fprintf(&b, "generator   %s%.0f %% busy, %s recvs of %s, %s sends", threads, 100*g.BusyRatio, count(g.Recvs), units.Size(int64(g.PerRecv)), count(g.Sends))
+	if ran := g.Ran(); ran < 0.97 {
 		fmt.Fprintf(&b, ", without its CPU %.0f %% of the time", 100-100*ran)
 	}
 	if g.Stalled > 0 {

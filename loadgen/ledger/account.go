@@ -100,11 +100,12 @@ func (b *Book) enter(client, sender int, seq uint64, now int64) error {
 		a.duplicated++
 		return nil
 	}
-	if !b.remembers(sender, seq) {
+	t, ok := b.times(sender, seq)
+	if !ok {
 		return ErrBehind
 	}
 	a.got++
-	b.arrive(*b.stampOf(sender, seq), now)
+	b.arrive(client, sender, t, now)
 	return nil
 }
 

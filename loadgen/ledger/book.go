@@ -18,6 +18,15 @@
 // frame: slower, and as exact. A server without one order for everybody is
 // measured that way too.
 //
+// # Several threads
+//
+// A room whose clients are driven by several threads has a book for each, with the
+// clients of that thread as its receivers. Each has a reference of its own, and checks in full what
+// its leader got of all senders; what these have said is in a Said that all books
+// share. Each keeps a digest of the order of its reference. Merge puts the books
+// together at the end: what was lost or wrong in any of them, and whether all
+// saw the same order.
+//
 // # What it refuses
 //
 // It knows no sockets and reads no clock. It never resynchronises silently: to
@@ -30,7 +39,6 @@ package ledger
 import (
 	"cmp"
 	"errors"
-	"math/bits"
 
 	"chatbench/loadgen/hist"
 	"chatbench/loadgen/message"
@@ -55,6 +63,16 @@ type Config struct {
 	Senders []int // the client who is sender 0, 1, …
 	Window  int   // closed loop: at most so many messages of a sender are without their echo; 0: open loop
 	Reach   int   // octets of the room's stream that are remembered; 0: 32 MiB
+
+	Receivers []int // the clients whose octets this book is given; nil: all
+	Said      *Said // what the room's books share; nil: it is the only one
+	Server    []int // of each client, where the room is on several servers: the one it is on; nil: there is one
+
+	// Elsewhere says which senders other processes send for, on clocks of their own; nil:
+	// none. Planned then says when a message of theirs is due by this clock, or that
+	// this is forgotten.
+	Elsewhere []bool
+	Planned   func(sender int, seq uint64) (due int64, ok bool)
 }
 
 // Book is the ledger of one run.
@@ -66,14 +84,16 @@ type Book struct {
 	user    []uint64 // of each sender its number as a client
 	scratch []byte   // a frame as it should be
 
-	sent      []uint64 // messages of each sender that the kernel took: no others can arrive
-	sentInAll uint64
-	stamps    []stamp // a ring for each sender
-	stampBits int
+	said      *Said
+	sentInAll uint64 // messages that were noted here
 
 	reference reference
 	echoes    []echoes
-	receivers []receiver
+	receivers []receiver // by client
+	own       []int      // those whose octets it is given; nil: all
+	server    []int      // of each client; nil: there is one
+	elsewhere []bool     // senders; nil: none
+	planned   func(sender int, seq uint64) (due int64, ok bool)
 
 	from, to  int64 // the timed section
 	delivered uint64
@@ -84,10 +104,14 @@ type Book struct {
 	// timed section, whenever it arrived: from when it was due, which is
 	// empty in a closed loop, and from when it was sent.
 	FromDue, FromSend *hist.Histogram
+	// Within and Across are the same latencies once more, from when a message was due
+	// (closed loop: sent), where the room is on several servers: of deliveries to a
+	// client of the sender's own server, and of another. Else nil.
+	Within, Across *hist.Histogram
+	// Elsewhere is the latency of messages of senders elsewhere, from when they were due; these
+	// are in no other histogram. Nil where there are none; empty in a closed loop.
+	Elsewhere *hist.Histogram
 }
-
-// stamp holds the times of one message.
-type stamp struct{ due, sent int64 }
 
 // receiver is one client's place in the room's stream.
 type receiver struct {
@@ -105,8 +129,12 @@ func New(c Config) *Book {
 		sender:    make([]int32, c.Clients),
 		user:      make([]uint64, len(c.Senders)),
 		scratch:   make([]byte, c.Script.SaidLen()),
-		sent:      make([]uint64, len(c.Senders)),
+		said:      c.Said,
 		receivers: make([]receiver, c.Clients),
+		own:       c.Receivers,
+		server:    c.Server,
+		elsewhere: c.Elsewhere,
+		planned:   c.Planned,
 		FromDue:   hist.New(),
 		FromSend:  hist.New(),
 	}
@@ -116,11 +144,16 @@ func New(c Config) *Book {
 	for s, client := range c.Senders {
 		b.sender[client], b.user[s] = int32(s), uint64(client)
 	}
-	reach := cmp.Or(c.Reach, defaultReach)
-	each := max(reach/32/max(len(c.Senders), 1), stampsAtLeast, 2*c.Window)
-	b.stampBits = bits.Len(uint(each - 1))
-	b.stamps = make([]stamp, len(c.Senders)<<b.stampBits)
-	b.reference = newReference(b.frame, reach, len(c.Senders))
+	if b.said == nil {
+		b.said = newSaid(len(c.Senders), c.Window, c.Reach)
+	}
+	if b.server != nil {
+		b.Within, b.Across = hist.New(), hist.New()
+	}
+	if b.elsewhere != nil {
+		b.Elsewhere = hist.New()
+	}
+	b.reference = newReference(b.frame, cmp.Or(c.Reach, defaultReach), len(c.Senders))
 	if b.closed {
 		b.echoes = newEchoes(len(c.Senders), c.Window)
 	}
@@ -133,40 +166,61 @@ func (b *Book) Timed(from, to int64) {
 	b.from, b.to, b.inTime = from, to, 0
 	b.FromDue.Reset()
 	b.FromSend.Reset()
+	if b.server != nil {
+		b.Within.Reset()
+		b.Across.Reset()
+	}
+	if b.elsewhere != nil {
+		b.Elsewhere.Reset()
+	}
 }
 
-// Due notes when message seq of a sender is due; in an open loop only, before Sent.
-func (b *Book) Due(sender int, seq uint64, due int64) { b.stampOf(sender, seq).due = due }
+// Due notes when message seq of a sender is due; in an open loop only, before Offer.
+func (b *Book) Due(sender int, seq uint64, due int64) {
+	b.said.note(sender, seq+1)
+	b.said.setTime(&b.said.stampOf(sender, seq).due, due)
+}
 
 // DueAt is what Due noted.
-func (b *Book) DueAt(sender int, seq uint64) int64 { return b.stampOf(sender, seq).due }
+func (b *Book) DueAt(sender int, seq uint64) int64 { return b.said.stampOf(sender, seq).due }
 
-// Sent notes that the kernel took message seq of a sender. Messages of a
-// sender are noted in their order, each before anything that arrives later is
-// given to Receive.
-func (b *Book) Sent(sender int, seq uint64, sent int64) {
-	b.stampOf(sender, seq).sent = sent
-	b.sent[sender] = seq + 1
-	b.sentInAll++
+// Offer notes that the kernel is given messages from ≤ seq < to of a sender now, as it
+// must be before it is. What the kernel does not take it is given again; the last time counts.
+func (b *Book) Offer(sender int, from, to uint64, now int64) {
+	s := b.said
+	s.note(sender, to)
+	for seq := from; seq < to; seq++ {
+		s.setTime(&s.stampOf(sender, seq).sent, now)
+	}
+	if c := &s.counts[sender]; to > c.offered {
+		s.set(&c.offered, to)
+	}
+}
+
+// Sent notes that the kernel has taken the messages of a sender before to, whole.
+func (b *Book) Sent(sender int, to uint64) {
+	c := &b.said.counts[sender]
+	b.sentInAll += to - c.sent
+	b.said.set(&c.sent, to)
 }
 
 // Reach is how many messages of one sender have their times remembered: no
 // more may be due and not delivered.
-func (b *Book) Reach() uint64 { return 1 << b.stampBits }
-
-func (b *Book) stampOf(sender int, seq uint64) *stamp {
-	return &b.stamps[sender<<b.stampBits|int(seq)&(1<<b.stampBits-1)]
-}
-
-// remembers says whether the times of a message are still there.
-func (b *Book) remembers(sender int, seq uint64) bool {
-	return b.sent[sender]-seq <= 1<<b.stampBits
-}
+func (b *Book) Reach() uint64 { return 1 << b.said.bits }
 
 // Missing is how many deliveries of what was sent are still to come.
-func (b *Book) Missing() uint64 { return b.sentInAll*uint64(len(b.receivers)) - b.delivered }
+func (b *Book) Missing() uint64 {
+	sent, receivers := b.sentInAll, len(b.receivers)
+	if b.said.shared {
+		sent = b.said.inAll()
+	}
+	if b.own != nil {
+		receivers = len(b.own)
+	}
+	return sent*uint64(receivers) - b.delivered
+}
 
-// Messages counts what was sent.
+// Messages counts what was sent and noted here.
 func (b *Book) Messages() uint64 { return b.sentInAll }
 
 // Delivered counts the deliveries so far: messages that came whole and
@@ -186,19 +240,50 @@ func (b *Book) Notice(client int) string { return string(b.receivers[client].not
 // loop only.
 func (b *Book) Echoed(sender int) uint64 { return b.echoes[sender].count }
 
-// arrive counts one delivery at now of the message with these times.
-func (b *Book) arrive(t stamp, now int64) {
+// arrive counts one delivery at now to a client of a sender's message with these times.
+func (b *Book) arrive(client, sender int, t stamp, now int64) {
 	b.delivered++
 	if b.timed(now) {
 		b.inTime++
 	}
-	if b.closed {
-		if b.timed(t.sent) {
-			b.FromSend.Record(now-t.sent, 1)
+	b.latency(client, sender, t, now)
+}
+
+// times are those of a message; not ok if they are forgotten. Of a sender elsewhere it
+// is not known when it sent.
+func (b *Book) times(sender int, seq uint64) (t stamp, ok bool) {
+	if b.elsewhere == nil || !b.elsewhere[sender] {
+		return b.said.times(sender, seq)
+	}
+	t.due, ok = b.planned(sender, seq)
+	return t, ok
+}
+
+// latency records that of one delivery, if its message is timed.
+func (b *Book) latency(client, sender int, t stamp, now int64) {
+	if b.elsewhere != nil && b.elsewhere[sender] {
+		if !b.closed && b.timed(t.due) {
+			b.Elsewhere.Record(now-t.due, 1)
 		}
-	} else if b.timed(t.due) {
-		b.FromSend.Record(now-t.sent, 1)
+		return
+	}
+	from := t.due
+	if b.closed {
+		from = t.sent
+	}
+	if !b.timed(from) {
+		return
+	}
+	b.FromSend.Record(now-t.sent, 1)
+	if !b.closed {
 		b.FromDue.Record(now-t.due, 1)
+	}
+	switch {
+	case b.server == nil:
+	case b.server[client] == b.server[b.user[sender]]:
+		b.Within.Record(now-from, 1)
+	default:
+		b.Across.Record(now-from, 1)
 	}
 }
 

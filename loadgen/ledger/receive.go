@@ -74,15 +74,16 @@ func (b *Book) lead(p []byte) (n int, err error) {
 		if !bytes.Equal(slot, p[:b.frame]) {
 			break
 		}
-		if !b.remembers(sender, seq) {
+		t, ok := b.times(sender, seq)
+		if !ok {
 			return n, ErrBehind
 		}
-		t := b.stampOf(sender, seq)
 		at := ref.head & ref.mask
 		ref.due[at], ref.sent[at], ref.who[at] = t.due, t.sent, uint32(sender)
 		if b.closed {
 			b.echoes[sender].lay(ref.head)
 		}
+		ref.follows(sender)
 		ref.next[sender]++
 		ref.head++
 		n++
@@ -97,7 +98,7 @@ func (b *Book) whose(frame []byte) (sender int, seq uint64, ok bool) {
 		return 0, 0, false
 	}
 	sender = int(b.sender[user])
-	return sender, seq, seq < b.sent[sender]
+	return sender, seq, seq < b.said.offered(sender)
 }
 
 // advance counts the next n messages of the reference as delivered.
@@ -115,7 +116,11 @@ func (b *Book) advance(client, n int, now int64) {
 	for n > 0 {
 		at := int(from & b.reference.mask)
 		run := min(n, int(b.reference.mask)+1-at) // up to the ring's end
-		b.record(at, at+run, now)
+		if b.server == nil && b.elsewhere == nil {
+			b.record(at, at+run, now)
+		} else {
+			b.recordEach(client, at, at+run, now)
+		}
 		from += uint64(run)
 		n -= run
 	}
@@ -142,6 +147,14 @@ func (b *Book) record(from, to int, now int64) {
 			b.FromDue.Record(now-t, 1)
 			b.FromSend.Record(now-sent[i], 1)
 		}
+	}
+}
+
+// recordEach is record where it matters whose message went to whom.
+func (b *Book) recordEach(client, from, to int, now int64) {
+	ref := &b.reference
+	for at := from; at < to; at++ {
+		b.latency(client, int(ref.who[at]), stamp{ref.due[at], ref.sent[at]}, now)
 	}
 }
 

@@ -16,6 +16,7 @@ type reference struct {
 	sent  []int64
 	who   []uint32
 	head  uint64   // messages ever laid down
+	order uint64   // digest of who said them, one after the other
 	next  []uint64 // of each sender: how many of them are its own
 }
 
@@ -31,6 +32,12 @@ func newReference(frame, reach, senders int) reference {
 		next:  make([]uint64, senders),
 	}
 }
+
+// follows adds the sender of the next message to the digest of the order, in the
+// manner of FNV-1a. Two neighbours that change places always change it: senders are
+// fewer than 2^24, and the product sets two of them apart above bit 39, where the
+// next sender reaches nothing.
+func (r *reference) follows(sender int) { r.order = (r.order ^ uint64(sender+1)) * 0x100000001b3 }
 
 // slot is the place of message pos.
 func (r *reference) slot(pos uint64) []byte {

@@ -1,5 +1,7 @@
 package ledger
 
+import "iter"
+
 // Tally is what went wrong, summed over all pairs of sender and receiver. The
 // zero Tally is what a correct server gets.
 type Tally struct {
@@ -22,28 +24,36 @@ type Tally struct {
 // Clean says whether nothing went wrong.
 func (t Tally) Clean() bool { return t == Tally{} }
 
-// Tally goes through every pair of sender and receiver. What has not come by
-// now counts as lost.
-func (b *Book) Tally() Tally {
+// add adds what went wrong elsewhere.
+func (t *Tally) add(other Tally) {
+	t.Lost += other.Lost
+	t.Duplicated += other.Duplicated
+	t.Reordered += other.Reordered
+	t.Altered += other.Altered
+	t.OtherOrder += other.OtherOrder
+}
+
+// Sum is what a book comes to, to be put together with those of the other books of
+// its room.
+type Sum struct {
+	Tally     Tally  `json:"tally"`     // without OtherOrder
+	Receivers uint64 `json:"receivers"` // whose octets the book was given
+	Apart     uint64 `json:"apart"`     // of them: who left the reference
+	Messages  uint64 `json:"messages"`  // in the reference
+	Order     uint64 `json:"order"`     // digest of who said them, one after the other
+}
+
+// Merge is the tally of a room by the sums of all its books. An order is compared
+// where nothing else is wrong: then each reference has every message, each octet of which
+// was checked, and two are the same stream if their digests of the order are equal.
+func Merge(sums ...Sum) Tally {
 	var t Tally
 	apart := uint64(0)
-	for i := range b.receivers {
-		r := &b.receivers[i]
-		if r.account == nil {
-			t.Lost += b.lostAt(r.pos)
-			continue
+	for _, s := range sums {
+		t.add(s.Tally)
+		if apart += s.Apart; s.Messages != sums[0].Messages || s.Order != sums[0].Order {
+			apart += s.Receivers - s.Apart
 		}
-		apart++
-		a := r.account
-		altered := a.altered
-		if a.garbled {
-			altered += b.frames(a.skipped)
-		}
-		missing := b.missing(a)
-		t.Lost += missing - min(missing, altered)
-		t.Altered += altered
-		t.Duplicated += a.duplicated
-		t.Reordered += a.reordered
 	}
 	if t.Clean() {
 		t.OtherOrder = apart
@@ -51,11 +61,63 @@ func (b *Book) Tally() Tally {
 	return t
 }
 
+// Tally is that of a book that is the only one of its room.
+func (b *Book) Tally() Tally { return Merge(b.Sum()) }
+
+// Sum goes through every pair of sender and receiver. What has not come by
+// now counts as lost. With several books, all of them must have ended.
+func (b *Book) Sum() Sum {
+	s := Sum{Messages: b.reference.head, Order: b.reference.order}
+	t := &s.Tally
+	for r := range b.each() {
+		s.Receivers++
+		if r.account == nil {
+			counts := b.reference.next
+			if r.pos != b.reference.head {
+				counts = b.reference.countsAt(r.pos)
+			}
+			t.Lost += b.lost(counts)
+			t.Altered += b.invented(counts)
+			continue
+		}
+		s.Apart++
+		a := r.account
+		altered := a.altered
+		if a.garbled {
+			altered += b.frames(a.skipped)
+		}
+		missing := b.missing(a)
+		t.Lost += missing - min(missing, altered)
+		t.Altered += altered + b.invented(a.next)
+		t.Duplicated += a.duplicated
+		t.Reordered += a.reordered
+	}
+	return s
+}
+
+// each goes through the receivers whose octets the book is given.
+func (b *Book) each() iter.Seq[*receiver] {
+	return func(yield func(*receiver) bool) {
+		if b.own == nil {
+			for i := range b.receivers {
+				if !yield(&b.receivers[i]) {
+					return
+				}
+			}
+		}
+		for _, i := range b.own {
+			if !yield(&b.receivers[i]) {
+				return
+			}
+		}
+	}
+}
+
 // Overtaken is how many messages have not come though a later one of the same
 // sender has. They never will, however long one waits.
 func (b *Book) Overtaken() (n uint64) {
-	for i := range b.receivers {
-		if a := b.receivers[i].account; a != nil {
+	for r := range b.each() {
+		if a := r.account; a != nil {
 			for _, gaps := range a.gaps {
 				for _, g := range gaps {
 					n += g.to - g.from
@@ -66,26 +128,35 @@ func (b *Book) Overtaken() (n uint64) {
 	return n
 }
 
-// lostAt is what a receiver lacks that has had the first pos messages of the
-// reference, sender by sender.
-func (b *Book) lostAt(pos uint64) (lost uint64) {
-	counts := b.reference.next
-	if pos != b.reference.head {
-		counts = b.reference.countsAt(pos)
-	}
-	for s, sent := range b.sent {
-		lost += sent - counts[s]
+// lost is what a receiver lacks that has had so many messages of each sender.
+func (b *Book) lost(counts []uint64) (lost uint64) {
+	for s := range b.user {
+		lost += less(b.said.sent(s), counts[s])
 	}
 	return lost
 }
 
+// invented is what a receiver has had of senders elsewhere beyond what these sent in the end.
+func (b *Book) invented(counts []uint64) (n uint64) {
+	for s, elsewhere := range b.elsewhere {
+		if elsewhere {
+			n += less(counts[s], b.said.sent(s))
+		}
+	}
+	return n
+}
+
 // missing is what never came to a receiver with an account of its own.
 func (b *Book) missing(a *account) (missing uint64) {
-	for s, sent := range b.sent {
-		missing += sent - a.next[s]
+	for s := range b.user {
+		missing += less(b.said.sent(s), a.next[s])
 		for _, g := range a.gaps[s] {
 			missing += g.to - g.from
 		}
 	}
 	return missing
 }
+
+// less is a - b, or 0 where a is the lesser: of a message that the kernel took in part
+// when the load ended, or a TLS session holds back, nobody says that it was sent.
+func less(a, b uint64) uint64 { return a - min(a, b) }

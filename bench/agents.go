@@ -1,0 +1,96 @@
+package bench
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"time"
+
+	"chatbench/bench/record"
+	"chatbench/loadgen"
+	"chatbench/loadgen/agents"
+)
+
+// gatherLimit is how long the agents of a run may take to join, and gatherAgain how long
+// one may take that has the place of one that was lost.
+const (
+	gatherLimit = 5 * time.Minute
+	gatherAgain = 10 * time.Second
+)
+
+// checkAgents refuses what agents cannot do.
+func (c Config) checkAgents() error {
+	wrong := func(why string) error { return fmt.Errorf("%w: agents %s", ErrPlan, why) }
+	switch {
+	case len(c.Agents) == 0 && c.AgentsListen == "":
+		return nil
+	case len(c.Agents) == 0:
+		return fmt.Errorf("%w: an address for agents to join, and none of them; give -agents", ErrPlan)
+	case c.Scenario != record.Broadcast:
+		return wrong("drive a broadcast; leave them out of " + c.Scenario)
+	case c.sliced():
+		return wrong("measure each arm in one piece; add -whole")
+	case c.Pilot:
+		return wrong("have no pilot; give the open loop's -rate, or none")
+	}
+	for i, name := range c.Agents {
+		if name != "" && slices.Contains(c.Agents[:i], name) {
+			return wrong("have different names; " + name + " is listed twice")
+		}
+	}
+	return nil
+}
+
+// gather waits for the agents of the plan, if it has any, and writes down who they are.
+func (b *bench) gather(ctx context.Context) (err error) {
+	if len(b.cfg.Agents) == 0 {
+		return nil
+	}
+	for _, a := range b.run.Manifest.Arms {
+		if a.TLS {
+			return fmt.Errorf("%w: agents speak no TLS; leave %s out", ErrPlan, a.Name)
+		}
+	}
+	if b.agents, err = agents.Listen(cmp.Or(b.cfg.AgentsListen, ":7420"), b.cfg.Agents); err != nil {
+		return err
+	}
+	b.say("waits for %d agents on %s", len(b.cfg.Agents), b.agents.Addr())
+	if err := b.agents.Gather(ctx, gatherLimit); err != nil {
+		return err
+	}
+	for _, a := range b.agents.Agents() {
+		b.run.Manifest.Agents = append(b.run.Manifest.Agents, record.Agent{
+			Name: a.Name, Address: a.Address, Version: a.Version, Threads: a.Threads, Offset: a.Offset, Bound: a.Bound, RoundTrip: a.RoundTrip,
+		})
+		b.say("agent %s (%s), %d threads, its clock %+v ± %v from this one", a.Name, a.Address, a.Threads, a.Offset.Round(time.Microsecond), a.Bound)
+	}
+	return nil
+}
+
+// drive puts a load on a server, by the agents if there are any.
+func (b *bench) drive(ctx context.Context, cfg loadgen.Config) (*loadgen.Result, error) {
+	if b.agents == nil {
+		return loadgen.Run(ctx, cfg)
+	}
+	if err := b.agents.Gather(ctx, gatherAgain); err != nil && ctx.Err() == nil {
+		return nil, fmt.Errorf("%w: %w", agents.ErrLost, err)
+	}
+	return b.agents.Run(ctx, cfg)
+}
+
+// listenFor is where a server listens for the agents, as chatd's flag has it; nil: where it
+// does anyway.
+func (b *bench) listenFor() []string {
+	if b.agents == nil {
+		return nil
+	}
+	return []string{"-listen", net.JoinHostPort(b.agents.Host(), "0")}
+}
+
+func (b *bench) say(format string, args ...any) {
+	if b.cfg.Told != nil {
+		b.cfg.Told(fmt.Sprintf(format, args...))
+	}
+}

@@ -1,0 +1,151 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"chatbench/bench/record"
+	"chatbench/loadgen"
+	"chatbench/loadgen/agents"
+)
+
+// free is an address that nobody listens on.
+func free(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// joins runs an agent until bench has nothing more for it to do. Before load number off, if
+// that is not 0, it leaves.
+func joins(t *testing.T, address, name string, off int) (ended chan error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	loads := 0
+	ended = make(chan error, 1)
+	go func() {
+		defer cancel()
+		ended <- agents.Serve(ctx, agents.Options{Join: address, Name: name, Threads: 1, Wait: 20 * time.Second, Told: func(line string) {
+			if strings.HasPrefix(line, "load on ") {
+				if loads++; loads == off {
+					cancel()
+				}
+			}
+		}})
+	}()
+	return ended
+}
+
+// withAgents is a run in pieces that two agents drive.
+func withAgents(dir, address string) []string {
+	return append(strings.Fields("run -backends good -whole -rounds 2 -warmup 50ms -duration 200ms -clients 6 -senders 2 -rate 400/s -window 4 -foreign-max 1"),
+		"-agents", "alpha,beta", "-agents-listen", address, "-o", dir)
+}
+
+// TestAgents: what two agents drive is one run, with who they were and how far their clocks
+// may be apart, and every message is checked.
+func TestAgents(t *testing.T) {
+	programs, address := bin(t), free(t)
+	t.Chdir(t.TempDir())
+	alpha, beta := joins(t, address, "alpha", 0), joins(t, address, "beta", 0)
+	got := try(t.Context(), programs, withAgents("r", address)...)
+	if got.status != exitOK && got.status != exitViolated && got.status != exitDisturbed {
+		t.Fatalf("%+v", got)
+	}
+	if err := errors.Join(<-alpha, <-beta); err != nil {
+		t.Error(err)
+	}
+	run, _, err := record.Read("r")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(run.Manifest.Agents) != 2 || len(run.Manifest.GeneratorCPUs) != 0 || len(run.Rounds) != 2*2*2 {
+		t.Errorf("%d rounds, generator on %v, agents %+v", len(run.Rounds), run.Manifest.GeneratorCPUs, run.Manifest.Agents)
+	}
+	for i, a := range run.Manifest.Agents {
+		if a.Name != []string{"alpha", "beta"}[i] || a.Threads != 1 || a.Version != agents.Version() || a.Bound <= 0 || a.Offset.Abs() > time.Minute || a.RoundTrip < a.Bound {
+			t.Errorf("%+v", a)
+		}
+		if line := "agent " + a.Name + " (" + a.Address + "), 1 threads, its clock "; !strings.Contains(got.stderr, line) {
+			t.Errorf("no %q in %s", line, got.stderr)
+		}
+	}
+	for _, r := range run.Rounds {
+		if r.Error != "" || r.Traffic.Lost != 0 || r.Traffic.Checked == 0 || r.Server.Writes != r.Traffic.Checked || r.ElsewhereBound <= 0 {
+			t.Errorf("%+v", r)
+		}
+		if open := r.Load == "fixed400"; (r.Elsewhere.Count > 0) != open || open && r.Due.Count+r.Elsewhere.Count != 6*r.Traffic.Due {
+			t.Errorf("under %s %d latencies from due, %d across agents, of %d messages", r.Load, r.Due.Count, r.Elsewhere.Count, r.Traffic.Due)
+		}
+	}
+	if strings.Contains(got.stdout, "every message reached every client") {
+		t.Errorf("latencies across agents are missed in\n%s", got.stdout)
+	}
+	if got := try(t.Context(), programs, "verify", "r"); got.status != exitOK {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestAgentLost: a round in which an agent leaves is void for that, and so are those in
+// which it is missing; the run says so by its status.
+func TestAgentLost(t *testing.T) {
+	programs, address := bin(t), free(t)
+	t.Chdir(t.TempDir())
+	alpha, beta := joins(t, address, "alpha", 0), joins(t, address, "beta", 2)
+	again := make(chan error, 1)
+	go func() { // it comes back
+		if err := <-beta; !errors.Is(err, loadgen.ErrInterrupted) {
+			t.Errorf("beta: %v", err)
+		}
+		again <- <-joins(t, address, "beta", 0)
+	}()
+	got := try(t.Context(), programs, withAgents("r", address)...)
+	if err := errors.Join(<-alpha, <-again); err != nil {
+		t.Error(err)
+	}
+	run, _, err := record.Read("r")
+	if err != nil {
+		t.Fatalf("%v: %+v", err, got)
+	}
+	for i, r := range run.Rounds {
+		if lost := slices.Contains(r.Void, record.AgentLost); lost != (i == 1) || lost && !strings.Contains(r.Error, "beta") {
+			t.Errorf("round %d: void %v, %s", i+1, r.Void, r.Error)
+		}
+	}
+	if !strings.Contains(got.stdout+got.stderr, string(record.AgentLost)) {
+		t.Errorf("%+v", got)
+	}
+	if got := try(t.Context(), programs, "verify", "r"); got.status != exitOK {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestAgentMistakes: what agents cannot do is refused before anybody waits for them.
+func TestAgentMistakes(t *testing.T) {
+	programs := bin(t)
+	t.Chdir(t.TempDir())
+	for args, says := range map[string]string{
+		"-agents 2 -rate 100/s":                                "add -whole",
+		"-agents 2 -whole":                                     "give the open loop's -rate",
+		"-agents 2 -whole -scenario relay -rate 10/s":          "drive a broadcast",
+		"-agents a,b,a -whole -rate 100/s":                     "a is listed twice",
+		"-agents 0":                                            "0 agents",
+		"-agents a,,b":                                         "a number or names",
+		"-agents-listen :1 -whole -rate 100/s":                 "give -agents",
+		"-agents 2 -whole -rate 100/s -backends good,good@tls": "agents speak no TLS",
+	} {
+		got := try(t.Context(), programs, append([]string{"run", "-backends", "good"}, strings.Fields(args)...)...)
+		if got.status != exitUsage || !strings.Contains(got.stderr, says) || strings.Count(got.stderr, "\n") != 1 {
+			t.Errorf("%s: %+v, want %q", args, got, says)
+		}
+	}
+}

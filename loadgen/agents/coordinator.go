@@ -1,0 +1,237 @@
+package agents
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"chatbench/loadgen"
+)
+
+// Errors that callers branch on. Each is wrapped in one line that says more.
+var (
+	// ErrLost: an agent is gone, or says nothing any more.
+	ErrLost = errors.New("agents: an agent is lost")
+	// ErrMissing: not all agents have joined.
+	ErrMissing = errors.New("agents: not all have joined")
+)
+
+// Coordinator has the plan, and agents that carry it out.
+type Coordinator struct {
+	listener net.Listener
+	version  string
+	base     time.Time // of this process's clock
+	names    []string  // of the agents wanted; "": any
+	changed  chan bool // somebody joined
+	closed   chan bool
+
+	mutex  sync.Mutex
+	places []*remote // of the agents, by their place; nil: nobody has joined yet
+}
+
+// remote is an agent as the coordinator sees it.
+type remote struct {
+	*peer
+	info    Info
+	answers chan message
+	gone    chan bool // closed when nothing more will come
+	why     error     // valid then
+	busy    bool      // it has a load, and has not said what came of it
+	serial  int       // of the latest ping
+}
+
+// Info is what is known of an agent.
+type Info struct {
+	Name    string
+	Address string // its end of the connection
+	Version string
+	Threads int
+	// Offset is what the agent's clock shows more than this one's, right to within
+	// Bound: half of RoundTrip, the shortest that was seen before the latest load.
+	Offset, Bound, RoundTrip time.Duration
+}
+
+// Listen takes agents at HOST:PORT: those of the given names, or for each "" any.
+func Listen(address string, names []string) (*Coordinator, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("agents: %w; give another address for agents to join", err)
+	}
+	c := &Coordinator{
+		listener: l, version: Version(), base: time.Now(), names: slices.Clone(names),
+		changed: make(chan bool, 1), closed: make(chan bool), places: make([]*remote, len(names)),
+	}
+	go c.accept()
+	return c, nil
+}
+
+// Addr is the address that agents join.
+func (c *Coordinator) Addr() string { return c.listener.Addr().String() }
+
+// Close tells all agents that there is nothing more to do.
+func (c *Coordinator) Close() {
+	close(c.closed)
+	c.listener.Close()
+	for _, r := range c.alive() {
+		r.write(message{Kind: bye})
+		r.Close()
+	}
+}
+
+// Agents is who has joined, in the order of their places.
+func (c *Coordinator) Agents() (all []Info) {
+	for _, r := range c.alive() {
+		all = append(all, r.info)
+	}
+	return all
+}
+
+// Gather waits until every place has its agent, for so long, and measures their clocks.
+func (c *Coordinator) Gather(ctx context.Context, within time.Duration) error {
+	late := time.NewTimer(within)
+	defer late.Stop()
+	for len(c.alive()) < len(c.names) {
+		select {
+		case <-c.changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-late.C:
+			return fmt.Errorf("%w: %d of %d within %v; start loadgen agent -join %s on their machines", ErrMissing, len(c.alive()), len(c.names), within, c.Addr())
+		}
+	}
+	s := c.session(ctx, loadgen.Config{})
+	defer s.fail(nil)
+	return s.each(func(_ int, r *remote) error { return s.clock(r) })
+}
+
+// Host is the address of this machine by which all agents have joined; of several, that
+// which stands for every address.
+func (c *Coordinator) Host() string {
+	host := ""
+	for _, r := range c.alive() {
+		own, _, err := net.SplitHostPort(r.LocalAddr().String())
+		if err != nil || host != "" && own != host {
+			return "0.0.0.0"
+		}
+		host = own
+	}
+	return host
+}
+
+// alive is the agents that are there, in the order of their places.
+func (c *Coordinator) alive() (all []*remote) {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	for _, r := range c.places {
+		if r != nil && !r.isGone() {
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+func (r *remote) isGone() bool {
+	select {
+	case <-r.gone:
+		return true
+	default:
+		return false
+	}
+}
+
+func (c *Coordinator) accept() {
+	for {
+		conn, err := c.listener.Accept()
+		if err != nil {
+			select {
+			case <-c.closed:
+				return
+			case <-time.After(50 * time.Millisecond): // out of descriptors, perhaps
+				continue
+			}
+		}
+		go c.greet(newPeer(conn))
+	}
+}
+
+// greet hears who connects, and takes it or refuses it with one line.
+func (c *Coordinator) greet(p *peer) {
+	p.SetReadDeadline(time.Now().Add(deadTime))
+	m, err := p.read()
+	if err != nil || m.Kind != hello {
+		p.Close()
+		return
+	}
+	p.SetReadDeadline(time.Time{})
+	r := &remote{
+		peer: p, answers: make(chan message), gone: make(chan bool),
+		info: Info{Name: oneLine(m.Name), Address: p.RemoteAddr().String(), Version: oneLine(m.Version), Threads: m.Threads},
+	}
+	if why := c.admit(r, m.Protocol); why != "" {
+		p.write(message{Kind: refuse, Why: why})
+		p.Close()
+		return
+	}
+	select {
+	case c.changed <- true:
+	default:
+	}
+	for {
+		m, err := p.read()
+		if err != nil {
+			r.why = err
+			close(r.gone)
+			p.Close()
+			return
+		}
+		select {
+		case r.answers <- m:
+		case <-c.closed:
+		}
+	}
+}
+
+// oneLine is what somebody else calls itself, fit to be printed.
+func oneLine(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, text)
+	return text[:min(len(text), 500)]
+}
+
+// admit gives an agent its place, or says why there is none.
+func (c *Coordinator) admit(r *remote, spoken int) (why string) {
+	if spoken != protocol || r.info.Version != c.version {
+		return fmt.Sprintf("it was built from %s (protocol %d), and this from %s (protocol %d); build both from the same sources", r.info.Version, spoken, c.version, protocol)
+	}
+	if r.info.Name == "" || r.info.Threads < 1 {
+		return "an agent has a name and at least one thread"
+	}
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	free := -1
+	for i, other := range c.places {
+		if other != nil && !other.isGone() {
+			if other.info.Name == r.info.Name {
+				return fmt.Sprintf("there is an agent %s already; give another -name", r.info.Name)
+			}
+			continue
+		}
+		if c.names[i] == r.info.Name || c.names[i] == "" && free < 0 {
+			free = i
+		}
+	}
+	if free < 0 {
+		return fmt.Sprintf("no agent %s is wanted; there are places for %d, which are taken or have other names", r.info.Name, len(c.names))
+	}
+	c.places[free] = r
+	return ""
+}
