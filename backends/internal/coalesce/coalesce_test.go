@@ -91,6 +91,9 @@ func TestForgetsSilence(t *testing.T) {
 	if !turn(400 * us) {
 		t.Fatal("it does not wait at half of a core")
 	}
+	if near := func(got, want time.Duration) bool { return got > want-20*us && got < want+20*us }; !near(c.busy, 500*us) || !near(c.idle, 400*us) {
+		t.Errorf("it is busy for %v and idle for %v in a cycle, and should be for 500 and 400 µs: waits are in neither", c.busy, c.idle)
+	}
 	if turn(8 * time.Hour) {
 		t.Error("the first message after a night waits")
 	}
