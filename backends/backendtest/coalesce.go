@@ -39,7 +39,8 @@ func RunCoalescing(t *testing.T, b backends.Backend, setting backends.Coalesce, 
 		}
 		return start(cfg)
 	}
-	cases := scenarios()
+	// One case runs this binary again, which would not get here.
+	cases := slices.DeleteFunc(scenarios(), func(s scenario) bool { return s.name == taskScenarios[0].name })
 	if !all {
 		for _, name := range coalesceCases {
 			if !slices.ContainsFunc(cases, func(s scenario) bool { return s.name == name }) {
@@ -103,8 +104,12 @@ func waitingIsBounded(l *lab) {
 	})
 	r.eventually(func() bool { return lowest(heard) > 2*frames-mostWaiting/octets }, "all but what may wait is heard by all (%d)",
 		func() int { return int(lowest(heard)) })
+	said := func(n uint64) {
+		r.eventually(func() bool { return r.room.Snapshot().Messages == n }, "%d messages are said", n)
+	}
+	said(2 * frames)
 	clients[0].say("the end")
-	r.eventually(func() bool { return r.room.Snapshot().Messages == 2*frames+1 }, "all is said")
+	said(2*frames + 1)
 	r.room.Drain()
 	if texts := sameForAll(heard); len(texts) != 2*frames+1 {
 		r.Fatalf("%d messages were heard of %d", len(texts), 2*frames+1)
