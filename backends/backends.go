@@ -75,7 +75,10 @@
 //     transport that cannot stop reading says so in Limits, and feeds on:
 //     the core ends a client that then sends too much;
 //  13. let wakes come late, after Leave of the session and after Shutdown: they
-//     do nothing then.
+//     do nothing then;
+//  14. if it Coalesces, let what the room has said wait for as long as Config.Coalesce
+//     says, from when it learned of the first of it. Nothing else waits: neither what is
+//     for one session alone, nor the end of one, and nobody who is paced by rule 11.
 package backends
 
 import (
@@ -114,6 +117,7 @@ type Config struct {
 	Linger     time.Duration // how long a closing connection may take to say FIN after ours
 	MaxFrame   int           // what Room was given, for those who check sizes themselves; 0: the room alone does
 	SpawnAhead int           // processes that wait for clients, in a transport of one for each client
+	Coalesce   Coalesce      // how long output may wait, in a transport that Coalesces
 }
 
 // Counters is what a transport did since it started. Safe for any goroutine.
@@ -149,6 +153,7 @@ type Backend struct {
 	PerClient string
 	Library   string // module and version, "" for none
 	Limits    string // what it cannot do, "" for nothing
+	Coalesces bool   // obeys Config.Coalesce; others are not given it
 	// MaxClients is the most clients the model can carry whatever the file
 	// limit is; 0 for no such bound.
 	MaxClients int

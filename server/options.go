@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -32,7 +33,9 @@ const leastLagMax = 1 << 20
 // Options is what a server is made of.
 type Options struct {
 	Backend backends.Backend
-	Listen  string // TCP address; a loopback one unless there is a certificate, or Insecure
+	// Backends are all that the program has, for an error to name others; nil: it does not.
+	Backends []backends.Backend
+	Listen   string // TCP address; a loopback one unless there is a certificate, or Insecure
 	// Sockets that another process has opened: each takes the place of Listen, Web or
 	// Admin. Start closes them with the server, and when it fails.
 	Sockets Sockets
@@ -72,6 +75,7 @@ type Options struct {
 	SendBuffer int // SO_SNDBUF; 0 leaves it to the kernel
 	Backlog    int
 	SpawnAhead int // processes that wait for clients, where there is one for each
+	Coalesce   backends.Coalesce
 	Linger     time.Duration
 	Drain      time.Duration // how long the end may take before connections are cut
 
@@ -109,6 +113,8 @@ func (o *Options) problems(ctx context.Context) (all []error) {
 	refuse(!o.Open && o.Users == "", "who may log in? say -users FILE (chatd user add makes one), or -open for any password")
 	refuse(o.SpawnAhead > 0 && o.Backend.PerClient != backends.OwnProcess,
 		"-spawn-ahead is for a backend with a process for each client, not for %s: leave it out", o.Backend.Name)
+	refuse(o.Coalesce != backends.CoalesceOff && !o.Backend.Coalesces,
+		"-coalesce is not for backend %s: leave it out, or use %s", o.Backend.Name, cmp.Or(backends.Coalescing(o.Backends), "a backend that obeys it"))
 	refuse(o.LagMax > 0 && o.LagMax < max(o.LagLimit, leastLagMax),
 		"-lag-max %v is below %v: raise it, or leave it out", units.Size(o.LagMax), units.Size(max(o.LagLimit, leastLagMax)))
 	refuse(o.MaxFrame > core.LargestFrame, "-max-frame %d is over %d, the most a frame may be", o.MaxFrame, core.LargestFrame)
@@ -132,6 +138,7 @@ func (o *Options) problems(ctx context.Context) (all []error) {
 		{"-sndbuf", int64(o.SendBuffer), 0, math.MaxInt32},
 		{"-backlog", int64(o.Backlog), 1, math.MaxInt32},
 		{"-spawn-ahead", int64(o.SpawnAhead), 0, 1000},
+		{"-coalesce", int64(o.Coalesce), int64(backends.CoalesceAuto), int64(backends.CoalesceMost)},
 		{"-login-timeout", int64(o.LoginTimeout), int64(time.Millisecond), math.MaxInt64},
 		{"-linger", int64(o.Linger), 0, math.MaxInt64},
 		{"-drain", int64(o.Drain), int64(time.Millisecond), math.MaxInt64},

@@ -37,6 +37,7 @@ type listening struct {
 	LagMax        int           `json:"lag_max"`    // 0: 64 times lag_limit, at least 4 MiB
 	FloodRate     float64       `json:"flood_rate"` // messages a second; 0: off
 	FloodBurst    int           `json:"flood_burst"`
+	Coalesce      string        `json:"coalesce,omitempty"` // auto or a time; absent: off
 	Announce      bool          `json:"announce"`
 	Open          bool          `json:"open"`
 	TLS           string        `json:"tls,omitempty"`        // the oldest version that is spoken; absent: none
@@ -65,6 +66,9 @@ func (s *Server) listening() listening {
 		MaxFrame: o.MaxFrame, LagLimit: o.LagLimit, LagTime: o.LagTime, LagMax: o.LagMax,
 		FloodRate: o.Flood.Rate, FloodBurst: o.Flood.Burst, Announce: o.Announce, Open: o.Open,
 		Page: s.Page(), ProxyFrom: len(o.ProxyFrom), History: o.History,
+	}
+	if o.Coalesce != backends.CoalesceOff {
+		l.Coalesce = o.Coalesce.String()
 	}
 	if o.tls() {
 		l.TLS = tls.VersionName(o.TLSMin)

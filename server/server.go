@@ -138,7 +138,7 @@ func (s *Server) start() (err error) {
 	s.engine, err = o.Backend.Start(backends.Config{
 		Listen: s.listeners.transport(), Room: s.room, Counters: &s.counters, Log: o.Log,
 		MaxClients: o.MaxClients, SendBuffer: o.SendBuffer, Backlog: o.Backlog, SpawnAhead: o.SpawnAhead, Linger: o.Linger,
-		MaxFrame: o.MaxFrame,
+		MaxFrame: o.MaxFrame, Coalesce: o.Coalesce,
 	})
 	if err != nil {
 		return startError(o, err)

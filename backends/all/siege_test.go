@@ -41,17 +41,23 @@ func TestSiege(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	for _, b := range all.All() {
-		t.Run(b.Name, func(t *testing.T) {
-			if err := b.Runs(); err != nil {
-				t.Skip(err)
-			}
-			besiege(t, b, bin)
-		})
+		settings := []backends.Coalesce{backends.CoalesceOff}
+		if b.Coalesces {
+			settings = append(settings, coalescing...)
+		}
+		for _, c := range settings {
+			t.Run(b.Name+"/coalesce="+c.String(), func(t *testing.T) {
+				if err := b.Runs(); err != nil {
+					t.Skip(err)
+				}
+				besiege(t, b, c, bin)
+			})
+		}
 	}
 }
 
-func besiege(t *testing.T, b backends.Backend, bin string) {
-	s := startServer(t, b, bin)
+func besiege(t *testing.T, b backends.Backend, c backends.Coalesce, bin string) {
+	s := startServer(t, b, c, bin)
 	load := exec.Command(filepath.Join(bin, "loadgen"), "broadcast", "-server", s.addr, "-clients", "30", "-senders", "10",
 		"-rate", "200/s", "-duration", "30s", "-drain", "10s", "-connect-timeout", "30s")
 	var said strings.Builder
@@ -90,9 +96,9 @@ type server struct {
 	addr string
 }
 
-func startServer(t *testing.T, b backends.Backend, bin string) *server {
+func startServer(t *testing.T, b backends.Backend, c backends.Coalesce, bin string) *server {
 	cmd := exec.Command(filepath.Join(bin, "chatd"), "-backend", b.Name, "-listen", "127.0.0.1:0", "-open", "-json",
-		"-max-clients", "400", "-sndbuf", "64KiB", "-flood", "off", "-announce=false", "-login-throttle", "off", "-max-per-address", "0")
+		"-max-clients", "400", "-sndbuf", "64KiB", "-flood", "off", "-announce=false", "-login-throttle", "off", "-max-per-address", "0", "-coalesce", c.String())
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {

@@ -57,11 +57,12 @@ func scenarios() []scenario {
 // has to fail: a gap that was closed must leave the list.
 //
 // It is skipped where the transport cannot run.
-func Run(t *testing.T, b backends.Backend) {
+func Run(t *testing.T, b backends.Backend) { run(t, b, scenarios()) }
+
+func run(t *testing.T, b backends.Backend, cases []scenario) {
 	if err := b.Runs(); err != nil {
 		t.Skipf("%s cannot run on this machine: %v", b.Name, err)
 	}
-	cases := scenarios()
 	for _, name := range slices.Sorted(maps.Keys(b.Gaps)) {
 		if !slices.ContainsFunc(cases, func(s scenario) bool { return s.name == name }) {
 			t.Errorf("Gaps names %q, which is no case of the suite", name)

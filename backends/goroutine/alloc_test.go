@@ -14,15 +14,22 @@ import (
 	"chatbench/core/wire"
 )
 
-// TestTurnAllocatesNothing: neither a message nor a delivery of it allocates.
+// TestTurnAllocatesNothing: neither a message nor a delivery of it allocates, whether
+// output waits or not.
 func TestTurnAllocatesNothing(t *testing.T) {
 	if racing {
 		t.Skip("allocations are not counted under the race detector")
 	}
+	for _, c := range []backends.Coalesce{backends.CoalesceOff, backends.CoalesceAuto, backends.Coalesce(100 * time.Microsecond)} {
+		t.Run(c.String(), func(t *testing.T) { turnAllocatesNothing(t, c) })
+	}
+}
+
+func turnAllocatesNothing(t *testing.T, c backends.Coalesce) {
 	const clients, messages = 20, 500
 	room := core.NewRoom(core.Config{Authenticator: core.OpenDoor{}})
 	s, err := start(backends.Config{Listen: "127.0.0.1:0", Room: room, Counters: new(backends.Counters),
-		Log: slog.New(slog.DiscardHandler), Linger: time.Second})
+		Log: slog.New(slog.DiscardHandler), Linger: time.Second, Coalesce: c})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package goroutine
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"chatbench/core"
 )
@@ -27,6 +28,8 @@ type rounds struct {
 	grown atomic.Bool // the log has grown since the last round began
 	busy  atomic.Int64
 	begun atomic.Uint64 // what was said when the last whole round began
+
+	waits *waits // nil: output does not wait
 
 	mu         sync.Mutex
 	mail       []*core.Session // have output of their own, or must close
@@ -92,14 +95,20 @@ func (r *rounds) run() {
 func (r *rounds) stop() {
 	close(r.quit)
 	<-r.ended
+	if r.waits != nil {
+		r.waits.alarm.close()
+	}
 	r.mu.Lock()
 	r.mail, r.mailClosed = nil, true
 	r.mu.Unlock()
 }
 
+// round wakes the writers that have output. What the room has said may be left for a
+// later round.
 func (r *rounds) round() {
 	r.busy.Store(1) // so that the round does not end while it begins
 	said := r.room.Said()
+	whole := r.waits == nil || !r.grown.Load() || !r.outputWaits(time.Now(), said)
 	r.mu.Lock()
 	r.mail, r.taken = r.taken[:0], r.mail
 	r.mu.Unlock()
@@ -112,11 +121,14 @@ func (r *rounds) round() {
 		}
 		c.wake()
 	}
-	if r.grown.Swap(false) {
+	if whole && r.grown.Swap(false) {
 		r.wakeAll()
 	}
 	if r.busy.Add(-1) != 0 {
 		<-r.finished
+	}
+	if !whole {
+		return
 	}
 	r.mu.Lock()
 	r.begun.Store(said)
@@ -146,6 +158,9 @@ func (r *rounds) pace() {
 	defer r.mu.Unlock()
 	for said >= r.begun.Load()+paceOctets {
 		r.WakeRoom()
+		if r.waits != nil {
+			r.ring() // output that waits has to go now
+		}
 		r.turned.Wait()
 	}
 }

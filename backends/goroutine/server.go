@@ -18,6 +18,7 @@ var Backend = backends.Backend{
 	Threads:      "GOMAXPROCS",
 	Processes:    "1",
 	FDsPerClient: 1,
+	Coalesces:    true,
 	Start:        start,
 }
 
@@ -43,6 +44,10 @@ func start(cfg backends.Config) (backends.Server, error) {
 	}
 	s := &server{cfg: cfg, accept: accept, done: make(chan struct{})}
 	s.rounds = newRounds(cfg.Room, s.wakeAll)
+	if s.rounds.waits, err = newWaits(cfg.Coalesce, s.rounds); err != nil {
+		accept.Abandon()
+		return nil, err
+	}
 	go s.rounds.run()
 	accept.Run(s.take)
 	return s, nil

@@ -40,6 +40,7 @@ var Backend = backends.Backend{
 	Threads:      "1",
 	Processes:    "1",
 	FDsPerClient: 1,
+	Coalesces:    true,
 	Start: func(cfg backends.Config) (backends.Server, error) {
 		return readiness.Start(cfg, 1, newPoller)
 	},

@@ -58,6 +58,7 @@ var Backend = backends.Backend{
 	Threads:      "GOMAXPROCS",
 	Processes:    "1",
 	FDsPerClient: 1,
+	Coalesces:    true,
 	Start: func(cfg backends.Config) (backends.Server, error) {
 		return readiness.Start(cfg, runtime.GOMAXPROCS(0), readiness.NewEpoll)
 	},

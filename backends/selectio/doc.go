@@ -45,6 +45,7 @@ var Backend = backends.Backend{
 	Limits:       "descriptors below 1024",
 	MaxClients:   unix.FD_SETSIZE - otherDescriptors,
 	FDsPerClient: 1,
+	Coalesces:    true,
 	Start: func(cfg backends.Config) (backends.Server, error) {
 		return readiness.Start(cfg, 1, newPoller)
 	},

@@ -67,6 +67,7 @@ var Backend = backends.Backend{
 	Threads:      "1",
 	Processes:    "1",
 	FDsPerClient: 1,
+	Coalesces:    true,
 	Limits:       "needs Linux 6.1 and a system that allows io_uring",
 	Unavailable:  ring.Available,
 	Start:        start,

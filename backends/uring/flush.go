@@ -15,10 +15,19 @@ func (l *loop) flush() {
 	if l.roomGrew.Load() {
 		l.roomGrew.Store(false) // before the log is read: what comes later wakes again
 		l.flushed = l.cfg.Room.Said()
+		if l.coalesce != nil {
+			l.coalesce.Writes(l.moment())
+		}
 		for i := len(l.recipients) - 1; i >= 0; i-- { // write may take out the one it is at
 			l.write(l.recipients[i])
 		}
 	}
+	l.flushMail()
+}
+
+// flushMail looks after the sessions that have output of their own, or must close, and
+// submits what is to be sent.
+func (l *loop) flushMail() {
 	l.mu.Lock()
 	mail := l.mail
 	l.mail = l.spareMail

@@ -126,10 +126,15 @@ func (l *loop) feed(c *conn, in []byte) {
 // catchUp is called after each step of input. It writes to the clients if much
 // has been said since the loop last did.
 func (l *loop) catchUp() {
-	said := l.cfg.Room.Said()
-	if l.read > turnOctets || l.roomGrew.Load() && said > l.flushed && said-l.flushed > backends.FlushAfter {
+	if l.read > turnOctets || l.behind() {
 		l.flush()
 	}
+}
+
+// behind says whether much was said since the loop last wrote it.
+func (l *loop) behind() bool {
+	said := l.cfg.Room.Said()
+	return l.roomGrew.Load() && said > l.flushed && said-l.flushed > backends.FlushAfter
 }
 
 // pauseOrResume stops reading a client whose session is Held, and goes on when it

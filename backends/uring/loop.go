@@ -11,6 +11,7 @@ import (
 
 	"chatbench/backends"
 	"chatbench/backends/internal/absence"
+	"chatbench/backends/internal/coalesce"
 	"chatbench/backends/internal/linger"
 	"chatbench/backends/internal/readiness"
 	"chatbench/backends/internal/ring"
@@ -75,6 +76,11 @@ type loop struct {
 	flushed     uint64 // Room.Said when the room was last flushed
 	cut         bool   // all connections are dropped
 	timer       backends.TurnTimer
+
+	// Of a loop whose output may wait.
+	coalesce *coalesce.Controller // nil: it does not
+	clock    coalesce.CPUClock
+	woke     time.Time // when the turn began
 }
 
 // conn is one connection.
@@ -169,6 +175,7 @@ func (l *loop) Wake(s *core.Session) {
 // run turns until the loop is told to stop and its last connection is gone.
 func (l *loop) run() error {
 	defer l.close()
+	l.startCoalescing()
 	l.watchBell()
 	l.watchListener()
 	for {
@@ -177,6 +184,9 @@ func (l *loop) run() error {
 		}
 		err := l.wait()
 		l.timer.Begin()
+		if l.coalesce != nil {
+			l.woke = time.Now()
+		}
 		if err == nil {
 			err = l.gather()
 		}
@@ -185,7 +195,7 @@ func (l *loop) run() error {
 			return fmt.Errorf("uring: waiting: %w", err)
 		}
 		l.takeInput()
-		l.flush()
+		l.writeDue()
 		if l.lingering.Len() > 0 {
 			l.endLingering(time.Now())
 		}

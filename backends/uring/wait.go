@@ -13,6 +13,9 @@ const (
 // noted meanwhile: the loop says that it sleeps before it looks for the last time.
 func (l *loop) wait() error {
 	timeout := l.patience()
+	if l.coalesce.Waiting() {
+		timeout = l.untilDue(timeout)
+	}
 	l.bell.Sleep()
 	if l.hasWork() {
 		timeout = 0
@@ -53,7 +56,7 @@ func (l *loop) patience() time.Duration {
 }
 
 func (l *loop) hasWork() bool {
-	if len(l.input) > 0 || l.roomGrew.Load() {
+	if len(l.input) > 0 || l.roomGrew.Load() && !l.coalesce.Waiting() {
 		return true
 	}
 	if l.cutting.Load() && !l.cut || l.stopping.Load() && !l.listener.stopping {

@@ -8,6 +8,7 @@ import (
 	osuser "os/user"
 	"strings"
 
+	"chatbench/backends"
 	"chatbench/internal/cmdline"
 	"chatbench/server"
 )
@@ -21,12 +22,12 @@ func check(t table, f *flags, problems []error) int {
 	backend, err := t.find(f.backend)
 	if err != nil {
 		problems = append(problems, err)
-		backend, f.o.SpawnAhead = t[0], 0 // what can be looked at all the same
+		backend, f.o.SpawnAhead, f.o.Coalesce = t[0], 0, backends.CoalesceOff // what can be looked at all the same
 	}
 	if f.o.Sockets, err = sockets(); err != nil {
 		problems = append(problems, err)
 	}
-	found := server.Check(ctx, f.options(backend))
+	found := server.Check(ctx, f.options(t, backend))
 	problems = append(problems, found.Problems...)
 	var b strings.Builder
 	for _, err := range problems {

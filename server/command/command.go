@@ -85,7 +85,7 @@ func serve(t table, f *flags) int {
 	if err != nil {
 		return cmdline.Fail("chatd", cmdline.Usage, err)
 	}
-	err = server.Run(context.Background(), f.options(backend))
+	err = server.Run(context.Background(), f.options(t, backend))
 	switch {
 	case errors.As(err, new(server.Misuse)):
 		return cmdline.Fail("chatd", cmdline.Usage, err)

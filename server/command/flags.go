@@ -80,6 +80,7 @@ func newFlags(backend string) *flags {
 	fs.Var(&f.lagMax, "lag-max", "at most `SIZE` of what was said is kept for one client, slow or not; 0B: 64 times -lag-limit, at least 4 MiB")
 	fs.Var(&f.sndbuf, "sndbuf", "kernel send buffer of a connection, `SIZE`; 0B: the kernel's choice")
 	fs.IntVar(&o.SpawnAhead, "spawn-ahead", o.SpawnAhead, "`N` processes that wait for clients, in a backend of one for each client")
+	fs.Var(&o.Coalesce, "coalesce", "off, auto, or `TIME` of 10ms at most that what is said waits for more, to share writes: less CPU, later; auto: 1ms at most and while it pays; see -list for the backends that obey it")
 	fs.IntVar(&o.Backlog, "backlog", o.Backlog, "at most `N` connections waiting to be accepted")
 	fs.DurationVar(&o.Linger, "linger", o.Linger, "`TIME` a closing client has to say goodbye")
 	fs.DurationVar(&o.Drain, "drain", o.Drain, "`TIME` the server has to stop before connections are cut")
@@ -92,9 +93,10 @@ func newFlags(backend string) *flags {
 	return f
 }
 
-// options is what the flags say, once they have been parsed.
-func (f *flags) options(b backends.Backend) server.Options {
+// options is what the flags say, once they have been parsed, for one backend of the table.
+func (f *flags) options(t table, b backends.Backend) server.Options {
 	o := f.o
+	o.Backends = t
 	o.Backend, o.LagLimit, o.LagMax, o.SendBuffer = b, int(f.lag), int(f.lagMax), int(f.sndbuf)
 	o.Out = os.Stdout
 	o.Log = f.log.logger(os.Stderr)

@@ -35,6 +35,9 @@ func TestOwnValues(t *testing.T) {
 		{"p2p-advertise", "claimed", "claimed"},
 		{"p2p-advertise", "peer", "peer"},
 		{"lag-limit", "1MiB", "1MiB"},
+		{"coalesce", "off", "off"},
+		{"coalesce", "auto", "auto"},
+		{"coalesce", "0.2ms", "200µs"},
 	} {
 		fs := newFlags("one").set
 		if err := fs.Set(c.flag, c.text); err != nil {

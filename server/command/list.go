@@ -23,6 +23,7 @@ type listed struct {
 	Limits     string            `json:"limits"`
 	PerClient  string            `json:"per_client"`  // what each client has of its own: thread, process, "" for neither
 	MaxClients int               `json:"max_clients"` // 0: no bound of its own
+	Coalesces  bool              `json:"coalesces"`   // obeys -coalesce
 	Gaps       map[string]string `json:"gaps"`        // cases of the conformance suite, with the reason
 	// Unavailable is why the backend cannot run on this machine; "" if it can.
 	Unavailable string `json:"unavailable"`
@@ -34,7 +35,7 @@ func list(t table, asJSON bool) int {
 	if asJSON {
 		var out []listed
 		for _, b := range t {
-			out = append(out, listed{b.Name, b.Model, b.Threads, b.Processes, b.Library, b.Limits, b.PerClient, b.MaxClients, b.Gaps, unavailable(b)})
+			out = append(out, listed{b.Name, b.Model, b.Threads, b.Processes, b.Library, b.Limits, b.PerClient, b.MaxClients, b.Coalesces, b.Gaps, unavailable(b)})
 		}
 		line, err := json.Marshal(out)
 		if err != nil {
@@ -81,6 +82,9 @@ func (t table) text() string {
 		below("", b.Model)
 		below("cannot run on this machine: ", unavailable(b))
 		below("limits: ", b.Limits)
+		if b.Coalesces {
+			below("", "obeys -coalesce")
+		}
 		below("library: ", b.Library)
 		for _, name := range slices.Sorted(maps.Keys(b.Gaps)) {
 			below("does not pass "+name+": ", b.Gaps[name])

@@ -17,7 +17,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // TestListText: the list fits a terminal, whatever there is to say.
 func TestListText(t *testing.T) {
 	got := newTable([]backends.Backend{
-		{Name: "epoll", Model: "one thread waits for all clients in epoll", Threads: "1", Processes: "1"},
+		{Name: "epoll", Model: "one thread waits for all clients in epoll", Threads: "1", Processes: "1", Coalesces: true},
 		{Name: "process", Threads: "1 for the loop, 3 per client", Processes: "1 per client",
 			Model:  "one process for each client blocks on its socket; one loop in the parent waits for their pipes",
 			Limits: "a process for each client"},

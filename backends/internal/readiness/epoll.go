@@ -11,8 +11,10 @@ import (
 // the next. The generation of an ID travels in the event's free half, so that
 // the kernel hands back just what was registered.
 type epoll struct {
-	fd  int
-	raw []unix.EpollEvent
+	fd      int
+	raw     []unix.EpollEvent
+	exact   bool          // waits to the nanosecond, not in whole milliseconds
+	timeout unix.Timespec // of a wait, if exact
 }
 
 // NewEpoll opens a Poller on epoll(7). It is here, and not in the transport of
@@ -52,12 +54,7 @@ func (p *epoll) Wait(events []Event, timeout time.Duration, brief bool) (int, er
 	if len(p.raw) < len(events) {
 		p.raw = make([]unix.EpollEvent, len(events))
 	}
-	ms := -1
-	if timeout >= 0 { // rounded up: a wait must not end before its time
-		ms = int((timeout + time.Millisecond - 1) / time.Millisecond)
-	}
-	n, err := Call(brief, unix.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.raw[0])),
-		uintptr(len(events)), uintptr(ms), 0, 0)
+	n, err := p.wait(len(events), timeout, brief)
 	for i := range n {
 		e := &p.raw[i]
 		events[i] = Event{
@@ -67,6 +64,34 @@ func (p *epoll) Wait(events []Event, timeout time.Duration, brief bool) (int, er
 		}
 	}
 	return n, err
+}
+
+// wait waits for so many events at most, which are then in raw.
+func (p *epoll) wait(events int, timeout time.Duration, brief bool) (int, error) {
+	if p.exact {
+		return Call(brief, unix.SYS_EPOLL_PWAIT2, uintptr(p.fd), uintptr(unsafe.Pointer(&p.raw[0])),
+			uintptr(events), uintptr(unsafe.Pointer(Timespec(&p.timeout, timeout))), 0, 0)
+	}
+	ms := -1
+	if timeout >= 0 { // rounded up: a wait must not end before its time
+		ms = int((timeout + time.Millisecond - 1) / time.Millisecond)
+	}
+	return Call(brief, unix.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.raw[0])),
+		uintptr(events), uintptr(ms), 0, 0)
+}
+
+// beExact has waits end when they are to, by epoll_pwait2(2). It fails where that is not
+// to be had, before Linux 5.11 or behind a seccomp filter; then waits are in whole milliseconds,
+// as they are without it. The other pollers are exact.
+func (p *epoll) beExact() error {
+	var none unix.EpollEvent
+	_, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT2, uintptr(p.fd), uintptr(unsafe.Pointer(&none)), 1,
+		uintptr(unsafe.Pointer(new(unix.Timespec))), 0, 0)
+	if errno != 0 {
+		return errno
+	}
+	p.exact = true
+	return nil
 }
 
 func (p *epoll) Close() error { return unix.Close(p.fd) }

@@ -12,6 +12,11 @@ func (l *loop) flush() {
 	if l.roomGrew.Load() {
 		l.flushRoom()
 	}
+	l.flushMail()
+}
+
+// flushMail looks after the sessions that have output of their own, or must close.
+func (l *loop) flushMail() {
 	l.mu.Lock()
 	mail := l.mail
 	l.mail = l.spareMail
@@ -33,6 +38,9 @@ func (l *loop) flushRoom() {
 	}
 	l.roomGrew.Store(false) // before the log is read: what comes later wakes again
 	l.flushed.Store(l.cfg.Room.Said())
+	if l.coalesce != nil {
+		l.coalesce.Writes(l.moment())
+	}
 	l.tellOthers()
 	for i := len(l.recipients) - 1; i >= 0; i-- { // write may take out the one it is at
 		l.write(l.recipients[i])
@@ -44,10 +52,10 @@ func (l *loop) flushRoom() {
 }
 
 // hasOutput says whether there is anything to flush.
-func (l *loop) hasOutput() bool {
-	if l.roomGrew.Load() {
-		return true
-	}
+func (l *loop) hasOutput() bool { return l.roomGrew.Load() || l.hasMail() }
+
+// hasMail says whether a session has output of its own, or must close.
+func (l *loop) hasMail() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.mail) > 0

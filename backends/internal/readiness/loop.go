@@ -12,6 +12,7 @@ import (
 
 	"chatbench/backends"
 	"chatbench/backends/internal/absence"
+	"chatbench/backends/internal/coalesce"
 	"chatbench/backends/internal/linger"
 	"chatbench/core"
 )
@@ -60,6 +61,11 @@ type loop struct {
 	givenUp    int    // times it waited for others and gave up
 	timer      backends.TurnTimer
 	born       uint32 // generation of the newest connection
+
+	// Of a loop whose output may wait.
+	coalesce *coalesce.Controller // nil: it does not
+	woke     time.Time            // when the turn began
+	idle     time.Duration        // for how long the loop slept, in all
 }
 
 // conn is one connection.
@@ -86,6 +92,7 @@ func newLoop(cfg backends.Config, poller Poller, share bool) (*loop, error) {
 		cfg: cfg, poller: poller, events: make([]Event, turnEvents), buf: make([]byte, readSize),
 		timer: cfg.Counters.TurnTimer(),
 	}
+	l.coalesce = coalesce.New(cfg.Coalesce, l.moment())
 	var err error
 	if l.bell, err = NewDoorbell(); err != nil {
 		_ = poller.Close()
@@ -152,7 +159,7 @@ func (l *loop) run() error {
 		if len(l.others) > 0 {
 			l.adoptArrivals()
 		}
-		l.flush()
+		l.writeDue()
 		if l.lingering.Len() > 0 {
 			l.endLingering(time.Now())
 		}

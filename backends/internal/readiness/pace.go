@@ -57,6 +57,7 @@ func (l *loop) pace() {
 		case l.hasOutput():
 			l.flush()
 		default:
+			l.hurryOthers()
 			l.bell.pause(min(left, paceWait), func() bool { return !l.hasOutput() && l.othersBehind() })
 		}
 	}

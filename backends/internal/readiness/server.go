@@ -32,6 +32,11 @@ func Start(cfg backends.Config, loops int, newPoller func() (Poller, error)) (ba
 			s.abandon()
 			return nil, fmt.Errorf("readiness: opening a poller: %w", err)
 		}
+		if e, ok := p.(*epoll); ok && cfg.Coalesce != backends.CoalesceOff {
+			if err := e.beExact(); err != nil {
+				cfg.Log.Warn("output waits for whole milliseconds, for lack of epoll_pwait2 (Linux 5.11)", "err", err)
+			}
+		}
 		l, err := newLoop(cfg, p, loops > 1)
 		if err != nil {
 			s.abandon()

@@ -45,20 +45,29 @@ func Call(brief bool, trap, a1, a2, a3, a4, a5, a6 uintptr) (int, error) {
 	return 0, errno
 }
 
-// wait sleeps until there is work, without losing any noted meanwhile: the
-// loop says that it sleeps before it looks for the last time.
+// wait sleeps until there is work, or output that waits is due.
 func (l *loop) wait() (int, error) {
-	timeout := l.patience()
+	if l.coalesce == nil {
+		return l.sleep(l.patience())
+	}
+	return l.waitTimed()
+}
+
+// sleep waits for so long at most, without losing any work noted meanwhile: the
+// loop says that it sleeps before it looks for the last time.
+func (l *loop) sleep(timeout time.Duration) (int, error) {
 	l.bell.Sleep()
 	if l.hasWork() {
 		timeout = 0
 	}
 	var n int
 	var err error
+	more := timeout != 0
 	if l.holds || timeout == 0 {
 		n, err = l.hold(timeout)
+		more = more && !l.coalesce.Waiting()
 	}
-	if n == 0 && err == nil && timeout != 0 {
+	if n == 0 && err == nil && more {
 		n, err = l.poller.Wait(l.events, timeout, false)
 	}
 	l.bell.Awake()
@@ -101,7 +110,7 @@ func (l *loop) hasWork() bool {
 	if l.cutting.Load() || l.stopping.Load() && l.listener.fd >= 0 {
 		return true
 	}
-	if l.hasOutput() {
+	if l.roomGrew.Load() && !l.stillWaits() || l.hasMail() {
 		return true
 	}
 	if len(l.others) == 0 {

@@ -1,0 +1,128 @@
+package backendtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"chatbench/backends"
+	"chatbench/core/wire"
+)
+
+// coalesceCases are the cases that waiting output can break, and that do not take long:
+// who is written to and when, who is slow, who ends, who waits.
+var coalesceCases = []string{
+	"hello", "one-order-for-all", "fan-out", "burst", "big-messages", "counters",
+	"many-frames-in-one-write", "longest-frame", "violations",
+	"relay-every-command", "relay-and-talk",
+	"half-close", "close-while-others-talk", "last-words", "gone-during-output", "name-is-free-again",
+	"never-reads", "reads-slowly", "never-reads-and-talks", "takes-its-time-at-the-end",
+	"drain-under-traffic", "drain-a-slow-reader", "shutdown-never-reads", "shutdown-cuts",
+	"late-answer", "nothing-left-behind",
+	"hostile-paste-arrives-whole", "hostile-flood-waits", "hostile-full-queues-both-ways", "hostile-amplified-burst",
+}
+
+// RunCoalescing holds a transport that lets output wait to the contract, with that
+// setting: to all cases, or to those that it can break.
+func RunCoalescing(t *testing.T, b backends.Backend, setting backends.Coalesce, all bool) {
+	if !b.Coalesces {
+		t.Fatalf("%s does not coalesce", b.Name)
+	}
+	start := b.Start
+	b.Start = func(cfg backends.Config) (backends.Server, error) {
+		if cfg.Coalesce == backends.CoalesceOff { // else the case has set it
+			cfg.Coalesce = setting
+		}
+		return start(cfg)
+	}
+	// One case runs this binary again, which would not get here.
+	cases := slices.DeleteFunc(scenarios(), func(s scenario) bool { return s.name == taskScenarios[0].name })
+	if !all {
+		for _, name := range coalesceCases {
+			if !slices.ContainsFunc(cases, func(s scenario) bool { return s.name == name }) {
+				t.Errorf("%q is no case of the suite", name)
+			}
+		}
+		cases = slices.DeleteFunc(cases, func(s scenario) bool { return !slices.Contains(coalesceCases, s.name) })
+	}
+	run(t, b, slices.Concat(cases, waitingScenarios))
+}
+
+// longWait is for cases in which what the room says does not go out for being due,
+// however slow the machine is.
+const longWait = backends.Coalesce(time.Hour)
+
+func waitLong(s *settings) { s.net.Coalesce = longWait }
+
+var waitingScenarios = []scenario{
+	{"waiting-is-for-the-room-alone", waitingIsForTheRoomAlone},
+	{"waiting-is-bounded", waitingIsBounded},
+	{"waiting-ends-with-the-room", waitingEndsWithTheRoom},
+}
+
+// waitingIsForTheRoomAlone: what is said waits. Frames for one client alone do not, nor
+// does the end of one.
+func waitingIsForTheRoomAlone(l *lab) {
+	r := l.open(waitLong)
+	alice, bob, carol := r.login("alice"), r.login("bob"), r.login("carol")
+	alice.say("hello")
+	r.eventually(func() bool { return r.room.Snapshot().Messages == 1 }, "it is said")
+	dave := r.login("dave")
+	dave.send(wire.AppendFile(nil, wire.LsReq, "bob", nil))
+	bob.expect(wire.File, wire.LsReq, "dave")
+	bob.expectChat("alice: hello") // it goes along
+	dave.send(wire.AppendChat(nil, strings.Repeat("x", wire.MaxFrame)))
+	dave.expectNotice()
+	dave.expectClosed()
+	carol.conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+	if f, err := carol.read(); err == nil {
+		r.Errorf("carol was sent %s, which is to wait", show(f))
+	}
+	carol.conn.SetReadDeadline(carol.limit)
+	r.room.Drain()
+	carol.expectChat("alice: hello")
+	carol.expectClosed()
+}
+
+// waitingIsBounded: much of what is said does not wait, and keeps nobody from saying more.
+func waitingIsBounded(l *lab) {
+	const frames, octets, mostWaiting = 4000, 1000, 1 << 20
+	r := l.open(waitLong)
+	clients := r.logins("c", 4)
+	heard := listenAll(clients, "the end")
+	talkAll(r, clients[:2], func(c *client) error {
+		for i := range frames {
+			if err := c.trySend(wire.AppendChat(nil, fmt.Sprintf("no %d ", i)+strings.Repeat("x", octets))); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	r.eventually(func() bool { return lowest(heard) > 2*frames-mostWaiting/octets }, "all but what may wait is heard by all (%d)",
+		func() int { return int(lowest(heard)) })
+	said := func(n uint64) {
+		r.eventually(func() bool { return r.room.Snapshot().Messages == n }, "%d messages are said", n)
+	}
+	said(2 * frames)
+	clients[0].say("the end")
+	said(2*frames + 1)
+	r.room.Drain()
+	if texts := sameForAll(heard); len(texts) != 2*frames+1 {
+		r.Fatalf("%d messages were heard of %d", len(texts), 2*frames+1)
+	}
+}
+
+// waitingEndsWithTheRoom: what waits when the connections are cut is nobody's reason to stay.
+func waitingEndsWithTheRoom(l *lab) {
+	r := l.open(waitLong)
+	alice := r.login("alice")
+	alice.say("hello")
+	r.eventually(func() bool { return r.room.Snapshot().Messages == 1 }, "it is said")
+	if err := r.shutdown(50 * time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
+		r.Errorf("Shutdown gives %v", err)
+	}
+}

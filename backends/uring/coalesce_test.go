@@ -1,0 +1,41 @@
+package uring
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"chatbench/backends"
+	"chatbench/backends/internal/readiness"
+	"chatbench/core"
+	"chatbench/core/wire"
+)
+
+// TestMuchDoesNotWait: what others than the loop's own clients have said waits, but not if
+// it is much.
+func TestMuchDoesNotWait(t *testing.T) {
+	cfg := testConfig()
+	cfg.Room = core.NewRoom(core.Config{Authenticator: core.OpenDoor{}, Now: time.Now()})
+	cfg.Coalesce = backends.Coalesce(time.Hour)
+	l := &loop{cfg: cfg}
+	l.bell, _ = readiness.NewDoorbell()
+	defer l.bell.Close()
+	l.startCoalescing()
+	l.woke = time.Now()
+	session := cfg.Room.Join(netip.AddrPort{}, l, &conn{loop: l, seat: -1})
+	session.Feed(wire.AppendCred(nil, "alice", "x"))
+	clear(l.mail) // it has no connection
+	l.mail = l.mail[:0]
+	say := func() { session.Feed(wire.AppendChat(nil, strings.Repeat("x", 900))) }
+	say()
+	if l.writeDue(); !l.roomGrew.Load() || l.hasWork() {
+		t.Error("a message is written at once, or the loop does not sleep")
+	}
+	for range 1 + backends.FlushAfter/900 {
+		say()
+	}
+	if l.writeDue(); l.roomGrew.Load() || l.coalesce.Waiting() {
+		t.Error("much that was said waits")
+	}
+}
