@@ -72,6 +72,7 @@ type Options struct {
 	SendBuffer int // SO_SNDBUF; 0 leaves it to the kernel
 	Backlog    int
 	SpawnAhead int // processes that wait for clients, where there is one for each
+	Loops      int // event loops, where their number can be chosen; 0: as many as the backend has by default
 	Linger     time.Duration
 	Drain      time.Duration // how long the end may take before connections are cut
 
@@ -109,6 +110,8 @@ func (o *Options) problems(ctx context.Context) (all []error) {
 	refuse(!o.Open && o.Users == "", "who may log in? say -users FILE (chatd user add makes one), or -open for any password")
 	refuse(o.SpawnAhead > 0 && o.Backend.PerClient != backends.OwnProcess,
 		"-spawn-ahead is for a backend with a process for each client, not for %s: leave it out", o.Backend.Name)
+	refuse(o.Loops > 0 && o.Backend.Loops == nil,
+		"-loops is for a backend whose number of event loops can be chosen, not for %s: leave it out", o.Backend.Name)
 	refuse(o.LagMax > 0 && o.LagMax < max(o.LagLimit, leastLagMax),
 		"-lag-max %v is below %v: raise it, or leave it out", units.Size(o.LagMax), units.Size(max(o.LagLimit, leastLagMax)))
 	refuse(o.MaxFrame > core.LargestFrame, "-max-frame %d is over %d, the most a frame may be", o.MaxFrame, core.LargestFrame)
@@ -132,6 +135,7 @@ func (o *Options) problems(ctx context.Context) (all []error) {
 		{"-sndbuf", int64(o.SendBuffer), 0, math.MaxInt32},
 		{"-backlog", int64(o.Backlog), 1, math.MaxInt32},
 		{"-spawn-ahead", int64(o.SpawnAhead), 0, 1000},
+		{"-loops", int64(o.Loops), 0, 256},
 		{"-login-timeout", int64(o.LoginTimeout), int64(time.Millisecond), math.MaxInt64},
 		{"-linger", int64(o.Linger), 0, math.MaxInt64},
 		{"-drain", int64(o.Drain), int64(time.Millisecond), math.MaxInt64},

@@ -12,9 +12,9 @@ import (
 // flush writes to every client all that it is behind, once, and submits that.
 func (l *loop) flush() {
 	l.read = 0
-	if l.roomGrew.Load() {
-		l.roomGrew.Store(false) // before the log is read: what comes later wakes again
-		l.flushed = l.cfg.Room.Said()
+	l.member.Fed()
+	writing := l.member.BeginWriting()
+	if writing {
 		for i := len(l.recipients) - 1; i >= 0; i-- { // write may take out the one it is at
 			l.write(l.recipients[i])
 		}
@@ -30,6 +30,9 @@ func (l *loop) flush() {
 	}
 	l.spareMail = mail[:0]
 	l.exchange()
+	if writing {
+		l.member.EndWriting()
+	}
 }
 
 // exchange submits the sends that are filled in, and those that follow from their

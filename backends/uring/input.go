@@ -111,6 +111,7 @@ func (l *loop) hear(c *conn, in []byte) {
 func (l *loop) feed(c *conn, in []byte) {
 	for len(in) > 0 && !c.leaving && !c.gone {
 		step := min(len(in), backends.FeedStep)
+		l.member.Feeding()
 		c.session.Feed(in[:step])
 		in = in[step:]
 		l.read += step
@@ -124,12 +125,12 @@ func (l *loop) feed(c *conn, in []byte) {
 }
 
 // catchUp is called after each step of input. It writes to the clients if much
-// has been said since the loop last did.
+// has been said since the loop last did, and lets other loops do the same.
 func (l *loop) catchUp() {
-	said := l.cfg.Room.Said()
-	if l.read > turnOctets || l.roomGrew.Load() && said > l.flushed && said-l.flushed > backends.FlushAfter {
+	if l.read > turnOctets || l.member.Behind(l.cfg.Room.Said()) {
 		l.flush()
 	}
+	l.member.Pace(l)
 }
 
 // pauseOrResume stops reading a client whose session is Held, and goes on when it

@@ -21,7 +21,7 @@ func check(t table, f *flags, problems []error) int {
 	backend, err := t.find(f.backend)
 	if err != nil {
 		problems = append(problems, err)
-		backend, f.o.SpawnAhead = t[0], 0 // what can be looked at all the same
+		backend, f.o.SpawnAhead, f.o.Loops = t[0], 0, 0 // what can be looked at all the same
 	}
 	if f.o.Sockets, err = sockets(); err != nil {
 		problems = append(problems, err)
