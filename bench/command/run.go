@@ -76,6 +76,7 @@ func newRunFlags(env Env) *runFlags {
 	fs.StringVar(&f.arrivals, "arrivals", "fixed", "of an open loop, `fixed|poisson`")
 	fs.Func("window", "closed loop with `NUMBERS` of messages under way for each sender, like 128; none for no closed loop (128; relay: 16)", f.setWindows)
 	fs.Func("server-cpus", "`CPUS` of the server, like 0 or 0,2-3 (one, chosen)", cpus(&c.ServerCPUs))
+	fs.Func("cpus", "scale: `NUMBERS` of CPUs of the server, like 1,2,4; elsewhere give one backend a number of its own, reactors@cpus=2 (1, 2, 4 and so on, and all but the generator's)", f.setCPUCounts)
 	fs.Func("generator-cpus", "`CPUS` of the generator's thread (another, chosen)", cpus(&c.GeneratorCPUs))
 	fs.BoolVar(&c.Syscalls, "syscalls", true, "count system calls; counting_ns_per_syscall in env.json is what that adds to each")
 	fs.Float64Var(&c.ForeignMax, "foreign-max", 0, "a round in which others used a larger `SHARE` of the server's CPUs is void; 1: none is (0.75; with -whole 0.25)")
@@ -127,6 +128,17 @@ func each(list string, do func(string) error) error {
 		}
 	}
 	return nil
+}
+
+func (f *runFlags) setCPUCounts(text string) error {
+	return each(text, func(one string) error {
+		n, err := strconv.Atoi(one)
+		if err != nil || n < 1 {
+			return fmt.Errorf("%q is no number of CPUs", one)
+		}
+		f.plan.CPUCounts = append(f.plan.CPUCounts, n)
+		return nil
+	})
 }
 
 func cpus(into *[]int) func(string) error {
@@ -227,8 +239,9 @@ func (f *runFlags) fill() error {
 
 // flagsOf are the flags that not every scenario has.
 var flagsOf = map[string][]string{
-	"clients": {record.Broadcast, record.Idle}, "senders": {record.Broadcast}, "size": {record.Broadcast, record.Relay},
-	"rate": {record.Broadcast, record.Relay}, "window": {record.Broadcast, record.Relay}, "arrivals": {record.Broadcast, record.Relay},
+	"clients": {record.Broadcast, record.Idle, record.Scale}, "senders": {record.Broadcast, record.Scale}, "size": {record.Broadcast, record.Relay, record.Scale},
+	"rate": {record.Broadcast, record.Relay}, "window": {record.Broadcast, record.Relay, record.Scale}, "arrivals": {record.Broadcast, record.Relay},
+	"cpus":          {record.Scale},
 	"heavy-clients": {record.Idle}, "ramp": {record.Idle},
 	"pairs": {record.Relay}, "files": {record.Relay}, "downloads": {record.Relay}, "chat-rate": {record.Relay},
 }
