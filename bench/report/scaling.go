@@ -35,7 +35,7 @@ type ScalePoint struct {
 	High    float64 `json:"deliveries_s_max"`    // the greatest
 	CPU     float64 `json:"cpu_ns_per_delivery"` // of the server; 0: not known
 	Busy    float64 `json:"busy"`                // share of its CPUs
-	Speedup float64 `json:"speedup"`             // Rate by that of the fewest CPUs
+	Speedup float64 `json:"speedup"`             // Rate by that of the fewest CPUs of which a round counts
 	Limit   string  `json:"limit"`               // as ArmSummary.Limit
 	// Generator is how busy the generator was. One that had time to spare has waited for
 	// the server, busy or not: loops that wait for one another are what the law is about.
@@ -113,9 +113,9 @@ func (l *LoadSummary) scaling(m *record.Manifest, name string) Scaling {
 		}
 	}
 	slices.SortFunc(s.Points, func(a, b ScalePoint) int { return a.CPUs - b.CPUs })
-	for i := range s.Points {
-		if first := s.Points[0].Rate; first > 0 {
-			s.Points[i].Speedup = s.Points[i].Rate / first
+	if i := slices.IndexFunc(s.Points, func(p ScalePoint) bool { return p.Rate > 0 }); i >= 0 {
+		for j, first := i, s.Points[i].Rate; j < len(s.Points); j++ {
+			s.Points[j].Speedup = s.Points[j].Rate / first
 		}
 	}
 	s.doubt(cmp.Or(m.Rules.GeneratorMax, record.DefaultRules().GeneratorMax))
