@@ -118,7 +118,7 @@ func TestNoWakeIsLost(t *testing.T) {
 		})
 	}
 	wg.Go(func() {
-		for range turns {
+		for range turns / 100 { // so that the last notes are left to those who feed
 			notes.Add(1)
 			sleeper.Wake()
 		}
