@@ -118,6 +118,7 @@ type Config struct {
 	MaxFrame   int           // what Room was given, for those who check sizes themselves; 0: the room alone does
 	SpawnAhead int           // processes that wait for clients, in a transport of one for each client
 	Coalesce   Coalesce      // how long output may wait, in a transport that Coalesces
+	Loops      int           // event loops, in a transport that has Backend.Loops; 0: as many as that says
 }
 
 // Counters is what a transport did since it started. Safe for any goroutine.
@@ -157,6 +158,9 @@ type Backend struct {
 	// MaxClients is the most clients the model can carry whatever the file
 	// limit is; 0 for no such bound.
 	MaxClients int
+	// Loops is how many event loops the transport has where Config.Loops is 0. Nil: their
+	// number cannot be chosen.
+	Loops func() int
 	// FDsPerClient is how many descriptors one client costs the server process.
 	FDsPerClient int
 	// Gaps names the cases of the conformance suite that the transport's

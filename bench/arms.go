@@ -109,7 +109,13 @@ func (p Plan) arms(known func(chatd string) ([]Backend, error)) ([]record.Arm, e
 		if errors.Is(err, ErrBackend) && chatd != "" {
 			err = fmt.Errorf("%w (in %s)", err, chatd)
 		}
-		a.Name, a.Chatd = name, chatd
+		switch a.Name, a.Chatd = name, chatd; {
+		case a.Scales == "" || chatd == "":
+		case chatd == p.Plus:
+			a.Scales += PlusSuffix
+		default:
+			a.Scales += " of " + chatd
+		}
 		arms = append(arms, a)
 		return err
 	}
@@ -159,6 +165,14 @@ func (p Plan) arm(name string, known []Backend) (record.Arm, error) {
 			a.TLS = true
 			continue
 		}
+		if n, ok := strings.CutPrefix(flag, byCPUs+"="); ok {
+			cpus, err := p.size(n)
+			if err != nil {
+				return a, err
+			}
+			a.CPUs, a.Scales = cpus, strings.Replace(name, "@"+flag, "", 1)
+			continue
+		}
 		name, _, _ := strings.Cut(flag, "=")
 		if name == byTLS {
 			return a, fmt.Errorf("%w: %q has a value; write BACKEND@%s for clients that speak TLS", ErrPlan, flag, byTLS)
@@ -170,6 +184,9 @@ func (p Plan) arm(name string, known []Backend) (record.Arm, error) {
 			return a, fmt.Errorf("%w: %q is no flag of chatd's; write BACKEND@FLAG=VALUE, like process@spawn-ahead=64, or BACKEND@tls for clients that speak TLS", ErrPlan, flag)
 		}
 		a.Args = append(a.Args, "-"+flag)
+	}
+	if a.CPUs != nil && b.Loops > 0 && !slices.ContainsFunc(a.Args, isLoops) {
+		a.Args = append(a.Args, fmt.Sprintf("-loops=%d", len(a.CPUs)))
 	}
 	if p.Scenario == record.Idle {
 		most := p.Clients
@@ -188,6 +205,9 @@ func (p Plan) arm(name string, known []Backend) (record.Arm, error) {
 
 // chatdFlags are the flags that chatd gets of the bench, or that end it.
 var chatdFlags = []string{"backend", "listen", "open", "users", "json", "list", "flood", "announce", "login-throttle", "max-per-address", "tls-cert", "tls-key"}
+
+// isLoops says whether an argument of chatd's is its number of event loops.
+func isLoops(arg string) bool { return strings.HasPrefix(arg, "-loops=") }
 
 // flagForm keeps arms' names fit for files, tags and benchmark names.
 var flagForm = regexp.MustCompile(`^[a-z][a-z-]*=[A-Za-z0-9.:-]+$`)

@@ -105,6 +105,13 @@ func Run(ctx context.Context, cfg Config) (*record.Run, map[string]string, error
 	if err != nil {
 		return nil, nil, interrupted(ctx, err)
 	}
+	allowed, err := machine.Allowed()
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := cfg.sizes(allowed); err != nil {
+		return nil, nil, err
+	}
 	for _, b := range cfg.spellOut(own) {
 		if cfg.LeftOut != nil {
 			cfg.LeftOut(b)
@@ -122,10 +129,6 @@ func Run(ctx context.Context, cfg Config) (*record.Run, map[string]string, error
 		return nil, nil, err
 	}
 	defer shelf.discard()
-	allowed, err := machine.Allowed()
-	if err != nil {
-		return nil, nil, err
-	}
 	defer machine.PinProcess(allowed)
 	b, err := prepare(cfg, arms, allowed)
 	if err != nil {
@@ -138,7 +141,7 @@ func Run(ctx context.Context, cfg Config) (*record.Run, map[string]string, error
 	if err := b.price(ctx); err != nil {
 		return nil, nil, interrupted(ctx, err)
 	}
-	b.ran = meter.OpenRan(b.run.Manifest.ServerCPUs)
+	b.ran = meter.OpenRan(b.run.Manifest.ServersCPUs())
 	if err := b.pilot(ctx); err != nil {
 		return nil, nil, interrupted(ctx, err)
 	}
@@ -228,7 +231,7 @@ func (b *bench) planRounds() {
 // launcher is that of an arm.
 func (b *bench) launcher(arm string) (l *server.Launcher, err error) {
 	if l = b.launch[arm]; l == nil {
-		if l, err = server.NewLauncher(b.run.Manifest.ServerCPUs); err == nil {
+		if l, err = server.NewLauncher(b.run.Manifest.CPUsOf(arm)); err == nil {
 			b.launch[arm] = l
 		}
 	}
@@ -256,26 +259,24 @@ func (b *bench) close() {
 // threads off the server's.
 func (b *bench) chooseCPUs(allowed []int) error {
 	m := &b.run.Manifest
-	m.ServerCPUs, m.GeneratorCPUs, m.SharedCPU = machine.Split(allowed)
-	if b.cfg.ServerCPUs != nil {
-		m.ServerCPUs = b.cfg.ServerCPUs
-	}
+	m.ServerCPUs, m.GeneratorCPUs = b.cfg.split(allowed)
 	switch {
 	case len(b.cfg.Agents) > 0: // which have their own
 		m.GeneratorCPUs = nil
-	case b.cfg.GeneratorCPUs != nil:
-		m.GeneratorCPUs = b.cfg.GeneratorCPUs
+	case b.cfg.Scenario == record.Scale:
+		m.ServerCPUs = b.cfg.order[:1] // for the null server: the arms have their own
 	}
+	servers := m.ServersCPUs()
 	rest := slices.DeleteFunc(slices.Clone(allowed), func(c int) bool {
-		return slices.Contains(m.ServerCPUs, c) || slices.Contains(m.GeneratorCPUs, c)
+		return slices.Contains(servers, c) || slices.Contains(m.GeneratorCPUs, c)
 	})
 	if len(rest) == 0 {
 		rest = m.GeneratorCPUs
 	}
 	if len(rest) == 0 {
-		rest = m.ServerCPUs
+		rest = servers
 	}
-	for _, c := range append(slices.Clone(m.ServerCPUs), m.GeneratorCPUs...) {
+	for _, c := range append(servers, m.GeneratorCPUs...) {
 		if !slices.Contains(allowed, c) {
 			return fmt.Errorf("%w: CPU %d is not among those allowed here, %s", ErrPlan, c, machine.FormatCPUs(allowed))
 		}

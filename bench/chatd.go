@@ -45,6 +45,7 @@ type Backend struct {
 	Limits     string            `json:"limits"`
 	PerClient  string            `json:"per_client"`  // what each client has of its own: a thread, a process, or ""
 	MaxClients int               `json:"max_clients"` // 0: no bound of its own
+	Loops      int               `json:"loops"`       // event loops, unless -loops says how many; 0: there is no such flag
 	Gaps       map[string]string `json:"gaps"`
 	// Unavailable is why the backend cannot run on this machine; "" if it can.
 	Unavailable string `json:"unavailable"`
@@ -119,8 +120,13 @@ func (p *Plan) spellOut(known []Backend) (leftOut []Backend) {
 		}
 		p.Backends = names(runs)
 	}
-	if p.Rounds == 0 && p.Scenario == record.Idle {
+	p.expand()
+	switch {
+	case p.Rounds > 0:
+	case p.Scenario == record.Idle:
 		p.Rounds = p.Enough()
+	case p.Scenario == record.Scale:
+		p.Rounds = scaleRounds
 	}
 	if p.looks() && p.Budget == 0 {
 		p.Budget = budget(len(p.Names()))

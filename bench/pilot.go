@@ -86,7 +86,7 @@ func (b *bench) pilot(ctx context.Context) error {
 // the error is for what cannot be helped.
 func (b *bench) try(ctx context.Context, stage *loadgen.Stage, p *server.Process, arm record.Arm, rate float64) (one record.PilotRate, err error) {
 	one.Rate = rate
-	m := &meter.Meter{Root: p.PID, Counters: p.Counters, ServerCPUs: b.run.Manifest.ServerCPUs, OtherCPUs: b.run.Manifest.GeneratorCPUs, Ran: b.ran}
+	m := &meter.Meter{Root: p.PID, Counters: p.Counters, ServerCPUs: b.run.Manifest.CPUsOf(arm.Name), OtherCPUs: b.run.Manifest.GeneratorCPUs, Ran: b.ran}
 	var sum meter.Sum
 	defer func() {
 		if err != nil {

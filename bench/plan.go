@@ -51,6 +51,9 @@ type Plan struct {
 	Pilot   bool
 	Poisson bool
 	Windows []int // a closed loop each
+	// CPUCounts are the numbers of CPUs of a scaling run; none: chosen.
+	CPUCounts []int
+	order     []int // CPUs in the order in which a server is given them
 	// Rounds is how many there are; 0: as many as it takes to decide, within the
 	// Budget (0: by the number of backends).
 	Rounds int
@@ -81,7 +84,7 @@ func (p Plan) rules() record.Rules {
 }
 
 // Scenarios is what a plan can be of.
-var Scenarios = []string{record.Broadcast, record.Relay, record.Idle}
+var Scenarios = []string{record.Broadcast, record.Relay, record.Idle, record.Scale}
 
 // Piece is the Duration of a quick plan whose arms are measured in one piece.
 // Slices have less: the more rounds fit into the budget, the more can be said,
@@ -103,6 +106,9 @@ func Quick(scenario string, backends []string) Plan {
 	case record.Idle:
 		p.Clients, p.Heavy, p.Size, p.Ramp = 8000, 500, 64, 4*time.Second
 		p.Warmup, p.Duration = 0, 600*time.Millisecond
+	case record.Scale:
+		p.Clients, p.Senders, p.Size = 100, 10, 64
+		p.Windows = []int{128}
 	default:
 		p.Clients, p.Senders, p.Size = 100, 10, 64
 		p.Rates, p.Windows, p.Pilot = []units.Rate{1000}, []int{128}, true
@@ -153,8 +159,12 @@ func (p Plan) check() error {
 		return wrong("no load; give a rate, a window or both")
 	case p.Rounds < 0 || p.Rounds > 1000:
 		return wrong("%d rounds; from 1 to 1000, or 0 for as many as it takes", p.Rounds)
-	case p.Budget < 0 || p.Budget > 0 && (p.Rounds > 0 || p.Scenario == record.Idle):
-		return wrong("a budget of %v; it is for a run without a number of rounds that is not idle, like 5m", p.Budget)
+	case p.Budget < 0 || p.Budget > 0 && (p.Rounds > 0 || p.Scenario == record.Idle || p.Scenario == record.Scale):
+		return wrong("a budget of %v; it is for a run of broadcast or relay without a number of rounds, like 5m", p.Budget)
+	case p.Scenario == record.Scale && len(p.Rates) > 0:
+		return wrong("a scaling run is saturated; leave -rate away")
+	case len(p.CPUCounts) > 0 && p.Scenario != record.Scale:
+		return wrong("numbers of CPUs are for the scenario %s; elsewhere write BACKEND@%s=N", record.Scale, byCPUs)
 	case p.Duration <= 0:
 		return wrong("a duration of %v; give one above 0, like 800ms", p.Duration)
 	case p.Warmup < 0:
@@ -171,7 +181,7 @@ func (p Plan) check() error {
 		return wrong("%d who talk at a chat rate of %v; give both or neither", p.Senders, p.ChatRate)
 	case p.Scenario != record.Relay && p.Clients < 1:
 		return wrong("%d clients; give at least 1", p.Clients)
-	case p.Scenario == record.Broadcast && (p.Senders < 1 || p.Senders > p.Clients):
+	case (p.Scenario == record.Broadcast || p.Scenario == record.Scale) && (p.Senders < 1 || p.Senders > p.Clients):
 		return wrong("%d senders among %d clients; senders are clients too", p.Senders, p.Clients)
 	case p.Pilot && (p.Scenario != record.Broadcast || len(p.Rates) != 1):
 		return wrong("%d rates for a pilot to choose from in a load of %s; give it one to fall back on, of broadcast", len(p.Rates), p.Scenario)
@@ -203,6 +213,9 @@ func (p Plan) load() record.Load {
 		Scenario: p.Scenario, Clients: p.Clients, Senders: p.Senders, Size: int(p.Size),
 		Pairs: p.Pairs, Files: p.Files, Downloads: p.Downloads, ChatRate: float64(p.ChatRate),
 		Ramp: p.Ramp, Warmup: p.Warmup, Duration: p.Duration,
+	}
+	if p.Scenario == record.Scale {
+		l.Scenario = record.Broadcast
 	}
 	if p.sliced() {
 		l.Warmup, l.Duration, l.Slices = p.LeadIn, p.Slice, int((p.Duration+p.Slice/2)/p.Slice)

@@ -76,7 +76,7 @@ func (b *bench) judge(r *record.Round, load record.Load, err error) error {
 			return fmt.Errorf("bench: %s: %w", r.Arm, err)
 		}
 	}
-	r.Void, r.Marks = rules.Judge(*r, load, b.run.Manifest.Rules, 0) // the ceiling: see mark
+	r.Void, r.Marks = rules.Judge(*r, load, b.run.Manifest.RulesOf(r.Arm), 0) // the ceiling: see mark
 	if r.Arm == record.NullArm {
 		unheard := r.Error != "" && r.Round <= 1 && !slices.Contains(r.Void, record.Starved)
 		if unheard || r.Error == "" && slices.ContainsFunc(r.Void, breach) {
@@ -92,7 +92,7 @@ func (b *bench) judge(r *record.Round, load record.Load, err error) error {
 func (b *bench) mark() {
 	for i := range b.run.Rounds {
 		r := &b.run.Rounds[i]
-		r.Void, r.Marks = rules.Judge(*r, b.loads[r.Load], b.run.Manifest.Rules, report.CeilingOf(b.run, r.Load, r.Arm))
+		r.Void, r.Marks = rules.Judge(*r, b.loads[r.Load], b.run.Manifest.RulesOf(r.Arm), report.CeilingOf(b.run, r.Load, r.Arm))
 	}
 }
 
@@ -134,7 +134,7 @@ func (b *bench) load(ctx context.Context, r *record.Round, arm record.Arm, load 
 	defer p.Kill()
 	m := &meter.Meter{
 		Root: p.PID, Counters: p.Counters, SocketBase: socketsBefore,
-		ServerCPUs: b.run.Manifest.ServerCPUs, OtherCPUs: b.run.Manifest.GeneratorCPUs, Ran: b.ran,
+		ServerCPUs: b.run.Manifest.CPUsOf(arm.Name), OtherCPUs: b.run.Manifest.GeneratorCPUs, Ran: b.ran,
 	}
 	b.note(r, p)
 	cfg := b.generator(p.Addr, r, arm, load)

@@ -96,7 +96,7 @@ func (t *turns) enter(ctx context.Context, s *stand) error {
 	s.process = p
 	s.meter = &meter.Meter{
 		Root: p.PID, Counters: p.Counters,
-		ServerCPUs: t.run.Manifest.ServerCPUs, OtherCPUs: t.run.Manifest.GeneratorCPUs, Ran: t.ran,
+		ServerCPUs: t.run.Manifest.CPUsOf(arm.Name), OtherCPUs: t.run.Manifest.GeneratorCPUs, Ran: t.ran,
 	}
 	t.note(&s.round, p)
 	s.meter.Hold(&s.base)
@@ -138,7 +138,7 @@ func (t *turns) slice(ctx context.Context, s *stand, block, place int) error {
 	t.agreed(result)
 	one := t.figures(s, result, edges)
 	one.Block, one.Place = block, place
-	if one.Void = rules.Slice(one, t.load, t.run.Manifest.Rules); len(s.round.Slices) == 0 {
+	if one.Void = rules.Slice(one, t.load, t.run.Manifest.RulesOf(s.round.Arm)); len(s.round.Slices) == 0 {
 		s.round.StartedMs = s.from.At.UnixMilli()
 	}
 	s.round.Slices = append(s.round.Slices, one)

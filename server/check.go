@@ -73,7 +73,7 @@ func (f *Found) warn(format string, args ...any) {
 func (f *Found) limits(o Options) error {
 	nofile, err := raiseFileLimit()
 	if err == nil {
-		f.MaxClients, err = fitClients(o.MaxClients, o.Backend, carriedDescriptors(o), nofile, o.Log)
+		f.MaxClients, err = fitClients(o.MaxClients, o.Backend, o.loops(), carriedDescriptors(o), nofile, o.Log)
 	}
 	if err == nil && o.MaxClients == 0 && f.MaxClients < DefaultMaxClients {
 		f.warn("%d clients at most, not %d: that is what backend %s and a file limit of %d (ulimit -Hn) carry",

@@ -14,6 +14,21 @@ import (
 // have been turned away and are still saying goodbye.
 const spareDescriptors = 64
 
+// loopDescriptors is what each event loop beyond the first needs: a listener and one in
+// reserve, what it waits with, and what wakes it.
+const loopDescriptors = 4
+
+// loops is how many event loops the transport has, as far as that can be told.
+func (o *Options) loops() int {
+	switch {
+	case o.Loops > 0:
+		return o.Loops
+	case o.Backend.Loops != nil:
+		return o.Backend.Loops()
+	}
+	return 1
+}
+
 // raiseFileLimit raises the soft limit on descriptors to the hard one and
 // returns it.
 func raiseFileLimit() (int, error) {
@@ -43,13 +58,13 @@ func carriedDescriptors(o Options) int {
 
 // fitClients settles how many clients there may be: what was asked for, if the
 // transport and the file limit can carry it, or else an error; and as many as
-// fit where nothing was asked for. Each client costs so many descriptors more than
-// the transport's.
-func fitClients(asked int, b backends.Backend, more, nofile int, log *slog.Logger) (int, error) {
+// fit where nothing was asked for. There are so many event loops, and each client costs so
+// many descriptors more than the transport's.
+func fitClients(asked int, b backends.Backend, loops, more, nofile int, log *slog.Logger) (int, error) {
 	own := max(b.FDsPerClient, 1)
-	each, spare, most := own+more, spareDescriptors, b.MaxClients
+	each, spare, most := own+more, spareDescriptors+loopDescriptors*(loops-1), b.MaxClients
 	if more > 0 {
-		spare *= 2 // those turned away have connections to the transport too
+		spare += spareDescriptors // those turned away have connections to the transport too
 		if b.PerClient == "" {
 			most = most * own / each // a bound that is not of threads or processes is one of descriptors
 		}

@@ -76,6 +76,7 @@ type Options struct {
 	Backlog    int
 	SpawnAhead int // processes that wait for clients, where there is one for each
 	Coalesce   backends.Coalesce
+	Loops      int // event loops, where their number can be chosen; 0: as many as the backend has by default
 	Linger     time.Duration
 	Drain      time.Duration // how long the end may take before connections are cut
 
@@ -115,6 +116,8 @@ func (o *Options) problems(ctx context.Context) (all []error) {
 		"-spawn-ahead is for a backend with a process for each client, not for %s: leave it out", o.Backend.Name)
 	refuse(o.Coalesce != backends.CoalesceOff && !o.Backend.Coalesces,
 		"-coalesce is not for backend %s: leave it out, or use %s", o.Backend.Name, cmp.Or(backends.Coalescing(o.Backends), "a backend that obeys it"))
+	refuse(o.Loops > 0 && o.Backend.Loops == nil,
+		"-loops is for a backend whose number of event loops can be chosen, not for %s: leave it out", o.Backend.Name)
 	refuse(o.LagMax > 0 && o.LagMax < max(o.LagLimit, leastLagMax),
 		"-lag-max %v is below %v: raise it, or leave it out", units.Size(o.LagMax), units.Size(max(o.LagLimit, leastLagMax)))
 	refuse(o.MaxFrame > core.LargestFrame, "-max-frame %d is over %d, the most a frame may be", o.MaxFrame, core.LargestFrame)
@@ -139,6 +142,7 @@ func (o *Options) problems(ctx context.Context) (all []error) {
 		{"-backlog", int64(o.Backlog), 1, math.MaxInt32},
 		{"-spawn-ahead", int64(o.SpawnAhead), 0, 1000},
 		{"-coalesce", int64(o.Coalesce), int64(backends.CoalesceAuto), int64(backends.CoalesceMost)},
+		{"-loops", int64(o.Loops), 0, 256},
 		{"-login-timeout", int64(o.LoginTimeout), int64(time.Millisecond), math.MaxInt64},
 		{"-linger", int64(o.Linger), 0, math.MaxInt64},
 		{"-drain", int64(o.Drain), int64(time.Millisecond), math.MaxInt64},

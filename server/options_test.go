@@ -82,6 +82,7 @@ func TestFitClients(t *testing.T) {
 	const nofile = 1064 // with the spare ones off: 1000
 	for _, c := range []struct {
 		asked, each, most, more int
+		loops                   int // beside the first
 		want                    int
 		err                     string
 	}{
@@ -98,10 +99,13 @@ func TestFitClients(t *testing.T) {
 		{asked: 0, each: 2000, err: "no room for clients"},
 		{asked: 0, each: 1, more: 2, want: 312}, // a connection, and two ends of another; 128 spare
 		{asked: 313, each: 1, more: 2, err: "needs 1067 descriptors"},
+		{asked: 0, each: 1, loops: 10, want: 960},
+		{asked: 961, each: 1, loops: 10, err: "needs 1065 descriptors"},
+		{asked: 0, each: 1, loops: 10, more: 2, want: 298}, // 168 spare
 		{asked: 0, each: 1, most: 300, more: 2, want: 100}, // the bound is one of descriptors
 	} {
 		b := backends.Backend{Name: "b", FDsPerClient: c.each, MaxClients: c.most}
-		got, err := fitClients(c.asked, b, c.more, nofile, options(new(logged)).Log)
+		got, err := fitClients(c.asked, b, 1+c.loops, c.more, nofile, options(new(logged)).Log)
 		switch {
 		case c.err == "" && (err != nil || got != c.want):
 			t.Errorf("%+v: %d, %v", c, got, err)

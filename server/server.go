@@ -83,7 +83,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.MaxClients, err = fitClients(o.MaxClients, o.Backend, carriedDescriptors(o), nofile, o.Log); err != nil {
+	if o.MaxClients, err = fitClients(o.MaxClients, o.Backend, o.loops(), carriedDescriptors(o), nofile, o.Log); err != nil {
 		return nil, err
 	}
 	if o.MaxPending == 0 {
@@ -137,7 +137,7 @@ func (s *Server) start() (err error) {
 	s.counters.TimeTurns = o.Admin != "" // nobody else is told
 	s.engine, err = o.Backend.Start(backends.Config{
 		Listen: s.listeners.transport(), Room: s.room, Counters: &s.counters, Log: o.Log,
-		MaxClients: o.MaxClients, SendBuffer: o.SendBuffer, Backlog: o.Backlog, SpawnAhead: o.SpawnAhead, Linger: o.Linger,
+		MaxClients: o.MaxClients, SendBuffer: o.SendBuffer, Backlog: o.Backlog, SpawnAhead: o.SpawnAhead, Loops: o.Loops, Linger: o.Linger,
 		MaxFrame: o.MaxFrame, Coalesce: o.Coalesce,
 	})
 	if err != nil {

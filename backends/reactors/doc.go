@@ -39,12 +39,13 @@
 //
 // What is even is the number of connections, not what they do: clients that talk
 // much may meet on one loop, and those that leave are not replaced by others.
-// With one processor it is the epoll transport. There are as many
-// loops as GOMAXPROCS says when it starts: Go follows the CPU quota of a cgroup
+// With one loop it is the epoll transport. Unless Config.Loops says how many there are,
+// it is as many as GOMAXPROCS says at the start: Go follows the CPU quota of a cgroup
 // while it runs, the number of loops does not.
 package reactors
 
 import (
+	"cmp"
 	"runtime"
 
 	"chatbench/backends"
@@ -55,11 +56,14 @@ import (
 var Backend = backends.Backend{
 	Name:         "reactors",
 	Model:        "an epoll loop for each processor, all on one broadcast log",
-	Threads:      "GOMAXPROCS",
+	Threads:      "GOMAXPROCS or -loops",
 	Processes:    "1",
 	FDsPerClient: 1,
 	Coalesces:    true,
+	Loops:        processors,
 	Start: func(cfg backends.Config) (backends.Server, error) {
-		return readiness.Start(cfg, runtime.GOMAXPROCS(0), readiness.NewEpoll)
+		return readiness.Start(cfg, cmp.Or(cfg.Loops, processors()), readiness.NewEpoll)
 	},
 }
+
+func processors() int { return runtime.GOMAXPROCS(0) }

@@ -7,8 +7,8 @@ import (
 	"chatbench/backends/internal/coalesce"
 )
 
-// What the room has said may wait for more, if Config.Coalesce says so: roomGrew stays
-// true meanwhile, so that nobody rings at the loop for more of it. What is for one client alone,
+// What the room has said may wait for more, if Config.Coalesce says so: the log counts as
+// grown meanwhile (Member.Grew), so that nobody rings at the loop for more of it. What is for one client alone,
 // and the end of a session with all that was said before, never waits.
 
 // startCoalescing is for the loop's thread.
@@ -22,13 +22,17 @@ func (l *loop) startCoalescing() {
 // writeDue ends a turn: it writes to every client all that it is behind, unless that
 // is to wait.
 func (l *loop) writeDue() {
-	if l.coalesce == nil || !l.roomGrew.Load() || l.behind() || !l.coalesce.Waits(l.woke, l.moment()) {
+	if l.coalesce == nil || !l.member.Grew() || l.behind() || !l.coalesce.Waits(l.woke, l.moment()) {
 		l.flush()
 		return
 	}
 	l.read = 0
+	l.member.Fed()
 	l.flushMail()
 }
+
+// stillWaits says whether what the room has said waits, and may go on.
+func (l *loop) stillWaits() bool { return l.coalesce.Waiting() && !l.behind() }
 
 // moment is what the controller is told.
 func (l *loop) moment() coalesce.Moment {

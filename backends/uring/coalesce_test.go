@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"chatbench/backends"
+	"chatbench/backends/internal/loopgroup"
 	"chatbench/backends/internal/readiness"
 	"chatbench/core"
 	"chatbench/core/wire"
@@ -21,6 +22,7 @@ func TestMuchDoesNotWait(t *testing.T) {
 	l := &loop{cfg: cfg}
 	l.bell, _ = readiness.NewDoorbell()
 	defer l.bell.Close()
+	l.member = loopgroup.New(cfg.Room, l.bell)[0]
 	l.startCoalescing()
 	l.woke = time.Now()
 	session := cfg.Room.Join(netip.AddrPort{}, l, &conn{loop: l, seat: -1})
@@ -29,13 +31,13 @@ func TestMuchDoesNotWait(t *testing.T) {
 	l.mail = l.mail[:0]
 	say := func() { session.Feed(wire.AppendChat(nil, strings.Repeat("x", 900))) }
 	say()
-	if l.writeDue(); !l.roomGrew.Load() || l.hasWork() {
+	if l.writeDue(); !l.member.Grew() || l.hasWork() {
 		t.Error("a message is written at once, or the loop does not sleep")
 	}
 	for range 1 + backends.FlushAfter/900 {
 		say()
 	}
-	if l.writeDue(); l.roomGrew.Load() || l.coalesce.Waiting() {
+	if l.writeDue(); l.member.Grew() || l.coalesce.Waiting() {
 		t.Error("much that was said waits")
 	}
 }

@@ -1,9 +1,10 @@
-// Package uring is the transport of one thread and io_uring(7): the kernel is not
-// asked who is ready, it is handed what is to be done, and says what is done.
+// Package uring is the transport of io_uring(7): the kernel is not asked who is
+// ready, it is handed what is to be done, and says what is done. There is one loop, or
+// as many as Config.Loops says.
 //
 // # Model
 //
-//	       one goroutine, on a thread of its own
+//	   each loop: one goroutine, on a thread of its own
 //	┌───────────────────────────────────────────┐
 //	│ enter ─► completions: what has come, each │      clients
 //	│   ▲      piece in a buffer that the ◄─────┼──────  ○ ○ ○
@@ -37,22 +38,34 @@
 // time it was submitted, so it goes on accepting when that is lowered, and when it fails
 // for lack of descriptors it does so whether or not anybody is there.
 //
+// # Several loops
+//
+// They share the port with SO_REUSEPORT and read the one broadcast log; what they know
+// of one another is in backends/internal/loopgroup. A loop gives a socket that it has
+// accepted to the loop with the fewest connections, where it stays. A loop that feeds
+// the room wakes those that sleep once, when it is done feeding and before it
+// writes, however much was said. It waits while another is more than 256 KiB behind with
+// its writing, 100 ms at most; while it waits, its sends in flight wait too.
+//
 // # Who owns what
 //
-// The loop's goroutine owns the listener, the connections and the ring, and is locked
+// A loop's goroutine owns a listener, its connections and its ring, and is locked
 // to the thread that made the ring. It keeps its processor (the runtime's P) while it
-// waits for up to 20 ms; GOMAXPROCS is one higher for it. Other goroutines leave a note
-// and ring an eventfd, and only if the loop sleeps.
+// waits for up to 20 ms; GOMAXPROCS is one higher for each loop. Other goroutines leave a
+// note and ring an eventfd, and only if the loop sleeps.
 //
 // A descriptor is closed when neither a receive nor a send is in flight on it: while one
 // is, close(2) would not end the connection.
 //
 // # Known limits
 //
-// One core at the most. It needs Linux 6.1, and a system that allows io_uring: the
-// default profile of Docker does not. Of clients that are not read, because their sessions
-// are Held, the kernel may have handed over something already: in one turn 1 MiB at most,
-// of all of them. That waits in their connections.
+// One core for each loop at the most, and one loop unless more are asked for: each has
+// 1 MiB of buffers and a ring of its own. It needs Linux 6.1, and a system that
+// allows io_uring: the default profile of Docker does not. Of clients that are not read,
+// because their sessions are Held, the kernel may have handed over something already: in one
+// turn 1 MiB at most, of all those of a loop. That waits in their connections.
+//
+// What is even among loops is the number of connections, not what they do.
 package uring
 
 import (
@@ -64,10 +77,11 @@ import (
 var Backend = backends.Backend{
 	Name:         "uring",
 	Model:        "one thread hands all that is to be done to io_uring and takes what is done",
-	Threads:      "1",
+	Threads:      "1 or -loops",
 	Processes:    "1",
 	FDsPerClient: 1,
 	Coalesces:    true,
+	Loops:        func() int { return 1 },
 	Limits:       "needs Linux 6.1 and a system that allows io_uring",
 	Unavailable:  ring.Available,
 	Start:        start,

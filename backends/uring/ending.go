@@ -39,6 +39,7 @@ func (l *loop) drop(c *conn, why core.Reason) {
 		return
 	}
 	c.gone = true
+	l.member.Left()
 	l.removeRecipient(c)
 	c.backlog = nil
 	if c.sending || c.receiving {
@@ -73,13 +74,18 @@ func (l *loop) cutAll() {
 // abort ends all connections of a loop that cannot go on: there will be no more
 // completions.
 func (l *loop) abort() {
-	l.cutAll()
-	for len(l.live) > 0 {
-		c := l.live[len(l.live)-1]
-		c.sending, c.receiving = false, false
-		l.release(c)
+	for {
+		l.adoptArrivals()
+		l.cutAll()
+		for len(l.live) > 0 {
+			c := l.live[len(l.live)-1]
+			c.sending, c.receiving = false, false
+			l.release(c)
+		}
+		if l.retire() {
+			return
+		}
 	}
-	l.retire()
 }
 
 // Gone says whether the connection has ended.

@@ -12,9 +12,9 @@ import (
 // flush writes to every client all that it is behind, once, and submits that.
 func (l *loop) flush() {
 	l.read = 0
-	if l.roomGrew.Load() {
-		l.roomGrew.Store(false) // before the log is read: what comes later wakes again
-		l.flushed = l.cfg.Room.Said()
+	l.member.Fed()
+	writing := l.member.BeginWriting()
+	if writing {
 		if l.coalesce != nil {
 			l.coalesce.Writes(l.moment())
 		}
@@ -23,6 +23,9 @@ func (l *loop) flush() {
 		}
 	}
 	l.flushMail()
+	if writing {
+		l.member.EndWriting()
+	}
 }
 
 // flushMail looks after the sessions that have output of their own, or must close, and

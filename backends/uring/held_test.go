@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"chatbench/backends/internal/loopgroup"
 	"chatbench/backends/internal/readiness"
 	"chatbench/core"
 	"chatbench/core/wire"
@@ -44,6 +45,7 @@ func TestBacklogComesFirst(t *testing.T) {
 	l := &loop{cfg: cfg}
 	l.bell, _ = readiness.NewDoorbell()
 	defer l.bell.Close()
+	l.member = loopgroup.New(room, l.bell)[0]
 	c := &conn{loop: l, seat: -1, ended: true} // nothing more comes
 	c.session = room.Join(netip.AddrPort{}, l, c)
 	c.session.Feed(wire.AppendCred(nil, "alice", "x"))

@@ -35,6 +35,11 @@ func testConfig() backends.Config {
 
 func serve(t *testing.T, cfg core.Config, sendBuffer int) *rig {
 	t.Helper()
+	return serveLoops(t, cfg, sendBuffer, 1)
+}
+
+func serveLoops(t *testing.T, cfg core.Config, sendBuffer, loops int) *rig {
+	t.Helper()
 	if err := Backend.Runs(); err != nil {
 		t.Skip(err)
 	}
@@ -42,7 +47,7 @@ func serve(t *testing.T, cfg core.Config, sendBuffer int) *rig {
 		cfg.Authenticator = core.OpenDoor{}
 	}
 	net := testConfig()
-	net.Room, net.SendBuffer = core.NewRoom(cfg), sendBuffer
+	net.Room, net.SendBuffer, net.Loops = core.NewRoom(cfg), sendBuffer, loops
 	r := &rig{t: t, room: net.Room, counters: net.Counters}
 	var err error
 	if r.server, err = start(net); err != nil {

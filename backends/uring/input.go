@@ -111,6 +111,7 @@ func (l *loop) hear(c *conn, in []byte) {
 func (l *loop) feed(c *conn, in []byte) {
 	for len(in) > 0 && !c.leaving && !c.gone {
 		step := min(len(in), backends.FeedStep)
+		l.member.Feeding()
 		c.session.Feed(in[:step])
 		in = in[step:]
 		l.read += step
@@ -124,17 +125,17 @@ func (l *loop) feed(c *conn, in []byte) {
 }
 
 // catchUp is called after each step of input. It writes to the clients if much
-// has been said since the loop last did.
+// has been said since the loop last did, and lets other loops do the same.
 func (l *loop) catchUp() {
 	if l.read > turnOctets || l.behind() {
 		l.flush()
 	}
+	l.member.Pace(l)
 }
 
 // behind says whether much was said since the loop last wrote it.
 func (l *loop) behind() bool {
-	said := l.cfg.Room.Said()
-	return l.roomGrew.Load() && said > l.flushed && said-l.flushed > backends.FlushAfter
+	return l.member.Behind(l.cfg.Room.Said())
 }
 
 // pauseOrResume stops reading a client whose session is Held, and goes on when it

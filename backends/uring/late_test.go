@@ -15,7 +15,7 @@ func TestLateWakes(t *testing.T) {
 		t.Skip(err)
 	}
 	backendtest.LateWakes(t, Backend, func(s backends.Server) (core.Waker, any, func() int) {
-		l := s.(*server).loop
+		l := s.(*server).loops[0]
 		return l, &conn{loop: l, seat: -1}, func() int { return len(l.mail) }
 	})
 }

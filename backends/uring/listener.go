@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"chatbench/backends"
+	"chatbench/backends/internal/loopgroup"
 	"chatbench/backends/internal/socket"
 	"chatbench/internal/loglimit"
 )
@@ -32,8 +33,8 @@ type listener struct {
 
 func (l *listener) resting() bool { return !l.until.IsZero() }
 
-func listen(cfg backends.Config) (*listener, error) {
-	fd, addr, err := socket.ListenFD(cfg, false)
+func listen(cfg backends.Config, share bool) (*listener, error) {
+	fd, addr, err := socket.ListenFD(cfg, share)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +104,9 @@ func (l *loop) accept() {
 		switch {
 		case err == nil:
 			l.cfg.Counters.Accepts.Add(1)
-			l.adopt(fd, peer)
+			if l.member.Place(loopgroup.Arrival{FD: fd, Peer: peer}) {
+				l.adopt(fd, peer)
+			}
 			continue
 		case err == unix.EAGAIN:
 			return

@@ -13,6 +13,7 @@ import (
 	"chatbench/backends/internal/absence"
 	"chatbench/backends/internal/coalesce"
 	"chatbench/backends/internal/linger"
+	"chatbench/backends/internal/loopgroup"
 	"chatbench/backends/internal/readiness"
 	"chatbench/backends/internal/ring"
 	"chatbench/core"
@@ -44,16 +45,17 @@ const (
 
 func user(fd int, what uint64) uint64 { return uint64(fd)<<8 | what }
 
-// loop is the event loop with its listener and its connections.
+// loop is an event loop with its listener and its connections.
 type loop struct {
 	cfg      backends.Config
+	clients  int               // that it has if all have as many
+	member   *loopgroup.Member // of the loops of the server
 	ring     *ring.Ring
 	buffers  *ring.Buffers
 	listener *listener
 	bell     *readiness.Doorbell
 
 	// Work noted by any goroutine.
-	roomGrew atomic.Bool
 	mu       sync.Mutex // guards mail and ended
 	mail     []*conn    // sessions with output of their own, or that must close
 	ended    bool
@@ -73,7 +75,6 @@ type loop struct {
 	spareOffer  []*conn
 	round       uint32 // of submitting sends
 	read        int    // octets since the last flush
-	flushed     uint64 // Room.Said when the room was last flushed
 	cut         bool   // all connections are dropped
 	timer       backends.TurnTimer
 
@@ -112,11 +113,12 @@ type conn struct {
 	gone    bool // its session has left; its descriptor is closed when nothing is in flight
 }
 
-// newLoop makes a loop without its ring, which openRing makes on the loop's thread.
-func newLoop(cfg backends.Config) (*loop, error) {
-	l := &loop{cfg: cfg, timer: cfg.Counters.TurnTimer()}
+// newLoop makes one of so many loops, without its ring, which openRing makes on the
+// loop's thread, and without the others.
+func newLoop(cfg backends.Config, loops int) (*loop, error) {
+	l := &loop{cfg: cfg, clients: (cfg.MaxClients + loops - 1) / loops, timer: cfg.Counters.TurnTimer()}
 	var err error
-	if l.listener, err = listen(cfg); err != nil {
+	if l.listener, err = listen(cfg, loops > 1); err != nil {
 		return nil, err
 	}
 	if l.bell, err = readiness.NewDoorbell(); err != nil {
@@ -128,7 +130,7 @@ func newLoop(cfg backends.Config) (*loop, error) {
 
 // openRing makes the ring. If it fails, close is called all the same.
 func (l *loop) openRing() error {
-	queued := max(perClient*l.cfg.MaxClients, leastQueued)
+	queued := max(perClient*l.clients, leastQueued)
 	r, err := ring.New(submissions, queued)
 	if err != nil {
 		return fmt.Errorf("uring: %w", err)
@@ -152,11 +154,7 @@ func (l *loop) close() {
 }
 
 // WakeRoom notes that the log has grown.
-func (l *loop) WakeRoom() {
-	if !l.roomGrew.Load() && !l.roomGrew.Swap(true) {
-		l.bell.Ring()
-	}
-}
+func (l *loop) WakeRoom() { l.member.WakeRoom() }
 
 // Wake notes that a session has output of its own, or must close.
 func (l *loop) Wake(s *core.Session) {
@@ -169,12 +167,31 @@ func (l *loop) Wake(s *core.Session) {
 		l.mail = append(l.mail, c)
 	}
 	l.mu.Unlock()
-	l.bell.Ring()
+	l.member.Wake()
 }
+
+// HasOutput is for loopgroup.Loop.
+func (l *loop) HasOutput() bool {
+	return l.member.Grew() || l.hasMail()
+}
+
+// hasMail says whether a session has output of its own, or must close.
+func (l *loop) hasMail() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.mail) > 0
+}
+
+// Flush is for loopgroup.Loop.
+func (l *loop) Flush() { l.flush() }
+
+// Cutting is for loopgroup.Loop.
+func (l *loop) Cutting() bool { return l.cutting.Load() }
 
 // run turns until the loop is told to stop and its last connection is gone.
 func (l *loop) run() error {
 	defer l.close()
+	defer l.member.End()
 	l.startCoalescing()
 	l.watchBell()
 	l.watchListener()
@@ -195,6 +212,7 @@ func (l *loop) run() error {
 			return fmt.Errorf("uring: waiting: %w", err)
 		}
 		l.takeInput()
+		l.adoptArrivals()
 		l.writeDue()
 		if l.lingering.Len() > 0 {
 			l.endLingering(time.Now())
@@ -214,21 +232,23 @@ func (l *loop) stopped() bool {
 	if !l.stopListening() {
 		return false
 	}
+	l.adoptArrivals()
 	if l.cutting.Load() {
 		l.cutAll()
 	}
-	if len(l.live) > 0 {
-		return false
-	}
-	l.retire()
-	return true
+	return len(l.live) == 0 && l.retire()
 }
 
-// retire says that nobody is noted any more.
-func (l *loop) retire() {
+// retire says that nobody is noted any more, and no socket is taken from other loops. It
+// is false if there is one that came just now.
+func (l *loop) retire() bool {
+	if !l.member.Retire() {
+		return false
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.ended, l.mail = true, nil
+	return true
 }
 
 // gather takes all completions, also of operations that were ready and that the kernel
@@ -303,6 +323,13 @@ func (l *loop) cancelAgain(fd int, what uint64) {
 }
 
 func (l *loop) watchBell() { l.ring.Poll(l.bell.FD, unix.POLLIN, user(l.bell.FD, forBell)) }
+
+// adoptArrivals makes connections of the sockets that other loops have handed over.
+func (l *loop) adoptArrivals() {
+	for _, a := range l.member.Arrivals() {
+		l.adopt(a.FD, a.Peer)
+	}
+}
 
 // adopt makes a connection of an accepted socket.
 func (l *loop) adopt(fd int, peer netip.AddrPort) {

@@ -56,13 +56,8 @@ func (l *loop) patience() time.Duration {
 }
 
 func (l *loop) hasWork() bool {
-	if len(l.input) > 0 || l.roomGrew.Load() && !l.coalesce.Waiting() {
+	if len(l.input) > 0 || l.member.Grew() && !l.stillWaits() || l.hasMail() || l.member.HasArrivals() {
 		return true
 	}
-	if l.cutting.Load() && !l.cut || l.stopping.Load() && !l.listener.stopping {
-		return true
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.mail) > 0
+	return l.cutting.Load() && !l.cut || l.stopping.Load() && !l.listener.stopping
 }

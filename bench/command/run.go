@@ -76,6 +76,7 @@ func newRunFlags(env Env) *runFlags {
 	fs.StringVar(&f.arrivals, "arrivals", "fixed", "of an open loop, `fixed|poisson`")
 	fs.Func("window", "closed loop with `NUMBERS` of messages under way for each sender, like 128; none for no closed loop (128; relay: 16)", f.setWindows)
 	fs.Func("server-cpus", "`CPUS` of the server, like 0 or 0,2-3 (one, chosen)", cpus(&c.ServerCPUs))
+	fs.Func("cpus", "scale: `NUMBERS` of CPUs of the server, like 1,2,4; elsewhere give one backend a number of its own, reactors@cpus=2 (1, 2, 4 and so on, and all but the generator's)", f.setCPUCounts)
 	fs.Func("generator-cpus", "`CPUS` of the generator, like 1 or 8-15: under a broadcast a thread on each, with its share of the clients (another, chosen)", cpus(&c.GeneratorCPUs))
 	fs.Func("agents", "`N|NAMES` of agents that drive the load instead of this machine, like 2 or alpha,beta: run loadgen agent -join there; with -whole", f.setAgents)
 	fs.StringVar(&c.AgentsListen, "agents-listen", "", "`HOST:PORT` that agents join (:7420); whoever reaches it can")
@@ -146,6 +147,17 @@ func each(list string, do func(string) error) error {
 		}
 	}
 	return nil
+}
+
+func (f *runFlags) setCPUCounts(text string) error {
+	return each(text, func(one string) error {
+		n, err := strconv.Atoi(one)
+		if err != nil || n < 1 {
+			return fmt.Errorf("%q is no number of CPUs", one)
+		}
+		f.plan.CPUCounts = append(f.plan.CPUCounts, n)
+		return nil
+	})
 }
 
 func cpus(into *[]int) func(string) error {
@@ -246,8 +258,9 @@ func (f *runFlags) fill() error {
 
 // flagsOf are the flags that not every scenario has.
 var flagsOf = map[string][]string{
-	"clients": {record.Broadcast, record.Idle}, "senders": {record.Broadcast}, "size": {record.Broadcast, record.Relay},
-	"rate": {record.Broadcast, record.Relay}, "window": {record.Broadcast, record.Relay}, "arrivals": {record.Broadcast, record.Relay},
+	"clients": {record.Broadcast, record.Idle, record.Scale}, "senders": {record.Broadcast, record.Scale}, "size": {record.Broadcast, record.Relay, record.Scale},
+	"rate": {record.Broadcast, record.Relay}, "window": {record.Broadcast, record.Relay, record.Scale}, "arrivals": {record.Broadcast, record.Relay},
+	"cpus":          {record.Scale},
 	"heavy-clients": {record.Idle}, "ramp": {record.Idle},
 	"pairs": {record.Relay}, "files": {record.Relay}, "downloads": {record.Relay}, "chat-rate": {record.Relay},
 }

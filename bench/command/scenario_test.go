@@ -23,6 +23,11 @@ func TestScenarios(t *testing.T) {
 			[]string{"relay-fixed300: 3 pairs, lists of 5 files with names of 32 octets; 300 requests/s", "relay-window3", "frames"},
 			func(r record.Round) bool { return r.Traffic.Checked > 8 && r.Sent.Count > 0 },
 		},
+		record.Scale: {
+			[]string{"-clients", "3", "-senders", "2", "-window", "3", "-cpus", "1", "-whole", "-warmup", "50ms"},
+			[]string{"good by the CPUs of its server (window3)", "good@cpus=1", "No law is put through fewer than two numbers of CPUs", "window3"},
+			func(r record.Round) bool { return r.Traffic.Checked > 8 && r.Sent.Count > 0 },
+		},
 		record.Idle: {
 			[]string{"-clients", "28", "-ramp", "70ms"},
 			[]string{"Everybody got in and stayed: 56 logins", "idle28: 28 clients, or as many", "RSS KiB", "p50 ms"},

@@ -19,7 +19,7 @@ import (
 type Meter struct {
 	Root       int       // the server's process id
 	Counters   *Counters // opened before it was forked; nil: /proc alone
-	Ran        *Ran      // on ServerCPUs; nil: others' time and nobody's are not told apart
+	Ran        *Ran      // on ServerCPUs, and maybe on others; nil: others' time and nobody's are not told apart
 	ServerCPUs []int
 	OtherCPUs  []int // in use besides: the generator's
 	SocketBase int64 // SocketMemory before the server started
@@ -67,7 +67,7 @@ func (m *Meter) Look() Sample {
 	s := m.Glance()
 	s.user, s.system = treeTicks(Tree(m.Root))
 	s.machine = machineTicks()
-	s.ran, s.ranOK = m.Ran.read()
+	s.ran, s.ranOK = m.Ran.read(m.ServerCPUs)
 	return s
 }
 

@@ -226,7 +226,7 @@ func TestRan(t *testing.T) {
 	}
 	r := OpenRan(allowed[:1])
 	defer r.Close()
-	before, ok := r.read()
+	before, ok := r.read(allowed[:1])
 	if !ok {
 		if !strings.HasPrefix(r.Note(), "what was neither") {
 			t.Errorf("not counted, but the note is %q", r.Note())
@@ -241,11 +241,11 @@ func TestRan(t *testing.T) {
 		return int64(cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime())
 	}
 	own := ran(allowed[0])
-	after, _ := r.read()
+	after, _ := r.read(allowed[:1])
 	if after-before < own-20e6 {
 		t.Errorf("%d ns ran, a process alone took %d", after-before, own)
 	}
-	if _, ok := (*Ran)(nil).read(); ok {
+	if _, ok := (*Ran)(nil).read(allowed[:1]); ok {
 		t.Error("who does not count knows")
 	}
 }

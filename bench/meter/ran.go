@@ -29,17 +29,17 @@ const statRuntime = "events/sched/sched_stat_runtime/id"
 // now may be missing by one tick of the kernel (1 to 10 ms). Each report costs the
 // CPU some 0.1 µs: see Price. Safe for any goroutine until Close.
 type Ran struct {
-	files []*os.File // one for each CPU; nil: not counted
-	why   error      // why not
+	files map[int]*os.File // by CPU; nil: not counted
+	why   error            // why not
 }
 
 // OpenRan begins to count on the CPUs. Where that is not allowed (it takes
 // kernel.perf_event_paranoid of 0 or less, or root) Note says so; that is no error.
 func OpenRan(cpus []int) *Ran {
-	r := &Ran{}
+	r := &Ran{files: make(map[int]*os.File)}
 	id, err := tracepoint(statRuntime)
 	if err != nil {
-		r.why = err
+		r.files, r.why = nil, err
 		return r
 	}
 	attr := unix.PerfEventAttr{Type: unix.PERF_TYPE_TRACEPOINT, Config: id, Size: uint32(unsafe.Sizeof(unix.PerfEventAttr{}))}
@@ -50,18 +50,22 @@ func OpenRan(cpus []int) *Ran {
 			r.files, r.why = nil, fmt.Errorf("perf_event_open: %w", err)
 			return r
 		}
-		r.files = append(r.files, os.NewFile(uintptr(fd), "perf"))
+		r.files[cpu] = os.NewFile(uintptr(fd), "perf")
 	}
 	return r
 }
 
-// read is the sum over the CPUs since OpenRan, in nanoseconds; ok is false where
-// it is not counted.
-func (r *Ran) read() (ns int64, ok bool) {
+// read is the sum over some of the CPUs since OpenRan, in nanoseconds; ok is false
+// where it is not counted on one of them.
+func (r *Ran) read(cpus []int) (ns int64, ok bool) {
 	if r == nil || r.files == nil {
 		return 0, false
 	}
-	for _, f := range r.files {
+	for _, cpu := range cpus {
+		f := r.files[cpu]
+		if f == nil {
+			return 0, false
+		}
 		n, ok := count(f)
 		if !ok {
 			return 0, false

@@ -30,6 +30,9 @@ const (
 	Broadcast = "broadcast" // some talk, all hear it: a delivery is a message to one of them
 	Relay     = "relay"     // some ask others for files: a delivery is one frame passed on
 	Idle      = "idle"      // all log in and keep silent
+	// Scale is broadcast, saturated, with servers on different numbers of CPUs: the
+	// loads of such a run are of Broadcast, and its arms have CPUs.
+	Scale = "scale"
 )
 
 // Manifest is manifest.json: what was to be done, and how to do it again.
@@ -62,7 +65,7 @@ type Manifest struct {
 	// Agents are those that drove the loads, in the place of this machine's generator.
 	Agents []Agent `json:"agents,omitempty"`
 	// SharedCPU: server and generator had to share their CPUs, so every figure
-	// is of the pair.
+	// is of the pair. For an arm with CPUs of its own, see Shares.
 	SharedCPU bool  `json:"shared_cpu"`
 	Rules     Rules `json:"rules"`
 	// Measures says of each kind of figure how it was taken, or why it is absent.
@@ -158,6 +161,11 @@ type Arm struct {
 	// TLS: its clients speak TLS, with a certificate that was made for the run;
 	// Measures has what was agreed on, under "tls".
 	TLS bool `json:"tls,omitempty"`
+	// CPUs are those of its server in place of the manifest's ServerCPUs; nil: those.
+	CPUs []int `json:"cpus,omitempty"`
+	// Scales names what the arm is a size of: arms of one name differ in their
+	// number of CPUs. "" where CPUs is nil.
+	Scales string `json:"scales,omitempty"`
 	// Clients is how many this arm has in place of the load's; 0: as many.
 	Clients int `json:"clients,omitempty"`
 	// Gaps is the cases of the conformance suite that the backend does not

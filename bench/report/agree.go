@@ -162,7 +162,7 @@ func allotted(v view) (left, right float64, ok bool) {
 	if v.Usage.CPU == nil {
 		return 0, 0, false
 	}
-	return float64(*v.Usage.CPU), float64(v.Edged()) * float64(len(v.ServerCPUs)), true
+	return float64(*v.Usage.CPU), float64(v.Edged()) * float64(len(v.CPUsOf(v.Arm))), true
 }
 
 func split(v view) (left, right float64, ok bool) {
@@ -204,7 +204,7 @@ func (l *LoadSummary) priced(run *record.Run) []agreement {
 				rates = append(rates, priced(view{r, l.Load, &run.Manifest})/r.Edged().Seconds())
 			}
 		}
-		cost, use := a.Figures[keyCPU].Median, a.Figures[keyBusy].Median*float64(len(run.Manifest.ServerCPUs))
+		cost, use := a.Figures[keyCPU].Median, a.Figures[keyBusy].Median*float64(len(run.Manifest.CPUsOf(a.Name)))
 		if rates == nil || cost == 0 || use == 0 {
 			continue
 		}

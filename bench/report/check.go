@@ -102,7 +102,7 @@ func check(run *record.Run, s *Summary, sums map[string]string) record.Checks {
 	add("", "every round counts", c.VoidRounds == 0, "%d of %d void%s", c.VoidRounds, c.Rounds, voids(c.Void))
 	name, ok, detail := enough(run, s, c.Rounds)
 	add("", name, ok, "%s", detail)
-	add("", "CPUs of their own", !run.Manifest.SharedCPU, "server on %v, generator on %v", run.Manifest.ServerCPUs, run.Manifest.GeneratorCPUs)
+	add("", "CPUs of their own", !run.Manifest.AnyShares(), "server on %v, generator on %v", run.Manifest.ServerCPUs, run.Manifest.GeneratorCPUs)
 	for i := range s.Loads {
 		l := &s.Loads[i]
 		pairs := stats.Pairs

@@ -136,7 +136,7 @@ func benchText(run *record.Run) []byte {
 			}
 		}
 		fmt.Fprintf(&out, "Benchmark%s/backend=%s/n=%d/size=%d/load=%s-%d %d", benchmarks[load.Scenario], r.Arm, clients(run, r, load), load.Size, load.Name,
-			max(len(m.ServerCPUs), 1), max(r.Traffic.Deliveries, 1))
+			max(len(m.CPUsOf(r.Arm)), 1), max(r.Traffic.Deliveries, 1))
 		for _, metric := range metrics {
 			if v, ok := metric.at(view{r, load, m}); ok {
 				fmt.Fprintf(&out, " %s %s", number(v), metric.key)

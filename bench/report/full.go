@@ -35,7 +35,7 @@ func (a *ArmSummary) fill(load record.Load, m *record.Manifest) {
 	}
 	use, share := a.Figures[keyBusy].Median, fullShare(m.Rules)
 	if a.Full = use > share; !a.Full {
-		a.MaybeFull = use*float64(len(m.ServerCPUs)) > share
+		a.MaybeFull = use*float64(len(m.CPUsOf(a.Name))) > share
 		return
 	}
 	for _, key := range capped {

@@ -53,6 +53,7 @@ type page struct {
 	Server      string // CPUs
 	Generator   string
 	Sections    []section
+	Scales      []scaleSection
 	Laws        []lawRow
 	Failed      []record.Check
 	Passed      int
@@ -96,12 +97,15 @@ func (s *Summary) html(run *record.Run) ([]byte, error) {
 		shell: newShell(s.Name, len(run.Manifest.Arms)), Summary: s, Headline: s.headline(),
 		Correct: s.Checks.Checks[0].OK, Correctness: s.correctness(), Verdicts: s.verdicts()[1:], Keep: s.keep(),
 		Env: run.Env, Manifest: run.Manifest,
-		Server:    machine.FormatCPUs(run.Manifest.ServerCPUs),
+		Server:    machine.FormatCPUs(run.Manifest.ServersCPUs()),
 		Generator: machine.FormatCPUs(run.Manifest.GeneratorCPUs),
 	}
 	for i := range s.Loads {
 		l := &s.Loads[i]
 		p.Sections = append(p.Sections, l.section(run))
+	}
+	for i := range s.Scaling {
+		p.Scales = append(p.Scales, s.Scaling[i].section(i))
 	}
 	p.Laws = s.lawRows()
 	for _, c := range s.Checks.Checks {

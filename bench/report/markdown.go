@@ -25,6 +25,9 @@ func (s *Summary) Markdown(w io.Writer, run *record.Run) {
 	for i := range s.Loads {
 		s.Loads[i].markdown(w)
 	}
+	for i := range s.Scaling {
+		s.Scaling[i].markdown(w)
+	}
 	if lines := s.keep(); lines != nil {
 		fmt.Fprint(w, "\n### What to keep in mind\n\n")
 		for _, line := range lines {
@@ -79,7 +82,7 @@ func (s *Summary) machine(run *record.Run) string {
 	kernel, _, _ := strings.Cut(e.Kernel, " ") // the rest is when it was built
 	text := fmt.Sprintf("Measured %s on %s (%s), Linux %s, %s, %s; server on CPU %s, generator on CPU %s",
 		s.Started.UTC().Format("2006-01-02 15:04 UTC"), e.CPU, cpus, kernel, e.Go, e.Congestion,
-		machine.FormatCPUs(m.ServerCPUs), machine.FormatCPUs(m.GeneratorCPUs))
+		machine.FormatCPUs(m.ServersCPUs()), machine.FormatCPUs(m.GeneratorCPUs))
 	if s.Commit != "" {
 		text += "; commit " + s.Commit
 		if s.Dirty {

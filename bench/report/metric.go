@@ -271,7 +271,7 @@ func held(of func(record.Usage) *int64) func(view) (float64, bool) {
 
 // busy is the share of all the server's CPUs over the timed section.
 func busy(v view) (float64, bool) {
-	return ratio(v.Usage.CPU, float64(v.Edged())*float64(len(v.ServerCPUs)))
+	return ratio(v.Usage.CPU, float64(v.Edged())*float64(len(v.CPUsOf(v.Arm))))
 }
 
 func ofServer(of func(*record.Server) int64) func(view) (float64, bool) {

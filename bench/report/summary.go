@@ -31,7 +31,9 @@ type Summary struct {
 	Binaries  []record.Binary `json:"binaries,omitempty"`
 	SharedCPU bool            `json:"shared_cpu,omitempty"`
 	Loads     []LoadSummary   `json:"loads"`
-	Checks    record.Checks   `json:"checks"`
+	// Scaling is how backends grow with their CPUs; nil where all have the same.
+	Scaling []Scaling     `json:"scaling,omitempty"`
+	Checks  record.Checks `json:"checks"`
 }
 
 // LoadSummary is all arms under one load.
@@ -155,6 +157,7 @@ func Summarize(run *record.Run, sums map[string]string) *Summary {
 	for _, l := range m.Loads {
 		s.Loads = append(s.Loads, summarizeLoad(run, l))
 	}
+	s.Scaling = s.scalings(m)
 	s.Checks = check(run, s, sums)
 	return s
 }
@@ -349,7 +352,7 @@ func (a *ArmSummary) bound(run *record.Run, load record.Load, marked bool) {
 	}
 	use := a.Figures[keyBusy].Median + a.Figures[keyNobody].Median
 	server := use >= m.Rules.BusyShare
-	unclear := !server && use*float64(len(m.ServerCPUs)) >= m.Rules.BusyShare
+	unclear := !server && use*float64(len(m.CPUsOf(a.Name))) >= m.Rules.BusyShare
 	generator := limited(server)
 	if unclear {
 		generator = limited(true) && limited(false)
@@ -361,7 +364,7 @@ func (a *ArmSummary) bound(run *record.Run, load record.Load, marked bool) {
 	}
 	switch {
 	case a.Rounds == 0:
-	case m.SharedCPU:
+	case m.Shares(a.Name):
 		a.Limit = "pair"
 	case unclear:
 		a.Limit = "unclear"

@@ -52,6 +52,10 @@ func (s *Summary) Text(w io.Writer, style Style, dir string) {
 		fmt.Fprintln(w)
 		s.Loads[i].text(w, style, s.Reference)
 	}
+	for i := range s.Scaling {
+		fmt.Fprintln(w)
+		s.Scaling[i].text(w, style)
+	}
 	for i := range s.Loads {
 		if l := &s.Loads[i]; l.Open() && len(l.curves(false)) > 0 {
 			fmt.Fprintln(w)
@@ -147,6 +151,8 @@ func (s *Summary) remarks(w io.Writer) {
 func (s *Summary) keep() (lines []string) {
 	if s.SharedCPU {
 		lines = append(lines, "server and generator shared their CPUs: every figure is of the pair")
+	} else if shared := s.pairs(); shared != nil {
+		lines = append(lines, "the generator had a CPU of the server's under "+enumerate(shared)+": their figures are of the pair")
 	}
 	for _, a := range s.Loads[0].Arms {
 		for _, name := range slices.Sorted(maps.Keys(a.Gaps)) {

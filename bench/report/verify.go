@@ -145,14 +145,14 @@ func verifyRound(run *record.Run, r *record.Round) error {
 		}
 	}
 	for i, s := range r.Slices {
-		if void := rules.Slice(s, load, run.Manifest.Rules); !reflect.DeepEqual(void, s.Void) {
+		if void := rules.Slice(s, load, run.Manifest.RulesOf(r.Arm)); !reflect.DeepEqual(void, s.Void) {
 			return fmt.Errorf("%w: %s: the rules give void %v for slice %d", ErrMismatch, where, void, i+1)
 		}
 	}
 	if load.Sliced() && !adds(r) {
 		return fmt.Errorf("%w: %s: the slices do not add up to the round", ErrMismatch, where)
 	}
-	void, marks := rules.Judge(*r, load, run.Manifest.Rules, CeilingOf(run, r.Load, r.Arm))
+	void, marks := rules.Judge(*r, load, run.Manifest.RulesOf(r.Arm), CeilingOf(run, r.Load, r.Arm))
 	if !reflect.DeepEqual(void, r.Void) || !reflect.DeepEqual(marks, r.Marks) {
 		return fmt.Errorf("%w: %s: the rules give void %v, marks %v", ErrMismatch, where, void, marks)
 	}

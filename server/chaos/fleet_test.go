@@ -52,7 +52,7 @@ func driveFleet(spec string) int {
 	if err := json.Unmarshal([]byte(spec), &s); err != nil {
 		return failed(err)
 	}
-	stage, err := loadgen.NewStage(context.Background(), nil)
+	stage, err := loadgen.NewStage(context.Background(), 1, nil)
 	if err != nil {
 		return failed(err)
 	}

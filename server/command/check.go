@@ -22,7 +22,7 @@ func check(t table, f *flags, problems []error) int {
 	backend, err := t.find(f.backend)
 	if err != nil {
 		problems = append(problems, err)
-		backend, f.o.SpawnAhead, f.o.Coalesce = t[0], 0, backends.CoalesceOff // what can be looked at all the same
+		backend, f.o.SpawnAhead, f.o.Coalesce, f.o.Loops = t[0], 0, backends.CoalesceOff, 0 // what can be looked at all the same
 	}
 	if f.o.Sockets, err = sockets(); err != nil {
 		problems = append(problems, err)

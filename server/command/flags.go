@@ -81,6 +81,7 @@ func newFlags(backend string) *flags {
 	fs.Var(&f.sndbuf, "sndbuf", "kernel send buffer of a connection, `SIZE`; 0B: the kernel's choice")
 	fs.IntVar(&o.SpawnAhead, "spawn-ahead", o.SpawnAhead, "`N` processes that wait for clients, in a backend of one for each client")
 	fs.Var(&o.Coalesce, "coalesce", "off, auto, or `TIME` of 10ms at most that what is said waits for more, to share writes: less CPU, later; auto: 1ms at most and while it pays; see -list for the backends that obey it")
+	fs.IntVar(&o.Loops, "loops", o.Loops, "`N` event loops, in a backend whose number of them can be chosen; 0: as many as it has by default, see -list")
 	fs.IntVar(&o.Backlog, "backlog", o.Backlog, "at most `N` connections waiting to be accepted")
 	fs.DurationVar(&o.Linger, "linger", o.Linger, "`TIME` a closing client has to say goodbye")
 	fs.DurationVar(&o.Drain, "drain", o.Drain, "`TIME` the server has to stop before connections are cut")

@@ -24,6 +24,7 @@ type listed struct {
 	PerClient  string            `json:"per_client"`  // what each client has of its own: thread, process, "" for neither
 	MaxClients int               `json:"max_clients"` // 0: no bound of its own
 	Coalesces  bool              `json:"coalesces"`   // obeys -coalesce
+	Loops      int               `json:"loops"`       // event loops, unless -loops says how many; 0: it cannot say
 	Gaps       map[string]string `json:"gaps"`        // cases of the conformance suite, with the reason
 	// Unavailable is why the backend cannot run on this machine; "" if it can.
 	Unavailable string `json:"unavailable"`
@@ -35,7 +36,7 @@ func list(t table, asJSON bool) int {
 	if asJSON {
 		var out []listed
 		for _, b := range t {
-			out = append(out, listed{b.Name, b.Model, b.Threads, b.Processes, b.Library, b.Limits, b.PerClient, b.MaxClients, b.Coalesces, b.Gaps, unavailable(b)})
+			out = append(out, listed{b.Name, b.Model, b.Threads, b.Processes, b.Library, b.Limits, b.PerClient, b.MaxClients, b.Coalesces, loops(b), b.Gaps, unavailable(b)})
 		}
 		line, err := json.Marshal(out)
 		if err != nil {
@@ -47,6 +48,14 @@ func list(t table, asJSON bool) int {
 		return cmdline.Fail("chatd", cmdline.Failed, fmt.Errorf("standard output: %w", err))
 	}
 	return cmdline.OK
+}
+
+// loops is how many event loops a backend has unless it is told; 0: it cannot be told.
+func loops(b backends.Backend) int {
+	if b.Loops == nil {
+		return 0
+	}
+	return b.Loops()
 }
 
 // unavailable is why a backend cannot run on this machine; "" if it can.

@@ -1,0 +1,277 @@
+package loopgroup
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"chatbench/backends"
+	"chatbench/core"
+	"chatbench/core/wire"
+)
+
+// counter is a bell that counts how often it was rung.
+type counter struct{ n atomic.Int32 }
+
+func (c *counter) Ring() { c.n.Add(1) }
+
+// tell is a Waker of the room's that tells a member.
+type tell struct{ *Member }
+
+func (t tell) Wake(*core.Session) { t.Member.Wake() }
+
+// group is so many members of a room, each with one session that was let in.
+func group(t *testing.T, n int) (*core.Room, []*Member, []*counter, []*core.Session) {
+	t.Helper()
+	room := core.NewRoom(core.Config{Authenticator: core.OpenDoor{}, Now: time.Now()})
+	var bells []Bell
+	var counters []*counter
+	for range n {
+		c := new(counter)
+		bells, counters = append(bells, c), append(counters, c)
+	}
+	members := New(room, bells...)
+	var sessions []*core.Session
+	for i, m := range members {
+		s := room.Join(netip.AddrPort{}, tell{m}, nil)
+		s.Feed(wire.AppendCred(nil, string(rune('a'+i)), "x"))
+		for p := s.Next(); p != nil; p = s.Next() {
+			s.Wrote(len(p))
+		}
+		sessions = append(sessions, s)
+	}
+	for i := range members {
+		members[i].grew.Store(false)
+		members[i].noted.Store(false)
+		counters[i].n.Store(0)
+	}
+	return room, members, counters, sessions
+}
+
+// TestWakesOnce: a loop that feeds wakes the others once, when it is done, however
+// much it says; and itself not at all.
+func TestWakesOnce(t *testing.T) {
+	_, members, rung, sessions := group(t, 3)
+	members[0].Feeding()
+	for range 10 {
+		members[0].Feeding()
+		sessions[0].Feed(wire.AppendChat(nil, "hello"))
+	}
+	for i, c := range rung {
+		if n := c.n.Load(); n != 0 {
+			t.Errorf("loop %d was woken %d times while another feeds", i, n)
+		}
+	}
+	members[0].Fed()
+	for i, want := range []int32{0, 1, 1} {
+		if n := rung[i].n.Load(); n != want {
+			t.Errorf("loop %d was woken %d times, want %d", i, n, want)
+		}
+		if !members[i].Grew() {
+			t.Errorf("loop %d does not know that the log has grown", i)
+		}
+	}
+	if members[0].Fed(); rung[1].n.Load() != 1 {
+		t.Error("a loop that has nothing to tell wakes another")
+	}
+}
+
+// TestWakesAtOnce: without a loop that feeds, and alone in its group, a member is woken at once.
+func TestWakesAtOnce(t *testing.T) {
+	for n := 1; n <= 2; n++ {
+		_, members, rung, sessions := group(t, n)
+		if n == 1 {
+			members[0].Feeding() // others there are none
+		}
+		sessions[0].Feed(wire.AppendChat(nil, "hello"))
+		for i, c := range rung {
+			if got := c.n.Load(); got != 1 {
+				t.Errorf("of %d loops, loop %d was woken %d times, want 1", n, i, got)
+			}
+		}
+	}
+}
+
+// TestNoWakeIsLost: notes that are left to those who feed reach the loop, whoever is
+// done first. The loop sleeps until it is rung at.
+func TestNoWakeIsLost(t *testing.T) {
+	const turns = 20_000
+	rings := make(chan struct{}, 1)
+	members := New(core.NewRoom(core.Config{Authenticator: core.OpenDoor{}}), new(counter), new(counter), signal(rings))
+	sleeper := members[2]
+	var notes, seen atomic.Int64
+	var wg sync.WaitGroup
+	for i, m := range members[:2] {
+		wg.Go(func() {
+			for turn := range turns {
+				m.Feeding()
+				if turn%(i+2) == 0 {
+					notes.Add(1)
+					sleeper.Wake()
+				}
+				m.Fed()
+			}
+		})
+	}
+	wg.Go(func() {
+		for range turns / 100 { // so that the last notes are left to those who feed
+			notes.Add(1)
+			sleeper.Wake()
+		}
+	})
+	done := make(chan struct{})
+	go func() { wg.Wait(); close(done) }()
+	for ended := false; !ended; {
+		select {
+		case <-rings:
+			seen.Store(notes.Load())
+		case <-done:
+			ended = true
+		}
+	}
+	select { // one that was rung last
+	case <-rings:
+		seen.Store(notes.Load())
+	default:
+	}
+	if seen.Load() != notes.Load() {
+		t.Errorf("of %d notes, %d came after the last ring", notes.Load(), notes.Load()-seen.Load())
+	}
+}
+
+// signal is a bell that leaves a mark in a channel.
+type signal chan struct{}
+
+func (s signal) Ring() {
+	select {
+	case s <- struct{}{}:
+	default:
+	}
+}
+
+// TestPlace: a socket goes to the loop that has the fewest, and to none that has ended.
+func TestPlace(t *testing.T) {
+	members := New(nil, new(counter), new(counter), new(counter))
+	for range 30 {
+		members[0].Place(Arrival{})
+	}
+	var loads []int
+	for _, m := range members {
+		loads = append(loads, m.Load())
+	}
+	if !slices.Equal(loads, []int{10, 10, 10}) {
+		t.Fatalf("the loops have %v sockets, want 10 each", loads)
+	}
+	if n := len(members[1].Arrivals()); n != 10 || members[1].HasArrivals() {
+		t.Errorf("%d sockets were handed over, want 10, and all are taken", n)
+	}
+	if members[2].Retire() {
+		t.Error("a loop ends with sockets on their way to it")
+	}
+	members[2].Arrivals()
+	for range 10 {
+		members[2].Left()
+	}
+	if !members[2].Retire() {
+		t.Error("nothing is on its way, and the loop cannot end")
+	}
+	for range 4 {
+		members[0].Place(Arrival{})
+	}
+	if members[2].Load() != 0 || members[2].HasArrivals() || members[0].Load()+members[1].Load() != 24 {
+		t.Errorf("the loops have %d, %d and %d sockets; the last has ended", members[0].Load(), members[1].Load(), members[2].Load())
+	}
+}
+
+// stub is a Loop that writes when it is told to.
+type stub struct {
+	member  *Member
+	flushes int
+}
+
+func (s *stub) HasOutput() bool { return s.member.Grew() }
+func (s *stub) Cutting() bool   { return false }
+func (s *stub) Flush() {
+	s.flushes++
+	if s.member.BeginWriting() {
+		s.member.EndWriting()
+	}
+}
+
+// TestPaceWaitsForOneBehind: a loop waits for one that has much to write, writes to its own
+// clients meanwhile, and gives up after its time.
+func TestPaceWaitsForOneBehind(t *testing.T) {
+	room, members, _, sessions := group(t, 2)
+	for before := room.Said(); room.Said()-before <= backends.FlushAfter; {
+		sessions[0].Feed(wire.AppendChat(nil, strings.Repeat("x", 900)))
+	}
+	l := &stub{member: members[0]}
+	began := time.Now()
+	members[0].Pace(l)
+	if took := time.Since(began); took < paceMost || members[0].givenUp != 1 {
+		t.Errorf("waited %v for one that never comes round, and gave up %d times", took, members[0].givenUp)
+	}
+	if l.flushes != 1 {
+		t.Errorf("it has written to its own clients %d times meanwhile, want once", l.flushes)
+	}
+	if members[0].Pace(l); members[0].givenUp != 1 {
+		t.Error("waited again, though nothing more was said")
+	}
+}
+
+// TestPaceWakes: before it waits, a loop wakes those it has left asleep while it fed, and
+// it goes on when they have begun to write.
+func TestPaceWakes(t *testing.T) {
+	room := core.NewRoom(core.Config{Authenticator: core.OpenDoor{}, Now: time.Now()})
+	rings := make(chan struct{}, 1)
+	members := New(room, new(counter), signal(rings))
+	s := room.Join(netip.AddrPort{}, tell{members[0]}, nil)
+	s.Feed(wire.AppendCred(nil, "a", "x"))
+	o := room.Join(netip.AddrPort{}, tell{members[1]}, nil)
+	o.Feed(wire.AppendCred(nil, "b", "x"))
+	members[1].BeginWriting()
+	members[1].EndWriting()
+	select {
+	case <-rings:
+	default:
+	}
+	members[0].Feeding()
+	for before := room.Said(); room.Said()-before <= backends.FlushAfter; {
+		s.Feed(wire.AppendChat(nil, strings.Repeat("x", 900)))
+	}
+	asleep := make(chan struct{})
+	go func() {
+		defer close(asleep)
+		select {
+		case <-rings:
+			members[1].BeginWriting()
+			members[1].EndWriting()
+		case <-time.After(20 * time.Second):
+		}
+	}()
+	members[0].Pace(&stub{member: members[0]})
+	if members[0].givenUp != 0 {
+		t.Error("a loop has waited for one that nobody woke")
+	}
+	<-asleep
+}
+
+// TestPaceWaitsForNoIdler: a loop that has written all is not waited for, nor one that
+// has ended.
+func TestPaceWaitsForNoIdler(t *testing.T) {
+	room, members, _, sessions := group(t, 3)
+	for before := room.Said(); room.Said()-before <= backends.FlushAfter; {
+		sessions[0].Feed(wire.AppendChat(nil, strings.Repeat("x", 900)))
+	}
+	members[1].BeginWriting()
+	members[1].EndWriting()
+	members[2].End()
+	members[0].Pace(&stub{member: members[0]})
+	if members[0].givenUp != 0 {
+		t.Error("waited for a loop that has nothing to write")
+	}
+}

@@ -1,0 +1,137 @@
+package reactors_test
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"chatbench/backends"
+	"chatbench/backends/internal/socket"
+)
+
+// spread connects so many clients and gives how many connections each loop has, most
+// first. It asks the kernel: an epoll descriptor's /proc/self/fdinfo has a line for each
+// descriptor that it watches.
+func spread(t testing.TB, loops, clients int) (each []int) {
+	t.Helper()
+	before := watched(t)
+	r := serve(t, loops)
+	for range clients {
+		c, err := net.Dial("tcp", r.server.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+	}
+	for end := time.Now().Add(patience); r.room.Snapshot().Clients < clients; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d of %d clients were accepted", r.room.Snapshot().Clients, clients)
+		}
+	}
+	for fd, n := range watched(t) {
+		if _, ok := before[fd]; !ok {
+			each = append(each, n-2) // the doorbell and the listener
+		}
+	}
+	slices.Sort(each)
+	slices.Reverse(each)
+	return each
+}
+
+// watched is how many descriptors each epoll descriptor of this process watches, but for
+// that of the Go runtime, which is opened by whoever uses a socket first.
+func watched(t testing.TB) map[string]int {
+	t.Helper()
+	all := make(map[string]int)
+	paths, err := filepath.Glob("/proc/self/fd/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range paths {
+		if to, err := os.Readlink(path); err != nil || to != "anon_inode:[eventpoll]" {
+			continue
+		}
+		fd := filepath.Base(path)
+		info, err := os.ReadFile("/proc/self/fdinfo/" + fd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[fd] = strings.Count(string(info), "tfd:")
+	}
+	return all
+}
+
+// kernelSpread is how many of so many connections the kernel gives to each of the
+// listeners that share a port, most first.
+func kernelSpread(t testing.TB, listeners, clients int) (each []int) {
+	t.Helper()
+	cfg := backends.Config{Listen: "127.0.0.1:0", Backlog: 2 * clients}
+	var fds []int
+	for range listeners {
+		fd, addr, err := socket.ListenFD(cfg, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(fd)
+		cfg.Listen = addr.String()
+		fds = append(fds, fd)
+	}
+	for range clients {
+		c, err := net.Dial("tcp", cfg.Listen)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	for _, listener := range fds {
+		n := 0
+		for {
+			fd, _, err := socket.Accept(listener)
+			if err != nil {
+				break
+			}
+			unix.Close(fd)
+			n++
+		}
+		each = append(each, n)
+	}
+	slices.Sort(each)
+	slices.Reverse(each)
+	return each
+}
+
+// TestSpread: all loops have as many connections, give or take one for each loop that
+// accepts at the same moment. It logs what the kernel would have done alone: -v shows both.
+func TestSpread(t *testing.T) {
+	const clients = 1000
+	for _, loops := range []int{2, 4, 8} {
+		t.Run(fmt.Sprint(loops), func(t *testing.T) {
+			raw := kernelSpread(t, loops, clients)
+			if sum(raw) != clients {
+				t.Fatalf("%d connections of %d came to the listeners: %v", sum(raw), clients, raw)
+			}
+			even := spread(t, loops, clients)
+			t.Logf("%d clients: the kernel alone %v, handed over %v", clients, raw, even)
+			if len(even) != loops || sum(even) != clients {
+				t.Fatalf("%d loops have %v connections of %d", loops, even, clients)
+			}
+			if even[0]-even[len(even)-1] > loops {
+				t.Errorf("%d loops have %v connections", loops, even)
+			}
+		})
+	}
+}
+
+func sum(of []int) (n int) {
+	for _, k := range of {
+		n += k
+	}
+	return n
+}

@@ -1,0 +1,43 @@
+package record
+
+import "slices"
+
+// CPUsOf is the CPUs of an arm's server: those of the arm, or of all.
+func (m *Manifest) CPUsOf(arm string) []int {
+	for i := range m.Arms {
+		if m.Arms[i].Name == arm && m.Arms[i].CPUs != nil {
+			return m.Arms[i].CPUs
+		}
+	}
+	return m.ServerCPUs
+}
+
+// Shares says whether an arm's server and the generator had to share a CPU.
+func (m *Manifest) Shares(arm string) bool {
+	return m.SharedCPU || slices.ContainsFunc(m.CPUsOf(arm), func(c int) bool { return slices.Contains(m.GeneratorCPUs, c) })
+}
+
+// AnyShares says whether that is so of any arm.
+func (m *Manifest) AnyShares() bool {
+	return m.SharedCPU || slices.ContainsFunc(m.Arms, func(a Arm) bool { return m.Shares(a.Name) })
+}
+
+// RulesOf is the rules for the rounds of an arm: where server and generator share a CPU,
+// the generator is the other that uses it.
+func (m *Manifest) RulesOf(arm string) Rules {
+	r := m.Rules
+	if m.Shares(arm) {
+		r.ForeignMax, r.ExcuseMax, r.GeneratorMax = 1, 0, 0
+	}
+	return r
+}
+
+// ServersCPUs is all CPUs that some server has, in order.
+func (m *Manifest) ServersCPUs() []int {
+	all := slices.Clone(m.ServerCPUs)
+	for i := range m.Arms {
+		all = append(all, m.Arms[i].CPUs...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
