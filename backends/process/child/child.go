@@ -3,9 +3,9 @@
 //
 // A child is the parent's own program, run again with a variable in its
 // environment. This package's init looks for that variable and, if it is
-// there, serves and never returns. Its import path and its few imports have it
-// initialised long before packages such as net, so that a child does not pay,
-// in time and memory, for a program it does not use.
+// there, serves and never returns. It imports syscall and strconv alone, so that it is
+// initialised right after them: a child does not pay, in time and memory, for a
+// program it does not use.
 //
 // # What stands where in a child
 //
