@@ -1,6 +1,7 @@
 package process_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"chatbench/backends"
 	"chatbench/backends/process/child"
@@ -244,5 +246,105 @@ func TestNoForkForTheUnwelcome(t *testing.T) {
 	talk(t, talker, nil, 50, func() {})
 	if n := counters.Accepts.Load(); n != late+1 {
 		t.Errorf("%d connections were accepted, %d should be", n, late+1)
+	}
+}
+
+// TestNoForkBeforeTheLogin: who says nothing, logs in wrongly, breaks the protocol or
+// leaves gets no child; who is let in gets one.
+func TestNoForkBeforeTheLogin(t *testing.T) {
+	right := door(func(l *core.Login) {
+		switch l.Password {
+		case "later":
+			time.AfterFunc(5*time.Millisecond, func() { l.Answer(errors.New("wrong")) })
+		case "wrong":
+			l.Answer(errors.New("wrong"))
+		default:
+			l.Answer(nil)
+		}
+	})
+	r := open(t, func(room *core.Config, _ *backends.Config) { room.Authenticator = right })
+	talker := r.login("talker")
+	const times = 20
+	var silent []*caller
+	for range times {
+		silent = append(silent, dial(t, r.server.Addr().String()))
+		for said, answer := range map[string]string{
+			"\x01bob wrong\x00\x00unheard\x00": "\x01denied wrong\x00\x03\x00",
+			"\x01bob later\x00\x00unheard\x00": "\x01denied wrong\x00\x03\x00",
+			"\x00no login\x00":                 "\x00server: log in first\x00\x03\x00",
+			"\x03\x00":                         "",
+		} {
+			c := dial(t, r.server.Addr().String())
+			io.WriteString(c, said[:2])
+			io.WriteString(c, said[2:])
+			if got, err := io.ReadAll(c); err != nil || string(got) != answer {
+				t.Fatalf("after %q: %q, %v in place of %q", said, got, err, answer)
+			}
+			c.Close()
+		}
+		unfinished := dial(t, r.server.Addr().String())
+		io.WriteString(unfinished, "\x01bo")
+		unfinished.Close()
+	}
+	r.ended(core.ReasonDenied, 2*times)
+	r.ended(core.ReasonEOF, times)
+	if n := len(children(os.Getpid())); n != 1 {
+		t.Errorf("%d children for one client in the room and %d who say nothing", n, times)
+	}
+	for i, c := range silent {
+		c.enter(t, fmt.Sprint("late", i))
+	}
+	talk(t, talker, silent, 100, func() {})
+	if n := len(children(os.Getpid())); n != 1+times {
+		t.Errorf("%d children for %d clients", n, 1+times)
+	}
+}
+
+// door is an Authenticator in the hands of a test.
+type door func(l *core.Login)
+
+func (d door) Authenticate(l *core.Login) { d(l) }
+
+// TestManyAtOnce: more clients are let in at once than children are ordered, and each
+// has what it sent behind its login heard, a frame that is cut included.
+func TestManyAtOnce(t *testing.T) {
+	const clients = 200
+	gate, answers := make(chan struct{}), make(chan *core.Login, clients)
+	late := door(func(l *core.Login) { answers <- l })
+	r := open(t, func(room *core.Config, _ *backends.Config) { room.Authenticator = late })
+	var all []*caller
+	for i := range clients {
+		c := dial(t, r.server.Addr().String())
+		io.WriteString(c, fmt.Sprintf("\x01c%d x\x00\x00fir", i))
+		all = append(all, c)
+	}
+	go func() {
+		<-gate
+		for range clients {
+			(<-answers).Answer(nil)
+		}
+	}()
+	r.eventually(func() bool { return len(answers) == clients }, "all ask to be let in")
+	close(gate)
+	for _, c := range all {
+		if got, err := c.frame(); got != "\x01granted\x00" {
+			t.Fatalf("%q, %v in place of granted", got, err)
+		}
+	}
+	for _, c := range all {
+		io.WriteString(c, "st\x00")
+	}
+	for _, c := range all {
+		heard := map[string]bool{}
+		for range clients {
+			text, err := c.frame()
+			if err != nil || !strings.HasSuffix(text, ": first\x00") || heard[text] {
+				t.Fatalf("%q, %v in place of another's first words", text, err)
+			}
+			heard[text] = true
+		}
+	}
+	if n := len(children(os.Getpid())); n != clients {
+		t.Errorf("%d children for %d clients", n, clients)
 	}
 }

@@ -14,7 +14,6 @@ type relay struct {
 	in       span  // of inBuf: from the client, to be passed to the parent
 	outBuf   [FromParent]byte
 	inBuf    [FromClient]byte
-	header   header // before the frames
 	frames   frames
 
 	parent uintptr // its process number
@@ -109,7 +108,7 @@ func (r *relay) takeInput() (code int, over bool) {
 	case n == 0:
 		return r.clientFinished()
 	case !r.ended && !r.deaf:
-		r.deaf = !r.frames.sound(r.header.skip(r.inBuf[:n]))
+		r.deaf = !r.frames.sound(r.inBuf[:n])
 		r.in = span{0, n}
 	}
 	return 0, false
