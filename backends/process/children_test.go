@@ -348,3 +348,34 @@ func TestManyAtOnce(t *testing.T) {
 		t.Errorf("%d children for %d clients", n, clients)
 	}
 }
+
+// TestMuchToSayAtTheEnd: a client that is let in and told to go at once is owed more than
+// its socket takes. It is sent all of it when it reads.
+func TestMuchToSayAtTheEnd(t *testing.T) {
+	var before []core.Line
+	for i := range 20 {
+		before = append(before, core.Line{At: time.Now(), Text: fmt.Appendf(nil, "bob: %d %01000d", i, 0)})
+	}
+	var counters *backends.Counters
+	var r *rig
+	let := door(func(l *core.Login) { l.Answer(nil); r.room.Drain() })
+	r = open(t, func(room *core.Config, cfg *backends.Config) {
+		room.Authenticator, room.History, room.Before = let, len(before), before
+		counters, cfg.SendBuffer = cfg.Counters, 4<<10
+	})
+	c := dialNarrow(t, r.server.Addr().String())
+	c.Write(wire.AppendCred(nil, "alice", "x"))
+	r.eventually(func() bool { return counters.Stalls.Load() > 0 }, "its socket is full")
+	if got, err := c.frame(); got != "\x01granted\x00" {
+		t.Fatalf("%q, %v in place of granted", got, err)
+	}
+	for i := range before {
+		if got, err := c.frame(); !strings.Contains(got, fmt.Sprintf("UTC, bob: %d 0", i)) {
+			t.Fatalf("%.60q, %v in place of line %d", got, err, i)
+		}
+	}
+	rest, err := io.ReadAll(c.in)
+	if err != nil || !strings.HasSuffix(string(rest), "\x03\x00") {
+		t.Fatalf("%q, %v in place of Close and the end", rest, err)
+	}
+}
