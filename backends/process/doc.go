@@ -78,12 +78,18 @@
 //
 // With all that, at 1,000 messages a second: 10 µs a delivery in the child and
 // 4 µs in the parent; from connect to granted, at 125 a second, 4.8 ms with a
-// fork for each client and 0.4 ms with children that wait; 0.8 MB (PSS) a client,
-// 500 of them.
+// fork for each client and 0.4 ms with children that wait.
+//
+// A client that comes and goes costs 1.4 ms of CPU in its child, and 595 KiB (PSS)
+// while it is there, 500 of them: Go's runtime, of which 344 KiB are its heap. It is
+// twice as much, 2.5 ms and 1,109 KiB, if the packages of a server are initialised
+// before the child: see package child. A client that is not let in costs 0.03 ms in
+// the parent; with a child for each it was 4 ms.
 //
 // # Known limits
 //
-// A client costs three descriptors here, and three threads and 0.8 MB there. What
+// A client costs three descriptors here, and three threads and 0.6 MB there: 50 that
+// come at once and read nothing are 30 MiB and 70 ms of CPU before anything else. What
 // is said costs a switch to each child. The counters count what passes the
 // pipes. A user other than root gets pipes of two pages, and is slower, once
 // 16,384 pages of pipes are in use, 20 for each client.
