@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -357,12 +358,13 @@ func TestMuchToSayAtTheEnd(t *testing.T) {
 		before = append(before, core.Line{At: time.Now(), Text: fmt.Appendf(nil, "bob: %d %01000d", i, 0)})
 	}
 	var counters *backends.Counters
-	var r *rig
-	let := door(func(l *core.Login) { l.Answer(nil); r.room.Drain() })
-	r = open(t, func(room *core.Config, cfg *backends.Config) {
+	var in atomic.Pointer[core.Room]
+	let := door(func(l *core.Login) { l.Answer(nil); in.Load().Drain() })
+	r := open(t, func(room *core.Config, cfg *backends.Config) {
 		room.Authenticator, room.History, room.Before = let, len(before), before
 		counters, cfg.SendBuffer = cfg.Counters, 4<<10
 	})
+	in.Store(r.room)
 	c := dialNarrow(t, r.server.Addr().String())
 	c.Write(wire.AppendCred(nil, "alice", "x"))
 	r.eventually(func() bool { return counters.Stalls.Load() > 0 }, "its socket is full")
