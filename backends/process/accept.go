@@ -20,13 +20,12 @@ const (
 )
 
 // listener is the listening socket. It is not watched while it rests, because
-// descriptors or processes have run out, nor while too many orders are open.
+// descriptors or processes have run out.
 type listener struct {
 	fd      int // -1 once stopped
 	addr    netip.AddrPort
 	reserve *socket.Reserve
 	until   time.Time // when a rest ends; zero: not resting
-	busy    bool      // too many orders are open
 }
 
 func listen(cfg backends.Config) (*listener, error) {
@@ -78,7 +77,7 @@ func (l *loop) endRest(now time.Time) {
 	if now.Before(l.listener.until) {
 		return
 	}
-	if l.listener.busy || l.watchListener() == nil {
+	if l.watchListener() == nil {
 		l.listener.until = time.Time{}
 	}
 }
@@ -86,11 +85,6 @@ func (l *loop) endRest(now time.Time) {
 // accept takes the connections that wait, at most turnAccepts of them.
 func (l *loop) accept() {
 	for range turnAccepts {
-		if l.ordered >= maxOrdered {
-			l.listener.busy = true
-			l.poller.remove(l.listener.fd)
-			return
-		}
 		fd, peer, err := socket.Accept(l.listener.fd)
 		switch {
 		case err == nil:
@@ -108,62 +102,84 @@ func (l *loop) accept() {
 	}
 }
 
-// hasTasks says whether there are threads and processes for one child more.
-// Those of children that are ordered are not there yet.
-func (l *loop) hasTasks() error {
+// takeTasks looks whether there are threads and processes for one child more. Those of
+// children that are ordered are not there yet.
+func (l *loop) takeTasks() error {
 	return l.tasks.Take(kidTasks, kidTasks*(l.ordered+l.orderedMore))
 }
 
-// join makes a client of an accepted socket and finds a child for it.
+// hasTasks is the same for a client, which is turned away if there are none.
+func (l *loop) hasTasks() bool {
+	err := l.takeTasks()
+	if err != nil {
+		l.cfg.Counters.NoDescriptors.Add(1)
+		l.lines.Warn(l.cfg.Log, "a connection is turned away", "err", err)
+	}
+	return err == nil
+}
+
+// join makes a client of an accepted socket.
 func (l *loop) join(fd int, peer netip.AddrPort) {
-	if len(l.waiting) == 0 {
-		if err := l.hasTasks(); err != nil {
-			l.cfg.Counters.NoDescriptors.Add(1)
-			l.lines.Warn(l.cfg.Log, "a connection is turned away", "err", err)
-			_ = unix.Close(fd)
-			return
-		}
+	if len(l.waiting) == 0 && !l.hasTasks() { // it would be let in, and cut off then
+		_ = unix.Close(fd)
+		return
 	}
 	l.cfg.Counters.Accepts.Add(1)
-	c := &client{place: len(l.live), socket: -1}
+	c := &client{place: len(l.live), socket: fd}
 	l.live = append(l.live, c)
 	c.session = l.cfg.Room.Join(peer, l, c)
 	if _, closing := c.session.Closing(); closing {
-		l.sendAway(c, fd)
+		l.sendAway(c)
 		return
 	}
-	switch socket.LeftUnheard(fd) { // a child for it would keep others waiting
-	case socket.Stays:
-	case socket.Finished:
-		c.socket = fd
-		l.leave(c, core.ReasonEOF)
-		return
-	default:
-		c.socket = fd
-		l.leave(c, core.ReasonReset)
-		return
-	}
+	l.begin(c)
+}
+
+// order finds a child for a client whose socket is read by nobody else from now on.
+func (l *loop) order(c *client) {
+	l.inputs.remove(c.socket)
 	if l.cfg.SpawnAhead > 0 {
 		l.joinedAt = time.Now()
 	}
-	if l.handOver(c, fd) {
-		return
+	switch {
+	case l.handOver(c):
+	case l.ordered >= maxOrdered:
+		c.stage = due
+		l.due = append(l.due, c)
+	case !l.hasTasks():
+		l.leave(c, core.ReasonReset)
+	default:
+		c.stage = served
+		l.ordered++
+		l.forker.orders <- order{c, c.socket, c.session.Peer().String()} // has room: maxOrdered
+		c.socket = -1
 	}
-	l.ordered++
-	l.forker.orders <- order{c, fd, peer.String()} // has room: maxOrdered
+}
+
+// orderDue orders children for those for whom too many were ordered before.
+func (l *loop) orderDue() {
+	for len(l.due) > 0 && (l.ordered < maxOrdered || len(l.waiting) > 0) {
+		c := l.due[0]
+		l.due[0] = nil
+		l.due = l.due[1:]
+		if c.stage == due && !c.gone {
+			l.order(c)
+		}
+	}
 }
 
 // handOver gives a client to a child that waits, if there is one.
-func (l *loop) handOver(c *client, fd int) bool {
+func (l *loop) handOver(c *client) bool {
 	for len(l.waiting) > 0 {
 		k := l.waiting[0] // the one that has had the most time to start
 		l.waiting = l.waiting[1:]
-		err := unix.Sendmsg(k.handle, []byte{0}, unix.UnixRights(fd), nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+		err := unix.Sendmsg(k.handle, []byte{0}, unix.UnixRights(c.socket), nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 		if err != nil {
 			k.kill() // it has died already
 			continue
 		}
-		_ = unix.Close(fd)
+		c.stage = served
+		l.closeEnd(&c.socket)
 		l.closeEnd(&k.handle)
 		l.attach(c, k)
 		return true
@@ -187,7 +203,7 @@ func (l *loop) spawnAhead() {
 		}
 	}
 	for ; missing > 0 && l.orderedMore < aheadAtATime; missing-- {
-		if err := l.hasTasks(); err != nil {
+		if err := l.takeTasks(); err != nil {
 			l.lines.Warn(l.cfg.Log, "no child is forked to wait for a client", "err", err)
 			l.quietAt = time.Now().Add(restTime)
 			return
@@ -221,12 +237,7 @@ func (l *loop) takeForked() {
 		l.take(r)
 	}
 	l.spareForked = forked[:0]
-	if l.listener.busy && l.ordered <= maxOrdered/2 && l.listener.fd >= 0 {
-		l.listener.busy = false
-		if !l.listener.resting() && l.watchListener() != nil {
-			l.rest(nil)
-		}
-	}
+	l.orderDue()
 }
 
 // take takes what came of one order.

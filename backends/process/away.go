@@ -9,28 +9,40 @@ import (
 	"chatbench/core"
 )
 
-// sendAway tells a client that the room has not taken in why, and ends its
-// connection in order. No child is forked for that: whoever connects again and
-// again to a full server would cost a process each time. What is said is short,
-// and the send buffer of a new connection is empty, so that nothing blocks.
-func (l *loop) sendAway(c *client, fd int) {
-	c.socket, c.leaving = fd, true
+// sendAway tells a client that is not let in why, and ends its connection in order.
+// That is little. If a socket takes less of it at once, the client gets a child, which
+// waits for it.
+func (l *loop) sendAway(c *client) {
 	for p := c.session.Next(); p != nil; p = c.session.Next() {
-		n, err := unix.SendmsgN(fd, p, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
-		if err != nil {
-			break // it is gone, which reading will tell
+		n, err := unix.SendmsgN(c.socket, p, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+		if n > 0 {
+			l.cfg.Counters.Writes.Add(1)
+			l.cfg.Counters.BytesOut.Add(int64(n))
 		}
-		l.cfg.Counters.Writes.Add(1)
-		l.cfg.Counters.BytesOut.Add(int64(n))
 		c.session.Wrote(n)
+		switch {
+		case n == len(p) || err == unix.EINTR:
+		case err == nil || err == unix.EAGAIN:
+			l.cfg.Counters.Stalls.Add(1)
+			l.order(c)
+			return
+		default: // it is gone, which reading will tell
+			c.session.WriteFailed()
+		}
 	}
-	_ = unix.Shutdown(fd, unix.SHUT_WR)
-	if err := l.poller.add(fd, unix.EPOLLIN, func() { l.awaitEnd(c) }); err != nil {
+	c.stage, c.leaving, c.head = away, true, nil
+	_ = unix.Shutdown(c.socket, unix.SHUT_WR)
+	l.inputs.remove(c.socket)
+	if err := l.poller.add(c.socket, unix.EPOLLIN, func() { l.awaitEnd(c) }); err != nil {
 		l.lines.Warn(l.cfg.Log, "a client that was turned away cannot be watched", "err", err)
 		l.leave(c, core.ReasonReset)
 		return
 	}
-	l.lingering.set(c, time.Now().Add(min(l.cfg.Linger, linger.Brief)))
+	wait := l.cfg.Linger
+	if why, _ := c.session.Closing(); why.TurnedAway() {
+		wait = min(wait, linger.Brief)
+	}
+	l.lingering.set(c, time.Now().Add(wait))
 }
 
 // awaitEnd throws away what comes from a client that is sent away, until its end.

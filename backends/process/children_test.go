@@ -1,14 +1,17 @@
 package process_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"chatbench/backends"
 	"chatbench/backends/process/child"
@@ -196,7 +199,9 @@ func TestSpawnAheadBurst(t *testing.T) {
 	r.eventually(func() bool { return len(children(os.Getpid())) == clients+4 }, "a child for each, and 4 that wait")
 }
 
-// TestCaughtEarly: a child does not get as far as the packages of a server.
+// TestCaughtEarly: a child pays for no package but those it uses. The last of them to be
+// initialised is syscall, and after that it is the child's turn: one import more, and a
+// server's child initialises a hundred packages before, in twice the time and memory.
 func TestCaughtEarly(t *testing.T) {
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(child.Environment(true, 4096, 1000), "GODEBUG=inittrace=1") // descriptor 3 is missing
@@ -204,13 +209,14 @@ func TestCaughtEarly(t *testing.T) {
 	if cmd.ProcessState.ExitCode() != child.Misled {
 		t.Fatalf("the child ended with %v, it should have found nothing to do: %s", err, out)
 	}
-	if !strings.Contains(string(out), "init syscall @") {
-		t.Fatalf("no trace of the initialisation: %s", out)
-	}
-	for _, late := range []string{"net", "chatbench/core"} {
-		if strings.Contains(string(out), "init "+late+" @") {
-			t.Errorf("the child has initialised package %s", late)
+	last := ""
+	for line := range strings.Lines(string(out)) {
+		if name, _, traced := strings.Cut(strings.TrimPrefix(line, "init "), " @"); traced {
+			last = name
 		}
+	}
+	if last != "syscall" {
+		t.Errorf("the last package that the child has initialised is %q, want syscall: which import of it comes later?\n%s", last, out)
 	}
 }
 
@@ -241,5 +247,137 @@ func TestNoForkForTheUnwelcome(t *testing.T) {
 	talk(t, talker, nil, 50, func() {})
 	if n := counters.Accepts.Load(); n != late+1 {
 		t.Errorf("%d connections were accepted, %d should be", n, late+1)
+	}
+}
+
+// TestNoForkBeforeTheLogin: who says nothing, logs in wrongly, breaks the protocol or
+// leaves gets no child; who is let in gets one.
+func TestNoForkBeforeTheLogin(t *testing.T) {
+	right := door(func(l *core.Login) {
+		switch l.Password {
+		case "later":
+			time.AfterFunc(5*time.Millisecond, func() { l.Answer(errors.New("wrong")) })
+		case "wrong":
+			l.Answer(errors.New("wrong"))
+		default:
+			l.Answer(nil)
+		}
+	})
+	r := open(t, func(room *core.Config, _ *backends.Config) { room.Authenticator = right })
+	talker := r.login("talker")
+	const times = 20
+	var silent []*caller
+	for range times {
+		silent = append(silent, dial(t, r.server.Addr().String()))
+		for said, answer := range map[string]string{
+			"\x01bob wrong\x00\x00unheard\x00": "\x01denied wrong\x00\x03\x00",
+			"\x01bob later\x00\x00unheard\x00": "\x01denied wrong\x00\x03\x00",
+			"\x00no login\x00":                 "\x00server: log in first\x00\x03\x00",
+			"\x03\x00":                         "",
+		} {
+			c := dial(t, r.server.Addr().String())
+			io.WriteString(c, said[:2])
+			io.WriteString(c, said[2:])
+			if got, err := io.ReadAll(c); err != nil || string(got) != answer {
+				t.Fatalf("after %q: %q, %v in place of %q", said, got, err, answer)
+			}
+			c.Close()
+		}
+		unfinished := dial(t, r.server.Addr().String())
+		io.WriteString(unfinished, "\x01bo")
+		unfinished.Close()
+	}
+	r.ended(core.ReasonDenied, 2*times)
+	r.ended(core.ReasonEOF, times)
+	if n := len(children(os.Getpid())); n != 1 {
+		t.Errorf("%d children for one client in the room and %d who say nothing", n, times)
+	}
+	for i, c := range silent {
+		c.enter(t, fmt.Sprint("late", i))
+	}
+	talk(t, talker, silent, 100, func() {})
+	if n := len(children(os.Getpid())); n != 1+times {
+		t.Errorf("%d children for %d clients", n, 1+times)
+	}
+}
+
+// door is an Authenticator in the hands of a test.
+type door func(l *core.Login)
+
+func (d door) Authenticate(l *core.Login) { d(l) }
+
+// TestManyAtOnce: more clients are let in at once than children are ordered, and each
+// has what it sent behind its login heard, a frame that is cut included.
+func TestManyAtOnce(t *testing.T) {
+	const clients = 200
+	gate, answers := make(chan struct{}), make(chan *core.Login, clients)
+	late := door(func(l *core.Login) { answers <- l })
+	r := open(t, func(room *core.Config, _ *backends.Config) { room.Authenticator = late })
+	var all []*caller
+	for i := range clients {
+		c := dial(t, r.server.Addr().String())
+		io.WriteString(c, fmt.Sprintf("\x01c%d x\x00\x00fir", i))
+		all = append(all, c)
+	}
+	go func() {
+		<-gate
+		for range clients {
+			(<-answers).Answer(nil)
+		}
+	}()
+	r.eventually(func() bool { return len(answers) == clients }, "all ask to be let in")
+	close(gate)
+	for _, c := range all {
+		if got, err := c.frame(); got != "\x01granted\x00" {
+			t.Fatalf("%q, %v in place of granted", got, err)
+		}
+	}
+	for _, c := range all {
+		io.WriteString(c, "st\x00")
+	}
+	for _, c := range all {
+		heard := map[string]bool{}
+		for range clients {
+			text, err := c.frame()
+			if err != nil || !strings.HasSuffix(text, ": first\x00") || heard[text] {
+				t.Fatalf("%q, %v in place of another's first words", text, err)
+			}
+			heard[text] = true
+		}
+	}
+	if n := len(children(os.Getpid())); n != clients {
+		t.Errorf("%d children for %d clients", n, clients)
+	}
+}
+
+// TestMuchToSayAtTheEnd: a client that is let in and told to go at once is owed more than
+// its socket takes. It is sent all of it when it reads.
+func TestMuchToSayAtTheEnd(t *testing.T) {
+	var before []core.Line
+	for i := range 20 {
+		before = append(before, core.Line{At: time.Now(), Text: fmt.Appendf(nil, "bob: %d %01000d", i, 0)})
+	}
+	var counters *backends.Counters
+	var in atomic.Pointer[core.Room]
+	let := door(func(l *core.Login) { l.Answer(nil); in.Load().Drain() })
+	r := open(t, func(room *core.Config, cfg *backends.Config) {
+		room.Authenticator, room.History, room.Before = let, len(before), before
+		counters, cfg.SendBuffer = cfg.Counters, 4<<10
+	})
+	in.Store(r.room)
+	c := dialNarrow(t, r.server.Addr().String())
+	c.Write(wire.AppendCred(nil, "alice", "x"))
+	r.eventually(func() bool { return counters.Stalls.Load() > 0 }, "its socket is full")
+	if got, err := c.frame(); got != "\x01granted\x00" {
+		t.Fatalf("%q, %v in place of granted", got, err)
+	}
+	for i := range before {
+		if got, err := c.frame(); !strings.Contains(got, fmt.Sprintf("UTC, bob: %d 0", i)) {
+			t.Fatalf("%.60q, %v in place of line %d", got, err, i)
+		}
+	}
+	rest, err := io.ReadAll(c.in)
+	if err != nil || !strings.HasSuffix(string(rest), "\x03\x00") {
+		t.Fatalf("%q, %v in place of Close and the end", rest, err)
 	}
 }

@@ -6,7 +6,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"chatbench/backends"
 	"chatbench/backends/internal/linger"
 	"chatbench/core"
 )
@@ -14,10 +13,12 @@ import (
 // client is one connection.
 type client struct {
 	session *core.Session
-	place   int           // in loop.live
-	mailed  atomic.Bool   // is in loop.mail
-	kid     *kid          // nil: it is being forked, or there is none for it
-	socket  int           // -1, but for one that is sent away without a child
+	place   int         // in loop.live
+	mailed  atomic.Bool // is in loop.mail
+	stage   stage
+	head    *head         // while it is opening
+	kid     *kid          // nil: there is none for it yet
+	socket  int           // -1: a child has it, or the forker
 	blocked bool          // the pipe took less than was offered
 	paused  bool          // is not read: its session is Held
 	awaited bool          // input is held back for it
@@ -55,9 +56,7 @@ func (l *loop) readSteps(c *client) (n int, err error) {
 		if l.pauseOrResume(c); c.paused {
 			return 0, unix.EAGAIN
 		}
-		if l.read > backends.FlushAfter || l.cfg.Room.Said()-l.flushedAt > backends.FlushAfter {
-			l.flush()
-		}
+		l.flushIfMuch()
 		if n < len(l.buf) {
 			return n, nil
 		}
@@ -99,10 +98,13 @@ func (l *loop) feed(c *client, in []byte) {
 
 // attend looks after a session that has output of its own or must close.
 func (l *loop) attend(c *client) {
-	if c.gone {
+	switch {
+	case c.gone:
 		return
-	}
-	if !c.blocked {
+	case c.kid == nil:
+		l.decided(c)
+		return
+	case !c.blocked:
 		l.write(c)
 		return
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	maxOrdered   = 64 // connections accepted that wait for their child
+	maxOrdered   = 64 // children ordered for clients; more clients wait in the loop
 	aheadAtATime = 2  // children ordered to wait, so that a client's own is soon its turn
 )
 

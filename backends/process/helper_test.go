@@ -89,6 +89,10 @@ func dial(t testing.TB, addr string) *caller {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return callerOn(t, conn)
+}
+
+func callerOn(t testing.TB, conn net.Conn) *caller {
 	t.Cleanup(func() { conn.Close() })
 	conn.SetDeadline(time.Now().Add(patience))
 	return &caller{conn, bufio.NewReader(conn)}

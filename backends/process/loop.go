@@ -53,6 +53,7 @@ type loop struct {
 	live        []*client
 	kids        []*kid    // not reaped yet
 	waiting     []*kid    // of them, without a client
+	due         []*client // let in, for whom no child is ordered yet; some may be gone
 	ordered     int       // children ordered for a client
 	orderedMore int       // and to wait for one
 	joinedAt    time.Time // when the newest client came, if children are spawned ahead
@@ -201,6 +202,7 @@ func (l *loop) closeMail() {
 // abandon ends everything when the loop cannot be told of its ends any more.
 func (l *loop) abandon() {
 	l.stopListening()
+	l.due = nil
 	l.forker.end()
 	l.takeForked()
 	l.cutAll()
@@ -286,6 +288,13 @@ func (l *loop) hasWork() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.mail)+len(l.forked) > 0
+}
+
+// flushIfMuch flushes in the middle of a turn if much was read or said.
+func (l *loop) flushIfMuch() {
+	if l.read > backends.FlushAfter || l.cfg.Room.Said()-l.flushedAt > backends.FlushAfter {
+		l.flush()
+	}
 }
 
 // flush writes to every client all that it is behind, once.

@@ -92,10 +92,17 @@ func TestChildrenEndWithParent(t *testing.T) {
 	}
 }
 
+// dialNarrow connects a client whose kernel keeps little for it.
 func dialNarrow(t *testing.T, addr string) *caller {
-	c := dial(t, addr)
-	c.Conn.(*net.TCPConn).SetReadBuffer(4 << 10)
-	return c
+	t.Helper()
+	narrow := func(_, _ string, raw syscall.RawConn) error {
+		return raw.Control(func(fd uintptr) { syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4<<10) })
+	}
+	conn, err := (&net.Dialer{Control: narrow}).Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return callerOn(t, conn)
 }
 
 // quiet counts the children that have closed the pipe to their parent.

@@ -24,8 +24,10 @@ func load(x *run) {
 		"-max-clients", fmt.Sprint(x.size.clients+2*stopped), "-max-pending", fmt.Sprint(x.size.clients))
 	x.doing("%d clients, %v messages/s of %d octets for %v, in its second half %d more who read nothing, again and again; -lag-limit 16KiB -sndbuf 16KiB -lag-time %v",
 		x.size.clients, x.size.rate, x.size.text, x.size.load, stopped, x.size.lagTime)
+	empty := s.memory()
 	f := x.fleet(s, x.size.clients, x.size.rate, x.size.text)
 	held := s.memory()
+	each := max(held-empty, 0) / int64(x.size.clients) // merely for being there
 	peak := watch(s)
 	before := f.during(func() { x.pause(x.size.load / 2) })
 	var worst time.Duration
@@ -40,7 +42,7 @@ func load(x *run) {
 	x.exactly("clients ended for being slow", s.stats().Room.Ends["slow"], int64(stopped*waves))
 	x.within(fmt.Sprintf("p99 beside stopped readers (before: %s)", short(before)), beside, 2*before)
 	x.within("stopped readers gone after", worst, goneWithin)
-	x.memory("memory grown by", grown, lagLimit+perClient*int64(x.size.clients+stopped))
+	x.memory(fmt.Sprintf("memory (%d KiB a client before) grown by", each>>10), grown, lagLimit+perClient*int64(x.size.clients+stopped)+each*int64(stopped))
 }
 
 // stopReaders logs in so many who read nothing, and gives how long the last stays.

@@ -53,16 +53,3 @@ func PeerEnding(fd int) Ending {
 	}
 	return Reset
 }
-
-// LeftUnheard says whether the peer has left and there is nothing of it to be read: who
-// would have to start something for it need not. Ending is how it left, as PeerEnding
-// has it; Stays if it did not, or has said something.
-func LeftUnheard(fd int) Ending {
-	if !PeerHasLeft(fd) {
-		return Stays
-	}
-	if unread, err := unix.IoctlGetInt(fd, unix.SIOCINQ); err == nil && unread > 0 {
-		return Stays
-	}
-	return PeerEnding(fd)
-}

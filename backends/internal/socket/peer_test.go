@@ -53,35 +53,3 @@ func TestPeerEnding(t *testing.T) {
 		})
 	}
 }
-
-// TestLeftUnheard: only who has left and said nothing needs nothing to be started.
-func TestLeftUnheard(t *testing.T) {
-	say := func(c *net.TCPConn) { c.Write([]byte("hello")) }
-	finish := func(c *net.TCPConn) { c.CloseWrite() }
-	reset := func(c *net.TCPConn) { c.SetLinger(0); c.Close() }
-	for name, c := range map[string]struct {
-		does []func(*net.TCPConn)
-		want Ending
-	}{
-		"stays":            {nil, Stays},
-		"speaks":           {[]func(*net.TCPConn){say}, Stays},
-		"speaks, finishes": {[]func(*net.TCPConn){say, finish}, Stays},
-		"finishes":         {[]func(*net.TCPConn){finish}, Finished},
-		"resets":           {[]func(*net.TCPConn){reset}, Reset},
-	} {
-		t.Run(name, func(t *testing.T) {
-			listener, addr := listen(t, backends.Config{Listen: "127.0.0.1:0"})
-			client, conn, _ := dial(t, listener, addr)
-			for _, do := range c.does {
-				do(client.(*net.TCPConn))
-			}
-			got := LeftUnheard(conn)
-			for end := time.Now().Add(10 * time.Second); got != c.want && time.Now().Before(end); got = LeftUnheard(conn) {
-				time.Sleep(time.Millisecond)
-			}
-			if got != c.want {
-				t.Errorf("%d in place of %d", got, c.want)
-			}
-		})
-	}
-}

@@ -3,9 +3,9 @@
 //
 // A child is the parent's own program, run again with a variable in its
 // environment. This package's init looks for that variable and, if it is
-// there, serves and never returns. Its import path and its few imports have it
-// initialised long before packages such as net, so that a child does not pay,
-// in time and memory, for a program it does not use.
+// there, serves and never returns. It imports syscall and strconv alone, so that it is
+// initialised right after them: a child does not pay, in time and memory, for a
+// program it does not use.
 //
 // # What stands where in a child
 //
@@ -19,8 +19,8 @@
 //
 // The child looks at types, commands and sizes of frames, and passes nothing on
 // that comes in a later read than an octet that broke the protocol. What that
-// octet costs the client, and all else, the room decides in the parent. A PROXY
-// header before the first frame it passes on unread. It exits
+// octet costs the client, and all else, the room decides in the parent, which has
+// also read what stands before: a PROXY header, and the login. It exits
 // with Finished after the client's FIN and with Broken after an error, or when
 // the parent is gone. While the parent takes none of its client's input the child
 // looks whether the client has left: if so, it exits a farewell later at the latest,

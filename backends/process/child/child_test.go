@@ -216,41 +216,6 @@ func TestViolations(t *testing.T) {
 	}
 }
 
-// TestProxyHeader: a PROXY header is passed on, in whatever two pieces it comes, and
-// the frames behind it are looked at like any others.
-func TestProxyHeader(t *testing.T) {
-	const signature = "\r\n\r\n\x00\r\nQUIT\n"
-	for name, header := range map[string]string{
-		"version 1":              "PROXY TCP4 203.0.113.9 192.0.2.1 51000 443\r\n",
-		"version 2":              signature + "\x21\x11\x00\x0c" + strings.Repeat("\x09", 12),
-		"version 2, empty":       signature + "\x20\x00\x00\x00",
-		"version 2, 258 follow":  signature + "\x21\x11\x01\x02" + strings.Repeat("\n", 258),
-		"version 1, of nonsense": "P\x00\x09\n",
-	} {
-		t.Run(name, func(t *testing.T) {
-			for _, cut := range []int{1, 2, 12, 14, 15, 16, 17, len(header) - 1, len(header)} {
-				if cut > len(header) {
-					continue
-				}
-				f := raise(t)
-				io.WriteString(f.client, header[:cut])
-				f.expect(f.from, header[:cut])
-				io.WriteString(f.client, header[cut:]+"\x00hello\x00")
-				f.expect(f.from, header[cut:]+"\x00hello\x00")
-				f.expect(f.from, f.say("more"))
-				io.WriteString(f.client, header) // a second one is no header
-				f.expect(f.from, header)
-				f.say("too late")
-				f.to.WriteString("that was wrong")
-				f.expect(f.client, "that was wrong")
-				f.to.Close()
-				f.expectEnd(f.client)
-				f.expectEnd(f.from)
-			}
-		})
-	}
-}
-
 // TestLongestFrame: one of just the limit is no violation.
 func TestLongestFrame(t *testing.T) {
 	f := raise(t)

@@ -1,10 +1,6 @@
 package child
 
-import (
-	"syscall"
-
-	"chatbench/core/wire"
-)
+import "syscall"
 
 // relay is the state of a child. There is one, and it lies outside of the heap:
 // while the child waits it must not be in the way of the runtime.
@@ -18,8 +14,7 @@ type relay struct {
 	in       span  // of inBuf: from the client, to be passed to the parent
 	outBuf   [FromParent]byte
 	inBuf    [FromClient]byte
-	header   header // before the frames
-	decoder  wire.Decoder
+	frames   frames
 
 	parent uintptr // its process number
 
@@ -45,7 +40,7 @@ func (s *span) waits() bool { return s.from < s.to }
 // returns the exit code.
 func run(maxFrame, parent, farewell int) int {
 	r := &only
-	r.decoder.Max, r.parent = maxFrame, uintptr(parent)
+	r.frames.max, r.parent = maxFrame, uintptr(parent)
 	r.farewell = int64(farewell) * 1e6
 	for {
 		switch r.pump() {
@@ -113,27 +108,10 @@ func (r *relay) takeInput() (code int, over bool) {
 	case n == 0:
 		return r.clientFinished()
 	case !r.ended && !r.deaf:
-		r.deaf = !r.sound(r.inBuf[:n])
+		r.deaf = !r.frames.sound(r.inBuf[:n])
 		r.in = span{0, n}
 	}
 	return 0, false
-}
-
-// sound follows the frames in what a client sends, behind the header there may be.
-// It is false when they are none.
-func (r *relay) sound(in []byte) bool {
-	in = r.header.skip(in)
-	for len(in) > 0 { // an empty call would have the decoder give up its buffer
-		_, rest, ok, err := r.decoder.Next(in)
-		if err != nil {
-			return false
-		}
-		if !ok {
-			break
-		}
-		in = rest
-	}
-	return true
 }
 
 // clientFinished takes the client's FIN. If the parent has not said all yet,

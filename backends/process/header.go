@@ -1,4 +1,4 @@
-package child
+package process
 
 // The first octets of the two versions of a PROXY header. No frame begins with one
 // of them.
