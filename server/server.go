@@ -136,9 +136,9 @@ func (s *Server) start() (err error) {
 	}
 	s.counters.TimeTurns = o.Admin != "" // nobody else is told
 	s.engine, err = o.Backend.Start(backends.Config{
-		Listen: s.listeners.transport(), Room: s.room, Counters: &s.counters, Log: o.Log,
+		Listen: s.listeners.transport(), Room: s.room, Counters: &s.counters, Log: o.Log, Coalesce: o.Coalesce,
 		MaxClients: o.MaxClients, SendBuffer: o.SendBuffer, Backlog: o.Backlog, SpawnAhead: o.SpawnAhead, Linger: o.Linger,
-		MaxFrame: o.MaxFrame, Coalesce: o.Coalesce,
+		MaxFrame: o.MaxFrame,
 	})
 	if err != nil {
 		return startError(o, err)

@@ -57,8 +57,8 @@ var Backend = backends.Backend{
 	Model:        "an epoll loop for each processor, all on one broadcast log",
 	Threads:      "GOMAXPROCS",
 	Processes:    "1",
-	FDsPerClient: 1,
 	Coalesces:    true,
+	FDsPerClient: 1,
 	Start: func(cfg backends.Config) (backends.Server, error) {
 		return readiness.Start(cfg, runtime.GOMAXPROCS(0), readiness.NewEpoll)
 	},
