@@ -78,7 +78,7 @@ func newFlags(backend string) *flags {
 	fs.Var(&f.lag, "lag-limit", "a client that takes less than it is sent, and is owed more than `SIZE`, is closed as slow after -lag-time")
 	fs.DurationVar(&o.LagTime, "lag-time", o.LagTime, "`TIME` it may be owed so much without a break")
 	fs.Var(&f.lagMax, "lag-max", "at most `SIZE` of what was said is kept for one client, slow or not; 0B: 64 times -lag-limit, at least 4 MiB")
-	fs.Var(&o.Coalesce, "coalesce", "off, auto, or `TIME` of 10ms at most that what is said waits for more, to share writes: less CPU, later; auto: 1ms at most and while it pays; see -list for the backends that obey it")
+	fs.Var(&o.Coalesce, "coalesce", "let what is said wait for more, so that messages share writes: off, auto (1ms at most, while it saves CPU) or `TIME` up to 10ms; for backends that obey it, see -list")
 	fs.Var(&f.sndbuf, "sndbuf", "kernel send buffer of a connection, `SIZE`; 0B: the kernel's choice")
 	fs.IntVar(&o.SpawnAhead, "spawn-ahead", o.SpawnAhead, "`N` processes that wait for clients, in a backend of one for each client")
 	fs.IntVar(&o.Backlog, "backlog", o.Backlog, "at most `N` connections waiting to be accepted")
