@@ -113,11 +113,11 @@ type Config struct {
 	Log        *slog.Logger  // rare events only, never one line a message; never nil
 	MaxClients int           // what Room was given: for sizing tables
 	SendBuffer int           // SO_SNDBUF in octets; 0 leaves it to the kernel
+	Coalesce   Coalesce      // how long output may wait, in a transport that Coalesces
 	Backlog    int           // of listen(2)
 	Linger     time.Duration // how long a closing connection may take to say FIN after ours
 	MaxFrame   int           // what Room was given, for those who check sizes themselves; 0: the room alone does
 	SpawnAhead int           // processes that wait for clients, in a transport of one for each client
-	Coalesce   Coalesce      // how long output may wait, in a transport that Coalesces
 	Loops      int           // event loops, in a transport that has Backend.Loops; 0: as many as that says
 }
 

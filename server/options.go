@@ -72,10 +72,10 @@ type Options struct {
 
 	Operations // what an operator has besides signals
 
+	Coalesce   backends.Coalesce
 	SendBuffer int // SO_SNDBUF; 0 leaves it to the kernel
 	Backlog    int
 	SpawnAhead int // processes that wait for clients, where there is one for each
-	Coalesce   backends.Coalesce
 	Loops      int // event loops, where their number can be chosen; 0: as many as the backend has by default
 	Linger     time.Duration
 	Drain      time.Duration // how long the end may take before connections are cut
@@ -114,12 +114,12 @@ func (o *Options) problems(ctx context.Context) (all []error) {
 	refuse(!o.Open && o.Users == "", "who may log in? say -users FILE (chatd user add makes one), or -open for any password")
 	refuse(o.SpawnAhead > 0 && o.Backend.PerClient != backends.OwnProcess,
 		"-spawn-ahead is for a backend with a process for each client, not for %s: leave it out", o.Backend.Name)
-	refuse(o.Coalesce != backends.CoalesceOff && !o.Backend.Coalesces,
-		"-coalesce is not for backend %s: leave it out, or use %s", o.Backend.Name, cmp.Or(backends.Coalescing(o.Backends), "a backend that obeys it"))
 	refuse(o.Loops > 0 && o.Backend.Loops == nil,
 		"-loops is for a backend whose number of event loops can be chosen, not for %s: leave it out", o.Backend.Name)
 	refuse(o.LagMax > 0 && o.LagMax < max(o.LagLimit, leastLagMax),
 		"-lag-max %v is below %v: raise it, or leave it out", units.Size(o.LagMax), units.Size(max(o.LagLimit, leastLagMax)))
+	refuse(o.Coalesce != backends.CoalesceOff && !o.Backend.Coalesces,
+		"-coalesce is not for backend %s: leave it out, or use %s", o.Backend.Name, cmp.Or(backends.Coalescing(o.Backends), "a backend that obeys it"))
 	refuse(o.MaxFrame > core.LargestFrame, "-max-frame %d is over %d, the most a frame may be", o.MaxFrame, core.LargestFrame)
 	refuse(o.TLSCert != "" && o.TLSKey == "", "-tls-cert needs -tls-key FILE, the key of the certificate")
 	refuse(o.TLSCert == "" && o.TLSKey != "", "-tls-key needs -tls-cert FILE, the certificate of the key")
@@ -138,10 +138,10 @@ func (o *Options) problems(ctx context.Context) (all []error) {
 		{"-lag-limit", int64(o.LagLimit), 4 << 10, math.MaxInt32},
 		{"-lag-max", int64(o.LagMax), 0, math.MaxInt32},
 		{"-lag-time", int64(o.LagTime), int64(time.Millisecond), math.MaxInt64},
+		{"-coalesce", int64(o.Coalesce), int64(backends.CoalesceAuto), int64(backends.CoalesceMost)},
 		{"-sndbuf", int64(o.SendBuffer), 0, math.MaxInt32},
 		{"-backlog", int64(o.Backlog), 1, math.MaxInt32},
 		{"-spawn-ahead", int64(o.SpawnAhead), 0, 1000},
-		{"-coalesce", int64(o.Coalesce), int64(backends.CoalesceAuto), int64(backends.CoalesceMost)},
 		{"-loops", int64(o.Loops), 0, 256},
 		{"-login-timeout", int64(o.LoginTimeout), int64(time.Millisecond), math.MaxInt64},
 		{"-linger", int64(o.Linger), 0, math.MaxInt64},

@@ -17,8 +17,8 @@ var Backend = backends.Backend{
 	Model:        "a goroutine reads each client, another writes while there is output; Go's netpoller waits",
 	Threads:      "GOMAXPROCS",
 	Processes:    "1",
-	FDsPerClient: 1,
 	Coalesces:    true,
+	FDsPerClient: 1,
 	Start:        start,
 }
 

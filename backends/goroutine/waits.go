@@ -40,14 +40,11 @@ func (w *waits) moment(now time.Time, said uint64) coalesce.Moment {
 // outputWaits decides whether what the room has said is to wait. If it is not, it is
 // written now. No reader waits for what waits: see pace.
 func (r *rounds) outputWaits(now time.Time, said uint64) bool {
-	w := r.waits
-	waited, at := w.control.Waiting(), w.moment(now, said)
+	w, at := r.waits, r.waits.moment(now, said)
 	if said >= r.begun.Load()+paceOctets || !w.control.Waits(now, at) {
 		w.control.Writes(at)
 		return false
 	}
-	if !waited {
-		w.alarm.set(w.control.Left(now))
-	}
+	w.alarm.set(w.control.Left(now))
 	return true
 }

@@ -39,8 +39,8 @@ var Backend = backends.Backend{
 	Model:        "one thread waits for all clients in poll",
 	Threads:      "1",
 	Processes:    "1",
-	FDsPerClient: 1,
 	Coalesces:    true,
+	FDsPerClient: 1,
 	Start: func(cfg backends.Config) (backends.Server, error) {
 		return readiness.Start(cfg, 1, newPoller)
 	},

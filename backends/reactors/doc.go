@@ -58,8 +58,8 @@ var Backend = backends.Backend{
 	Model:        "an epoll loop for each processor, all on one broadcast log",
 	Threads:      "GOMAXPROCS or -loops",
 	Processes:    "1",
-	FDsPerClient: 1,
 	Coalesces:    true,
+	FDsPerClient: 1,
 	Loops:        processors,
 	Start: func(cfg backends.Config) (backends.Server, error) {
 		return readiness.Start(cfg, cmp.Or(cfg.Loops, processors()), readiness.NewEpoll)

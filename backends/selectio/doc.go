@@ -44,8 +44,8 @@ var Backend = backends.Backend{
 	Processes:    "1",
 	Limits:       "descriptors below 1024",
 	MaxClients:   unix.FD_SETSIZE - otherDescriptors,
-	FDsPerClient: 1,
 	Coalesces:    true,
+	FDsPerClient: 1,
 	Start: func(cfg backends.Config) (backends.Server, error) {
 		return readiness.Start(cfg, 1, newPoller)
 	},
