@@ -47,7 +47,12 @@ func (m *Member) Pace(l Loop) {
 	if !m.othersBehind() {
 		return
 	}
-	m.Fed() // those that are waited for must not sleep
+	m.Fed()
+	for _, o := range m.others { // those that are waited for must not sleep
+		if o.Behind(said) {
+			o.bell.Ring()
+		}
+	}
 	for end := time.Now().Add(paceMost); m.othersBehind() && !l.Cutting(); {
 		left := time.Until(end)
 		switch {
