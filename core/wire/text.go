@@ -2,13 +2,39 @@ package wire
 
 import (
 	"bytes"
+	"encoding/binary"
 	"unicode/utf8"
 )
 
 // IsSafe says whether text can be shown on a terminal as it is: no control
 // rune but TAB. Bytes that are not UTF-8 are left to whoever shows them.
 func IsSafe(text []byte) bool {
-	for i, c := range text {
+	for len(text) >= word {
+		if !isPlain(binary.NativeEndian.Uint64(text)) && !allSafe(text, word) {
+			return false
+		}
+		text = text[word:]
+	}
+	return allSafe(text, len(text))
+}
+
+// Eight octets at a time.
+const (
+	word  = 8
+	ones  = 0x0101010101010101
+	tops  = 0x80 * ones
+	blank = ' ' * ones
+)
+
+// isPlain says whether eight octets are printable ASCII, every one of them. With 1 added, or
+// with 0x20 taken off, an octet has its top bit set if it is not: 7F to FE have it with 1
+// added, A0 to FF and 00 to 1F with 0x20 taken off. Nothing carries over from an octet that is
+// printable, so the lowest that is not is found, whatever it does to those above it.
+func isPlain(w uint64) bool { return ((w+ones)|(w-blank))&tops == 0 }
+
+// allSafe is IsSafe of the first n octets of text, one by one.
+func allSafe(text []byte, n int) bool {
+	for i, c := range text[:n] {
 		switch {
 		case c < 0x20 && c != '\t' || c == 0x7f:
 			return false

@@ -65,6 +65,22 @@ func TestSafeByRuneAndOctet(t *testing.T) {
 	}
 }
 
+// TestSafeByWord: eight octets that are looked at together are judged as each by itself,
+// wherever a pair of octets stands in them or across two of them.
+func TestSafeByWord(t *testing.T) {
+	for at := range 17 {
+		text := bytes.Repeat([]byte{'x'}, 18)
+		for a := range 256 {
+			for b := range 256 {
+				text[at], text[at+1] = byte(a), byte(b)
+				if IsSafe(text) != allSafe(text, len(text)) {
+					t.Fatalf("IsSafe(% x) is %v", text, IsSafe(text))
+				}
+			}
+		}
+	}
+}
+
 func TestSafeAllocatesNothing(t *testing.T) {
 	text, buf := []byte("한 \x1b[0m \n x"), make([]byte, 0, 64)
 	if n := testing.AllocsPerRun(100, func() { IsSafe(text); AppendSafe(buf, text) }); n != 0 {

@@ -260,6 +260,22 @@ func TestPaceWakes(t *testing.T) {
 	<-asleep
 }
 
+// TestPaceWakesWhoKnows: a loop that knows that the log has grown, and sleeps all the same, is
+// woken by one that waits for it.
+func TestPaceWakesWhoKnows(t *testing.T) {
+	room, members, rung, sessions := group(t, 3)
+	for before := room.Said(); room.Said()-before <= backends.FlushAfter; {
+		sessions[0].Feed(wire.AppendChat(nil, strings.Repeat("x", 900)))
+	}
+	members[2].BeginWriting()
+	members[2].EndWriting()
+	before, idler := rung[1].n.Load(), rung[2].n.Load()
+	members[0].Pace(&stub{member: members[0]})
+	if rung[1].n.Load() == before || rung[2].n.Load() != idler {
+		t.Errorf("rung at %d times, and at one that is not behind %d times", rung[1].n.Load()-before, rung[2].n.Load()-idler)
+	}
+}
+
 // TestPaceWaitsForNoIdler: a loop that has written all is not waited for, nor one that
 // has ended.
 func TestPaceWaitsForNoIdler(t *testing.T) {

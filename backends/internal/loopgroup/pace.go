@@ -47,8 +47,12 @@ func (m *Member) Pace(l Loop) {
 	if !m.othersBehind() {
 		return
 	}
-	m.Fed() // those that are waited for must not sleep
-	m.hurryOthers()
+	m.Fed()
+	for _, o := range m.others { // those that are waited for must not sleep
+		if o.Behind(said) {
+			o.bell.Ring()
+		}
+	}
 	for end := time.Now().Add(paceMost); m.othersBehind() && !l.Cutting(); {
 		left := time.Until(end)
 		switch {
@@ -71,16 +75,6 @@ func (m *Member) othersBehind() bool {
 		}
 	}
 	return false
-}
-
-// hurryOthers wakes loops that are behind because they let their output wait.
-func (m *Member) hurryOthers() {
-	said := m.room.Said()
-	for _, o := range m.others {
-		if o.Behind(said) {
-			o.bell.Ring()
-		}
-	}
 }
 
 // tellOthers ends the pauses of the others: they may have waited for this loop.
