@@ -169,4 +169,15 @@ func TestMischief(t *testing.T) {
 	if n, err := conn.Read(make([]byte, 1)); n > 0 || err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("%d octets, %v", n, err)
 	}
+	process(t, "", c.Addr(), "one", 1)
+	if err := c.Gather(t.Context(), 20*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	r, err := c.Run(t.Context(), plain(server))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !r.Ledger.Clean() || r.Deliveries.InAll != 9*300 || r.FromDue.Count != 9*200 || r.Elsewhere != nil {
+		t.Errorf("an agent alone: %+v, %+v, %+v", r.Ledger, r.Deliveries, r.Elsewhere)
+	}
 }
