@@ -14,8 +14,8 @@ import (
 	ctl "chatbench/server/control"
 )
 
-// A server that comes back and does not take the password any more asks for it, unseen,
-// until it is right. The draft stays.
+// If the server no longer accepts the password after a restart, chat asks for it until
+// it is right, without showing it. The line being typed stays.
 func TestPasswordChanged(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "users.txt")
 	for _, name := range []string{"alice", "bob"} {
@@ -36,12 +36,12 @@ func TestPasswordChanged(t *testing.T) {
 	}
 	serve(t, addr, keep)
 	for _, keys := range []string{"geheim\r", "brandmx\x7f\x7fnew\r"} {
-		p.Await("the server does not let us in: denied: wrong name or password")
+		p.Await("cannot log in: denied: wrong name or password")
 		p.Await("type your password and Enter")
 		p.AwaitLast("alice? draft")
 		p.Type(keys)
 	}
-	p.Await("back at " + addr)
+	p.Await("reconnected to " + addr)
 	p.AwaitLast("alice> draft")
 	bob, err := client.Dial(t.Context(), client.Config{Server: addr, User: "bob", Password: "old"})
 	if err != nil {
@@ -57,10 +57,10 @@ func TestPasswordChanged(t *testing.T) {
 	}
 }
 
-// What else is wrong is said before the password is asked for.
+// All other errors are reported before the password is asked for.
 func TestWrongBeforePassword(t *testing.T) {
 	for flag, want := range map[string]string{
-		"-server=127.0.0.1": "is not HOST:PORT", "-user=two words": "holds no space",
+		"-server=127.0.0.1": "is not HOST:PORT", "-user=two words": "must not be empty or contain a space",
 		"-share=/nowhere": "cannot share", "-share-address=0.0.0.0": "nobody can connect", "-ca=x": "is for -tls",
 	} {
 		p := ptytest.Start(t, nil, "chat", "-user", "alice", flag)
@@ -74,7 +74,7 @@ func TestWrongBeforePassword(t *testing.T) {
 	}
 }
 
-// A signal ends chat at the question too.
+// A signal ends chat while it asks for the password.
 func TestSignalAtTheQuestion(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "users.txt")
 	if err := users.Add(file, "alice", "old"); err != nil {
@@ -97,7 +97,8 @@ func TestSignalAtTheQuestion(t *testing.T) {
 	}
 }
 
-// Who is kicked or banned stays out, and is told why. The draft stays on the screen.
+// A client that is kicked or banned does not reconnect, and shows why. The line being
+// typed stays on the screen.
 func TestRemoved(t *testing.T) {
 	control := filepath.Join(t.TempDir(), "ctl")
 	s, _ := serve(t, "127.0.0.1:0", func(o *server.Options) { o.Control = control })
@@ -124,7 +125,7 @@ func TestRemoved(t *testing.T) {
 	}
 }
 
-// One may leave instead.
+// The user may leave instead of typing the new password.
 func TestPasswordChangedAndLeft(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "users.txt")
 	if err := users.Add(file, "alice", "old"); err != nil {
