@@ -35,13 +35,16 @@ func newBell() (*bell, net.Conn, error) {
 
 var ringByte = []byte{1}
 
-// ring makes the library call OnRead. It may be called from any goroutine.
-func (b *bell) ring() {
+// ring makes the library call OnRead. It may be called from any goroutine. It is false
+// after close.
+func (b *bell) ring() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.fd >= 0 {
-		_, _ = unix.Write(b.fd, ringByte) // fails only if the socket is full, and then OnRead is called anyway
+	if b.fd < 0 {
+		return false
 	}
+	_, _ = unix.Write(b.fd, ringByte) // fails only if the socket is full, and then OnRead is called anyway
+	return true
 }
 
 // clear reads the octets that ring has written.

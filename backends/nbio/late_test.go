@@ -15,5 +15,5 @@ func TestLateRing(t *testing.T) {
 	conn.Close()
 	b.ring() // the library has closed its end
 	b.close()
-	backendtest.Untouched(t, b.ring)
+	backendtest.Untouched(t, func() { b.ring() })
 }

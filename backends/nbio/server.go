@@ -150,6 +150,7 @@ func (l *loop) add(tcp *net.TCPConn) {
 		return
 	}
 	c.client = l.adapter.Join(peer, c)
+	l.adapter.JoinDone()
 }
 
 func descriptor(lc *lib.Conn) (number int) {
@@ -162,5 +163,5 @@ func descriptor(lc *lib.Conn) (number int) {
 func (l *loop) miss(err error) {
 	l.cfg.Counters.NoDescriptors.Add(1)
 	l.lines.Warn(l.cfg.Log, "a connection is turned away", "backend", name, "err", err)
-	l.adapter.CancelJoin()
+	l.adapter.JoinDone()
 }

@@ -16,5 +16,5 @@ func TestLateRing(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	backendtest.Untouched(t, l.ring)
+	backendtest.Untouched(t, func() { l.ring() })
 }

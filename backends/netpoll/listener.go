@@ -38,13 +38,16 @@ func newListener(lp *loop) (*listener, error) {
 
 var one = [8]byte{1}
 
-// ring makes the poller call Accept. It may be called from any goroutine.
-func (l *listener) ring() {
+// ring makes the poller call Accept. It may be called from any goroutine. It is false after
+// Close.
+func (l *listener) ring() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.fd >= 0 {
-		_, _ = unix.Write(l.fd, one[:]) // fails only if the counter is full, and then Accept is called anyway
+	if l.fd < 0 {
+		return false
 	}
+	_, _ = unix.Write(l.fd, one[:]) // fails only if the counter is full, and then Accept is called anyway
+	return true
 }
 
 // clear resets the eventfd.

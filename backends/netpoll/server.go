@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"time"
 
 	lib "github.com/cloudwego/netpoll"
 
@@ -43,7 +44,7 @@ func (l *loop) open() (err error) {
 	if l.listener, err = newListener(l); err != nil {
 		return err
 	}
-	l.adapter = loopadapter.New(l.cfg, loopadapter.Library{Ring: l.listener.ring, NoCopy: true, MustPoll: true})
+	l.adapter = loopadapter.New(l.cfg, loopadapter.Library{Ring: l.listener.ring, NoCopy: true, PollEvery: time.Millisecond})
 	if l.events, err = lib.NewEventLoop(onRequest, lib.WithOnPrepare(l.prepare)); err != nil {
 		l.listener.Close()
 		return err
@@ -85,6 +86,7 @@ func (l *loop) prepare(lc lib.Connection) context.Context {
 	_ = lc.SetWriteDeadline(longAgo)
 	_ = lc.AddCloseCallback(c.closed)
 	c.client = l.adapter.Join(lc.RemoteAddr().(address).AddrPort, c)
+	l.adapter.JoinDone()
 	return context.WithValue(context.Background(), connKey{}, c)
 }
 

@@ -10,7 +10,7 @@
 // feeds at most 16 KiB of a client's input, and keeps the rest. It cannot stop a library
 // from reading a client whose session is Held.
 //
-// WakeRoom, Wake, ExpectJoin, CancelJoin, Client.Ended, Client.Progress and the methods of
+// WakeRoom, Wake, ExpectJoin, JoinDone, Client.Ended, Client.Progress and the methods of
 // Server may be called from any goroutine, everything else only on the goroutine of the
 // library's loop. One loop has one Adapter.
 package loopadapter
@@ -26,10 +26,7 @@ import (
 	"chatbench/core"
 )
 
-const (
-	maxFeed   = 16 << 10 // octets of one client that are fed in a turn
-	pollEvery = time.Millisecond
-)
+const maxFeed = 16 << 10 // octets of one client that are fed in a turn
 
 // Conn is a connection of the library's.
 type Conn interface {
@@ -49,14 +46,20 @@ type Conn interface {
 
 // Library is what an Adapter has to know about the library.
 type Library struct {
-	// Ring makes the library call Turn soon. It is called from any goroutine.
-	Ring func()
+	// Ring makes the library call Turn soon. It is called from any goroutine. The result
+	// is false if there is no loop, either not yet or no longer; there must be one when a
+	// connection joins.
+	Ring func() bool
 	// NoCopy means that the library buffers no copy of what it is given, but the core's
 	// own octets, which the core must keep meanwhile.
 	NoCopy bool
-	// MustPoll means that the library does not call Client.Progress. Conn.Sent is called
-	// in every turn, and every millisecond while something is buffered.
-	MustPoll bool
+	// PollEvery is for a library that does not call Client.Progress: while something is
+	// buffered Conn.Sent is called in every turn, and there is a turn at least so often.
+	PollEvery time.Duration
+	// MinOffer is how many octets Send is given at most after the library had to buffer
+	// some. 0 is 16 KiB, which makes a slow client's progress visible where Sent tells
+	// only of everything or nothing.
+	MinOffer int
 }
 
 // Adapter serves the clients of one loop.
@@ -93,17 +96,27 @@ type Adapter struct {
 
 // New makes an Adapter.
 func New(cfg backends.Config, lib Library) *Adapter {
+	if lib.MinOffer == 0 {
+		lib.MinOffer = minOffer
+	}
 	a := &Adapter{cfg: cfg, lib: lib, empty: make(chan struct{}), turnTimer: cfg.Counters.TurnTimer()}
-	a.timer = time.AfterFunc(time.Hour, a.ring)
+	a.timer = time.AfterFunc(time.Hour, func() { a.ring() })
 	a.timer.Stop()
 	return a
 }
 
-// ring requests a turn. Further calls before it begins do nothing.
-func (a *Adapter) ring() {
-	if !a.rung.Load() && !a.rung.Swap(true) {
-		a.lib.Ring()
+// ring requests a turn. Further calls before it begins do nothing. It is false if there
+// is no loop. (Before the first connection only Server rings, and once more after the last
+// one was accepted: so resetting rung loses no ring.)
+func (a *Adapter) ring() bool {
+	if a.rung.Load() || a.rung.Swap(true) {
+		return true
 	}
+	if !a.lib.Ring() {
+		a.rung.Store(false)
+		return false
+	}
+	return true
 }
 
 // WakeRoom notes that the log has grown.
@@ -129,29 +142,29 @@ func (a *Adapter) post(c *Client) {
 	a.ring()
 }
 
-// ExpectJoin announces a connection that was accepted, and requests a turn. The loop has
-// to call Join or CancelJoin for it.
+// ExpectJoin announces a connection that was accepted, for libraries that take it over
+// later, and requests a turn. The loop then calls Join for it, if it can, and JoinDone in
+// any case.
 func (a *Adapter) ExpectJoin() {
 	a.expected.Add(1)
 	a.ring()
 }
 
-// CancelJoin takes back an ExpectJoin: the connection cannot Join.
-func (a *Adapter) CancelJoin() {
+// JoinDone ends an ExpectJoin: the connection has joined, or will not.
+func (a *Adapter) JoinDone() {
 	if a.expected.Add(-1) == 0 && a.stopping.Load() {
 		a.ring()
 	}
 }
 
-// Join takes an expected connection into the room.
+// Join takes a connection into the room.
 func (a *Adapter) Join(peer netip.AddrPort, conn Conn) *Client {
-	c := &Client{adapter: a, conn: conn, offer: firstOffer, index: len(a.live)}
+	c := &Client{adapter: a, conn: conn, offer: max(firstOffer, a.lib.MinOffer), index: len(a.live)}
 	a.live = append(a.live, c)
 	c.session = a.cfg.Room.Join(peer, a, c)
 	if _, closing := c.session.Closing(); closing {
 		a.post(c) // the core does not wake us for a client that is turned away
 	}
-	a.CancelJoin()
 	return c
 }
 
@@ -193,8 +206,8 @@ func (a *Adapter) setTimer(now time.Time) {
 	if a.lingering.Len() > 0 {
 		wait = max(a.lingering.First().Sub(now), time.Millisecond)
 	}
-	if a.lib.MustPoll && len(a.withBuffered) > 0 {
-		wait = pollEvery
+	if len(a.withBuffered) > 0 {
+		wait = a.lib.PollEvery
 	}
 	if wait > 0 {
 		a.timer.Reset(wait)
@@ -210,9 +223,7 @@ func (a *Adapter) flush() {
 	a.flushing = true
 	defer func() { a.flushing = false }()
 	a.read = 0
-	if a.lib.MustPoll {
-		a.pollBuffered()
-	}
+	a.pollBuffered()
 	if a.roomGrew.Load() {
 		a.roomGrew.Store(false) // before the log is read: what comes later wakes again
 		a.flushedAt = a.cfg.Room.Said()

@@ -125,6 +125,10 @@ func (c *Client) discard() {
 	c.session.Next()
 }
 
+// Flush sends what waits for the client now, for a library that closes the connection
+// right after it has told of the client's FIN: the client may still be reading.
+func (c *Client) Flush() { c.write() }
+
 // Progress tells that the library has written some of what it had buffered.
 func (c *Client) Progress() { c.adapter.post(c) }
 
@@ -208,7 +212,7 @@ func (c *Client) send(p []byte) bool {
 		if n < len(piece) {
 			c.adapter.cfg.Counters.Stalls.Add(1)
 			c.buffered = len(piece) - n
-			c.offer = minOffer
+			c.offer = c.adapter.lib.MinOffer
 			c.noteBuffered()
 			return false
 		}
@@ -231,7 +235,7 @@ func (c *Client) count(n int) {
 // noteBuffered has Sent called for the client in every turn, if the library does not call
 // Progress.
 func (c *Client) noteBuffered() {
-	if c.adapter.lib.MustPoll && !c.listed {
+	if c.adapter.lib.PollEvery > 0 && !c.listed {
 		c.listed = true
 		c.adapter.withBuffered = append(c.adapter.withBuffered, c)
 	}

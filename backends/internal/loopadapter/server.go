@@ -60,8 +60,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 func (s *Server) end() {
 	s.accepting.Close()
 	s.adapter.stopping.Store(true)
-	s.adapter.ring()
-	<-s.adapter.empty
+	if s.adapter.ring() { // otherwise no connection ever came
+		<-s.adapter.empty
+	}
 	s.adapter.timer.Stop()
 	s.endLoop()
 	close(s.done)
