@@ -96,7 +96,7 @@ func TestServersNotTrusted(t *testing.T) {
 		want      string
 	}{
 		{"unknown", good, goodKey, &tls.Config{RootCAs: x509.NewCertPool()}, "-ca FILE"},
-		{"of another name", named, namedKey, trust(t, named), `not for "127.0.0.1": connect by the name it is for, or give that with -tls-server-name`},
+		{"of another name", named, namedKey, trust(t, named), `not for "127.0.0.1": connect by the name in it, or give that name with -tls-server-name`},
 		{"expired", expired, expiredKey, trust(t, expired), "expired on " + time.Now().Add(-time.Hour).UTC().Format(time.DateOnly)},
 	} {
 		addr := serveTLS(t, c.cert, c.key, tls.VersionTLS13, never)

@@ -61,7 +61,7 @@ func TestPasswordChanged(t *testing.T) {
 func TestWrongBeforePassword(t *testing.T) {
 	for flag, want := range map[string]string{
 		"-server=127.0.0.1": "is not HOST:PORT", "-user=two words": "must not be empty or contain a space",
-		"-share=/nowhere": "cannot share", "-share-address=0.0.0.0": "nobody can connect", "-ca=x": "is for -tls",
+		"-share=/nowhere": "cannot share", "-share-address=0.0.0.0": "nobody can connect", "-ca=x": "needs -tls",
 	} {
 		p := ptytest.Start(t, nil, "chat", "-user", "alice", flag)
 		if code := p.Exit(); code == 0 {
