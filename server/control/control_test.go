@@ -112,9 +112,9 @@ func TestCommands(t *testing.T) {
 		{Request{Command: "kick"}, "drain", `{"error":"kick: takes one name, address or prefix"}`},
 		{Request{Command: "say", Target: "bob"}, "drain", `{"error":"say: takes a text"}`},
 		{Request{Command: "kick", Target: "bob", For: "1h"}, "drain", `{"error":"kick: takes one name, address or prefix"}`},
-		{Request{Command: "who", Text: "x"}, "drain", `{"error":"who: takes nothing else"}`},
-		{Request{Command: "ban", Target: "bob", For: "often"}, "drain", `"error":"\"often\" is no time to ban for, such as 90m, 36h or 7d"`},
-		{Request{Command: "ban", Target: "bob", For: "-1h"}, "drain", `is no time to ban for`},
+		{Request{Command: "who", Text: "x"}, "drain", `{"error":"who: takes no arguments"}`},
+		{Request{Command: "ban", Target: "bob", For: "often"}, "drain", `"error":"\"often\" is not a duration: give one such as 90m, 36h or 7d, of at least 1s"`},
+		{Request{Command: "ban", Target: "bob", For: "-1h"}, "drain", `is not a duration`},
 		{Request{Command: "dance"}, "drain", `{"error":"there is no command \"dance\": chatd ctl -h lists them"}`},
 	} {
 		a, err := Ask(path, c.r)
@@ -138,7 +138,7 @@ func TestCommands(t *testing.T) {
 
 // A time may begin with days; what is none, or none that can be meant, is refused.
 func TestTimes(t *testing.T) {
-	for text, want := range map[string]time.Duration{"90m": 90 * time.Minute, "36h": 36 * time.Hour, "0d1s": time.Second, "36500d": mostDays * day, "2d1h30m": 49*time.Hour + 30*time.Minute} {
+	for text, want := range map[string]time.Duration{"90m": 90 * time.Minute, "36h": 36 * time.Hour, "0d1s": time.Second, "36500d": maxDays * day, "2d1h30m": 49*time.Hour + 30*time.Minute} {
 		if got, err := parseTime(text); err != nil || got != want {
 			t.Errorf("%s: %v, %v, want %v", text, got, err, want)
 		}
@@ -156,7 +156,7 @@ func TestBadRequests(t *testing.T) {
 	_, path := served(t, new(fake))
 	for sent, want := range map[string]string{
 		"who\n": `a request is one line such as {\"command\":\"who\"}`, `{"command":"who","wrong":1}` + "\n": "a request is one line",
-		strings.Repeat("x", mostRequest+1): "at most 16384 octets", "{\"command\":\"who\"}": "",
+		strings.Repeat("x", maxRequest+1): "at most 16384 octets", "{\"command\":\"who\"}": "",
 	} {
 		conn, err := net.Dial("unix", path)
 		if err != nil {
@@ -176,7 +176,7 @@ func TestBadRequests(t *testing.T) {
 func TestConnectionsAreBounded(t *testing.T) {
 	_, path := served(t, new(fake))
 	var idle []net.Conn
-	for range mostConns {
+	for range maxConns {
 		conn, err := net.Dial("unix", path)
 		if err != nil {
 			t.Fatal(err)
@@ -267,7 +267,7 @@ func TestListen(t *testing.T) {
 	if err := os.WriteFile(file, []byte("precious"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Listen(file, nil); err == nil || !strings.Contains(err.Error(), "is no socket") {
+	if _, err := Listen(file, nil); err == nil || !strings.Contains(err.Error(), "is not a socket") {
 		t.Errorf("where a file is: %v", err)
 	}
 	if text, _ := os.ReadFile(file); string(text) != "precious" {
