@@ -107,7 +107,7 @@ func shutdownNeverReads(h *harness) {
 	heard.expectEOF()
 	alice.hangUp()
 	if err := r.shutdown(300 * time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
-		r.Errorf("Shutdown: %v in place of its context's error", err)
+		r.Errorf("Shutdown: %v, want its context's error", err)
 	}
 }
 
@@ -118,7 +118,7 @@ func shutdownCuts(h *harness) {
 	r.dial()
 	r.waitClients(4)
 	if err := r.shutdown(50 * time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
-		r.Errorf("Shutdown: %v in place of its context's error", err)
+		r.Errorf("Shutdown: %v, want its context's error", err)
 	}
 	if n := r.room.Snapshot().Ends[core.ReasonCut]; n != 4 {
 		r.Errorf("%d connections of 4 were cut: %s", n, endCounts(r.room.Snapshot()))

@@ -74,8 +74,8 @@ func (l *loop) OnTraffic(gc lib.Conn) lib.Action {
 	return lib.None
 }
 
-// OnClose lets go of a connection. gnet closes the descriptor right after, and may call
-// this within a Write that has failed.
+// OnClose is called when gnet is about to close a connection's descriptor, perhaps within a Write
+// that has failed.
 func (l *loop) OnClose(gc lib.Conn, err error) lib.Action {
 	c, ok := gc.Context().(*conn)
 	if !ok || c.gnet == nil {

@@ -93,7 +93,7 @@ func TestRefusalsAreBounded(t *testing.T) {
 	refuse("203.0.113.10", perAddress, 2*time.Second)
 	refuse("2001:db8::1", 15, 3*time.Second)
 	refuse("2001:db8::2", 15, 3*time.Second)
-	l.line(entry{Event: event("203.0.113.9", core.Event{Granted: true, Name: "alice"})}, start.Add(4*time.Second)) // is no refusal
+	l.line(entry{Event: event("203.0.113.9", core.Event{Granted: true, Name: "alice"})}, start.Add(4*time.Second)) // not a refusal
 	if n := strings.Count(out.String(), "msg=refused"); n != 3*perAddress {
 		t.Errorf("%d lines, want %d", n, 3*perAddress)
 	}

@@ -157,7 +157,7 @@ func TestRewrite(t *testing.T) {
 		t.Errorf("found %+v", found)
 	}
 	if files, _ := os.ReadDir(dir); len(files) != 1 {
-		t.Errorf("left beside it: %v", files)
+		t.Errorf("left behind: %v", files)
 	}
 }
 
@@ -199,7 +199,7 @@ func TestRewriteThroughLink(t *testing.T) {
 		t.Errorf("found %+v", found)
 	}
 	if files, _ := os.ReadDir(far); len(files) != 1 {
-		t.Errorf("left beside it: %v", files)
+		t.Errorf("left behind: %v", files)
 	}
 }
 
