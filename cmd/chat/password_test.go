@@ -14,27 +14,35 @@ import (
 	ctl "chatbench/server/control"
 )
 
-// If the server no longer accepts the password after a restart, chat asks for it until
-// it is right, without showing it. The line being typed stays.
-func TestPasswordChanged(t *testing.T) {
+// passwordChanged starts chat as alice, and types a draft. Then alice's password becomes
+// "brandnew", and the server is restarted at addr, with another user, bob.
+func passwordChanged(t *testing.T, draft string) (p *ptytest.Terminal, addr string) {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "users.txt")
 	for _, name := range []string{"alice", "bob"} {
 		if err := users.Add(file, name, "old"); err != nil {
 			t.Fatal(err)
 		}
 	}
-	keep := func(o *server.Options) { o.Open, o.Users = false, file }
-	s, stop := serve(t, "127.0.0.1:0", keep)
-	addr := s.Addr().String()
-	p := ptytest.Start(t, []string{"CHAT_PASSWORD=old", "NO_COLOR=1"}, "chat", "-server", addr, "-user", "alice")
+	withUsers := func(o *server.Options) { o.Open, o.Users = false, file }
+	s, stop := serve(t, "127.0.0.1:0", withUsers)
+	addr = s.Addr().String()
+	p = ptytest.Start(t, []string{"CHAT_PASSWORD=old", "NO_COLOR=1"}, "chat", "-server", addr, "-user", "alice")
 	p.AwaitLast("alice>")
-	p.Type("draft")
-	p.AwaitLast("alice> draft")
+	p.Type(draft)
+	p.AwaitLast("alice> " + draft)
 	stop()
 	if err := users.SetPassword(file, "alice", "brandnew"); err != nil {
 		t.Fatal(err)
 	}
-	serve(t, addr, keep)
+	serve(t, addr, withUsers)
+	return p, addr
+}
+
+// If the server no longer accepts the password after a restart, chat asks for it until
+// it is right, without showing it. The line being typed stays.
+func TestPasswordChanged(t *testing.T) {
+	p, addr := passwordChanged(t, "draft")
 	for _, keys := range []string{"geheim\r", "brandmx\x7f\x7fnew\r"} {
 		p.Await("cannot log in: denied: wrong name or password")
 		p.Await("type your password and Enter")
@@ -74,29 +82,6 @@ func TestWrongBeforePassword(t *testing.T) {
 	}
 }
 
-// A signal ends chat while it asks for the password.
-func TestSignalAtTheQuestion(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "users.txt")
-	if err := users.Add(file, "alice", "old"); err != nil {
-		t.Fatal(err)
-	}
-	keep := func(o *server.Options) { o.Open, o.Users = false, file }
-	s, stop := serve(t, "127.0.0.1:0", keep)
-	addr := s.Addr().String()
-	p := ptytest.Start(t, []string{"CHAT_PASSWORD=old"}, "chat", "-server", addr, "-user", "alice")
-	p.Await("alice> ")
-	stop()
-	if err := users.SetPassword(file, "alice", "brandnew"); err != nil {
-		t.Fatal(err)
-	}
-	serve(t, addr, keep)
-	p.Await("type your password and Enter")
-	p.Signal(syscall.SIGTERM)
-	if code := p.Exit(); code != 0 || !p.Echoes() {
-		t.Errorf("exit code %d, terminal as before: %v", code, p.Echoes())
-	}
-}
-
 // A client that is kicked or banned does not reconnect, and shows why. The line being
 // typed stays on the screen.
 func TestRemoved(t *testing.T) {
@@ -125,25 +110,19 @@ func TestRemoved(t *testing.T) {
 	}
 }
 
-// The user may leave instead of typing the new password.
-func TestPasswordChangedAndLeft(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "users.txt")
-	if err := users.Add(file, "alice", "old"); err != nil {
-		t.Fatal(err)
-	}
-	keep := func(o *server.Options) { o.Open, o.Users = false, file }
-	s, stop := serve(t, "127.0.0.1:0", keep)
-	addr := s.Addr().String()
-	p := ptytest.Start(t, []string{"CHAT_PASSWORD=old"}, "chat", "-server", addr, "-user", "alice")
-	p.Await("alice> ")
-	stop()
-	if err := users.SetPassword(file, "alice", "brandnew"); err != nil {
-		t.Fatal(err)
-	}
-	serve(t, addr, keep)
-	p.Await("type your password and Enter")
-	p.Type("bra\x03")
-	if code := p.Exit(); code != 0 || !p.Echoes() {
-		t.Errorf("exit code %d, terminal as before: %v", code, p.Echoes())
+// While chat asks for the password, a signal and Ctrl-C end it, and restore the terminal.
+func TestLeavingAtTheQuestion(t *testing.T) {
+	for name, leave := range map[string]func(*ptytest.Terminal){
+		"signal": func(p *ptytest.Terminal) { p.Signal(syscall.SIGTERM) },
+		"Ctrl-C": func(p *ptytest.Terminal) { p.Type("bra\x03") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, _ := passwordChanged(t, "")
+			p.Await("type your password and Enter")
+			leave(p)
+			if code := p.Exit(); code != 0 || !p.Echoes() {
+				t.Errorf("exit code %d, terminal as before: %v", code, p.Echoes())
+			}
+		})
 	}
 }
