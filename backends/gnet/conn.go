@@ -60,7 +60,7 @@ func (c *conn) Close() {
 	}
 }
 
-// readRest feeds what a client sent before its connection broke. gnet learns of the end by
+// readRest feeds what a client sent before its connection broke. gnet learns of the end from
 // a write that fails, and then does not read, but the octets are there. A peer that has
 // reset the connection sends no more, so this ends, at the latest when the kernel's buffer
 // is empty.

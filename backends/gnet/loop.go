@@ -81,19 +81,19 @@ func (l *loop) OnClose(gc lib.Conn, err error) lib.Action {
 	if !ok || c.gnet == nil {
 		return lib.None
 	}
-	why := core.ReasonReset
-	if errors.Is(err, io.EOF) {
-		why = core.ReasonEOF
+	why, broken := core.ReasonReset, err != nil
+	switch {
+	case errors.Is(err, io.EOF):
+		why, broken = core.ReasonEOF, false
 		c.client.Flush()
+	case errors.Is(err, unix.EPIPE): // of a write: a reset, but a FIN came before it
+		why = core.ReasonEOF
 	}
 	c.gnet = nil
-	if err != nil && why != core.ReasonEOF {
-		if errors.Is(err, unix.EPIPE) { // of a write: a reset, but a FIN came before it
-			why = core.ReasonEOF
-		}
+	c.client.Ended(why)
+	if broken {
 		c.readRest(gc.Fd())
 	}
-	c.client.Ended(why)
 	return lib.None
 }
 

@@ -132,8 +132,8 @@ func (c *Client) Flush() { c.write() }
 // Progress tells that the library has written some of what it had buffered.
 func (c *Client) Progress() { c.adapter.post(c) }
 
-// Ended tells that the library has closed the connection, and why. Feed must not be called
-// afterwards.
+// Ended tells that the library has closed the connection, and why. Only within the same
+// callback of the library may Feed still be called, on the loop's goroutine.
 func (c *Client) Ended(why core.Reason) {
 	c.ended.Store(1 + uint32(why))
 	c.adapter.post(c)
