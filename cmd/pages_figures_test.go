@@ -212,6 +212,7 @@ var (
 var sources = map[string]string{
 	"docs/reliability.md": "make chaos prints its rows, server/chaos tests their form",
 	"docs/method.md":      "each row names the command that prints it",
+	"docs/performance.md": "each table names the model, the simulation or the command that its figures are from",
 }
 
 // TestFiguresNameTheirSource: above a table of figures there is the run that they are
