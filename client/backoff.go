@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// Backoff is how long to wait before the next try: each time about twice as
-// long, up to a limit, with jitter so that a crowd that lost its server does
-// not come back in step. The zero value begins at 250 ms and ends at 5 s.
+// Backoff is how long to wait before the next try: each time about twice as long, up
+// to a limit, with jitter so that clients that lost the same server do not reconnect
+// at the same moment. The zero value begins at 250 ms and ends at 5 s.
 type Backoff struct {
 	Least, Most time.Duration
 	tries       int
 }
 
-// Next is the wait before the next try: between a half of its step and all of it.
+// Next is the wait before the next try: random between half of the step and the whole.
 func (b *Backoff) Next() time.Duration {
 	least, most := b.Least, b.Most
 	if least <= 0 {

@@ -1,14 +1,14 @@
-// Package client is a chat client as a library: dial and log in, say things,
+// Package client is a chat client as a library: connect and log in, send messages,
 // receive what others say, leave.
 //
-// It refuses to draw on a screen, to read a keyboard and to reconnect by
-// itself: whoever shows the conversation knows best what a lost one means.
+// It does not draw on a screen, read a keyboard or reconnect by itself: only its user
+// knows what a lost connection means.
 //
-// A Client has one goroutine of its own, the reader: it takes what the server
-// sends, answers on its own what needs no person, and hands the rest to Events
-// in order. What concerns files it hands to the Files of the Config. Everything
-// else happens in the caller's goroutine: Say, File, Ack and Close may be called
-// from any, Events is for one.
+// A Client has one goroutine of its own, the reader. It reads what the server sends,
+// answers what needs no person, passes frames about files to Config.Files, and sends
+// the rest to Events, in order. Everything else happens in the caller's goroutine.
+// Say, File, Ack and Close may be called from any goroutine; one alone may receive
+// from Events.
 package client
 
 import (
@@ -31,58 +31,59 @@ import (
 )
 
 const (
-	// writeTimeout is how long a server may leave us waiting to say something.
+	// writeTimeout is how long one write may take.
 	writeTimeout = 10 * time.Second
 	// goodbyeTimeout is how long Close waits for the server's FIN.
 	goodbyeTimeout = 2 * time.Second
-	// eventsWaiting is how many events may wait for the caller before the
+	// maxEventsWaiting is how many events may wait for the caller. Beyond that the
 	// reader stops reading.
-	eventsWaiting = 64
+	maxEventsWaiting = 64
 )
 
 // MaxText is the longest text Say takes, in octets.
 const MaxText = wire.MaxFrame - 2
 
-// Why a connection ended, or a text could not be said.
+// Why a connection ended, or a message could not be sent.
 var (
 	ErrClosed   = errors.New("client: the server has closed the conversation")
-	ErrGone     = errors.New("client: the server is gone")
-	ErrRemoved  = errors.New("client: removed from the room") // coming back by itself would be rude, or in vain
-	ErrText     = errors.New("client: unfit text")
-	ErrServer   = errors.New("client: unfit server address")
-	ErrProtocol = errors.New("client: this is no chat server")
+	ErrGone     = errors.New("client: lost the connection to the server")
+	ErrRemoved  = errors.New("client: removed from the room") // reconnecting would be useless or unwelcome
+	ErrText     = errors.New("client: invalid message")
+	ErrServer   = errors.New("client: invalid server address")
+	ErrProtocol = errors.New("client: not a chat server")
 )
 
-// DeniedError is a login the server turned away.
+// DeniedError is a login that the server denied.
 type DeniedError struct {
 	Reason string // the server's words, made safe
 }
 
 func (e *DeniedError) Error() string { return "client: denied: " + e.Reason }
 
-// WrongPassword says whether it was for the password, as far as the server's words
-// tell: chatd's do, another server's may not, and then it is false.
+// WrongPassword says whether the name or the password was wrong. It recognizes
+// chatd's words; with another server's it may be false.
 func (e *DeniedError) WrongPassword() bool {
 	return strings.Contains(strings.ToLower(e.Reason), wire.WrongPassword)
 }
 
-// Final says whether another try would end in the same way, as far as the server's
-// words tell. After any other denial it may be let in later.
+// Final says whether another try would be denied too, as far as the server's words
+// tell. After any other denial a later login may succeed.
 func (e *DeniedError) Final() bool { return wire.Final(e.Reason) }
 
-// Config is how to get in.
+// Config is where and as whom to log in.
 type Config struct {
 	Server   string // HOST:PORT
 	User     string
 	Password string
-	Files    Files // nil: nothing is shared, and nobody may ask
-	// TLS, if set, is how the server is spoken to, and made sure of; without a
-	// ServerName it is that of Server. Files come and go without it.
+	Files    Files // nil: nothing is shared or fetched
+	// TLS, if not nil, is used for the connection to the server. If its ServerName is
+	// empty, the host in Server is used. Files are transferred without TLS.
 	TLS *tls.Config
 }
 
-// Check refuses what Dial would refuse without trying: a server that is no HOST:PORT
-// (ErrServer), and what the login frame cannot carry. It needs no password yet.
+// Check returns the error that Dial would return before it connects: for a server
+// that is not HOST:PORT (ErrServer), or for what a login frame cannot carry. The
+// password may still be missing.
 func (cfg Config) Check() error {
 	cfg.User = norm.NFC.String(cfg.User)
 	_, port, err := net.SplitHostPort(cfg.Server)
@@ -95,24 +96,24 @@ func (cfg Config) Check() error {
 	case err != nil:
 		return fmt.Errorf("%w: there is no port %q; write HOST:PORT, like 127.0.0.1:9000", ErrServer, port)
 	case cfg.User == "" || strings.ContainsAny(cfg.User, " \x00"):
-		return fmt.Errorf("client: a user name is not empty and holds no space, %q will not do", cfg.User)
+		return fmt.Errorf("client: invalid user name %q: it must not be empty or contain a space", cfg.User)
 	case strings.Contains(cfg.Password, "\x00"):
-		return errors.New("client: a password cannot hold a NUL")
+		return errors.New("client: invalid password: it must not contain a NUL")
 	case len(cfg.User)+len(cfg.Password)+3 > wire.MaxFrame:
-		return fmt.Errorf("client: name and password are longer than %d octets", wire.MaxFrame-3)
+		return fmt.Errorf("client: name and password have more than %d octets together", wire.MaxFrame-3)
 	}
 	return nil
 }
 
-// Client is one conversation.
+// Client is one connection to a server, logged in.
 type Client struct {
 	name   string
 	conn   net.Conn
 	files  Files
 	events chan Event
-	leave  chan struct{} // closed by Close: nobody takes events any more
+	leave  chan struct{} // closed by Close: nobody receives events any more
 	ended  chan struct{} // closed when the reader has ended
-	err    error         // why; the reader's until ended is closed
+	err    error         // why it ended; valid after ended is closed
 
 	closing sync.Once
 
@@ -121,8 +122,8 @@ type Client struct {
 	stuck atomic.Pointer[error] // a write that timed out: the reader's err
 }
 
-// Dial connects and logs in. ctx bounds that, not the conversation. The error
-// is a *DeniedError if the server did not want us.
+// Dial connects and logs in. ctx bounds only that, not the conversation. The error is
+// a *DeniedError if the server denied the login.
 func Dial(ctx context.Context, cfg Config) (*Client, error) {
 	if err := cfg.Check(); err != nil {
 		return nil, err
@@ -134,14 +135,14 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 	}
 	c := &Client{
 		name: cfg.User, conn: conn, files: cfg.Files,
-		events: make(chan Event, eventsWaiting),
+		events: make(chan Event, maxEventsWaiting),
 		leave:  make(chan struct{}),
 		ended:  make(chan struct{}),
 	}
 	verdict := make(chan error, 1)
 	go c.read(verdict)
 	if c.send(func(b []byte) []byte { return wire.AppendCred(b, cfg.User, cfg.Password) }) != nil {
-		// A server that hangs up before it is asked has said why.
+		// A server that closes the connection before the login has sent a reason.
 		conn.SetReadDeadline(time.Now().Add(goodbyeTimeout))
 	}
 	select {
@@ -156,9 +157,9 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 	return c, nil
 }
 
-// connect connects to the server, by TLS if that is wanted.
+// connect connects to the server, with TLS if that is configured.
 func connect(ctx context.Context, cfg Config) (net.Conn, error) {
-	dialer := net.Dialer{Control: configure, KeepAlive: -1} // or package net would set its own over ours
+	dialer := net.Dialer{Control: configure, KeepAlive: -1} // package net's keepalive would overwrite configure's
 	conn, err := dialer.DialContext(ctx, "tcp", cfg.Server)
 	switch {
 	case err != nil:
@@ -169,50 +170,50 @@ func connect(ctx context.Context, cfg Config) (net.Conn, error) {
 	return secure(ctx, conn, cfg)
 }
 
-// configure sets on our side of a connection what the server sets on its own. So 45 s
-// after something is said into a network that is gone we know; by itself the kernel
-// tries for a quarter of an hour.
+// configure sets the same socket options as the server does. With them a broken network
+// is noticed 45 s after something was sent; by default the kernel retries for a quarter
+// of an hour.
 func configure(_, _ string, c syscall.RawConn) error {
 	var failed error
 	err := c.Control(func(fd uintptr) { failed = tcp.Configure(int(fd), 0) })
 	return errors.Join(err, failed)
 }
 
-// Name is what the server calls us.
+// Name is the name that the server knows the client by.
 func (c *Client) Name() string { return c.name }
 
-// Events is what the server sends, in order. It is closed when the
-// conversation has ended; Err says why. A caller that does not take them makes
-// the server see a slow client.
+// Events gives what the server sends, in order. It is closed when the conversation
+// has ended; Err says why. If the caller does not receive them, the server sees a
+// slow client, and ends it.
 func (c *Client) Events() <-chan Event { return c.events }
 
-// Err is why the conversation ended: ErrClosed, ErrGone with its cause, or nil
-// after Close. It waits for the end.
+// Err waits until the conversation has ended and says why: ErrClosed, ErrGone with
+// its cause, or nil after Close.
 func (c *Client) Err() error {
 	<-c.ended
 	return c.err
 }
 
-// Say says a text to the room. The server sends it back to everybody, us
-// included: only then is it said.
+// Say sends a message to the room. It is delivered when it comes back: the server
+// sends it to everybody, its sender included.
 func (c *Client) Say(text string) error {
 	switch {
 	case strings.Contains(text, "\x00"):
-		return fmt.Errorf("%w: it holds a NUL", ErrText)
+		return fmt.Errorf("%w: it contains a NUL", ErrText)
 	case len(text) > MaxText:
-		return fmt.Errorf("%w: it has %d octets, %d fit", ErrText, len(text), MaxText)
+		return fmt.Errorf("%w: it has %d octets, at most %d are allowed", ErrText, len(text), MaxText)
 	}
 	return c.send(func(b []byte) []byte { return wire.AppendChat(b, text) })
 }
 
-// Close says goodbye and returns when the conversation has ended; what was
-// said before is said. Later calls do nothing.
+// Close leaves the room and returns when the conversation has ended. Messages sent
+// before are delivered. Later calls do nothing.
 func (c *Client) Close() {
 	c.closing.Do(func() {
 		close(c.leave)
 		if c.send(wire.AppendClose) == nil {
-			// Reading on to the server's FIN: closing with unread input would
-			// make the kernel send a reset, which can overtake what was said.
+			// The reader goes on to the server's FIN: closing with unread input would
+			// make the kernel send a reset, which can overtake the last messages.
 			c.conn.SetReadDeadline(time.Now().Add(goodbyeTimeout))
 			<-c.ended
 		}
@@ -221,7 +222,7 @@ func (c *Client) Close() {
 	<-c.ended
 }
 
-// hangUp ends the conversation without a goodbye.
+// hangUp closes the connection without a Close frame.
 func (c *Client) hangUp() {
 	c.closing.Do(func() { close(c.leave) })
 	c.conn.Close()
@@ -242,9 +243,9 @@ func (c *Client) flush(deadline time.Time) error {
 	_, err := c.conn.Write(c.frame)
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		// A part of the frame may be on its way: nothing can follow it. Of
-		// other errors the reader learns by itself, and may learn more.
-		err = fmt.Errorf("%w: it takes nothing any more", ErrGone)
+		// A part of the frame may have been sent, so nothing can follow it. Of other
+		// errors the reader learns by itself, and may learn more.
+		err = fmt.Errorf("%w: it accepts no more data", ErrGone)
 		c.stuck.CompareAndSwap(nil, &err)
 		c.conn.Close()
 		return err
@@ -254,7 +255,8 @@ func (c *Client) flush(deadline time.Time) error {
 	return nil
 }
 
-// cause strips what net puts around an error: the address is said already.
+// cause strips what package net puts around an error: the message names the address
+// already.
 func cause(err error) error {
 	var op *net.OpError
 	if errors.As(err, &op) {

@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// A conversation, each frame of the server's sent octet by octet.
+// A conversation in which the server sends every frame octet by octet.
 func TestConversation(t *testing.T) {
 	c := mustDial(t, serve(t, func(f *fake) {
 		f.want([]byte("\x01alice pass word\x00"))
@@ -39,8 +39,8 @@ func TestConversation(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	// The script's wantEOF holds the connection open: only the deadline of the
-	// goodbye ends it, which must not be taken for a failure.
+	// The script's wantEOF keeps the connection open. Only goodbyeTimeout ends it,
+	// which must not count as a failure.
 	c.Close()
 	c.Close()
 	if err := c.Err(); err != nil {
@@ -54,7 +54,7 @@ func TestConversation(t *testing.T) {
 	}
 }
 
-// How a login can fail, and what is said about it.
+// How a login can fail, and the error for it.
 func TestLoginFails(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -77,10 +77,10 @@ func TestLoginFails(t *testing.T) {
 			f.write([]byte("\x00server: go away\x00\x03\x00"))
 		}, `it said "go away"`, ErrClosed},
 		{"hung up", func(f *fake) { f.want([]byte("\x01alice pass word\x00")) }, "hung up", ErrGone},
-		{"not a chat server", func(f *fake) { f.write([]byte("HTTP/1.1 400 Bad Request\r\n")) }, "no chat server", ErrProtocol},
+		{"not a chat server", func(f *fake) { f.write([]byte("HTTP/1.1 400 Bad Request\r\n")) }, "not a chat server", ErrProtocol},
 		{"a strange answer", func(f *fake) { f.write([]byte("\x01perhaps\x00")) }, "unexpected answer", ErrProtocol},
 		{"a frame without end", func(f *fake) {
-			f.want([]byte("\x01alice pass word\x00")) // left unread it would be answered by a reset
+			f.want([]byte("\x01alice pass word\x00")) // closing with it unread would send a reset
 			f.write(append([]byte{0}, bytes.Repeat([]byte("x"), wire.MaxFromServer)...))
 		}, "too long", ErrProtocol},
 	} {
@@ -111,7 +111,7 @@ func TestDialUnreachable(t *testing.T) {
 	}
 }
 
-// A server that does not answer is waited for as long as the context says.
+// Dial waits for an answer until its context ends.
 func TestDialContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	addr := serve(t, func(f *fake) {
@@ -132,7 +132,7 @@ func TestUnfit(t *testing.T) {
 	} {
 		cfg.Server = "127.0.0.1:0"
 		if cfg.Check() == nil {
-			t.Errorf("Check lets pass %.10q with a password of %d octets", cfg.User, len(cfg.Password))
+			t.Errorf("Check accepts %.10q with a password of %d octets", cfg.User, len(cfg.Password))
 		}
 		if _, err := Dial(t.Context(), cfg); err == nil || strings.Contains(err.Error(), "reach") {
 			t.Errorf("Dial as %.10q with a password of %d octets: %v", cfg.User, len(cfg.Password), err)
@@ -198,8 +198,8 @@ func TestEnds(t *testing.T) {
 	}
 }
 
-// A server that says a final reason and closes has removed us. The same words of
-// somebody else, or with something behind them, or without the end, have not.
+// A server that sends a final reason and closes has removed the client. The same words
+// from somebody else, or followed by something, or without a Close, do not count.
 func TestRemoved(t *testing.T) {
 	for _, c := range []struct {
 		last string
@@ -227,8 +227,8 @@ func TestRemoved(t *testing.T) {
 	}
 }
 
-// The kernel gives up in time what it cannot deliver, and asks a silent server whether
-// it is there.
+// The socket options bound how long the kernel retries, and how long a server may be
+// silent.
 func TestSocketOptions(t *testing.T) {
 	c := mustDial(t, serve(t, func(f *fake) { f.grant(); f.want([]byte("\x03\x00")) }))
 	raw, err := c.conn.(*net.TCPConn).SyscallConn()
@@ -257,7 +257,7 @@ func TestSocketOptions(t *testing.T) {
 	c.Close()
 }
 
-// Who shares nothing says so, in the form the protocol has for it.
+// A client that shares nothing answers with an empty list, and refuses files.
 func TestDeclinesFiles(t *testing.T) {
 	c := mustDial(t, serve(t, func(f *fake) {
 		f.grant()
@@ -273,7 +273,7 @@ func TestDeclinesFiles(t *testing.T) {
 	c.Close()
 }
 
-// Say may be called by many at once; no frame is torn. Close comes in between.
+// Many goroutines may call Say at once: frames stay whole. Close may be called twice.
 func TestParallel(t *testing.T) {
 	const speakers, each = 8, 50
 	c := mustDial(t, serve(t, func(f *fake) {
@@ -299,14 +299,14 @@ func TestParallel(t *testing.T) {
 	group.Wait()
 }
 
-// Close does not wait for somebody to take the events.
+// Close does not wait until somebody receives the events.
 func TestCloseWithEventsWaiting(t *testing.T) {
 	c := mustDial(t, serve(t, func(f *fake) {
 		f.grant()
-		f.write(bytes.Repeat([]byte("\x00bob: flood\x00"), 10*eventsWaiting))
+		f.write(bytes.Repeat([]byte("\x00bob: flood\x00"), 10*maxEventsWaiting))
 		f.want([]byte("\x03\x00"))
 	}))
-	for len(c.Events()) < eventsWaiting {
+	for len(c.Events()) < maxEventsWaiting {
 		time.Sleep(time.Millisecond)
 	}
 	c.Close()
@@ -315,7 +315,7 @@ func TestCloseWithEventsWaiting(t *testing.T) {
 	}
 }
 
-// A server that takes nothing any more is gone, not waited for.
+// A server that accepts no more data counts as gone.
 func TestStuckServer(t *testing.T) {
 	taken := make(chan struct{})
 	c := mustDial(t, serve(t, func(f *fake) { f.grant(); <-taken }))
@@ -327,7 +327,7 @@ func TestStuckServer(t *testing.T) {
 	if !errors.Is(err, ErrGone) || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("flush past its deadline: %v", err)
 	}
-	if e := next(t, c); e != nil || !errors.Is(c.Err(), ErrGone) || !strings.Contains(c.Err().Error(), "takes nothing") {
+	if e := next(t, c); e != nil || !errors.Is(c.Err(), ErrGone) || !strings.Contains(c.Err().Error(), "accepts no more data") {
 		t.Errorf("event %v, end %v", e, c.Err())
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"chatbench/core/wire"
 )
 
-// fake is a server of one connection that does as a test says.
+// fake is a server for one connection that runs a test's script.
 type fake struct {
 	t    *testing.T
 	l    net.Listener
@@ -19,8 +19,8 @@ type fake struct {
 	rest []byte
 }
 
-// serve runs script against the first connection, in the background, and has
-// the test wait for its end.
+// serve runs script on the first connection, in the background. The test waits for its
+// end.
 func serve(t *testing.T, script func(*fake)) (addr string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -51,7 +51,7 @@ func (f *fake) want(octets []byte) {
 		f.rest = rest
 		switch {
 		case err != nil:
-			f.t.Errorf("the client sent what is no frame: %v", err)
+			f.t.Errorf("the client sent something that is not a frame: %v", err)
 			return
 		case ok:
 			got := []byte{byte(frame.Type)}
@@ -65,18 +65,18 @@ func (f *fake) want(octets []byte) {
 		}
 		n, err := f.conn.Read(buf)
 		if err != nil {
-			f.t.Errorf("%q awaited: %v", octets, err)
+			f.t.Errorf("waiting for %q: %v", octets, err)
 			return
 		}
 		f.rest = buf[:n]
 	}
 }
 
-// wantEOF is that the client says no more.
+// wantEOF checks that the client sends nothing more.
 func (f *fake) wantEOF() {
 	f.t.Helper()
 	if n, err := f.conn.Read(make([]byte, 1)); n != 0 {
-		f.t.Errorf("the client goes on, want its end (%v)", err)
+		f.t.Errorf("the client sent something, want the end of its stream (%v)", err)
 	}
 }
 
@@ -89,14 +89,14 @@ func (f *fake) write(octets []byte) {
 	}
 }
 
-// grant is the login of alice.
+// grant reads alice's login and grants it.
 func (f *fake) grant() {
 	f.t.Helper()
 	f.want([]byte("\x01alice pass word\x00"))
 	f.write([]byte("\x01granted\x00"))
 }
 
-// eachByte sends octets in as many pieces as there are.
+// eachByte sends octets one by one.
 func (f *fake) eachByte(octets string) {
 	for i := range len(octets) {
 		f.send(octets[i])
@@ -122,7 +122,7 @@ func mustDial(t *testing.T, addr string) *Client {
 	return c
 }
 
-// next is the next event; nil at the end.
+// next waits for the next event; nil at the end.
 func next(t *testing.T, c *Client) Event {
 	t.Helper()
 	select {

@@ -10,17 +10,17 @@ import (
 	"chatbench/core/wire"
 )
 
-// ErrFrame is that a File frame cannot carry what it was given.
-var ErrFrame = errors.New("client: this does not fit into a request for a file")
+// ErrFrame means that a File frame cannot carry what it was given.
+var ErrFrame = errors.New("client: invalid file request")
 
-// Files takes what the server passes on about files. The reader calls it, one
-// call at a time, and reads nothing else meanwhile: it must not block.
+// Files receives what the server sends about files. The reader makes one call at a
+// time and reads nothing meanwhile, so its methods must not block.
 type Files interface {
-	// FileFrame is a File frame from somebody in the room. Its body is good
+	// FileFrame receives a File frame from somebody in the room. Its body is valid
 	// until FileFrame returns.
 	FileFrame(c *Client, f wire.Frame)
-	// Notice is a notice of the server's, as it came. It is among the Events
-	// already.
+	// Notice receives a notice of the server's, unchanged. It has also been sent to
+	// Events, made safe.
 	Notice(c *Client, text string)
 }
 
@@ -33,14 +33,14 @@ func (c *Client) File(command wire.Command, to, file string) error {
 	}
 	switch {
 	case to == "" || strings.ContainsAny(to, " \x00") || strings.Contains(file, "\x00"):
-		return fmt.Errorf("%w: a name without spaces is needed", ErrFrame)
+		return fmt.Errorf("%w: the user's name is empty or contains a space, or a name contains a NUL", ErrFrame)
 	case len(to)+len(rest)+3 > wire.MaxFrame:
-		return fmt.Errorf("%w: it is longer than %d octets", ErrFrame, wire.MaxFrame)
+		return fmt.Errorf("%w: it has more than %d octets", ErrFrame, wire.MaxFrame)
 	}
 	return c.send(func(b []byte) []byte { return wire.AppendFile(b, command, to, []byte(rest)) })
 }
 
-// List sends all of a list of files at once.
+// List sends a list of files, in one write.
 func (c *Client) List(to string, files []string) error {
 	return c.send(func(b []byte) []byte {
 		b = wire.AppendFile(b, wire.LsStart, to, nil)
@@ -51,12 +51,12 @@ func (c *Client) List(to string, files []string) error {
 	})
 }
 
-// Ack says where somebody can fetch a file.
+// Ack tells somebody where to fetch a file.
 func (c *Client) Ack(a wire.Ack) error {
 	return c.send(func(b []byte) []byte { return wire.AppendAck(b, a) })
 }
 
-// LocalAddr is the address we reach the server from.
+// LocalAddr is this side's address of the connection to the server.
 func (c *Client) LocalAddr() netip.Addr {
 	return c.conn.LocalAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
 }

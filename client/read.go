@@ -12,17 +12,17 @@ import (
 // Event is something that happened in the conversation.
 type Event interface{ isEvent() }
 
-// Said is what somebody said, ourselves included. Both are safe to show.
+// Said is a message to the room, our own included. Both fields are safe to show.
 type Said struct{ From, Text string }
 
-// Notice is what the server itself said, safe to show.
+// Notice is a message of the server itself, safe to show.
 type Notice struct{ Text string }
 
 func (Said) isEvent()   {}
 func (Notice) isEvent() {}
 
-// read is the reader's whole life. It gives one verdict on the login, and
-// closes the connection: who receives a Close does so at once.
+// read is the reader's goroutine. It sends one verdict on the login, and closes the
+// connection at the end, as the protocol requires of one that receives a Close.
 func (c *Client) read(verdict chan<- error) {
 	defer close(c.ended)
 	defer c.conn.Close()
@@ -34,7 +34,7 @@ func (c *Client) read(verdict chan<- error) {
 	}
 	select {
 	case <-c.leave:
-		c.err = nil // it ends because we wanted it to
+		c.err = nil // Close ended it
 	default:
 		c.err = err
 	}
@@ -43,16 +43,16 @@ func (c *Client) read(verdict chan<- error) {
 	}
 }
 
-// reader is what the reader knows.
+// reader is the reader's state.
 type reader struct {
 	*Client
 	verdict chan<- error
 	decoder wire.Decoder
 	granted bool
-	notice  string // the last, if nothing else has come since
+	notice  string // the last frame, if it was a notice
 }
 
-// frames reads until the conversation ends, and says why it did.
+// frames reads until the conversation ends, and returns why it did.
 func (r *reader) frames() error {
 	buf := make([]byte, 16<<10)
 	for first := true; ; first = false {
@@ -75,7 +75,7 @@ func (r *reader) frames() error {
 		}
 		switch {
 		case errors.Is(err, io.EOF):
-			return fmt.Errorf("%w: it hung up", ErrGone)
+			return fmt.Errorf("%w: it hung up without a Close", ErrGone)
 		case err != nil:
 			return fmt.Errorf("%w: %w", ErrGone, cause(err))
 		}
@@ -133,7 +133,7 @@ func (r *reader) chat(body []byte) {
 	r.emit(Said{Safe(from), Safe(text)})
 }
 
-// emit hands an event to whoever takes them. Before the login nobody does.
+// emit sends an event to Events. Before the login is granted it drops it.
 func (r *reader) emit(e Event) {
 	if !r.granted {
 		return
@@ -144,7 +144,7 @@ func (r *reader) emit(e Event) {
 	}
 }
 
-// decline answers for someone who shares nothing: an empty list, no such file.
+// decline answers when there are no Files: with an empty list, or no such file.
 // Without an answer the other side would wait.
 func (r *reader) decline(f wire.Frame) {
 	name, file := wire.SplitName(f.Body)
@@ -159,8 +159,8 @@ func (r *reader) decline(f wire.Frame) {
 	}
 }
 
-// beforeLogin makes the best of an end that came before the login: what the
-// server said last explains it.
+// beforeLogin explains an end before the login was granted with the server's last
+// notice.
 func (r *reader) beforeLogin(err error) error {
 	if r.notice != "" && !errors.As(err, new(*DeniedError)) {
 		return fmt.Errorf("%w: it said %q", err, r.notice)

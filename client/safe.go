@@ -6,11 +6,11 @@ import (
 	"unicode/utf8"
 )
 
-// Safe makes what came over the network safe to show, whatever the server let
-// through: control runes and bytes that are not UTF-8 become U+FFFD, what
-// would begin a new line U+2424, and so do runes that turn the writing around
-// or hide become U+FFFD. Joiners stay where writing needs them: between two
-// letters, and in an emoji sequence.
+// Safe makes text from the network safe to show, whatever the server let through.
+// Control runes, bytes that are not UTF-8, and runes that are invisible or change the
+// direction of writing become U+FFFD; runes that begin a new line become U+2424.
+// Zero-width joiners stay where writing needs them: between two letters, and in an
+// emoji sequence.
 func Safe(text []byte) string {
 	var b strings.Builder
 	b.Grow(len(text))
@@ -40,7 +40,7 @@ const (
 	zeroWidthJoiner    = '\u200d'
 )
 
-// hidden is the runes that show nothing and change what is seen around them:
+// hidden holds the runes that are invisible and change what is seen around them:
 // direction marks, embeddings, overrides and isolates, zero-width spaces, tags.
 var hidden = &unicode.RangeTable{
 	R16: []unicode.Range16{

@@ -25,7 +25,7 @@ func TestSafe(t *testing.T) {
 		{"pass\u200bword\ufeff", "pass" + bad + "word" + bad},
 		{"\u00ad\u2060\u061c", bad + bad + bad},
 		{"\U000e0041", bad},
-		{"👩‍👩‍👧 ❤️‍🔥 👋🏽", "👩‍👩‍👧 ❤️‍🔥 👋🏽"}, // joiners that belong
+		{"👩‍👩‍👧 ❤️‍🔥 👋🏽", "👩‍👩‍👧 ❤️‍🔥 👋🏽"}, // joiners that writing needs
 		{"می\u200cخواهم", "می\u200cخواهم"},
 		{"a \u200d b\u200c", "a " + bad + " b" + bad}, // and some that do not
 		{"1\u200d2", "1" + bad + "2"},
@@ -57,7 +57,7 @@ func FuzzSafe(f *testing.F) {
 	})
 }
 
-// The waits grow, within bounds, and are not the same for everybody.
+// The waits grow, stay within bounds, and are random.
 func TestBackoff(t *testing.T) {
 	b := Backoff{Least: 100 * time.Millisecond, Most: time.Second}
 	step := b.Least

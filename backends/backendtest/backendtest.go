@@ -1,28 +1,27 @@
-// Package backendtest is the conformance suite: what every transport has to
-// pass, over real TCP on 127.0.0.1, also under the race detector. The test
-// file of a new transport is five lines:
+// Package backendtest is the conformance suite that every transport has to pass, over
+// real TCP on 127.0.0.1, also under the race detector. The test file of a new transport
+// is five lines:
 //
 //	package mine_test
 //
 //	func TestConformance(t *testing.T) { backendtest.Run(t, mine.Backend) }
 //
-// Each case has its own server and sees it from outside: through the sockets
-// of its clients, the counters and what the room counts. Nothing is slept for
-// where something can be waited for, and every wait has an end. The cases run
-// one after the other, and no other test may run beside them: some count the
-// descriptors of the process or take them all.
+// Each case starts its own server and observes it from outside: through the sockets of
+// its clients, the counters and the room's statistics. Cases wait for conditions, with
+// a timeout, and do not sleep where they can wait. They run one after the other, and no
+// other test may run at the same time: some count the descriptors of the process, or
+// use up all of them.
 //
-// A transport that starts processes of its own runs os.Executable, which here
-// is the test binary; it has to catch its children in an init of its package.
+// A transport that starts processes of its own runs os.Executable, which here is the
+// test binary. It has to recognize its children in an init function of its package.
 //
-// A case that fails also logs how connections ended, as the room counts it: a client
-// that met the end of its stream where it should not was ended for a reason, such
-// as slow or flood.
+// A case that fails also logs for which reasons the room ended connections, such as
+// slow or flood.
 //
 // A transport may live in another module: see docs/transport-out-of-tree.md.
 //
-// The suite refuses to measure. Where a case bounds a time, the bound is a hundred
-// times what is usual and more.
+// The suite does not measure. Where a case bounds a time, the bound is at least a
+// hundred times the usual time.
 package backendtest
 
 import (
@@ -34,17 +33,17 @@ import (
 	"chatbench/backends"
 )
 
-// patience is how long anything may take before it counts as not happening;
-// in a case that is listed as a gap it is shorter, since it is not expected.
+// timeout is how long a case waits for anything. gapTimeout is the same in a case that
+// is listed as a gap and expected to fail.
 const (
-	patience    = 20 * time.Second
-	gapPatience = 3 * time.Second
+	timeout    = 20 * time.Second
+	gapTimeout = 3 * time.Second
 )
 
 // scenario is one case of the suite.
 type scenario struct {
 	name string
-	run  func(*lab)
+	run  func(*harness)
 }
 
 func scenarios() []scenario {
@@ -53,10 +52,10 @@ func scenarios() []scenario {
 		soakScenarios, hostileScenarios, heldScenarios, proxyScenarios)
 }
 
-// Run holds a transport to the contract. What it lists in Gaps is run too, and
-// has to fail: a gap that was closed must leave the list.
+// Run checks a transport against the contract. The cases in its Gaps are run too, and
+// have to fail: a gap that was closed must be removed from the list.
 //
-// It is skipped where the transport cannot run.
+// Run skips the test if the transport cannot run on this machine.
 func Run(t *testing.T, b backends.Backend) { run(t, b, scenarios()) }
 
 func run(t *testing.T, b backends.Backend, cases []scenario) {
@@ -65,27 +64,27 @@ func run(t *testing.T, b backends.Backend, cases []scenario) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.Gaps)) {
 		if !slices.ContainsFunc(cases, func(s scenario) bool { return s.name == name }) {
-			t.Errorf("Gaps names %q, which is no case of the suite", name)
+			t.Errorf("Gaps lists %q, which is not a case of the suite", name)
 		}
 	}
 	for _, s := range cases {
 		t.Run(s.name, func(t *testing.T) {
 			reason, gap := b.Gaps[s.name]
 			if !gap {
-				s.run(&lab{tester: t, backend: b, patience: patience})
+				s.run(&harness{tester: t, backend: b, timeout: timeout})
 				return
 			}
 			failure := failureOf(t.Name(), s, b)
 			if failure == "" {
-				t.Fatalf("passes, though Gaps says: %s", reason)
+				t.Fatalf("the case passes, though it is in Gaps (%s): remove it there", reason)
 			}
 			t.Skipf("gap: %s (it fails with: %s)", reason, failure)
 		})
 	}
 }
 
-// tester is the part of testing.T that cases use, so that one can be run
-// without failing the test it runs in. Fatalf is for the case's own goroutine.
+// tester is the part of testing.T that cases use, so that a case can run without failing
+// its test. Only the case's own goroutine may call Fatalf.
 type tester interface {
 	Name() string
 	Failed() bool

@@ -12,82 +12,81 @@ import (
 )
 
 var brokenScenarios = []scenario{
-	{"input-of-a-reset-connection", func(l *lab) { broken(l, (*client).reset, core.ReasonReset, hold) }},
-	{"input-of-a-connection-reset-after-its-end", func(l *lab) { broken(l, finishAndReset, core.ReasonEOF, hold) }},
-	{"input-of-a-connection-reset-late", func(l *lab) { broken(l, (*client).reset, core.ReasonReset, holdThrice) }},
+	{"input-of-a-reset-connection", func(h *harness) { broken(h, (*client).reset, core.ReasonReset, stopInTurn) }},
+	{"input-of-a-connection-reset-after-its-end", func(h *harness) { broken(h, finishAndReset, core.ReasonEOF, stopInTurn) }},
+	{"input-of-a-connection-reset-late", func(h *harness) { broken(h, (*client).reset, core.ReasonReset, stopInThreeTurns) }},
 }
 
-// holder lets everybody in, but holds up whoever feeds it a name that begins
-// with "hold", which no transport has to expect of an Authenticator. One that
-// serves all clients on one thread does nothing else meanwhile, and the case
-// arranges what it finds when it goes on.
-type holder struct{ held, resume chan struct{} }
+// blockingAuth lets everybody in, but blocks whoever feeds it a name that begins with
+// "hold". An Authenticator should not do that; here it stops a transport that serves
+// all clients on one thread, so that the case can arrange what the transport finds when
+// it goes on.
+type blockingAuth struct{ held, resume chan struct{} }
 
-func (h holder) Authenticate(l *core.Login) {
+func (a blockingAuth) Authenticate(l *core.Login) {
 	if strings.HasPrefix(l.Name, "hold") {
-		h.held <- struct{}{}
-		<-h.resume
+		a.held <- struct{}{}
+		<-a.resume
 	}
 	l.Answer(nil)
 }
 
-// broken: a client talks and breaks its connection off, before the server has
-// read any of it and while there is something to be written to it. The server
-// may write first, and learn by an error that the client is gone: that error
-// must cost nothing of what the client said, and must not hide whether its end
-// was a FIN or a reset.
-func broken(l *lab, leave func(*client), why core.Reason, hold func(*rig, holder)) {
+// broken: a client talks and breaks its connection off, before the server has read any
+// of it and while the server has something to write to it. The server may write first,
+// and get an error. That error must not lose anything that the client said, and must
+// not hide whether the client ended with a FIN or a reset.
+func broken(h *harness, leave func(*client), why core.Reason, stop func(*rig, blockingAuth)) {
 	const messages = 1000
-	h := holder{make(chan struct{}), make(chan struct{})}
-	r := l.open(func(s *settings) { s.room.Authenticator, s.room.LagLimit = h, 64<<20 })
+	auth := blockingAuth{make(chan struct{}), make(chan struct{})}
+	r := h.open(func(s *settings) { s.room.Authenticator, s.room.LagLimit = auth, 64<<20 })
 	bob, leaver := r.login("bob"), r.login("leaver")
 	heard := bob.listen("the end")
-	hold(r, h)
+	stop(r, auth)
 	var out []byte
 	for i := range messages {
 		out = wire.AppendChat(out, fmt.Sprintf("no %d", i))
 	}
 	leaver.sendAll(out)
 	leave(leaver)
-	close(h.resume)
+	close(auth.resume)
 	r.eventually(func() bool { return r.room.Snapshot().Ends != core.Ends{} }, "the connection ends")
 	if st := r.room.Snapshot(); st.Ends[why] != 1 {
-		r.Errorf("the connection should have ended with reason %v: %s", why, endings(st))
+		r.Errorf("the connection should have ended with reason %v: %s", why, endCounts(st))
 	}
 	bob.say("the end")
-	counted(l, heard.all(), "leaver", "no", messages)
+	checkSequence(h, heard.all(), "leaver", "no", messages)
 }
 
-// finishAndReset is a FIN, and a RST after it: so ends a client that closes its
-// connection and is sent something then.
+// finishAndReset sends a FIN and then a RST, as the kernel does for a client that closes
+// its connection and is sent something afterwards.
 func finishAndReset(c *client) {
 	c.finish()
 	c.reset()
 }
 
-// hold stops a transport in the middle of a turn. What it has to say then is so
-// much that it may write before it goes on reading.
-func hold(r *rig, h holder) {
+// stopInTurn stops a transport in the middle of a turn, with so much output waiting that
+// it may write before it reads on.
+func stopInTurn(r *rig, a blockingAuth) {
 	const name = 60 // octets of it; an empty message is over 30 times as long when it is said
 	talker := r.dial()
 	talker.sendAll(append(wire.AppendCred(nil, "hold"+strings.Repeat("x", name-len("hold")), "x"), make([]byte, 15<<10)...))
-	<-h.held
+	<-a.held
 }
 
-// holdThrice stops a transport that hands output to a library in one turn and
-// has it written in the next. The first client says something. In the turn
-// after that, which the second holds up, somebody is told that there is output;
-// in the next, which the third holds up, the library is given it.
-func holdThrice(r *rig, h holder) {
+// stopInThreeTurns stops a transport that passes output to its library in one turn, to be
+// written in the next. The first client says something. The second blocks the turn after
+// that, in which the transport notes that there is output; the third blocks the next
+// one, in which the library is given it.
+func stopInThreeTurns(r *rig, a blockingAuth) {
 	first, second, third := r.dial(), r.dial(), r.dial()
 	first.sendAll(wire.AppendChat(wire.AppendCred(nil, "hold1", "x"), "hello"))
-	<-h.held
+	<-a.held
 	second.sendAll(wire.AppendCred(nil, "hold2", "x"))
-	h.resume <- struct{}{}
-	<-h.held
+	a.resume <- struct{}{}
+	<-a.held
 	third.sendAll(wire.AppendCred(nil, "hold3", "x"))
-	h.resume <- struct{}{}
-	<-h.held
+	a.resume <- struct{}{}
+	<-a.held
 }
 
 // sendAll sends, and waits until the server's kernel has it all.

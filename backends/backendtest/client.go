@@ -14,8 +14,8 @@ import (
 	"chatbench/core/wire"
 )
 
-// client is a chat client of a test. Nothing it does takes longer than the
-// patience of the case.
+// client is a chat client of a case. Its connection has a deadline: the timeout of the
+// case.
 type client struct {
 	rig   *rig
 	name  string
@@ -23,16 +23,17 @@ type client struct {
 	limit time.Time
 	dec   wire.Decoder
 	buf   []byte
-	pace  time.Duration // waited before each read
+	pace  time.Duration // pause before each read
 	rest  []byte        // read, but not decoded
 	got   int64         // octets read
 	sent  int64         // octets written
 }
 
-// dial connects; the client hangs up when the case ends.
+// dial connects. The connection is closed when the case ends.
 func (r *rig) dial() *client { r.Helper(); return r.dialWith(nil) }
 
-// dialRead connects. The transport has read all that is not the client's own.
+// dialRead connects, and waits until the transport has read what comes before the
+// client's own octets.
 func (r *rig) dialRead() *client {
 	r.Helper()
 	if r.through == nil {
@@ -44,7 +45,7 @@ func (r *rig) dialRead() *client {
 	return c
 }
 
-// dialNarrow connects with a small receive buffer.
+// dialNarrow connects with a small receive buffer (SO_RCVBUF).
 func (r *rig) dialNarrow() *client {
 	r.Helper()
 	return r.dialWith(func(_, _ string, raw syscall.RawConn) error {
@@ -64,15 +65,15 @@ func (r *rig) dialWith(control func(string, string, syscall.RawConn) error) *cli
 	return c
 }
 
-// tryDial connects; whoever calls it hangs up.
+// tryDial connects. The caller closes the connection.
 func (r *rig) tryDial(control func(string, string, syscall.RawConn) error) (*client, error) {
-	d := net.Dialer{Timeout: r.patience, Control: control}
+	d := net.Dialer{Timeout: r.timeout, Control: control}
 	conn, err := d.Dial("tcp", r.at.String())
 	if err != nil {
 		return nil, err
 	}
-	c := &client{rig: r, conn: conn.(*net.TCPConn), limit: time.Now().Add(r.patience)}
-	c.dec.Max = 1 << 20 // what the server puts in front may go beyond the frame limit
+	c := &client{rig: r, conn: conn.(*net.TCPConn), limit: time.Now().Add(r.timeout)}
+	c.dec.Max = 1 << 20 // a name in front of a message may exceed the frame limit
 	c.conn.SetDeadline(c.limit)
 	if r.wrap != nil {
 		c.conn, err = r.wrap(conn.(*net.TCPConn))
@@ -84,7 +85,7 @@ func (r *rig) tryDial(control func(string, string, syscall.RawConn) error) (*cli
 func (r *rig) login(name string) *client {
 	r.Helper()
 	c := r.dial()
-	c.enter(name)
+	c.logIn(name)
 	return c
 }
 
@@ -98,15 +99,15 @@ func (r *rig) logins(prefix string, n int) []*client {
 	return all
 }
 
-// enter logs a connected client in.
-func (c *client) enter(name string) {
+// logIn logs a connected client in.
+func (c *client) logIn(name string) {
 	c.rig.Helper()
-	if err := c.tryEnter(name); err != nil {
+	if err := c.tryLogIn(name); err != nil {
 		c.rig.Fatalf("%s: log in: %v", name, err)
 	}
 }
 
-func (c *client) tryEnter(name string) error {
+func (c *client) tryLogIn(name string) error {
 	c.name = name
 	if err := c.trySend(wire.AppendCred(nil, name, "password")); err != nil {
 		return err
@@ -116,14 +117,14 @@ func (c *client) tryEnter(name string) error {
 		return err
 	}
 	if f.Type != wire.Cred || string(f.Body) != wire.Granted {
-		return fmt.Errorf("was sent %s in place of granted", show(f))
+		return fmt.Errorf("was sent %s, want granted", show(f))
 	}
 	return nil
 }
 
 func (c *client) hangUp() { c.conn.Close() }
 
-// finish is a FIN: nothing more will be sent.
+// finish sends a FIN.
 func (c *client) finish() {
 	c.rig.Helper()
 	if err := c.conn.CloseWrite(); err != nil {
@@ -131,7 +132,7 @@ func (c *client) finish() {
 	}
 }
 
-// reset is a RST.
+// reset sends a RST.
 func (c *client) reset() {
 	c.conn.SetLinger(0)
 	c.conn.Close()
@@ -155,8 +156,8 @@ func (c *client) say(format string, args ...any) {
 	c.send(wire.AppendChat(nil, fmt.Sprintf(format, args...)))
 }
 
-// read is the next frame. The error is io.EOF after the server's FIN, unless
-// that came within a frame.
+// read reads the next frame. The error is io.EOF after the server's FIN, and
+// io.ErrUnexpectedEOF if that came within a frame.
 func (c *client) read() (wire.Frame, error) {
 	if c.buf == nil {
 		c.buf = make([]byte, 32<<10)
@@ -181,16 +182,16 @@ func (c *client) read() (wire.Frame, error) {
 	}
 }
 
-// expect is the next frame, which has to be as given.
+// expect reads the next frame, which has to be as given.
 func (c *client) expect(t wire.Type, cmd wire.Command, body string) {
 	c.rig.Helper()
 	want := wire.Frame{Type: t, Command: cmd, Body: []byte(body)}
 	f, err := c.read()
 	if err != nil {
-		c.rig.Fatalf("%s: %v in place of %s", c.name, err, show(want))
+		c.rig.Fatalf("%s: %v, want %s", c.name, err, show(want))
 	}
 	if show(f) != show(want) {
-		c.rig.Fatalf("%s: was sent %s in place of %s", c.name, show(f), show(want))
+		c.rig.Fatalf("%s: was sent %s, want %s", c.name, show(f), show(want))
 	}
 }
 
@@ -212,25 +213,25 @@ func (c *client) expectEOF() {
 		if err == nil {
 			err = errors.New(show(f))
 		}
-		c.rig.Fatalf("%s: %v in place of the end of the stream", c.name, err)
+		c.rig.Fatalf("%s: %v, want the end of the stream", c.name, err)
 	}
 }
 
-// expectNotice reads a notice of the server's and gives its text.
+// expectNotice reads a notice of the server's and returns its text.
 func (c *client) expectNotice() string {
 	c.rig.Helper()
 	f, err := c.read()
 	if err != nil {
-		c.rig.Fatalf("%s: %v in place of a notice", c.name, err)
+		c.rig.Fatalf("%s: %v, want a notice", c.name, err)
 	}
 	text, ok := bytes.CutPrefix(f.Body, []byte(wire.ServerName+": "))
 	if f.Type != wire.Chat || !ok {
-		c.rig.Fatalf("%s: was sent %s in place of a notice", c.name, show(f))
+		c.rig.Fatalf("%s: was sent %s, want a notice", c.name, show(f))
 	}
 	return string(text)
 }
 
-// show is a frame as messages print it.
+// show formats a frame for messages.
 func show(f wire.Frame) string {
 	body := fmt.Sprintf("%q", f.Body)
 	if len(f.Body) > 80 {

@@ -66,8 +66,8 @@ var waitingScenarios = []scenario{
 
 // waitingIsForTheRoomAlone: what is said waits. Frames for one client alone do not, nor
 // does the end of one.
-func waitingIsForTheRoomAlone(l *lab) {
-	r := l.open(waitLong)
+func waitingIsForTheRoomAlone(h *harness) {
+	r := h.open(waitLong)
 	alice, bob, carol := r.login("alice"), r.login("bob"), r.login("carol")
 	alice.say("hello")
 	r.eventually(func() bool { return r.room.Snapshot().Messages == 1 }, "it is said")
@@ -89,9 +89,9 @@ func waitingIsForTheRoomAlone(l *lab) {
 }
 
 // waitingIsBounded: much of what is said does not wait, and keeps nobody from saying more.
-func waitingIsBounded(l *lab) {
+func waitingIsBounded(h *harness) {
 	const frames, octets, mostWaiting = 4000, 1000, 1 << 20
-	r := l.open(waitLong)
+	r := h.open(waitLong)
 	clients := r.logins("c", 4)
 	heard := listenAll(clients, "the end")
 	talkAll(r, clients[:2], func(c *client) error {
@@ -102,8 +102,8 @@ func waitingIsBounded(l *lab) {
 		}
 		return nil
 	})
-	r.eventually(func() bool { return lowest(heard) > 2*frames-mostWaiting/octets }, "all but what may wait is heard by all (%d)",
-		func() int { return int(lowest(heard)) })
+	r.eventually(func() bool { return fewestHeard(heard) > 2*frames-mostWaiting/octets }, "all but what may wait is heard by all (%d)",
+		func() int { return int(fewestHeard(heard)) })
 	said := func(n uint64) {
 		r.eventually(func() bool { return r.room.Snapshot().Messages == n }, "%d messages are said", n)
 	}
@@ -117,8 +117,8 @@ func waitingIsBounded(l *lab) {
 }
 
 // waitingEndsWithTheRoom: what waits when the connections are cut is nobody's reason to stay.
-func waitingEndsWithTheRoom(l *lab) {
-	r := l.open(waitLong)
+func waitingEndsWithTheRoom(h *harness) {
+	r := h.open(waitLong)
 	alice := r.login("alice")
 	alice.say("hello")
 	r.eventually(func() bool { return r.room.Snapshot().Messages == 1 }, "it is said")

@@ -13,13 +13,13 @@ import (
 	"chatbench/core/wire"
 )
 
-// worstEcho is how long a client that talks may wait for its own message while
-// others disturb. It is a hundred times what is usual and more.
+// worstEcho is how long a client that talks may wait for its own message while others
+// disturb it. It is at least a hundred times the usual time.
 const worstEcho = 5 * time.Second
 
-// talkBeside has three clients talk while disturb, on a goroutine of its own, goes
-// on until it is stopped. It fails if one of them waits too long for its own words.
-func (r *rig) talkBeside(disturb func(stop <-chan struct{}) error) {
+// talkDuring has three clients talk while disturb runs on a goroutine of its own. It
+// fails if one of them waits too long for its own message.
+func (r *rig) talkDuring(disturb func(stop <-chan struct{}) error) {
 	r.Helper()
 	const least = 300 * time.Millisecond
 	talkers := r.logins("t", 3)
@@ -37,17 +37,18 @@ func (r *rig) talkBeside(disturb func(stop <-chan struct{}) error) {
 	})
 	close(stop)
 	if err := <-over; err != nil {
-		r.Errorf("the one that disturbs: %v; %s", err, endings(r.room.Snapshot()))
+		r.Errorf("the disturbing client: %v; %s", err, endCounts(r.room.Snapshot()))
 	}
-	r.Logf("a message of one's own took %v at worst", slices.Max(longest))
+	r.Logf("a client waited %v at worst for its own message", slices.Max(longest))
 	for i, took := range longest {
 		if took > worstEcho {
-			r.Errorf("%s waited %v for a message of its own", talkers[i].name, took)
+			r.Errorf("%s waited %v for its own message", talkers[i].name, took)
 		}
 	}
 }
 
-// repeat calls again and again, a pause between two calls, until it is stopped.
+// repeat calls a function again and again, with a pause after each call, until it is
+// stopped.
 func repeat(stop <-chan struct{}, pause time.Duration, call func(i int) error) error {
 	for i := 0; ; i++ {
 		if err := call(i); err != nil {
@@ -61,25 +62,25 @@ func repeat(stop <-chan struct{}, pause time.Duration, call func(i int) error) e
 	}
 }
 
-// steadyTalker: one client says 64 KiB a second, in large messages.
-func steadyTalker(l *lab) {
-	r := l.open()
+// steadyTalker: one client says 64 KiB a second, in large messages, while others talk.
+func steadyTalker(h *harness) {
+	r := h.open()
 	talker := r.login("talker")
 	go talker.drainAll()
 	out := wire.AppendChat(nil, strings.Repeat("x", 3200))
-	r.talkBeside(func(stop <-chan struct{}) error {
+	r.talkDuring(func(stop <-chan struct{}) error {
 		return repeat(stop, 50*time.Millisecond, func(int) error { return talker.trySend(out) })
 	})
 }
 
-// costlyNames: one client sends frames to names that nobody has, and that take
-// long to fold.
-func costlyNames(l *lab) {
-	r := l.open()
+// costlyNames: one client sends frames to names that nobody has and that take long to
+// fold, while others talk.
+func costlyNames(h *harness) {
+	r := h.open()
 	sender := r.login("sender")
 	go sender.drainAll()
 	names := bytes.Repeat(wire.AppendFile(nil, wire.LsReq, strings.Repeat("\u03b9\u0308\u0301", 32), nil), 20)
-	r.talkBeside(func(stop <-chan struct{}) error {
+	r.talkDuring(func(stop <-chan struct{}) error {
 		return repeat(stop, time.Millisecond, func(int) error {
 			sender.conn.SetWriteDeadline(time.Now().Add(worstEcho))
 			return sender.trySend(names)
@@ -87,16 +88,15 @@ func costlyNames(l *lab) {
 	})
 }
 
-// abandonedLogins: clients log in and break their connections off before they are
-// answered. They cost nobody a place: whoever logs in properly is let in, and the
-// room knows of each that nobody waits for its answer.
-func abandonedLogins(l *lab) {
+// abandonedLogins: clients log in and break their connections off before the answer.
+// They hold no slot: others can log in, and the room marks each login as abandoned.
+func abandonedLogins(h *harness) {
 	const rounds, most = 60, 8
 	var mu sync.Mutex
 	var waiting []*core.Login
-	r := l.open(func(s *settings) {
+	r := h.open(func(s *settings) {
 		s.room.MaxPending = most
-		s.room.Authenticator = door(func(l *core.Login) {
+		s.room.Authenticator = authFunc(func(l *core.Login) {
 			if !strings.HasPrefix(l.Name, "gone") {
 				l.Answer(nil)
 				return
@@ -124,12 +124,12 @@ func abandonedLogins(l *lab) {
 	r.waitEnds(core.ReasonReset, rounds)
 }
 
-// loginStorm: a hundred clients at a time log in, are decided on elsewhere and
-// are denied, again and again.
-func loginStorm(l *lab) {
+// loginStorm: a hundred clients at a time log in and are denied from another goroutine,
+// again and again, while others talk.
+func loginStorm(h *harness) {
 	const crowd = 100
-	r := l.open(func(s *settings) {
-		s.room.Authenticator = door(func(l *core.Login) {
+	r := h.open(func(s *settings) {
+		s.room.Authenticator = authFunc(func(l *core.Login) {
 			if strings.HasPrefix(l.Name, "t") {
 				l.Answer(nil)
 				return
@@ -137,12 +137,12 @@ func loginStorm(l *lab) {
 			time.AfterFunc(20*time.Millisecond, func() { l.Answer(errors.New("wrong name or password")) })
 		})
 	})
-	r.talkBeside(func(stop <-chan struct{}) error {
+	r.talkDuring(func(stop <-chan struct{}) error {
 		return repeat(stop, time.Millisecond, func(int) error { return r.storm(crowd) })
 	})
 }
 
-// storm has so many clients at once log in, who are denied.
+// storm has so many clients log in at once, which are denied.
 func (r *rig) storm(clients int) error {
 	failed := make([]error, clients)
 	var group sync.WaitGroup
@@ -151,7 +151,7 @@ func (r *rig) storm(clients int) error {
 			c, err := r.tryDial(nil)
 			if err == nil {
 				defer c.hangUp()
-				if err = c.tryEnter(fmt.Sprint("nobody", i)); err != nil && strings.Contains(err.Error(), "denied") {
+				if err = c.tryLogIn(fmt.Sprint("nobody", i)); err != nil && strings.Contains(err.Error(), "denied") {
 					err = nil
 				}
 			}

@@ -25,12 +25,12 @@ var drainScenarios = []scenario{
 	{"cannot-listen", cannotListen},
 }
 
-// drainUnderTraffic: when the room is drained while clients talk, everyone is
-// sent all that was said before, then Close, then FIN.
-func drainUnderTraffic(l *lab) {
-	// Who talks without end can be ahead of a transport's writing; here nobody
-	// is to end as slow for that.
-	r := l.open(func(s *settings) { s.net.Linger, s.room.LagLimit = r20(l), 16<<20 })
+// drainUnderTraffic: when the room is drained while clients talk, every client is sent
+// everything that was said before, then Close, then FIN.
+func drainUnderTraffic(h *harness) {
+	// Clients that talk without pause can be ahead of a transport's writing. The large
+	// limit keeps them from being ended as slow here.
+	r := h.open(func(s *settings) { s.net.Linger, s.room.LagLimit = longLinger(h), 16<<20 })
 	clients := r.logins("c", 8)
 	heard := listenAll(clients, "")
 	var group sync.WaitGroup
@@ -38,20 +38,20 @@ func drainUnderTraffic(l *lab) {
 		group.Go(func() {
 			for i := 0; ; i++ {
 				if c.trySend(wire.AppendChat(nil, fmt.Sprintf("no %d", i))) != nil {
-					return // the server has hung up
+					return // the server has closed the connection
 				}
 			}
 		})
 	}
-	r.eventually(func() bool { return lowest(heard) > 500 }, "the talk has begun")
+	r.eventually(func() bool { return fewestHeard(heard) > 500 }, "the talk has begun")
 	r.room.Drain()
-	for _, h := range heard {
-		h.expectEOF()
-		h.c.hangUp()
+	for _, listener := range heard {
+		listener.expectEOF()
+		listener.c.hangUp()
 	}
 	group.Wait()
 	sameForAll(heard)
-	if err := r.shutdown(r.patience); err != nil {
+	if err := r.shutdown(r.timeout); err != nil {
 		r.Errorf("Shutdown: %v", err)
 	}
 	if n := r.room.Snapshot().Ends[core.ReasonDrain]; n != 8 {
@@ -59,17 +59,17 @@ func drainUnderTraffic(l *lab) {
 	}
 }
 
-// r20 is a linger that no case comes to the end of.
-func r20(l *lab) time.Duration { return 2 * l.patience }
+// longLinger is a Linger longer than any case waits.
+func longLinger(h *harness) time.Duration { return 2 * h.timeout }
 
-// drainASlowReader: a client that is behind when the room is drained still
-// gets everything, then Close.
-func drainASlowReader(l *lab) {
+// drainASlowReader: a client that is behind when the room is drained still gets
+// everything, then Close.
+func drainASlowReader(h *harness) {
 	const messages = 100
-	r := l.open(narrow, func(s *settings) { s.net.Linger = r20(l) })
+	r := h.open(narrow, func(s *settings) { s.net.Linger = longLinger(h) })
 	alice := r.login("alice")
 	slow := r.dialNarrow()
-	slow.enter("slow")
+	slow.logIn("slow")
 	heard := alice.listen("")
 	for i := range messages {
 		alice.say("no %d %s", i, strings.Repeat("x", 500))
@@ -85,19 +85,19 @@ func drainASlowReader(l *lab) {
 	own := slow.listen("")
 	own.expectEOF()
 	slow.hangUp()
-	counted(l, own.all(), "alice", "no", messages)
-	if err := r.shutdown(r.patience); err != nil {
+	checkSequence(h, own.all(), "alice", "no", messages)
+	if err := r.shutdown(r.timeout); err != nil {
 		r.Errorf("Shutdown: %v", err)
 	}
 }
 
-// shutdownNeverReads: a client that takes nothing cannot keep the server from
-// ending: when the context ends it is cut, and Shutdown says so.
-func shutdownNeverReads(l *lab) {
-	r := l.open(narrow, func(s *settings) { s.net.Linger = r20(l) })
+// shutdownNeverReads: a client that reads nothing does not keep the server from ending.
+// When the context ends the client is cut, and Shutdown returns an error.
+func shutdownNeverReads(h *harness) {
+	r := h.open(narrow, func(s *settings) { s.net.Linger = longLinger(h) })
 	alice := r.login("alice")
 	stuck := r.dialNarrow()
-	stuck.enter("stuck")
+	stuck.logIn("stuck")
 	heard := alice.listen("")
 	for i := range 100 {
 		alice.say("no %d %s", i, strings.Repeat("x", 500))
@@ -107,21 +107,21 @@ func shutdownNeverReads(l *lab) {
 	heard.expectEOF()
 	alice.hangUp()
 	if err := r.shutdown(300 * time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
-		r.Errorf("Shutdown: %v in place of its context's error", err)
+		r.Errorf("Shutdown: %v, want its context's error", err)
 	}
 }
 
 // shutdownCuts: sessions that do not close are cut when the context ends.
-func shutdownCuts(l *lab) {
-	r := l.open()
+func shutdownCuts(h *harness) {
+	r := h.open()
 	clients := r.logins("c", 3)
 	r.dial()
 	r.waitClients(4)
 	if err := r.shutdown(50 * time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
-		r.Errorf("Shutdown: %v in place of its context's error", err)
+		r.Errorf("Shutdown: %v, want its context's error", err)
 	}
 	if n := r.room.Snapshot().Ends[core.ReasonCut]; n != 4 {
-		r.Errorf("%d connections of 4 were cut: %s", n, endings(r.room.Snapshot()))
+		r.Errorf("%d connections of 4 were cut: %s", n, endCounts(r.room.Snapshot()))
 	}
 	for _, c := range clients {
 		if f, err := c.read(); err == nil {
@@ -132,14 +132,14 @@ func shutdownCuts(l *lab) {
 
 // shutdownTwice: Shutdown may be called again, from anywhere, and nobody can
 // connect after it.
-func shutdownTwice(l *lab) {
-	r := l.open()
+func shutdownTwice(h *harness) {
+	r := h.open()
 	alice := r.login("alice")
 	r.room.Drain()
 	results := make(chan error, 3)
 	for range cap(results) {
 		go func() {
-			ctx, cancel := context.WithTimeout(context.Background(), r.patience)
+			ctx, cancel := context.WithTimeout(context.Background(), r.timeout)
 			defer cancel()
 			results <- r.server.Shutdown(ctx)
 		}()
@@ -151,25 +151,25 @@ func shutdownTwice(l *lab) {
 			r.Errorf("Shutdown: %v", err)
 		}
 	}
-	if err := r.shutdown(r.patience); err != nil {
+	if err := r.shutdown(r.timeout); err != nil {
 		r.Errorf("Shutdown, called again: %v", err)
 	}
 	if c, err := r.tryDial(nil); err == nil {
 		c.hangUp()
-		r.Errorf("somebody still listens after Shutdown")
+		r.Errorf("the server still listens after Shutdown")
 	}
 }
 
-// lingerEnds: a client that is told to go but never says FIN is cut off when
-// Linger is over, and its slot is free; also one that floods meanwhile.
-func lingerEnds(l *lab) {
-	r := l.open(func(s *settings) { s.net.Linger = 100 * time.Millisecond })
-	deaf, loud := r.login("deaf"), r.login("loud")
-	deaf.send([]byte{9})
-	loud.send([]byte{9})
+// lingerEnds: a client that is sent Close and never sends FIN is cut off when Linger is
+// over, and its slot is free. So is one that goes on sending meanwhile.
+func lingerEnds(h *harness) {
+	r := h.open(func(s *settings) { s.net.Linger = 100 * time.Millisecond })
+	silent, sender := r.login("silent"), r.login("sender")
+	silent.send([]byte{9})
+	sender.send([]byte{9})
 	var group sync.WaitGroup
 	group.Go(func() {
-		for loud.trySend(make([]byte, 64<<10)) == nil {
+		for sender.trySend(make([]byte, 64<<10)) == nil {
 		}
 	})
 	r.waitClients(0)
@@ -177,10 +177,10 @@ func lingerEnds(l *lab) {
 	group.Wait()
 }
 
-// samePortAgain: the port can be bound at once by the next server, though the
-// first has closed its connections itself.
-func samePortAgain(l *lab) {
-	r := l.open()
+// samePortAgain: the next server can bind the port at once, although the first one has
+// closed its connections itself.
+func samePortAgain(h *harness) {
+	r := h.open()
 	addr := r.server.Addr().String()
 	for range 3 {
 		clients := r.logins("c", 3)
@@ -190,16 +190,16 @@ func samePortAgain(l *lab) {
 			c.hangUp()
 		}
 		r.close()
-		r = l.open(func(s *settings) { s.net.Listen = addr })
+		r = h.open(func(s *settings) { s.net.Listen = addr })
 	}
 	r.login("alice").say("again")
 }
 
-// cannotListen: Start says in one line why, in words of its own, and what the kernel
-// said can be found in its error. It leaves nothing behind. Ports below 1024 are
-// refused only to those who lack privileges.
-func cannotListen(l *lab) {
-	r := l.open()
+// cannotListen: if Start cannot listen its error is one line that wraps the kernel's
+// error, and nothing is left behind. Ports below 1024 are refused only without
+// privileges.
+func cannotListen(h *harness) {
+	r := h.open()
 	taken := r.server.Addr().String()
 	for _, addr := range []string{taken, "192.0.2.1:0", "127.0.0.1", "127.0.0.1:99999", "127.0.0.1:1"} {
 		listener, want := net.Listen("tcp", addr)
@@ -209,10 +209,10 @@ func cannotListen(l *lab) {
 		}
 		cfg := r.net
 		cfg.Listen, cfg.Room = addr, core.NewRoom(r.settings.room)
-		server, err := l.backend.Start(cfg)
+		server, err := h.backend.Start(cfg)
 		if err == nil {
-			r.Errorf("listens on %s, where nobody can: %v", addr, want)
-			ctx, cancel := context.WithTimeout(context.Background(), r.patience)
+			r.Errorf("Start listens on %s, where package net cannot: %v", addr, want)
+			ctx, cancel := context.WithTimeout(context.Background(), r.timeout)
 			defer cancel()
 			server.Shutdown(ctx)
 			continue

@@ -18,11 +18,11 @@ var endingScenarios = []scenario{
 	{"name-is-free-again", nameIsFreeAgain},
 }
 
-// halfClose: what a client sent before its FIN reaches the others, and the
-// connection ends in order on the server's side too.
-func halfClose(l *lab) {
+// halfClose: what a client sent before its FIN reaches the others, and the server closes
+// its side in order.
+func halfClose(h *harness) {
 	const messages = 1000
-	r := l.open()
+	r := h.open()
 	bob := r.login("bob")
 	heard := bob.listen("the end")
 	alice := r.login("alice")
@@ -32,31 +32,31 @@ func halfClose(l *lab) {
 	}
 	alice.send(wire.AppendChat(out, "the end"))
 	alice.finish()
-	counted(l, heard.all(), "alice", "no", messages)
+	checkSequence(h, heard.all(), "alice", "no", messages)
 	alice.untilEOF()
 	r.waitEnds(core.ReasonEOF, 1)
 	r.waitClients(1)
 }
 
-// untilEOF throws away what comes up to the server's FIN, which has to come.
+// untilEOF reads and discards everything up to the server's FIN.
 func (c *client) untilEOF() {
 	c.rig.Helper()
 	for {
 		if _, err := c.read(); err == io.EOF {
 			return
 		} else if err != nil {
-			c.rig.Fatalf("%s: %v in place of the end of the stream", c.name, err)
+			c.rig.Fatalf("%s: %v, want the end of the stream", c.name, err)
 		}
 	}
 }
 
-// closeWhileOthersTalk: a client talks and closes at once, without reading
-// what it is sent. The server learns by an error when it writes that the
-// client is gone, yet what came before has to be read and heard. It is less
-// than the kernel takes at once, and more than some transports read at once.
-func closeWhileOthersTalk(l *lab) {
+// closeWhileOthersTalk: a client talks and closes at once, without reading what it is
+// sent. The server's next write fails, but it still has to read what the client sent
+// before. That is less than the kernel takes at once, and more than some transports
+// read at once.
+func closeWhileOthersTalk(h *harness) {
 	const leavers, messages = 10, 1000
-	r := l.open()
+	r := h.open()
 	bob := r.login("bob")
 	heard := bob.listen("the end")
 	for n := range leavers {
@@ -72,15 +72,15 @@ func closeWhileOthersTalk(l *lab) {
 	bob.say("the end")
 	texts := heard.all()
 	for n := range leavers {
-		counted(l, texts, fmt.Sprint("leaver", n), "no", messages)
+		checkSequence(h, texts, fmt.Sprint("leaver", n), "no", messages)
 	}
 }
 
-// lastWords: a client breaks the protocol and says FIN at once. It is still
-// told what was wrong.
-func lastWords(l *lab) {
+// lastWords: a client that violates the protocol and sends FIN at once is still told
+// what was wrong.
+func lastWords(h *harness) {
 	const times = 30
-	r := l.open()
+	r := h.open()
 	bob := r.login("bob")
 	for range times {
 		c := r.dial()
@@ -95,10 +95,10 @@ func lastWords(l *lab) {
 	bob.expectChat("bob: alone")
 }
 
-// clientSaysClose: a client that says Close is gone at once; what it said
-// before is heard, and nothing it sends after.
-func clientSaysClose(l *lab) {
-	r := l.open()
+// clientSaysClose: a client that sends Close leaves at once. What it said before reaches
+// the others, and what it sends afterwards does not.
+func clientSaysClose(h *harness) {
+	r := h.open()
 	bob := r.login("bob")
 	alice := r.login("alice")
 	out := wire.AppendClose(wire.AppendChat(nil, "so long"))
@@ -112,10 +112,10 @@ func clientSaysClose(l *lab) {
 	bob.expectChat("bob: alone")
 }
 
-// resetWithinAFrame: a connection breaks in the middle of a frame. Nobody else
-// notices, and the half frame is heard by nobody.
-func resetWithinAFrame(l *lab) {
-	r := l.open()
+// resetWithinAFrame: a connection is reset in the middle of a frame. The others are not
+// affected, and do not get the incomplete frame.
+func resetWithinAFrame(h *harness) {
+	r := h.open()
 	bob := r.login("bob")
 	for i := range 20 {
 		alice := r.login("alice")
@@ -132,25 +132,25 @@ func resetWithinAFrame(l *lab) {
 	}
 }
 
-// goneDuringOutput: clients break off while much is being written to them.
-func goneDuringOutput(l *lab) {
+// goneDuringOutput: clients disconnect while much is being written to them.
+func goneDuringOutput(h *harness) {
 	const messages = 2000
-	r := l.open(func(s *settings) { s.net.SendBuffer = 8 << 10 })
+	r := h.open(func(s *settings) { s.net.SendBuffer = 8 << 10 })
 	bob, carol := r.login("bob"), r.login("carol")
 	heard := listenAll([]*client{bob, carol}, "the end")
-	var goners []*client
+	var leavers []*client
 	for i := range 10 {
 		c := r.dialNarrow()
-		c.enter(fmt.Sprint("goner", i))
-		goners = append(goners, c)
+		c.logIn(fmt.Sprint("goner", i))
+		leavers = append(leavers, c)
 	}
 	for i := range messages {
 		bob.say("no %d", i)
 		if i%64 == 63 {
-			r.eventually(func() bool { return lowest(heard) == int64(i+1) }, "message %d is heard", i)
+			r.eventually(func() bool { return fewestHeard(heard) == int64(i+1) }, "message %d is heard", i)
 		}
 		if i%200 == 100 {
-			c := goners[i/200]
+			c := leavers[i/200]
 			if i%400 == 100 {
 				c.reset()
 			} else {
@@ -160,12 +160,12 @@ func goneDuringOutput(l *lab) {
 	}
 	r.waitClients(2)
 	bob.say("the end")
-	counted(l, sameForAll(heard), "bob", "no", messages)
+	checkSequence(h, sameForAll(heard), "bob", "no", messages)
 }
 
-// nameIsFreeAgain: whoever has gone, however it went, can come again.
-func nameIsFreeAgain(l *lab) {
-	r := l.open()
+// nameIsFreeAgain: a client that has left, in whichever way, can log in again.
+func nameIsFreeAgain(h *harness) {
+	r := h.open()
 	for i, leave := range []func(*client){
 		(*client).hangUp,
 		(*client).reset,

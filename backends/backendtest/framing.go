@@ -18,8 +18,8 @@ var framingScenarios = []scenario{
 	{"violations", violations},
 }
 
-// script is a conversation that uses every kind of frame, and what the one who
-// holds it, alice, is sent.
+// script is a conversation of alice's that uses every kind of frame, and a check of what
+// she is sent.
 func script() (out []byte, in func(*client)) {
 	out = wire.AppendCred(out, "alice", "pass word")
 	out = wire.AppendChat(out, "one")
@@ -43,14 +43,14 @@ func script() (out []byte, in func(*client)) {
 				own = append(own, show(f))
 			}
 		}
-		diff(c.rig.lab, "the room said", room, "due was", []string{`CHAT "alice: one"`, `CHAT "alice: "`, `CHAT "alice: 二"`})
-		diff(c.rig.lab, "alice was sent", own, "due was", []string{`CRED "granted"`, `FILE 0 "alice"`, `FILE 4 "alice a b.txt"`})
+		diff(c.rig.harness, "alice, from the room,", room, "the script", []string{`CHAT "alice: one"`, `CHAT "alice: "`, `CHAT "alice: 二"`})
+		diff(c.rig.harness, "alice, for herself,", own, "the script", []string{`CRED "granted"`, `FILE 0 "alice"`, `FILE 4 "alice a b.txt"`})
 	}
 }
 
-// splitAtEveryByte: the script comes in two reads, divided at each byte in turn.
-func splitAtEveryByte(l *lab) {
-	r := l.open()
+// splitAtEveryByte: the script comes in two reads, split at each byte in turn.
+func splitAtEveryByte(h *harness) {
+	r := h.open()
 	out, answers := script()
 	out = out[:len(out)-len(wire.AppendClose(nil))]
 	for i := 1; i < len(out); i++ {
@@ -67,9 +67,9 @@ func splitAtEveryByte(l *lab) {
 	r.waitEnds(core.ReasonBye, uint64(len(out)-1))
 }
 
-// oneByteWrites: each octet is a write of its own.
-func oneByteWrites(l *lab) {
-	r := l.open()
+// oneByteWrites: each octet comes in a write of its own.
+func oneByteWrites(h *harness) {
+	r := h.open()
 	out, answers := script()
 	c := r.dialRead()
 	for i := range len(out) - len(wire.AppendClose(nil)) {
@@ -79,7 +79,7 @@ func oneByteWrites(l *lab) {
 	}
 	answers(c)
 	bob := r.login("bob")
-	for range 200 { // and without waiting
+	for range 200 { // now without waiting for the reads
 		for _, b := range wire.AppendChat(nil, "slowly") {
 			c.send([]byte{b})
 		}
@@ -90,8 +90,8 @@ func oneByteWrites(l *lab) {
 }
 
 // manyFramesInOneWrite: 64 KiB of frames come at once, the login first.
-func manyFramesInOneWrite(l *lab) {
-	r := l.open()
+func manyFramesInOneWrite(h *harness) {
+	r := h.open()
 	bob := r.login("bob")
 	out := wire.AppendCred(nil, "alice", "x")
 	n := 0
@@ -105,13 +105,13 @@ func manyFramesInOneWrite(l *lab) {
 	alice.expect(wire.Cred, 0, wire.Granted)
 	own := alice.listen("the end")
 	texts := heard.all()
-	counted(l, texts, "alice", "no", n)
-	diff(l, "bob", texts, "alice", own.all())
+	checkSequence(h, texts, "alice", "no", n)
+	diff(h, "bob", texts, "alice", own.all())
 }
 
-// longestFrame: a frame of exactly the limit is taken.
-func longestFrame(l *lab) {
-	r := l.open(func(s *settings) { s.room.MaxFrame = 1000 })
+// longestFrame: a frame of exactly the limit is accepted.
+func longestFrame(h *harness) {
+	r := h.open(func(s *settings) { s.room.MaxFrame = 1000 })
 	alice, bob := r.login("alice"), r.login("bob")
 	text := strings.Repeat("x", 1000-2)
 	alice.say("%s", text)
@@ -122,15 +122,15 @@ func longestFrame(l *lab) {
 	}
 }
 
-// flooding is how much a client sends after it has broken the protocol, and
-// before it reads: more than fits on the way, so that the server has to take it
-// or else reset the connection, and with it what the client is told.
+// flooding is how many octets a client sends after it has violated the protocol and
+// before it reads. It is more than the kernels buffer, so the server has to read it: a
+// server that does not would reset the connection, and destroy its own last words.
 const flooding = 6 << 20
 
-// tooLong: one octet more ends the connection, and so does a frame without
-// end. The others stay.
-func tooLong(l *lab) {
-	r := l.open(func(s *settings) { s.room.MaxFrame = 1000 })
+// tooLong: a frame that is one octet too long ends the connection, and so does a frame
+// without end. The others stay.
+func tooLong(h *harness) {
+	r := h.open(func(s *settings) { s.room.MaxFrame = 1000 })
 	bob := r.login("bob")
 	alice := r.login("alice")
 	alice.say("%s", strings.Repeat("x", 1000-1))
@@ -147,18 +147,18 @@ func tooLong(l *lab) {
 	bob.expectChat("bob: still here")
 }
 
-// violations: whoever breaks the protocol is told what it was, sent Close, and
-// the stream ends in order although the client goes on sending. What was said
-// before the violation counts.
-func violations(l *lab) {
-	r := l.open()
+// violations: a client that violates the protocol is told how and sent Close, and its
+// stream ends in order although the client goes on sending. What it said before the
+// violation is delivered.
+func violations(h *harness) {
+	r := h.open()
 	bob := r.login("bob")
 	chat := wire.AppendChat(nil, "before")
 	for _, v := range []struct {
 		name  string
-		in    []byte // logged in already, if this begins with a Chat frame
+		in    []byte
 		why   core.Reason
-		hears bool // "before" is heard
+		hears bool // the client is logged in, and "before" is delivered
 	}{
 		{"unknown type", append(chat[:len(chat):len(chat)], 9, 0), core.ReasonBadType, true},
 		{"unknown command", append(chat[:len(chat):len(chat)], 2, 9, 'b', 0), core.ReasonBadCommand, true},
@@ -170,9 +170,9 @@ func violations(l *lab) {
 		ends := r.room.Snapshot().Ends[v.why]
 		c := r.dial()
 		if v.hears {
-			c.enter("alice")
+			c.logIn("alice")
 		}
-		// What follows are empty messages, which nobody is to hear.
+		// Empty messages follow, which must not be delivered.
 		c.send(append(v.in[:len(v.in):len(v.in)], make([]byte, flooding)...))
 		if v.hears {
 			c.expectChat("alice: before")

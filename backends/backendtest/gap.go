@@ -7,22 +7,22 @@ import (
 	"chatbench/backends"
 )
 
-// failureOf runs a case, as a test of that name, and says how it failed; "" if it
-// passed.
+// failureOf runs a case, as a test of that name, and returns its first error, or "" if
+// it passed.
 func failureOf(name string, s scenario, b backends.Backend) string {
 	r := &recorder{name: name}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		defer r.cleanUp()
-		r.protect(func() { s.run(&lab{tester: r, backend: b, patience: gapPatience}) })
+		defer r.runCleanups()
+		r.catchPanic(func() { s.run(&harness{tester: r, backend: b, timeout: gapTimeout}) })
 	}()
 	<-done
 	return r.failure
 }
 
-// recorder is a tester that notes the first failure. It belongs to the
-// goroutine that runs the case.
+// recorder is a tester that records the first failure. Only the goroutine that runs the
+// case may use it.
 type recorder struct {
 	name     string
 	failure  string
@@ -46,8 +46,8 @@ func (r *recorder) Fatalf(format string, args ...any) {
 	runtime.Goexit()
 }
 
-// protect takes a panic for a failure.
-func (r *recorder) protect(f func()) {
+// catchPanic calls f, and records a panic as a failure.
+func (r *recorder) catchPanic(f func()) {
 	defer func() {
 		if p := recover(); p != nil {
 			r.Errorf("panic: %v", p)
@@ -56,9 +56,9 @@ func (r *recorder) protect(f func()) {
 	f()
 }
 
-// cleanUp runs what Cleanup was given, the last first; a failure in one does
-// not keep the others from running.
-func (r *recorder) cleanUp() {
+// runCleanups calls the functions given to Cleanup, the last one first, all of them even
+// if one fails.
+func (r *recorder) runCleanups() {
 	for len(r.cleanups) > 0 {
 		last := len(r.cleanups) - 1
 		f := r.cleanups[last]
@@ -66,7 +66,7 @@ func (r *recorder) cleanUp() {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			r.protect(f)
+			r.catchPanic(f)
 		}()
 		<-done
 	}

@@ -10,22 +10,22 @@ import (
 	"chatbench/backends/goroutine"
 )
 
-// TestGap looks at how a case that is listed as a gap is judged: it is only a
-// gap as long as it fails, in whichever way.
+// TestGap: a case that is listed as a gap counts as one as long as it fails, in
+// whichever way.
 func TestGap(t *testing.T) {
 	var order []string
-	note := func(l *lab, name string) { l.Cleanup(func() { order = append(order, name) }) }
+	note := func(h *harness, name string) { h.Cleanup(func() { order = append(order, name) }) }
 	for _, c := range []struct {
 		name string
-		run  func(*lab)
+		run  func(*harness)
 		want string
 	}{
-		{"passes", func(l *lab) { note(l, "a"); note(l, "b") }, ""},
-		{"error", func(l *lab) { l.Errorf("first %d", 1); l.Errorf("second") }, "first 1"},
-		{"fatal", func(l *lab) { note(l, "c"); l.Fatalf("stop"); note(l, "never") }, "stop"},
-		{"panic", func(l *lab) { note(l, "d"); panic("no") }, "panic: no"},
-		{"in cleanup", func(l *lab) { note(l, "e"); l.Cleanup(func() { l.Fatalf("late") }) }, "late"},
-		{"in start", func(l *lab) { l.open() }, "Start: refused"},
+		{"passes", func(h *harness) { note(h, "a"); note(h, "b") }, ""},
+		{"error", func(h *harness) { h.Errorf("first %d", 1); h.Errorf("second") }, "first 1"},
+		{"fatal", func(h *harness) { note(h, "c"); h.Fatalf("stop"); note(h, "never") }, "stop"},
+		{"panic", func(h *harness) { note(h, "d"); panic("no") }, "panic: no"},
+		{"in cleanup", func(h *harness) { note(h, "e"); h.Cleanup(func() { h.Fatalf("late") }) }, "late"},
+		{"in start", func(h *harness) { h.open() }, "Start: refused"},
 	} {
 		b := backends.Backend{Start: func(backends.Config) (backends.Server, error) { return nil, errors.New("refused") }}
 		if got := failureOf(t.Name(), scenario{c.name, c.run}, b); got != c.want {
@@ -37,7 +37,7 @@ func TestGap(t *testing.T) {
 	}
 }
 
-// logging is a tester that notes what is logged too.
+// logging is a tester that also records what is logged.
 type logging struct {
 	recorder
 	lines []string
@@ -47,8 +47,8 @@ func (l *logging) Logf(format string, args ...any) {
 	l.lines = append(l.lines, fmt.Sprintf(format, args...))
 }
 
-// TestWhyItEnded: a case that fails at the end of a client's stream says for what
-// reason connections have ended; one that passes says nothing.
+// TestWhyItEnded: a case that fails logs for which reasons connections have ended; one
+// that passes logs nothing.
 func TestWhyItEnded(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -62,9 +62,9 @@ func TestWhyItEnded(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			defer log.cleanUp()
-			log.protect(func() {
-				r := (&lab{tester: log, backend: goroutine.Backend, patience: patience}).open()
+			defer log.runCleanups()
+			log.catchPanic(func() {
+				r := (&harness{tester: log, backend: goroutine.Backend, timeout: timeout}).open()
 				c.run(r, r.login("alice"))
 			})
 		}()
@@ -76,12 +76,12 @@ func TestWhyItEnded(t *testing.T) {
 	}
 }
 
-// TestNames: the suite's names are flags for those who list gaps.
+// TestNames: the names of cases are unique, in lower case and without spaces.
 func TestNames(t *testing.T) {
 	seen := map[string]bool{}
 	for _, s := range scenarios() {
 		if seen[s.name] || s.name != strings.ToLower(s.name) || strings.Contains(s.name, " ") {
-			t.Errorf("%q is used twice, or is no name", s.name)
+			t.Errorf("%q is used twice, or is not in lower case without spaces", s.name)
 		}
 		seen[s.name] = true
 	}

@@ -10,14 +10,14 @@ import (
 	"chatbench/core/wire"
 )
 
-// goneWhileHeld: a client has sent more than it may say in a year, and leaves, by a
-// FIN or a reset. Its transport, which may not read it any more, lets go of its
-// connection all the same, and the room of its slot, soon after the farewell. What
-// it sends is more than a transport reads before it stops, and than a pipe takes,
-// but so little that the server's kernel takes all of it, the FIN included.
-func goneWhileHeld(l *lab) {
+// goneWhileHeld: a client has sent more than flood control allows in a year, and leaves
+// by a FIN or a reset. Its transport must not read it any more, but has to close its
+// connection soon after Room.Farewell, so that its slot is free. The client sends more
+// than a transport reads before it stops, and more than a pipe holds, but so little that
+// the server's kernel takes all of it and the FIN.
+func goneWhileHeld(h *harness) {
 	const farewell = 300 * time.Millisecond
-	r := l.open(withFlood(1e-6, 1), func(s *settings) { s.room.Farewell, s.net.Linger = farewell, farewell })
+	r := h.open(withFlood(1e-6, 1), func(s *settings) { s.room.Farewell, s.net.Linger = farewell, farewell })
 	message := wire.AppendChat(nil, strings.Repeat("x", 1000))
 	for _, size := range []int{40 << 10, 70 << 10} {
 		for way, leave := range map[string]func(*client){"fin": (*client).finish, "reset": (*client).reset} {
@@ -30,8 +30,8 @@ func goneWhileHeld(l *lab) {
 			leave(c)
 			c.drainAll() // after a FIN, to the end of the connection
 			closed := time.Since(began)
-			if closed >= r.patience/2 {
-				r.Errorf("%s: the connection stood for %v", c.name, closed)
+			if closed >= r.timeout/2 {
+				r.Errorf("%s: the connection stayed open for %v", c.name, closed)
 			}
 			r.waitClients(0)
 			r.Logf("%s: the connection had ended after %v, its slot was free after %v", c.name, closed, time.Since(began))

@@ -24,12 +24,12 @@ var heldScenarios = []scenario{
 	{"hostile-file-flood-at-a-slow-reader", fileFloodAtSlowReader},
 }
 
-// withFlood sets flood control.
+// withFlood configures flood control.
 func withFlood(rate float64, burst int) func(*settings) {
 	return func(s *settings) { s.room.Flood = core.Flood{Rate: rate, Burst: burst} }
 }
 
-// numbers is so many messages, from one number on.
+// numbers is n numbered messages, beginning with a number.
 func numbers(from, n int) (out []byte) {
 	for i := range n {
 		out = wire.AppendChat(out, fmt.Sprintf("no %d", from+i))
@@ -37,42 +37,42 @@ func numbers(from, n int) (out []byte) {
 	return out
 }
 
-// pasteArrivesWhole: 200 lines at once pass flood control without a wait.
-func pasteArrivesWhole(l *lab) {
-	r := l.open(withFlood(20, 300))
+// pasteArrivesWhole: 200 lines at once pass flood control without waiting.
+func pasteArrivesWhole(h *harness) {
+	r := h.open(withFlood(20, 300))
 	alice, bob := r.login("alice"), r.login("bob")
 	heard := listenAll([]*client{alice, bob}, "the end")
 	alice.send(append(numbers(0, 200), wire.AppendChat(nil, "the end")...))
-	counted(l, sameForAll(heard), "alice", "no", 200)
+	checkSequence(h, sameForAll(heard), "alice", "no", 200)
 	if n := r.room.Snapshot().FloodWaits; n > 0 {
 		r.Errorf("input waited %d times", n)
 	}
 }
 
-// floodWaits: over its allowance a client is heard late and whole, in order,
-// and others are heard meanwhile.
-func floodWaits(l *lab) {
+// floodWaits: messages of a client beyond its allowance come late, but all and in order,
+// and messages of others come meanwhile.
+func floodWaits(h *harness) {
 	const messages, rate = 150, 100
-	r := l.open(withFlood(rate, 20))
+	r := h.open(withFlood(rate, 20))
 	alice, bob := r.login("alice"), r.login("bob")
 	heard := listenAll([]*client{alice, bob}, "the end")
 	began := time.Now()
 	alice.send(append(numbers(0, messages), wire.AppendChat(nil, "nearly over")...))
 	bob.say("meanwhile")
-	r.eventually(func() bool { return lowest(heard) >= messages+2 }, "all is heard")
+	r.eventually(func() bool { return fewestHeard(heard) >= messages+2 }, "all is heard")
 	if took := time.Since(began); took < (messages-30)*time.Second/rate {
 		r.Errorf("%d messages were heard within %v", messages, took)
 	}
 	bob.say("the end")
 	texts := sameForAll(heard)
-	counted(l, texts, "alice", "no", messages)
+	checkSequence(h, texts, "alice", "no", messages)
 	if i := indexOf(texts, "bob: meanwhile"); i < 0 || i > messages*2/3 {
-		r.Errorf("another's message came as number %d", i)
+		r.Errorf("the message of another client came as number %d", i)
 	}
 	if r.room.Snapshot().FloodWaits == 0 {
 		r.Errorf("no wait was counted")
 	}
-	alice.say("and again") // she is read again
+	alice.say("and again") // she is being read again
 	bob.expectChat("alice: and again")
 }
 
@@ -85,11 +85,11 @@ func indexOf(texts []string, want string) int {
 	return -1
 }
 
-// floodAndFin: a client that has said too much at once and sends FIN is heard to
-// the end, while its connection is gone.
-func floodAndFin(l *lab) {
+// floodAndFin: all messages of a client that has said too much at once and sends FIN are
+// delivered, though its connection is gone by then.
+func floodAndFin(h *harness) {
 	const messages = 100
-	r := l.open(withFlood(100, 20))
+	r := h.open(withFlood(100, 20))
 	bob := r.login("bob")
 	heard := bob.listen("the end")
 	alice := r.login("alice")
@@ -98,14 +98,14 @@ func floodAndFin(l *lab) {
 	r.waitEnds(core.ReasonEOF, 1)
 	alice.hangUp()
 	bob.say("the end")
-	counted(l, heard.all(), "alice", "no", messages)
+	checkSequence(h, heard.all(), "alice", "no", messages)
 	r.waitClients(1)
 }
 
 // floodAndReset: a client whose input waits does not keep its slot when its
 // connection is reset, nor when it closes both directions.
-func floodAndReset(l *lab) {
-	r := l.open(withFlood(20, 2))
+func floodAndReset(h *harness) {
+	r := h.open(withFlood(20, 2))
 	bob := r.login("bob")
 	for _, leave := range []func(*client){(*client).reset, (*client).hangUp} {
 		for i := range 3 {
@@ -113,7 +113,7 @@ func floodAndReset(l *lab) {
 			alice.send(numbers(0, 6))
 			bob.expectChat("alice%d: no 0", i)
 			leave(alice)
-			for heard := false; !heard; { // what is still said of it
+			for heard := false; !heard; { // alice's messages may still come
 				r.waitClients(1)
 				bob.say("gone")
 				for {
@@ -131,10 +131,10 @@ func floodAndReset(l *lab) {
 	}
 }
 
-// floodWithoutEnd: a client that sends without end is not heard above its rate, and
-// disturbs nobody. Where reading cannot be stopped it is ended for flood.
-func floodWithoutEnd(l *lab) {
-	r := l.open(withFlood(50, 10), func(s *settings) { s.net.Linger = 300 * time.Millisecond })
+// floodWithoutEnd: a client that sends without end is delivered at its rate, and does not
+// disturb others. If the transport cannot stop reading, the client is ended for flood.
+func floodWithoutEnd(h *harness) {
+	r := h.open(withFlood(50, 10), func(s *settings) { s.net.Linger = 300 * time.Millisecond })
 	talkers := r.logins("t", 2)
 	flooder := r.login("flooder")
 	stop := flooder.floodWith(bytes.Repeat(wire.AppendChat(nil, "yes"), 1000))
@@ -147,10 +147,10 @@ func floodWithoutEnd(l *lab) {
 	})
 	took := time.Since(began)
 	stop()
-	r.Logf("a message of one's own took %v at worst", slices.Max(longest))
+	r.Logf("a client waited %v at worst for its own message", slices.Max(longest))
 	for i, d := range longest {
 		if d > worstEcho {
-			r.Errorf("%s waited %v for a message of its own", talkers[i].name, d)
+			r.Errorf("%s waited %v for its own message", talkers[i].name, d)
 		}
 	}
 	st := r.room.Snapshot()
@@ -165,8 +165,8 @@ func floodWithoutEnd(l *lab) {
 	}
 }
 
-// floodWith sends a batch of frames again and again, whether or not all of it is
-// taken, until stop is called.
+// floodWith sends a batch of frames again and again, even if only a part of it can be
+// written, until stop is called.
 func (c *client) floodWith(batch []byte) (stop func()) {
 	quit, ended := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -187,7 +187,7 @@ func (c *client) floodWith(batch []byte) (stop func()) {
 	}
 }
 
-// drainAll reads and throws away, to the end.
+// drainAll reads and discards everything, to the end of the connection.
 func (c *client) drainAll() {
 	buf := make([]byte, 32<<10)
 	for {
@@ -197,10 +197,9 @@ func (c *client) drainAll() {
 	}
 }
 
-// allHeld is a server with clients of which the input waits, for longer than a case
-// lasts.
-func (l *lab) allHeld() (*rig, []*client) {
-	r := l.open(withFlood(0.01, 1))
+// allHeld starts a server with clients whose input waits longer than the case lasts.
+func (h *harness) allHeld() (*rig, []*client) {
+	r := h.open(withFlood(0.01, 1))
 	clients := r.logins("c", 4)
 	for _, c := range clients {
 		c.send(numbers(0, 50))
@@ -209,13 +208,13 @@ func (l *lab) allHeld() (*rig, []*client) {
 	return r, clients
 }
 
-// drainWhileHeld: clients whose input waits are sent Close like all others when
-// the server stops, and nothing is left behind.
-func drainWhileHeld(l *lab) {
-	r, clients := l.allHeld()
+// drainWhileHeld: when the server stops, clients whose input waits are sent Close like
+// all others, and nothing is left behind.
+func drainWhileHeld(h *harness) {
+	r, clients := h.allHeld()
 	r.room.Drain()
 	done := make(chan error, 1)
-	go func() { done <- r.shutdown(r.patience) }()
+	go func() { done <- r.shutdown(r.timeout) }()
 	for _, c := range clients {
 		c.untilEOF()
 		c.hangUp()
@@ -225,26 +224,27 @@ func drainWhileHeld(l *lab) {
 	}
 }
 
-// cutWhileHeld: clients whose input waits are cut when the time to stop is over.
-func cutWhileHeld(l *lab) {
-	r, clients := l.allHeld()
+// cutWhileHeld: clients whose input waits are cut when Shutdown's context ends.
+func cutWhileHeld(h *harness) {
+	r, clients := h.allHeld()
 	if err := r.shutdown(50 * time.Millisecond); err == nil {
-		r.Errorf("Shutdown cut nobody, and nobody has left")
+		r.Errorf("Shutdown returned no error, though nobody had left")
 	}
 	for _, c := range clients {
 		c.hangUp()
 	}
 }
 
-// fullQueuesBothWays: two clients send each other more file frames than may wait
-// for them, and read none at first. Both wait; when they read all comes, in order.
-func fullQueuesBothWays(l *lab) {
-	const frames = 100 // of 1,000 octets: less than may wait anywhere
-	r := l.open(narrow, func(s *settings) { s.room.LagTime = time.Minute })
+// fullQueuesBothWays: two clients send each other more file frames than their queues
+// hold, and read none at first. Both have to wait; when they read, all frames come in
+// order.
+func fullQueuesBothWays(h *harness) {
+	const frames = 100 // of 1,000 octets: fewer than may wait anywhere
+	r := h.open(narrow, func(s *settings) { s.room.LagTime = time.Minute })
 	pair := []*client{r.dialNarrow(), r.dialNarrow()}
 	names := []string{"alice", "bob"}
 	for i, c := range pair {
-		c.enter(names[i])
+		c.logIn(names[i])
 	}
 	body := func(i int) string { return fmt.Sprintf("%d %s", i, strings.Repeat("x", 1000)) }
 	sent := make(chan error, 2)
@@ -269,7 +269,7 @@ func fullQueuesBothWays(l *lab) {
 				return err
 			}
 			if string(f.Body) != from+" "+body(n) {
-				return fmt.Errorf("was sent %.60s in place of frame %d", show(f), n)
+				return fmt.Errorf("was sent %.60s, want frame %d", show(f), n)
 			}
 		}
 		return nil
@@ -281,15 +281,15 @@ func fullQueuesBothWays(l *lab) {
 	}
 }
 
-// fileFloodAtSlowReader: a client that takes 2 MB a second is sent file frames
-// without end. It stays, and hears all of the room.
-func fileFloodAtSlowReader(l *lab) {
+// fileFloodAtSlowReader: a client that reads 2 MB a second is sent file frames without
+// end. It stays, and receives all messages of the room.
+func fileFloodAtSlowReader(h *harness) {
 	const messages, lagTime, pause = 60, 2 * time.Second, 50 * time.Millisecond // so it lasts longer than lagTime
-	r := l.open(narrow, func(s *settings) { s.room.LagTime = lagTime })
+	r := h.open(narrow, func(s *settings) { s.room.LagTime = lagTime })
 	talker := r.login("talker")
 	flooder := r.login("flooder")
 	victim := r.dialNarrow()
-	victim.enter("victim")
+	victim.logIn("victim")
 	victim.buf, victim.pace = make([]byte, 4<<10), 2*time.Millisecond
 	go flooder.drainAll()
 	stop := flooder.floodWith(bytes.Repeat(wire.AppendFile(nil, wire.DnNack, "victim", []byte(" "+strings.Repeat("f", 500))), 20))
@@ -325,10 +325,10 @@ func fileFloodAtSlowReader(l *lab) {
 	talker.say("the end")
 	heard.all()
 	if err := <-failed; err != nil {
-		r.Fatalf("the victim: %v; %s", err, endings(r.room.Snapshot()))
+		r.Fatalf("the victim: %v; %s", err, endCounts(r.room.Snapshot()))
 	}
 	stop()
-	counted(l, <-texts, "talker", "no", messages)
+	checkSequence(h, <-texts, "talker", "no", messages)
 	if files < 10 {
 		r.Errorf("%d file frames came", files)
 	}

@@ -22,29 +22,29 @@ var hostileScenarios = []scenario{
 }
 
 const (
-	// burstLag is core.Config.LagMax of amplifiedBurst: whoever is further behind
-	// is ended, whatever the reason. burstOctets become 60 KiB more than that in the
-	// room, so that a transport fails that feeds them all before it writes. One that
-	// writes in between does not, even if a client had no turn to read: the kernel
-	// holds 64 KiB for it, if only in a pipe.
+	// burstLag is core.Config.LagMax of amplifiedBurst: a client that is further behind
+	// is ended. burstOctets become 60 KiB more than that in the room, so a transport
+	// that feeds all of them before it writes fails. One that writes in between does
+	// not fail, even if a client had no chance to read: the kernel buffers 64 KiB for
+	// it, if only in a pipe.
 	burstLag    = 2 << 20
 	burstOctets = 62 << 10
-	// burstTime is so long that nobody is ended for what the kernel refuses while a
-	// busy machine gives a client, or its process, no turn.
+	// burstTime is so long that no client is ended as slow because a busy machine does
+	// not schedule it, or its process.
 	burstTime = time.Minute
-	// floodLag is the lag limit of fileFlood, and floodAhead how far its sender
-	// may be ahead of its addressee: so the room never has a reason to hold it up.
+	// floodLag is the lag limit of fileFlood, and floodAhead how far its sender may be
+	// ahead of the receiver. With them the room never has to make the sender wait.
 	floodLag   = 8 << 20
 	floodAhead = 1 << 20
 )
 
-// amplifiedBurst: clients with long names send bursts of empty messages, two
-// octets each that become 68 for everybody: one after the other, all at once, and
-// one right before its FIN. Nobody who reads is ended, and all hear the same:
-// every message of every talker.
-func amplifiedBurst(l *lab) {
+// amplifiedBurst: clients with long names send bursts of empty messages, of two octets
+// that become 68 for everybody: one client after the other, all at once, and one right
+// before its FIN. No client that reads is ended, and all receive the same: every message
+// of every talker.
+func amplifiedBurst(h *harness) {
 	const talkers, readers, messages = 4, 24, burstOctets / 2
-	r := l.open(func(s *settings) { s.room.LagMax, s.room.LagTime = burstLag, burstTime })
+	r := h.open(func(s *settings) { s.room.LagMax, s.room.LagTime = burstLag, burstTime })
 	var clients []*client
 	for i := range talkers {
 		clients = append(clients, r.login(strings.Repeat("x", 63)+string(rune('a'+i))))
@@ -60,11 +60,11 @@ func amplifiedBurst(l *lab) {
 	burst := func(each int, who ...*client) {
 		talkAll(r, who, func(c *client) error { return c.trySend(bytes.Repeat(wire.AppendChat(nil, ""), each)) })
 		said += len(who) * each
-		// All is heard before the next burst: nobody is ever behind by more than one.
+		// Everybody catches up before the next burst.
 		for i, t := range heard {
 			r.eventually(func() bool { return t.ended.Load() || t.octets.Load() >= int64(said*frame) }, "%s hears all", clients[i].name)
 			if t.octets.Load() != int64(said*frame) {
-				r.Fatalf("%s: after %d of %d octets: %v; %s", clients[i].name, t.octets.Load(), said*frame, t.last, endings(r.room.Snapshot()))
+				r.Fatalf("%s: after %d of %d octets: %v; %s", clients[i].name, t.octets.Load(), said*frame, t.last, endCounts(r.room.Snapshot()))
 			}
 		}
 	}
@@ -83,18 +83,18 @@ func amplifiedBurst(l *lab) {
 	}
 	for i, t := range heard {
 		if <-t.done; t.sum != heard[0].sum {
-			r.Fatalf("%s and %s did not hear the same", clients[0].name, clients[i].name)
+			r.Fatalf("%s and %s did not receive the same", clients[0].name, clients[i].name)
 		}
 	}
 	for i, c := range talking {
 		if got := heard[0].said['a'+i]; got != messages+messages/talkers {
-			r.Errorf("%d messages of %s were heard", got, c.name)
+			r.Errorf("%d messages of %s were received", got, c.name)
 		}
 	}
 }
 
-// tally is what a client was sent, taken as fast as the kernel gives it: nothing
-// is decoded.
+// tally counts what a client is sent, reading as fast as the kernel allows: nothing is
+// decoded.
 type tally struct {
 	octets atomic.Int64
 	ended  atomic.Bool // last is set
@@ -104,8 +104,7 @@ type tally struct {
 	said   [256]int // empty messages by the last octet of the name; after done
 }
 
-// tally reads empty messages, each of which makes a frame of so many octets, to
-// the end of the stream.
+// tally reads empty messages, of frame octets each, to the end of the stream.
 func (c *client) tally(frame int) *tally {
 	t := &tally{done: make(chan struct{})}
 	last := frame - len(": \x00") - 1 // octet of the name
@@ -131,11 +130,11 @@ func (c *client) tally(frame int) *tally {
 	return t
 }
 
-// fileFlood: one client sends another file frames as fast as that reads them.
-// Others who talk meanwhile are still heard, and every frame arrives in order.
-func fileFlood(l *lab) {
+// fileFlood: one client sends another file frames as fast as it reads them. Others who
+// talk meanwhile do not wait long, and every frame arrives in order.
+func fileFlood(h *harness) {
 	const rounds, worst = 40, worstEcho
-	r := l.open(func(s *settings) { s.room.LagLimit = floodLag })
+	r := h.open(func(s *settings) { s.room.LagLimit = floodLag })
 	from, to := r.login("from"), r.login("to")
 	talkers := r.logins("t", 3)
 	f := r.flood(from, to)
@@ -151,19 +150,19 @@ func fileFlood(l *lab) {
 	if sent != came {
 		r.Errorf("%d file frames were sent and %d came", sent, came)
 	}
-	r.Logf("a message of one's own took %v at worst", slices.Max(longest))
+	r.Logf("a client waited %v at worst for its own message", slices.Max(longest))
 	for i, took := range longest {
 		if took > worst {
-			r.Errorf("%s waited %v for a message of its own", talkers[i].name, took)
+			r.Errorf("%s waited %v for its own message", talkers[i].name, took)
 		}
 	}
 }
 
-// floodNumbers is how many different file frames a flood repeats, so that none of
-// them has to be made meanwhile.
+// floodNumbers is how many different file frames a flood repeats. They are made before
+// it begins.
 const floodNumbers = 1000
 
-// fileStream is one client that sends file frames and one that reads them.
+// fileStream is a client that sends file frames and another that reads them.
 type fileStream struct {
 	rig            *rig
 	stop           atomic.Bool
@@ -171,7 +170,7 @@ type fileStream struct {
 	sending, heard chan error
 }
 
-// flood has one client send file frames, numbered, to another.
+// flood has one client send numbered file frames to another.
 func (r *rig) flood(from, to *client) *fileStream {
 	f := &fileStream{rig: r, sending: make(chan error, 1), heard: make(chan error, 1)}
 	go func() { f.sending <- f.send(from, to.name) }()
@@ -179,7 +178,7 @@ func (r *rig) flood(from, to *client) *fileStream {
 	return f
 }
 
-// send sends until it is to stop, and then a frame that says so.
+// send sends frames until stop is set, and then LsEnd.
 func (f *fileStream) send(c *client, to string) error {
 	var batch []byte
 	for i := range floodNumbers {
@@ -198,7 +197,7 @@ func (f *fileStream) send(c *client, to string) error {
 	return c.trySend(wire.AppendFile(nil, wire.LsEnd, to, nil))
 }
 
-// hear reads to the last frame. It decodes in place, to be as fast as it can.
+// hear reads up to the last frame. It decodes in place, to be fast.
 func (f *fileStream) hear(c *client, from string) error {
 	var due [floodNumbers][]byte
 	for i := range due {
@@ -219,7 +218,7 @@ func (f *fileStream) hear(c *client, from string) error {
 				f.came.Store(int64(came))
 				return nil
 			case !bytes.Equal(frame.Body, want):
-				return fmt.Errorf("%s: was sent %s in place of frame %d, %q", c.name, show(frame), came, want)
+				return fmt.Errorf("%s: was sent %s, want frame %d, %q", c.name, show(frame), came, want)
 			default:
 				came++
 			}
@@ -231,19 +230,19 @@ func (f *fileStream) hear(c *client, from string) error {
 	}
 }
 
-// end waits for both, and says what they sent and read.
+// end waits for both clients, and returns how many frames they sent and read.
 func (f *fileStream) end() (sent, came int64) {
 	f.rig.Helper()
 	for _, c := range []chan error{f.sending, f.heard} {
 		if err := <-c; err != nil {
-			f.rig.Fatalf("%v; %s", err, endings(f.rig.room.Snapshot()))
+			f.rig.Fatalf("%v; %s", err, endCounts(f.rig.room.Snapshot()))
 		}
 	}
 	return f.sent.Load(), f.came.Load()
 }
 
-// echoes says something again and again, waits each time until it is heard, and
-// gives the longest of these waits.
+// echoes says something again and again, waits each time until it comes back, and
+// returns the longest of these waits.
 func (c *client) echoes(rounds int) (longest time.Duration, err error) {
 	for i := range rounds {
 		text := fmt.Sprintf("no %d", i)

@@ -15,12 +15,13 @@ import (
 	"chatbench/core/wire"
 )
 
-// LateWakes is for a transport's own tests. It serves a client, shuts the server
-// down, and then calls the Waker as the room may yet do. Nothing may be written to a
-// descriptor that is somebody else's by now, and nothing kept that nobody reads.
+// LateWakes is for a transport's own tests. It serves a client, shuts the server down,
+// and then calls the Waker, as the room still may. The transport must not write to a
+// descriptor that it has closed, since somebody else may have the number by now, and
+// must not keep wakes that nobody reads.
 //
-// inside gives what is tested: the Waker, what the transport gives Room.Join as tag,
-// and how many wakes are noted.
+// inside returns the Waker, a tag as the transport gives it to Room.Join, and a function
+// that counts the wakes that are kept.
 func LateWakes(t *testing.T, b backends.Backend, inside func(backends.Server) (w core.Waker, tag any, noted func() int)) {
 	t.Helper()
 	room := core.NewRoom(core.Config{Authenticator: core.OpenDoor{}, Now: time.Now()})
@@ -46,7 +47,7 @@ func LateWakes(t *testing.T, b backends.Backend, inside func(backends.Server) (w
 	c.Close()
 	w, tag, noted := inside(s)
 	room.Drain()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	if err := s.Shutdown(ctx); err != nil {
 		t.Fatal(err)
@@ -59,12 +60,12 @@ func LateWakes(t *testing.T, b backends.Backend, inside func(backends.Server) (w
 		}
 	})
 	if n := noted(); n > 0 {
-		t.Errorf("%d wakes are kept that nobody reads", n)
+		t.Errorf("%d wakes are kept after Shutdown, though nobody reads them", n)
 	}
 }
 
-// Untouched fails the test if act writes to a descriptor that nobody had before:
-// one that it thinks its own and that was closed.
+// Untouched fails the test if act writes to a descriptor that it does not own: it opens
+// many, which get the numbers of descriptors closed before.
 func Untouched(t *testing.T, act func()) {
 	t.Helper()
 	var fds []int
@@ -79,7 +80,7 @@ func Untouched(t *testing.T, act func()) {
 	for _, fd := range fds {
 		var in [8]byte
 		if n, err := unix.Read(fd, in[:]); err != unix.EAGAIN {
-			t.Errorf("%d octets came to descriptor %d, which is not its own: %v", n, fd, err)
+			t.Errorf("%d octets were written to descriptor %d, which belongs to somebody else: %v", n, fd, err)
 		}
 	}
 	for _, fd := range fds {

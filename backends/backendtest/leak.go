@@ -9,18 +9,17 @@ import (
 	"chatbench/core/wire"
 )
 
-// nothingLeftBehind: connections that come and go, in every way, leave no
-// descriptor and no goroutine behind, and the server itself leaves none, nor a
-// process.
-func nothingLeftBehind(l *lab) {
+// nothingLeftBehind: connections that end, in every way, leave no descriptor and no
+// goroutine behind, and neither does the server; it leaves no process either.
+func nothingLeftBehind(h *harness) {
 	const cycles = 500
 	others := goleak.IgnoreCurrent()
 	fdsBefore, treeBefore := descriptors(), len(processTree())
-	r := l.open()
-	comeAndGo(r, 5) // what is made once, at the first use, is no leak
+	r := h.open()
+	connectAndLeave(r, 5) // what is allocated once, at the first use, is not a leak
 	r.waitClients(0)
 	fds, goroutines := descriptors(), runtime.NumGoroutine()
-	comeAndGo(r, cycles)
+	connectAndLeave(r, cycles)
 	r.waitClients(0)
 	r.eventually(func() bool { return descriptors() <= fds },
 		"descriptors are as before: %d, now %d", fds, descriptors)
@@ -30,19 +29,19 @@ func nothingLeftBehind(l *lab) {
 	r.nothingSince(fdsBefore, treeBefore, others)
 }
 
-// nothingSince waits until there are no more descriptors and processes than
-// before, and looks whether there are other goroutines.
-func (l *lab) nothingSince(fds, processes int, others goleak.Option) {
-	l.Helper()
-	l.eventually(func() bool { return descriptors() <= fds }, "descriptors are as before the start: %d, now %d", fds, descriptors)
-	l.eventually(func() bool { return len(processTree()) <= processes }, "no process is left")
+// nothingSince waits until there are no more descriptors and processes than before, and
+// checks that there are no new goroutines.
+func (h *harness) nothingSince(fds, processes int, others goleak.Option) {
+	h.Helper()
+	h.eventually(func() bool { return descriptors() <= fds }, "descriptors are as before the start: %d, now %d", fds, descriptors)
+	h.eventually(func() bool { return len(processTree()) <= processes }, "no process is left")
 	if err := goleak.Find(others); err != nil {
-		l.Errorf("goroutines are left: %v", err)
+		h.Errorf("goroutines are left: %v", err)
 	}
 }
 
-// comeAndGo has clients connect and leave, each time in another way.
-func comeAndGo(r *rig, cycles int) {
+// connectAndLeave has clients connect and leave, in five ways.
+func connectAndLeave(r *rig, cycles int) {
 	r.Helper()
 	for i := range cycles {
 		c, err := r.tryDial(nil)
@@ -50,7 +49,7 @@ func comeAndGo(r *rig, cycles int) {
 			r.Fatalf("dial %d: %v", i, err)
 		}
 		if i%5 != 0 {
-			c.enter(fmt.Sprint("c", i))
+			c.logIn(fmt.Sprint("c", i))
 			c.say("hello")
 		}
 		switch i % 5 {

@@ -11,18 +11,18 @@ import (
 )
 
 var limitScenarios = []scenario{
-	{"descriptor-limit-lowered", func(l *lab) { limitLowered(l, 2) }},
-	{"descriptor-limit-below-clients", func(l *lab) { limitLowered(l, 12) }},
+	{"descriptor-limit-lowered", func(h *harness) { limitLowered(h, 2) }},
+	{"descriptor-limit-below-clients", func(h *harness) { limitLowered(h, 12) }},
 	{"start-refused", startRefused},
 	{"start-short-of-descriptors", startShort},
 }
 
-// limitLowered: an operator lowers the file limit of a running server below
-// what is in use. Nobody new can come in, not even to be turned away; those who
-// are in talk on, and the server still ends in order.
-func limitLowered(l *lab, clients int) {
+// limitLowered: the file limit of a running server is lowered below what is in use. New
+// connections cannot be accepted, not even to be turned away. Connected clients go on
+// talking, and the server still ends in order.
+func limitLowered(h *harness, clients int) {
 	const limit = 8
-	r := l.open()
+	r := h.open()
 	in := r.logins("c", clients)
 	newcomer, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -58,53 +58,52 @@ func limitLowered(l *lab, clients int) {
 		r.Fatalf("the server has ended by itself: %v", r.server.Err())
 	default:
 	}
-	// While accepting rests, and nobody leaves by themselves.
+	// Shut down while accepting pauses and no client leaves.
 	if err := r.shutdown(100 * time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
-		r.Errorf("Shutdown: %v, though clients had to be cut", err)
+		r.Errorf("Shutdown: %v, want an error, since clients had to be cut", err)
 	}
 }
 
-// startRefused: a Start that fails, as it does when another server has the
-// address, leaves nothing behind.
-func startRefused(l *lab) {
+// startRefused: a Start that fails, because the address is in use, leaves nothing behind.
+func startRefused(h *harness) {
 	const times = 20
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		l.Fatalf("listen: %v", err)
+		h.Fatalf("listen: %v", err)
 	}
 	defer taken.Close()
-	l.open().close() // what is made once, at the first use, is no leak
+	h.open().close() // what is allocated once, at the first use, is not a leak
 	others := goleak.IgnoreCurrent()
 	fds, tree := descriptors(), len(processTree())
 	for range times {
-		r, err := l.start(func(s *settings) { s.net.Listen = taken.Addr().String() })
+		r, err := h.start(func(s *settings) { s.net.Listen = taken.Addr().String() })
 		if err == nil {
 			r.close()
 		}
 		if !errors.Is(err, unix.EADDRINUSE) {
-			l.Fatalf("Start on an address that is taken: %v", err)
+			h.Fatalf("Start on an address in use: %v", err)
 		}
 	}
-	l.nothingSince(fds, tree, others)
+	h.nothingSince(fds, tree, others)
 }
 
-// startShort: a Start that runs out of descriptors halfway, wherever that is,
-// gives back what it has.
-func startShort(l *lab) {
+// startShort: a Start that runs out of descriptors, at whatever point, leaves nothing
+// behind.
+func startShort(h *harness) {
 	const most = 64
-	l.open().close()
+	h.open().close()
 	others := goleak.IgnoreCurrent()
 	fds, tree := descriptors(), len(processTree())
 	refused, served := 0, 0
-	for n := 0; n < most; n += 1 + n/24*8 { // one by one where it matters
+	for n := 0; n < most; n += 1 + n/24*8 { // one by one for the first few
 		restore, err := leaveDescriptors(n)
 		if err != nil {
-			l.Fatalf("lower the file limit: %v", err)
+			h.Fatalf("lower the file limit: %v", err)
 		}
-		r, err := l.start()
+		r, err := h.start()
 		restore()
 		if err != nil {
-			l.Logf("with %d descriptors: %v", n, err)
+			h.Logf("with %d descriptors: %v", n, err)
 			refused++
 			continue
 		}
@@ -112,7 +111,7 @@ func startShort(l *lab) {
 		r.close()
 	}
 	if refused == 0 || served == 0 {
-		l.Errorf("of %d starts %d were refused and %d served", most, refused, served)
+		h.Errorf("of %d starts %d were refused and %d served", most, refused, served)
 	}
-	l.nothingSince(fds, tree, others)
+	h.nothingSince(fds, tree, others)
 }

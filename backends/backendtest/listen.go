@@ -12,14 +12,14 @@ import (
 
 func sum(p []byte) uint32 { return crc32.ChecksumIEEE(p) }
 
-// listener collects what a client is told, on a goroutine of its own, so that
-// the client can talk meanwhile. Only its methods may be called until it ends.
+// listener collects what a client is sent, on a goroutine of its own, so that the client
+// can talk meanwhile. Only its methods may be called until it ends.
 type listener struct {
 	c     *client
 	heard atomic.Int64 // Chat frames
 	done  chan struct{}
-	texts []string // of Chat frames; after done
-	last  error    // why it ended; nil: it heard the last text or Close
+	texts []string // of Chat frames; valid after done
+	last  error    // why it ended; nil after the last text or Close
 }
 
 // listen collects Chat frames up to the one that ends with last, or up to a
@@ -38,7 +38,7 @@ func (c *client) listen(last string) *listener {
 				return
 			}
 			if f.Type != wire.Chat {
-				l.last = fmt.Errorf("was sent %s among the talk", show(f))
+				l.last = fmt.Errorf("was sent %s, want a chat message", show(f))
 				return
 			}
 			l.texts = append(l.texts, string(f.Body))
@@ -51,7 +51,7 @@ func (c *client) listen(last string) *listener {
 	return l
 }
 
-// all waits for the end and gives what was heard.
+// all waits for the end and returns the texts.
 func (l *listener) all() []string {
 	l.c.rig.Helper()
 	<-l.done
@@ -61,12 +61,12 @@ func (l *listener) all() []string {
 	return l.texts
 }
 
-// expectEOF waits for the end, after which the stream has to end too.
+// expectEOF waits for the end; the stream has to end after it.
 func (l *listener) expectEOF() {
 	l.c.rig.Helper()
 	l.all()
 	if f, err := l.c.read(); err != io.EOF {
-		l.c.rig.Fatalf("%s: %s, %v in place of the end of the stream", l.c.name, show(f), err)
+		l.c.rig.Fatalf("%s: %s, %v, want the end of the stream", l.c.name, show(f), err)
 	}
 }
 
@@ -79,36 +79,36 @@ func listenAll(clients []*client, last string) []*listener {
 	return all
 }
 
-// sameForAll checks that all heard the same and gives it.
+// sameForAll checks that all received the same, and returns it.
 func sameForAll(listeners []*listener) []string {
 	first := listeners[0]
 	first.c.rig.Helper()
 	for _, l := range listeners[1:] {
-		diff(first.c.rig.lab, first.c.name, first.all(), l.c.name, l.all())
+		diff(first.c.rig.harness, first.c.name, first.all(), l.c.name, l.all())
 	}
 	return first.all()
 }
 
-// diff fails the case if two streams differ, and says where.
-func diff(l *lab, nameA string, a []string, nameB string, b []string) {
-	l.Helper()
+// diff fails the case if two streams differ, with the first difference.
+func diff(h *harness, nameA string, a []string, nameB string, b []string) {
+	h.Helper()
 	if slices.Equal(a, b) {
 		return
 	}
 	for i := range max(len(a), len(b)) {
 		switch {
 		case i >= len(a) || i >= len(b):
-			l.Fatalf("%s heard %d messages and %s %d, the same up to there", nameA, len(a), nameB, len(b))
+			h.Fatalf("%s got %d messages and %s %d, the same up to there", nameA, len(a), nameB, len(b))
 		case a[i] != b[i]:
-			l.Fatalf("message %d: %s heard %.80q, %s %.80q", i, nameA, a[i], nameB, b[i])
+			h.Fatalf("message %d: %s got %.80q, %s %.80q", i, nameA, a[i], nameB, b[i])
 		}
 	}
 }
 
-// counted checks that the messages of one speaker, "name: TAG n", are all
-// among the texts, once and in order.
-func counted(l *lab, texts []string, name, tag string, n int) {
-	l.Helper()
+// checkSequence checks that the n messages of one client, "name: tag 0" and so on, are
+// among the texts, each once and in order.
+func checkSequence(h *harness, texts []string, name, tag string, n int) {
+	h.Helper()
 	next := 0
 	prefix := name + ": " + tag + " "
 	for _, text := range texts {
@@ -117,11 +117,11 @@ func counted(l *lab, texts []string, name, tag string, n int) {
 		}
 		var i int
 		if _, err := fmt.Sscan(text[len(prefix):], &i); err != nil || i != next {
-			l.Fatalf("%s's message %d was due and %.80q came", name, next, text)
+			h.Fatalf("%.80q came, want message %d of %s", text, next, name)
 		}
 		next++
 	}
 	if next != n {
-		l.Fatalf("%s said %d messages and %d were heard", name, n, next)
+		h.Fatalf("%s said %d messages and %d came", name, n, next)
 	}
 }

@@ -20,17 +20,17 @@ var loginScenarios = []scenario{
 	{"peer-address", peerAddress},
 }
 
-// door is an Authenticator in the hands of a case.
-type door func(l *core.Login)
+// authFunc is a function as an Authenticator.
+type authFunc func(l *core.Login)
 
-func (d door) Authenticate(l *core.Login) { d(l) }
+func (d authFunc) Authenticate(l *core.Login) { d(l) }
 
-// lateAnswer: the login is decided 50 ms later, from another goroutine, when
-// nothing else happens on the server. What the client sent meanwhile is heard
-// afterwards, in order, also what was cut within a frame.
-func lateAnswer(l *lab) {
-	r := l.open(func(s *settings) {
-		s.room.Authenticator = door(func(l *core.Login) {
+// lateAnswer: the login is answered 50 ms later, from another goroutine, when nothing
+// else happens on the server. What the client sent meanwhile is delivered afterwards, in
+// order, including a frame that was split.
+func lateAnswer(h *harness) {
+	r := h.open(func(s *settings) {
+		s.room.Authenticator = authFunc(func(l *core.Login) {
 			time.AfterFunc(50*time.Millisecond, func() { l.Answer(nil) })
 		})
 	})
@@ -45,17 +45,17 @@ func lateAnswer(l *lab) {
 	alice.expect(wire.Cred, 0, wire.Granted)
 	alice.send(wire.AppendChat(out[half:len(out):len(out)], "the end"))
 	heard := listenAll([]*client{alice, bob}, "the end")
-	counted(l, sameForAll(heard), "alice", "no", 500)
+	checkSequence(h, sameForAll(heard), "alice", "no", 500)
 }
 
-// finBeforeTheAnswer: a client logs in, talks and says FIN while its login is
-// being decided. When the answer comes, its connection is gone; what it said is
-// heard nevertheless, and its slot is free after that.
-func finBeforeTheAnswer(l *lab) {
+// finBeforeTheAnswer: a client logs in, talks and sends FIN before its login is answered.
+// When the answer comes its connection is gone. What it said is delivered all the same,
+// and its slot is free after that.
+func finBeforeTheAnswer(h *harness) {
 	const messages = 100
 	answers := make(chan func(error), 1)
-	r := l.open(func(s *settings) {
-		s.room.Authenticator = door(func(l *core.Login) {
+	r := h.open(func(s *settings) {
+		s.room.Authenticator = authFunc(func(l *core.Login) {
 			if l.Name == "alice" {
 				answers <- l.Answer
 				return
@@ -80,14 +80,14 @@ func finBeforeTheAnswer(l *lab) {
 	}
 	r.waitClients(1)
 	bob.say("the end")
-	counted(l, heard.all(), "alice", "no", 3*messages)
+	checkSequence(h, heard.all(), "alice", "no", 3*messages)
 }
 
-// denied: a login that is denied, at once or later, is answered with the
-// reason and Close, and the stream ends in order.
-func denied(l *lab) {
-	r := l.open(func(s *settings) {
-		s.room.Authenticator = door(func(l *core.Login) {
+// denied: a login that is denied, at once or later, is answered with the reason and
+// Close, and the stream ends in order.
+func denied(h *harness) {
+	r := h.open(func(s *settings) {
+		s.room.Authenticator = authFunc(func(l *core.Login) {
 			switch l.Name {
 			case "now":
 				l.Answer(errors.New("wrong " + l.Password))
@@ -111,14 +111,14 @@ func denied(l *lab) {
 	bob.expectChat("bob: alone")
 }
 
-// answersFromAnywhere: logins are answered from many goroutines while others
-// talk. Whoever comes in hears a part of the talk without a gap from there on.
-func answersFromAnywhere(l *lab) {
+// answersFromAnywhere: logins are answered from many goroutines while others talk. Each
+// new client receives all messages from its login on, without a gap.
+func answersFromAnywhere(h *harness) {
 	const newcomers, messages = 40, 1500
 	var mu sync.Mutex
 	rng := rand.New(rand.NewPCG(1, 2))
-	r := l.open(func(s *settings) {
-		s.room.Authenticator = door(func(l *core.Login) {
+	r := h.open(func(s *settings) {
+		s.room.Authenticator = authFunc(func(l *core.Login) {
 			mu.Lock()
 			d := time.Duration(rng.IntN(4000)) * time.Microsecond
 			mu.Unlock()
@@ -134,7 +134,7 @@ func answersFromAnywhere(l *lab) {
 		group.Go(func() {
 			c, err := r.tryDial(nil)
 			if err == nil {
-				err = c.tryEnter(fmt.Sprint("new", i))
+				err = c.tryLogIn(fmt.Sprint("new", i))
 				joined[i] = c.listen("the end")
 			}
 			failed[i] = err
@@ -163,23 +163,23 @@ func answersFromAnywhere(l *lab) {
 		own := n.all()
 		n.c.hangUp()
 		if len(own) > len(texts) {
-			r.Fatalf("%s heard more than was said", n.c.name)
+			r.Fatalf("%s received more than was said", n.c.name)
 		}
-		diff(l, "those who were there", texts[len(texts)-len(own):], n.c.name, own)
+		diff(h, "the talkers", texts[len(texts)-len(own):], n.c.name, own)
 	}
 }
 
-// peerAddress: the room is told where a client comes from.
-func peerAddress(l *lab) {
+// peerAddress: the room is given the address of a client.
+func peerAddress(h *harness) {
 	seen := make(chan netip.AddrPort, 1)
-	r := l.open(func(s *settings) {
-		s.room.Authenticator = door(func(l *core.Login) {
+	r := h.open(func(s *settings) {
+		s.room.Authenticator = authFunc(func(l *core.Login) {
 			seen <- l.Peer
 			l.Answer(nil)
 		})
 	})
 	alice := r.login("alice")
 	if got, want := (<-seen).String(), alice.conn.LocalAddr().String(); got != want {
-		r.Errorf("the client at %s is known as one at %s", want, got)
+		r.Errorf("the room was given the address %s, want %s", got, want)
 	}
 }

@@ -15,10 +15,10 @@ var poolScenarios = []scenario{
 	{"login-deadline", loginDeadline},
 }
 
-// fullPool: who finds no slot is told so and sent away at once. Slots are free
-// again when somebody leaves.
-func fullPool(l *lab) {
-	r := l.open(func(s *settings) { s.room.MaxClients = 3 })
+// fullPool: a client that finds no free slot is told so and closed at once. A slot is
+// free again when a client leaves.
+func fullPool(h *harness) {
+	r := h.open(func(s *settings) { s.room.MaxClients = 3 })
 	clients := r.logins("c", 3)
 	for range 5 {
 		late := r.dial()
@@ -34,9 +34,9 @@ func fullPool(l *lab) {
 	clients[0].expectChat("next: in after all")
 }
 
-// tooManyPending: those who do not log in cannot take all slots.
-func tooManyPending(l *lab) {
-	r := l.open(func(s *settings) { s.room.MaxPending = 2 })
+// tooManyPending: clients that do not log in cannot take all slots.
+func tooManyPending(h *harness) {
+	r := h.open(func(s *settings) { s.room.MaxPending = 2 })
 	alice := r.login("alice")
 	first, second := r.dial(), r.dial()
 	r.waitClients(3)
@@ -44,17 +44,17 @@ func tooManyPending(l *lab) {
 	third.untilEOF()
 	third.hangUp()
 	r.waitEnds(core.ReasonPending, 1)
-	first.enter("first")
-	second.enter("second")
+	first.logIn("first")
+	second.logIn("second")
 	alice.say("welcome")
 	second.expectChat("alice: welcome")
 }
 
-// oneNameTwice: of several logins of one name at once, one is let in; the
-// others are told, sent Close, and their streams end in order.
-func oneNameTwice(l *lab) {
+// oneNameTwice: of several logins with the same name at once, one is let in. The others
+// are told why not and sent Close, and their streams end in order.
+func oneNameTwice(h *harness) {
 	const rivals = 8
-	r := l.open()
+	r := h.open()
 	clients := make([]*client, rivals)
 	for i := range clients {
 		clients[i] = r.dial()
@@ -65,7 +65,7 @@ func oneNameTwice(l *lab) {
 		c.name = fmt.Sprint("rival ", i)
 		f, err := c.read()
 		if err != nil || f.Type != wire.Cred {
-			r.Fatalf("%s: %s, %v in place of an answer", c.name, show(f), err)
+			r.Fatalf("%s: %s, %v, want an answer to the login", c.name, show(f), err)
 		}
 		if string(f.Body) == wire.Granted {
 			granted++
@@ -80,10 +80,10 @@ func oneNameTwice(l *lab) {
 	r.waitEnds(core.ReasonDenied, rivals-1)
 }
 
-// loginDeadline: who does not log in in time is sent away, also one who keeps
-// sending a login that does not end. Who has logged in may stay silent.
-func loginDeadline(l *lab) {
-	r := l.open(func(s *settings) { s.room.LoginTimeout = 400 * time.Millisecond })
+// loginDeadline: a client that does not log in in time is closed, even if it has sent a
+// part of a login. A client that has logged in may stay silent.
+func loginDeadline(h *harness) {
+	r := h.open(func(s *settings) { s.room.LoginTimeout = 400 * time.Millisecond })
 	alice := r.login("alice")
 	mute, slow := r.dial(), r.dial()
 	slow.send([]byte("\x01bo"))

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// processTree is this process and all below it.
+// processTree gives the ids of this process and all its descendants.
 func processTree() []int {
 	tree := []int{os.Getpid()}
 	for i := 0; i < len(tree); i++ {
@@ -54,8 +54,8 @@ func eachSocket(pid int, look func(fd int)) {
 	}
 }
 
-// takeAllDescriptors lowers the file limit to a little above what is in use,
-// and uses up the rest. free undoes both, once.
+// takeAllDescriptors lowers the file limit to a little above what is in use, and uses up
+// the rest. free undoes both; later calls of it do nothing.
 func takeAllDescriptors() (free func(), err error) {
 	var taken []int
 	var before unix.Rlimit
@@ -89,8 +89,8 @@ func takeAllDescriptors() (free func(), err error) {
 	}
 }
 
-// leaveDescriptors lowers the file limit so that n more descriptors can be
-// opened, if those in use have the lowest numbers. restore undoes that.
+// leaveDescriptors lowers the file limit so that n more descriptors can be opened, if
+// those in use have the lowest numbers. restore undoes that.
 func leaveDescriptors(n int) (restore func(), err error) {
 	var before unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {

@@ -12,10 +12,10 @@ import (
 	"chatbench/core/wire"
 )
 
-// What a connection begins with before its frames is the core's affair. A transport
-// must do with it: the client's address changes after Join, a client can be turned
-// away when it has joined already, and the deadline of a header ends connections that
-// have sent nothing.
+// The core reads what a connection begins with before its frames. For a transport this
+// means that a client's address changes after Join, that a client can be turned away
+// after it has joined, and that the header's deadline ends connections that have sent
+// nothing.
 var proxyScenarios = []scenario{
 	{"proxy-header-in-pieces", proxyHeaderInPieces},
 	{"proxy-header-forged", proxyHeaderForged},
@@ -24,38 +24,38 @@ var proxyScenarios = []scenario{
 	{"proxy-client-turned-away", proxyClientTurnedAway},
 }
 
-// The client that a header names.
+// proxied is the address of the client that a header names.
 var proxied = netip.MustParseAddrPort("203.0.113.9:51000")
 
-// headers are the forms of a header that names it.
-func headers(l *lab) map[string][]byte {
-	l.Helper()
+// headers gives the header that names it, in both versions.
+func headers(h *harness) map[string][]byte {
+	h.Helper()
 	version2, err := proxyproto.Header(proxied, netip.MustParseAddrPort("192.0.2.1:443"), []byte("secret"))
 	if err != nil {
-		l.Fatalf("make a header: %v", err)
+		h.Fatalf("make a header: %v", err)
 	}
 	return map[string][]byte{"version 1": []byte("PROXY TCP4 203.0.113.9 192.0.2.1 51000 443\r\n"), "version 2": version2}
 }
 
-// behindProxy has a server trust headers by a policy.
+// behindProxy configures a server to read headers by a policy.
 func behindProxy(p proxyproto.Policy) func(*settings) {
 	return func(s *settings) { s.room.Preface = p.Preface }
 }
 
-// trusting trusts everybody on this machine.
+// trusting trusts headers from everybody on this machine.
 var trusting = proxyproto.Policy{Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 
-// proxyHeaderInPieces: a header is read in whatever two pieces it comes, frames behind
-// it in the same read too, and the client's address is the one it names.
-func proxyHeaderInPieces(l *lab) {
+// proxyHeaderInPieces: a header may come in any two pieces, with frames after it in the
+// same read. The client's address is the one that the header names.
+func proxyHeaderInPieces(h *harness) {
 	seen := make(chan netip.AddrPort, 1)
-	r := l.open(behindProxy(trusting), func(s *settings) {
-		s.room.Authenticator = door(func(l *core.Login) {
+	r := h.open(behindProxy(trusting), func(s *settings) {
+		s.room.Authenticator = authFunc(func(l *core.Login) {
 			seen <- l.Peer
 			l.Answer(nil)
 		})
 	})
-	for version, header := range headers(l) {
+	for version, header := range headers(h) {
 		out := wire.AppendChat(wire.AppendCred(append([]byte(nil), header...), "alice", "x"), "hello")
 		for cut := range len(header) + 1 {
 			c, before := r.dial(), r.counters.BytesIn.Load()
@@ -67,7 +67,7 @@ func proxyHeaderInPieces(l *lab) {
 			c.expect(wire.Cred, 0, wire.Granted)
 			c.expectChat("alice: hello")
 			if peer := <-seen; peer != proxied {
-				r.Errorf("%s cut after %d octets: the client is known as one at %v, want %v", version, cut, peer, proxied)
+				r.Errorf("%s split after %d octets: the client's address is %v, want %v", version, cut, peer, proxied)
 			}
 			c.send(wire.AppendClose(nil))
 			c.untilEOF()
@@ -77,10 +77,10 @@ func proxyHeaderInPieces(l *lab) {
 	}
 }
 
-// proxyHeaderForged: a header is nothing to be believed from just anybody. Where none
-// may come it is a frame of unknown type; where one must, or may, with a secret, one
-// without ends the connection. Whoever is in the room goes on.
-func proxyHeaderForged(l *lab) {
+// proxyHeaderForged: only trusted connections may send a header. From others it counts as
+// a frame of unknown type. Where a header needs a secret, one without it ends the
+// connection. Clients in the room are not affected.
+func proxyHeaderForged(h *harness) {
 	elsewhere := proxyproto.Policy{Trusted: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}
 	for _, p := range []struct {
 		policy proxyproto.Policy
@@ -90,16 +90,16 @@ func proxyHeaderForged(l *lab) {
 		{proxyproto.Policy{Secret: []byte("another")}, core.ReasonPreface},
 		{proxyproto.Policy{Secret: []byte("another"), SecretOnly: true}, core.ReasonPreface},
 	} {
-		r := l.open(behindProxy(p.policy))
+		r := h.open(behindProxy(p.policy))
 		var bob *client
 		if !p.policy.SecretOnly {
 			bob = r.login("bob")
 		}
-		for version, header := range headers(l) {
+		for version, header := range headers(h) {
 			c := r.dial()
 			c.send(wire.AppendCred(header, "mallory", "x"))
 			if notice := c.expectNotice(); notice == "" {
-				r.Errorf("%s: an empty notice", version)
+				r.Errorf("%s: the notice is empty", version)
 			}
 			c.expectClosed()
 		}
@@ -112,16 +112,16 @@ func proxyHeaderForged(l *lab) {
 	}
 }
 
-// proxyHeaderLate: a connection whose header does not come in time ends, whether
-// nothing of it has come or all but an octet.
-func proxyHeaderLate(l *lab) {
-	r := l.open(behindProxy(trusting), func(s *settings) { s.room.PrefaceTimeout = 50 * time.Millisecond })
+// proxyHeaderLate: a connection whose header is not complete in time is ended, whether
+// nothing of it has come or all but one octet.
+func proxyHeaderLate(h *harness) {
+	r := h.open(behindProxy(trusting), func(s *settings) { s.room.PrefaceTimeout = 50 * time.Millisecond })
 	silent, unfinished := r.dial(), r.dial()
-	header := headers(l)["version 2"]
+	header := headers(h)["version 2"]
 	unfinished.send(header[:len(header)-1])
 	for _, c := range []*client{silent, unfinished} {
 		if notice := c.expectNotice(); !strings.Contains(notice, "header") {
-			r.Errorf("one without a header is told %q", notice)
+			r.Errorf("the notice for a missing header is %q", notice)
 		}
 		c.expectClosed()
 		c.hangUp()
@@ -130,11 +130,11 @@ func proxyHeaderLate(l *lab) {
 	r.waitClients(0)
 }
 
-// proxyHeaderTwice: what follows a header are frames, and a second header is none.
-func proxyHeaderTwice(l *lab) {
-	r := l.open(behindProxy(trusting))
-	for _, first := range headers(l) {
-		for _, second := range headers(l) {
+// proxyHeaderTwice: frames follow a header; a second header is not a frame.
+func proxyHeaderTwice(h *harness) {
+	r := h.open(behindProxy(trusting))
+	for _, first := range headers(h) {
+		for _, second := range headers(h) {
 			c := r.dial()
 			c.send(wire.AppendCred(append(first[:len(first):len(first)], second...), "mallory", "x"))
 			c.expectNotice()
@@ -144,15 +144,15 @@ func proxyHeaderTwice(l *lab) {
 	r.waitEnds(core.ReasonBadType, 4)
 }
 
-// proxyClientTurnedAway: a client that its header shows to be one too many from its
-// address is told so like one that is turned away when it connects, and its place is
-// free for others.
-func proxyClientTurnedAway(l *lab) {
-	r := l.open(behindProxy(trusting), func(s *settings) { s.room.MaxPerAddress, s.room.MaxClients = 1, 2 })
-	header := headers(l)["version 1"]
+// proxyClientTurnedAway: a client whose header shows that there are too many from its
+// address is told so, like one that is turned away when it connects, and its slot is
+// free.
+func proxyClientTurnedAway(h *harness) {
+	r := h.open(behindProxy(trusting), func(s *settings) { s.room.MaxPerAddress, s.room.MaxClients = 1, 2 })
+	header := headers(h)["version 1"]
 	alice := r.dial()
 	alice.send(header)
-	alice.enter("alice")
+	alice.logIn("alice")
 	for i := range 3 {
 		c := r.dial()
 		c.send(wire.AppendCred(header[:len(header):len(header)], fmt.Sprint("more", i), "x"))
@@ -171,5 +171,5 @@ func proxyClientTurnedAway(l *lab) {
 	r.waitClients(0)
 	bob := r.dial()
 	bob.send(header)
-	bob.enter("bob")
+	bob.logIn("bob")
 }

@@ -14,10 +14,10 @@ var relayScenarios = []scenario{
 	{"relay-and-talk", relayAndTalk},
 }
 
-// relayEveryCommand: a file frame goes to whom it names, with the name of its
-// sender in place.
-func relayEveryCommand(l *lab) {
-	r := l.open()
+// relayEveryCommand: a file frame goes to the client that it names, with the sender's
+// name in its place.
+func relayEveryCommand(h *harness) {
+	r := h.open()
 	alice, bob, carol := r.login("alice"), r.login("bob"), r.login("carol")
 	file := " dir/a file.txt"
 	for _, f := range []struct {
@@ -30,7 +30,7 @@ func relayEveryCommand(l *lab) {
 		alice.send(wire.AppendFile(nil, f.cmd, "bob", []byte(f.rest)))
 		bob.expect(wire.File, f.cmd, "alice"+f.rest)
 	}
-	// A refusal is said in words as well, to the one refused.
+	// The one who is refused also gets a notice.
 	bob.expectChat("server: File not found: dir/a file.txt")
 	alice.send(wire.AppendFile(nil, wire.LsReq, "alice", nil))
 	alice.expect(wire.File, wire.LsReq, "alice")
@@ -38,9 +38,10 @@ func relayEveryCommand(l *lab) {
 	carol.expectChat("carol: nothing of it came here")
 }
 
-// relayNobody: who is not there is said to the one who asks, alone.
-func relayNobody(l *lab) {
-	r := l.open()
+// relayNobody: a file frame to an unknown user is answered with a notice, to its sender
+// alone.
+func relayNobody(h *harness) {
+	r := h.open()
 	alice, bob := r.login("alice"), r.login("bob")
 	alice.send(wire.AppendFile(nil, wire.DnReq, "zoe", []byte(" file")))
 	alice.expectChat("server: No such user: zoe")
@@ -48,11 +49,11 @@ func relayNobody(l *lab) {
 	bob.expectChat("bob: hello")
 }
 
-// relayAndTalk: pairs send one another file frames while others talk. Each
-// pair's frames arrive all and in order, and so does what is said.
-func relayAndTalk(l *lab) {
+// relayAndTalk: pairs of clients send file frames while others talk. All frames of each
+// pair arrive in order, and so do all messages.
+func relayAndTalk(h *harness) {
 	const pairs, frames, messages = 6, 300, 200
-	r := l.open()
+	r := h.open()
 	from, to := r.logins("from", pairs), r.logins("to", pairs)
 	talkers := r.logins("t", 2)
 	failed := make(chan error, pairs)
@@ -85,11 +86,11 @@ func relayAndTalk(l *lab) {
 	from[0].say("the end")
 	texts := sameForAll(heard)
 	for _, c := range talkers {
-		counted(l, texts, c.name, "no", messages)
+		checkSequence(h, texts, c.name, "no", messages)
 	}
 }
 
-// receive reads the file frames of one sender, among whatever is said.
+// receive reads the file frames of one sender, and skips chat messages.
 func receive(c *client, from string, n int) error {
 	for i := 0; i < n; {
 		f, err := c.read()
@@ -100,7 +101,7 @@ func receive(c *client, from string, n int) error {
 			continue
 		}
 		if want := fmt.Sprintf("%s file %d", from, i); string(f.Body) != want {
-			return fmt.Errorf("%s: was sent %s in place of %q", c.name, show(f), want)
+			return fmt.Errorf("%s: was sent %s, want %q", c.name, show(f), want)
 		}
 		i++
 	}

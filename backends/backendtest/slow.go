@@ -17,100 +17,99 @@ var slowScenarios = []scenario{
 	{"takes-its-time-at-the-end", takesItsTimeAtTheEnd},
 }
 
-// narrow makes the kernel's buffers small, and with them what a client can be
-// behind without the room noticing.
+// narrow makes the kernel's buffers small, so that the room soon notices a client that
+// does not read.
 func narrow(s *settings) {
 	s.net.SendBuffer = 4 << 10
 	s.net.Linger = 300 * time.Millisecond
 	s.room.LagLimit, s.room.LagTime = 64<<10, 300*time.Millisecond
 }
 
-// flood talks until cond holds, no further ahead than window messages of those
-// who listen.
-func flood(r *rig, talker *client, heard []*listener, window int, cond func() bool) (said int) {
+// talkUntil talks until cond holds, at most window messages ahead of the listeners.
+func talkUntil(r *rig, talker *client, heard []*listener, window int, cond func() bool) (said int) {
 	r.Helper()
 	text := " " + strings.Repeat("x", 500)
 	for ; !cond(); said++ {
 		talker.say("no %d%s", said, text)
-		r.eventually(func() bool { return lowest(heard) > int64(said-window) }, "message %d is heard by all who read", said-window)
+		r.eventually(func() bool { return fewestHeard(heard) > int64(said-window) }, "message %d is received by all who read", said-window)
 	}
 	return said
 }
 
-// neverReads: a client that logs in and reads nothing more is closed as slow,
-// and its slot and name are free again. The others hear everything.
-func neverReads(l *lab) {
-	r := l.open(narrow)
+// neverReads: a client that reads nothing after its login is closed as slow, and its slot
+// and name are free again. The others receive everything.
+func neverReads(h *harness) {
+	r := h.open(narrow)
 	clients := r.logins("c", 3)
 	stuck := r.dialNarrow()
-	stuck.enter("stuck")
+	stuck.logIn("stuck")
 	heard := listenAll(clients, "the end")
-	said := flood(r, clients[0], heard, 40, func() bool { return r.room.Snapshot().Ends[core.ReasonSlow] == 1 })
+	said := talkUntil(r, clients[0], heard, 40, func() bool { return r.room.Snapshot().Ends[core.ReasonSlow] == 1 })
 	r.waitClients(3)
 	clients[0].say("the end")
-	counted(l, sameForAll(heard), "c0", "no", said)
+	checkSequence(h, sameForAll(heard), "c0", "no", said)
 	again := r.login("stuck")
 	again.say("back")
 	clients[1].expectChat("stuck: back")
 }
 
-// readsSlowly: a client that takes a little at a time, but never falls too far
-// behind, loses nothing. Its socket is full most of the time.
-func readsSlowly(l *lab) {
+// readsSlowly: a client that reads a little at a time, but never falls too far behind,
+// loses nothing. Its socket is full most of the time.
+func readsSlowly(h *harness) {
 	const messages, window = 2500, 80 // of half a KiB: less than the lag limit
-	r := l.open(narrow)
+	r := h.open(narrow)
 	bob := r.login("bob")
 	heard := bob.listen("the end")
 	slow := r.dialNarrow()
-	slow.enter("slow")
+	slow.logIn("slow")
 	slow.buf = make([]byte, 700)
 	own := slow.listen("the end")
-	said := flood(r, bob, []*listener{heard, own}, window, func() bool { return heard.heard.Load() >= messages })
+	said := talkUntil(r, bob, []*listener{heard, own}, window, func() bool { return heard.heard.Load() >= messages })
 	bob.say("the end")
 	texts := sameForAll([]*listener{heard, own})
-	counted(l, texts, "bob", "no", said)
+	checkSequence(h, texts, "bob", "no", said)
 	if n := r.counters.Stalls.Load(); n < 10 {
-		r.Errorf("%d stalls were counted, though the socket was full again and again", n)
+		r.Errorf("%d stalls were counted, though the socket was often full", n)
 	}
 }
 
-// takesItsTimeAtTheEnd: a client that is told to go while it is behind may take
-// longer than Linger over what it is still owed: that begins with our FIN.
-func takesItsTimeAtTheEnd(l *lab) {
+// takesItsTimeAtTheEnd: a client that is sent Close while it is behind may take longer
+// than Linger to read what it is owed, since Linger begins with the server's FIN.
+func takesItsTimeAtTheEnd(h *harness) {
 	const messages = 100
-	r := l.open(narrow, func(s *settings) { s.net.Linger = 50 * time.Millisecond })
+	r := h.open(narrow, func(s *settings) { s.net.Linger = 50 * time.Millisecond })
 	alice := r.login("alice")
 	slow := r.dialNarrow()
-	slow.enter("slow")
+	slow.logIn("slow")
 	heard := alice.listen("the end")
-	// One by one: what a library holds when the socket is full is little, and the
-	// rest is handed to it together with the last words.
-	said := flood(r, alice, []*listener{heard}, 1, func() bool { return heard.heard.Load() >= messages })
+	// One by one: a library holds little when the socket is full, and is given the rest
+	// together with the last words.
+	said := talkUntil(r, alice, []*listener{heard}, 1, func() bool { return heard.heard.Load() >= messages })
 	slow.send([]byte{9})
-	r.eventually(func() bool { return r.room.Snapshot().Granted == 1 }, "the client is told to go")
+	r.eventually(func() bool { return r.room.Snapshot().Granted == 1 }, "the client is sent Close")
 	time.Sleep(2 * r.net.Linger)
 	slow.buf, slow.pace = make([]byte, 700), r.net.Linger/10 // half a second for all
 	own := slow.listen("")
 	own.expectEOF()
 	slow.hangUp()
-	counted(l, own.all(), "alice", "no", said)
+	checkSequence(h, own.all(), "alice", "no", said)
 	alice.say("the end")
 	heard.all()
 }
 
-// neverReadsRelay: a client is sent more for itself alone than it takes. Whoever
-// sends it has to wait, until it is closed as slow, and is heard after that.
-func neverReadsRelay(l *lab) {
-	const step = 40 // of 1,000 octets: so much may wait, also where reading goes on
-	r := l.open(narrow)
+// neverReadsRelay: a client is sent more file frames than it reads. The sender has to
+// wait until that client is closed as slow, and is served after that.
+func neverReadsRelay(h *harness) {
+	const step = 40 // frames of 1,000 octets: they may wait even if the transport reads on
+	r := h.open(narrow)
 	alice, bob := r.login("alice"), r.login("bob")
 	stuck := r.dialNarrow()
-	stuck.enter("stuck")
+	stuck.logIn("stuck")
 	frame := wire.AppendFile(nil, wire.LsBody, "stuck", []byte(" "+strings.Repeat("x", 1000)))
 	for i := 0; r.room.Snapshot().Granted == 3; i++ {
 		alice.send(bytes.Repeat(frame, step))
 		alice.say("step %d", i)
-		bob.expectChat("alice: step %d", i) // at once, or when the client has been told to go
+		bob.expectChat("alice: step %d", i) // at once, or when the other client has been closed
 	}
 	r.waitEnds(core.ReasonSlow, 1)
 	if r.room.Snapshot().QueueWaits == 0 {
@@ -120,14 +119,14 @@ func neverReadsRelay(l *lab) {
 	bob.expectChat("alice: done")
 }
 
-// neverReadsAndTalks: a client that only talks ends as slow for its own
-// messages, and does not make the server busy with nothing else meanwhile.
-func neverReadsAndTalks(l *lab) {
-	r := l.open(narrow)
+// neverReadsAndTalks: a client that talks and never reads is closed as slow, because of
+// its own messages, and does not keep the server from serving others.
+func neverReadsAndTalks(h *harness) {
+	r := h.open(narrow)
 	bob := r.login("bob")
 	heard := bob.listen("the end")
 	stuck := r.dialNarrow()
-	stuck.enter("stuck")
+	stuck.logIn("stuck")
 	r.eventually(func() bool {
 		stuck.trySend(wire.AppendChat(nil, strings.Repeat("x", 500)))
 		return r.room.Snapshot().Ends[core.ReasonSlow] == 1

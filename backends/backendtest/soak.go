@@ -11,68 +11,68 @@ import (
 
 var soakScenarios = []scenario{{"soak", soak}}
 
-// seedVariable names the environment variable that repeats a soak.
+// seedVariable is the environment variable with the seed, to repeat a soak.
 const seedVariable = "BACKENDTEST_SEED"
 
-// soak: twenty clients come, talk, relay, cut their frames anywhere and go in
-// every way, at random. One, the scribe, is there all the time: what it hears
-// is the order of the room, and a model says what has to be in it and what
-// each of the others may have heard of it.
-func soak(l *lab) {
-	const places, steps = 20, 4000
+// soak: twenty clients log in, talk, relay, split their frames anywhere and leave in
+// every way, at random. One more, the observer, stays all the time: what it receives is
+// the order of the room. A model says what has to be in it, and what each of the others
+// may have received of it.
+func soak(h *harness) {
+	const slots, steps = 20, 4000
 	seed := rand.Uint64()
 	if s, err := strconv.ParseUint(os.Getenv(seedVariable), 10, 64); err == nil {
 		seed = s
 	}
 	defer func() { // also when the case ends by Fatalf
-		l.Logf("repeat with %s=%d", seedVariable, seed)
+		h.Logf("repeat with %s=%d", seedVariable, seed)
 	}()
-	r := l.open(func(s *settings) { s.net.SendBuffer, s.room.LagLimit = 16<<10, 16<<20 })
-	m := &model{rig: r, rng: rand.New(rand.NewPCG(seed, 0)), here: make([]*member, places)}
-	scribe := r.login("scribe")
-	heard := scribe.listen("the end")
+	r := h.open(func(s *settings) { s.net.SendBuffer, s.room.LagLimit = 16<<10, 16<<20 })
+	m := &model{rig: r, rng: rand.New(rand.NewPCG(seed, 0)), here: make([]*member, slots)}
+	observer := r.login("observer")
+	heard := observer.listen("the end")
 	for range steps {
-		m.step(m.rng.IntN(places))
+		m.step(m.rng.IntN(slots))
 	}
 	for _, mem := range m.here {
 		if mem != nil {
 			mem.talk(1)
-			own := func() int { return int(mem.ears.own.Load()) }
-			r.eventually(func() bool { return own() == mem.said }, "%s hears all of its %d messages (%d)", mem.c.name, mem.said, own)
+			own := func() int { return int(mem.transcript.own.Load()) }
+			r.eventually(func() bool { return own() == mem.said }, "%s receives all of its %d messages (%d)", mem.c.name, mem.said, own)
 		}
 	}
-	scribe.say("the end")
+	observer.say("the end")
 	order := heard.all()
 	m.check(order)
 }
 
 // member is one client from its login to its end.
 type member struct {
-	m       *model
-	place   int
-	c       *client
-	ears    *ears
-	said    int            // messages sent whole
-	sent    map[string]int // file frames sent whole, by addressee
-	half    []byte         // the rest of a frame of which the head is sent
-	halfWas func()         // to be done when it is sent
-	whole   bool           // it left in a way in which all it sent is heard
-	ended   bool
+	m          *model
+	slot       int
+	c          *client
+	transcript *transcript
+	said       int            // complete messages sent
+	sent       map[string]int // complete file frames sent, by addressee
+	half       []byte         // the rest of a frame whose beginning has been sent
+	halfSent   func()         // to be called when the rest is sent
+	whole      bool           // it left in a way in which everything it sent is delivered
+	ended      bool
 }
 
-// model is what happened in the soak so far.
+// model is what has happened in the soak so far.
 type model struct {
 	rig  *rig
 	rng  *rand.Rand
-	here []*member // by place; nil where nobody is
+	here []*member // by slot; nil if the slot is free
 	all  []*member
 }
 
-// step has the client at a place do something.
-func (m *model) step(place int) {
-	mem := m.here[place]
+// step has the client in a slot do something.
+func (m *model) step(slot int) {
+	mem := m.here[slot]
 	if mem == nil {
-		m.arrive(place)
+		m.arrive(slot)
 		return
 	}
 	switch n := m.rng.IntN(100); {
@@ -86,17 +86,17 @@ func (m *model) step(place int) {
 		mem.relay()
 	default:
 		mem.leave(m.rng.IntN(5))
-		m.here[place] = nil
+		m.here[slot] = nil
 	}
 }
 
-func (m *model) arrive(place int) {
+func (m *model) arrive(slot int) {
 	r := m.rig
-	mem := &member{m: m, place: place, sent: map[string]int{}}
-	mem.c = r.login(fmt.Sprintf("p%dn%d", place, len(m.all)))
+	mem := &member{m: m, slot: slot, sent: map[string]int{}}
+	mem.c = r.login(fmt.Sprintf("p%dn%d", slot, len(m.all)))
 	mem.c.buf = make([]byte, 1+m.rng.IntN(8<<10))
-	mem.ears = mem.c.hear("the end")
-	m.here[place] = mem
+	mem.transcript = mem.c.record("the end")
+	m.here[slot] = mem
 	m.all = append(m.all, mem)
 }
 
@@ -104,7 +104,7 @@ func (m *model) arrive(place int) {
 func (mem *member) flush() {
 	if mem.half != nil {
 		mem.c.send(mem.half)
-		mem.halfWas()
+		mem.halfSent()
 		mem.half = nil
 	}
 }
@@ -119,13 +119,13 @@ func (mem *member) talk(n int) {
 	mem.said += n
 }
 
-// talkHalf sends a part of a frame; the rest goes with what comes next.
+// talkHalf sends a part of a frame; the rest is sent before what comes next.
 func (mem *member) talkHalf() {
 	mem.flush()
 	out := wire.AppendChat(nil, fmt.Sprintf("no %d", mem.said))
 	cut := 1 + mem.m.rng.IntN(len(out)-1)
 	mem.c.send(out[:cut])
-	mem.half, mem.halfWas = out[cut:], func() { mem.said++ }
+	mem.half, mem.halfSent = out[cut:], func() { mem.said++ }
 }
 
 // relay sends a file frame to another client, or to nobody.
@@ -160,7 +160,7 @@ func (mem *member) leave(way int) {
 		mem.whole = true
 	}
 	if mem.whole {
-		<-mem.ears.done
+		<-mem.transcript.done
 		mem.c.hangUp()
 	}
 }

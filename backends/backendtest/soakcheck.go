@@ -8,19 +8,20 @@ import (
 	"chatbench/core/wire"
 )
 
-// ears collect all that a client is sent, until it ends.
-type ears struct {
+// transcript is everything that a client is sent, until its end.
+type transcript struct {
 	done  chan struct{}
 	texts []string            // what was said in the room
 	files map[string][]string // file frames by sender
 	last  error               // nil: the last text was heard
 	own   atomic.Int64        // of texts, the client's own
-	odd   string              // something that has no place there
+	odd   string              // a frame that should not have come
 }
 
-// hear collects what comes up to the text that ends with last, or to the end.
-func (c *client) hear(last string) *ears {
-	e := &ears{done: make(chan struct{}), files: map[string][]string{}}
+// record collects what comes, up to the text that ends with last or to the end of the
+// stream.
+func (c *client) record(last string) *transcript {
+	e := &transcript{done: make(chan struct{}), files: map[string][]string{}}
 	go func() {
 		defer close(e.done)
 		for {
@@ -38,7 +39,7 @@ func (c *client) hear(last string) *ears {
 	return e
 }
 
-func (e *ears) take(f wire.Frame, self string) {
+func (e *transcript) take(f wire.Frame, self string) {
 	body := string(f.Body)
 	switch {
 	case f.Type == wire.Chat && strings.HasPrefix(body, wire.ServerName+": "):
@@ -55,13 +56,13 @@ func (e *ears) take(f wire.Frame, self string) {
 	}
 }
 
-// check compares what all have heard with the order of the room.
+// check compares what every client received with the order of the room.
 func (m *model) check(order []string) {
-	l := m.rig.lab
+	h := m.rig.harness
 	at := make(map[string]int, len(order))
 	for i, text := range order {
 		if before, twice := at[text]; twice {
-			l.Fatalf("the scribe heard %q twice, as message %d and %d", text, before, i)
+			h.Fatalf("the observer received %q twice, as message %d and %d", text, before, i)
 		}
 		at[text] = i
 	}
@@ -70,7 +71,7 @@ func (m *model) check(order []string) {
 		if mem.ended {
 			mem.c.hangUp()
 		}
-		<-mem.ears.done
+		<-mem.transcript.done
 		mem.checkHeard(order, at)
 	}
 	for _, mem := range m.all {
@@ -78,14 +79,14 @@ func (m *model) check(order []string) {
 	}
 }
 
-// checkSaid: the scribe heard what this member said, in order: all of it, or
-// up to where the connection broke.
+// checkSaid checks that the observer received what this member said, in order: all of
+// it, or a part if the connection broke.
 func (mem *member) checkSaid(order []string) {
 	heard := 0
 	for _, text := range order {
 		if from, said, ok := strings.Cut(text, ": "); ok && from == mem.c.name {
 			if want := fmt.Sprint("no ", heard); said != want {
-				mem.m.rig.Fatalf("%s: %q was heard where %q was due", mem.c.name, said, want)
+				mem.m.rig.Fatalf("%s: %q came, want %q", mem.c.name, said, want)
 			}
 			heard++
 		}
@@ -95,44 +96,44 @@ func (mem *member) checkSaid(order []string) {
 	}
 }
 
-// checkHeard: a member heard a part of the order without a gap, and up to its
-// end if it stayed.
+// checkHeard checks that a member received a part of the order without a gap, and up to
+// the end if it stayed.
 func (mem *member) checkHeard(order []string, at map[string]int) {
-	l, texts := mem.m.rig.lab, mem.ears.texts
-	if mem.ears.odd != "" {
-		l.Fatalf("%s was sent %s", mem.c.name, mem.ears.odd)
+	h, texts := mem.m.rig.harness, mem.transcript.texts
+	if mem.transcript.odd != "" {
+		h.Fatalf("%s was sent %s", mem.c.name, mem.transcript.odd)
 	}
-	if !mem.ended && mem.ears.last != nil {
-		l.Fatalf("%s stayed, and after %d messages: %v", mem.c.name, len(texts), mem.ears.last)
+	if !mem.ended && mem.transcript.last != nil {
+		h.Fatalf("%s stayed, and after %d messages: %v", mem.c.name, len(texts), mem.transcript.last)
 	}
 	if len(texts) == 0 {
 		return
 	}
 	first, ok := at[texts[0]]
 	if !ok {
-		l.Fatalf("%s heard %q, which the scribe did not", mem.c.name, texts[0])
+		h.Fatalf("%s received %q, which the observer did not", mem.c.name, texts[0])
 	}
-	diff(l, "the scribe", order[first:min(first+len(texts), len(order))], mem.c.name, texts)
+	diff(h, "the observer", order[first:min(first+len(texts), len(order))], mem.c.name, texts)
 	if !mem.ended {
-		counted(l, texts, mem.c.name, "no", mem.said)
+		checkSequence(h, texts, mem.c.name, "no", mem.said)
 	}
 }
 
-// checkFiles: the file frames of each sender came in order, and all of them if
-// both stayed.
+// checkFiles checks that the file frames of each sender came in order, and all of them
+// if both stayed.
 func (mem *member) checkFiles() {
-	l := mem.m.rig.lab
-	for from, files := range mem.ears.files {
+	h := mem.m.rig.harness
+	for from, files := range mem.transcript.files {
 		for i, file := range files {
 			if want := fmt.Sprint("file ", i); file != want {
-				l.Fatalf("%s was sent %q from %s where %q was due", mem.c.name, file, from, want)
+				h.Fatalf("%s was sent %q from %s, want %q", mem.c.name, file, from, want)
 			}
 		}
 	}
 	for _, from := range mem.m.all {
-		sent, got := from.sent[mem.c.name], len(mem.ears.files[from.c.name])
+		sent, got := from.sent[mem.c.name], len(mem.transcript.files[from.c.name])
 		if got > sent || !mem.ended && (from.whole || !from.ended) && got != sent {
-			l.Fatalf("%s sent %d file frames to %s, and %d came", from.c.name, sent, mem.c.name, got)
+			h.Fatalf("%s sent %d file frames to %s, and %d came", from.c.name, sent, mem.c.name, got)
 		}
 	}
 }

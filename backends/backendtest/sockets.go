@@ -19,9 +19,9 @@ var socketScenarios = []scenario{
 	{"nothing-left-behind", nothingLeftBehind},
 }
 
-// socketOptions: the options of Config are on the server's sockets.
-func socketOptions(l *lab) {
-	r := l.open(func(s *settings) { s.net.SendBuffer, s.net.Backlog = 24<<10, 77 })
+// socketOptions: the server's sockets have the options of Config.
+func socketOptions(h *harness) {
+	r := h.open(func(s *settings) { s.net.SendBuffer, s.net.Backlog = 24<<10, 77 })
 	alice := r.login("alice")
 	client := netip.MustParseAddrPort(alice.conn.LocalAddr().String())
 	found, listeners := 0, 0
@@ -45,9 +45,9 @@ func socketOptions(l *lab) {
 	}
 }
 
-// addressFamilies: an IPv4 address is IPv4 alone, the unspecified one too, an IPv6
-// address IPv6 alone; [::] and an empty host are both.
-func addressFamilies(l *lab) {
+// addressFamilies: on an IPv4 address, including 0.0.0.0, the server listens to IPv4
+// alone, on an IPv6 address to IPv6 alone, and on [::] or an empty host to both.
+func addressFamilies(h *harness) {
 	const v4, v6, both = "IPv4 alone", "IPv6 alone", "IPv4 and IPv6"
 	probe, err := net.Listen("tcp6", "[::1]:0")
 	if err == nil {
@@ -57,10 +57,10 @@ func addressFamilies(l *lab) {
 		{"0.0.0.0:0", v4}, {"127.0.0.1:0", v4}, {"[::1]:0", v6}, {"[::]:0", both}, {":0", both},
 	} {
 		if c.want != v4 && err != nil {
-			l.Logf("not listening on %s: no IPv6 on this machine: %v", c.listen, err)
+			h.Logf("%s is left out: this machine has no IPv6: %v", c.listen, err)
 			continue
 		}
-		r := l.open(func(s *settings) { s.net.Listen = c.listen })
+		r := h.open(func(s *settings) { s.net.Listen = c.listen })
 		found := ""
 		eachSocket(os.Getpid(), func(fd int) {
 			sa, err := unix.Getsockname(fd)
@@ -77,13 +77,13 @@ func addressFamilies(l *lab) {
 			}
 		})
 		if found != c.want {
-			r.Errorf("on %s the server listens to %q, it should to %s", c.listen, found, c.want)
+			r.Errorf("on %s the server listens to %q, want %s", c.listen, found, c.want)
 		}
 		r.close()
 	}
 }
 
-// checkOptions looks at the server's end of a connection.
+// checkOptions checks the options of the server's end of a connection.
 func checkOptions(r *rig, fd int) {
 	r.Helper()
 	get := func(level, opt int) int {
@@ -97,7 +97,7 @@ func checkOptions(r *rig, fd int) {
 		r.Errorf("TCP_NODELAY is not set")
 	}
 	if got := get(unix.SOL_SOCKET, unix.SO_SNDBUF); got != 2*r.net.SendBuffer { // the kernel doubles it
-		r.Errorf("SO_SNDBUF is %d where %d was asked for", got, r.net.SendBuffer)
+		r.Errorf("SO_SNDBUF is %d, want twice %d", got, r.net.SendBuffer)
 	}
 	if get(unix.SOL_SOCKET, unix.SO_KEEPALIVE) != 1 {
 		r.Errorf("SO_KEEPALIVE is not set")
@@ -105,29 +105,29 @@ func checkOptions(r *rig, fd int) {
 	user := time.Duration(get(unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT)) * time.Millisecond
 	idle := time.Duration(get(unix.IPPROTO_TCP, unix.TCP_KEEPIDLE)) * time.Second
 	every := time.Duration(get(unix.IPPROTO_TCP, unix.TCP_KEEPINTVL)) * time.Second
-	// The last probe can come an interval after the timeout, and something
-	// that is sent just before it makes the kernel count anew.
+	// The last probe can come an interval after the timeout, and data sent just before
+	// it make the kernel start counting again.
 	if user == 0 || max(user, idle)+every+user > backends.DeadAfter {
-		r.Errorf("a dead peer may stay longer than %v: user timeout %v, keepalive after %v every %v", backends.DeadAfter, user, idle, every)
+		r.Errorf("a dead peer may stay longer than %v: TCP_USER_TIMEOUT is %v, TCP_KEEPIDLE %v, TCP_KEEPINTVL %v", backends.DeadAfter, user, idle, every)
 	}
 }
 
-// checkBacklog looks at the listening socket. Of one, TCP_INFO tells the
-// backlog where it tells of segments otherwise.
+// checkBacklog checks the backlog of a listening socket. For one, TCP_INFO has it in the
+// field Sacked.
 func checkBacklog(r *rig, fd, want int) {
 	r.Helper()
 	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
 	if err != nil || int(info.Sacked) != want {
-		r.Errorf("the backlog is %d, %v where %d was asked for", info.Sacked, err, want)
+		r.Errorf("the backlog is %d, %v, want %d", info.Sacked, err, want)
 	}
 }
 
-// noDescriptors: while the process is out of descriptors, those who are in
-// talk on and the server does not spin; when there are some, it accepts again.
-func noDescriptors(l *lab) {
-	r := l.open()
+// noDescriptors: while the process is out of descriptors, connected clients go on talking
+// and the server does not spin. When descriptors are free it accepts again.
+func noDescriptors(h *harness) {
+	r := h.open()
 	alice, bob := r.login("alice"), r.login("bob")
-	var waiting []int // sockets of newcomers, made while it was possible
+	var waiting []int // sockets of newcomers, made while there are descriptors
 	for range 3 {
 		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
@@ -154,7 +154,7 @@ func noDescriptors(l *lab) {
 		bob.expectChat("alice: no %d", i)
 		time.Sleep(time.Millisecond)
 	}
-	// A newcomer may cost an error, and a retry now and then another.
+	// A newcomer may cause an error, and a retry now and then another one.
 	if n := r.counters.AcceptErrors.Load(); n > 100 {
 		r.Errorf("accept failed %d times: the server spins", n)
 	}

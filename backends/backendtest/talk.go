@@ -18,9 +18,10 @@ var talkScenarios = []scenario{
 	{"counters", countersAreRight},
 }
 
-// hello: one logs in and hears itself, another joins and both hear both.
-func hello(l *lab) {
-	r := l.open()
+// hello: a client logs in and receives its own message; another joins and both receive
+// its message.
+func hello(h *harness) {
+	r := h.open()
 	alice := r.login("alice")
 	alice.say("anybody here?")
 	alice.expectChat("alice: anybody here?")
@@ -34,9 +35,9 @@ func hello(l *lab) {
 	}
 }
 
-// emptyChat: an empty message is a message.
-func emptyChat(l *lab) {
-	r := l.open()
+// emptyChat: an empty message is delivered.
+func emptyChat(h *harness) {
+	r := h.open()
 	alice, bob := r.login("alice"), r.login("bob")
 	alice.send([]byte{0, 0, 0, 0})
 	alice.say("after")
@@ -47,11 +48,11 @@ func emptyChat(l *lab) {
 	}
 }
 
-// oneOrderForAll: several talk at once, and all hear the same in one order,
-// which is the order of each of those who talk.
-func oneOrderForAll(l *lab) {
+// oneOrderForAll: several clients talk at once. All receive the messages in the same
+// order, in which those of each talker are in order.
+func oneOrderForAll(h *harness) {
 	const each = 400
-	r := l.open()
+	r := h.open()
 	clients := r.logins("c", 8)
 	heard := listenAll(clients, "the end")
 	talkAll(r, clients[:5], func(c *client) error {
@@ -62,15 +63,15 @@ func oneOrderForAll(l *lab) {
 		}
 		return nil
 	})
-	r.eventually(func() bool { return lowest(heard) == 5*each }, "all is heard by all")
+	r.eventually(func() bool { return fewestHeard(heard) == 5*each }, "all is heard by all")
 	clients[0].say("the end")
 	texts := sameForAll(heard)
 	for _, c := range clients[:5] {
-		counted(l, texts, c.name, "no", each)
+		checkSequence(h, texts, c.name, "no", each)
 	}
 }
 
-// talkAll has clients talk at once and waits until all have.
+// talkAll has clients talk at once, and waits for them.
 func talkAll(r *rig, clients []*client, talk func(*client) error) {
 	r.Helper()
 	failed := make([]error, len(clients))
@@ -86,10 +87,10 @@ func talkAll(r *rig, clients []*client, talk func(*client) error) {
 	}
 }
 
-// fanOut: each message reaches many.
-func fanOut(l *lab) {
+// fanOut: each message reaches many clients.
+func fanOut(h *harness) {
 	const messages = 200
-	r := l.open()
+	r := h.open()
 	clients := r.logins("c", 60)
 	heard := listenAll(clients, "the end")
 	for i := range messages {
@@ -104,13 +105,12 @@ func fanOut(l *lab) {
 	}
 }
 
-// burst: one client sends 100,000 frames as fast as the server takes them. No
-// listener may be given up as slow meanwhile: all read, and what is said fits
-// into the kernel's buffers. So a transport must not read on and on without
-// writing in between.
-func burst(l *lab) {
+// burst: one client sends 100,000 frames as fast as the server reads them. No listener
+// may be ended as slow, since all read. So a transport must not read on without writing
+// in between.
+func burst(h *harness) {
 	const frames = 100_000
-	r := l.open()
+	r := h.open()
 	clients := r.logins("c", 4)
 	heard := listenAll(clients, "the end")
 	talker := clients[0]
@@ -123,20 +123,20 @@ func burst(l *lab) {
 		}
 	}
 	talker.say("the end")
-	counted(l, sameForAll(heard), talker.name, "no", frames)
+	checkSequence(h, sameForAll(heard), talker.name, "no", frames)
 }
 
-// bigMessages: frames of the largest size go round whole, so that writes end
-// within them and chunks of the log are crossed.
-func bigMessages(l *lab) {
+// bigMessages: frames of the largest size arrive unchanged. Writes end within them, and
+// they cross chunks of the log.
+func bigMessages(h *harness) {
 	const messages = 300
-	r := l.open(func(s *settings) { s.net.SendBuffer = 16 << 10 })
+	r := h.open(func(s *settings) { s.net.SendBuffer = 16 << 10 })
 	clients := r.logins("c", 3)
 	heard := listenAll(clients, "the end")
 	for i := range messages {
 		text := strings.Repeat(string(rune('a'+i%26)), wire.MaxFrame-2)
 		clients[0].say("%s", text)
-		r.eventually(func() bool { return lowest(heard) > int64(i-16) }, "message %d is heard by all", i-16)
+		r.eventually(func() bool { return fewestHeard(heard) > int64(i-16) }, "message %d is heard by all", i-16)
 	}
 	clients[0].say("the end")
 	texts := sameForAll(heard)
@@ -150,8 +150,8 @@ func bigMessages(l *lab) {
 	}
 }
 
-// lowest is how many messages the one has heard who heard the fewest.
-func lowest(heard []*listener) int64 {
+// fewestHeard is how many messages the listener with the fewest has received.
+func fewestHeard(heard []*listener) int64 {
 	least := heard[0].heard.Load()
 	for _, l := range heard[1:] {
 		least = min(least, l.heard.Load())
@@ -159,10 +159,9 @@ func lowest(heard []*listener) int64 {
 	return least
 }
 
-// countersAreRight: the transport counts what its clients sent and received,
-// to the octet.
-func countersAreRight(l *lab) {
-	r := l.open()
+// countersAreRight: the transport counts every octet that its clients send and receive.
+func countersAreRight(h *harness) {
+	r := h.open()
 	clients := r.logins("c", 5)
 	for i := range 100 {
 		clients[i%5].say("no %d", i)
@@ -199,7 +198,7 @@ func countersAreRight(l *lab) {
 		{"stalls", n.Stalls.Load(), 0, 0},
 	} {
 		if check.have < check.min || check.have > check.max {
-			r.Errorf("%s: %d counted, where %d to %d is right", check.name, check.have, check.min, check.max)
+			r.Errorf("%s: %d counted, want %d to %d", check.name, check.have, check.min, check.max)
 		}
 	}
 }

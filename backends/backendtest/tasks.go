@@ -20,44 +20,43 @@ import (
 
 var taskScenarios = []scenario{{"short-of-threads", shortOfThreads}}
 
-// shortOfThreadsInside makes the other process of shortOfThreads do its part.
+// shortOfThreadsInside is set in the environment of shortOfThreads' other process.
 const shortOfThreadsInside = "CHATBENCH_SHORT_OF_THREADS"
 
-// shortOfThreads: others use up the threads and processes that the server may
-// have. Whoever comes and needs one is turned away; the server and those who are
-// in live on, and when there are some again it lets clients in again. It runs in
-// a process of another user's, who has a limit; root has none.
-func shortOfThreads(l *lab) {
+// shortOfThreads: other threads use up the limit of threads and processes. A new client
+// that needs one is turned away. The server and its clients live on, and when the limit
+// allows it clients are let in again. The case runs in a process of another user, since
+// root has no limit.
+func shortOfThreads(h *harness) {
 	if os.Getenv(shortOfThreadsInside) != "" {
-		serveShortOfThreads(l)
+		serveShortOfThreads(h)
 		return
 	}
 	if os.Getuid() != 0 {
-		l.Logf("not run: only root can become another user")
+		h.Logf("not run: only root can become another user")
 		return
 	}
-	uid := uint32(1<<20 + os.Getpid()) // nobody's but ours
-	cmd := exec.Command("/proc/self/exe", "-test.run="+onlyThis(l.Name()), "-test.v")
+	uid := uint32(1<<20 + os.Getpid()) // a user that has no other processes
+	cmd := exec.Command("/proc/self/exe", "-test.run="+onlyThis(h.Name()), "-test.v")
 	cmd.Env = append(os.Environ(), shortOfThreadsInside+"=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
 	out, err := cmd.CombinedOutput()
-	if text := string(out); err != nil || !strings.Contains(text, "--- PASS: "+l.Name()) {
-		l.Errorf("%v: %s", err, text[:min(len(text), 2000)])
+	if text := string(out); err != nil || !strings.Contains(text, "--- PASS: "+h.Name()) {
+		h.Errorf("%v: %s", err, text[:min(len(text), 2000)])
 	}
 }
 
-// onlyThis is the -test.run that runs one test, whatever the transport's author
-// has called it.
+// onlyThis is the value of -test.run for a single test.
 func onlyThis(name string) string { return "^" + strings.ReplaceAll(name, "/", "$/^") + "$" }
 
-// serveShortOfThreads is what the other process does.
-func serveShortOfThreads(l *lab) {
+// serveShortOfThreads is the part of the case that runs in the other process.
+func serveShortOfThreads(h *harness) {
 	const limit, left, clients = 320, 70, 60
 	if err := unix.Setrlimit(unix.RLIMIT_NPROC, &unix.Rlimit{Cur: limit, Max: limit}); err != nil {
-		l.Fatalf("%v", err)
+		h.Fatalf("%v", err)
 	}
 	var log bytes.Buffer
-	r := l.open(func(s *settings) {
+	r := h.open(func(s *settings) {
 		s.room.MaxClients, s.room.MaxPending = clients, clients
 		s.net.Log, s.net.Linger = slog.New(slog.NewTextHandler(&log, nil)), time.Second
 	})
@@ -65,7 +64,7 @@ func serveShortOfThreads(l *lab) {
 	give := takeThreads(limit - left)
 	served, turnedAway := 1, 0
 	for range clients - served {
-		conn, in := r.tryIn()
+		conn, in := r.tryAdmission()
 		defer conn.Close()
 		if in {
 			served++
@@ -82,7 +81,7 @@ func serveShortOfThreads(l *lab) {
 	alice.expectChat("alice: still here")
 	give()
 	r.eventually(func() bool {
-		conn, in := r.tryIn()
+		conn, in := r.tryAdmission()
 		conn.Close()
 		return in || r.room.Snapshot().Clients == clients
 	}, "somebody is let in again")
@@ -93,23 +92,23 @@ func serveShortOfThreads(l *lab) {
 	}
 }
 
-// tryIn connects and logs in, and says whether the client was let in.
-func (r *rig) tryIn() (net.Conn, bool) {
+// tryAdmission connects and logs in, and says whether the client was let in.
+func (r *rig) tryAdmission() (net.Conn, bool) {
 	conn, err := net.Dial("tcp", r.server.Addr().String())
 	if err != nil {
 		r.Fatalf("dial: %v", err)
 	}
-	conn.SetDeadline(time.Now().Add(r.patience))
+	conn.SetDeadline(time.Now().Add(r.timeout))
 	_, _ = conn.Write(wire.AppendCred(nil, fmt.Sprint("c", conn.LocalAddr().(*net.TCPAddr).Port), "x"))
 	granted := []byte("\x01" + wire.Granted + "\x00")
 	got := make([]byte, len(granted))
 	if _, err = io.ReadFull(conn, got); os.IsTimeout(err) {
-		r.Fatalf("a client that logs in hears nothing: %v", err)
+		r.Fatalf("no answer to a login: %v", err)
 	}
 	return conn, bytes.Equal(got, granted)
 }
 
-// takeThreads has this process have so many threads, until give is called.
+// takeThreads starts threads until this process has n. give ends them.
 func takeThreads(n int) (give func()) {
 	var pipe [2]int
 	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {

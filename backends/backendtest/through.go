@@ -10,32 +10,30 @@ import (
 	"chatbench/core"
 )
 
-// Conn is the connection of a client of a test.
+// Conn is a client's connection.
 type Conn interface {
 	net.Conn
-	CloseWrite() error                     // a FIN, or what stands for it
+	CloseWrite() error                     // sends a FIN, or what corresponds to it
 	SetLinger(sec int) error               // 0: Close resets the connection
 	SyscallConn() (syscall.RawConn, error) // of its socket
 }
 
-// Through is what clients come through on their way to a transport, such as a front
-// that speaks TLS.
+// Through is something between clients and a transport, such as a front that speaks TLS.
 type Through struct {
-	// Room has a room take what comes through.
+	// Room configures a room for what comes through.
 	Room func(*core.Config)
-	// Ahead is how many octets the transport reads of a client before its first.
+	// Ahead is how many octets the transport reads before a client's own first octet.
 	Ahead int64
-	// Open opens the way to a transport that listens at target, for clients as the
-	// transport's configuration would have them. Clients connect to at; wrap makes of
-	// such a connection the one they speak on. end is called when the transport has ended:
-	// whether it had to cut connections.
+	// Open starts it, for a transport that listens at target and has the configuration
+	// as. Clients connect to at, and wrap makes the connection that they use from theirs.
+	// end is called when the transport has ended; cut says whether connections were cut.
 	Open func(target netip.AddrPort, as backends.Config) (at netip.AddrPort, wrap func(*net.TCPConn) (Conn, error), end func(cut bool))
-	// Skip says whether a case is left out, and why: "" if it is not.
+	// Skip says why a case is left out, or "" if it is run.
 	Skip func(name string) (why string)
 }
 
-// RunThrough holds a transport and what its clients come through to the contract
-// together: what a client sees does not depend on the way.
+// RunThrough checks a transport together with what its clients come through: to clients
+// there must be no difference.
 func RunThrough(t *testing.T, b backends.Backend, way Through) {
 	if err := b.Runs(); err != nil {
 		t.Skipf("%s cannot run on this machine: %v", b.Name, err)
@@ -48,7 +46,7 @@ func RunThrough(t *testing.T, b backends.Backend, way Through) {
 			if reason, gap := b.Gaps[s.name]; gap {
 				t.Skipf("gap: %s", reason)
 			}
-			s.run(&lab{tester: t, backend: b, patience: patience, through: &way})
+			s.run(&harness{tester: t, backend: b, timeout: timeout, through: &way})
 		})
 	}
 }

@@ -17,35 +17,34 @@ import (
 )
 
 const (
-	// spareDescriptors have to be free when evio accepts: it ends if it finds
-	// none, whoever takes them in the moment between.
-	spareDescriptors = 32
-	// restTime is how long it takes to try again when there is no descriptor
-	// even to turn somebody away.
-	restTime = 100 * time.Millisecond
+	// minDescriptors have to be free when evio accepts. evio ends if it finds none, and
+	// others may take some between the check and its accept.
+	minDescriptors = 32
+	// retryAccept is the pause when there is no descriptor even to turn a client away.
+	retryAccept = 100 * time.Millisecond
 )
 
-// acceptor decides when evio accepts: its goroutine waits for connections, and
-// has evio watch its own listening descriptor for one of them at a time, if
-// there are descriptors for it. Those for whom there are none it turns away.
+// acceptor decides when evio accepts. Its goroutine waits for connections. If descriptors
+// are free it makes evio watch its listening descriptor for a single connection, otherwise
+// it turns the connection away.
 type acceptor struct {
 	cfg      backends.Config
 	own      *os.File // a duplicate of evio's listening descriptor
 	raw      syscall.RawConn
 	reserve  *socket.Reserve
-	fd       int // evio's
-	epoll    int
-	taken    chan struct{} // evio has accepted
-	closing  atomic.Bool   // everybody is turned away
+	fd       int           // evio's listening descriptor
+	epoll    int           // evio's epoll descriptor
+	taken    chan struct{} // evio has accepted a connection
+	closing  atomic.Bool   // every connection is turned away
 	quit     chan struct{}
 	finished sync.WaitGroup
 }
 
-// newAcceptor takes over from the loop of that epoll descriptor.
+// newAcceptor takes over accepting from evio's loop, which has the epoll descriptor.
 func newAcceptor(cfg backends.Config, addr netip.AddrPort, epoll int) (*acceptor, error) {
 	a := &acceptor{cfg: cfg, fd: -1, epoll: epoll, taken: make(chan struct{}, 1), quit: make(chan struct{})}
 	err := eachListener(addr, func(fd int) error {
-		if a.watch(fd, 0) == nil { // the other one is package net's
+		if a.watch(fd, 0) == nil { // package net has another descriptor, which evio does not watch
 			a.fd = fd
 		}
 		return nil
@@ -80,17 +79,17 @@ func (a *acceptor) stop() {
 	a.reserve.Close()
 }
 
-// watch has evio's loop watch a listening descriptor.
+// watch sets the events for which evio's loop watches a listening descriptor.
 func (a *acceptor) watch(fd int, events uint32) error {
 	return unix.EpollCtl(a.epoll, unix.EPOLL_CTL_MOD, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})
 }
 
-// run sees to one connection after the other.
+// run handles one connection after the other.
 func (a *acceptor) run() {
-	patience := time.NewTimer(restTime)
-	defer patience.Stop()
+	retry := time.NewTimer(retryAccept)
+	defer retry.Stop()
 	for a.raw.Read(pending) == nil {
-		patience.Reset(restTime)
+		retry.Reset(retryAccept)
 		switch {
 		case !a.closing.Load() && a.spare():
 			if err := a.watch(a.fd, unix.EPOLLIN|unix.EPOLLONESHOT); err != nil {
@@ -99,13 +98,13 @@ func (a *acceptor) run() {
 			}
 			select {
 			case <-a.taken:
-			case <-patience.C: // it was gone again
+			case <-retry.C: // the connection has gone
 			case <-a.quit:
 				return
 			}
 		case !a.turnAway():
 			select {
-			case <-patience.C:
+			case <-retry.C:
 			case <-a.quit:
 				return
 			}
@@ -120,7 +119,7 @@ func pending(fd uintptr) bool {
 	return n > 0
 }
 
-// spare says whether there are descriptors enough to accept.
+// spare says whether enough descriptors are free to accept.
 func (a *acceptor) spare() (enough bool) {
 	err := a.raw.Control(func(own uintptr) { enough = spare(int(own)) })
 	if err == nil && !enough {
@@ -129,9 +128,8 @@ func (a *acceptor) spare() (enough bool) {
 	return enough
 }
 
-// spare says whether there are descriptors enough, of which it is given any
-// one. The kernel gives out the lowest that is free, so the next one tells how
-// many are left.
+// spare says whether enough descriptors are free; any is any descriptor of the process. The
+// kernel gives out the lowest free number, so a duplicate tells how many are left.
 func spare(any int) bool {
 	var limit unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
@@ -142,11 +140,10 @@ func spare(any int) bool {
 		return false
 	}
 	_ = unix.Close(next)
-	return uint64(next)+spareDescriptors <= limit.Cur
+	return uint64(next)+minDescriptors <= limit.Cur
 }
 
-// turnAway closes the connection at the head of the queue. It is false if that
-// could not be done.
+// turnAway closes the first connection in the kernel's queue. It is false if it could not.
 func (a *acceptor) turnAway() (gone bool) {
 	err := a.raw.Control(func(own uintptr) { gone = a.reserve.TurnAway(int(own)) })
 	if err != nil || !gone {
@@ -158,7 +155,7 @@ func (a *acceptor) turnAway() (gone bool) {
 	return true
 }
 
-// accepted lets the acceptor go on.
+// accepted tells the acceptor that evio has accepted a connection.
 func (a *acceptor) accepted() {
 	select {
 	case a.taken <- struct{}{}:
@@ -166,8 +163,8 @@ func (a *acceptor) accepted() {
 	}
 }
 
-// eachListener calls do with each descriptor of a socket that listens there.
-// evio does not tell which are its own.
+// eachListener calls do with each descriptor of a socket that listens on an address. evio
+// does not tell which is its own.
 func eachListener(addr netip.AddrPort, do func(fd int) error) error {
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
@@ -191,7 +188,7 @@ func eachListener(addr netip.AddrPort, do func(fd int) error) error {
 		}
 	}
 	if !found {
-		return fmt.Errorf("the socket that listens on %v is not to be found in /proc/self/fd", addr)
+		return fmt.Errorf("no socket in /proc/self/fd listens on %v", addr)
 	}
 	return nil
 }

@@ -33,9 +33,8 @@ func leaveDescriptors(t *testing.T, n int) {
 	}
 }
 
-// TestAcceptFailureEndsEvio is why evio must not accept when it likes, shown
-// with evio alone: one connection for which there is no descriptor ends the
-// server, and hangs up on everybody.
+// TestAcceptFailureEndsEvio shows with evio alone why it must not accept by itself: one
+// connection for which there is no descriptor ends its server, and closes all connections.
 func TestAcceptFailureEndsEvio(t *testing.T) {
 	addr, ended := make(chan string, 1), make(chan error, 1)
 	go func() {
@@ -60,7 +59,7 @@ func TestAcceptFailureEndsEvio(t *testing.T) {
 		defer unix.Close(fd)
 		newcomers = append(newcomers, fd)
 	}
-	// evio waits in vain for a loop that ends before it has begun to wait.
+	// evio waits for ever for a loop that ends before it waits.
 	time.Sleep(50 * time.Millisecond)
 	leaveDescriptors(t, 0)
 	for _, fd := range newcomers { // it may hang up while they connect
@@ -72,17 +71,16 @@ func TestAcceptFailureEndsEvio(t *testing.T) {
 			t.Errorf("Serve has ended with %v, where v1.0.8 says nothing", err)
 		}
 	case <-time.After(10 * time.Second):
-		t.Fatal("evio survives: it may accept by itself now")
+		t.Fatal("evio goes on: it may accept by itself now")
 	}
 	first.SetReadDeadline(time.Now().Add(10 * time.Second))
 	if _, err := first.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("the client that was in is not hung up on: %v", err)
+		t.Errorf("the connected client is not closed: %v", err)
 	}
 }
 
-// TestRefusesBeforeTheLastDescriptor: clients alone cannot bring the server to
-// the point where evio ends. Those who are in talk on, and when some have left
-// others may come.
+// TestRefusesBeforeTheLastDescriptor: clients alone cannot use so many descriptors that evio
+// ends. Connected clients go on talking, and when some have left others are let in.
 func TestRefusesBeforeTheLastDescriptor(t *testing.T) {
 	s, counters := serve(t, core.Config{Authenticator: core.OpenDoor{}, Now: time.Now()})
 	alice := login(t, s, "alice")
@@ -104,7 +102,7 @@ func TestRefusesBeforeTheLastDescriptor(t *testing.T) {
 	}
 	alice.Write(wire.AppendChat(nil, "still here"))
 	if text, err := bufio.NewReader(clients[0]).ReadString('e'); err != nil {
-		t.Fatalf("the others hear %q, %v", text, err)
+		t.Fatalf("the others receive %q, %v", text, err)
 	}
 	for _, c := range clients {
 		c.Close()

@@ -10,31 +10,31 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bell gives the loop turns of its own: Data of a connection that is the
-// transport's alone. However often it is rung until then, it costs one turn.
-// Any goroutine may ring it; what there is to do must be noted before.
+// bell makes the loop run a turn of the transport's: evio calls Data of a connection that
+// the transport has to itself. However often it is rung until then, there is one turn. Any
+// goroutine may ring it, after it has noted what there is to do.
 //
-// evio forgets to wake up for a note that comes while a turn is under way. So
-// the bell has a descriptor in evio's epoll as well, for which evio does
-// nothing, but for which it turns.
+// evio does not wake up for a Wake that comes while its loop is busy. So the bell also has
+// an eventfd in evio's epoll, which makes evio's loop go round; evio does nothing else for
+// it.
 type bell struct {
 	rung atomic.Bool // its turn has not begun yet
 
 	mu    sync.Mutex
-	conn  lib.Conn // nil before it hangs and after the end
+	conn  lib.Conn // nil before attach and after detach
 	event int      // an eventfd
 	alarm *time.Timer
 }
 
-// hang makes a connection the bell's.
-func (b *bell) hang(c lib.Conn, epoll int) error {
+// attach gives the bell its connection.
+func (b *bell) attach(c lib.Conn, epoll int) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	event, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
 	if err != nil {
 		return fmt.Errorf("eventfd: %w", err)
 	}
-	// Edge-triggered: each ring is told once, and need not be read.
+	// Edge-triggered: each ring causes one event, and the eventfd need not be read.
 	e := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET&(1<<32-1), Fd: int32(event)}
 	if err := unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, event, &e); err != nil {
 		_ = unix.Close(event)
@@ -46,9 +46,9 @@ func (b *bell) hang(c lib.Conn, epoll int) error {
 	return nil
 }
 
-// takeDown silences the bell for good: evio is about to close the descriptor
-// that Wake writes to, which may be somebody else's then.
-func (b *bell) takeDown() {
+// detach silences the bell for good: evio is about to close the descriptor that Wake writes
+// to, and somebody else may get its number.
+func (b *bell) detach() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.conn != nil {
@@ -60,7 +60,7 @@ func (b *bell) takeDown() {
 
 var one = [8]byte{1}
 
-// ring asks for a turn.
+// ring requests a turn.
 func (b *bell) ring() {
 	if b.rung.Load() {
 		return
@@ -71,16 +71,16 @@ func (b *bell) ring() {
 		return
 	}
 	b.conn.Wake()
-	_, _ = unix.Write(b.event, one[:]) // after the note: the turn that follows finds it
+	_, _ = unix.Write(b.event, one[:]) // after Wake, so that the loop finds it
 }
 
-// answer begins the bell's turn.
-func (b *bell) answer() {
+// beginTurn is called at the beginning of the bell's turn.
+func (b *bell) beginTurn() {
 	b.rung.Store(false) // before the notes are read: what comes later rings again
 }
 
-// ringIn rings some time later. One call takes the place of another.
-func (b *bell) ringIn(after time.Duration) {
+// ringAfter rings some time later. A call replaces an earlier one.
+func (b *bell) ringAfter(after time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.conn != nil {

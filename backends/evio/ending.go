@@ -9,10 +9,10 @@ import (
 	"chatbench/core"
 )
 
-// retryTime is how often a client is looked at that takes nothing.
-const retryTime = 5 * time.Millisecond
+// pollStalledEvery is how often stalled clients are polled.
+const pollStalledEvery = 5 * time.Millisecond
 
-// drop lets go of a connection that evio has closed.
+// drop removes a connection that evio has closed.
 func (l *loop) drop(c *conn, err error) {
 	why := c.reason(err)
 	c.settle()
@@ -26,38 +26,38 @@ func (l *loop) drop(c *conn, err error) {
 	l.settled(c)
 	_ = unix.Close(c.fd)
 	last := len(l.live) - 1
-	l.live[c.place] = l.live[last]
-	l.live[c.place].place = c.place
+	l.live[c.index] = l.live[last]
+	l.live[c.index].index = c.index
 	l.live[last] = nil
 	l.live = l.live[:last]
-	if c.why = why; len(c.stash) > 0 && why != core.ReasonCut {
-		c.parting = true // until all that it sent is fed
-		l.parting++
+	if c.why = why; len(c.unfed) > 0 && why != core.ReasonCut {
+		c.closedUnfed = true // until all of its input is fed
+		l.closedUnfed++
 		return
 	}
 	l.leave(c)
 }
 
-// leave takes a client that is gone out of the room.
+// leave leaves the session of a connection that evio has closed.
 func (l *loop) leave(c *conn) {
-	if c.parting {
-		c.parting = false
-		l.parting--
+	if c.closedUnfed {
+		c.closedUnfed = false
+		l.closedUnfed--
 	}
-	c.stash = nil
+	c.unfed = nil
 	c.session.Leave(c.why)
-	if l.stopping.Load() && len(l.live)+l.parting == 0 {
+	if l.stopping.Load() && len(l.live)+l.closedUnfed == 0 {
 		l.bell.ring()
 	}
 }
 
-// over is called when evio runs the loop no more: nobody is written to, and
-// nothing is noted any more.
+// over is called when evio has ended its loop: nothing is written and no wake is kept any
+// more.
 func (l *loop) over() {
-	for _, c := range l.stashed {
-		if c.parting {
+	for _, c := range l.waiting {
+		if c.closedUnfed {
 			if l.cut == nil {
-				l.cut = errParting
+				l.cut = errUnfed
 			}
 			c.why = core.ReasonCut
 			l.leave(c)
@@ -68,11 +68,11 @@ func (l *loop) over() {
 	l.mu.Unlock()
 }
 
-var errParting = errors.New("evio: the loop ended before all that was sent was worked through")
+var errUnfed = errors.New("evio: the loop ended before all input of clients was processed")
 
-// reason is why a connection has ended. evio gives no error for a FIN and none
-// when it ends itself: of these the socket knows, which is still open here. A
-// write gives EPIPE when a reset has come, but a FIN before it.
+// reason is why a connection has ended. evio gives no error for a FIN, and none when it ends
+// itself; the duplicate of the socket, which is still open, tells them apart. A write error
+// of EPIPE means that a FIN came before the reset.
 func (c *conn) reason(err error) core.Reason {
 	switch {
 	case c.eof:
@@ -84,15 +84,15 @@ func (c *conn) reason(err error) core.Reason {
 			return core.ReasonCut
 		}
 	}
-	c.rest()
+	c.readRest()
 	if err == nil || errors.Is(err, unix.EPIPE) {
 		return core.ReasonEOF
 	}
 	return core.ReasonReset
 }
 
-// lastWords writes what waits for a client that has said FIN: it may read yet.
-// evio would not, for it closes at once.
+// lastWords writes what waits for a client that has sent FIN and may still be reading. evio
+// closes at once and would not write it.
 func (c *conn) lastWords() {
 	for p := c.session.Next(); p != nil && c.view.unsent() == 0; p = c.session.Next() {
 		n, err := unix.Write(c.fd, p)
@@ -105,7 +105,7 @@ func (c *conn) lastWords() {
 	}
 }
 
-// endLingering closes the connections that have had their time.
+// endLingering closes the connections whose Linger is over.
 func (l *loop) endLingering() {
 	if l.lingering.Len() == 0 {
 		return
@@ -116,22 +116,22 @@ func (l *loop) endLingering() {
 	}
 }
 
-// ended says whether the loop is to end now.
+// ended says whether the loop has to end now.
 func (l *loop) ended() bool {
-	if why := l.cutting.Load(); why != nil && len(l.live)+l.parting > 0 {
+	if why := l.cutting.Load(); why != nil && len(l.live)+l.closedUnfed > 0 {
 		l.cut = *why
 		return true
 	}
-	return l.stopping.Load() && len(l.live)+l.parting == 0
+	return l.stopping.Load() && len(l.live)+l.closedUnfed == 0
 }
 
-// setAlarm has the bell rung when something is due that no event announces.
+// setAlarm has the bell rung when something is due.
 func (l *loop) setAlarm() {
 	switch {
 	case l.stalls > 0:
-		l.bell.ringIn(retryTime)
+		l.bell.ringAfter(pollStalledEvery)
 	case l.lingering.Len() > 0:
-		l.bell.ringIn(max(time.Until(l.lingering.First()), time.Millisecond))
+		l.bell.ringAfter(max(time.Until(l.lingering.First()), time.Millisecond))
 	}
 }
 

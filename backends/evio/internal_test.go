@@ -19,11 +19,10 @@ type otherConn struct {
 	Out []byte
 }
 
-// TestShapeOfAnother: a connection that is built in another way is told at the
-// start, and not by garbled output.
-func TestShapeOfAnother(t *testing.T) {
+// TestLayoutOfAnother: a connection with other fields is an error at the start.
+func TestLayoutOfAnother(t *testing.T) {
 	for _, c := range []lib.Conn{otherConn{}, &otherConn{}} {
-		if _, err := shapeOf(c); err == nil || !strings.Contains(err.Error(), "is not v1.0.8") {
+		if _, err := layoutOf(c); err == nil || !strings.Contains(err.Error(), "is not v1.0.8") {
 			t.Errorf("%T: %v", c, err)
 		}
 	}
@@ -35,9 +34,8 @@ type quiet struct{}
 func (quiet) WakeRoom()          {}
 func (quiet) Wake(*core.Session) {}
 
-// TestFeedWaits: one read of short messages with a long name is not fed at
-// once, for it makes more output than anybody may be behind; nor is any of it
-// lost.
+// TestFeedWaits: one read of short messages with a long name is not fed at once, because it
+// makes more output than a client may be behind. Nothing of it is lost.
 func TestFeedWaits(t *testing.T) {
 	room := core.NewRoom(core.Config{Authenticator: core.OpenDoor{}})
 	l := newLoop(backends.Config{Room: room})
@@ -47,9 +45,9 @@ func TestFeedWaits(t *testing.T) {
 	rest := append(wire.AppendCred(nil, name, "x"), make([]byte, readSize)...)
 	rounds := 0
 	for ; len(rest) > 0 && rounds < 100; rounds++ {
-		l.mark = room.Said()
+		l.roundStart = room.Said()
 		rest = l.feed(c, rest)
-		if said := room.Said() - l.mark; said > 3*backends.FlushAfter {
+		if said := room.Said() - l.roundStart; said > 3*backends.FlushAfter {
 			t.Fatalf("%d octets were said in a round", said)
 		}
 	}
@@ -58,34 +56,33 @@ func TestFeedWaits(t *testing.T) {
 	}
 }
 
-// TestRoundGoesOnWithoutFlooder: a client whose input has piled up since it
-// was handed output in this round waits for the next. The round must not wait
-// for it, for its input waits for the next round as well.
+// TestRoundGoesOnWithoutFlooder: a client with too much unfed input is given no more output
+// in this round. The round must not wait for it, since its input waits for the next round.
 func TestRoundGoesOnWithoutFlooder(t *testing.T) {
 	room := core.NewRoom(core.Config{Authenticator: core.OpenDoor{}})
 	l := newLoop(backends.Config{Room: room})
 	c := &conn{loop: l, session: room.Join(netip.AddrPort{}, quiet{}, nil)}
 	c.view.out = reflect.ValueOf(new([]byte)).Elem()
-	c.stash, c.more, c.inRound = make([]byte, stashSize+1), true, true
+	c.unfed, c.hasMore, c.inRound = make([]byte, maxUnfed+1), true, true
 	l.round = 1
 	l.list(c)
 	l.look()
-	if l.round != 0 || !c.more || len(l.open) != 1 {
-		t.Errorf("the round waits for %d; more %t, open %d", l.round, c.more, len(l.open))
+	if l.round != 0 || !c.hasMore || len(l.open) != 1 {
+		t.Errorf("the round waits for %d; more %t, open %d", l.round, c.hasMore, len(l.open))
 	}
 }
 
-// deaf is a connection of evio's that nobody wakes.
-type deaf struct{ lib.Conn }
+// mutedConn is a connection of evio's for which Wake does nothing.
+type mutedConn struct{ lib.Conn }
 
-func (deaf) Wake() {}
+func (mutedConn) Wake() {}
 
-// TestLastWordsOfStalled: a client that is stalled is not given up while there
-// is something for it, also if its session ends in this very moment.
+// TestLastWordsOfStalled: a stalled client is not given up while there is output for it, even
+// if its session ends at the same time.
 func TestLastWordsOfStalled(t *testing.T) {
 	room := core.NewRoom(core.Config{Authenticator: core.OpenDoor{}})
 	for i := range 20_000 {
-		c := &conn{loop: newLoop(backends.Config{Room: room}), evio: deaf{}, stash: []byte{0}} // it is not read then
+		c := &conn{loop: newLoop(backends.Config{Room: room}), evio: mutedConn{}, unfed: []byte{0}} // so that it is not read
 		c.session = room.Join(netip.AddrPort{}, quiet{}, nil)
 		c.view.out = reflect.ValueOf(new([]byte)).Elem()
 		over := make(chan struct{})
@@ -93,7 +90,7 @@ func TestLastWordsOfStalled(t *testing.T) {
 			defer close(over)
 			for {
 				_, ended := c.session.Closing()
-				if c.endure(); c.leaving || ended {
+				if c.pollStalled(); c.leaving || ended {
 					return
 				}
 			}
@@ -101,7 +98,7 @@ func TestLastWordsOfStalled(t *testing.T) {
 		c.session.Feed([]byte{9})
 		<-over
 		if c.leaving {
-			t.Fatalf("session %d is given up with %q to be said", i, c.session.Next())
+			t.Fatalf("session %d is given up with %q unsent", i, c.session.Next())
 		}
 		c.session.Leave(core.ReasonEOF)
 	}

@@ -25,8 +25,8 @@ type loop struct {
 	cfg  backends.Config
 	bell bell
 
-	// Noted by any goroutine.
-	dirty      atomic.Bool // the log has grown
+	// Set by any goroutine.
+	roomGrew   atomic.Bool // the log has grown
 	stopping   atomic.Bool
 	cutting    atomic.Pointer[error] // why connections are cut
 	lines      loglimit.Limit
@@ -38,38 +38,38 @@ type loop struct {
 	addr     netip.AddrPort // where it is bound
 	bellPeer netip.AddrPort // the bell's other end
 
-	// The loop's own.
-	acceptor  *acceptor
-	known     bool // shape is set
-	shape     shape
-	ready     chan error // told when the bell hangs, or why it does not
-	failed    error      // why the loop has to end
-	cut       error      // some connections were cut
-	buf       []byte
-	out       []byte // gathered for evio, which copies it
-	given     *conn  // was handed so many octets of the log, and is not told yet
-	givenSize int
+	// Used only by the loop's goroutine.
+	acceptor   *acceptor
+	haveLayout bool // layout is set
+	layout     layout
+	ready      chan error // told when the bell is attached, or why it is not
+	failed     error      // why the loop has to end
+	cut        error      // some connections were cut
+	buf        []byte
+	out        []byte // buffer of gatherOutput; evio copies it
+	given      *conn  // was given givenSize octets of the log, for which Wrote is still to be called
+	givenSize  int
 
-	live      []*conn
-	open      []*conn // something of these is under way
-	stashed   []*conn // these have input that waits
-	parting   int     // of them, those that are gone
-	spareMail []*conn
-	lingering linger.Queue[*conn]
-	round     int       // connections the round waits for
-	mark      uint64    // Room.Said when it began
-	stalls    int       // connections that are stalled
-	still     int       // turns since something moved
-	endured   time.Time // when those that are stalled were last looked after
+	live        []*conn
+	open        []*conn // have output under way
+	waiting     []*conn // have unfed input
+	closedUnfed int     // how many of these evio has closed
+	spareMail   []*conn
+	lingering   linger.Queue[*conn]
+	round       int       // connections the round waits for
+	roundStart  uint64    // Room.Said when it began
+	stalls      int       // stalled connections
+	idleTurns   int       // turns since something was sent
+	polledAt    time.Time // when stalled connections were last polled
 }
 
 func newLoop(cfg backends.Config) *loop {
-	return &loop{cfg: cfg, ready: make(chan error, 1), buf: make([]byte, readSize), mark: cfg.Room.Said()}
+	return &loop{cfg: cfg, ready: make(chan error, 1), buf: make([]byte, readSize), roundStart: cfg.Room.Said()}
 }
 
 // WakeRoom notes that the log has grown.
 func (l *loop) WakeRoom() {
-	if !l.dirty.Load() && !l.dirty.Swap(true) {
+	if !l.roomGrew.Load() && !l.roomGrew.Swap(true) {
 		l.bell.ring()
 	}
 }
@@ -78,7 +78,7 @@ func (l *loop) WakeRoom() {
 func (l *loop) Wake(s *core.Session) { l.note(s.Tag().(*conn)) }
 
 func (l *loop) note(c *conn) {
-	if c.mailed.Load() || c.mailed.Swap(true) {
+	if c.posted.Load() || c.posted.Swap(true) {
 		return
 	}
 	l.mu.Lock()
@@ -93,16 +93,16 @@ func (l *loop) note(c *conn) {
 func (l *loop) opened(ec lib.Conn) (_ []byte, opts lib.Options, _ lib.Action) {
 	l.commit()
 	opts.ReuseInputBuffer = true
-	if !l.known {
-		shape, err := shapeOf(ec)
+	if !l.haveLayout {
+		layout, err := layoutOf(ec)
 		if err != nil {
 			return nil, opts, l.fail(err)
 		}
-		l.shape, l.known = shape, true
+		l.layout, l.haveLayout = layout, true
 	}
 	peer := addrPort(ec.RemoteAddr())
 	if peer == l.bellPeer {
-		if err := l.hang(ec); err != nil {
+		if err := l.attach(ec); err != nil {
 			return nil, opts, l.fail(err)
 		}
 		return nil, opts, lib.None
@@ -121,7 +121,7 @@ func (l *loop) opened(ec lib.Conn) (_ []byte, opts lib.Options, _ lib.Action) {
 	}
 	l.cfg.Counters.Accepts.Add(1)
 	ec.SetContext(c)
-	c.place = len(l.live)
+	c.index = len(l.live)
 	l.live = append(l.live, c)
 	c.session = l.cfg.Room.Join(peer, l, c)
 	if _, closing := c.session.Closing(); closing {
@@ -139,17 +139,17 @@ func addrPort(a net.Addr) netip.AddrPort {
 	return netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
 }
 
-// hang makes a connection the bell's, and takes accepting into our own hands.
-func (l *loop) hang(ec lib.Conn) (err error) {
-	epoll := l.shape.view(ec).epoll
+// attach gives the bell its connection, and takes over accepting.
+func (l *loop) attach(ec lib.Conn) (err error) {
+	epoll := l.layout.view(ec).epoll
 	if l.acceptor, err = newAcceptor(l.cfg, l.addr, epoll); err != nil {
 		return err
 	}
 	ec.SetContext(&l.bell)
-	if err := l.bell.hang(ec, epoll); err != nil {
+	if err := l.bell.attach(ec, epoll); err != nil {
 		return err
 	}
-	l.bell.ring() // for others were quicker, perhaps
+	l.bell.ring() // other connections may have come before this one
 	l.ready <- nil
 	return nil
 }
@@ -159,14 +159,14 @@ func (l *loop) fail(err error) lib.Action {
 	l.failed = err
 	select {
 	case l.ready <- err:
-	default: // long since
+	default: // ready was told before
 	}
 	return lib.Shutdown
 }
 
-// adopt makes a connection of one of evio's.
+// adopt makes a conn for a connection of evio's.
 func (l *loop) adopt(ec lib.Conn) (*conn, error) {
-	c := &conn{loop: l, evio: ec, view: l.shape.view(ec)}
+	c := &conn{loop: l, evio: ec, view: l.layout.view(ec)}
 	unix.CloseOnExec(c.view.fd)
 	fd, err := unix.FcntlInt(uintptr(c.view.fd), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
@@ -180,9 +180,9 @@ func (l *loop) adopt(ec lib.Conn) (*conn, error) {
 	return c, nil
 }
 
-// commit tells the session that was handed output last. Not before evio has
-// copied it, which it does when the callback returns: until then the octets
-// must stay what they are.
+// commit calls Wrote for the output that was given to evio last. It is called in the next
+// callback, because evio copies the output when a callback has returned: until then the core
+// must keep the octets.
 func (l *loop) commit() {
 	if l.given != nil {
 		l.given.session.Wrote(l.givenSize)
@@ -190,7 +190,7 @@ func (l *loop) commit() {
 	}
 }
 
-// data takes what a client has sent, or gives what is to be sent to it.
+// data receives what a client has sent, or returns what is to be sent to it.
 func (l *loop) data(ec lib.Conn, in []byte) ([]byte, lib.Action) {
 	l.commit()
 	c, ok := ec.Context().(*conn)
@@ -198,31 +198,31 @@ func (l *loop) data(ec lib.Conn, in []byte) ([]byte, lib.Action) {
 	case !ok:
 		return nil, l.turn()
 	case in == nil:
-		c.called = false
-		return c.hand(), c.action()
+		c.dataRequested = false
+		return c.nextOutput(), c.action()
 	}
-	c.take(in)
+	c.receive(in)
 	return nil, c.action()
 }
 
-// action is what evio is to do with a connection.
+// action is what evio has to do with a connection.
 func (c *conn) action() lib.Action {
-	if c.hung {
+	if c.closeRequested {
 		return lib.Close
 	}
 	return lib.None
 }
 
-var errBell = errors.New("the connection that wakes the loop was cut from outside")
+var errBell = errors.New("the connection that wakes the loop was closed from outside")
 
-// closed lets go of a connection.
+// closed is called when evio has closed a connection.
 func (l *loop) closed(ec lib.Conn, err error) lib.Action {
 	l.commit()
 	switch c := ec.Context().(type) {
 	case *conn:
 		l.drop(c, err)
 	case *bell:
-		l.bell.takeDown()
+		l.bell.detach()
 		if !l.stopping.Load() {
 			return l.fail(errBell)
 		}

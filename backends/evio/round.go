@@ -8,77 +8,76 @@ import (
 	"chatbench/backends"
 )
 
-// stillTurns is after how many turns in which nothing was sent it is asked who
-// is stalled: evio sends in the turn after it was handed something.
-const stillTurns = 2
+// maxIdleTurns is after how many turns without progress stalled clients are looked for. evio
+// sends in the turn after it was given something.
+const maxIdleTurns = 2
 
-// turn is the bell's: it keeps the rounds going.
+// turn is run when the bell was rung. It keeps the rounds going.
 func (l *loop) turn() lib.Action {
-	l.bell.answer()
+	l.bell.beginTurn()
 	l.readMail()
 	l.look()
-	if l.dirty.Load() && l.round == 0 {
+	if l.roomGrew.Load() && l.round == 0 {
 		l.begin()
 	}
-	l.feedStashed()
+	l.feedWaiting()
 	l.endLingering()
 	if l.ended() {
 		return lib.Shutdown
 	}
 	l.setAlarm()
-	if len(l.open) > l.stalls || len(l.stashed) > 0 {
+	if len(l.open) > l.stalls || len(l.waiting) > 0 {
 		l.bell.ring()
 	}
 	return lib.None
 }
 
-// readMail calls those whom the room has woken.
+// readMail requests Data for the sessions that the room has woken.
 func (l *loop) readMail() {
 	l.mu.Lock()
 	mail := l.mail
 	l.mail = l.spareMail
 	l.mu.Unlock()
 	for i, c := range mail {
-		c.mailed.Store(false)
+		c.posted.Store(false)
 		mail[i] = nil
 		c.private = true
 		if c.gone {
 			continue
 		}
 		if l.list(c); c.view.unsent() > 0 {
-			c.more = true
+			c.hasMore = true
 		} else {
-			c.call()
+			c.requestData()
 		}
 	}
 	l.spareMail = mail[:0]
 }
 
-// begin begins a round: each client that takes anything is handed all that it
-// is behind.
+// begin begins a round: each client that takes anything is given everything it is behind.
 func (l *loop) begin() {
-	l.dirty.Store(false) // before the log is read: what comes later wakes again
-	l.mark = l.cfg.Room.Said()
+	l.roomGrew.Store(false) // before the log is read: what comes later wakes again
+	l.roundStart = l.cfg.Room.Said()
 	for _, c := range l.live {
 		switch {
 		case c.fin:
-		case c.stalled || len(c.stash) > stashSize:
-			c.more = true
+		case c.stalled || len(c.unfed) > maxUnfed:
+			c.hasMore = true
 			l.list(c)
 		default:
 			c.inRound = true
 			l.round++
 			l.list(c)
 			if c.view.unsent() == 0 {
-				c.call()
+				c.requestData()
 			} else {
-				c.more = true
+				c.hasMore = true
 			}
 		}
 	}
 }
 
-// list keeps an eye on a connection until nothing of it is under way.
+// list has look check a connection until none of its output is under way.
 func (l *loop) list(c *conn) {
 	if !c.listed {
 		c.listed = true
@@ -86,15 +85,15 @@ func (l *loop) list(c *conn) {
 	}
 }
 
-// look finds out what evio has sent, and calls those that have more.
+// look finds out what evio has sent, and requests Data for clients that have more.
 func (l *loop) look() {
 	moved := false
 	list := l.open[:0]
 	for _, c := range l.open {
-		held := c.held
+		buffered := c.buffered
 		keep := !c.gone && l.lookAt(c)
-		moved = moved || c.fresh || c.held < held || c.called
-		c.fresh = false
+		moved = moved || c.justHanded || c.buffered < buffered || c.dataRequested
+		c.justHanded = false
 		if keep {
 			list = append(list, c)
 			continue
@@ -104,19 +103,19 @@ func (l *loop) look() {
 	}
 	clear(l.open[len(list):])
 	l.open = list
-	l.still++
+	l.idleTurns++
 	if moved {
-		l.still = 0
+		l.idleTurns = 0
 	}
 	l.lookAtStalled()
 }
 
-// lookAtStalled finds out who is stalled, and looks after those who are. While
-// some move evio may not have tried the others yet.
+// lookAtStalled finds out who is stalled, and polls stalled clients. While some make progress
+// evio may not have tried the others yet.
 func (l *loop) lookAtStalled() {
-	if l.still >= stillTurns {
+	if l.idleTurns >= maxIdleTurns {
 		for _, c := range l.open {
-			if !c.stalled && c.held > 0 && !c.view.writable() {
+			if !c.stalled && c.buffered > 0 && !c.view.writable() {
 				c.stall()
 				l.settled(c)
 			}
@@ -125,17 +124,17 @@ func (l *loop) lookAtStalled() {
 	if l.stalls == 0 {
 		return
 	}
-	if now := time.Now(); now.Sub(l.endured) >= retryTime {
-		l.endured = now
+	if now := time.Now(); now.Sub(l.polledAt) >= pollStalledEvery {
+		l.polledAt = now
 		for _, c := range l.open {
 			if c.stalled {
-				c.endure()
+				c.pollStalled()
 			}
 		}
 	}
 }
 
-// lookAt says whether something of a connection is under way.
+// lookAt says whether output of a connection is under way.
 func (l *loop) lookAt(c *conn) bool {
 	if c.settle() > 0 {
 		return true
@@ -144,18 +143,18 @@ func (l *loop) lookAt(c *conn) bool {
 		c.stalled = false
 		l.stalls--
 	}
-	if c.at >= l.mark {
-		l.settled(c) // it has what the round is about; what it is sent next is its own affair
+	if c.handedTo >= l.roundStart {
+		l.settled(c) // it has everything that was said before the round began
 	}
 	switch {
-	case !c.more:
-	case len(c.stash) <= stashSize:
-		c.more = false
-		c.call()
-	default: // its input waits for the next round, so this one must not wait for it
+	case !c.hasMore:
+	case len(c.unfed) <= maxUnfed:
+		c.hasMore = false
+		c.requestData()
+	default: // its input waits for the next round, so this round must not wait for it
 		l.settled(c)
 	}
-	return c.more || c.called
+	return c.hasMore || c.dataRequested
 }
 
 // settled lets the round go on without a connection.
@@ -166,54 +165,54 @@ func (l *loop) settled(c *conn) {
 	}
 }
 
-// feed gives a session a little of its input, and nothing once much is said since
-// the round began. It returns what is left.
+// feed feeds a session up to maxFeed octets of input, and nothing once much was said since the
+// round began. It returns the rest.
 func (l *loop) feed(c *conn, in []byte) []byte {
-	for fed := 0; len(in) > 0 && fed < feedMost && l.mayFeed(); fed += backends.FeedStep {
+	for fed := 0; len(in) > 0 && fed < maxFeed && l.mayFeed(); fed += backends.FeedStep {
 		in = c.step(in)
 	}
 	return in
 }
 
 // mayFeed says whether the room may say more before the next round begins.
-func (l *loop) mayFeed() bool { return l.cfg.Room.Said()-l.mark < backends.FlushAfter }
+func (l *loop) mayFeed() bool { return l.cfg.Room.Said()-l.roundStart < backends.FlushAfter }
 
-// step feeds a session one step of its input, and returns what is left.
+// step feeds a session one step of input, and returns the rest.
 func (c *conn) step(in []byte) []byte {
 	n := min(len(in), backends.FeedStep)
 	c.session.Feed(in[:n])
 	return in[n:]
 }
 
-// feedStashed goes on with input that had to wait: a step of each client in turn,
-// and a little of each before others are read.
-func (l *loop) feedStashed() {
-	if l.round == 0 && !l.dirty.Load() {
-		l.mark = l.cfg.Room.Said() // all that was said is handed
+// feedWaiting feeds input that had to wait: steps of all clients in turn, up to maxFeed octets
+// of each before others are read.
+func (l *loop) feedWaiting() {
+	if l.round == 0 && !l.roomGrew.Load() {
+		l.roundStart = l.cfg.Room.Said() // everything that was said is sent or given to evio
 	}
-	for steps := len(l.stashed) * feedMost / backends.FeedStep; steps > 0 && len(l.stashed) > 0 && l.mayFeed(); steps-- {
-		c := l.stashed[0]
-		l.stashed[0] = nil
-		l.stashed = l.stashed[1:]
+	for steps := len(l.waiting) * maxFeed / backends.FeedStep; steps > 0 && len(l.waiting) > 0 && l.mayFeed(); steps-- {
+		c := l.waiting[0]
+		l.waiting[0] = nil
+		l.waiting = l.waiting[1:]
 		if _, closing := c.session.Closing(); closing {
-			c.stash = c.stash[:0] // thrown away
+			c.unfed = c.unfed[:0] // discard it
 		}
-		if len(c.stash) > 0 {
-			c.stash = c.step(c.stash)
+		if len(c.unfed) > 0 {
+			c.unfed = c.step(c.unfed)
 		}
-		if c.parting {
+		if c.closedUnfed {
 			c.discard()
 		}
-		if len(c.stash) > 0 {
-			l.stashed = append(l.stashed, c)
+		if len(c.unfed) > 0 {
+			l.waiting = append(l.waiting, c)
 			continue
 		}
 		c.queued = false
 		switch {
-		case c.parting:
+		case c.closedUnfed:
 			l.leave(c)
-		case c.stash != nil && !c.gone:
-			c.stash = nil
+		case c.unfed != nil && !c.gone:
+			c.unfed = nil
 			c.watch()
 		}
 	}

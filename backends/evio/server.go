@@ -15,10 +15,10 @@ import (
 	"chatbench/internal/tcp"
 )
 
-// errEnded is why the loop ends when nobody told it to.
-var errEnded = errors.New("evio: the loop ended by itself, as it does when accept fails: look for what uses up the descriptors")
+// errEnded is the error when evio's loop has ended without a Shutdown.
+var errEnded = errors.New("evio: the loop ended by itself, as it does when accept(2) fails: find out what uses up the descriptors")
 
-// server is the transport at work.
+// server is the running transport.
 type server struct {
 	loop  *loop
 	addr  netip.AddrPort
@@ -38,7 +38,7 @@ func start(cfg backends.Config) (backends.Server, error) {
 		}
 		select {
 		case <-s.done:
-		case <-time.After(time.Second): // a loop that ends too early, evio waits for in vain
+		case <-time.After(time.Second): // evio waits for ever for a loop that ends too early
 		}
 		return nil, fmt.Errorf("evio: %w", err)
 	case <-s.done:
@@ -49,7 +49,7 @@ func start(cfg backends.Config) (backends.Server, error) {
 // run serves until evio ends.
 func (s *server) run(cfg backends.Config) {
 	l := s.loop
-	var failed error // before there was a loop
+	var failed error // of serving
 	err := lib.Serve(lib.Events{
 		NumLoops: 1,
 		Serving: func(e lib.Server) lib.Action {
@@ -62,7 +62,7 @@ func (s *server) run(cfg backends.Config) {
 		Data:   l.data,
 		Closed: l.closed,
 	}, tcp.Network(cfg.Listen)+"://"+cfg.Listen)
-	l.bell.takeDown()
+	l.bell.detach()
 	l.over()
 	if l.acceptor != nil {
 		l.acceptor.stop()
@@ -78,7 +78,7 @@ func (s *server) run(cfg backends.Config) {
 	close(s.done)
 }
 
-// ending is what Serve has ended with, as an operator is told it.
+// ending is the error with which Serve has ended, as it is shown to an operator.
 func ending(cfg backends.Config, err error) error {
 	var listening *net.OpError
 	switch {
@@ -90,19 +90,19 @@ func ending(cfg backends.Config, err error) error {
 	return fmt.Errorf("evio: %w", err)
 }
 
-// serving is called when evio listens and has no loop yet: it sets the
-// backlog, and connects the bell.
+// serving is called when evio listens and has no loop yet. It sets the backlog, and connects
+// the bell.
 func (s *server) serving(cfg backends.Config, e lib.Server) error {
 	s.addr = addrPort(e.Addrs[0])
 	err := eachListener(s.addr, func(fd int) error {
-		// Without a descriptor for its loop evio panics, and hangs in that.
+		// Without a descriptor for its loop evio panics, and then hangs.
 		if !spare(fd) {
-			return fmt.Errorf("fewer than %d descriptors are left: %w", spareDescriptors, unix.EMFILE)
+			return fmt.Errorf("fewer than %d descriptors are left: %w: raise the limit (ulimit -n)", minDescriptors, unix.EMFILE)
 		}
 		if cfg.Backlog <= 0 {
 			return nil
 		}
-		// To listen again changes the backlog and nothing else.
+		// A second listen changes the backlog and nothing else.
 		if err := unix.Listen(fd, cfg.Backlog); err != nil {
 			return fmt.Errorf("set the backlog: %w", err)
 		}
@@ -123,14 +123,14 @@ func (s *server) serving(cfg backends.Config, e lib.Server) error {
 // Addr is where the server is bound.
 func (s *server) Addr() netip.AddrPort { return s.addr }
 
-// Done is closed when nothing is left.
+// Done is closed when the server has ended.
 func (s *server) Done() <-chan struct{} { return s.done }
 
-// Err is why the loop ended by itself, after Done.
+// Err is why the loop has ended by itself; valid after Done.
 func (s *server) Err() error { return s.err }
 
-// Shutdown turns away who comes and waits for the connections to end; those which
-// are left when ctx ends are cut.
+// Shutdown turns away new connections and waits for the others to end; those which are left
+// when ctx ends are cut.
 func (s *server) Shutdown(ctx context.Context) error {
 	s.loop.stopping.Store(true)
 	s.loop.acceptor.closing.Store(true)

@@ -8,8 +8,8 @@ import (
 	"chatbench/internal/loglimit"
 )
 
-// logger passes on what gnet logs, of errors a few lines a second: each of many
-// connections may have one. Its news is of no interest to an operator.
+// logger passes on what gnet logs: errors, a few lines a second, since every connection may
+// cause one, and the rest at debug level.
 type logger struct {
 	to    *slog.Logger
 	lines *loglimit.Limit
@@ -20,7 +20,7 @@ func (l logger) Infof(format string, args ...any)  { l.log(slog.LevelDebug, form
 func (l logger) Warnf(format string, args ...any)  { l.log(slog.LevelWarn, format, args) }
 func (l logger) Errorf(format string, args ...any) { l.log(slog.LevelError, format, args) }
 
-// Fatalf does not end the process: that is for the server to decide.
+// Fatalf logs an error and does not end the process, which a library must not do.
 func (l logger) Fatalf(format string, args ...any) { l.log(slog.LevelError, format, args) }
 
 func (l logger) log(level slog.Level, format string, args []any) {

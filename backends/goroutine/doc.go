@@ -36,6 +36,10 @@
 // waits for a slow client. Nor does one that has written 256 KiB and has more: a
 // client that is sent file frames without a pause would make the round endless.
 //
+// With Config.Coalesce a round may leave out what the room has said, and write to those
+// clients alone that have output of their own, until it is due or a reader waits for
+// the round. One timer rings for the whole room.
+//
 // A reader takes a buffer from a pool when there is something to read and gives
 // it back when there is nothing more, so that an idle client costs a goroutine
 // and no buffer.

@@ -10,15 +10,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bell is a connection of the library's like any other, but with ourselves at
-// the other end: whoever writes an octet to it has OnRead called on the
-// poller's goroutine, which the library offers no other way to reach.
+// bell is a connection of the library's whose other end is the transport's. Writing an
+// octet to it makes the library call OnRead on the poller's goroutine. The library has no
+// other way to run something there.
 type bell struct {
 	mu sync.Mutex
 	fd int // our end; -1 once closed
 }
 
-// newBell gives a bell and the end of it that is the library's.
+// newBell makes a bell, and returns the library's end of it too.
 func newBell() (*bell, net.Conn, error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -33,21 +33,24 @@ func newBell() (*bell, net.Conn, error) {
 	return &bell{fd: pair[0]}, conn, nil
 }
 
-var stroke = []byte{1}
+var ringByte = []byte{1}
 
-// ring has OnRead called. Any goroutine.
-func (b *bell) ring() {
+// ring makes the library call OnRead. It may be called from any goroutine. It is false
+// after close.
+func (b *bell) ring() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.fd >= 0 {
-		_, _ = unix.Write(b.fd, stroke) // fails only if it is full of strokes
+	if b.fd < 0 {
+		return false
 	}
+	_, _ = unix.Write(b.fd, ringByte) // fails only if the socket is full, and then OnRead is called anyway
+	return true
 }
 
-// clear takes the strokes back.
+// clear reads the octets that ring has written.
 func (b *bell) clear(c *lib.Conn) {
-	var strokes [64]byte
-	_, _ = c.Read(strokes[:])
+	var rings [64]byte
+	_, _ = c.Read(rings[:])
 }
 
 func (b *bell) close() {

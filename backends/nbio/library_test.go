@@ -10,11 +10,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// These tests hold the library, not the transport: why the transport reads by
-// itself, and looks at a connection before it writes. One that fails after an
-// upgrade says what need not be done any more.
+// These tests are about the library, not the transport. They show why the transport reads
+// by itself, and checks a connection before it writes. If one fails after an upgrade, the
+// workaround is no longer needed.
 
-// pair is a connection, and the end of it that the library would take.
+// pair makes a connection; the library would take the server's end.
 func pair(t *testing.T) (client, server *net.TCPConn) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -50,7 +50,8 @@ func sendAll(t *testing.T, c *net.TCPConn, p []byte) {
 	}
 }
 
-// serve has an engine take a connection, and gives what it was closed with.
+// serve gives a connection to an engine. The channel gives the error with which it is
+// closed.
 func serve(t *testing.T, conn net.Conn, set func(*lib.Engine)) chan error {
 	engine := lib.NewEngine(lib.Config{NPoller: 1, ReadBufferSize: 1 << 10})
 	closed := make(chan error, 1)
@@ -74,8 +75,8 @@ func await(t *testing.T, closed chan error) {
 	}
 }
 
-// TestFINLosesInput: if a FIN has come, the library closes the connection when
-// it has read three times, whatever is still there.
+// TestFINLosesInput: after a FIN the library reads three times and then closes the
+// connection, even if there is more to read.
 func TestFINLosesInput(t *testing.T) {
 	client, server := pair(t)
 	const sent = 32 << 10
@@ -87,12 +88,12 @@ func TestFINLosesInput(t *testing.T) {
 		e.OnData(func(_ *lib.Conn, data []byte) { got.Add(int64(len(data))) })
 	}))
 	if got.Load() == sent {
-		t.Error("all was read: the library reads to the end now, and may read by itself")
+		t.Error("everything was read: the library now reads to the end, and the transport need not")
 	}
 }
 
-// TestFailedWriteLosesInput: a Write that fails closes the connection at once,
-// with what came before the reset still unread.
+// TestFailedWriteLosesInput: a Write that fails closes the connection at once, though what
+// came before the reset is unread.
 func TestFailedWriteLosesInput(t *testing.T) {
 	client, server := pair(t)
 	sendAll(t, client, []byte("last words"))
@@ -108,11 +109,11 @@ func TestFailedWriteLosesInput(t *testing.T) {
 		})
 	}))
 	if got.Load() > 0 {
-		t.Error("what was unread could be read: a failed Write does not close any more")
+		t.Error("the unread input could be read: a failed Write no longer closes the connection")
 	}
 }
 
-// waitState waits until the kernel knows how the connection stands.
+// waitState waits until the connection is in a TCP state.
 func waitState(t *testing.T, c *net.TCPConn, want uint8) {
 	raw, err := c.SyscallConn()
 	if err != nil {
@@ -122,7 +123,7 @@ func waitState(t *testing.T, c *net.TCPConn, want uint8) {
 		var info *unix.TCPInfo
 		raw.Control(func(fd uintptr) { info, err = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO) })
 		if err != nil || time.Now().After(deadline) {
-			t.Fatalf("the connection is in state %+v, %v in place of %d", info, err, want)
+			t.Fatalf("the connection is in state %+v, %v, want %d", info, err, want)
 		}
 		if info.State == want {
 			return

@@ -11,16 +11,15 @@ import (
 	"chatbench/internal/loglimit"
 )
 
-// The library's logger is one for the process, and its own writes to standard
-// output, which is for data.
+// The library has one logger for the process. By default it writes to standard output.
 func init() { logging.SetLogger(&logged) }
 
-// logged takes what the library logs to the log of the server started last.
+// logged passes what the library logs to the log of the server that was started last.
 var logged logger
 
 type logger struct {
 	to    atomic.Pointer[slog.Logger]
-	lines loglimit.Limit // of errors: each of many connections may have one
+	lines loglimit.Limit // for errors: every connection may cause one
 }
 
 func setLog(l *slog.Logger) { logged.to.Store(l) }

@@ -9,31 +9,32 @@ import (
 
 	"chatbench/backends"
 	"chatbench/backends/internal/acceptor"
-	"chatbench/backends/internal/guest"
+	"chatbench/backends/internal/loopadapter"
 	"chatbench/internal/loglimit"
 )
 
 const (
-	readSize = 16 << 10 // of a client before others have their turn
-	// waitingRoom is how many accepted connections wait for the poller at
-	// most, and how many it takes over in a turn: who is in comes first.
-	waitingRoom = 64
+	readSize = 16 << 10 // octets read of a client in a turn
+	// maxArrivals is how many accepted connections may wait for the poller, and how many
+	// it takes over in a turn.
+	maxArrivals = 64
 )
 
-// host is one nbio engine with a guest on it.
-type host struct {
-	cfg    backends.Config
-	guest  *guest.Guest
-	accept acceptor.Conns
-	engine *lib.Engine
-	bell   *bell
-	first  sync.Once
-	turns  chan struct{} // closed when the poller has been at work
-	lines  loglimit.Limit
+// loop is one nbio engine, and the adapter that runs on it.
+type loop struct {
+	cfg     backends.Config
+	adapter *loopadapter.Adapter
+	accept  acceptor.Conns
+	engine  *lib.Engine
+	bell    *bell
+	first   sync.Once
+	turns   chan struct{} // closed after the poller's first turn
+	lines   loglimit.Limit
 
 	arrivals chan *net.TCPConn
 
-	buf, last []byte // the poller's: what it reads into, and what Send does
+	buf       []byte // used by the poller's goroutine to read
+	brokenBuf []byte // the same within Send, where buf may be in use
 }
 
 func start(cfg backends.Config) (backends.Server, error) {
@@ -41,126 +42,126 @@ func start(cfg backends.Config) (backends.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &host{
+	l := &loop{
 		cfg: cfg, accept: accept, turns: make(chan struct{}),
-		arrivals: make(chan *net.TCPConn, waitingRoom),
-		buf:      make([]byte, readSize), last: make([]byte, readSize),
+		arrivals: make(chan *net.TCPConn, maxArrivals),
+		buf:      make([]byte, readSize), brokenBuf: make([]byte, readSize),
 	}
-	if err := h.open(); err != nil {
+	if err := l.open(); err != nil {
 		accept.Abandon()
 		return nil, fmt.Errorf("nbio: %w", err)
 	}
-	accept.Run(h.take)
-	return h.guest.Serve(accept, h.close), nil
+	accept.Run(l.take)
+	return l.adapter.Serve(accept, l.close), nil
 }
 
-// open starts the engine. It returns when the poller has been at work once,
-// for one that is stopped before it began would never end.
-func (h *host) open() error {
-	setLog(h.cfg.Log)
+// open starts the engine. It returns after the poller's first turn, because an engine that
+// is stopped before its poller has begun never ends.
+func (l *loop) open() error {
+	setLog(l.cfg.Log)
 	b, conn, err := newBell()
 	if err != nil {
 		return err
 	}
-	h.bell = b
-	h.guest = guest.New(h.cfg, guest.Library{Ring: b.ring})
-	// What takes descriptors comes before the engine: one that is stopped before
-	// its poller is at work never ends.
+	l.bell = b
+	l.adapter = loopadapter.New(l.cfg, loopadapter.Library{Ring: b.ring})
+	// What needs descriptors is done before the engine starts: if it failed afterwards,
+	// the engine would have to be stopped before its poller has begun.
 	nc, err := lib.NBConn(conn) // which duplicates and closes it
 	if err != nil {
 		conn.Close()
 		b.close()
 		return err
 	}
-	h.engine = lib.NewEngine(lib.Config{Name: name, NPoller: 1, ReadBufferSize: 1})
-	h.engine.OnRead(h.onRead)
-	h.engine.OnClose(onClose)
-	h.engine.OnWrittenSize(onWritten)
-	if err := h.engine.Start(); err != nil {
+	l.engine = lib.NewEngine(lib.Config{Name: name, NPoller: 1, ReadBufferSize: 1})
+	l.engine.OnRead(l.onRead)
+	l.engine.OnClose(onClose)
+	l.engine.OnWrittenSize(onWritten)
+	if err := l.engine.Start(); err != nil {
 		nc.Close()
 		b.close()
 		return err
 	}
-	if _, err := h.engine.AddConn(nc); err != nil {
-		h.close()
+	if _, err := l.engine.AddConn(nc); err != nil {
+		l.close()
 		return err
 	}
 	b.ring()
-	<-h.turns
+	<-l.turns
 	return nil
 }
 
 // close ends the engine.
-func (h *host) close() {
-	h.engine.Stop()
-	h.bell.close()
+func (l *loop) close() {
+	l.engine.Stop()
+	l.bell.close()
 }
 
 // take accepts a connection and leaves it for the poller.
-func (h *host) take() error {
-	c, err := h.accept.Conn()
+func (l *loop) take() error {
+	c, err := l.accept.Conn()
 	if err != nil {
 		return err
 	}
-	h.arrivals <- c // before the poller is told, so that it finds it
-	h.guest.Coming()
+	l.arrivals <- c // before the poller is rung, so that it finds the connection
+	l.adapter.ExpectJoin()
 	return nil
 }
 
-// onRead is called for every connection that can be read. The bell's is the
-// one without a line.
-func (h *host) onRead(c *lib.Conn) {
-	if l, ok := c.Session().(*line); ok {
-		l.read(h.buf)
+// onRead is called for every readable connection. The bell's has no conn.
+func (l *loop) onRead(lc *lib.Conn) {
+	if c, ok := lc.Session().(*conn); ok {
+		c.read(l.buf)
 		return
 	}
-	h.first.Do(func() { close(h.turns) })
-	h.bell.clear(c)
-	h.adopt()
-	h.guest.Turn()
+	l.first.Do(func() { close(l.turns) })
+	l.bell.clear(lc)
+	l.adopt()
+	l.adapter.Turn()
 }
 
-// adopt takes over what was accepted. It is done before a turn closes
-// anything: the descriptors of these connections are then not ones for which
-// the poller has an old event in hand.
-func (h *host) adopt() {
-	for range waitingRoom {
+// adopt takes over the accepted connections. It runs before the turn closes connections,
+// so that a new connection never has a descriptor for which the poller still has an old
+// event.
+func (l *loop) adopt() {
+	for range maxArrivals {
 		select {
-		case c := <-h.arrivals:
-			h.add(c)
+		case c := <-l.arrivals:
+			l.add(c)
 		default:
 			return
 		}
 	}
-	h.bell.ring() // there may be more
+	l.bell.ring() // there may be more
 }
 
-func (h *host) add(tcp *net.TCPConn) {
+func (l *loop) add(tcp *net.TCPConn) {
 	peer := tcp.RemoteAddr().(*net.TCPAddr).AddrPort()
-	conn, err := lib.NBConn(tcp) // which duplicates and closes it
+	lc, err := lib.NBConn(tcp) // which duplicates and closes it
 	if err != nil {
 		tcp.Close()
-		h.miss(err)
+		l.miss(err)
 		return
 	}
-	l := &line{host: h, conn: conn, fd: descriptor(conn)}
-	conn.SetSession(l)
-	if _, err := h.engine.AddConn(conn); err != nil {
-		h.miss(err)
+	c := &conn{loop: l, lib: lc, fd: descriptor(lc)}
+	lc.SetSession(c)
+	if _, err := l.engine.AddConn(lc); err != nil {
+		l.miss(err)
 		return
 	}
-	l.client = h.guest.Join(peer, l)
+	c.client = l.adapter.Join(peer, c)
+	l.adapter.JoinDone()
 }
 
-func descriptor(conn *lib.Conn) (number int) {
-	raw, _ := conn.SyscallConn() // neither it nor Control ever fails
+func descriptor(lc *lib.Conn) (number int) {
+	raw, _ := lc.SyscallConn() // neither this nor Control can fail
 	_ = raw.Control(func(fd uintptr) { number = int(fd) })
 	return number
 }
 
-// miss is about a connection that the library does not take.
-func (h *host) miss(err error) {
-	h.cfg.Counters.NoDescriptors.Add(1)
-	h.lines.Warn(h.cfg.Log, "a connection is turned away", "backend", name, "err", err)
-	h.guest.Missed()
+// miss gives up a connection that the library does not take.
+func (l *loop) miss(err error) {
+	l.cfg.Counters.NoDescriptors.Add(1)
+	l.lines.Warn(l.cfg.Log, "a connection is turned away", "backend", name, "err", err)
+	l.adapter.JoinDone()
 }

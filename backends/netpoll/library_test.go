@@ -14,12 +14,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// These tests hold the library, not the transport: what the transport counts
-// on, and why it does not leave accepting to it. One that fails after an
-// upgrade says what has to be thought over.
+// These tests are about the library, not the transport: what the transport relies on, and
+// why it accepts connections by itself. If one fails after an upgrade, the transport has
+// to be reconsidered.
 
-// TestFlushAfterItsDeadline: with a write deadline that has passed, Flush does
-// not block, and the poller writes the rest, in order.
+// TestFlushAfterItsDeadline: with a write deadline in the past Flush does not block, and
+// the poller writes the rest, in order.
 func TestFlushAfterItsDeadline(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -51,7 +51,7 @@ func TestFlushAfterItsDeadline(t *testing.T) {
 	select {
 	case err := <-flushed:
 		if !errors.Is(err, lib.ErrWriteTimeout) {
-			t.Fatalf("Flush: %v in place of ErrWriteTimeout", err)
+			t.Fatalf("Flush: %v, want ErrWriteTimeout", err)
 		}
 	case <-time.After(10 * time.Second):
 		t.Fatal("Flush blocks")
@@ -66,8 +66,8 @@ func TestFlushAfterItsDeadline(t *testing.T) {
 	}
 }
 
-// short is a listener that is always ready and out of descriptors, but for one
-// moment in which nobody is there.
+// short is a listener that is always ready and fails with EMFILE, except for one call
+// that finds no connection.
 type short struct {
 	fd      int
 	accepts atomic.Int64
@@ -85,9 +85,9 @@ func (s *short) Fd() int        { return s.fd }
 func (s *short) Addr() net.Addr { return &net.TCPAddr{} }
 func (s *short) Close() error   { return unix.Close(s.fd) }
 
-// TestSecondLackOfDescriptors: the library takes its listener off the poller
-// when descriptors run out, but only once; the second time it spins. This is
-// why the transport accepts connections itself.
+// TestSecondLackOfDescriptors: when descriptors run out the library takes its listener off
+// the poller, but only once; the second time it spins. So the transport accepts
+// connections by itself.
 func TestSecondLackOfDescriptors(t *testing.T) {
 	fd, err := unix.Eventfd(1, unix.EFD_CLOEXEC)
 	if err != nil {
@@ -106,7 +106,7 @@ func TestSecondLackOfDescriptors(t *testing.T) {
 	const spinning = 200 // with its longest pause it would take minutes
 	for deadline := time.Now().Add(5 * time.Second); l.accepts.Load() < spinning; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Errorf("accepted %d times: the library does not spin any more, and may accept by itself", l.accepts.Load())
+			t.Errorf("Accept was called %d times: the library no longer spins, and may accept connections", l.accepts.Load())
 			break
 		}
 	}

@@ -10,6 +10,6 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	lib.Initialize() // the poller is the process's: what it holds is no server's leak
+	lib.Initialize() // the poller belongs to the process: its descriptors are not a server's leak
 	backendtest.Run(t, netpoll.Backend)
 }

@@ -16,9 +16,8 @@ import (
 	"chatbench/core"
 )
 
-// TestPollerRefuses: a connection that the library's poller cannot watch ends,
-// and the server still comes to its end: nobody is waited for who never comes.
-// The connection is a regular file here, which epoll does not take.
+// TestPollerRefuses: a connection that the library's poller cannot watch ends, and
+// Shutdown does not wait for it. Here it is a regular file, which epoll refuses.
 func TestPollerRefuses(t *testing.T) {
 	room := core.NewRoom(core.Config{Authenticator: core.OpenDoor{}, Now: time.Now()})
 	cfg := backends.Config{Listen: "127.0.0.1:0", Room: room, Counters: new(backends.Counters),
@@ -27,20 +26,20 @@ func TestPollerRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &host{cfg: cfg, accept: accept, served: make(chan struct{})}
-	if err := h.open(); err != nil {
+	l := &loop{cfg: cfg, accept: accept, served: make(chan struct{})}
+	if err := l.open(); err != nil {
 		t.Fatal(err)
 	}
-	accept.Run(h.take)
-	server := h.guest.Serve(accept, h.close)
+	accept.Run(l.take)
+	server := l.adapter.Serve(accept, l.close)
 	const refused = 5
 	for range refused {
 		file, err := os.Create(filepath.Join(t.TempDir(), "file"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		h.gate.arrivals <- arrival{duplicate(t, file), netip.MustParseAddrPort("127.0.0.1:1")}
-		h.guest.Coming()
+		l.listener.arrivals <- arrival{duplicate(t, file), netip.MustParseAddrPort("127.0.0.1:1")}
+		l.adapter.ExpectJoin()
 		file.Close()
 	}
 	ended := func() (n uint64) {

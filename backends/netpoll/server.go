@@ -4,22 +4,23 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"time"
 
 	lib "github.com/cloudwego/netpoll"
 
 	"chatbench/backends"
 	"chatbench/backends/internal/acceptor"
-	"chatbench/backends/internal/guest"
+	"chatbench/backends/internal/loopadapter"
 )
 
-// host is one netpoll event loop with a guest on it.
-type host struct {
-	cfg    backends.Config
-	guest  *guest.Guest
-	accept *acceptor.Acceptor
-	gate   *gate
-	loop   lib.EventLoop
-	served chan struct{} // Serve has returned
+// loop is one netpoll event loop, and the adapter that runs on it.
+type loop struct {
+	cfg      backends.Config
+	adapter  *loopadapter.Adapter
+	accept   *acceptor.Acceptor
+	listener *listener
+	events   lib.EventLoop
+	served   chan struct{} // Serve has returned
 }
 
 func start(cfg backends.Config) (backends.Server, error) {
@@ -27,70 +28,69 @@ func start(cfg backends.Config) (backends.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &host{cfg: cfg, accept: accept, served: make(chan struct{})}
-	if err := h.open(); err != nil {
+	l := &loop{cfg: cfg, accept: accept, served: make(chan struct{})}
+	if err := l.open(); err != nil {
 		accept.Abandon()
 		return nil, fmt.Errorf("netpoll: %w", err)
 	}
-	accept.Run(h.take)
-	return h.guest.Serve(accept, h.close), nil
+	accept.Run(l.take)
+	return l.adapter.Serve(accept, l.close), nil
 }
 
-// open has the library serve. It returns when the gate has been called for the
-// first time, for an event loop that is shut down before it serves would serve
-// ever after.
-func (h *host) open() (err error) {
-	setLog(h.cfg.Log)
-	if h.gate, err = newGate(h); err != nil {
+// open makes the library serve. It returns after the first call of the listener's Accept,
+// because an event loop that is shut down before it serves would serve for ever.
+func (l *loop) open() (err error) {
+	setLog(l.cfg.Log)
+	if l.listener, err = newListener(l); err != nil {
 		return err
 	}
-	h.guest = guest.New(h.cfg, guest.Library{Ring: h.gate.ring, Borrows: true, Mute: true})
-	if h.loop, err = lib.NewEventLoop(onRequest, lib.WithOnPrepare(h.prepare)); err != nil {
-		h.gate.Close()
+	l.adapter = loopadapter.New(l.cfg, loopadapter.Library{Ring: l.listener.ring, NoCopy: true, PollEvery: time.Millisecond})
+	if l.events, err = lib.NewEventLoop(onRequest, lib.WithOnPrepare(l.prepare)); err != nil {
+		l.listener.Close()
 		return err
 	}
 	go func() {
-		defer close(h.served)
-		_ = h.loop.Serve(h.gate)
+		defer close(l.served)
+		_ = l.events.Serve(l.listener)
 	}()
-	h.gate.ring()
+	l.listener.ring()
 	select {
-	case <-h.gate.called:
+	case <-l.listener.called:
 		return nil
-	case <-h.served:
-		h.gate.Close()
-		return fmt.Errorf("the poller does not take a listener")
+	case <-l.served:
+		l.listener.Close()
+		return fmt.Errorf("the library's poller refuses the listener")
 	}
 }
 
-// close ends the event loop. The poller below it is the process's, and stays.
-func (h *host) close() {
-	_ = h.loop.Shutdown(context.Background()) // no connection is left for it to wait for
-	<-h.served
+// close ends the event loop. The poller belongs to the process, and stays.
+func (l *loop) close() {
+	_ = l.events.Shutdown(context.Background()) // no connection is left
+	<-l.served
 }
 
-// take accepts a connection and hands it on to the poller, through the gate.
-func (h *host) take() error {
-	fd, peer, err := h.accept.FD()
+// take accepts a connection and passes it to the poller, through the listener.
+func (l *loop) take() error {
+	fd, peer, err := l.accept.FD()
 	if err != nil {
 		return err
 	}
-	h.gate.arrivals <- arrival{fd, peer} // before the poller is told, so that it finds it
-	h.guest.Coming()
+	l.listener.arrivals <- arrival{fd, peer} // before the poller is rung, so that it finds the connection
+	l.adapter.ExpectJoin()
 	return nil
 }
 
-// prepare makes a line of a connection before the poller reads it.
-func (h *host) prepare(conn lib.Connection) context.Context {
-	l := &line{host: h, conn: conn}
-	_ = conn.SetWriteDeadline(longAgo)
-	_ = conn.AddCloseCallback(l.closed)
-	l.client = h.guest.Join(conn.RemoteAddr().(address).AddrPort, l)
-	return context.WithValue(context.Background(), lineKey{}, l)
+// prepare makes a conn for a connection before the poller reads it.
+func (l *loop) prepare(lc lib.Connection) context.Context {
+	c := &conn{loop: l, lib: lc}
+	_ = lc.SetWriteDeadline(longAgo)
+	_ = lc.AddCloseCallback(c.closed)
+	c.client = l.adapter.Join(lc.RemoteAddr().(address).AddrPort, c)
+	l.adapter.JoinDone()
+	return context.WithValue(context.Background(), connKey{}, c)
 }
 
-// arrival is a connection on its way from the acceptor to the poller, as the
-// library takes it from a listener.
+// arrival is an accepted connection that waits for the poller.
 type arrival struct {
 	fd   int
 	peer netip.AddrPort

@@ -12,41 +12,41 @@ import (
 	"chatbench/core"
 )
 
-// conn is one client, with a thread that reads and one that writes. The writer
-// outlives the reader and lets go of the connection.
+// conn is one client, with a thread that reads and one that writes. The writer ends after
+// the reader, and closes the connection.
 type conn struct {
 	server  *server
 	fd      int
 	session *core.Session
 	index   int // in server.conns, under server.mu
 
-	bell        bell        // the writer's
-	readerBell  bell        // the reader's, while it waits
-	readerWaits atomic.Bool // for its session to be Held no more
+	bell        bell        // wakes the writer
+	readerBell  bell        // wakes the reader while its session is Held
+	readerWaits atomic.Bool // the reader waits for that
 	writerDone  atomic.Bool // the writer writes nothing more
 	place       place
-	words       pair
+	futexWords  pair
 
 	gone   atomic.Bool // write nothing more: the client is gone, or is cut off
-	cut    atomic.Bool // by Shutdown
-	reset  bool        // a write has told so, and no read will; the writer's
-	late   atomic.Bool // it has had its time to say FIN
+	cut    atomic.Bool // Shutdown has cut it off
+	reset  bool        // a write has reported a reset, which no read will; the writer's
+	late   atomic.Bool // the client has not sent FIN in time
 	unread atomic.Bool // the reader has ended
-	reason core.Reason // for which; set before unread
+	reason core.Reason // why it has; set before unread
 
-	// The reader's.
+	// Used only by the reader.
 	absence    absence.Watch
-	dropped    bool        // its client has left, and has had its time
-	droppedFor core.Reason // and how it left
+	dropped    bool        // the client left while Held, and its time is over
+	droppedFor core.Reason // how it left
 
-	mu     sync.Mutex // guards the descriptor against being interrupted once it is closed
+	mu     sync.Mutex // held while the descriptor is interrupted or closed
 	closed bool
 }
 
-// begin gives the connection its two threads.
-func (c *conn) begin() {
-	c.server.crew.run(c.readAll)
-	c.server.crew.run(c.writeAll)
+// startThreads starts the connection's two threads.
+func (c *conn) startThreads() {
+	c.server.pool.run(c.readAll)
+	c.server.pool.run(c.writeAll)
 }
 
 // interrupt ends a recv(2) or send(2) in which a thread of this connection is
@@ -68,8 +68,8 @@ func (c *conn) cutOff() {
 	c.readerBell.ring()
 }
 
-// readerEnds tells the writer, which may have something to write yet if the
-// session is closing.
+// readerEnds tells the writer that the reader has ended. If the session is closing the
+// writer may still have something to write.
 func (c *conn) readerEnds(why core.Reason) {
 	if c.cut.Load() {
 		why = core.ReasonCut
@@ -83,8 +83,8 @@ func (c *conn) readerEnds(why core.Reason) {
 	c.bell.ring()
 }
 
-// linger waits until the reader has ended, for so long as a client may take to
-// say FIN.
+// linger waits until the reader has ended, but no longer than a client may take to send
+// FIN.
 func (c *conn) linger() {
 	wait := c.server.cfg.Linger
 	if why, _ := c.session.Closing(); why.TurnedAway() {
@@ -100,7 +100,7 @@ func (c *conn) linger() {
 	}
 }
 
-// end lets go of a connection that nobody reads or writes any more.
+// end closes a connection that nobody reads or writes any more, and leaves the room.
 func (c *conn) end() {
 	c.mu.Lock()
 	c.closed = true

@@ -10,9 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Threads wait for one another in futex(2), below Go's scheduler, which would
-// switch threads twice where once is enough: to the one that waits, and away
-// from the one that is parked because another has its goroutine.
+// Threads wait for each other in futex(2) and not in Go's scheduler. That would switch
+// threads twice: a goroutine that is locked to its thread is first picked by another thread.
 const (
 	futexWait    = 0 | futexPrivate
 	futexWake    = 1 | futexPrivate
@@ -22,7 +21,7 @@ const (
 
 var errNoFutex = errors.New("thread: futex_waitv(2) is needed: Linux 5.16 or later")
 
-// haveFutex says whether the kernel lets a thread wait for two words at once.
+// haveFutex returns an error if the kernel has no futex_waitv(2).
 func haveFutex() error {
 	if _, _, errno := unix.Syscall6(unix.SYS_FUTEX_WAITV, 0, 0, 0, 0, 0, 0); errno == unix.ENOSYS || errno == unix.EPERM {
 		return errNoFutex
@@ -30,8 +29,8 @@ func haveFutex() error {
 	return nil
 }
 
-// sleepOn waits while word holds value, for at most so long; 0 is for ever. It
-// may return early.
+// sleepOn waits while word holds value, for at most atMost; 0 is for ever. It may return
+// early.
 func sleepOn(word *atomic.Uint32, value uint32, atMost time.Duration) {
 	var limit *unix.Timespec
 	if atMost > 0 {
@@ -52,8 +51,8 @@ func wake(word *atomic.Uint32, n uintptr) {
 	_, _, _ = unix.Syscall(unix.SYS_FUTEX, uintptr(unsafe.Pointer(word)), futexWake, n)
 }
 
-// pair is two words that a thread waits for at once. It is part of something
-// on the heap, for the kernel is given the address.
+// pair is the argument of futex_waitv(2) for two words. It has to be on the heap, since the
+// kernel is given its address.
 type pair [2]struct {
 	value   uint64
 	address uint64
@@ -68,13 +67,13 @@ func (p *pair) sleepOnBoth(a *atomic.Uint32, valueA uint32, b *atomic.Uint32, va
 	_, _, _ = unix.Syscall6(unix.SYS_FUTEX_WAITV, uintptr(unsafe.Pointer(p)), uintptr(len(p)), 0, 0, 0, 0)
 }
 
-// bell wakes one thread, and costs a system call only if that sleeps.
+// bell wakes one thread. Ringing costs a system call only if the thread sleeps.
 type bell struct{ word atomic.Uint32 }
 
 const (
 	silent uint32 = iota
 	rung
-	asleep // and its owner waits
+	asleep // the owner sleeps
 )
 
 // ring wakes the owner, now or when it next wants to sleep.
@@ -84,14 +83,14 @@ func (b *bell) ring() {
 	}
 }
 
-// take says whether the bell was rung, once for each time.
+// take says whether the bell was rung, and resets it.
 func (b *bell) take() bool { return b.word.Load() == rung && b.word.CompareAndSwap(rung, silent) }
 
-// lie says that the owner is about to sleep; false: it was rung.
-func (b *bell) lie() bool { return b.word.CompareAndSwap(silent, asleep) }
+// prepareSleep marks the owner as asleep. It is false if the bell was rung.
+func (b *bell) prepareSleep() bool { return b.word.CompareAndSwap(silent, asleep) }
 
-// rise says that the owner sleeps no more.
-func (b *bell) rise() { b.word.CompareAndSwap(asleep, silent) }
+// doneSleeping ends the mark of prepareSleep.
+func (b *bell) doneSleeping() { b.word.CompareAndSwap(asleep, silent) }
 
 // wait sleeps until the bell is rung.
 func (b *bell) wait() {
@@ -113,8 +112,8 @@ func (b *bell) waitUntil(deadline time.Time) bool {
 }
 
 func (b *bell) sleep(atMost time.Duration) {
-	if b.lie() {
+	if b.prepareSleep() {
 		sleepOn(&b.word, asleep, atMost)
-		b.rise()
+		b.doneSleeping()
 	}
 }

@@ -8,10 +8,9 @@ import (
 	"chatbench/core"
 )
 
-// TestLateWakes: wakes that come when Shutdown has returned write to nobody's
-// descriptor.
+// TestLateWakes: wakes after Shutdown write to no descriptor.
 func TestLateWakes(t *testing.T) {
 	backendtest.LateWakes(t, Backend, func(s backends.Server) (core.Waker, any, func() int) {
-		return s.(*server).rounds, &conn{server: s.(*server)}, func() int { return 0 } // a wake is kept in the conn
+		return s.(*server).rounds, &conn{server: s.(*server)}, func() int { return 0 } // a wake is a flag of the conn
 	})
 }

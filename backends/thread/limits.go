@@ -7,23 +7,23 @@ import (
 )
 
 const (
-	// mostClients have 8,000 threads: Go's runtime ends a process that has more
-	// than 10,000, and needs some itself.
-	mostClients = 4000
-	// spareThreads are for the runtime, for everything else in the process, and
-	// for others whose threads count too. The runtime ends the process if it
-	// cannot have one.
+	// maxClients have 8,000 threads. Go's runtime needs some itself, and ends a process that
+	// has more than 10,000.
+	maxClients = 4000
+	// spareThreads are left for the runtime, for everything else in the process, and for
+	// other processes that count against the same limit. If the runtime cannot start a
+	// thread it ends the process.
 	spareThreads = 32
 )
 
-// fits is an error if the system does not have as many threads left as so many
-// clients take. Others may take them later: each client is asked for anew.
-func fits(clients int) error {
-	need := 2*(clients+turnedAway) + spareThreads
+// checkThreads returns an error if the system does not have enough threads left for so many
+// clients. Other processes may take them later, so take checks again for each client.
+func checkThreads(clients int) error {
+	need := 2*(clients+maxTurnedAway) + spareThreads
 	left, by := tasks.Left(need)
 	if need <= left {
 		return nil
 	}
-	return fmt.Errorf("thread: %d clients take up to %d threads, and %s allows %d more than there are now: allow at most %d clients",
-		clients, need, by, left, max((left-spareThreads)/2-turnedAway, 0))
+	return fmt.Errorf("thread: %d clients need up to %d threads, but %s allows only %d more: allow at most %d clients",
+		clients, need, by, left, max((left-spareThreads)/2-maxTurnedAway, 0))
 }

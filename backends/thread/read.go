@@ -12,21 +12,21 @@ import (
 )
 
 const (
-	waitSize = 1 << 10 // what a reader waits with; each has its own
+	waitSize = 1 << 10 // the buffer that a reader waits with; each has its own
 	readSize = 32 << 10
 )
 
-// readBuffers are for those who are sent more than they waited with.
+// readBuffers are used for input that is larger than waitSize.
 var readBuffers = sync.Pool{New: func() any { return new([readSize]byte) }}
 
-// readAll feeds the session until nothing can come any more. Its thread is
-// blocked in recv(2) most of the time.
+// readAll feeds the session until the client has ended. Its thread is blocked in recv(2)
+// most of the time.
 func (c *conn) readAll() {
 	why, over := core.ReasonReset, false
 	own := make([]byte, waitSize)
 	for !over {
 		n, err := recv(c.fd, own, 0)
-		why, over = c.took(own[:max(n, 0)], err)
+		why, over = c.received(own[:max(n, 0)], err)
 		if n == len(own) && !over {
 			why, over = c.readMore()
 		}
@@ -34,7 +34,7 @@ func (c *conn) readAll() {
 	c.readerEnds(why)
 }
 
-// readMore takes what else is there, with a larger buffer.
+// readMore reads what else has arrived, with a larger buffer.
 func (c *conn) readMore() (why core.Reason, over bool) {
 	buf := readBuffers.Get().(*[readSize]byte)
 	defer readBuffers.Put(buf)
@@ -44,13 +44,13 @@ func (c *conn) readMore() (why core.Reason, over bool) {
 		if err == unix.EAGAIN {
 			return 0, false
 		}
-		why, over = c.took(buf[:max(n, 0)], err)
+		why, over = c.received(buf[:max(n, 0)], err)
 	}
 	return why, over
 }
 
-// took feeds what a recv has brought, and says whether it was the last.
-func (c *conn) took(in []byte, err error) (why core.Reason, over bool) {
+// received handles the result of a recv, and says whether it was the last.
+func (c *conn) received(in []byte, err error) (why core.Reason, over bool) {
 	switch {
 	case len(in) > 0:
 		counters := c.server.cfg.Counters
@@ -69,8 +69,8 @@ func (c *conn) took(in []byte, err error) (why core.Reason, over bool) {
 	return core.ReasonReset, true
 }
 
-// feed gives the session its bytes, in pieces between which the writers may
-// have their turn. Once it is closing, what comes is thrown away.
+// feed feeds the session in steps, between which the writers have their turn. If the session
+// is closing it discards the input.
 func (c *conn) feed(in []byte) {
 	for len(in) > 0 {
 		if _, closing := c.session.Closing(); closing {
@@ -88,12 +88,12 @@ func (c *conn) feed(in []byte) {
 	}
 }
 
-// waitWhileHeld keeps the reader from reading on while its session is Held. It ends
-// too when the session is to close, for what comes then is thrown away, when nothing
-// more can be written, for then only reading shows how the client ended, and when
-// the client has left and its time is over.
+// waitWhileHeld blocks the reader while its session is Held. It also ends when the session
+// is closing, because then input is discarded; when nothing more can be written, because
+// then only reading shows how the client ended; and when the client has left and its time is
+// over.
 func (c *conn) waitWhileHeld() {
-	c.readerWaits.Store(true) // before the session is asked: the writer looks in the other order
+	c.readerWaits.Store(true) // before mustWait: the writer does the two in the other order
 	for next := c.absence.Next(time.Now()); c.mustWait() && !c.dropped; {
 		if c.readerBell.waitUntil(next) {
 			continue
@@ -111,7 +111,7 @@ func (c *conn) mustWait() bool {
 	return c.session.Held() && !closing && !c.gone.Load() && !c.writerDone.Load()
 }
 
-// recv is recv(2), which package unix has only with an address.
+// recv is recv(2); package unix has only recvfrom with an address.
 func recv(fd int, p []byte, flags uintptr) (int, error) {
 	n, _, errno := unix.Syscall6(unix.SYS_RECVFROM, uintptr(fd),
 		uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), flags, 0, 0)

@@ -7,34 +7,33 @@ import (
 	"chatbench/core"
 )
 
-// paceOctets is how much may be said beyond what the last round began with
-// before readers wait for the writers: less than backends.FlushAfter, for each
-// reader that does not wait yet may feed another step.
+// paceOctets is how many octets may be said since the last round began before readers wait
+// for the writers. It is less than backends.FlushAfter, because every reader that does not
+// wait yet may feed another step.
 const paceOctets = 64 << 10
 
-// rounds is the transport's Waker. A thread of its own, the conductor, wakes
-// all writers at once, with one system call, and waits until each has written
-// what it could; what is said meanwhile waits for the next round. So under load
-// a write carries all that was said during the round before.
+// rounds is the transport's Waker. A thread of its own, the coordinator, wakes all writers
+// at once, with one system call, and waits until each has written what it could. What is
+// said meanwhile waits for the next round. So under load a write carries everything that was
+// said during the round before.
 //
-// A writer that has nothing to do holds a place in the next round. The
-// conductor takes all places at once, as it opens a round, and so knows how
-// many writers to wait for.
+// A writer that has nothing to do holds a place in the next round. When the coordinator opens
+// a round it takes all places at once, and so knows how many writers to wait for.
 type rounds struct {
 	room *core.Room
 
-	bell  bell // the conductor's
+	bell  bell // wakes the coordinator
 	grown atomic.Bool
-	ended atomic.Bool // the conductor is to end
+	ended atomic.Bool // the coordinator is to end
 
-	places atomic.Uint64 // number of the next round - 1 above 32 bits, and places taken in it
-	open   atomic.Uint32 // number of the round that is open; what writers sleep on
-	left   atomic.Int64  // writers of the round that are not done
-	done   bell          // the conductor's: there are none
+	places atomic.Uint64 // upper 32 bits: number of the next round - 1; lower: places taken in it
+	open   atomic.Uint32 // number of the open round; writers sleep on it
+	left   atomic.Int64  // writers of the open round that are not done
+	done   bell          // tells the coordinator that left is 0
 
-	begun   atomic.Uint64 // what was said when the last round began
-	turns   atomic.Uint32 // rounds that have ended; what readers sleep on
-	waiting atomic.Int32  // readers that do
+	begun   atomic.Uint64 // Room.Said when the last round began
+	turns   atomic.Uint32 // rounds that have ended; readers sleep on it
+	waiting atomic.Int32  // readers that sleep
 }
 
 // WakeRoom notes that the log has grown.
@@ -44,11 +43,11 @@ func (r *rounds) WakeRoom() {
 	}
 }
 
-// Wake has a session's writer look after it.
+// Wake wakes a session's writer.
 func (r *rounds) Wake(s *core.Session) { s.Tag().(*conn).bell.ring() }
 
-// conduct works the rounds off until stop.
-func (r *rounds) conduct() {
+// run is the coordinator: it runs rounds until stop.
+func (r *rounds) run() {
 	for {
 		r.bell.wait()
 		if r.ended.Load() {
@@ -70,7 +69,7 @@ func (r *rounds) round() {
 	said := r.room.Said()
 	number := r.open.Load() + 1
 	taken := uint32(r.places.Swap(uint64(number) << 32))
-	some := r.left.Add(int64(taken)) != 0 // not if the only one has gone meanwhile
+	some := r.left.Add(int64(taken)) != 0 // 0 if all writers with a place have left it meanwhile
 	r.open.Store(number)
 	wakeAll(&r.open)
 	if some {
@@ -83,12 +82,12 @@ func (r *rounds) round() {
 	}
 }
 
-// pace holds a reader back while writers that could write have not had their
-// turn. Without it a fast sender would be read on and on, and clients that do
-// read would seem slow. It never waits for a client.
+// pace blocks a reader while writers have not had their turn. Without it a fast sender would
+// be read on and on, and clients that do read would count as slow. It never waits for a
+// client.
 func (r *rounds) pace() {
 	for {
-		turn := r.turns.Load() // before begun: whoever changes that changes this next
+		turn := r.turns.Load() // before begun, which is changed before turns
 		if said, begun := r.room.Said(), r.begun.Load(); begun > said || said-begun < paceOctets {
 			return
 		}
@@ -99,23 +98,23 @@ func (r *rounds) pace() {
 	}
 }
 
-// place is a writer's part in the rounds. It belongs to the writer.
+// place is a writer's place in the rounds. Only the writer uses it.
 type place struct {
 	rounds *rounds
-	number uint32 // the round before the one it holds a place in
+	number uint32 // the round before the one it has a place in
 	held   bool
-	within bool // the open round waits for it
+	within bool // the open round waits for this writer
 }
 
-// take takes a place in the next round. What is said after it, that round will
-// wake the writer for; what was said before it, the writer has to look for now.
+// take takes a place in the next round. The round will wake the writer for what is said
+// after this call; the writer has to look by itself for what was said before.
 func (p *place) take() {
 	if !p.held {
 		p.number, p.held = uint32(p.rounds.places.Add(1)>>32), true
 	}
 }
 
-// called says whether the round has come for which there was a place.
+// called says whether the round has opened in which the writer has its place.
 func (p *place) called(open uint32) bool {
 	if !p.held || int32(open-p.number) <= 0 {
 		return false
@@ -124,7 +123,7 @@ func (p *place) called(open uint32) bool {
 	return true
 }
 
-// leave lets the round end without this writer.
+// leave tells the open round not to wait for this writer any more.
 func (p *place) leave() {
 	if p.within {
 		p.within = false

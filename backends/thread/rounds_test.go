@@ -11,14 +11,14 @@ import (
 	"chatbench/core"
 )
 
-// TestRoundsReachEverybody: whatever is said, every writer comes to see it,
-// though writers stall, end and begin meanwhile; and rounds do end.
+// TestRoundsReachEverybody: every writer learns of everything that is said, though writers
+// stall, end and begin meanwhile; and rounds end.
 func TestRoundsReachEverybody(t *testing.T) {
 	const writers, talkers, words = 24, 3, 500
 	r := &rounds{room: core.NewRoom(core.Config{Authenticator: core.OpenDoor{}})}
 	s := &server{rounds: r}
-	var conductor, group, talk sync.WaitGroup
-	conductor.Go(r.conduct)
+	var coordinator, group, talk sync.WaitGroup
+	coordinator.Go(r.run)
 	var said atomic.Int64
 	var over atomic.Bool
 	heard := make([]atomic.Int64, writers)
@@ -36,7 +36,7 @@ func TestRoundsReachEverybody(t *testing.T) {
 				turn := r.turns.Load()
 				said.Add(1)
 				r.WakeRoom()
-				sleepOn(&r.turns, turn, time.Millisecond) // no reader waits, so nobody wakes us
+				sleepOn(&r.turns, turn, time.Millisecond) // it is not counted as a waiting reader, so nobody wakes it
 			}
 		})
 	}
@@ -50,20 +50,20 @@ func TestRoundsReachEverybody(t *testing.T) {
 	}
 	for deadline := time.Now().Add(10 * time.Second); lowest() < talkers*words; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("somebody has heard %d words of %d, and is not woken", lowest(), talkers*words)
+			t.Fatalf("a writer has seen %d words of %d, and is not woken", lowest(), talkers*words)
 		}
 	}
 	over.Store(true)
-	r.WakeRoom() // so that they look
+	r.WakeRoom() // wakes the writers, so that they see that it is over
 	group.Wait()
 	r.stop()
-	conductor.Wait()
+	coordinator.Wait()
 	if left, places := r.left.Load(), uint32(r.places.Load()); left != 0 || places != 0 {
 		t.Errorf("afterwards a round waits for %d writers, and %d places are held", left, places)
 	}
 }
 
-// listen is a writer's life, up to some turn or to the end of all.
+// listen is a writer that runs for some turns, or until the test is over.
 func listen(s *server, rng *rand.Rand, said, heard *atomic.Int64, over *atomic.Bool) {
 	c := &conn{server: s, place: place{rounds: s.rounds}}
 	for turns := rng.IntN(50); ; turns-- {
@@ -86,8 +86,7 @@ func listen(s *server, rng *rand.Rand, said, heard *atomic.Int64, over *atomic.B
 	}
 }
 
-// TestBell: a bell that is rung before its owner sleeps is not lost, and one
-// that is not rung is waited for no longer than agreed.
+// TestBell: a ring before the owner sleeps is not lost, and waitUntil ends at its deadline.
 func TestBell(t *testing.T) {
 	var b bell
 	if b.waitUntil(time.Now().Add(time.Millisecond)) {

@@ -15,26 +15,25 @@ import (
 	"chatbench/internal/processors"
 )
 
-// turnedAway is how many clients there may be beside MaxClients: those whom
-// the room has told that it is full, until they have gone.
-const turnedAway = 64
+// maxTurnedAway is how many connections there may be beyond MaxClients: those that were told
+// that the room is full, until they are closed.
+const maxTurnedAway = 64
 
-// leastProcessors is how many threads the runtime has to let run Go code at a
-// time. A thread that comes back from the kernel needs one of its processors,
-// and those that are blocked there keep theirs until the runtime's monitor takes
-// it away, 20 µs to 10 ms later: with as many processors as CPUs everybody waits
-// for that.
-const leastProcessors = 16
+// minProcessors is the least GOMAXPROCS. A thread that returns from the kernel needs one of
+// the runtime's processors, and a blocked thread keeps its own until the runtime's monitor
+// takes it away, 20 µs to 10 ms later. With as many processors as CPUs all threads would
+// wait for that.
+const minProcessors = 16
 
-// server is the transport at work.
+// server is the running transport.
 type server struct {
 	cfg    backends.Config
 	accept *acceptor.Acceptor
 	rounds *rounds
 	places chan struct{} // one for each connection there may be
 
-	crew  *crew
-	tasks tasks.Budget // the acceptor's
+	pool  *threadPool
+	tasks tasks.Budget // used by the acceptor's goroutine
 
 	mu      sync.Mutex
 	conns   []*conn
@@ -50,7 +49,7 @@ func start(cfg backends.Config) (backends.Server, error) {
 	if err := haveFutex(); err != nil {
 		return nil, err
 	}
-	if err := fits(cfg.MaxClients); err != nil {
+	if err := checkThreads(cfg.MaxClients); err != nil {
 		return nil, err
 	}
 	accept, err := acceptor.Listen(cfg, name)
@@ -61,34 +60,34 @@ func start(cfg backends.Config) (backends.Server, error) {
 		cfg:      cfg,
 		accept:   accept,
 		rounds:   &rounds{room: cfg.Room},
-		crew:     newCrew(),
+		pool:     newThreadPool(),
 		tasks:    tasks.Budget{Margin: spareThreads},
-		places:   make(chan struct{}, cfg.MaxClients+turnedAway),
+		places:   make(chan struct{}, cfg.MaxClients+maxTurnedAway),
 		stopping: make(chan struct{}),
 		done:     make(chan struct{}),
 	}
-	lower := processors.AtLeast(leastProcessors)
-	conducting := make(chan struct{})
+	lower := processors.AtLeast(minProcessors)
+	coordinating := make(chan struct{})
 	go func() {
-		defer close(conducting)
+		defer close(coordinating)
 		runtime.LockOSThread()
-		s.rounds.conduct()
+		s.rounds.run()
 	}()
 	accept.Run(s.take)
-	go s.wind(conducting, lower)
+	go s.end(coordinating, lower)
 	return s, nil
 }
 
 // Addr is where the server is bound.
 func (s *server) Addr() netip.AddrPort { return s.accept.Addr() }
 
-// Done is closed when nothing is left.
+// Done is closed when the server has ended.
 func (s *server) Done() <-chan struct{} { return s.done }
 
-// Err is nil: this transport does not end by itself.
+// Err is nil: the server does not end by itself.
 func (s *server) Err() error { return nil }
 
-// take accepts a connection and gives it its threads, if there are any for it.
+// take accepts a connection and starts its threads, if the limits allow it.
 func (s *server) take() error {
 	fd, peer, err := s.accept.FD()
 	if err != nil {
@@ -100,7 +99,7 @@ func (s *server) take() error {
 		_ = unix.Close(fd)
 		return context.Canceled
 	}
-	if need := 2 - s.crew.idle(); need > 0 {
+	if need := 2 - s.pool.idle(); need > 0 {
 		err = s.tasks.Take(need, 0)
 	}
 	if err == nil {
@@ -122,11 +121,11 @@ func (s *server) take() error {
 	}
 	s.mu.Unlock()
 	s.clients.Add(1)
-	c.begin()
+	c.startThreads()
 	return nil
 }
 
-// block makes a socket one that blocks, though never for ever when it sends.
+// block makes a socket blocking, with a timeout for sending.
 func block(fd int) error {
 	if err := unix.SetNonblock(fd, false); err != nil {
 		return fmt.Errorf("make the socket block: %w", err)
@@ -138,7 +137,7 @@ func block(fd int) error {
 	return nil
 }
 
-// forget takes a connection that has ended off the list.
+// forget removes a connection that has ended from the list.
 func (s *server) forget(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -170,19 +169,19 @@ func (s *server) Shutdown(ctx context.Context) error {
 	}
 }
 
-// wind ends the parts in the order in which they need one another.
-func (s *server) wind(conducting <-chan struct{}, lower func()) {
+// end ends the parts in the order of their dependencies, after Shutdown was called.
+func (s *server) end(coordinating <-chan struct{}, lower func()) {
 	<-s.stopping
 	s.accept.Close()
 	s.clients.Wait()
-	s.crew.end()
+	s.pool.end()
 	s.rounds.stop()
-	<-conducting
+	<-coordinating
 	lower()
 	close(s.done)
 }
 
-// cutAll ends the connections that are left, and those still to come.
+// cutAll cuts the connections that are left, and those still to come.
 func (s *server) cutAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

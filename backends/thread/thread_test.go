@@ -17,9 +17,9 @@ import (
 
 func TestConformance(t *testing.T) { backendtest.Run(t, thread.Backend) }
 
-// TestThreads: a client has two threads as long as it is there, and no longer.
+// TestThreads: a client has two threads, which end after it has left.
 func TestThreads(t *testing.T) {
-	const clients, slack = 40, 12 // what the runtime has of its own comes and goes
+	const clients, slack = 40, 12 // the number of the runtime's own threads varies
 	room := core.NewRoom(core.Config{Authenticator: core.OpenDoor{}})
 	before := threads(t)
 	s, err := thread.Backend.Start(backends.Config{

@@ -10,17 +10,16 @@ import (
 )
 
 const (
-	// sendSize is how much is sent at once to a client that does not take all
-	// it is sent: while a thread is blocked, the room does not know how much
-	// of that was taken.
+	// sendSize is how many octets a blocking send is given. While the thread is blocked the
+	// room does not know how many of them were taken.
 	sendSize = 16 << 10
-	// sendTime is how long a thread is blocked in send(2) before it looks
-	// whether its session has ended meanwhile.
+	// sendTime is how long a thread blocks in send(2) before it checks whether its session
+	// has ended.
 	sendTime = 250 * time.Millisecond
 )
 
-// writeAll writes what the session has, whenever it has something, and lets go
-// of the connection in the end.
+// writeAll is the writer: it writes whatever the session has, and in the end closes the
+// connection.
 func (c *conn) writeAll() {
 	p := &c.place
 	for {
@@ -39,7 +38,7 @@ func (c *conn) writeAll() {
 	c.end()
 }
 
-// sleep waits for a round, or for something of the session's own.
+// sleep waits for a round, or for output of the session's own.
 func (c *conn) sleep() {
 	rounds := c.server.rounds
 	for !c.bell.take() {
@@ -47,16 +46,16 @@ func (c *conn) sleep() {
 		if c.place.called(open) {
 			return
 		}
-		if c.bell.lie() {
-			c.words.sleepOnBoth(&rounds.open, open, &c.bell.word, asleep)
-			c.bell.rise()
+		if c.bell.prepareSleep() {
+			c.futexWords.sleepOnBoth(&rounds.open, open, &c.bell.word, asleep)
+			c.bell.doneSleeping()
 		}
 	}
 }
 
-// writeTurn writes until nothing waits. over says that nothing ever will.
+// writeTurn writes until nothing is left to write. over means that nothing ever will be.
 func (c *conn) writeTurn() (over bool) {
-	written, apart := 0, false // apart: it has no place, and no round waits for it
+	written, outside := 0, false // outside: it has no place, and no round waits for it
 	for !c.gone.Load() {
 		_, closing := c.session.Closing()
 		out := c.session.Next()
@@ -68,19 +67,19 @@ func (c *conn) writeTurn() (over bool) {
 				_ = unix.Shutdown(c.fd, unix.SHUT_WR)
 				return true
 			}
-			if !apart {
+			if !outside {
 				return false
 			}
-			apart = false // and with its place in the round taken it has to look again
+			outside = false // after it has taken its place it has to look again
 			c.place.take()
 			continue
 		}
 		n, err := c.send(out, unix.MSG_DONTWAIT)
 		c.wrote(n)
-		if written += max(n, 0); written > backends.FlushAfter && !apart {
-			// Somebody who is sent file frames without a pause has always more,
-			// and others wait for the next round.
-			apart = true
+		if written += max(n, 0); written > backends.FlushAfter && !outside {
+			// A client that is sent file frames without a pause always has more, and must
+			// not keep the others from their next round.
+			outside = true
 			c.leaveRounds()
 		}
 		if n == len(out) || err == unix.EINTR {
@@ -88,15 +87,15 @@ func (c *conn) writeTurn() (over bool) {
 		}
 		if n < 0 && err != unix.EAGAIN {
 			c.session.WriteFailed()
-			return true // the reader goes on: what the client sent before is still there
+			return true // the reader goes on: input may still be unread
 		}
-		apart = true
+		outside = true
 		if n < 0 {
 			c.session.Wrote(0)
 		}
 		c.server.cfg.Counters.Stalls.Add(1)
 		c.leaveRounds()
-		if !c.press(c.session.Next()) {
+		if !c.sendBlocking(c.session.Next()) {
 			c.session.WriteFailed()
 			return true
 		}
@@ -104,21 +103,21 @@ func (c *conn) writeTurn() (over bool) {
 	return true
 }
 
-// leaveRounds lets this round and the next end without this writer.
+// leaveRounds leaves the open round and the place in the next one.
 func (c *conn) leaveRounds() {
 	c.place.leave()
 	c.place.give()
 }
 
-// press sends with the thread blocked until the client has taken a piece. It
-// is false if nothing can be written any more.
-func (c *conn) press(out []byte) bool {
+// sendBlocking blocks the thread until the client has taken a piece. It is false if nothing
+// can be written any more.
+func (c *conn) sendBlocking(out []byte) bool {
 	n, err := c.send(out[:min(len(out), sendSize)], 0)
 	c.wrote(n)
 	return n >= 0 || err == unix.EAGAIN || err == unix.EINTR
 }
 
-// wrote reports what the kernel took.
+// wrote reports n octets that the kernel took.
 func (c *conn) wrote(n int) {
 	if n > 0 {
 		counters := c.server.cfg.Counters
@@ -128,9 +127,9 @@ func (c *conn) wrote(n int) {
 	}
 }
 
-// send is send(2), which package unix has only with an address. The kernel tells
-// of a reset only once, of which the reader then does not learn; one that comes
-// after a FIN is EPIPE.
+// send is send(2); package unix has only sendto with an address. The kernel reports a reset
+// only once, so the reader does not see one that a send reported. A reset after a FIN is
+// EPIPE.
 func (c *conn) send(p []byte, flags uintptr) (int, error) {
 	n, _, errno := unix.Syscall6(unix.SYS_SENDTO, uintptr(c.fd),
 		uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), flags|unix.MSG_NOSIGNAL, 0, 0)

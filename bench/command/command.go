@@ -117,43 +117,20 @@ func failed(env Env, status int, err error) int {
 	return status
 }
 
-// parse reads the flags of a verb, which takes arguments besides only if it
-// says so. Where it returns false, the status is the command's.
+// parse parses the flags of a verb, which takes other arguments only if arguments says how
+// its help writes them. If ok is false, status is the command's.
 func parse(f *flag.FlagSet, arguments string, args []string, env Env) (status int, ok bool) {
 	if env.describe != nil {
 		env.describe(f, arguments)
 		return exitOK, false
 	}
-	f.SetOutput(io.Discard)
-	f.Usage = func() {}
-	err := parseMixed(f, args)
-	if err == nil && arguments == "" && f.NArg() > 0 {
-		err = fmt.Errorf("no argument %q is known; flags begin with -", f.Arg(0))
-	}
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprintf(env.Stdout, "usage: bench %s [flags] %s\n\n", f.Name(), arguments)
-		f.SetOutput(env.Stdout)
-		f.PrintDefaults()
-		return exitOK, false
+	switch help, err := cmdline.ParseVerb("bench", f, arguments, args, env.Stdout); {
 	case err != nil:
 		return failed(env, exitUsage, fmt.Errorf("bench %s: %w", f.Name(), err)), false
+	case help:
+		return exitOK, false
 	}
 	return 0, true
-}
-
-// parseMixed reads flags that may stand after arguments too.
-func parseMixed(f *flag.FlagSet, args []string) error {
-	var arguments []string
-	for {
-		if err := f.Parse(args); err != nil {
-			return err
-		}
-		if f.NArg() == 0 {
-			return f.Parse(append([]string{"--"}, arguments...))
-		}
-		arguments, args = append(arguments, f.Arg(0)), f.Args()[1:]
-	}
 }
 
 // statusOf is the exit status that an error stands for.

@@ -1,8 +1,8 @@
-// Package command reads the lines that begin with a slash, and completes them
-// while they are typed.
+// Package command parses the lines that begin with a slash, and completes lines while
+// they are typed.
 //
-// It refuses to carry anything out. Parse is pure; a Memory may be used from any
-// goroutine.
+// It does not carry commands out. Parse is a pure function; a Memory may be used from
+// any goroutine.
 package command
 
 import (
@@ -20,10 +20,10 @@ type Kind int
 const (
 	Help Kind = iota
 	Bye
-	Who      // is in the room: the server answers the text of the line
-	List     // what User shares
-	Download // Files from User
-	Cancel   // the downloads of Files, or all
+	Who      // ask the server who is in the room
+	List     // list what User shares
+	Download // download Files from User
+	Cancel   // cancel the downloads of Files, or all of them
 )
 
 // Command is a command that was typed.
@@ -33,28 +33,28 @@ type Command struct {
 	Files []string
 }
 
-// HelpText is for people.
+// HelpText is the answer to /help, line by line.
 var HelpText = []string{
-	"a line is said to everybody in the room; these are not:",
-	"  /help                    this",
+	"a line that you type goes to everybody in the room, except for these commands:",
+	"  /help                    show this list",
 	"  /bye                     leave, as Ctrl-C and Ctrl-D do",
 	"  /quit                    the same as /bye",
 	"  /who                     ask the server who is in the room; only you see the answer",
 	"  /names                   the same as /who",
-	"  /file ls USER            the files that USER shares",
-	"  /file dn USER FILE...    fetch them; a name with spaces is \"written so\" or written\\ so,",
-	"                           or as it stands if it was in USER's last list",
-	"  /file cancel [FILE...]   stop fetching; the next /file dn goes on from there",
-	"  //...                    say a line that begins with /",
+	"  /file ls USER            list the files that USER shares",
+	"  /file dn USER FILE...    download files; write a name with spaces as \"a b\" or a\\ b,",
+	"                           or as it is if it was in USER's last list",
+	"  /file cancel [FILE...]   stop downloads; the next /file dn continues them",
+	"  //...                    send a line that begins with /",
 }
 
-// form is a command and what has to follow it.
+// form is a command and how many arguments it takes.
 type form struct {
-	words  string
-	kind   Kind
-	least  int // arguments
-	most   int
-	syntax string
+	words   string
+	kind    Kind
+	minArgs int // arguments
+	maxArgs int
+	syntax  string
 }
 
 const many = 1 << 20
@@ -70,7 +70,7 @@ var forms = []form{
 	{"/file cancel", Cancel, 0, many, "/file cancel [FILE...]"},
 }
 
-// firstWords are the words that commands begin with.
+// firstWords gives the first words of all commands.
 func firstWords() (words []string) {
 	for _, f := range forms {
 		if word, _, _ := strings.Cut(f.words, " "); !slices.Contains(words, word) {
@@ -80,20 +80,20 @@ func firstWords() (words []string) {
 	return words
 }
 
-// elsewhere is commands of other chats that people type here, with the answer.
-var elsewhere = map[string]string{
+// otherChats answers the commands that other chats have and this one has not.
+var otherChats = map[string]string{
 	"/msg":  noPrivate,
 	"/w":    noPrivate,
 	"/tell": noPrivate,
-	"/me":   "there is no /me: what you say stands behind your name as it is",
-	"/list": "there is no /list: this server has one room; /file ls USER lists the files that USER shares",
-	"/join": "there is no /join: this server has one room, and you are in it",
+	"/me":   "there is no /me: what you type is shown after your name, unchanged",
+	"/list": "there is no /list: this server has only one room; /file ls USER lists the files that USER shares",
+	"/join": "there is no /join: this server has only one room, and you are in it",
 	"/nick": "there is no /nick: your name is the one you logged in with",
 }
 
-const noPrivate = "there are no private messages: what is said is said to everybody"
+const noPrivate = "there are no private messages: everybody in the room sees what you type"
 
-// Parse reads a line that begins with a slash. The error says what to type.
+// Parse parses a line that begins with a slash. The error says what to type.
 func Parse(line string) (Command, error) {
 	words, err := split(line)
 	if err != nil {
@@ -105,8 +105,8 @@ func Parse(line string) (Command, error) {
 			continue
 		}
 		args := words[len(own):]
-		if len(args) < f.least || len(args) > f.most {
-			return Command{}, fmt.Errorf("command: it is %s", f.syntax)
+		if len(args) < f.minArgs || len(args) > f.maxArgs {
+			return Command{}, fmt.Errorf("command: the syntax is %s", f.syntax)
 		}
 		c := Command{Kind: f.kind}
 		if f.kind == List || f.kind == Download {
@@ -120,9 +120,9 @@ func Parse(line string) (Command, error) {
 	return Command{}, unknown(words)
 }
 
-// unknown is the error for what is no command, with the nearest that is.
+// unknown is the error for an unknown command. It names the most similar command.
 func unknown(words []string) error {
-	if answer, known := elsewhere[words[0]]; known {
+	if answer, known := otherChats[words[0]]; known {
 		return errors.New("command: " + answer)
 	}
 	typed := words[0]
@@ -134,7 +134,7 @@ func unknown(words []string) error {
 		_, last, both := strings.Cut(f.words, " ")
 		d := distance(typed, f.words)
 		if both {
-			d = min(d, distance(words[0], "/"+last)) // "/ls bob" is meant well
+			d = min(d, distance(words[0], "/"+last)) // for "/ls bob"
 		}
 		if strings.HasPrefix(f.words, typed) {
 			d = 0
@@ -145,13 +145,13 @@ func unknown(words []string) error {
 	}
 	said := client.Safe([]byte(typed))
 	if best > 2 {
-		return fmt.Errorf("command: there is no %s; /help shows the commands, // says a line that begins with /", said)
+		return fmt.Errorf("command: there is no %s; /help shows the commands, and // sends a line that begins with /", said)
 	}
 	return fmt.Errorf("command: there is no %s; the nearest is %s", said, nearest.syntax)
 }
 
-// distance is how many letters have to be put in, left out, changed or swapped
-// with their neighbour to make one text of the other.
+// distance is the edit distance of two texts: how many letters have to be inserted,
+// deleted, changed or swapped with their neighbour.
 func distance(a, b string) int {
 	x, y := []rune(a), []rune(b)
 	if len(x) > 32 {
@@ -177,8 +177,8 @@ func distance(a, b string) int {
 	return rows[len(x)][len(y)]
 }
 
-// split splits a line into words: at blanks, but for those in double quotes or
-// behind a backslash.
+// split splits a line into words, at blanks that are neither in double quotes nor
+// after a backslash.
 func split(line string) (words []string, err error) {
 	var word strings.Builder
 	begun, quoted, escaped := false, false, false
@@ -203,7 +203,7 @@ func split(line string) (words []string, err error) {
 		}
 	}
 	if quoted || escaped {
-		return nil, errors.New("command: a quotation or a backslash at the end has nothing behind it")
+		return nil, errors.New("command: the line ends within a quotation or after a backslash: add the closing quote or the character")
 	}
 	if begun {
 		words = append(words, word.String())

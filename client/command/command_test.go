@@ -23,13 +23,13 @@ func TestParse(t *testing.T) {
 		{`/file dn bob "a\"b" c\\d`, Command{Download, "bob", []string{`a"b`, `c\d`}}, ""},
 		{"/file cancel", Command{Kind: Cancel}, ""},
 		{"/file cancel a b", Command{Kind: Cancel, Files: []string{"a", "b"}}, ""},
-		{"/file ls", Command{}, "it is /file ls USER"},
-		{"/file ls a b", Command{}, "it is /file ls USER"},
-		{"/file dn bob", Command{}, "it is /file dn USER FILE..."},
-		{"/bye bye", Command{}, "it is /bye"},
+		{"/file ls", Command{}, "the syntax is /file ls USER"},
+		{"/file ls a b", Command{}, "the syntax is /file ls USER"},
+		{"/file dn bob", Command{}, "the syntax is /file dn USER FILE..."},
+		{"/bye bye", Command{}, "the syntax is /bye"},
 		{"/who", Command{Kind: Who}, ""},
 		{"/names", Command{Kind: Who}, ""},
-		{"/who bob", Command{}, "it is /who"},
+		{"/who bob", Command{}, "the syntax is /who"},
 		{"/hlep", Command{}, "nearest is /help"},
 		{"/by", Command{}, "nearest is /bye"},
 		{"/quit", Command{Kind: Bye}, ""},
@@ -43,8 +43,8 @@ func TestParse(t *testing.T) {
 		{"/file", Command{}, "nearest is /file ls USER"},
 		{"/jump", Command{}, "/help shows"},
 		{"/\x1b]52;", Command{}, "there is no /\ufffd]52;"},
-		{`/file dn bob "a`, Command{}, "nothing behind it"},
-		{`/file dn bob a\`, Command{}, "nothing behind it"},
+		{`/file dn bob "a`, Command{}, "ends within a quotation or after a backslash"},
+		{`/file dn bob a\`, Command{}, "ends within a quotation or after a backslash"},
 		{"/" + strings.Repeat("x", 10000), Command{}, "/help shows"},
 	} {
 		got, err := Parse(c.line)
@@ -54,7 +54,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// What follows the user is one name if the last list of that user holds it.
+// What follows the user is one name if it is in that user's last list.
 func TestNamesAsListed(t *testing.T) {
 	var m Memory
 	m.Listed("bob", []string{"a b.txt", `it's "so.txt`, "\ud55c\uae00 \ud30c\uc77c.txt", "c"})
@@ -73,11 +73,11 @@ func TestNamesAsListed(t *testing.T) {
 		}
 	}
 	if _, err := m.Parse(`/file dn bob it's "no.txt`); err == nil {
-		t.Error("a quotation without end is taken")
+		t.Error("a quotation without end is accepted")
 	}
 }
 
-// What can be typed is in the help, and is what Tab knows.
+// Every command is in the help, and Tab completes it.
 func TestCommandsAreShown(t *testing.T) {
 	var m Memory
 	for _, f := range forms {
@@ -132,13 +132,13 @@ func TestComplete(t *testing.T) {
 	if words, err := split(`/file dn bob ` + escape(`a "b\ c`)); err != nil || words[3] != `a "b\ c` {
 		t.Errorf("escaped and split: %q, %v", words, err)
 	}
-	// What is remembered is bounded.
-	for i := range 2 * namesKept {
+	// What is kept is bounded.
+	for i := range 2 * maxNames {
 		name := "n" + strings.Repeat("x", i)
 		m.Saw(client.Said{From: name})
 		m.Listed(name, nil)
 	}
-	if len(m.names) != namesKept || len(m.lists) != listsKept || len(m.order) != listsKept {
+	if len(m.names) != maxNames || len(m.lists) != maxLists || len(m.order) != maxLists {
 		t.Errorf("%d names and %d lists are kept", len(m.names), len(m.lists))
 	}
 }

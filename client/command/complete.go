@@ -11,23 +11,22 @@ import (
 	"chatbench/client"
 )
 
-// What is remembered at most.
+// Bounds of what a Memory keeps.
 const (
-	namesKept = 500
-	listsKept = 20
-	namesSaid = 64 // in one line of who is here
+	maxNames         = 500
+	maxLists         = 20
+	maxNamesInNotice = 64 // names taken from one notice
 )
 
-// Memory is the names that were seen, and what was listed last: what Tab can
-// complete a line to.
+// Memory keeps the names of users and files that were seen, for completion.
 type Memory struct {
 	mu    sync.Mutex
 	names []string            // the latest first
-	lists map[string][]string // files by who shares them
-	order []string            // of lists, the oldest first
+	lists map[string][]string // the last list of files of each user
+	order []string            // the keys of lists, the oldest first
 }
 
-// Saw remembers the names in an event.
+// Saw keeps the names in an event.
 func (m *Memory) Saw(e client.Event) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -39,15 +38,15 @@ func (m *Memory) Saw(e client.Event) {
 			m.saw(name)
 		} else if n, names, ok := strings.Cut(e.Text, " joined: "); ok && !strings.Contains(n, " ") {
 			names, _, _ = strings.Cut(names, " and ")
-			for _, name := range strings.SplitN(names, ", ", namesSaid) {
+			for _, name := range strings.SplitN(names, ", ", maxNamesInNotice) {
 				m.saw(name)
 			}
 		} else if here, ok := strings.CutPrefix(e.Text, "here: "); ok {
-			for _, name := range strings.SplitN(here, ", ", namesSaid) {
+			for _, name := range strings.SplitN(here, ", ", maxNamesInNotice) {
 				m.saw(name)
 			}
 		} else if names, ok := Answer(e.Text); ok {
-			for _, name := range strings.SplitN(names, ", ", namesSaid) {
+			for _, name := range strings.SplitN(names, ", ", maxNamesInNotice) {
 				m.saw(name)
 			}
 		}
@@ -55,7 +54,7 @@ func (m *Memory) Saw(e client.Event) {
 }
 
 // Answer says whether a notice is the server's answer to /who, such as
-// "3 here: alice, bob, carol", and gives the names in it.
+// "3 here: alice, bob, carol", and returns the names in it.
 func Answer(notice string) (names string, is bool) {
 	count, names, found := strings.Cut(notice, " here: ")
 	if _, err := strconv.Atoi(count); err != nil || !found {
@@ -73,10 +72,10 @@ func (m *Memory) saw(name string) {
 		m.names = slices.Delete(m.names, i, i+1)
 	}
 	m.names = slices.Insert(m.names, 0, name)
-	m.names = m.names[:min(len(m.names), namesKept)]
+	m.names = m.names[:min(len(m.names), maxNames)]
 }
 
-// Listed remembers what somebody shares.
+// Listed keeps the list of what a user shares.
 func (m *Memory) Listed(user string, files []string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -88,14 +87,15 @@ func (m *Memory) Listed(user string, files []string) {
 		m.order = append(m.order, user)
 	}
 	m.lists[user] = files
-	if len(m.order) > listsKept {
+	if len(m.order) > maxLists {
 		delete(m.lists, m.order[0])
 		m.order = m.order[1:]
 	}
 }
 
-// Parse is the function Parse, but that all that follows the user in /file dn is
-// one file's name, spaces, quotes and all, if the last list of that user has it.
+// Parse is the function Parse, with one exception: in /file dn, if everything after
+// the user's name is a file in that user's last list, it is taken as one name, with
+// its spaces and quotes.
 func (m *Memory) Parse(line string) (Command, error) {
 	rest := line
 	var words [3]string
@@ -114,8 +114,8 @@ func (m *Memory) Parse(line string) (Command, error) {
 	return Parse(line)
 }
 
-// Complete says how the word at the end of a text can go on. It returns the
-// text with all that is certain, and the candidates where there are several.
+// Complete completes the word at the end of a text as far as it is unambiguous. If
+// nothing can be added it returns the candidates.
 func (m *Memory) Complete(text string) (longer string, candidates []string) {
 	before, word := lastWord(text)
 	for _, c := range m.candidates(before) {
@@ -142,7 +142,7 @@ func (m *Memory) Complete(text string) (longer string, candidates []string) {
 	return text, candidates
 }
 
-// candidates are the words that can follow a text.
+// candidates gives the words that can follow a text.
 func (m *Memory) candidates(before string) []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -170,12 +170,12 @@ func (m *Memory) candidates(before string) []string {
 	return nil
 }
 
-// escape writes a file's name as one word.
+// escape writes a file's name as one word of a command.
 func escape(file string) string {
 	return strings.NewReplacer(`\`, `\\`, ` `, `\ `, `"`, `\"`, "\t", "\\\t").Replace(file)
 }
 
-// lastWord cuts a text before its last word, which may be empty.
+// lastWord splits a text before its last word, which may be empty.
 func lastWord(text string) (before, word string) {
 	at := 0
 	for i := range len(text) {

@@ -1,10 +1,11 @@
-// Package downloads is the directory that fetched files are saved in. A file
-// grows under a name of its own that ends in ".part", and gets the name that
-// was asked for when it is whole; what has that name already stays as it is.
+// Package downloads is the directory that downloaded files are saved in. While a file
+// is incomplete it has a temporary name that ends in ".part". When it is complete it
+// is renamed to the name that was asked for; a file that has this name already is
+// kept.
 //
-// It refuses names that are paths or hidden, to overwrite, and to decide
-// whether a file is whole: that is for whoever calls Commit. A Dir may be used
-// from any goroutine, a Part from one.
+// The package refuses names that are paths or hidden, and never overwrites a file. It
+// does not decide whether a file is complete: the caller of Commit does. A Dir may be
+// used from any goroutine, a Part from one.
 package downloads
 
 import (
@@ -22,18 +23,18 @@ import (
 )
 
 const (
-	longestName = 255 // of a file, in octets
+	maxNameSize = 255 // of a file, in octets
 	partSuffix  = ".part"
-	stemInPart  = 200 // octets of the name that are kept in a part's name
-	// cachedMost is how much of a file may stay in the system's cache for whoever
-	// reads it next. The rest of a long one goes on to the disk at once.
-	cachedMost = 16 << 20
+	stemSize    = 200 // octets of the name that are kept in a part's name
+	// maxCached is how much of a file may stay in the page cache, in octets. What
+	// follows is written to the disk at once.
+	maxCached = 16 << 20
 )
 
-// Why a download cannot begin or end.
+// Why a download cannot begin or be completed.
 var (
-	ErrName = errors.New("downloads: not the name of a file")
-	ErrBusy = errors.New("downloads: this file is being fetched already")
+	ErrName = errors.New("downloads: invalid file name")
+	ErrBusy = errors.New("downloads: this file is being downloaded already")
 	ErrFull = errors.New("downloads: no space left")
 )
 
@@ -47,44 +48,44 @@ type Dir struct {
 func Open(path string) (*Dir, error) {
 	root, err := os.OpenRoot(path)
 	if err != nil {
-		return nil, fmt.Errorf("downloads: cannot save files: %w", err)
+		return nil, fmt.Errorf("downloads: cannot save files: %w: choose another -downloads", err)
 	}
 	return &Dir{root, path}, nil
 }
 
-// Close closes the directory. Parts that are open stay so, but cannot be
-// committed any more.
+// Close closes the directory. Parts stay open, but can no longer be committed.
 func (d *Dir) Close() error { return d.root.Close() }
 
-// Path is where a file of that name is, for people.
+// Path is the path of a file with that name, to be shown to the user.
 func (d *Dir) Path(name string) string { return filepath.Join(d.path, name) }
 
-// Check says whether a file of that name could be saved.
+// Check returns an error if no file of that name can be saved.
 func Check(name string) error {
 	switch {
 	case name == "" || strings.ContainsAny(name, "/\x00"):
-		return fmt.Errorf("%w: %q: name a file, without a path", ErrName, name)
+		return fmt.Errorf("%w %q: give a name without a path", ErrName, name)
 	case name[0] == '.':
-		return fmt.Errorf("%w: %q: hidden files are not fetched", ErrName, name)
-	case len(name) > longestName:
-		return fmt.Errorf("%w: it has %d octets, %d fit", ErrName, len(name), longestName)
+		return fmt.Errorf("%w %q: hidden files cannot be downloaded", ErrName, name)
+	case len(name) > maxNameSize:
+		return fmt.Errorf("%w: it has %d octets, at most %d are allowed", ErrName, len(name), maxNameSize)
 	}
 	return nil
 }
 
-// Part is a file on its way. It has the octets that an earlier try left behind
-// until Restart.
+// Part is a file that is being downloaded. Until Restart it holds the octets that an
+// earlier try has left.
 type Part struct {
 	dir  *Dir
 	file *os.File
-	name string // of the part
-	want string // of the whole
+	name string // the temporary name
+	want string // the name when it is complete
 	size int64
-	// cached is that the file system has no other way to write.
-	cached bool
+	// bufferedOnly means that the file system cannot write past the page cache.
+	bufferedOnly bool
 }
 
-// Begin opens the part of a file that user shares, for this caller alone.
+// Begin opens the part of a file that a user shares, and locks it. The error is
+// ErrBusy while another caller has it.
 func (d *Dir) Begin(user, name string) (*Part, error) {
 	if err := Check(name); err != nil {
 		return nil, err
@@ -94,16 +95,16 @@ func (d *Dir) Begin(user, name string) (*Part, error) {
 	if err != nil {
 		return nil, p.failed(err)
 	}
-	if err := p.own(f); err != nil {
+	if err := p.lock(f); err != nil {
 		f.Close()
 		return nil, err
 	}
 	return p, nil
 }
 
-// own makes sure that nobody else writes the file, and that it is the one of
-// its name: who had it before may have renamed or removed it.
-func (p *Part) own(f *os.File) error {
+// lock locks the file, and checks that it still has its name: whoever had it locked
+// before may have renamed or removed it.
+func (p *Part) lock(f *os.File) error {
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return fmt.Errorf("%w: %s", ErrBusy, p.want)
 	}
@@ -116,17 +117,17 @@ func (p *Part) own(f *os.File) error {
 		return fmt.Errorf("%w: %s", ErrBusy, p.want)
 	}
 	if !info.Mode().IsRegular() {
-		return fmt.Errorf("downloads: %s is in the way", p.dir.Path(p.name))
+		return fmt.Errorf("downloads: %s is in the way: it is not a regular file; remove it", p.dir.Path(p.name))
 	}
 	p.file, p.size = f, info.Size()
 	return nil
 }
 
-// partName is the same for the same file of the same person, so that a later
-// try finds it, and another for others.
+// partName is a name for the part that depends on the user and the file, so that a
+// later try finds it.
 func partName(user, name string) string {
 	sum := sha256.Sum256([]byte(user + "\x00" + norm.NFC.String(name)))
-	return cut(name, stemInPart) + "." + hex.EncodeToString(sum[:4]) + partSuffix
+	return cut(name, stemSize) + "." + hex.EncodeToString(sum[:4]) + partSuffix
 }
 
 // cut cuts a name to at most n octets, between runes.
@@ -140,14 +141,13 @@ func cut(name string, n int) string {
 	return name[:n]
 }
 
-// Size is how many octets there are.
+// Size is how many octets the part has.
 func (p *Part) Size() int64 { return p.size }
 
-// Reader reads what there is from its beginning; what is written afterwards
-// goes behind it.
+// Reader reads the part from its beginning. Write still appends at the end.
 func (p *Part) Reader() io.Reader { return io.NewSectionReader(p.file, 0, p.size) }
 
-// Restart throws away what there is.
+// Restart discards the part's octets.
 func (p *Part) Restart() error {
 	if err := p.file.Truncate(0); err != nil {
 		return p.failed(err)
@@ -159,7 +159,7 @@ func (p *Part) Restart() error {
 // Write appends.
 func (p *Part) Write(b []byte) (int, error) {
 	write := p.file.WriteAt
-	if p.size >= cachedMost {
+	if p.size >= maxCached {
 		write = p.writeThrough
 	}
 	n, err := write(b, p.size)
@@ -170,8 +170,8 @@ func (p *Part) Write(b []byte) (int, error) {
 	return n, nil
 }
 
-// Commit makes the part the whole file, safe against a crash, and returns its
-// name: the one asked for, or one with a number if that is taken.
+// Commit syncs the part to the disk and gives it its final name, which it returns:
+// the one asked for, or one with a number if that exists.
 func (p *Part) Commit() (name string, err error) {
 	if err := p.file.Sync(); err != nil {
 		return "", p.failed(err)
@@ -191,10 +191,10 @@ func (p *Part) Commit() (name string, err error) {
 	return name, nil
 }
 
-// Close lets the part go; what there is stays for a later try.
+// Close closes the part. Its octets stay for a later try.
 func (p *Part) Close() {
 	if p.size == 0 {
-		p.dir.root.Remove(p.name) // while it is locked: nobody else's
+		p.dir.root.Remove(p.name) // while it is locked: nobody else uses it
 	}
 	p.file.Close()
 }
@@ -205,7 +205,7 @@ func (p *Part) Discard() {
 	p.file.Close()
 }
 
-// failed says what a person can do about an error of the disk.
+// failed explains an error of the disk, and says what to do.
 func (p *Part) failed(err error) error {
 	for _, full := range []error{unix.ENOSPC, unix.EDQUOT, unix.EFBIG} {
 		if errors.Is(err, full) {

@@ -64,7 +64,7 @@ func TestSave(t *testing.T) {
 	}
 }
 
-// What is there stays as it is, be it a file, a link or a directory.
+// What exists is not overwritten: no file, link or directory.
 func TestNothingIsOverwritten(t *testing.T) {
 	d, path := open(t)
 	os.WriteFile(filepath.Join(path, "a.txt"), []byte("mine"), 0o600)
@@ -118,10 +118,10 @@ func TestParts(t *testing.T) {
 	if _, err := d.Begin("bob", "a.txt"); !errors.Is(err, ErrBusy) {
 		t.Errorf("a part was begun twice: %v", err)
 	}
-	other := begin(t, d, "alice", "a.txt") // another's file of that name is another
+	other := begin(t, d, "alice", "a.txt") // another user's file of that name
 	io.WriteString(p, "half")
 	p.Close()
-	other.Close() // nothing came: nothing is kept
+	other.Close() // it is empty, and so not kept
 	if got := files(t, path); len(got) != 1 {
 		t.Errorf("kept %q", got)
 	}
@@ -144,7 +144,7 @@ func TestParts(t *testing.T) {
 	}
 }
 
-// Something else in the place of the part is neither followed nor waited for.
+// Something else with the name of the part is not followed, and does not block.
 func TestPartInTheWay(t *testing.T) {
 	d, path := open(t)
 	secret := filepath.Join(t.TempDir(), "secret")
@@ -159,7 +159,7 @@ func TestPartInTheWay(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := d.Begin("bob", "a"); err == nil {
-			t.Errorf("%s: begun all the same", name)
+			t.Errorf("%s: Begin accepts it", name)
 		}
 		os.Remove(part)
 	}
@@ -168,7 +168,7 @@ func TestPartInTheWay(t *testing.T) {
 	}
 }
 
-// A disk that is full is said to be, whatever the kernel calls it.
+// Every errno of a full disk becomes ErrFull.
 func TestFull(t *testing.T) {
 	d, path := open(t)
 	for _, e := range []error{unix.ENOSPC, unix.EDQUOT, unix.EFBIG} {
@@ -183,7 +183,7 @@ func TestFull(t *testing.T) {
 	}
 }
 
-// Many at once get different names.
+// Many commits at once get different names.
 func TestCommitTogether(t *testing.T) {
 	d, path := open(t)
 	names := make(chan string)

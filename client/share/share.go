@@ -1,9 +1,9 @@
-// Package share is the one directory that a client lets others read: the
-// regular files in it, by their names, and nothing else on the machine.
+// Package share is the directory whose files a client lets others download: the
+// regular files in it, by name, and nothing else on the machine.
 //
-// It refuses paths, dotfiles, links, pipes, devices and directories, whoever
-// asks and however the name is written, and it refuses to write. A Dir may be
-// used from any goroutine; no call waits for anything but the disk.
+// It refuses paths, dotfiles, links, pipes, devices and directories, however the name
+// is written, and never writes. A Dir may be used from any goroutine; its methods
+// wait for nothing but the disk.
 package share
 
 import (
@@ -20,18 +20,18 @@ import (
 )
 
 const (
-	// ListedMost and octetsListed bound what List gives. Whoever asked has a
-	// bounded queue at the server, and is thrown out when a list overflows it.
-	ListedMost   = 1000
-	octetsListed = 64 << 10
-	// entriesMost bounds how much of a directory is looked at.
-	entriesMost = 20_000
-	// longestName is the longest a name in a directory can be, in octets.
-	longestName = 255
+	// MaxListed and maxListOctets bound what List returns. The client that asked has
+	// a bounded queue at the server, which a longer list would overflow.
+	MaxListed     = 1000
+	maxListOctets = 64 << 10
+	// maxEntries is how many entries of a directory are read.
+	maxEntries = 20_000
+	// maxNameSize is the longest name that a directory can hold, in octets.
+	maxNameSize = 255
 )
 
-// ErrNotFound is that the directory shares no such file, for whatever reason:
-// who asks from outside does not learn which.
+// ErrNotFound means that the directory shares no such file. It is the same for every
+// reason, so that others learn nothing about what is not shared.
 var ErrNotFound = errors.New("share: no such file is shared")
 
 // Dir is a shared directory.
@@ -41,16 +41,16 @@ type Dir struct{ root *os.Root }
 func Open(path string) (*Dir, error) {
 	root, err := os.OpenRoot(path)
 	if err != nil {
-		return nil, fmt.Errorf("share: cannot share: %w", err)
+		return nil, fmt.Errorf("share: cannot share files: %w: choose another -share", err)
 	}
 	return &Dir{root}, nil
 }
 
-// Close ends the sharing. Files that are open stay so.
+// Close closes the directory. Files that are open stay open.
 func (d *Dir) Close() error { return d.root.Close() }
 
-// List gives the names of the files, sorted, as the file system writes them.
-// left is how many there are beside those; they can be opened all the same.
+// List returns the names of the shared files, sorted, as the file system has them.
+// left is how many more there are than it returns; those can be opened too.
 func (d *Dir) List() (names []string, left int, err error) {
 	all, err := d.names()
 	if err != nil {
@@ -59,14 +59,14 @@ func (d *Dir) List() (names []string, left int, err error) {
 	slices.Sort(all)
 	octets := 0
 	for i, name := range all {
-		if octets += len(name); i == ListedMost || octets > octetsListed {
+		if octets += len(name); i == MaxListed || octets > maxListOctets {
 			return all[:i], len(all) - i, nil
 		}
 	}
 	return all, 0, nil
 }
 
-// names reads the directory anew.
+// names reads the directory.
 func (d *Dir) names() ([]string, error) {
 	dir, err := d.root.Open(".")
 	if err != nil {
@@ -74,10 +74,10 @@ func (d *Dir) names() ([]string, error) {
 	}
 	defer dir.Close()
 	var names []string
-	for seen := 0; seen < entriesMost; {
+	for seen := 0; seen < maxEntries; {
 		entries, err := dir.ReadDir(512)
 		for _, e := range entries {
-			if fit(e.Name()) && e.Type().IsRegular() {
+			if shareable(e.Name()) && e.Type().IsRegular() {
 				names = append(names, e.Name())
 			}
 		}
@@ -91,10 +91,10 @@ func (d *Dir) names() ([]string, error) {
 	return names, nil
 }
 
-// Open opens a file for reading. Names that differ only in how their accents
-// and syllables are composed are one name; one that is exact goes first.
+// Open opens a file for reading. Names that are equal in NFC, which differ only in how
+// accents and syllables are composed, are the same name; an exact match goes first.
 func (d *Dir) Open(name string) (*os.File, fs.FileInfo, error) {
-	if !fit(name) {
+	if !shareable(name) {
 		return nil, nil, ErrNotFound
 	}
 	f, info, err := d.open(name)
@@ -114,10 +114,10 @@ func (d *Dir) Open(name string) (*os.File, fs.FileInfo, error) {
 	return nil, nil, ErrNotFound
 }
 
-// open opens what is a regular file under exactly this name. A pipe would
-// block an ordinary open, a device might act on it, and between the look and
-// the open one thing may have taken the place of another: so it is looked at
-// before and after, and opened without waiting or following.
+// open opens the regular file of exactly this name. An ordinary open would block on a
+// pipe and could trigger a device, and the file may be replaced between the check and
+// the open. So the file is checked before and after, and opened without blocking and
+// without following links.
 func (d *Dir) open(name string) (*os.File, fs.FileInfo, error) {
 	before, err := d.root.Lstat(name)
 	if err != nil || !before.Mode().IsRegular() {
@@ -135,12 +135,13 @@ func (d *Dir) open(name string) (*os.File, fs.FileInfo, error) {
 	return f, info, nil
 }
 
-// fit says whether a name can be one of a shared file: a name, not a path, and
-// not hidden. Half-done downloads are hidden too, in case they land here.
-func fit(name string) bool {
-	return name != "" && len(name) <= longestName && name[0] != '.' &&
-		!strings.ContainsAny(name, "/\x00") && !strings.HasSuffix(name, Unfinished)
+// shareable says whether a file of that name may be shared: the name is no path, and
+// is not hidden. Unfinished downloads are not shared either, in case they are saved in
+// this directory.
+func shareable(name string) bool {
+	return name != "" && len(name) <= maxNameSize && name[0] != '.' &&
+		!strings.ContainsAny(name, "/\x00") && !strings.HasSuffix(name, PartSuffix)
 }
 
-// Unfinished is how the names of downloads end that are not finished.
-const Unfinished = ".part"
+// PartSuffix ends the names of unfinished downloads.
+const PartSuffix = ".part"

@@ -19,8 +19,9 @@ const (
 	decomposed = "\u1112\u1161\u11ab\u1100\u1173\u11af \u1111\u1161\u110b\u1175\u11af.txt"
 )
 
-// traps is a directory with files to share, and everything that is none.
-func traps(t *testing.T) (d *Dir, path string) {
+// testDirectory makes a directory with files to share and everything that must not be
+// shared.
+func testDirectory(t *testing.T) (d *Dir, path string) {
 	t.Helper()
 	outside := t.TempDir()
 	path = filepath.Join(outside, "shared")
@@ -56,7 +57,7 @@ func traps(t *testing.T) (d *Dir, path string) {
 }
 
 func TestList(t *testing.T) {
-	d, _ := traps(t)
+	d, _ := testDirectory(t)
 	want := []string{"a.txt", "a b  c.txt", decomposed, "-rf", "a\nb", `a\b`}
 	slices.Sort(want)
 	got, left, err := d.List()
@@ -66,7 +67,7 @@ func TestList(t *testing.T) {
 }
 
 func TestOpen(t *testing.T) {
-	d, path := traps(t)
+	d, path := testDirectory(t)
 	for name, content := range map[string]string{
 		"a.txt": "a.txt", "a b  c.txt": "a b  c.txt", composed: decomposed, decomposed: decomposed, `a\b`: `a\b`, "-rf": "-rf",
 	} {
@@ -81,7 +82,7 @@ func TestOpen(t *testing.T) {
 		}
 		f.Close()
 	}
-	// An exact name goes before one that is merely the same in NFC.
+	// An exact name goes before one that is only equal in NFC.
 	if err := os.WriteFile(filepath.Join(path, composed), []byte("exact"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -95,10 +96,10 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-// Whatever is asked for, nothing but a regular file of the directory opens,
-// and nothing makes us wait: a pipe without a writer would.
+// Open opens nothing but regular files of the directory, and never blocks, as it would
+// on a pipe without a writer.
 func TestOpenRefuses(t *testing.T) {
-	d, path := traps(t)
+	d, path := testDirectory(t)
 	for _, name := range []string{
 		"", ".", "..", "/", "a.txt/", "./a.txt", "../secret", "../shared/a.txt", "dir/../a.txt", "dir/inner", "dir",
 		"/etc/passwd", path + "/a.txt", "..\\secret", "%2e%2e/secret", "....//secret", "a.txt\x00", "\x00", ".hidden",
@@ -108,7 +109,7 @@ func TestOpenRefuses(t *testing.T) {
 			t.Errorf("Open(%q) = %v, %v", name, f, err)
 		}
 	}
-	// The directory stays the one that was opened.
+	// The directory stays the opened one, even if another takes its path.
 	if err := os.Rename(path, path+"2"); err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +128,7 @@ func TestOpenRefuses(t *testing.T) {
 
 func TestLongList(t *testing.T) {
 	path := t.TempDir()
-	for i := range ListedMost + 5 {
+	for i := range MaxListed + 5 {
 		if err := os.WriteFile(filepath.Join(path, fmt.Sprintf("%04d", i)), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -138,7 +139,7 @@ func TestLongList(t *testing.T) {
 	}
 	defer d.Close()
 	names, left, err := d.List()
-	if err != nil || len(names) != ListedMost || left != 5 || names[0] != "0000" {
+	if err != nil || len(names) != MaxListed || left != 5 || names[0] != "0000" {
 		t.Errorf("%d names and %d left, %v", len(names), left, err)
 	}
 	long := strings.Repeat("x", 250)
@@ -152,7 +153,7 @@ func TestLongList(t *testing.T) {
 	for _, name := range names {
 		octets += len(name)
 	}
-	if octets > octetsListed || len(names)+left != ListedMost+305 {
+	if octets > maxListOctets || len(names)+left != MaxListed+305 {
 		t.Errorf("%d octets of names, %d and %d left", octets, len(names), left)
 	}
 	if _, err := Open(filepath.Join(path, "0000")); err == nil {

@@ -21,12 +21,12 @@ import (
 
 // editor shows a conversation above a line that is being typed.
 //
-// The line editor's own idea of Enter is to leave the typed line on the screen
-// and to return; ours is that the line vanishes and comes back from the server
-// as everybody sees it. So Enter never reaches the editor: filter swallows the
-// key, and listen, which is called after each key with the line so far, takes
-// the line out. That way a single ReadLine lasts the whole conversation, and
-// all that touches the editor's buffer happens in its own goroutine.
+// On Enter the readline library leaves the typed line on the screen and returns.
+// Here the line has to disappear, and to come back from the server as everybody
+// sees it. So Enter never reaches the library: filter swallows the key, and listen,
+// which is called after each key with the line so far, takes the line. A single
+// ReadLine lasts the whole conversation, and only the library's own goroutine
+// touches its buffer.
 type editor struct {
 	line   *readline.Instance
 	out    *os.File
@@ -36,39 +36,39 @@ type editor struct {
 	typed  chan string
 	ended  sync.WaitGroup
 	online atomic.Bool
-	asking atomic.Pointer[chan string] // what is typed is the password, for this channel; nil: it is not
+	asking atomic.Pointer[chan string] // not nil: what is typed is the password, to be sent to this channel
 
-	// What stands between the conversation and the line: progress. Both
-	// goroutines write above the line.
+	// Progress, shown between the conversation and the line. Both goroutines write
+	// above the line.
 	write  sync.Mutex
 	pinned []string
 	drawn  int // rows of it on the screen
 
-	// The reading goroutine's own.
+	// Only the reading goroutine uses these.
 	pressed rune // the swallowed key that listen has to act on, 0 for none
-	empty   bool // the line is
+	empty   bool // the line is empty
 	left    bool
-	secret  []rune // the password as far as it is typed
+	secret  []rune // the part of the password typed so far
 }
 
-// typedAhead is how many lines may wait to be said.
-const typedAhead = 64
+// maxTypedAhead is how many typed lines may wait to be sent.
+const maxTypedAhead = 64
 
-// candidatesShown is how many ways to go on are shown.
-const candidatesShown = 50
+// maxCandidatesShown is how many completions are shown.
+const maxCandidatesShown = 50
 
-// cursorReport is what a terminal answers when asked where its cursor is: here,
-// at the left edge. The editor asks once, before its first prompt; we know, and
-// so it works on terminals that do not answer.
+// cursorReport is a terminal's answer to the question where its cursor is: at the
+// left edge. The library asks once, before its first prompt. It is given this answer,
+// so that it works on terminals that do not answer.
 const cursorReport = "\x1b[1;1R"
 
 func openEditor(o Options, name string, memory *command.Memory) (*editor, error) {
-	e := &editor{out: o.Out, style: style{o.Colour, name}, prompt: name, memory: memory, typed: make(chan string, typedAhead), empty: true}
+	e := &editor{out: o.Out, style: style{o.Colour, name}, prompt: name, memory: memory, typed: make(chan string, maxTypedAhead), empty: true}
 	line, err := readline.NewFromConfig(&readline.Config{
 		Prompt: e.promptFor(true),
 		Stdin:  io.MultiReader(strings.NewReader(cursorReport), o.In),
-		Stdout: unasked{o.Out},
-		Stderr: unasked{o.Out},
+		Stdout: noCursorQuery{o.Out},
+		Stderr: noCursorQuery{o.Out},
 
 		DisableAutoSaveHistory: true, // what is entered is saved by listen
 		FuncFilterInputRune:    e.filter,
@@ -80,7 +80,7 @@ func openEditor(o Options, name string, memory *command.Memory) (*editor, error)
 	}
 	e.line = line
 	e.ended.Go(func() {
-		line.ReadLine() // ends by close, or when the terminal is gone
+		line.ReadLine() // returns after close, or when the terminal is gone
 		e.leave()
 	})
 	return e, nil
@@ -93,19 +93,19 @@ func (e *editor) size() (width, height int) {
 	return 80, 24
 }
 
-// unasked keeps the question for the cursor from the terminal: the answer is
-// at hand already.
-type unasked struct{ io.Writer }
+// noCursorQuery drops the question for the cursor's position, which cursorReport
+// answers.
+type noCursorQuery struct{ io.Writer }
 
-func (w unasked) Write(p []byte) (int, error) {
+func (w noCursorQuery) Write(p []byte) (int, error) {
 	if string(p) == "\x1b[6n" {
 		return len(p), nil
 	}
 	return w.Writer.Write(p)
 }
 
-// filter sees each key first. What it swallows becomes a bell, which does
-// nothing by itself but call listen.
+// filter sees each key first. A key that it swallows becomes a BEL, for which the
+// library does nothing but call listen.
 func (e *editor) filter(key rune) (rune, bool) {
 	switch {
 	case e.left:
@@ -114,11 +114,11 @@ func (e *editor) filter(key rune) (rune, bool) {
 		e.secretKey(key)
 		return 0, false // the line stays as it is
 	case key == readline.CharEnter || key == readline.CharCtrlJ:
-	case key == readline.CharTab: // the editor's own completion would race with what arrives
+	case key == readline.CharTab: // the library's own completion would race with what arrives
 	case key == readline.CharInterrupt || key == readline.CharEOT && e.empty:
 		key = readline.CharInterrupt
 	case key == 0 || key == readline.CharBckSearch || key == readline.CharFwdSearch:
-		return 0, false // NUL cannot be said; searching would race with what arrives
+		return 0, false // no message can hold a NUL; searching would race with what arrives
 	default:
 		return key, true
 	}
@@ -126,13 +126,12 @@ func (e *editor) filter(key rune) (rune, bool) {
 	return readline.CharBell, true
 }
 
-// secretKey takes a key that is one of the password. Keys that move the cursor are
-// none.
+// secretKey takes a key of the password. Keys that move the cursor do nothing.
 func (e *editor) secretKey(key rune) {
 	switch {
 	case key == readline.CharEnter || key == readline.CharCtrlJ:
 		if answer := e.asking.Swap(nil); answer != nil {
-			*answer <- string(e.secret) // it has room for one
+			*answer <- string(e.secret) // the channel has room for it
 			e.line.SetPrompt(e.promptFor(false))
 		}
 		e.secret = nil
@@ -145,19 +144,18 @@ func (e *editor) secretKey(key rune) {
 	}
 }
 
-// ask has what is typed be the password, until Enter. The draft of a line stays where
-// it is, behind another prompt.
+// ask takes what is typed as the password, until Enter. The line being typed stays,
+// behind another prompt.
 func (e *editor) ask(context.Context) <-chan string {
 	answer := make(chan string, 1)
 	e.asking.Store(&answer)
-	e.status("type your password and Enter: it is not shown; Ctrl-C leaves")
+	e.status("type your password and Enter; it is not shown; Ctrl-C leaves")
 	e.line.SetPrompt(e.prompt + "? ")
 	e.line.Refresh()
 	return answer
 }
 
-// listen is called after each key with the line as it is now, and says what it
-// is to be instead.
+// listen is called after each key with the current line, and may replace it.
 func (e *editor) listen(line []rune, at int, _ rune) (instead []rune, pos int, replace bool) {
 	pressed := e.pressed
 	e.pressed = 0
@@ -173,25 +171,25 @@ func (e *editor) listen(line []rune, at int, _ rune) (instead []rune, pos int, r
 		text := string(line)
 		if strings.TrimSpace(text) != "" && !e.take(text) {
 			io.WriteString(e.out, "\a")
-			return nil, 0, false // the draft stays
+			return nil, 0, false // the line stays
 		}
 	}
 	e.empty = true
 	return nil, 0, true
 }
 
-// complete completes the word before the cursor, or shows how it can go on.
+// complete completes the word before the cursor, or shows its completions.
 func (e *editor) complete(line []rune, at int) (instead []rune, pos int, replace bool) {
 	longer, candidates := e.memory.Complete(string(line[:at]))
 	if len(candidates) > 0 {
-		e.status(strings.Join(candidates[:min(len(candidates), candidatesShown)], "  "))
+		e.status(strings.Join(candidates[:min(len(candidates), maxCandidatesShown)], "  "))
 	}
 	head := []rune(longer)
 	e.empty = len(head)+len(line)-at == 0
 	return slices.Concat(head, line[at:]), len(head), true
 }
 
-// leave ends the typing.
+// leave ends the input.
 func (e *editor) leave() {
 	if !e.left {
 		e.left = true
@@ -199,7 +197,7 @@ func (e *editor) leave() {
 	}
 }
 
-// take hands a line over, unless there is nobody to say it to.
+// take passes a line on; false if there is no server to send it to.
 func (e *editor) take(text string) bool {
 	if !e.online.Load() && !isCommand(text) {
 		return false
@@ -245,9 +243,9 @@ func (e *editor) progress(rows []string) {
 	}
 }
 
-// put writes whole lines above the one being typed, and progress between the
-// two. The editor has cleared its line and all below when it lets us write, and
-// the cursor is at the left edge: so the rows of progress are those above.
+// put writes whole lines above the one being typed, and progress between the two.
+// When the library lets us write it has cleared its line and everything below, and
+// the cursor is at the left edge. So the rows above are those of the progress.
 func (e *editor) put(text string) {
 	e.write.Lock()
 	defer e.write.Unlock()
@@ -255,8 +253,8 @@ func (e *editor) put(text string) {
 	if e.drawn > 0 {
 		fmt.Fprintf(&b, "\x1b[%dA\x1b[J", e.drawn)
 		if text == "" && len(e.pinned) == 0 {
-			// The editor counts what follows the last newline as columns that
-			// are taken, escape sequences too: let nothing follow.
+			// The library counts what follows the last newline as columns in use,
+			// even escape sequences. So nothing may follow.
 			b.WriteString("\x1b[A\n")
 		}
 	}
@@ -271,8 +269,8 @@ func (e *editor) put(text string) {
 
 func (e *editor) lines() <-chan string { return e.typed }
 
-// connected shows by the prompt whether Enter will do anything. All prompts are as
-// wide, so that the line below does not have to be laid out anew.
+// connected shows by the prompt whether Enter has an effect. All prompts have the
+// same width, so that the line need not be laid out again.
 func (e *editor) connected(is bool) {
 	e.online.Store(is)
 	e.asking.Store(nil)

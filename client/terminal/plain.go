@@ -13,18 +13,18 @@ import (
 	"chatbench/client"
 )
 
-// longestLine bounds a piped line; longer ones end the input.
-const longestLine = 1 << 20
+// maxLine is the longest line of input, in octets. A longer one ends the input.
+const maxLine = 1 << 20
 
-// plain shows a conversation line by line, for pipes.
+// plain reads and prints lines, for pipes.
 type plain struct {
 	out, err *os.File
 	typed    chan string
 	done     chan struct{}
 	password func(context.Context) (string, error)
 	typing   bool // lines come from a terminal
-	watched  bool // err is a terminal: somebody sees the progress
-	drawn    bool // there is some on the line
+	watched  bool // err is a terminal: progress is shown
+	drawn    bool // progress is on the current row
 	asking   sync.WaitGroup
 }
 
@@ -40,7 +40,7 @@ func openPlain(o Options) *plain {
 func (p *plain) read(in *os.File) {
 	defer close(p.typed)
 	s := bufio.NewScanner(in)
-	s.Buffer(nil, longestLine)
+	s.Buffer(nil, maxLine)
 	for s.Scan() {
 		select {
 		case p.typed <- s.Text():
@@ -88,7 +88,7 @@ func (p *plain) progress(rows []string) {
 	}
 }
 
-// wipe takes the progress off its line.
+// wipe clears the row of the progress.
 func (p *plain) wipe() {
 	if p.drawn {
 		p.err.WriteString("\r\x1b[K")
@@ -96,8 +96,8 @@ func (p *plain) wipe() {
 	}
 }
 
-// ask asks on the terminal of the process, unless that is where lines come from: whoever
-// reads them would read the password, and say it.
+// ask asks on the terminal of the process, unless lines are read from it: then the
+// password would be read as a line, and sent to the room.
 func (p *plain) ask(ctx context.Context) <-chan string {
 	answer := make(chan string, 1)
 	p.asking.Go(func() {
@@ -115,8 +115,8 @@ func (p *plain) ask(ctx context.Context) <-chan string {
 func (p *plain) lines() <-chan string { return p.typed }
 func (p *plain) connected(bool)       {}
 
-// close waits until the terminal shows again what is typed, if the password was asked
-// for and the conversation is over all the same.
+// close waits for a password question that is still open, which then restores the
+// terminal.
 func (p *plain) close() {
 	close(p.done)
 	p.asking.Wait()

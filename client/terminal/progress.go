@@ -10,20 +10,20 @@ import (
 	"chatbench/client"
 )
 
-// progressRows is how many fetches are shown at once; more are counted.
+// progressRows is how many downloads are shown at once; the others are counted.
 const progressRows = 4
 
-// drawProgress shows how far each fetch has come that has begun.
+// drawProgress shows the progress of each download that has begun.
 func (v *conversation) drawProgress() {
 	var rows []string
 	begun := 0
-	for _, e := range v.errands {
-		done, total, from, at := e.progress.Look()
+	for _, r := range v.requests {
+		done, total, from, at := r.progress.Snapshot()
 		if at.IsZero() {
 			continue
 		}
 		if begun++; begun <= progressRows {
-			rows = append(rows, progressRow(client.Safe([]byte(e.file)), done, total, from, time.Since(at)))
+			rows = append(rows, progressRow(client.Safe([]byte(r.file)), done, total, from, time.Since(at)))
 		}
 	}
 	if begun > progressRows {
@@ -32,8 +32,9 @@ func (v *conversation) drawProgress() {
 	v.progress(rows)
 }
 
-// progressRow is one fetch: how far, how fast, how long still. done counts what
-// an earlier try had left, from; the rate does not. total 0 is not known.
+// progressRow is one download: how much has come, how fast, and how much time is
+// left. done includes the octets of an earlier try, from; the rate does not. A total
+// of 0 is unknown.
 func progressRow(file string, done, total, from int64, took time.Duration) string {
 	perSecond := rate(done-from, took)
 	if total <= 0 {
@@ -46,12 +47,12 @@ func progressRow(file string, done, total, from int64, took time.Duration) strin
 	return fmt.Sprintf("↓ %3d %% of %s  %s/s  %s left  %s", int(100*float64(done)/float64(total)), size(total), size(perSecond), left, file)
 }
 
-// rate is octets in a second.
+// rate is in octets a second.
 func rate(octets int64, took time.Duration) int64 {
 	return int64(float64(octets) / max(took, time.Millisecond).Seconds())
 }
 
-// size is a number of octets for people, rounded.
+// size writes a number of octets for people, rounded.
 func size(octets int64) string {
 	if octets < 1000 {
 		return fmt.Sprintf("%d B", octets)
@@ -67,7 +68,7 @@ func size(octets int64) string {
 	return fmt.Sprintf("%.0f %s", f, name)
 }
 
-// fitColumns cuts a text to what fits into n columns of a terminal.
+// fitColumns cuts a text to n columns of a terminal.
 func fitColumns(text string, n int) string {
 	var b strings.Builder
 	for _, r := range text {

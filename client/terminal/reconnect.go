@@ -8,13 +8,13 @@ import (
 	"chatbench/client"
 )
 
-// noTLSMost is how many failures of TLS in a row end the tries to come back: one alone
-// may be a server that is just starting.
-const noTLSMost = 5
+// maxTLSFailures is after how many TLS failures in a row reconnecting is given up. A
+// single one may come from a server that is just starting.
+const maxTLSFailures = 5
 
-// comeBack dials until it is let in. The user may leave meanwhile, and is asked for
-// the password if the server does not take it any more.
-func (v *conversation) comeBack(ctx context.Context) (*client.Client, error) {
+// reconnect dials until it is let in. The user may leave meanwhile, and is asked for
+// the password if the server no longer accepts it.
+func (v *conversation) reconnect(ctx context.Context) (*client.Client, error) {
 	trying, cancel := context.WithCancel(ctx)
 	defer cancel()
 	type result struct {
@@ -27,8 +27,8 @@ func (v *conversation) comeBack(ctx context.Context) (*client.Client, error) {
 		results <- result{c, err}
 	}
 	go try()
-	var answers <-chan string // to the question for the password; nil: it is not asked, and a try is under way
-	var denied error          // what it is asked for
+	var answers <-chan string // the password that is asked for; nil while a try is under way
+	var denied error          // why the password is asked for
 	leave := func() error {
 		cancel()
 		if answers == nil {
@@ -53,7 +53,7 @@ func (v *conversation) comeBack(ctx context.Context) (*client.Client, error) {
 				return r.client, r.err
 			}
 			denied = r.err
-			v.status("the server does not let us in: " + trim(r.err))
+			v.status("cannot log in: " + trim(r.err))
 			answers = v.ask(trying)
 		case password, ok := <-answers:
 			switch {
@@ -65,9 +65,9 @@ func (v *conversation) comeBack(ctx context.Context) (*client.Client, error) {
 			answers = nil
 			v.Client.Password = password // no try is under way
 			go try()
-		case do := <-v.asides:
-			do()
-		case text := <-v.told:
+		case call := <-v.calls:
+			call()
+		case text := <-v.statuses:
 			v.status(text)
 		case <-tick.C:
 			v.drawProgress()
@@ -79,18 +79,19 @@ func (v *conversation) comeBack(ctx context.Context) (*client.Client, error) {
 	}
 }
 
-// wrongPassword says whether a try ended because the password is not taken.
+// wrongPassword says whether a try failed because of the password.
 func wrongPassword(err error) bool {
 	denied := new(client.DeniedError)
 	return errors.As(err, &denied) && denied.WrongPassword()
 }
 
-// redial tries again and again, later and later. Being denied is no reason to give up:
-// the server may be full, or may not have noticed yet that we were gone. Why is told
-// once. A password that it does not take, and a denial for good, are reasons.
+// redial tries again until it is let in, with growing pauses. It goes on after most
+// denials, because the server may be full, or may not have noticed that our old
+// connection is gone; each new reason is shown once. It gives up when the password
+// is wrong and when the denial is final.
 func (v *conversation) redial(ctx context.Context) (*client.Client, error) {
 	v.backoff.Reset()
-	told := ""
+	shown := ""
 	for noTLS := 0; ; {
 		select {
 		case <-time.After(v.backoff.Next()):
@@ -105,16 +106,16 @@ func (v *conversation) redial(ctx context.Context) (*client.Client, error) {
 		case ctx.Err() != nil:
 			return nil, errLeft
 		case errors.Is(err, client.ErrTLS):
-			if noTLS++; noTLS >= noTLSMost {
+			if noTLS++; noTLS >= maxTLSFailures {
 				return nil, err
 			}
 			continue
 		case !errors.As(err, &denied):
 		case denied.Final() || denied.WrongPassword():
 			return nil, err
-		case denied.Reason != told:
-			told = denied.Reason
-			v.tell("the server does not let us in yet: " + trim(err) + "; trying on")
+		case denied.Reason != shown:
+			shown = denied.Reason
+			v.queueStatus("cannot log in yet: " + trim(err) + "; still trying")
 		}
 		noTLS = 0
 	}

@@ -25,8 +25,8 @@ const (
 
 func denied(reason string) string { return "\x01denied " + reason + "\x00" + closed }
 
-// answering is a server that gives each login the next answer, and the last one to all
-// that follow. logins is how many there were.
+// answering starts a server that gives each login the next answer, and the last one
+// to all that follow. logins counts them.
 func answering(t *testing.T, answers ...string) (addr string, logins *atomic.Int64) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -57,18 +57,18 @@ func answering(t *testing.T, answers ...string) (addr string, logins *atomic.Int
 	return l.Addr().String(), logins
 }
 
-// away is a conversation that has lost its server and tries often to come back.
-func away(addr string) *conversation {
+// disconnected is a conversation that has lost its server and retries often.
+func disconnected(addr string) *conversation {
 	return &conversation{
 		Options: Options{Client: client.Config{Server: addr, User: "alice", Password: "x"}},
-		memory:  new(command.Memory), told: make(chan string, toldWaiting),
+		memory:  new(command.Memory), statuses: make(chan string, maxStatuses),
 		backoff: client.Backoff{Least: time.Millisecond, Most: 2 * time.Millisecond},
 	}
 }
 
-// However often a login is denied for something that passes, it is tried again. Why
-// is told once.
-func TestPassingDenials(t *testing.T) {
+// A login that is denied for a temporary reason is tried again, however often. Each
+// reason is shown once.
+func TestTemporaryDenials(t *testing.T) {
 	var answers []string
 	for _, reason := range []string{
 		"name is taken", "server is full", "server is busy, try again", "server is going down", "no login in time",
@@ -79,7 +79,7 @@ func TestPassingDenials(t *testing.T) {
 		}
 	}
 	addr, logins := answering(t, append(answers, let)...)
-	v := away(addr)
+	v := disconnected(addr)
 	c, err := v.redial(t.Context())
 	if err != nil {
 		t.Fatalf("given up after %d tries: %v", logins.Load(), err)
@@ -88,21 +88,21 @@ func TestPassingDenials(t *testing.T) {
 	if n := int(logins.Load()); n != len(answers)+1 {
 		t.Errorf("%d tries, want %d", n, len(answers)+1)
 	}
-	close(v.told)
+	close(v.statuses)
 	var told []string
-	for text := range v.told {
+	for text := range v.statuses {
 		told = append(told, text)
 	}
-	if len(told) != 8 || !strings.Contains(told[0], "does not let us in yet: denied: name is taken") || !strings.Contains(told[7], "in other words") {
+	if len(told) != 8 || !strings.Contains(told[0], "cannot log in yet: denied: name is taken") || !strings.Contains(told[7], "in other words") {
 		t.Errorf("told %q", told)
 	}
 }
 
-// A denial for good, and one for the password, end the tries at once.
+// A final denial and a wrong password end the tries at once.
 func TestFinalDenials(t *testing.T) {
 	for _, reason := range []string{"you are banned", "name is reserved", "this server speaks TLS: connect with -tls", "wrong name or password"} {
 		addr, logins := answering(t, denied(reason), let)
-		c, err := away(addr).redial(t.Context())
+		c, err := disconnected(addr).redial(t.Context())
 		if c != nil {
 			c.Close()
 		}
@@ -113,19 +113,19 @@ func TestFinalDenials(t *testing.T) {
 	}
 }
 
-// A server that speaks no TLS may be just starting, but not for ever.
-func TestNoTLSAnyMore(t *testing.T) {
+// TLS failures are retried, since the server may be just starting, but not for ever.
+func TestTLSFailures(t *testing.T) {
 	addr, logins := answering(t, denied("name is taken"))
-	v := away(addr)
+	v := disconnected(addr)
 	v.Client.TLS = new(tls.Config)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	if _, err := v.redial(ctx); !errors.Is(err, client.ErrTLS) || logins.Load() != noTLSMost {
+	if _, err := v.redial(ctx); !errors.Is(err, client.ErrTLS) || logins.Load() != maxTLSFailures {
 		t.Errorf("%v after %d tries", err, logins.Load())
 	}
 }
 
-// run holds a conversation of pipes with a server, whose input does not end.
+// run runs a conversation over pipes, whose input does not end.
 func run(t *testing.T, ctx context.Context, addr string, ask func(context.Context) (string, error)) error {
 	t.Helper()
 	in, typing, err := os.Pipe()
@@ -144,7 +144,7 @@ func run(t *testing.T, ctx context.Context, addr string, ask func(context.Contex
 	})
 }
 
-// Who is removed from the room does not come back by itself.
+// A client that is removed from the room does not reconnect.
 func TestRemoved(t *testing.T) {
 	for _, reason := range []string{"you were asked to leave", "you are banned"} {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -157,8 +157,8 @@ func TestRemoved(t *testing.T) {
 	}
 }
 
-// A signal while the password is asked for ends the conversation, and not before the
-// terminal is as it was.
+// A signal while the password is asked for ends the conversation, after the terminal
+// is restored.
 func TestEndAtTheQuestion(t *testing.T) {
 	addr, _ := answering(t, let+closed, denied("wrong name or password"))
 	ctx, signal := context.WithCancel(t.Context())
@@ -166,7 +166,7 @@ func TestEndAtTheQuestion(t *testing.T) {
 	err := run(t, ctx, addr, func(ctx context.Context) (string, error) {
 		signal()
 		<-ctx.Done()
-		time.Sleep(20 * time.Millisecond) // as giving the terminal back may take
+		time.Sleep(20 * time.Millisecond) // restoring the terminal may take as long
 		restored.Store(true)
 		return "", ctx.Err()
 	})
@@ -175,7 +175,8 @@ func TestEndAtTheQuestion(t *testing.T) {
 	}
 }
 
-// mute is a screen that shows nothing, and has the password asked for as a test wants.
+// mute is a screen that shows nothing, and leaves the answer to the password question
+// to the test.
 type mute struct {
 	screen
 	answers chan string
@@ -189,19 +190,20 @@ func (m *mute) ask(context.Context) <-chan string {
 	return m.answers
 }
 
-// A signal that ends the question as well is a way to leave, whichever is seen first.
+// A signal that also ends the password question makes the user leave, whichever of
+// the two is seen first.
 func TestEndOfTheQuestion(t *testing.T) {
 	addr, _ := answering(t, denied("wrong name or password"))
 	for range 20 {
 		ctx, signal := context.WithCancel(t.Context())
 		m := &mute{answers: make(chan string), asked: make(chan struct{})}
-		v := away(addr)
-		v.screen, v.asides = m, make(chan func())
+		v := disconnected(addr)
+		v.screen, v.calls = m, make(chan func())
 		go func() {
 			<-m.asked
-			v.asides <- func() { signal(); close(m.answers) }
+			v.calls <- func() { signal(); close(m.answers) }
 		}()
-		if _, err := v.comeBack(ctx); !errors.Is(err, errLeft) {
+		if _, err := v.reconnect(ctx); !errors.Is(err, errLeft) {
 			t.Fatal(err)
 		}
 	}

@@ -19,7 +19,7 @@ const (
 	yellow = "33"
 )
 
-// nameColours are the ones that can be read on dark and on light grounds.
+// nameColours are readable on dark and on light backgrounds.
 var nameColours = [...]string{"31", "32", "34", "35", "36", "91", "94", "95"}
 
 func (s style) said(b *strings.Builder, at time.Time, from, text string) {
@@ -42,8 +42,8 @@ func (s style) clock(b *strings.Builder, at time.Time) {
 	b.WriteByte(' ')
 }
 
-// nameColour is always the same for the same name, so that a conversation can
-// be followed with half an eye.
+// nameColour is always the same for the same name, so that a conversation is easy to
+// follow.
 func (s style) nameColour(name string) string {
 	if name == s.self {
 		return bold

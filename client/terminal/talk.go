@@ -3,6 +3,7 @@ package terminal
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -10,41 +11,41 @@ import (
 	"chatbench/client/command"
 )
 
-// talk carries lines out and events in until one side has had enough. The
-// error is errLeft if it was ours.
+// talk sends lines and shows events until one side ends the conversation. The error
+// is errLeft if the user did.
 func (v *conversation) talk(ctx context.Context, c *client.Client) error {
-	patience := time.NewTimer(echoTimeout)
-	defer patience.Stop()
+	timeout := time.NewTimer(echoTimeout)
+	defer timeout.Stop()
 	tick := time.NewTicker(redraw)
 	defer tick.Stop()
 	for {
-		typed, tired := v.typed, (<-chan time.Time)(nil)
+		typed, timedOut := v.typed, (<-chan time.Time)(nil)
 		switch {
-		case len(v.errands) > 0 && !v.interactive:
-			typed = nil // a script's lines are done one after the other
-		case len(v.unheard) >= unheardMost && !v.interactive:
+		case len(v.requests) > 0 && !v.interactive:
+			typed = nil // a script's commands run one after the other
+		case len(v.pending) >= maxPending && !v.interactive:
 			typed = nil // let the server catch up
-		case v.typed == nil && len(v.unheard) == 0 && v.asked == 0:
+		case v.typed == nil && len(v.pending) == 0 && v.whoPending == 0:
 			return errLeft
 		case v.typed == nil:
-			tired = patience.C
+			timedOut = timeout.C
 		}
 		select {
 		case <-ctx.Done():
 			return errLeft
-		case <-tired:
-			v.lost()
+		case <-timedOut:
+			v.giveUpPending()
 			return errLeft
 		case e, ok := <-c.Events():
 			if !ok {
 				return c.Err()
 			}
-			v.show(v.hear(c, e))
-			patience.Reset(echoTimeout)
-		case do := <-v.asides:
-			do()
-			patience.Reset(echoTimeout)
-		case text := <-v.told:
+			v.show(v.receive(c, e))
+			timeout.Reset(echoTimeout)
+		case call := <-v.calls:
+			call()
+			timeout.Reset(echoTimeout)
+		case text := <-v.statuses:
 			v.status(text)
 		case <-tick.C:
 			v.drawProgress()
@@ -56,31 +57,31 @@ func (v *conversation) talk(ctx context.Context, c *client.Client) error {
 				}
 				continue
 			}
-			if v.enter(c, line) {
+			if v.handleLine(c, line) {
 				if v.interactive {
 					return errLeft
 				}
-				v.typed = nil // leave when all is said
+				v.typed = nil // leave when all lines are echoed
 			}
-			patience.Reset(echoTimeout)
+			timeout.Reset(echoTimeout)
 		}
 	}
 }
 
-// hear takes an event and what has arrived behind it, to show in one go.
-func (v *conversation) hear(c *client.Client, e client.Event) []client.Event {
+// receive gives an event and those that have arrived since, to be shown together.
+func (v *conversation) receive(c *client.Client, e client.Event) []client.Event {
 	var batch []client.Event
 	for ok := true; ok; {
 		batch = append(batch, e)
 		v.memory.Saw(e)
 		switch e := e.(type) {
 		case client.Said:
-			if e.From == c.Name() && len(v.unheard) > 0 {
-				v.unheard = v.unheard[1:]
+			if e.From == c.Name() && len(v.pending) > 0 {
+				v.pending = v.pending[1:]
 			}
 		case client.Notice:
-			if _, is := command.Answer(e.Text); is && v.asked > 0 {
-				v.asked--
+			if _, is := command.Answer(e.Text); is && v.whoPending > 0 {
+				v.whoPending--
 			}
 		}
 		select {
@@ -97,58 +98,59 @@ func (v *conversation) catchUp(c *client.Client) {
 	select {
 	case e, ok := <-c.Events():
 		if ok {
-			v.show(v.hear(c, e))
+			v.show(v.receive(c, e))
 		}
 	default:
 	}
 }
 
-// enter does what a typed line asks for; true means to leave.
-func (v *conversation) enter(c *client.Client, line string) (leave bool) {
+// handleLine says a line or carries out a command; true means to leave.
+func (v *conversation) handleLine(c *client.Client, line string) (leave bool) {
 	if isCommand(line) {
-		return v.obey(c, line)
+		return v.runCommand(c, line)
 	}
-	text := spoken(line)
+	text := messageText(line)
 	if text == whoText {
-		v.askWho(c) // it would be answered, and never come back as said
+		v.askWho(c) // the server answers it and does not echo it
 		return false
 	}
-	if len(v.unheard) >= unheardMost {
-		v.status("the server is behind; not said: " + client.Safe([]byte(text)))
-		v.unsaid++
+	if len(v.pending) >= maxPending {
+		v.status(fmt.Sprintf("not sent, because the server has not confirmed the last %d lines yet: %s", maxPending, client.Safe([]byte(text))))
+		v.lostLines++
 		return false
 	}
 	err := c.Say(text)
 	if errors.Is(err, client.ErrText) {
-		v.status("not said: " + trim(err))
-		v.unsaid++
+		v.status("not sent: " + trim(err))
+		v.lostLines++
 		return false
 	}
-	// Of a connection that failed we hear by its events, with the reason.
-	v.unheard = append(v.unheard, text)
+	// If the connection has failed, its events will end and say why.
+	v.pending = append(v.pending, text)
 	return false
 }
 
-// spoken is what a line says: without the slash that kept it from being a
-// command, and without what no frame can carry.
-func spoken(line string) string {
+// messageText is the message in a line: without the slash that kept it from being
+// a command, and without NULs, which no frame can carry.
+func messageText(line string) string {
 	if strings.HasPrefix(line, "//") {
 		line = line[1:]
 	}
 	return strings.ReplaceAll(line, "\x00", "")
 }
 
-// isCommand says whether a line is for us rather than for the room.
+// isCommand says whether a line is a command, and not a message.
 func isCommand(line string) bool {
 	return strings.HasPrefix(line, "/") && !strings.HasPrefix(line, "//")
 }
 
-// obey carries a command out; true means to leave. c is nil without a server.
-func (v *conversation) obey(c *client.Client, line string) (leave bool) {
+// runCommand carries out a command; true means to leave. c is nil while there is no
+// server.
+func (v *conversation) runCommand(c *client.Client, line string) (leave bool) {
 	cmd, err := v.memory.Parse(line)
 	switch {
 	case err != nil:
-		v.complain(trim(err))
+		v.commandFailed(trim(err))
 	case cmd.Kind == command.Bye:
 		return true
 	case cmd.Kind == command.Help:
@@ -163,33 +165,34 @@ func (v *conversation) obey(c *client.Client, line string) (leave bool) {
 	return false
 }
 
-// whoText is a text that the server does not relay but answers: see PROTOCOL.md.
+// whoText is a message that the server answers and does not relay: see PROTOCOL.md.
 const whoText = "/who"
 
 // askWho asks the server who is in the room: the answer is a notice.
 func (v *conversation) askWho(c *client.Client) {
 	if c == nil {
-		v.complain(nobodyToAsk)
+		v.commandFailed(nobodyToAsk)
 		return
 	}
-	if c.Say(whoText) == nil { // of a connection that failed we hear by its events
-		v.asked++
+	if c.Say(whoText) == nil { // if the connection has failed, its events will say so
+		v.whoPending++
 	}
 }
 
-// nobodyToAsk is what is said of a command that needs a server.
-const nobodyToAsk = "there is no server to ask at the moment"
+// nobodyToAsk answers a command that needs a server when there is none.
+const nobodyToAsk = "not connected to the server: try again later"
 
-// offline takes a line that was entered while the server went; true means to leave.
+// offline handles a line that was entered while there is no server; true means to
+// leave.
 func (v *conversation) offline(line string) (leave bool) {
 	if isCommand(line) {
-		return v.obey(nil, line)
+		return v.runCommand(nil, line)
 	}
-	v.status("not said: " + client.Safe([]byte(line)))
+	v.status("not sent: " + client.Safe([]byte(line)))
 	return false
 }
 
-// trim takes the package's name off an error that is shown to a person.
+// trim removes the package's name from an error, to show it to the user.
 func trim(err error) string {
 	text := err.Error()
 	for _, own := range []string{"client: ", "terminal: ", "command: ", "transfer: ", "downloads: ", "share: "} {

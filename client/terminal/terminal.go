@@ -1,12 +1,12 @@
-// Package terminal is the conversation as a person has it: what arrives is
-// shown above the line being typed, what is typed is said, and a server that
-// goes away is come back to. Where input or output is no terminal the same
-// conversation runs plainly, line by line, for pipes and scripts.
+// Package terminal is chat's user interface. It shows what arrives above the line
+// being typed, sends what is typed, and reconnects when the server is gone. If
+// input or output is not a terminal it reads and prints plain lines, for pipes and
+// scripts.
 //
-// It refuses to know the protocol, which is package client's, and to move files,
-// which package transfer does. Run is called once, from one goroutine, which
-// alone touches the conversation; it starts what it needs beside it and, but for
-// a read of the keyboard that cannot be broken off, leaves nothing behind.
+// It does not know the protocol, which is package client's, and does not transfer
+// files, which package transfer does. Call Run once; its goroutine alone touches
+// the conversation. When Run returns it leaves nothing behind except a read of the
+// keyboard, which cannot be interrupted.
 package terminal
 
 import (
@@ -25,26 +25,25 @@ import (
 )
 
 const (
-	// dialTimeout bounds one try to connect and log in. The server's own
-	// deadline for a login is 10 s, after which the try is lost anyway.
+	// dialTimeout bounds one attempt to connect and log in. The server's own
+	// deadline for a login is 10 s, so a longer timeout would not help.
 	dialTimeout = 12 * time.Second
-	// echoTimeout is how long input that has ended waits for the next of its
-	// lines to come back from the server.
+	// echoTimeout is how long, when input has ended, to wait for the server to send
+	// back the next line.
 	echoTimeout = 10 * time.Second
-	// unheardMost is how many of our lines may be on their way at once.
-	unheardMost = 256
-	// toldWaiting is how many texts about files being sent may wait to be shown.
-	toldWaiting = 64
+	// maxPending is how many lines may be sent and not yet echoed.
+	maxPending = 256
+	// maxStatuses is how many texts from other goroutines may wait to be shown.
+	maxStatuses = 64
 )
 
-// Options is whom to talk to, and where. Client.Files and Files.Tell are Run's
-// to set.
+// Options configures Run, which itself sets Client.Files and Files.Tell.
 type Options struct {
 	Client    client.Config
 	Files     transfer.Options
 	Reconnect bool
-	// AskPassword, if set, asks for the password where the conversation has no terminal
-	// of its own: when the server does not take it any more.
+	// AskPassword, if set, asks for the password again when the server no longer
+	// accepts it and the conversation does not run on a terminal.
 	AskPassword func(context.Context) (string, error)
 	In          *os.File
 	Out         *os.File
@@ -52,28 +51,28 @@ type Options struct {
 	Colour      bool // on a terminal
 }
 
-// screen is where the conversation is shown and where lines come from.
+// screen shows the conversation and gives the lines that are typed.
 type screen interface {
 	// show shows what the server sent.
 	show(batch []client.Event)
-	// status tells something of the program's own.
+	// status shows a message of the program itself.
 	status(text string)
-	// print shows lines that were asked for.
+	// print shows the result of a command.
 	print(lines []string)
-	// progress shows rows in the place of those it showed before.
+	// progress replaces the rows it showed before.
 	progress(rows []string)
 	// lines gives what is typed; it is closed when that has ended.
 	lines() <-chan string
-	// connected says whether there is anybody to talk to.
+	// connected shows whether there is a server to talk to.
 	connected(bool)
 	// ask asks for the password. The channel gives it, or is closed if there is nobody
-	// to ask. What is typed until then is not shown.
+	// to ask. Meanwhile typed characters are not shown.
 	ask(ctx context.Context) <-chan string
-	// close gives the terminal back.
+	// close restores the terminal.
 	close()
 }
 
-// errLeft is the end the user wanted.
+// errLeft means that the user left.
 var errLeft = errors.New("terminal: left")
 
 // conversation is the state of one Run.
@@ -82,32 +81,32 @@ type conversation struct {
 	screen
 	interactive bool
 	typed       <-chan string // lines(), nil once input has ended
-	unheard     []string      // said by us, not yet come back
-	asked       int           // how often /who was typed and is not answered
-	unsaid      int           // lines that were lost for good
+	pending     []string      // sent, not yet echoed by the server
+	whoPending  int           // /who commands not yet answered
+	lostLines   int           // never sent, or sent and never echoed
 	backoff     client.Backoff
 
-	client  *client.Client // nil while there is no server
-	memory  *command.Memory
-	peer    *transfer.Peer
-	errands []*errand
-	failed  int            // errands, and commands that are none
-	work    sync.WaitGroup // the errands' goroutines
-	asides  chan func()    // from them, for this goroutine to do
-	told    chan string    // from those that send files
-	over    chan struct{}  // nobody takes asides any more
+	client         *client.Client // nil while there is no server
+	memory         *command.Memory
+	peer           *transfer.Peer
+	requests       []*fileRequest
+	failedCommands int            // file requests that failed, and commands that were wrong
+	running        sync.WaitGroup // the requests' goroutines
+	calls          chan func()    // from them, for this goroutine to call
+	statuses       chan string    // from any goroutine, for this one to show
+	done           chan struct{}  // closed when nobody receives from calls any more
 }
 
-// Run holds a conversation until the user leaves or ctx ends, which are no
-// errors, or until the server is gone for good.
+// Run runs a conversation until the user leaves or ctx ends, and then returns nil,
+// or until the server is gone for good.
 func Run(ctx context.Context, o Options) error {
 	v := conversation{
 		Options: o, memory: new(command.Memory),
-		asides: make(chan func()), told: make(chan string, toldWaiting), over: make(chan struct{}),
+		calls: make(chan func()), statuses: make(chan string, maxStatuses), done: make(chan struct{}),
 	}
-	v.Files.Tell = v.tell
+	v.Files.Tell = v.queueStatus
 	v.peer = transfer.New(v.Files)
-	defer v.endErrands()
+	defer v.cancelRequests()
 	v.Client.Files = v.peer
 	c, err := dial(ctx, v.Client)
 	if err != nil {
@@ -138,31 +137,31 @@ func Run(ctx context.Context, o Options) error {
 		case errors.Is(err, errLeft):
 			return v.verdict()
 		case !o.Reconnect, errors.Is(err, client.ErrRemoved), !v.interactive && v.typed == nil:
-			v.lost()
-			v.waitErrands(ctx)
+			v.giveUpPending()
+			v.waitRequests(ctx)
 			return err
 		}
-		v.status(fmt.Sprintf("%s; trying to come back", trim(err)))
-		v.lost()
-		if c, err = v.comeBack(ctx); err != nil {
+		v.status(fmt.Sprintf("%s; trying to reconnect", trim(err)))
+		v.giveUpPending()
+		if c, err = v.reconnect(ctx); err != nil {
 			if errors.Is(err, errLeft) {
 				return v.verdict()
 			}
 			return err
 		}
-		v.status("back at " + o.Client.Server)
+		v.status("reconnected to " + o.Client.Server)
 		v.warnUnchecked()
 	}
 }
 
-// warnUnchecked says that nobody knows whom we talk to, if that is so.
+// warnUnchecked warns if the server's certificate is not checked.
 func (v *conversation) warnUnchecked() {
 	if v.Client.TLS != nil && v.Client.TLS.InsecureSkipVerify {
-		v.status("WARNING: the server's certificate is not checked (-insecure-skip-verify): whoever is on the way can read and change everything, the password too")
+		v.status("WARNING: the server's certificate is not checked (-insecure-skip-verify): anybody on the network path can read and change everything, the password too")
 	}
 }
 
-// open makes the screen that fits where we are.
+// open makes a screen: an editor on a terminal, plain lines elsewhere.
 func open(o Options, name string, memory *command.Memory) (s screen, interactive bool, err error) {
 	if term.IsTerminal(int(o.In.Fd())) && term.IsTerminal(int(o.Out.Fd())) {
 		s, err = openEditor(o, name, memory)
@@ -171,21 +170,21 @@ func open(o Options, name string, memory *command.Memory) (s screen, interactive
 	return openPlain(o), false, nil
 }
 
-// verdict is how a conversation that was left went: badly if a script's lines
-// were lost, or its commands failed.
+// verdict is Run's error when the user has left: not nil if lines of a script were
+// lost or its commands failed.
 func (v *conversation) verdict() error {
 	switch {
 	case v.interactive:
 		return nil
-	case v.unsaid > 0:
-		return fmt.Errorf("terminal: %s not said for certain", number(v.unsaid, "line was", "lines were"))
-	case v.failed > 0:
-		return fmt.Errorf("terminal: %s failed", number(v.failed, "command", "commands"))
+	case v.lostLines > 0:
+		return fmt.Errorf("terminal: %s perhaps not delivered", number(v.lostLines, "line was", "lines were"))
+	case v.failedCommands > 0:
+		return fmt.Errorf("terminal: %s failed", number(v.failedCommands, "command", "commands"))
 	}
 	return nil
 }
 
-// number is how many there are of something, in words for one and for several.
+// number is a count with its noun in the singular or the plural.
 func number(n int, one, several string) string {
 	if n == 1 {
 		return "1 " + one
@@ -193,25 +192,27 @@ func number(n int, one, several string) string {
 	return fmt.Sprintf("%d %s", n, several)
 }
 
-// waitErrands lets what is under way come to its end without a server.
-func (v *conversation) waitErrands(ctx context.Context) {
-	for len(v.errands) > 0 && !v.interactive {
+// waitRequests waits, in a script, until the file requests have ended. They need no
+// server any more.
+func (v *conversation) waitRequests(ctx context.Context) {
+	for len(v.requests) > 0 && !v.interactive {
 		select {
-		case do := <-v.asides:
-			do()
+		case call := <-v.calls:
+			call()
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// lost gives up the lines that have not come back: they may have been said or not.
-func (v *conversation) lost() {
-	for _, text := range v.unheard {
-		v.status("perhaps not said: " + client.Safe([]byte(text)))
+// giveUpPending reports the lines that the server has not echoed: they may or may
+// not have reached the room.
+func (v *conversation) giveUpPending() {
+	for _, text := range v.pending {
+		v.status("perhaps not delivered: " + client.Safe([]byte(text)))
 	}
-	v.unsaid += len(v.unheard)
-	v.unheard, v.asked = nil, 0
+	v.lostLines += len(v.pending)
+	v.pending, v.whoPending = nil, 0
 }
 
 func dial(ctx context.Context, cfg client.Config) (*client.Client, error) {

@@ -15,7 +15,7 @@ func TestCommands(t *testing.T) {
 	for _, c := range []struct {
 		line    string
 		command bool
-		spoken  string
+		message string
 	}{
 		{"hello", false, "hello"},
 		{"", false, ""},
@@ -30,8 +30,8 @@ func TestCommands(t *testing.T) {
 		if got := isCommand(c.line); got != c.command {
 			t.Errorf("isCommand(%q) = %v", c.line, got)
 		}
-		if !c.command && spoken(c.line) != c.spoken {
-			t.Errorf("spoken(%q) = %q, want %q", c.line, spoken(c.line), c.spoken)
+		if !c.command && messageText(c.line) != c.message {
+			t.Errorf("messageText(%q) = %q, want %q", c.line, messageText(c.line), c.message)
 		}
 	}
 }
@@ -66,9 +66,9 @@ func TestStyle(t *testing.T) {
 	}
 }
 
-// Lines that a server took and did not send back before it hung up are in
-// doubt, and chat says so.
-func TestUnheardLines(t *testing.T) {
+// If a server hangs up before it has echoed a line, chat reports the line as perhaps
+// not delivered.
+func TestLinesNotEchoed(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -107,13 +107,13 @@ func TestUnheardLines(t *testing.T) {
 		In:     in, Out: program, Err: program,
 	})
 	if err == nil {
-		t.Error("lines that were not heard are no error")
+		t.Error("no error though lines were not echoed")
 	}
 	told, err := os.ReadFile(program.Name())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := string(told), "chat: perhaps not said: one\nchat: perhaps not said: two\n"; got != want {
+	if got, want := string(told), "chat: perhaps not delivered: one\nchat: perhaps not delivered: two\n"; got != want {
 		t.Errorf("told %q, want %q", got, want)
 	}
 }

@@ -7,8 +7,8 @@ import (
 	"net/netip"
 )
 
-// LookUpAddress reads what downloaders are to be told to connect to: an IP address, or
-// a name, which is looked up once and of whose addresses the first is taken.
+// LookUpAddress parses the address that downloaders are told to connect to: an IP
+// address, or a name, which is looked up once; its first address is used.
 func LookUpAddress(ctx context.Context, host string) (netip.Addr, error) {
 	addr, err := netip.ParseAddr(host)
 	if err != nil {
@@ -20,16 +20,16 @@ func LookUpAddress(ctx context.Context, host string) (netip.Addr, error) {
 	addr = addr.Unmap()
 	switch {
 	case err != nil:
-		return netip.Addr{}, fmt.Errorf("transfer: -share-address: %w: give an IP address or a name that has one, without a port", err)
+		return netip.Addr{}, fmt.Errorf("transfer: -share-address: %w: give an IP address, or a name that has one, without a port", err)
 	case !addr.IsValid() || addr.IsUnspecified() || addr.IsMulticast() || addr.Zone() != "":
 		return netip.Addr{}, fmt.Errorf("transfer: -share-address: nobody can connect to %q: give the address that others have to use", host)
 	}
 	return addr, nil
 }
 
-// listenFor is the address to listen on for those who are told to connect to one: that
-// one if it is this machine's. Otherwise it is a router's or a tunnel's, which may pass
-// a connection on to any address of ours: then it is all of that family.
+// listenFor is the address to listen on when downloaders are told to connect to told:
+// told itself if this machine has it. Otherwise a router or a tunnel has it, which may
+// forward connections to any address of this machine; then all addresses of its family.
 func listenFor(told netip.Addr) netip.Addr {
 	l, err := listenOn(told, 0)
 	if err == nil {
@@ -42,7 +42,7 @@ func listenFor(told netip.Addr) netip.Addr {
 	return netip.IPv6Unspecified()
 }
 
-// listenOn listens on an address of one family, and never on both.
+// listenOn listens on an address of one family, never of both.
 func listenOn(addr netip.Addr, port uint16) (*net.TCPListener, error) {
 	network := "tcp6"
 	if addr.Is4() {

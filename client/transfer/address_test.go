@@ -10,8 +10,8 @@ import (
 	"chatbench/server"
 )
 
-// Who is behind a tunnel or a router says where it can be fetched from. On an address
-// of its own it listens there alone; on another's, wherever that may lead.
+// A sharer behind a tunnel or a router can name the address to connect to. If its
+// machine has that address it listens only there, otherwise on all addresses.
 func TestShareAddress(t *testing.T) {
 	addr := serve(t, func(o *server.Options) { o.AdvertiseClaimed = true })
 	alice := join(t, addr, "alice", nil)
@@ -21,12 +21,12 @@ func TestShareAddress(t *testing.T) {
 		own     bool
 	}{
 		"local":  {"127.0.0.2", true},
-		"router": {"192.0.2.1", false}, // nobody's: of the addresses for documentation
+		"router": {"192.0.2.1", false}, // an address for documentation, which nobody has
 	} {
 		bob := join(t, addr, name, func(o *Options) { o.Address = netip.MustParseAddr(c.address) })
 		bob.put("a.txt", 1000)
 		if !c.own {
-			bob.wantTold("192.0.2.1 is no address of this machine: files are offered on all")
+			bob.wantTold("192.0.2.1 is not an address of this machine: files are offered on all")
 		}
 		alice.p.dial = func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 			if to.Addr().String() != c.address {

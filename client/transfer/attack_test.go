@@ -19,7 +19,7 @@ import (
 	"chatbench/core/wire"
 )
 
-// mallory is a client that answers as a test says, and counts what it is told.
+// mallory is a client that answers as a test says, and counts the answers it gets.
 type mallory struct {
 	c           *client.Client
 	asked       func(file string)
@@ -64,7 +64,7 @@ func (m *mallory) ack(file string, to netip.AddrPort) {
 	m.c.Ack(wire.Ack{Name: []byte("alice"), File: []byte(file), Addr: to.Addr(), Port: to.Port(), Token: token})
 }
 
-// sharer listens and does as a script says with the one who comes.
+// sharer listens, and runs a script on each connection.
 func sharer(t *testing.T, on string, script func(net.Conn)) (at netip.AddrPort, came *atomic.Int64) {
 	t.Helper()
 	l, err := net.Listen("tcp", on+":0")
@@ -89,7 +89,7 @@ func sharer(t *testing.T, on string, script func(net.Conn)) (at netip.AddrPort, 
 	return l.Addr().(*net.TCPAddr).AddrPort(), came
 }
 
-// An ACK that names a third machine leads nobody there.
+// An ACK that names a third machine makes nobody connect to it.
 func TestForgedAddress(t *testing.T) {
 	addr := serve(t)
 	alice, m := join(t, addr, "alice", nil), intrude(t, addr, "mallory")
@@ -104,7 +104,8 @@ func TestForgedAddress(t *testing.T) {
 	}
 }
 
-// What was not asked for is not fetched, and what was asked for once, once.
+// ACKs that were not asked for are ignored; a file that was asked for once is
+// downloaded once.
 func TestUnaskedAcks(t *testing.T) {
 	addr := serve(t)
 	alice, m := join(t, addr, "alice", nil), intrude(t, addr, "mallory")
@@ -151,8 +152,8 @@ func TestUnaskedAcks(t *testing.T) {
 	}
 }
 
-// Others find the port first: with no token, a wrong one, or nothing to say.
-// They get nothing, and the one who asked gets the file.
+// Others connect first, without a token, with a wrong one, or sending nothing. They get
+// nothing, and the requester gets the file.
 func TestRacer(t *testing.T) {
 	addr := serve(t)
 	alice, bob := join(t, addr, "alice", nil), join(t, addr, "bob", nil)
@@ -175,7 +176,7 @@ func TestRacer(t *testing.T) {
 					t.Error("a wrong token is not turned away")
 				}
 			}
-			go func() { // the silent ones are closed when the right one has come
+			go func() { // the silent ones are closed when the requester has connected
 				conn.SetReadDeadline(time.Now().Add(20 * time.Second))
 				n, _ := io.Copy(io.Discard, conn)
 				got.Add(n)
@@ -194,7 +195,7 @@ func TestRacer(t *testing.T) {
 	}
 }
 
-// However much is asked, no more than four listeners are open, two for each.
+// However many requests come, at most four listeners are open, two for each requester.
 func TestListenerFlood(t *testing.T) {
 	addr := serve(t)
 	bob := join(t, addr, "bob", nil)
@@ -213,27 +214,29 @@ func TestListenerFlood(t *testing.T) {
 	before := descriptors()
 	var acks int64
 	for _, m := range intruders {
-		// One after the other: what comes while the queue is full is refused unseen.
+		// One requester after the other: while the queue is full, requests are refused
+		// unread.
 		for range 1000 {
 			m.c.File(wire.DnReq, "bob", "a.txt")
 		}
 		for i := 0; m.acks.Load()+m.nacks.Load() < 1000 && i < 20_000; i++ {
 			time.Sleep(time.Millisecond)
 		}
-		if a, n := m.acks.Load(), m.nacks.Load(); a > sendsEach || a+n != 1000 {
+		if a, n := m.acks.Load(), m.nacks.Load(); a > maxSendsPerUser || a+n != 1000 {
 			t.Errorf("%d offers and %d refusals to one", a, n)
 		}
 		acks += m.acks.Load()
 	}
-	if acks != sendsMost {
-		t.Errorf("%d offers stand, want %d", acks, sendsMost)
+	if acks != maxSends {
+		t.Errorf("%d offers, want %d", acks, maxSends)
 	}
-	if more := descriptors() - before; more > 2*sendsMost {
-		t.Errorf("%d more descriptors, want a listener and a file for each of %d", more, sendsMost)
+	if more := descriptors() - before; more > 2*maxSends {
+		t.Errorf("%d more descriptors, want a listener and a file for each of %d", more, maxSends)
 	}
 }
 
-// What breaks off, lies or babbles becomes no file; what may be resumed stays.
+// A transfer that breaks off, or whose data are wrong, becomes no file; what can be
+// resumed is kept.
 func TestBadSharers(t *testing.T) {
 	data := strings.Repeat("x", 1000)
 	head := func(at, size int64) string {

@@ -16,26 +16,26 @@ import (
 )
 
 const (
-	// blockTimeout is how long a block may take on its way: who takes fewer than
-	// 18 KB/s for that long would hold a slot for ever.
+	// blockTimeout is how long sending one block may take. A receiver slower than
+	// 18 KB/s is given up, so that it does not hold its slot for ever.
 	blockTimeout = 30 * time.Second
-	// slowestDisk is how many octets of a prefix are hashed in a second even on
-	// a machine that has much else to do.
+	// slowestDisk is how many octets of a prefix are hashed in a second at least, even
+	// on a busy machine.
 	slowestDisk = 20 << 20
 )
 
-// Why a transfer failed though it was begun.
+// Why a transfer failed after it had begun.
 var (
-	ErrTruncated = errors.New("transfer: it broke off before the end")
-	ErrChecksum  = errors.New("transfer: what arrived is not what was shared: the checksum differs")
-	errFormat    = errors.New("transfer: the sharer does not keep to the protocol")
+	ErrTruncated = errors.New("transfer: broke off before the end")
+	ErrChecksum  = errors.New("transfer: the file was damaged on its way: its checksum differs; download it again")
+	errFormat    = errors.New("transfer: the sharer violates the protocol")
 )
 
-// hello is what the downloader says first.
+// hello is what the downloader sends first.
 type hello struct {
 	token  [wire.TokenSize]byte
-	offset int64             // where to go on; 0 for the beginning
-	prefix [sha256.Size]byte // of what comes before
+	offset int64             // where to continue; 0 is the beginning
+	prefix [sha256.Size]byte // checksum of what the downloader has
 }
 
 const helloSize = wire.TokenSize + 8 + sha256.Size
@@ -57,16 +57,16 @@ func readHello(r io.Reader) (h hello, err error) {
 	return h, nil
 }
 
-// headSize is what the sharer says before the data: the offset it begins at
-// and the length of the whole file.
+// headSize is the size of what the sharer sends before the data: the offset at which
+// it begins, and the length of the whole file.
 const headSize = 8 + 8
 
-// sendBare sends a file to a client that knows no more.
-func sendBare(conn *net.TCPConn, f *os.File) error {
+// sendUnchecked sends a file to a legacy client, without a head or a checksum.
+func sendUnchecked(conn *net.TCPConn, f *os.File) error {
 	for {
 		conn.SetWriteDeadline(time.Now().Add(blockTimeout))
 		if n, err := io.CopyN(conn, f, block); errors.Is(err, io.EOF) {
-			return conn.CloseWrite() // its only sign of the end
+			return conn.CloseWrite() // this is how it learns of the end
 		} else if err != nil {
 			return fmt.Errorf("after %d octets: %w", n, err)
 		}
@@ -75,11 +75,11 @@ func sendBare(conn *net.TCPConn, f *os.File) error {
 
 var errChanged = errors.New("transfer: the file was changed while it was sent")
 
-// sendChecked sends a file from where it is wanted, and its checksum behind it.
+// sendChecked sends a file from the wanted offset on, and then its checksum.
 //
-// Each block is read, sent, and summed while the next is on its way: what is
-// summed is what was sent. The sum of all of a file that was sent before is
-// known; then the other side's alone costs time.
+// Each block is read, sent, and hashed while the next one is sent, so the checksum is
+// of what was sent. If the checksum of the file is known from an earlier transfer
+// nothing is hashed.
 func (s *sending) sendChecked(ctx context.Context, conn *net.TCPConn, wanted hello) error {
 	f, sum, began := s.data, sha256.New(), time.Now()
 	info, err := f.Stat()
@@ -98,7 +98,7 @@ func (s *sending) sendChecked(ctx context.Context, conn *net.TCPConn, wanted hel
 	if _, err := conn.Write(head); err != nil {
 		return err
 	}
-	whole, known := s.digests.of(s.version)
+	digest, known := s.digests.of(s.version)
 	if known {
 		sum = nil
 	}
@@ -109,36 +109,36 @@ func (s *sending) sendChecked(ctx context.Context, conn *net.TCPConn, wanted hel
 		return errChanged
 	}
 	if !known {
-		whole = [sha256.Size]byte(sum.Sum(nil))
-		s.digests.keep(s.version, whole, began)
+		digest = [sha256.Size]byte(sum.Sum(nil))
+		s.digests.keep(s.version, digest, began)
 	}
 	conn.SetWriteDeadline(time.Now().Add(blockTimeout))
-	_, err = conn.Write(whole[:])
+	_, err = conn.Write(digest[:])
 	return err
 }
 
-// sendBlocks sends a file from at to size and sums it, unless sum is nil.
+// sendBlocks sends a file from at to size and hashes it, unless sum is nil.
 func sendBlocks(conn *net.TCPConn, f io.ReaderAt, at, size int64, sum hash.Hash) error {
-	beside := sumBeside(sum)
-	defer beside.wait()
+	hasher := hashInBackground(sum)
+	defer hasher.wait()
 	for at < size {
-		b := beside.take()
+		b := hasher.take()
 		n, err := f.ReadAt(b[:min(block, size-at)], at)
 		if n == 0 {
-			return fmt.Errorf("the file became shorter: %w", err)
+			return fmt.Errorf("the file has become shorter: %w", err)
 		}
 		conn.SetWriteDeadline(time.Now().Add(blockTimeout))
 		if _, err := conn.Write(b[:n]); err != nil {
 			return err
 		}
-		beside.put(b[:n])
+		hasher.put(b[:n])
 		at += int64(n)
 	}
 	return nil
 }
 
-// resume says where to begin: where it is wanted if what comes before is the
-// same on both sides, else at the beginning. sum then has what comes before.
+// resume returns the offset to begin at: the wanted one if what comes before is the
+// same on both sides, otherwise 0. It leaves in sum what comes before the offset.
 func resume(ctx context.Context, f *os.File, size int64, wanted hello, sum hash.Hash) (int64, error) {
 	if wanted.offset <= 0 || wanted.offset > size {
 		return 0, nil
@@ -159,22 +159,23 @@ func resume(ctx context.Context, f *os.File, size int64, wanted hello, sum hash.
 	return wanted.offset, nil
 }
 
-// hashRange adds n octets of a file to a sum. Less is an error.
+// hashRange adds n octets of a file to a sum. Fewer are an error.
 func hashRange(sum hash.Hash, f io.ReaderAt, at, n int64, buf []byte) error {
 	for n > 0 {
 		k, err := f.ReadAt(buf[:min(int64(len(buf)), n)], at)
 		sum.Write(buf[:k])
 		at, n = at+int64(k), n-int64(k)
 		if n > 0 && err != nil {
-			return fmt.Errorf("the file became shorter: %w", err)
+			return fmt.Errorf("the file has become shorter: %w", err)
 		}
 	}
 	return nil
 }
 
-// farewell waits until the other side has closed, so that what was sent has
-// arrived, and frees the slot before we close: whoever sees that may ask again.
-func farewell(conn *net.TCPConn, free func()) error {
+// awaitClose waits until the other side has closed, which means that everything has
+// arrived. It frees the slot before this side closes: the other side may ask again as
+// soon as it sees that.
+func awaitClose(conn *net.TCPConn, free func()) error {
 	conn.SetReadDeadline(time.Now().Add(blockTimeout))
 	var rest [64]byte
 	for {
@@ -187,7 +188,8 @@ func farewell(conn *net.TCPConn, free func()) error {
 	}
 }
 
-// cause strips what net puts around an error: who it was is said already.
+// cause strips what package net puts around an error: the message names the peer
+// already.
 func cause(err error) error {
 	var op *net.OpError
 	if errors.As(err, &op) {

@@ -10,20 +10,20 @@ import (
 )
 
 const (
-	digestsMost = 1000
-	// settled is how long a file must have been left alone before its sum is
-	// remembered: clocks of file systems tick every 10 ms or so, and between two
+	maxDigests = 1000
+	// minAge is how long a file must be unchanged before its checksum is remembered.
+	// Timestamps of file systems advance every 10 ms or so, and between two of their
 	// ticks a file can change without a trace.
-	settled = 100 * time.Millisecond
+	minAge = 100 * time.Millisecond
 )
 
-// version is a file as it was at some time: whatever is done to what it holds,
-// its owner's tools cannot but leave another version.
+// version identifies a file's contents at some time: a later change of the contents
+// gives another version.
 type version struct {
 	dev, inode   uint64
 	size         int64
 	mtime, ctime int64 // in nanoseconds
-	whole        bool  // false: not known; equal to no other
+	known        bool  // false if the file system did not say
 }
 
 func versionOf(info fs.FileInfo) version {
@@ -34,15 +34,15 @@ func versionOf(info fs.FileInfo) version {
 	return version{uint64(s.Dev), s.Ino, s.Size, s.Mtim.Nano(), s.Ctim.Nano(), true}
 }
 
-// unchanged says whether the file is still that version of it.
+// unchanged says whether the file is still that version.
 func (v version) unchanged(f *os.File) bool {
 	info, err := f.Stat()
-	return err == nil && v.whole && versionOf(info) == v
+	return err == nil && v.known && versionOf(info) == v
 }
 
-// digests are the sums of files that have been sent once: who sends a file to
-// many sums it once. They may be wrong, for file systems are as they are; what
-// arrives is summed in any case, and who finds it wrong says so.
+// digests remembers the checksums of files that were sent, so that a file that is sent
+// to many is hashed once. A checksum may be outdated where timestamps do not tell. The
+// receiver finds that out, since it always hashes what arrives, and then reports it.
 type digests struct {
 	mu  sync.Mutex
 	all map[version][sha256.Size]byte
@@ -55,14 +55,14 @@ func (d *digests) of(v version) (sum [sha256.Size]byte, known bool) {
 	return sum, known
 }
 
-// keep remembers the sum of a file that has not changed since before began.
+// keep remembers the checksum of a file, if the file was at least minAge old at began.
 func (d *digests) keep(v version, sum [sha256.Size]byte, began time.Time) {
-	if !v.whole || began.UnixNano()-max(v.mtime, v.ctime) < int64(settled) {
+	if !v.known || began.UnixNano()-max(v.mtime, v.ctime) < int64(minAge) {
 		return
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if len(d.all) >= digestsMost || d.all == nil {
+	if len(d.all) >= maxDigests || d.all == nil {
 		d.all = make(map[version][sha256.Size]byte)
 	}
 	d.all[v] = sum

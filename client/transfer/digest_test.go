@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// What was sent once is not summed again, but at the other end: there a sum
-// that is wrong is found out, and the sharer told.
+// A file that was sent once is not hashed again by the sharer. The receiver hashes it,
+// finds out if the remembered checksum is wrong, and tells the sharer.
 func TestRememberedSum(t *testing.T) {
 	addr := serve(t)
 	alice, bob := join(t, addr, "alice", nil), join(t, addr, "bob", nil)
@@ -32,7 +32,7 @@ func TestRememberedSum(t *testing.T) {
 			t.Fatalf("%v, want %v", err, want)
 		}
 	}
-	time.Sleep(settled + 50*time.Millisecond)
+	time.Sleep(minAge + 50*time.Millisecond)
 	fetch(nil)
 	bob.wantTold("sent a")
 	data, err := os.ReadFile(filepath.Join(bob.shared, "a"))
@@ -65,27 +65,26 @@ func TestRememberedSum(t *testing.T) {
 func TestDigests(t *testing.T) {
 	var d digests
 	now := time.Now()
-	v := version{inode: 1, size: 5, mtime: now.UnixNano(), ctime: now.UnixNano(), whole: true}
-	d.keep(v, [sha256.Size]byte{1}, now.Add(settled-1))
+	v := version{inode: 1, size: 5, mtime: now.UnixNano(), ctime: now.UnixNano(), known: true}
+	d.keep(v, [sha256.Size]byte{1}, now.Add(minAge-1))
 	d.keep(version{}, [sha256.Size]byte{1}, now.Add(time.Hour))
 	if len(d.all) != 0 {
 		t.Error("the sum of a file that may change without a trace is kept")
 	}
-	d.keep(v, [sha256.Size]byte{1}, now.Add(settled))
+	d.keep(v, [sha256.Size]byte{1}, now.Add(minAge))
 	if sum, known := d.of(v); !known || sum[0] != 1 {
 		t.Error("not kept")
 	}
-	for i := range digestsMost {
+	for i := range maxDigests {
 		v.inode = uint64(i + 2)
 		d.keep(v, [sha256.Size]byte{}, now.Add(time.Hour))
 	}
-	if len(d.all) > digestsMost {
+	if len(d.all) > maxDigests {
 		t.Errorf("%d are kept", len(d.all))
 	}
 }
 
-// changing is a connection with something to happen before it brings more than
-// it has left.
+// changing is a connection that calls change after it has brought left octets.
 type changing struct {
 	net.Conn
 	left   int
@@ -102,7 +101,7 @@ func (c *changing) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// A file that its owner changes while it is sent is not taken for whole.
+// A file that changes while it is sent does not count as complete.
 func TestChangedMeanwhile(t *testing.T) {
 	addr := serve(t)
 	alice, bob := join(t, addr, "alice", nil), join(t, addr, "bob", nil)

@@ -19,15 +19,15 @@ import (
 	"chatbench/core/wire"
 )
 
-// Progress is how far a fetch has come. It may be looked at from any goroutine.
+// Progress is how far a download has come. Any goroutine may read it.
 type Progress struct {
 	done, total, from atomic.Int64
 	begun             atomic.Int64 // nanoseconds since 1970; 0: nothing has come
 }
 
-// Look gives what is there of how much, in octets (0 if that is not known),
-// how much of it an earlier try had left, and when the rest began to come.
-func (p *Progress) Look() (done, total, from int64, begun time.Time) {
+// Snapshot returns how many octets are there, of how many in total (0 if unknown), how
+// many of them an earlier try had left, and when the rest began to come.
+func (p *Progress) Snapshot() (done, total, from int64, begun time.Time) {
 	if at := p.begun.Load(); at != 0 {
 		begun = time.Unix(0, at)
 	}
@@ -41,24 +41,24 @@ func (p *Progress) begin(at, total int64) {
 	p.begun.Store(time.Now().UnixNano())
 }
 
-// Saved is a file that was fetched.
+// Saved is a file that was downloaded.
 type Saved struct {
 	Name    string // in the directory for downloads
-	Path    string // for people
+	Path    string // to be shown to the user
 	Size    int64
 	Checked bool // against the sharer's checksum
 }
 
-// Fetch fetches a file that somebody shares. What an earlier try left is used.
+// Fetch downloads a file that a user shares. It continues an earlier try.
 func (p *Peer) Fetch(ctx context.Context, c *client.Client, user, file string, progress *Progress) (s Saved, err error) {
 	if p.o.Downloads == nil {
-		return s, errors.New("transfer: there is no directory for downloads: say -downloads DIR")
+		return s, errors.New("transfer: there is no directory for downloads: add -downloads DIR")
 	}
-	leave, err := p.enter(ctx, user)
+	release, err := p.acquire(ctx, user)
 	if err != nil {
 		return s, err
 	}
-	defer leave()
+	defer release()
 	part, err := p.o.Downloads.Begin(fold(user), file)
 	if err != nil {
 		return s, err
@@ -78,48 +78,48 @@ func (p *Peer) Fetch(ctx context.Context, c *client.Client, user, file string, p
 	return Saved{}, err
 }
 
-// enter waits until this sharer has room for one more. What it is asked for
-// beyond that it would refuse.
-func (p *Peer) enter(ctx context.Context, user string) (leave func(), err error) {
+// acquire waits until this sharer can send one more file to us. It would refuse a
+// request beyond that.
+func (p *Peer) acquire(ctx context.Context, user string) (release func(), err error) {
 	p.mu.Lock()
-	gate := p.gates[fold(user)]
-	if gate == nil {
-		gate = make(chan struct{}, fetchesEach)
+	semaphore := p.semaphores[fold(user)]
+	if semaphore == nil {
+		semaphore = make(chan struct{}, maxFetchesPerUser)
 		if p.o.Legacy {
-			gate = make(chan struct{}, 1) // there is no sign of when it has room again
+			semaphore = make(chan struct{}, 1) // a legacy sharer does not show when it can send more
 		}
-		p.gates[fold(user)] = gate
+		p.semaphores[fold(user)] = semaphore
 	}
 	p.mu.Unlock()
 	select {
-	case gate <- struct{}{}:
-		return func() { <-gate }, nil
+	case semaphore <- struct{}{}:
+		return func() { <-semaphore }, nil
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
 }
 
-// fetching is one file on its way to us.
+// fetching is one file being downloaded.
 type fetching struct {
 	peer     *Peer
 	part     *downloads.Part
-	sum      hash.Hash // of the part
+	sum      hash.Hash // checksum of the part
 	progress *Progress
 	user     string
 }
 
 func (f *fetching) run(ctx context.Context, c *client.Client, user, file string) (Saved, error) {
-	// What is there is summed before anything is asked: the sharer waits 10 s.
+	// The prefix is hashed before the request is sent, since the sharer waits only 10 s.
 	if err := f.prefix(ctx); err != nil {
 		return Saved{}, err
 	}
-	a, err := f.peer.pose(ctx, c, wire.DnReq, user, file)
+	a, err := f.peer.ask(ctx, c, wire.DnReq, user, file)
 	if err != nil {
 		return Saved{}, err
 	}
 	checked := len(a.ack.Token) > 0
 	if !checked && !f.peer.o.Legacy {
-		return Saved{}, fmt.Errorf("%w: chat -p2p legacy fetches from such clients, without any check", ErrNoToken)
+		return Saved{}, fmt.Errorf("%w: to download from such clients, without any check, use chat -p2p legacy", ErrNoToken)
 	}
 	conn, err := f.connect(ctx, a.ack)
 	if err != nil {
@@ -130,7 +130,7 @@ func (f *fetching) run(ctx context.Context, c *client.Client, user, file string)
 	if checked {
 		err = f.receive(conn, a.ack.Token)
 	} else {
-		err = f.receiveBare(conn)
+		err = f.receiveUnchecked(conn)
 	}
 	if err != nil {
 		return Saved{}, err
@@ -142,10 +142,10 @@ func (f *fetching) run(ctx context.Context, c *client.Client, user, file string)
 	return Saved{name, f.peer.o.Downloads.Path(name), f.part.Size(), checked}, nil
 }
 
-// prefix sums up what an earlier try left.
+// prefix hashes what an earlier try has left.
 func (f *fetching) prefix(ctx context.Context) error {
 	if f.peer.o.Legacy {
-		return nil // a sharer that has a token can be asked from 0 as well
+		return nil // legacy downloads begin at 0
 	}
 	r, buf := f.part.Reader(), make([]byte, block)
 	for ctx.Err() == nil {
@@ -160,11 +160,11 @@ func (f *fetching) prefix(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-// connect dials the one address that answered our question.
+// connect connects to the address in the answer to our request.
 func (f *fetching) connect(ctx context.Context, ack wire.Ack) (net.Conn, error) {
 	to := netip.AddrPortFrom(ack.Addr.Unmap(), ack.Port)
 	if ack.Port < firstUserPort || ack.Addr.IsUnspecified() || ack.Addr.IsMulticast() {
-		return nil, fmt.Errorf("transfer: %s cannot be fetched from: that is no address to share on", to)
+		return nil, fmt.Errorf("transfer: the sharer named %s, which is no address to download from", to)
 	}
 	conn, err := f.peer.dial(ctx, to)
 	if err != nil {
@@ -173,16 +173,16 @@ func (f *fetching) connect(ctx context.Context, ack wire.Ack) (net.Conn, error) 
 	return conn, nil
 }
 
-// unreachable says what is likely in the way to a sharer's address.
+// unreachable says what is likely to block the way to a sharer's address.
 func unreachable(a netip.Addr) string {
-	const straight = "files go straight from client to client, not through the server; "
+	const direct = "files go directly from client to client, not through the server; "
 	if a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast() {
-		return straight + "that address is good only on that client's own machine or network (see -share-address there)"
+		return direct + "that address is reachable only from that client's own machine or network (see -share-address there)"
 	}
-	return straight + "a firewall or NAT on that side may be in the way (see -share-ports there)"
+	return direct + "a firewall or NAT on that side may block connections (see -share-ports there)"
 }
 
-// receive takes the file from a sharer who has given us a token.
+// receive receives the file from a sharer that has given us a token.
 func (f *fetching) receive(conn net.Conn, token []byte) error {
 	h := hello{offset: f.part.Size(), prefix: [sha256.Size]byte(f.sum.Sum(nil))}
 	if f.peer.o.Legacy {
@@ -218,16 +218,16 @@ func (f *fetching) receive(conn net.Conn, token []byte) error {
 	}
 	if [sha256.Size]byte(f.sum.Sum(nil)) != sum {
 		if tcp, ok := conn.(*net.TCPConn); ok {
-			tcp.SetLinger(0) // a reset: the sharer is to know
+			tcp.SetLinger(0) // a reset tells the sharer
 		}
 		return ErrChecksum
 	}
-	f.farewell(conn)
+	f.finish(conn)
 	return nil
 }
 
-// receiveBare takes whatever comes until the sharer closes.
-func (f *fetching) receiveBare(conn net.Conn) error {
+// receiveUnchecked receives whatever comes until the sharer closes.
+func (f *fetching) receiveUnchecked(conn net.Conn) error {
 	if err := f.part.Restart(); err != nil {
 		return err
 	}
@@ -236,35 +236,35 @@ func (f *fetching) receiveBare(conn net.Conn) error {
 	if !errors.Is(err, errEnd) {
 		return err
 	}
-	f.farewell(conn)
+	f.finish(conn)
 	return nil
 }
 
-// farewell closes our side and waits for the sharer's end, which comes when it
-// has room for the next file.
-func (f *fetching) farewell(conn net.Conn) {
+// finish closes our side and waits until the sharer closes its own, which it does when
+// it can send the next file.
+func (f *fetching) finish(conn net.Conn) {
 	if tcp, ok := conn.(*net.TCPConn); ok && tcp.CloseWrite() == nil {
 		conn.SetReadDeadline(time.Now().Add(time.Second))
 		conn.Read(make([]byte, 1))
 	}
 }
 
-// errEnd is that the sharer closed its side, between any two octets.
+// errEnd means that the sharer has closed its side.
 var errEnd = fmt.Errorf("%w: the sharer closed the connection", ErrTruncated)
 
-// copy takes n octets: each block is written when it is full, and summed while
-// the next comes. What came of the last one is kept too.
+// copy receives n octets. Each block is written when it is full, and hashed while the
+// next one is received. If the transfer breaks off, an incomplete block is kept too.
 func (f *fetching) copy(conn net.Conn, n int64) error {
-	beside := sumBeside(f.sum)
-	defer beside.wait()
+	hasher := hashInBackground(f.sum)
+	defer hasher.wait()
 	for n > 0 {
-		b := beside.take()
+		b := hasher.take()
 		k, err := f.fill(conn, b[:min(block, n)])
 		if k > 0 {
 			if _, err := f.part.Write(b[:k]); err != nil {
 				return err
 			}
-			beside.put(b[:k])
+			hasher.put(b[:k])
 			n -= int64(k)
 		}
 		if errors.Is(err, io.EOF) && n > 0 {
@@ -276,7 +276,7 @@ func (f *fetching) copy(conn net.Conn, n int64) error {
 	return nil
 }
 
-// fill reads until b is full, or nothing more comes.
+// fill reads until b is full or nothing more comes.
 func (f *fetching) fill(conn net.Conn, b []byte) (n int, err error) {
 	for n < len(b) && err == nil {
 		conn.SetReadDeadline(time.Now().Add(stallTimeout))
@@ -288,7 +288,7 @@ func (f *fetching) fill(conn net.Conn, b []byte) (n int, err error) {
 	return n, err
 }
 
-// broken says that it broke off, and why.
+// broken is the error of a transfer that broke off.
 func broken(err error) error {
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):

@@ -9,20 +9,20 @@ import (
 	"chatbench/core/wire"
 )
 
-// What a list may have, whoever sends it.
+// Bounds of a list that somebody sends.
 const (
-	listMost       = 10_000
-	listOctetsMost = 1 << 20
+	maxListNames  = 10_000
+	maxListOctets = 1 << 20
 )
 
-// The server's notices that answer questions, as PROTOCOL.md has them.
+// The notices with which the server answers requests, as in PROTOCOL.md.
 const (
 	noUserNotice   = "No such user: "
 	notFoundNotice = "File not found: "
 )
 
-// FileFrame is for the client's reader: requests go into a queue, answers to
-// who waits for them.
+// FileFrame is called by the client's reader. It queues requests, and passes answers to
+// whoever waits for them.
 func (p *Peer) FileFrame(c *client.Client, f wire.Frame) {
 	name, file := wire.SplitName(f.Body)
 	file = bytes.TrimPrefix(file, []byte{' '})
@@ -40,7 +40,7 @@ func (p *Peer) FileFrame(c *client.Client, f wire.Frame) {
 	}
 }
 
-// receive queues a request. Whoever asks faster than is answered is refused.
+// receive queues a request, or refuses it if the queue is full.
 func (p *Peer) receive(c *client.Client, r request) {
 	select {
 	case p.requests <- r:
@@ -54,41 +54,41 @@ func (p *Peer) receive(c *client.Client, r request) {
 func (p *Peer) listed(command wire.Command, user, file string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	q := ask(user, "")
-	w := p.asked[q]
+	q := keyFor(user, "")
+	w := p.pending[q]
 	switch {
 	case w == nil:
 	case command == wire.LsEnd:
-		p.settleLocked(q, w, answer{names: w.names})
+		p.resolveLocked(q, w, answer{names: w.names})
 	case command == wire.LsStart:
 		w.names, w.octets = nil, 0
-	case len(w.names) < listMost && w.octets+len(file) <= listOctetsMost:
+	case len(w.names) < maxListNames && w.octets+len(file) <= maxListOctets:
 		w.names, w.octets = append(w.names, file), w.octets+len(file)
 	}
 }
 
 func (p *Peer) acknowledged(ack wire.Ack) {
-	q := ask(string(ack.Name), string(ack.File))
+	q := keyFor(string(ack.Name), string(ack.File))
 	ack.Token = bytes.Clone(ack.Token)
-	ack.Name, ack.File = nil, nil // theirs ends with the frame
+	ack.Name, ack.File = nil, nil // they are valid only while the frame is
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.settleLocked(q, p.asked[q], answer{ack: ack})
+	p.resolveLocked(q, p.pending[q], answer{ack: ack})
 }
 
-// refused notes a DnNack. Its answer comes with the server's notice, so that
-// who waits finds the notice among the events; or a little later without it.
+// refused notes a DnNack. The request is resolved by the server's notice, so that the
+// notice is among the events before; or without it, a little later.
 func (p *Peer) refused(user, file string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	q := ask(user, file)
-	if w := p.asked[q]; w != nil && file != "" {
+	q := keyFor(user, file)
+	if w := p.pending[q]; w != nil && file != "" {
 		w.refused = true
-		time.AfterFunc(noticeTimeout, func() { p.settle(q, w, answer{err: ErrRefused}) })
+		time.AfterFunc(noticeTimeout, func() { p.resolve(q, w, answer{err: ErrRefused}) })
 	}
 }
 
-// Notice is for the client's reader: some notices are answers.
+// Notice is called by the client's reader. Some notices resolve requests.
 func (p *Peer) Notice(_ *client.Client, text string) {
 	user, isUser := strings.CutPrefix(text, noUserNotice)
 	file, isFile := strings.CutPrefix(text, notFoundNotice)
@@ -97,12 +97,12 @@ func (p *Peer) Notice(_ *client.Client, text string) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for q, w := range p.asked {
+	for q, w := range p.pending {
 		switch {
 		case isUser && q.user == fold(user):
-			p.settleLocked(q, w, answer{err: ErrNoUser})
-		case isFile && w.refused && q == ask(q.user, file):
-			p.settleLocked(q, w, answer{err: ErrNotFound})
+			p.resolveLocked(q, w, answer{err: ErrNoUser})
+		case isFile && w.refused && q == keyFor(q.user, file):
+			p.resolveLocked(q, w, answer{err: ErrNotFound})
 		}
 	}
 }

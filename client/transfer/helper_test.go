@@ -78,7 +78,7 @@ func join(t *testing.T, addr, name string, change func(*Options)) *user {
 	return u
 }
 
-// put shares a file of n octets that are not all alike.
+// put shares a file of n octets.
 func (u *user) put(name string, n int64) { fill(u.t, filepath.Join(u.shared, name), n) }
 
 func (u *user) fetch(from, file string) (Saved, error) {
@@ -86,7 +86,7 @@ func (u *user) fetch(from, file string) (Saved, error) {
 	return u.p.Fetch(u.t.Context(), u.c, from, file, new(Progress))
 }
 
-// has is that what u saved under a name is what from shares under one.
+// has checks that u has saved what from shares.
 func (u *user) has(name string, from *user, shared string) {
 	u.t.Helper()
 	got, err := os.ReadFile(filepath.Join(u.saved, name))
@@ -96,7 +96,7 @@ func (u *user) has(name string, from *user, shared string) {
 	}
 }
 
-// files are the names in the directory for downloads.
+// files gives the names in the directory for downloads.
 func (u *user) files() (names []string) {
 	u.t.Helper()
 	entries, err := os.ReadDir(u.saved)
@@ -120,7 +120,7 @@ func (u *user) wantTold(part string) {
 				return
 			}
 		case <-late:
-			u.t.Fatalf("nobody told of %q", part)
+			u.t.Fatalf("Tell was not called with %q", part)
 		}
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"chatbench/core/wire"
 )
 
-// Names that lead out of the directory, or to what is no file, are refused to
-// those who ask without the manners of our own client, and nothing is opened.
+// Requests for names that lead out of the directory, or to something that is not a
+// regular file, are refused, and nothing is opened. Our own client would not send them.
 func TestRefusedNames(t *testing.T) {
 	addr := serve(t)
 	bob, m := join(t, addr, "bob", nil), intrude(t, addr, "mallory")
@@ -39,7 +39,7 @@ func TestRefusedNames(t *testing.T) {
 	for _, name := range names {
 		must(m.c.File(wire.DnReq, "bob", name))
 	}
-	for range 20_000 { // a pipe that is opened would hold everything up
+	for range 20_000 { // opening the pipe would block all answers
 		if m.nacks.Load()+m.acks.Load() == int64(len(names)) {
 			break
 		}
@@ -55,7 +55,8 @@ func TestRefusedNames(t *testing.T) {
 	}
 }
 
-// An address that only means something elsewhere is told apart from a firewall.
+// The error for an address that is valid only on another network differs from that for
+// a firewall.
 func TestUnreachable(t *testing.T) {
 	for addr, want := range map[string]string{
 		"127.0.0.1": "-share-address", "10.1.2.3": "own machine or network", "fe80::1": "own machine or network",

@@ -14,9 +14,9 @@ import (
 	"chatbench/core/wire"
 )
 
-// request is what somebody wants of us.
+// request is what somebody asks us for.
 type request struct {
-	client  *client.Client // to answer through
+	client  *client.Client // to send the answer
 	command wire.Command
 	from    string
 	file    string
@@ -38,7 +38,8 @@ func (p *Peer) answer() {
 	}
 }
 
-// list answers with all names, or none if the directory cannot be read.
+// list answers with the names of the shared files, or none if the directory cannot be
+// read.
 func (p *Peer) list(r request) {
 	var names []string
 	if p.o.Share != nil {
@@ -55,8 +56,8 @@ var (
 	errTooMany       = errors.New("transfer: too many files are being sent")
 )
 
-// offer opens a file and a listener and says where it is. A goroutine of its
-// own does the rest.
+// offer opens a file and a listener, and tells the requester where to connect. It
+// starts a goroutine that sends the file.
 func (p *Peer) offer(r request) (err error) {
 	if p.o.Share == nil {
 		return errNothingShared
@@ -74,17 +75,17 @@ func (p *Peer) offer(r request) (err error) {
 	if s.data, _, err = p.o.Share.Open(r.file); err != nil {
 		return err
 	}
-	told, on := p.o.Address, p.listens
-	if !told.IsValid() {
-		told = r.client.LocalAddr()
-		on = told
+	advertised, listenAddr := p.o.Address, p.listenAddr
+	if !advertised.IsValid() {
+		advertised = r.client.LocalAddr()
+		listenAddr = advertised
 	}
-	if s.listener, err = p.o.Ports.listen(on); err != nil {
+	if s.listener, err = p.o.Ports.listen(listenAddr); err != nil {
 		p.o.Tell(fmt.Sprintf("cannot share %s: %v", client.Safe([]byte(r.file)), err))
 		return err
 	}
 	at := s.listener.Addr().(*net.TCPAddr).AddrPort()
-	ack := wire.Ack{Name: []byte(r.from), File: []byte(r.file), Addr: told, Port: at.Port()}
+	ack := wire.Ack{Name: []byte(r.from), File: []byte(r.file), Addr: advertised, Port: at.Port()}
 	if !p.o.Legacy {
 		ack.Token = newToken()
 		s.token = ack.Token
@@ -96,7 +97,7 @@ func (p *Peer) offer(r request) (err error) {
 	return nil
 }
 
-// send waits for the one who asked, sends the file and tells how that went.
+// send waits for the requester, sends the file and tells the user the result.
 func (p *Peer) send(s *sending) {
 	defer s.close()
 	what := fmt.Sprintf("%s to %s", client.Safe([]byte(s.file)), client.Safe([]byte(s.from)))
@@ -109,21 +110,21 @@ func (p *Peer) send(s *sending) {
 	}
 }
 
-// newToken is a token nobody can guess.
+// newToken makes a random token.
 func newToken() []byte {
 	var secret [wire.TokenSize / 2]byte
 	rand.Read(secret[:])
 	return hex.AppendEncode(nil, secret[:])
 }
 
-// sending is one file on offer and then on its way.
+// sending is one file that is offered and then sent.
 type sending struct {
 	from, file string
 	token      []byte
 	legacy     bool
 	listener   *net.TCPListener
 	data       *os.File
-	version    version // of data, when it was begun to be sent
+	version    version // of data when sending began
 	free       func()
 	digests    *digests
 }
@@ -139,7 +140,7 @@ func (s *sending) close() {
 }
 
 func (s *sending) run(ctx context.Context) error {
-	conn, wanted, err := s.meet(ctx)
+	conn, wanted, err := s.accept(ctx)
 	s.listener.Close()
 	if err != nil {
 		return err
@@ -147,33 +148,33 @@ func (s *sending) run(ctx context.Context) error {
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	if s.legacy {
-		err = sendBare(conn, s.data)
+		err = sendUnchecked(conn, s.data)
 	} else {
 		err = s.sendChecked(ctx, conn, wanted)
 	}
 	if err != nil {
 		return err
 	}
-	if err = farewell(conn, s.free); err != nil {
-		s.digests.forget(s.version) // for all we know it was the sum that was wrong
+	if err = awaitClose(conn, s.free); err != nil {
+		s.digests.forget(s.version) // perhaps the receiver found the checksum wrong
 	}
 	return err
 }
 
-// slots is the room for files being sent.
+// slots counts the files being sent, in all and by requester.
 type slots struct {
 	mu   sync.Mutex
 	all  int
 	each map[string]int // by requester
 }
 
-// take takes a slot for a requester. free gives it back; later calls of it do
-// nothing.
+// take takes a slot for a requester, if there is one. free gives it back; later calls
+// of it do nothing.
 func (s *slots) take(from string) (free func(), ok bool) {
 	from = fold(from)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.all >= sendsMost || s.each[from] >= sendsEach {
+	if s.all >= maxSends || s.each[from] >= maxSendsPerUser {
 		return nil, false
 	}
 	s.all++

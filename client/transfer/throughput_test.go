@@ -16,11 +16,11 @@ import (
 
 var throughput = flag.Int("throughput", 0, "MiB to send in TestThroughput; 0 leaves it out")
 
-// TestThroughput sets a checked transfer beside bare sockets of the same run:
-// a null sender to a null receiver, in turns. It prints; it judges nothing.
+// TestThroughput compares a checked transfer with bare sockets, in turns. It prints the
+// results and does not judge them.
 func TestThroughput(t *testing.T) {
 	if *throughput == 0 {
-		t.Skip("say -throughput 1024")
+		t.Skip("add -throughput 1024 to run it")
 	}
 	size := int64(*throughput) << 20
 	dir := t.TempDir()
@@ -55,7 +55,7 @@ func TestThroughput(t *testing.T) {
 				err = s.sendChecked(t.Context(), conn, h)
 			}
 			if err == nil {
-				err = farewell(conn, func() {})
+				err = awaitClose(conn, func() {})
 			}
 			if err != nil {
 				t.Error(err)
@@ -82,8 +82,8 @@ func TestThroughput(t *testing.T) {
 	}
 }
 
-// timed runs two ends of a connection and returns MB/s; of CPU time it logs how
-// much the process took.
+// timed runs the two ends of a connection and returns MB/s. It logs the process's CPU
+// time.
 func timed(t *testing.T, size int64, send, receive func(*net.TCPConn)) float64 {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -119,7 +119,7 @@ func cpu(t *testing.T) time.Duration {
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
 
-// fill writes a file that is not all alike.
+// fill writes a file whose blocks differ.
 func fill(t *testing.T, path string, size int64) {
 	t.Helper()
 	f, err := os.Create(path)

@@ -47,7 +47,7 @@ func TestFetch(t *testing.T) {
 	if got := alice.files(); len(got) != len(sizes) {
 		t.Errorf("saved %q", got)
 	}
-	// From oneself, a second time: nothing is overwritten.
+	// A second download, from oneself, overwrites nothing.
 	if s, err := bob.fetch("bob", "one"); err != nil || s.Name != "one" {
 		t.Error(s, err)
 	}
@@ -91,7 +91,7 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// Several at once from one sharer, more than it has room for: all come.
+// More downloads at once than one sharer sends at a time: all come.
 func TestTogether(t *testing.T) {
 	addr := serve(t)
 	alice, bob := join(t, addr, "alice", nil), join(t, addr, "bob", nil)
@@ -121,7 +121,7 @@ func TestLegacy(t *testing.T) {
 		t.Error(s, err)
 	}
 	alice.has("a", bob, "a")
-	// One that knows tokens answers to one that insists on none, not the other way.
+	// A client that uses tokens answers a legacy client, and refuses one as a sharer.
 	if s, err := alice.fetch("carol", "b"); err != nil || !s.Checked {
 		t.Error(s, err)
 	}
@@ -133,7 +133,7 @@ func TestLegacy(t *testing.T) {
 	}
 }
 
-// stopping is a connection that brings no more than it has left, until it is closed.
+// stopping is a connection that brings left octets, and then blocks until it is closed.
 type stopping struct {
 	net.Conn
 	left   int
@@ -158,7 +158,7 @@ func (c *stopping) Close() error {
 	return c.Conn.Close()
 }
 
-// Cancelled half-way, it goes on where it was, if the file is the same.
+// A cancelled download is resumed where it stopped, if the file is unchanged.
 func TestCancelAndResume(t *testing.T) {
 	addr := serve(t)
 	alice, bob := join(t, addr, "alice", nil), join(t, addr, "bob", nil)
@@ -178,7 +178,7 @@ func TestCancelAndResume(t *testing.T) {
 			t.Fatalf("cancelled: %v", err)
 		}
 		bob.wantTold("sending big to alice broke off")
-		came, total, _, _ := progress.Look()
+		came, total, _, _ := progress.Snapshot()
 		if got := alice.files(); len(got) != 1 || !strings.HasSuffix(got[0], ".part") || total != size || came != half {
 			t.Fatalf("after cancelling %q, %d of %d octets", got, came, total)
 		}
@@ -197,7 +197,7 @@ func TestCancelAndResume(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, _, from, _ := progress.Look(); from != want {
+		if _, _, from, _ := progress.Snapshot(); from != want {
 			t.Errorf("changed %v: went on after %d octets, want %d", changed, from, want)
 		}
 		alice.has(s.Name, bob, "big")
@@ -205,7 +205,7 @@ func TestCancelAndResume(t *testing.T) {
 	}
 }
 
-// The server may go while a file comes.
+// A download goes on when the connections to the server end.
 func TestServerGoes(t *testing.T) {
 	addr := serve(t)
 	alice, bob := join(t, addr, "alice", nil), join(t, addr, "bob", nil)
@@ -215,7 +215,7 @@ func TestServerGoes(t *testing.T) {
 		_, err := alice.p.Fetch(t.Context(), alice.c, "bob", "big", progress)
 		result <- err
 	}()
-	for at := (time.Time{}); at.IsZero(); _, _, _, at = progress.Look() {
+	for at := (time.Time{}); at.IsZero(); _, _, _, at = progress.Snapshot() {
 		time.Sleep(50 * time.Microsecond)
 	}
 	alice.c.Close()

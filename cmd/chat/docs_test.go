@@ -8,31 +8,31 @@ import (
 	"testing"
 )
 
-// note is what a person would copy from the screen: each line where it was
-// entered, then the rows that came of it.
-type note struct {
+// transcript is a conversation as one would copy it from the screen: each line that
+// was entered, followed by the rows it has caused.
+type transcript struct {
 	*person
 	rows []string
-	seen int // rows of the screen, without the one being typed
+	seen int // rows copied so far, without the one being typed
 }
 
-// look copies what has come.
-func (n *note) look() {
+// update copies the new rows.
+func (n *transcript) update() {
 	rows := n.Rows()
 	n.rows = append(n.rows, rows[n.seen:len(rows)-1]...)
 	n.seen = len(rows) - 1
 }
 
-// do enters a line and copies it and what comes, of which last is the last.
-func (n *note) do(line, last string) {
+// do enters a line, waits for the row that is last, and copies all of them.
+func (n *transcript) do(line, last string) {
 	n.enter(line)
 	n.rows = append(n.rows, n.name+"> "+line)
 	n.Await(last + "\r\n")
 	n.AwaitLast(n.name + ">")
-	n.look()
+	n.update()
 }
 
-// pairOfTheDocs has the conversation that stands in docs/chat.md, and compares.
+// pairOfTheDocs runs the conversation in docs/chat.md, and compares the transcripts.
 func pairOfTheDocs(t *testing.T, addr string) {
 	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "chat.md"))
 	if err != nil {
@@ -44,30 +44,30 @@ func pairOfTheDocs(t *testing.T, addr string) {
 			t.Fatal(err)
 		}
 	}
-	one := &note{person: sit(t, addr, "username", shares["username"], t.TempDir())}
-	one.look()
-	two := &note{person: sit(t, addr, "username2", shares["username2"], t.TempDir())}
-	two.look()
+	one := &transcript{person: startPerson(t, addr, "username", shares["username"], t.TempDir())}
+	one.update()
+	two := &transcript{person: startPerson(t, addr, "username2", shares["username2"], t.TempDir())}
+	two.update()
 	one.Await("username2 has joined\r\n")
 	one.AwaitLast("username>")
-	one.look()
+	one.update()
 	one.do("hello", "username: hello")
 	one.do("/file ls username2", "  test.txt")
 	one.do("/file ls nouser", "No such user: nouser")
 	two.Await("username: hello\r\n")
-	two.look()
+	two.update()
 	two.do("/file dn username test.txt", "saved "+filepath.Join(two.saved, "test.txt")+" from username: 21 B")
 	if got, err := os.ReadFile(filepath.Join(two.saved, "test.txt")); err != nil || string(got) != "the file of username\n" {
 		t.Errorf("fetched %q, %v", got, err)
 	}
 	one.Await("sent test.txt to username2\r\n")
 	one.AwaitLast("username>")
-	one.look()
-	for _, n := range []*note{one, two} {
+	one.update()
+	for _, n := range []*transcript{one, two} {
 		text := clock.ReplaceAllString(strings.Join(n.rows, "\n"), "09:15 ")
 		text = strings.NewReplacer(addr, "127.0.0.1:9000", n.saved+"/", "").Replace(text)
 		if !strings.Contains(string(page), "\n"+text+"\n") {
-			t.Errorf("docs/chat.md does not have what %s sees:\n%s", n.name, text)
+			t.Errorf("docs/chat.md does not contain what %s sees:\n%s", n.name, text)
 		}
 		n.Type("/bye\r")
 		if code := n.Exit(); code != 0 {

@@ -14,7 +14,7 @@ import (
 	"chatbench/server"
 )
 
-// halfway is a sharer in the room whose file stops coming in the middle.
+// halfway is a sharer that sends only the first half of a file.
 type halfway struct {
 	c  *client.Client
 	at net.Listener
@@ -65,8 +65,8 @@ func shareHalf(t *testing.T, s *server.Server, name string) *halfway {
 	return h
 }
 
-// While a file comes its progress stands above the line being typed, what is
-// said goes above both, and names are completed; cancelled, it can be resumed.
+// The progress of a download is shown above the line being typed, and messages above
+// both. Tab completes names. A cancelled download can be resumed.
 func TestFilesOnATerminal(t *testing.T) {
 	s, _ := serve(t, "127.0.0.1:0")
 	bob, dir := shareHalf(t, s, "bob"), t.TempDir()
@@ -87,19 +87,19 @@ func TestFilesOnATerminal(t *testing.T) {
 	if err := bob.c.Say("사이에"); err != nil {
 		t.Fatal(err)
 	}
-	p.Await("\x1b[1A\x1b[J") // the progress goes,
+	p.Await("\x1b[1A\x1b[J") // the progress is cleared
 	p.Await("bob: 사이에\r\n" + row)
 	p.Await("film one.mkv\r\nalice> \x1b[0K초안")
 	p.Type("\x15/file cancel\r")
-	p.Await("cancelled film one.mkv from bob; /file dn goes on after the 5.0 MB that came")
+	p.Await("cancelled film one.mkv from bob; the next /file dn continues after the first 5.0 MB")
 	p.AwaitLast("alice>")
 	for _, row := range p.Rows() {
 		if strings.HasPrefix(row, "alice") && row != "alice>" {
-			t.Errorf("the prompt and what was shown share a row: %q", row)
+			t.Errorf("the prompt shares a row with something else: %q", row)
 		}
 	}
 	p.Type("/file cancel\r")
-	p.Await("nothing of that is being fetched")
+	p.Await("no such download is under way")
 	p.Type("/fiel ls bob\r")
 	p.Await("there is no /fiel ls; the nearest is /file ls USER")
 	p.Type("\x04")
@@ -111,7 +111,7 @@ func TestFilesOnATerminal(t *testing.T) {
 	}
 }
 
-// A sharer nobody can connect to is named, with address and port.
+// The error names a sharer that cannot be reached, with address and port.
 func TestUnreachableSharer(t *testing.T) {
 	s, _ := serve(t, "127.0.0.1:0")
 	bob := shareHalf(t, s, "bob")

@@ -12,24 +12,24 @@ import (
 	"chatbench/client/transfer"
 )
 
-// paths are the directories that files come from and go to, and the address that
-// others fetch them from.
+// paths holds the directories to share and to save in, and the address to share on, as
+// the flags give them.
 type paths struct{ share, downloads, address string }
 
-// define sets the flags up.
+// define defines the flags.
 func define(fs *flag.FlagSet, o *terminal.Options, p *paths) {
 	fs.StringVar(&o.Client.Server, "server", "127.0.0.1:9000", "`HOST:PORT` of the server")
 	fs.StringVar(&o.Client.User, "user", os.Getenv("USER"), "`NAME` to log in with")
-	fs.BoolVar(&o.Reconnect, "reconnect", true, "come back when the server was gone")
-	fs.StringVar(&p.share, "share", "", "`DIR` whose files others may fetch; those in it alone, no hidden ones")
-	fs.StringVar(&p.downloads, "downloads", ".", "`DIR` to save files in; none there is ever overwritten")
-	fs.Func("share-ports", "`LOW-HIGH`, the ports others fetch from, where a firewall lets in no others", func(text string) (err error) {
+	fs.BoolVar(&o.Reconnect, "reconnect", true, "reconnect when the connection to the server is lost")
+	fs.StringVar(&p.share, "share", "", "`DIR` whose files others may download, without subdirectories and hidden files")
+	fs.StringVar(&p.downloads, "downloads", ".", "`DIR` to save downloads in; existing files are never overwritten")
+	fs.Func("share-ports", "`LOW-HIGH`, the range of ports to share files on, for a firewall; any port if not given", func(text string) (err error) {
 		o.Files.Ports, err = transfer.ParsePorts(text)
 		return err
 	})
-	fs.StringVar(&p.address, "share-address", "", "`HOST` others are told to fetch from, where the server passes it on (chatd -p2p-advertise claimed); "+
-		"if this machine does not have it, files are offered on all its addresses")
-	fs.Func("p2p", "`secure|legacy`: with tokens and checksums, or as clients do that know neither (secure)", func(text string) error {
+	fs.StringVar(&p.address, "share-address", "", "`HOST` that others are told to download from, if the server passes it on (chatd -p2p-advertise claimed); "+
+		"if this machine does not have that address, files are offered on all of its addresses")
+	fs.Func("p2p", "`secure|legacy`: transfer files with tokens and checksums, or like old clients without them (default secure)", func(text string) error {
 		if text != "secure" && text != "legacy" {
 			return errors.New("want secure or legacy")
 		}
@@ -38,8 +38,8 @@ func define(fs *flag.FlagSet, o *terminal.Options, p *paths) {
 	})
 }
 
-// open opens the directories, which are closed by the process's end, and looks the
-// address up.
+// open opens the directories, which stay open until the process ends, and looks up the
+// address.
 func (p paths) open(ctx context.Context, o *transfer.Options) (err error) {
 	if p.address != "" {
 		if o.Address, err = transfer.LookUpAddress(ctx, p.address); err != nil {

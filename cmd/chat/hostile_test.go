@@ -11,10 +11,10 @@ import (
 	"chatbench/cmd/internal/ptytest"
 )
 
-// What others put into texts, names and notices to take the terminal over or to
-// speak as somebody else is shown as what it is, in one row, whether a server
-// makes it safe first or sends worse itself. The screen knows no sequence but a
-// line editor's, and would say so.
+// Escape sequences and line breaks in texts, names and notices neither control the
+// terminal nor forge a message of somebody else. Each is shown as replacement
+// characters, in one row, whether or not the server made it safe first. The test's
+// screen fails on sequences that a line editor does not use.
 var hostile = []struct{ from, text, shown string }{
 	{"bob", "hi\nalice: forged", "bob: hi␤alice: forged"},
 	{"bob", "\x1b]52;c;aGk=\a한글", "bob: \ufffd]52;c;aGk=\ufffd한글"},
@@ -64,7 +64,7 @@ func TestHostileClient(t *testing.T) {
 		}
 		want = append(want, h.shown)
 	}
-	// A file of a name that nobody would want on the screen.
+	// A file whose name holds an escape sequence.
 	if err := bob.File(4, "alice", "x\x1b]52;c;y\a\nz"); err != nil {
 		t.Fatal(err)
 	}
@@ -84,8 +84,7 @@ func TestHostileClient(t *testing.T) {
 	shows(t, p, append(want, "bob: end"))
 }
 
-// shows is that these rows stand on the screen, whole, and no others that
-// somebody said.
+// shows checks that the messages on the screen are these rows and no others.
 func shows(t *testing.T, p *ptytest.Terminal, want []string) {
 	t.Helper()
 	var rows []string

@@ -17,20 +17,20 @@ import (
 	"chatbench/internal/tlsflags"
 )
 
-const intro = `chat is a client for the chat server.
+const intro = `chat is a terminal client for the chat server.
 
-  chat -user alice                   talk; /help shows what else can be typed
-  echo hello | chat -user alice      say a line and leave
-  chat -user alice -share music      let others fetch the files in music
+  chat -user alice                   join the room; type /help for the commands
+  echo hello | chat -user alice      send one line and leave
+  chat -user alice -share music      let others download the files in music
   chat -user alice -server chat.example.org:9000 -tls
 
-With -tls what you say, and your password, are encrypted on the way to the server.
-FILES ARE NOT, on their way from one client to another: a token lets only the one
-who asked fetch, and a checksum shows what was changed, but whoever is on the way
-can read them.
+With -tls your messages and your password are encrypted on the way to the server.
+FILES ARE NOT ENCRYPTED: they go directly from one client to the other. A token
+lets only the one who asked download a file, and a checksum detects changes, but
+anybody on the network path can read it.
 
-The password is taken from CHAT_PASSWORD, or asked for on the terminal. Without
-a terminal the conversation is plain lines. NO_COLOR=1 turns colours off.`
+The password is read from CHAT_PASSWORD, or asked for on the terminal. Without a
+terminal chat reads and prints plain lines. NO_COLOR=1 turns colours off.`
 
 func main() { os.Exit(run(os.Args[1:])) }
 
@@ -48,12 +48,12 @@ func run(args []string) int {
 		return code
 	}
 	if o.Client.User == "" {
-		return cmdline.Fail("chat", cmdline.Usage, errors.New("who are you? say -user NAME"))
+		return cmdline.Fail("chat", cmdline.Usage, errors.New("the user name is missing: add -user NAME"))
 	}
 	o.Colour = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	err := o.Client.Check() // all that can be wrong is said before the password is asked for
+	err := o.Client.Check() // everything is checked before the password is asked for
 	if err == nil {
 		err = p.open(ctx, &o.Files)
 	}
@@ -70,7 +70,7 @@ func run(args []string) int {
 	case errors.Is(err, client.ErrServer), errors.As(err, new(tlsflags.NeedsTLS)):
 		return cmdline.Fail("chat", cmdline.Usage, err)
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
-		return cmdline.OK // left before it began
+		return cmdline.OK // interrupted before the conversation began
 	case err != nil:
 		return cmdline.Fail("chat", cmdline.Failed, err)
 	}

@@ -24,8 +24,8 @@ import (
 
 func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"chat": main}) }
 
-// TestScripts runs chat as a user does, with a server at $ADDR, and one that speaks TLS
-// with the certificate $CERT at $SECURE.
+// TestScripts runs chat as a user does, with a server at $ADDR, and one with TLS and the
+// certificate $CERT at $SECURE.
 func TestScripts(t *testing.T) {
 	certFile, keyFile := certtest.Write(t, t.TempDir(), time.Hour, "127.0.0.1")
 	testscript.Run(t, testscript.Params{
@@ -74,7 +74,8 @@ func writeFiles(work string) error {
 	return os.WriteFile(filepath.Join(work, "one", "big"), make([]byte, 100_000), 0o600)
 }
 
-// code is a script's command: "code N command ..." runs it and wants exit code N.
+// code is a script's command: "code N command ..." runs a command, which has to exit
+// with code N.
 func code(ts *testscript.TestScript, _ bool, args []string) {
 	err := ts.Exec(args[1], args[2:]...)
 	var exit *exec.ExitError
@@ -83,7 +84,7 @@ func code(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// room is where a script's env keeps who is present.
+// room is the key under which a script's environment keeps who is present.
 type roomKey struct{}
 
 var room roomKey
@@ -93,8 +94,8 @@ type present struct {
 	users  map[string]*exec.Cmd
 }
 
-// user is a script's command: "user NAME FLAG ..." lets somebody join who stays
-// until "leave NAME" or the script's end.
+// user is a script's command: "user NAME FLAG ..." starts a client that stays in the
+// room until "leave NAME" or the script's end.
 func user(ts *testscript.TestScript, _ bool, args []string) {
 	self, err := os.Executable()
 	ts.Check(err)
@@ -111,7 +112,7 @@ func user(ts *testscript.TestScript, _ bool, args []string) {
 		if in.server.Snapshot().Granted > before {
 			return
 		} else if i == 10_000 {
-			ts.Fatalf("%s does not come", args[0])
+			ts.Fatalf("%s does not join", args[0])
 		}
 		time.Sleep(time.Millisecond)
 	}
@@ -128,8 +129,8 @@ func leave(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// startServer starts a server that lets everybody in and keeps joins and
-// leaves to itself.
+// startServer starts a server that lets everybody in and does not announce who joins
+// and leaves.
 func startServer(addr string, change ...func(*server.Options)) (*server.Server, error) {
 	o := server.Defaults()
 	o.Backend, o.Listen, o.Open, o.Announce, o.MaxClients = epoll.Backend, addr, true, false, 100
@@ -155,7 +156,7 @@ func serve(t *testing.T, addr string, change ...func(*server.Options)) (s *serve
 	return s, stop
 }
 
-// join is somebody else in the room.
+// join logs another client in.
 func join(t *testing.T, s *server.Server, name string) *client.Client {
 	t.Helper()
 	c, err := client.Dial(t.Context(), client.Config{Server: s.Addr().String(), User: name, Password: "x"})
@@ -166,7 +167,7 @@ func join(t *testing.T, s *server.Server, name string) *client.Client {
 	return c
 }
 
-// heard is the next text that c hears from somebody.
+// heard waits for the next message that c receives from somebody.
 func heard(t *testing.T, c *client.Client, from string) string {
 	t.Helper()
 	late := time.After(30 * time.Second)

@@ -16,8 +16,8 @@ import (
 	"chatbench/cmd/internal/ptytest"
 )
 
-// TestPair is two people with chat on a terminal each, and a chatd between them:
-// processes all, as they are in life.
+// TestPair runs chat for two users, each on a terminal, and chatd, as processes of
+// their own.
 func TestPair(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "chatd")
 	build := exec.Command("go", "build", "-o", path, "../chatd")
@@ -31,7 +31,7 @@ func TestPair(t *testing.T) {
 	t.Run("docs", func(t *testing.T) { pairOfTheDocs(t, startChatd(t, path)) })
 }
 
-// startChatd runs a chatd to the end of the test.
+// startChatd runs a chatd until the end of the test.
 func startChatd(t *testing.T, path string) (addr string) {
 	t.Helper()
 	cmd := exec.Command(path, "-listen", "127.0.0.1:0", "-open", "-flood", "off", "-login-throttle", "off")
@@ -51,13 +51,14 @@ func startChatd(t *testing.T, path string) (addr string) {
 	return addr
 }
 
-// person is one of the two.
+// person is one of the two users.
 type person struct {
 	*ptytest.Terminal
 	name, shared, saved string
 }
 
-func sit(t *testing.T, addr, name, shared, saved string) *person {
+// startPerson runs chat for a user.
+func startPerson(t *testing.T, addr, name, shared, saved string) *person {
 	t.Helper()
 	p := &person{name: name, shared: shared, saved: saved}
 	p.Terminal = ptytest.Start(t, environment("NO_COLOR=1"), "chat", "-server", addr, "-user", name, "-share", shared, "-downloads", saved)
@@ -65,7 +66,7 @@ func sit(t *testing.T, addr, name, shared, saved string) *person {
 	return p
 }
 
-// enter types a line as it is entered, and presses Enter once it is seen.
+// enter types a line, waits until it is shown, and presses Enter.
 func (p *person) enter(line string) {
 	p.Type(line)
 	p.AwaitLast(p.name + "> " + line)
@@ -74,11 +75,11 @@ func (p *person) enter(line string) {
 
 var clock = regexp.MustCompile(`(?m)^[0-2][0-9]:[0-5][0-9] `)
 
-// One types Hangul while the other says 20 lines a second. After every syllable
-// the row being typed is as it should be; what is said is what was typed; and no
-// line that came in between is damaged, lost or doubled.
+// One user types Hangul while the other says 20 lines a second. After every syllable
+// the typed row is right; the message is what was typed; and no line that came in
+// between is damaged, lost or doubled.
 func pairTalks(t *testing.T, addr string) {
-	alice, bob := sit(t, addr, "alice", t.TempDir(), t.TempDir()), sit(t, addr, "bob", t.TempDir(), t.TempDir())
+	alice, bob := startPerson(t, addr, "alice", t.TempDir(), t.TempDir()), startPerson(t, addr, "bob", t.TempDir(), t.TempDir())
 	const typed = "안녕하세요, 민수! 한글을 치는 동안에도 괜찮아요 ㅎㅎ"
 	var saidBetween []string
 	begun := time.Now()
@@ -121,9 +122,9 @@ const (
 	decomposed = "\u1112\u1161\u11ab\u1100\u1173\u11af \u1106\u116e\u11ab\u1109\u1165.txt"
 )
 
-// Files of all kinds go from one to the other, one is cancelled and resumed.
+// Various files are downloaded; one is cancelled and resumed.
 func pairFetches(t *testing.T, addr string) {
-	alice, bob := sit(t, addr, "alice", t.TempDir(), t.TempDir()), sit(t, addr, "bob", t.TempDir(), t.TempDir())
+	alice, bob := startPerson(t, addr, "alice", t.TempDir(), t.TempDir()), startPerson(t, addr, "bob", t.TempDir(), t.TempDir())
 	big := make([]byte, 50_000_000)
 	for i := range big {
 		big[i] = byte(i) ^ byte(i>>9) ^ byte(i>>18)
@@ -153,19 +154,19 @@ func pairFetches(t *testing.T, addr string) {
 		t.Errorf("saved %q", names)
 	}
 
-	// Cancelled in the middle; what came is used by the next try.
+	// A download is cancelled in the middle; the next try continues it.
 	endless := filepath.Join(alice.shared, "endless")
 	stretch(t, endless, 64<<30)
 	bob.enter("/file dn alice endless")
 	grown(t, bob.saved, 0)
 	bob.Type("/file cancel\r")
-	bob.Await("cancelled endless from alice; /file dn goes on after the ")
+	bob.Await("cancelled endless from alice; the next /file dn continues after the first ")
 	alice.Await("sending endless to bob broke off")
 	size := grown(t, bob.saved, 0) + 1<<20
 	stretch(t, endless, size)
 	bob.enter("/file dn alice endless")
 	bob.Await("endless from alice: ")
-	bob.Await("of them from an earlier try\r\n")
+	bob.Await(" came in an earlier try\r\n")
 	if info, err := os.Stat(filepath.Join(bob.saved, "endless")); err != nil || info.Size() != size {
 		t.Errorf("resumed: %v, %v", info, err)
 	}
@@ -177,7 +178,7 @@ func pairFetches(t *testing.T, addr string) {
 	}
 }
 
-// awaitAnywhere waits for one of several texts whose order is open.
+// awaitAnywhere waits for a text that may come before or after what was awaited last.
 func (p *person) awaitAnywhere(t *testing.T, text string) {
 	t.Helper()
 	for range 30_000 {
@@ -186,10 +187,10 @@ func (p *person) awaitAnywhere(t *testing.T, text string) {
 		}
 		time.Sleep(time.Millisecond)
 	}
-	t.Fatalf("%s is not told: %s", p.name, text)
+	t.Fatalf("%s was not shown %q", p.name, text)
 }
 
-// stretch makes a file of that size, almost all of it a hole.
+// stretch makes a sparse file of that size.
 func stretch(t *testing.T, path string, size int64) {
 	t.Helper()
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
@@ -205,7 +206,7 @@ func stretch(t *testing.T, path string, size int64) {
 	}
 }
 
-// grown waits until more than before has come of the one file that is on its way.
+// grown waits until the only unfinished download has more than before octets.
 func grown(t *testing.T, dir string, before int64) (n int64) {
 	t.Helper()
 	for range 60_000 {
@@ -220,24 +221,24 @@ func grown(t *testing.T, dir string, before int64) (n int64) {
 	return 0
 }
 
-// Both are killed in the middle of a file, one after the other. The one who is
-// left says so and goes on; no file that is none appears; and at last it comes
-// whole, from where it was.
+// Both clients are killed in the middle of a download, one after the other. The other
+// one reports it and goes on, no incomplete file gets its final name, and a third try
+// completes the file.
 func pairIsKilled(t *testing.T, addr string) {
 	from, to := t.TempDir(), t.TempDir()
 	big := filepath.Join(from, "big")
-	stretch(t, big, 64<<30) // no fear that it comes whole
-	alice, bob := sit(t, addr, "alice", from, t.TempDir()), sit(t, addr, "bob", t.TempDir(), to)
+	stretch(t, big, 64<<30) // too large to be completed here
+	alice, bob := startPerson(t, addr, "alice", from, t.TempDir()), startPerson(t, addr, "bob", t.TempDir(), to)
 	bob.enter("/file dn alice big")
 	grown(t, to, 0)
 	alice.Kill()
-	bob.awaitAnywhere(t, "big from alice: it broke off before the end")
+	bob.awaitAnywhere(t, "big from alice: broke off before the end")
 	bob.awaitAnywhere(t, "server: alice has left")
 	bob.Type("still here\r")
 	bob.Await("bob: still here\r\n")
 	came := grown(t, to, 0)
 
-	alice = sit(t, addr, "alice", from, t.TempDir())
+	alice = startPerson(t, addr, "alice", from, t.TempDir())
 	bob.Type("/file dn alice big\r")
 	grown(t, to, came)
 	bob.Kill()
@@ -251,9 +252,9 @@ func pairIsKilled(t *testing.T, addr string) {
 
 	size := grown(t, to, 0) + 1<<20
 	stretch(t, big, size)
-	bob = sit(t, addr, "bob", t.TempDir(), to)
+	bob = startPerson(t, addr, "bob", t.TempDir(), to)
 	bob.enter("/file dn alice big")
-	bob.Await("of them from an earlier try\r\n")
+	bob.Await(" came in an earlier try\r\n")
 	if info, err := os.Stat(filepath.Join(to, "big")); err != nil || info.Size() != size || len(saved(t, to)) != 1 {
 		t.Errorf("%v, %v in %q", info, err, saved(t, to))
 	}

@@ -9,8 +9,8 @@ import (
 	"chatbench/internal/askpass"
 )
 
-// setPassword takes the password from the environment, or asks for it, now and again
-// if the server does not take it any more.
+// setPassword takes the password from the environment, or asks for it. In the second
+// case it is asked for again when the server no longer accepts it.
 func setPassword(ctx context.Context, o *terminal.Options) (err error) {
 	var given bool
 	if o.Client.Password, given = os.LookupEnv("CHAT_PASSWORD"); given {

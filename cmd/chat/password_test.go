@@ -14,34 +14,42 @@ import (
 	ctl "chatbench/server/control"
 )
 
-// A server that comes back and does not take the password any more asks for it, unseen,
-// until it is right. The draft stays.
-func TestPasswordChanged(t *testing.T) {
+// passwordChanged starts chat as alice, and types a draft. Then alice's password becomes
+// "brandnew", and the server is restarted at addr, with another user, bob.
+func passwordChanged(t *testing.T, draft string) (p *ptytest.Terminal, addr string) {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "users.txt")
 	for _, name := range []string{"alice", "bob"} {
 		if err := users.Add(file, name, "old"); err != nil {
 			t.Fatal(err)
 		}
 	}
-	keep := func(o *server.Options) { o.Open, o.Users = false, file }
-	s, stop := serve(t, "127.0.0.1:0", keep)
-	addr := s.Addr().String()
-	p := ptytest.Start(t, []string{"CHAT_PASSWORD=old", "NO_COLOR=1"}, "chat", "-server", addr, "-user", "alice")
+	withUsers := func(o *server.Options) { o.Open, o.Users = false, file }
+	s, stop := serve(t, "127.0.0.1:0", withUsers)
+	addr = s.Addr().String()
+	p = ptytest.Start(t, []string{"CHAT_PASSWORD=old", "NO_COLOR=1"}, "chat", "-server", addr, "-user", "alice")
 	p.AwaitLast("alice>")
-	p.Type("draft")
-	p.AwaitLast("alice> draft")
+	p.Type(draft)
+	p.AwaitLast("alice> " + draft)
 	stop()
 	if err := users.SetPassword(file, "alice", "brandnew"); err != nil {
 		t.Fatal(err)
 	}
-	serve(t, addr, keep)
+	serve(t, addr, withUsers)
+	return p, addr
+}
+
+// If the server no longer accepts the password after a restart, chat asks for it until
+// it is right, without showing it. The line being typed stays.
+func TestPasswordChanged(t *testing.T) {
+	p, addr := passwordChanged(t, "draft")
 	for _, keys := range []string{"geheim\r", "brandmx\x7f\x7fnew\r"} {
-		p.Await("the server does not let us in: denied: wrong name or password")
+		p.Await("cannot log in: denied: wrong name or password")
 		p.Await("type your password and Enter")
 		p.AwaitLast("alice? draft")
 		p.Type(keys)
 	}
-	p.Await("back at " + addr)
+	p.Await("reconnected to " + addr)
 	p.AwaitLast("alice> draft")
 	bob, err := client.Dial(t.Context(), client.Config{Server: addr, User: "bob", Password: "old"})
 	if err != nil {
@@ -57,11 +65,11 @@ func TestPasswordChanged(t *testing.T) {
 	}
 }
 
-// What else is wrong is said before the password is asked for.
+// All other errors are reported before the password is asked for.
 func TestWrongBeforePassword(t *testing.T) {
 	for flag, want := range map[string]string{
-		"-server=127.0.0.1": "is not HOST:PORT", "-user=two words": "holds no space",
-		"-share=/nowhere": "cannot share", "-share-address=0.0.0.0": "nobody can connect", "-ca=x": "is for -tls",
+		"-server=127.0.0.1": "is not HOST:PORT", "-user=two words": "must not be empty or contain a space",
+		"-share=/nowhere": "cannot share", "-share-address=0.0.0.0": "nobody can connect", "-ca=x": "needs -tls",
 	} {
 		p := ptytest.Start(t, nil, "chat", "-user", "alice", flag)
 		if code := p.Exit(); code == 0 {
@@ -74,30 +82,8 @@ func TestWrongBeforePassword(t *testing.T) {
 	}
 }
 
-// A signal ends chat at the question too.
-func TestSignalAtTheQuestion(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "users.txt")
-	if err := users.Add(file, "alice", "old"); err != nil {
-		t.Fatal(err)
-	}
-	keep := func(o *server.Options) { o.Open, o.Users = false, file }
-	s, stop := serve(t, "127.0.0.1:0", keep)
-	addr := s.Addr().String()
-	p := ptytest.Start(t, []string{"CHAT_PASSWORD=old"}, "chat", "-server", addr, "-user", "alice")
-	p.Await("alice> ")
-	stop()
-	if err := users.SetPassword(file, "alice", "brandnew"); err != nil {
-		t.Fatal(err)
-	}
-	serve(t, addr, keep)
-	p.Await("type your password and Enter")
-	p.Signal(syscall.SIGTERM)
-	if code := p.Exit(); code != 0 || !p.Echoes() {
-		t.Errorf("exit code %d, terminal as before: %v", code, p.Echoes())
-	}
-}
-
-// Who is kicked or banned stays out, and is told why. The draft stays on the screen.
+// A client that is kicked or banned does not reconnect, and shows why. The line being
+// typed stays on the screen.
 func TestRemoved(t *testing.T) {
 	control := filepath.Join(t.TempDir(), "ctl")
 	s, _ := serve(t, "127.0.0.1:0", func(o *server.Options) { o.Control = control })
@@ -124,25 +110,19 @@ func TestRemoved(t *testing.T) {
 	}
 }
 
-// One may leave instead.
-func TestPasswordChangedAndLeft(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "users.txt")
-	if err := users.Add(file, "alice", "old"); err != nil {
-		t.Fatal(err)
-	}
-	keep := func(o *server.Options) { o.Open, o.Users = false, file }
-	s, stop := serve(t, "127.0.0.1:0", keep)
-	addr := s.Addr().String()
-	p := ptytest.Start(t, []string{"CHAT_PASSWORD=old"}, "chat", "-server", addr, "-user", "alice")
-	p.Await("alice> ")
-	stop()
-	if err := users.SetPassword(file, "alice", "brandnew"); err != nil {
-		t.Fatal(err)
-	}
-	serve(t, addr, keep)
-	p.Await("type your password and Enter")
-	p.Type("bra\x03")
-	if code := p.Exit(); code != 0 || !p.Echoes() {
-		t.Errorf("exit code %d, terminal as before: %v", code, p.Echoes())
+// While chat asks for the password, a signal and Ctrl-C end it, and restore the terminal.
+func TestLeavingAtTheQuestion(t *testing.T) {
+	for name, leave := range map[string]func(*ptytest.Terminal){
+		"signal": func(p *ptytest.Terminal) { p.Signal(syscall.SIGTERM) },
+		"Ctrl-C": func(p *ptytest.Terminal) { p.Type("bra\x03") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, _ := passwordChanged(t, "")
+			p.Await("type your password and Enter")
+			leave(p)
+			if code := p.Exit(); code != 0 || !p.Echoes() {
+				t.Errorf("exit code %d, terminal as before: %v", code, p.Echoes())
+			}
+		})
 	}
 }

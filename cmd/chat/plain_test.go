@@ -52,7 +52,7 @@ func (p *piped) say(text string) {
 	}
 }
 
-// wantErr is that the next line on standard error holds text.
+// wantErr checks that the next line on standard error contains text.
 func (p *piped) wantErr(text string) {
 	p.t.Helper()
 	if !p.errs.Scan() || !strings.Contains(p.errs.Text(), text) {
@@ -66,7 +66,7 @@ func (p *piped) exit() int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
-// Pipes come back to a server too; what is piped in meanwhile waits for it.
+// chat reconnects with pipes too; what is piped in meanwhile waits.
 func TestPipeReconnects(t *testing.T) {
 	s, stop := serve(t, "127.0.0.1:0")
 	addr := s.Addr().String()
@@ -77,10 +77,10 @@ func TestPipeReconnects(t *testing.T) {
 		t.Errorf("arrived %q", got)
 	}
 	stop()
-	p.wantErr("chat: the server has closed the conversation; trying to come back")
+	p.wantErr("chat: the server has closed the conversation; trying to reconnect")
 	p.say("second\n")
 	s, _ = serve(t, addr)
-	p.wantErr("chat: back at " + addr)
+	p.wantErr("chat: reconnected to " + addr)
 	bob = join(t, s, "bob")
 	p.say("third\n")
 	for got := ""; got != "third"; { // second may have been before bob
@@ -107,7 +107,7 @@ func TestPipeNoReconnect(t *testing.T) {
 	}
 }
 
-// A signal is a way to leave as well.
+// After a signal chat leaves, with exit code 0.
 func TestPipeInterrupted(t *testing.T) {
 	s, _ := serve(t, "127.0.0.1:0")
 	bob := join(t, s, "bob")

@@ -12,8 +12,8 @@ import (
 	"chatbench/core"
 )
 
-// Hangul typed octet by octet while another client talks arrives as it was
-// typed, editing included, and is shown once.
+// Hangul that is typed octet by octet, and edited, while another client talks, arrives
+// as it was typed, and is shown once.
 func TestTypingWhileLinesArrive(t *testing.T) {
 	s, _ := serve(t, "127.0.0.1:0")
 	bob, carol := join(t, s, "bob"), join(t, s, "carol")
@@ -70,7 +70,7 @@ const paintEnd = "\x1b[0m"
 
 var colour = regexp.MustCompile(`\x1b\[[0-9;]*m`)
 
-// Every way to leave gives the terminal back as it was, and says goodbye.
+// Every way to leave restores the terminal and sends Close.
 func TestLeaving(t *testing.T) {
 	s, _ := serve(t, "127.0.0.1:0")
 	for name, keys := range map[string]string{
@@ -82,7 +82,7 @@ func TestLeaving(t *testing.T) {
 			p := ptytest.Start(t, environment("NO_COLOR=1"), "chat", "-server", s.Addr().String(), "-user", "alice")
 			p.Await("alice> ")
 			if p.Echoes() {
-				t.Error("the line editor is not at work")
+				t.Error("the line editor is not running")
 			}
 			p.Type(keys)
 			if code := p.Exit(); code != 0 || !p.Echoes() {
@@ -102,8 +102,8 @@ func TestLeaving(t *testing.T) {
 	}
 }
 
-// A line that arrives is put above the draft: the draft's row is cleared, the
-// line is written, prompt and draft are written again.
+// A message that arrives is shown above the line being typed: that line's row is
+// cleared, the message is written, and prompt and line are written again.
 func TestDraftIsRedrawn(t *testing.T) {
 	s, _ := serve(t, "127.0.0.1:0")
 	bob := join(t, s, "bob")
@@ -119,7 +119,7 @@ func TestDraftIsRedrawn(t *testing.T) {
 	p.Await(" bob: 사이에\r\n" + "alice> \x1b[0K초안")
 }
 
-// Ctrl-D on a line deletes what is under the cursor and does not leave.
+// Ctrl-D in a line deletes the letter under the cursor and does not leave.
 func TestCtrlDOnALine(t *testing.T) {
 	s, _ := serve(t, "127.0.0.1:0")
 	bob := join(t, s, "bob")
@@ -131,8 +131,8 @@ func TestCtrlDOnALine(t *testing.T) {
 	}
 }
 
-// A server that goes is said at once; the draft stays, Enter on it meanwhile
-// loses nothing, and is said when the server is back.
+// A lost connection is reported at once. The line being typed stays, even if Enter is
+// pressed meanwhile, and can be sent when the server is back.
 func TestReconnect(t *testing.T) {
 	s, stop := serve(t, "127.0.0.1:0")
 	addr := s.Addr().String()
@@ -140,11 +140,11 @@ func TestReconnect(t *testing.T) {
 	p.Await("alice> ")
 	p.Type("초안 dra")
 	stop()
-	p.Await("the server has closed the conversation; trying to come back")
+	p.Await("the server has closed the conversation; trying to reconnect")
 	p.Type("ft\r")
-	p.Await("\a") // nobody to say it to
+	p.Await("\a") // there is no server to send it to
 	s, _ = serve(t, addr)
-	p.Await("back at " + addr)
+	p.Await("reconnected to " + addr)
 	bob := join(t, s, "bob")
 	p.Type("!\r")
 	if got := heard(t, bob, "alice"); got != "초안 draft!" {
@@ -152,13 +152,13 @@ func TestReconnect(t *testing.T) {
 	}
 }
 
-// One may leave while the server is gone.
+// The user may leave while the server is gone.
 func TestLeavingOffline(t *testing.T) {
 	s, stop := serve(t, "127.0.0.1:0")
 	p := ptytest.Start(t, environment(), "chat", "-server", s.Addr().String(), "-user", "alice")
 	p.Await("alice> ")
 	stop()
-	p.Await("trying to come back")
+	p.Await("trying to reconnect")
 	p.Type("/help\r")
 	p.Await("/bye")
 	p.Type("\x04")
@@ -178,8 +178,7 @@ func TestNoReconnect(t *testing.T) {
 	p.Await("chat: the server has closed the conversation\r\n")
 }
 
-// The password is asked for and not shown; Ctrl-C at the question leaves a
-// terminal that shows typing.
+// The password is asked for and not shown. Ctrl-C meanwhile restores the terminal.
 func TestPassword(t *testing.T) {
 	s, _ := serve(t, "127.0.0.1:0")
 	bob := join(t, s, "bob")

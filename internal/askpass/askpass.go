@@ -1,8 +1,7 @@
-// Package askpass asks a person for a password on the terminal, without
-// showing it.
+// Package askpass asks the user for a password on the terminal, without showing it.
 //
-// It refuses to read passwords from anywhere else and to keep them. Ask is
-// called from one goroutine at a time.
+// It does not read passwords from anywhere else, and does not keep them. Call Ask from one
+// goroutine at a time.
 package askpass
 
 import (
@@ -14,12 +13,11 @@ import (
 	"golang.org/x/term"
 )
 
-// ErrNoTerminal is that there is nobody to ask.
+// ErrNoTerminal means that the process has no terminal.
 var ErrNoTerminal = errors.New("askpass: no terminal to ask for the password on")
 
-// Ask prints prompt and reads a line. It asks the terminal the process belongs
-// to, so that standard input may be a pipe. If ctx ends first (Ctrl-C) the
-// terminal is made to show typing again.
+// Ask prints prompt and reads a line. It uses the terminal of the process, even if standard
+// input is a pipe. If ctx ends first (Ctrl-C) it restores the terminal.
 func Ask(ctx context.Context, prompt string) (string, error) {
 	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
 	if err != nil {
@@ -37,7 +35,7 @@ func Ask(ctx context.Context, prompt string) (string, error) {
 		err      error
 	}
 	answers := make(chan answer, 1)
-	go func() { // a read of the terminal cannot be broken off
+	go func() { // a read of the terminal cannot be interrupted
 		p, err := term.ReadPassword(fd)
 		answers <- answer{p, err}
 	}()

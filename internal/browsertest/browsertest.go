@@ -1,9 +1,8 @@
-// Package browsertest looks at pages in a headless Chromium, for tests.
+// Package browsertest opens pages in a headless Chromium, for tests.
 //
-// It refuses to be anything but a thin layer on chromedp: it finds the browser, skips
-// the test by name where there is none, keeps what a page says on its console and
-// asks of the network, and gives up after a time that a busy machine does not need.
-// A Page belongs to one goroutine.
+// It is a thin layer on chromedp: it finds the browser, skips the test if there is none,
+// records what a page writes to its console and requests from the network, and has a
+// timeout that is long enough for a busy machine. A Page belongs to one goroutine.
 package browsertest
 
 import (
@@ -28,8 +27,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// patience is for a machine that is busy, not for what a page may take.
-const patience = 2 * time.Minute
+// timeout is long enough for a busy machine. It does not say how long a page may take.
+const timeout = 2 * time.Minute
 
 // Browser is a browser that ends with its test.
 type Browser struct {
@@ -40,10 +39,10 @@ type Browser struct {
 // Option changes how a browser is started.
 type Option = chromedp.ExecAllocatorOption
 
-// AnyCertificate has a browser take the certificates of tests, which nobody has signed.
+// AnyCertificate makes a browser accept any certificate, such as those of tests.
 var AnyCertificate Option = chromedp.Flag("ignore-certificate-errors", true)
 
-// Start starts one. It skips the test where there is no Chromium.
+// Start starts a browser. It skips the test if there is no Chromium.
 func Start(t testing.TB, options ...Option) *Browser {
 	t.Helper()
 	path := ""
@@ -54,12 +53,12 @@ func Start(t testing.TB, options ...Option) *Browser {
 		}
 	}
 	if path == "" {
-		t.Skip("no Chromium: pages are not looked at; make browser installs one")
+		t.Skip("there is no Chromium, so pages are not tested: make browser installs it")
 	}
 	options = append(append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()),
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("hide-scrollbars", true), chromedp.WSURLReadTimeout(patience)), options...)
+		chromedp.Flag("hide-scrollbars", true), chromedp.WSURLReadTimeout(timeout)), options...)
 	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
@@ -70,7 +69,7 @@ func Start(t testing.TB, options ...Option) *Browser {
 	return &Browser{t, ctx}
 }
 
-// Page is one tab, with cookies and storage that no other has.
+// Page is one tab, with cookies and storage of its own.
 type Page struct {
 	t   testing.TB
 	ctx context.Context
@@ -79,7 +78,7 @@ type Page struct {
 	noise []string
 }
 
-// Look is how a page is looked at. The zero Look is a wide screen, light.
+// Look is how a page is displayed. The zero Look is a wide screen with light colours.
 type Look struct {
 	Width, Height int // CSS pixels; 0: 1280 × 900
 	Dark          bool
@@ -111,7 +110,7 @@ func (b *Browser) Page() *Page {
 	var cancel context.CancelFunc
 	p.ctx, cancel = chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext(), chromedp.WithListener(p.listen))
 	b.t.Cleanup(cancel)
-	// The first action makes the tab, and a deadline would end the tab with it.
+	// The first action makes the tab, which ends with the action's context: so no timeout.
 	if err := chromedp.Do(p.ctx); err != nil {
 		b.t.Fatal(err)
 	}
@@ -121,7 +120,7 @@ func (b *Browser) Page() *Page {
 	return p
 }
 
-// listen keeps what a page says and asks for.
+// listen records what a page writes to its console and requests.
 func (p *Page) listen(event any) {
 	text := ""
 	switch e := event.(type) {
@@ -147,11 +146,11 @@ func (p *Page) listen(event any) {
 	}
 }
 
-// Noise is what the page said on its console, and what it asked of the network,
-// since it was opened or Noise was called; the request for itself among it.
+// Noise returns what the page wrote to its console and requested from the network since it
+// was opened or Noise was called, including the request for the page itself.
 func (p *Page) Noise() []string {
 	p.t.Helper()
-	p.Eval("0", nil) // so that all is here that was said before
+	p.Eval("0", nil) // earlier events arrive before its result
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	said := p.noise
@@ -159,10 +158,10 @@ func (p *Page) Noise() []string {
 	return said
 }
 
-// do carries an action out, within the patience of the test.
+// do carries out an action, with the timeout.
 func do[T any](p *Page, action chromedp.Action[T]) T {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	ctx, cancel := context.WithTimeout(p.ctx, timeout)
 	defer cancel()
 	v, err := chromedp.Run(ctx, action)
 	if err != nil {
@@ -171,13 +170,13 @@ func do[T any](p *Page, action chromedp.Action[T]) T {
 	return v
 }
 
-// call has the browser carry a command of its protocol out.
+// call carries out a command of the browser's protocol.
 func call[P, R any](p *Page, command cdp.Command[P, R], params P) R {
 	p.t.Helper()
 	return do(p, func(ctx context.Context, t *chromedp.Target) (R, error) { return cdp.Call(ctx, t, command, params) })
 }
 
-// Open goes to a URL and waits until all of it is there.
+// Open goes to a URL and waits until the page is loaded.
 func (p *Page) Open(url string, as Look) {
 	p.t.Helper()
 	height := as.Height
@@ -200,7 +199,7 @@ func (p *Page) Open(url string, as Look) {
 	do(p, chromedp.Navigate(url))
 }
 
-// Eval gives the value of a JavaScript expression; into may be nil.
+// Eval evaluates a JavaScript expression and stores its value in into, which may be nil.
 func (p *Page) Eval(expression string, into any) {
 	p.t.Helper()
 	text := do(p, chromedp.Evaluate[string]("JSON.stringify((() => ("+expression+"))() ?? null)"))
@@ -215,7 +214,7 @@ func (p *Page) Eval(expression string, into any) {
 // Await waits until a JavaScript expression is true.
 func (p *Page) Await(expression string) {
 	p.t.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(timeout); ; time.Sleep(5 * time.Millisecond) {
 		var is bool
 		if p.Eval("Boolean("+expression+")", &is); is {
 			return
@@ -223,19 +222,19 @@ func (p *Page) Await(expression string) {
 		if time.Now().After(deadline) {
 			var text string
 			p.Eval("document.body.innerText", &text)
-			p.t.Fatalf("in vain: %s\nthe page shows:\n%s", expression, text)
+			p.t.Fatalf("timed out waiting for %s\nthe page shows:\n%s", expression, text)
 		}
 	}
 }
 
-// Type presses keys, as a person does; "\r" is Enter.
+// Type presses keys; "\r" is Enter.
 func (p *Page) Type(keys string) {
 	p.t.Helper()
 	do(p, chromedp.KeyEvent(keys))
 }
 
-// Compose puts a text into what has the focus as an input method does: it is
-// underlined, and may still change, until Commit.
+// Compose enters a text into the focused element as an input method does: it is underlined,
+// and may still change until Commit.
 func (p *Page) Compose(text string) {
 	p.t.Helper()
 	n := int64(len([]rune(text)))
@@ -248,15 +247,15 @@ func (p *Page) Commit(text string) {
 	call(p, input.InsertText, input.InsertTextParams{Text: text})
 }
 
-// Screenshot is the page as a PNG, all of its height.
+// Screenshot returns the whole page as a PNG.
 func (p *Page) Screenshot() []byte {
 	p.t.Helper()
 	return do(p, chromedp.FullScreenshot(100))
 }
 
-var shots = flag.String("screenshots", "", "write pictures of the pages that are looked at to this directory")
+var shots = flag.String("screenshots", "", "write screenshots of the tested pages to this directory")
 
-// Shoot writes a picture for a person to look at, if the tests are run with
+// Shoot writes a screenshot for a person to look at, if the tests are run with
 // -screenshots DIR. Blanks in the name become dashes.
 func (p *Page) Shoot(name string) {
 	p.t.Helper()

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// What a page says and asks for is kept, keys and compositions arrive, and two
-// pages have nothing in common.
+// A page's console output and requests are recorded, keys and compositions arrive, and two
+// pages share no storage.
 func TestPage(t *testing.T) {
 	b := Start(t)
 	path := filepath.Join(t.TempDir(), "page.html")

@@ -1,6 +1,6 @@
 // Package certtest makes certificates for tests.
 //
-// It refuses to be used by anything else. Any goroutine may call Write.
+// Nothing but tests may use it. Any goroutine may call Write.
 package certtest
 
 import (
@@ -18,9 +18,9 @@ import (
 	"time"
 )
 
-// Write writes a certificate for names, which may be IP addresses, signed by itself,
-// and its key, as cert.pem and key.pem in dir. It began to be valid two days ago, and
-// is so for as long as valid says, which may be over.
+// Write makes a self-signed certificate for names, which may be IP addresses, and writes it
+// and its key as cert.pem and key.pem in dir. It is valid from two days ago until valid from
+// now; a negative valid makes it expired.
 func Write(t testing.TB, dir string, valid time.Duration, names ...string) (certFile, keyFile string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -1,10 +1,10 @@
-// Package cmdline gives a command's flags values from the environment and the
-// arguments, help that is pleasant to read, and errors of one line. From the same
-// flags and texts it makes what shells complete, and manual pages.
+// Package cmdline sets a command's flags from the environment and the arguments, and prints
+// help and one-line errors. From the same flags and texts it makes what shells complete, and
+// manual pages.
 //
-// It refuses to know any command, and changes nothing but the FlagSet it is
-// given. Parse is called once, from main; a command that takes settings from
-// elsewhere too calls Arguments, Environment, Set and Refuse in its place.
+// It knows no command, and changes nothing but the FlagSet it is given. Call Parse once, from
+// main; a command that also has settings from elsewhere calls Arguments, Environment, Set and
+// Refuse instead.
 package cmdline
 
 import (
@@ -25,10 +25,9 @@ const (
 )
 
 // Parse sets the flags, first from the environment (-max-clients of chatd is
-// CHATD_MAX_CLIENTS), then from args, and adds -version. If done is true the
-// command is to exit with code: help or the version was asked for and printed,
-// or an argument will not do, which was said. intro stands above the list of
-// flags. No arguments beside flags are taken.
+// CHATD_MAX_CLIENTS), then from args, and adds -version. If done is true the command has to
+// exit with code: help or the version was printed, or the error of a wrong argument. intro is
+// printed above the list of flags. Arguments that are not flags are an error.
 func Parse(fs *flag.FlagSet, intro string, args []string) (code int, done bool) {
 	version := Action(fs, "version", "print the version of this program")
 	given, err := Arguments(fs, args)
@@ -46,8 +45,8 @@ func Parse(fs *flag.FlagSet, intro string, args []string) (code int, done bool) 
 	return OK, false
 }
 
-// Refuse ends a command whose flags were not parsed, for err: with help and OK
-// if that was asked for, or else with one line and Usage.
+// Refuse handles an error of parsing flags: it prints help and returns OK if that was asked
+// for, otherwise it prints the error in one line and returns Usage.
 func Refuse(fs *flag.FlagSet, intro string, err error) (code int) {
 	if errors.Is(err, flag.ErrHelp) {
 		printHelp(os.Stdout, fs, intro)
@@ -56,14 +55,14 @@ func Refuse(fs *flag.FlagSet, intro string, err error) (code int) {
 	return Fail(fs.Name(), Usage, fmt.Errorf("%w: see %s -h", err, fs.Name()))
 }
 
-// Fail says in one line what went wrong, and returns code.
+// Fail prints an error in one line, and returns code.
 func Fail(command string, code int, err error) int {
 	fmt.Fprintf(os.Stderr, "%s: %s\n", command, Text(err))
 	return code
 }
 
-// Text is an error in one line. What package it comes from is no concern of who
-// typed the command.
+// Text is an error in one line, without the prefix of its package, which means nothing to a
+// user.
 func Text(err error) string {
 	text := err.Error()
 	for _, own := range []string{"server: ", "users: ", "gate: ", "cluster: ", "control: ", "admin: ", "client: ", "terminal: ", "askpass: ", "share: ", "downloads: ", "transfer: ", "front: ", "history: ", "tcp: ", "activation: "} {
@@ -72,7 +71,7 @@ func Text(err error) string {
 	return strings.ReplaceAll(text, "\n", " ")
 }
 
-// action is the value of a flag that says what to do.
+// action is the value of a flag that Action defines.
 type action bool
 
 func (a *action) String() string {
@@ -85,22 +84,22 @@ func (a *action) String() string {
 func (a *action) Set(text string) error {
 	*a = text == "true"
 	if !*a && text != "false" {
-		return errors.New("it is true or false")
+		return errors.New("it must be true or false")
 	}
 	return nil
 }
 
 func (a *action) IsBoolFlag() bool { return true }
 
-// Action defines a flag that has something done in place of the command's work,
-// as -version has. It is no setting: the environment has none for it.
+// Action defines a flag that makes the command do something else, as -version does. It is not
+// a setting, and cannot be set in the environment.
 func Action(fs *flag.FlagSet, name, usage string) *bool {
 	a := new(action)
 	fs.Var(a, name, usage)
 	return (*bool)(a)
 }
 
-// IsAction says whether Action defined the flag.
+// IsAction says whether a flag was defined by Action.
 func IsAction(f *flag.Flag) bool {
 	_, is := f.Value.(*action)
 	return is

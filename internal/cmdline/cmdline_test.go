@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// flags is a command's flags of several kinds.
+// flags defines flags of several types.
 func flags() *flag.FlagSet {
 	fs := flag.NewFlagSet("tool", flag.ContinueOnError)
 	fs.Int("max-clients", 10, "at most `N`")
@@ -48,7 +48,7 @@ func TestBadArguments(t *testing.T) {
 		"-list -nonsense":       "flag provided but not defined: -nonsense",
 		"-open now":             `unexpected argument "now"`,
 		"-users":                "flag needs an argument: -users",
-		"-list=perhaps":         `invalid value "perhaps" for flag -list: it is true or false`,
+		"-list=perhaps":         `invalid value "perhaps" for flag -list: it must be true or false`,
 		"-h -max-clients many ": flag.ErrHelp.Error(),
 	} {
 		fs := flags()
@@ -61,7 +61,7 @@ func TestBadArguments(t *testing.T) {
 	}
 }
 
-// TestSet: every value that will not do is said, and the last that does stands.
+// TestSet: every wrong value is reported, and the last right one counts.
 func TestSet(t *testing.T) {
 	fs := flags()
 	given, err := Arguments(fs, []string{"-max-clients", "many", "-open=perhaps", "-linger=3", "-max-clients=5"})
@@ -69,9 +69,9 @@ func TestSet(t *testing.T) {
 		t.Fatal(err)
 	}
 	problems := errors.Join(Set(fs, given)...)
-	const want = `invalid value "many" for flag -max-clients: it is a whole number
-invalid value "perhaps" for flag -open: it is true or false
-invalid value "3" for flag -linger: it is a time, such as 10s or 1m30s`
+	const want = `invalid value "many" for flag -max-clients: it must be a whole number
+invalid value "perhaps" for flag -open: it must be true or false
+invalid value "3" for flag -linger: it must be a time, such as 10s or 1m30s`
 	if problems == nil || problems.Error() != want {
 		t.Errorf("%v, want\n%s", problems, want)
 	}
@@ -90,12 +90,12 @@ func TestEnvironment(t *testing.T) {
 	if len(given) != 1 || given[0].From != "environment TOOL_MAX_CLIENTS" {
 		t.Fatalf("given %+v", given)
 	}
-	if err := errors.Join(Set(fs, given)...); err == nil || err.Error() != `TOOL_MAX_CLIENTS="many" in the environment: it is a whole number` {
+	if err := errors.Join(Set(fs, given)...); err == nil || err.Error() != `TOOL_MAX_CLIENTS="many" in the environment: it must be a whole number` {
 		t.Error(err)
 	}
 }
 
-// TestParse: arguments overrule the environment, and an action needs neither.
+// TestParse: arguments override the environment, and an action ignores both.
 func TestParse(t *testing.T) {
 	t.Setenv("TOOL_MAX_CLIENTS", "7")
 	t.Setenv("TOOL_USERS", "from the environment")
@@ -129,7 +129,7 @@ Flags:
   -open           any
   -users FILE     FILE
 
-Every flag but -list can be set in the environment too: -users as TOOL_USERS.
+Every flag except -list can also be set in the environment: -users as TOOL_USERS.
 `
 	if b.String() != want {
 		t.Errorf("help is\n%s\nwant\n%s", b.String(), want)

@@ -10,16 +10,16 @@ import (
 	"time"
 )
 
-// Given is a value that somebody gave for a flag.
+// Given is a value that was given for a flag.
 type Given struct {
 	Flag  string // its name
 	Value string
-	From  string // where: "flag -listen", "environment CHATD_LISTEN"
-	Cited string // the value as an error about it names it, and where it is
+	From  string // where it was given: "flag -listen", "environment CHATD_LISTEN"
+	Cited string // how an error describes the value and where it was given
 }
 
-// Arguments reads args and sets no flag, but for the actions if there is no
-// error. The error is flag.ErrHelp if help was asked for.
+// Arguments parses args. It sets no flag except, if there is no error, those of Action. The
+// error is flag.ErrHelp if help was asked for.
 func Arguments(fs *flag.FlagSet, args []string) ([]Given, error) {
 	var given []Given
 	reader := flag.NewFlagSet(fs.Name(), flag.ContinueOnError)
@@ -43,7 +43,7 @@ func Arguments(fs *flag.FlagSet, args []string) ([]Given, error) {
 	return settings, nil
 }
 
-// recorder notes what is given for a flag, in its place.
+// recorder is a flag's value that records what is given for the flag.
 type recorder struct {
 	flag  *flag.Flag
 	given *[]Given
@@ -64,7 +64,7 @@ func (r recorder) IsBoolFlag() bool {
 	return ok && b.IsBoolFlag()
 }
 
-// Environment is what the environment gives. An empty variable gives nothing.
+// Environment returns the values in the environment. Empty variables are ignored.
 func Environment(fs *flag.FlagSet) (given []Given) {
 	fs.VisitAll(func(f *flag.Flag) {
 		name := variable(fs, f)
@@ -82,8 +82,8 @@ func variable(fs *flag.FlagSet, f *flag.Flag) string {
 	return strings.ToUpper(fs.Name() + "_" + strings.ReplaceAll(f.Name, "-", "_"))
 }
 
-// Set sets flags in the order given, so that the last value for a flag stands,
-// and returns what is wrong with any of the values. All flags must be there.
+// Set sets flags in the given order, so that the last value for a flag counts, and returns an
+// error for each wrong value. All flags must be defined.
 func Set(fs *flag.FlagSet, given []Given) (problems []error) {
 	for _, g := range given {
 		err := fs.Set(g.Flag, g.Value)
@@ -91,15 +91,15 @@ func Set(fs *flag.FlagSet, given []Given) (problems []error) {
 			continue
 		}
 		if wanted := Wanted(fs.Lookup(g.Flag)); wanted != "" {
-			err = errors.New("it is " + wanted)
+			err = errors.New("it must be " + wanted)
 		}
 		problems = append(problems, fmt.Errorf("%s: %w", g.Cited, err))
 	}
 	return problems
 }
 
-// Wanted is what a flag of one of package flag's own types takes, whose errors do
-// not say it; "" for others.
+// Wanted says which values a flag takes, for the types of package flag, whose errors do not
+// say it; "" for other types.
 func Wanted(f *flag.Flag) string {
 	typed, ok := f.Value.(flag.Getter)
 	if !ok {

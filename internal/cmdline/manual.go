@@ -105,9 +105,9 @@ func inEnvironment(fs *flag.FlagSet) string {
 	})
 	but := ""
 	if len(actions) > 0 {
-		but = " but " + strings.Join(actions, " and ")
+		but = " except " + strings.Join(actions, " and ")
 	}
-	return fmt.Sprintf("Every flag%s can be set in the environment too: %s.", but, example)
+	return fmt.Sprintf("Every flag%s can also be set in the environment: %s.", but, example)
 }
 
 func (m *roff) section(title string) { fmt.Fprintf(m, ".SH %q\n", title) }

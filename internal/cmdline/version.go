@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// AsksVersion says whether the arguments of a command with verbs ask for its version:
-// -version stands alone, or first behind a verb.
+// AsksVersion says whether the arguments of a command with verbs ask for its version: whether
+// -version comes first, or first after a verb.
 func AsksVersion(args []string) bool {
 	if len(args) > 1 && !strings.HasPrefix(args[0], "-") {
 		args = args[1:]
@@ -17,8 +17,8 @@ func AsksVersion(args []string) bool {
 	return len(args) > 0 && (args[0] == "-version" || args[0] == "--version")
 }
 
-// PrintVersion prints what a command was built from: commit, Go, and the versions
-// of those modules of libraries that are in the program. It returns the exit code.
+// PrintVersion prints what a command was built from: the commit, the version of Go, and the
+// versions of those modules of libraries that the program contains. It returns the exit code.
 func PrintVersion(w io.Writer, command string, libraries ...string) (code int) {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -30,8 +30,8 @@ func PrintVersion(w io.Writer, command string, libraries ...string) (code int) {
 	return OK
 }
 
-// version is the text. A program that was not built in a checkout with go build
-// does not know its commit.
+// version is the text that PrintVersion prints. The commit is known only to a program that was
+// built with go build in a checkout.
 func version(command string, info *debug.BuildInfo, libraries []string) string {
 	setting := make(map[string]string)
 	for _, s := range info.Settings {
@@ -63,7 +63,7 @@ func orUnknown(s string) string {
 	return s
 }
 
-// replacement is what a module was replaced by in go.mod.
+// replacement describes the replacement of a module in go.mod.
 func replacement(m *debug.Module) string {
 	if m.Replace == nil {
 		return ""

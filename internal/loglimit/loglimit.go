@@ -1,8 +1,8 @@
-// Package loglimit logs what may happen at any rate, at a rate that a log can
-// bear: what a client can cause with each connection must not fill a disk.
+// Package loglimit limits the rate of log lines that clients can cause, so that they cannot
+// fill a disk.
 //
-// It refuses to keep what it does not log: how many lines that were is said in
-// the next one. A Limit is for any goroutine.
+// It does not keep the lines beyond the limit: the next line says how many there were. A
+// Limit may be used from any goroutine.
 package loglimit
 
 import (
@@ -12,32 +12,32 @@ import (
 	"time"
 )
 
-// Of one kind there are at most perWindow lines in a window.
+// A Limit logs at most perWindow lines in a window.
 const (
 	window    = 2 * time.Second
 	perWindow = 4
 )
 
-// Limit bounds the lines of one kind, or of several that belong together. The
-// zero Limit is ready for use.
+// Limit limits the lines of one kind, or of several that belong together. The zero Limit is
+// ready for use.
 type Limit struct {
 	mu      sync.Mutex
 	until   time.Time // when the window ends
-	lines   int       // in it
-	skipped int       // since the last line
+	lines   int       // lines in the window, those skipped included
+	skipped int       // lines skipped since the last logged one
 }
 
-// Warn logs at slog.LevelWarn, if there may be a line now.
+// Warn logs at slog.LevelWarn, within the limit.
 func (l *Limit) Warn(log *slog.Logger, msg string, args ...any) {
 	l.Log(log, slog.LevelWarn, msg, args...)
 }
 
-// Error logs at slog.LevelError, if there may be a line now.
+// Error logs at slog.LevelError, within the limit.
 func (l *Limit) Error(log *slog.Logger, msg string, args ...any) {
 	l.Log(log, slog.LevelError, msg, args...)
 }
 
-// Log logs at a level, if there may be a line now.
+// Log logs at a level, within the limit.
 func (l *Limit) Log(log *slog.Logger, level slog.Level, msg string, args ...any) {
 	l.log(time.Now(), log, level, msg, args)
 }

@@ -1,9 +1,9 @@
-// Package processors raises how many threads the Go runtime lets run Go code at
-// a time (GOMAXPROCS) for as long as somebody needs more of them.
+// Package processors raises GOMAXPROCS, the number of threads that run Go code at a time,
+// while something needs more of them.
 //
-// GOMAXPROCS holds for the whole process, so all who need more share one count.
-// Any goroutine may call the functions. Each change stops the world for some
-// tens of microseconds: ask rarely.
+// GOMAXPROCS is one for the process, so all needs are counted together. Any goroutine may call
+// the functions. Each change stops the world for some tens of microseconds, so call them
+// rarely.
 package processors
 
 import (
@@ -13,15 +13,15 @@ import (
 	"sync"
 )
 
-// needs is what was asked for and not given back yet.
+// needs is the calls of AtLeast and Extra whose lower was not called yet.
 var needs struct {
 	sync.Mutex
-	before int   // GOMAXPROCS without the needs
-	least  []int // of each caller of AtLeast
-	extra  int   // the sum over the callers of Extra
+	before int   // GOMAXPROCS without them
+	least  []int // arguments of AtLeast
+	extra  int   // sum of the arguments of Extra
 }
 
-// AtLeast makes GOMAXPROCS at least n until lower is called, which must happen once.
+// AtLeast makes GOMAXPROCS at least n until lower is called, exactly once.
 func AtLeast(n int) (lower func()) {
 	change(func() { needs.least = append(needs.least, n) })
 	return func() {
@@ -32,14 +32,13 @@ func AtLeast(n int) (lower func()) {
 	}
 }
 
-// Extra adds n to GOMAXPROCS, on top of what others need, until lower is called,
-// which must happen once.
+// Extra adds n to GOMAXPROCS, on top of what others need, until lower is called, exactly once.
 func Extra(n int) (lower func()) {
 	change(func() { needs.extra += n })
 	return func() { change(func() { needs.extra -= n }) }
 }
 
-// change makes a change to the needs and then sets GOMAXPROCS to match.
+// change changes the needs and then sets GOMAXPROCS accordingly.
 func change(alter func()) {
 	needs.Lock()
 	defer needs.Unlock()

@@ -12,7 +12,7 @@ func expect(t *testing.T, want int) {
 	}
 }
 
-// There are as many processors as the greatest need, as long as anybody needs them.
+// GOMAXPROCS is the greatest of the needs, as long as there are any.
 func TestAtLeast(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(3))
 	first := AtLeast(16)
@@ -33,7 +33,7 @@ func TestAtLeast(t *testing.T) {
 	expect(t, 17)
 }
 
-// What is extra comes on top, in whatever order needs come and go.
+// Extra is added on top, in whatever order needs begin and end.
 func TestExtra(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	first := Extra(1)

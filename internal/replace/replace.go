@@ -1,8 +1,8 @@
-// Package replace replaces files: whatever happens, a crash included, there is either
-// the old file under the name or the new one, never a part of it.
+// Package replace replaces files atomically: whatever happens, even a crash, the name has
+// either the old file or the new one, never a part of it.
 //
-// It refuses to keep two processes from replacing the same file at once: one of them
-// may fail then, and the other's file is there. A File is for one goroutine.
+// It does not prevent two processes from replacing the same file at once: one of them may fail
+// then, and the file is the other's. A File belongs to one goroutine.
 package replace
 
 import (
@@ -20,8 +20,8 @@ type File struct {
 	replaced bool
 }
 
-// New makes the file that is to replace the one at path, beside it. If path is a
-// symbolic link, what it points to is replaced.
+// New makes a new file for path, in the same directory. If path is a symbolic link, the file
+// that it points to will be replaced.
 func New(path string) (*File, error) {
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target
@@ -34,14 +34,14 @@ func New(path string) (*File, error) {
 	return &File{File: file, target: path}, nil
 }
 
-// prefix is what the names of new files for path begin with; a number follows.
+// prefix begins the names of new files for path; a number follows.
 func prefix(path string) string { return "." + filepath.Base(path) + "." }
 
-// RemoveLeftovers removes new files for path that processes which were killed have not
-// put in its place. path is no symbolic link. What cannot be removed stays.
+// RemoveLeftovers removes new files for path that killed processes have left behind. path must
+// not be a symbolic link. Errors are ignored.
 func RemoveLeftovers(path string) {
 	dir := filepath.Dir(path)
-	entries, _ := os.ReadDir(dir) // where this fails New does too, and says so
+	entries, _ := os.ReadDir(dir) // if this fails New fails too, with an error
 	for _, entry := range entries {
 		number, found := strings.CutPrefix(entry.Name(), prefix(path))
 		if _, err := strconv.ParseUint(number, 10, 64); found && err == nil {
@@ -50,9 +50,9 @@ func RemoveLeftovers(path string) {
 	}
 }
 
-// Commit puts what was written in the old file's place, and has the disk take it. The
-// file stays open. If it fails before it has replaced the old file, that is as it was.
-// If it has, only the disk may not have taken the new name yet.
+// Commit syncs the new file to the disk and renames it to path. The file stays open. If Commit
+// fails and replaced is false, the old file is unchanged. If it fails and replaced is true, only
+// the sync of the directory has failed.
 func (f *File) Commit() (replaced bool, err error) {
 	err = f.Sync()
 	if err == nil {
@@ -65,7 +65,7 @@ func (f *File) Commit() (replaced bool, err error) {
 	return true, syncDir(filepath.Dir(f.target))
 }
 
-// Close closes the file. Unless it has replaced the old one, it removes it.
+// Close closes the file, and removes it unless it has replaced the old one.
 func (f *File) Close() error {
 	if !f.replaced {
 		os.Remove(f.Name())
@@ -73,7 +73,7 @@ func (f *File) Close() error {
 	return f.File.Close()
 }
 
-// syncDir has the disk take a change of names.
+// syncDir syncs a directory to the disk.
 func syncDir(path string) error {
 	dir, err := os.Open(path)
 	if err != nil {

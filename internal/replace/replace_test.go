@@ -15,7 +15,7 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
-// begun is a new file with a text.
+// begun makes a new file with a text.
 func begun(t *testing.T, path, text string) *File {
 	t.Helper()
 	f, err := New(path)
@@ -28,7 +28,7 @@ func begun(t *testing.T, path, text string) *File {
 	return f
 }
 
-// holds fails unless a directory has just these files, and path this text.
+// holds checks that the directory of path has exactly these files, and path this text.
 func holds(t *testing.T, path, text, names string) {
 	t.Helper()
 	var all []string
@@ -44,7 +44,7 @@ func holds(t *testing.T, path, text, names string) {
 	}
 }
 
-// The old file is there until Commit, the new one from then on.
+// path has the old file until Commit, and then the new one.
 func TestCommit(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	for was, is := range map[string]string{"": "one", "one": "two"} {
@@ -67,7 +67,7 @@ func TestCommit(t *testing.T) {
 	}
 }
 
-// A link stays one, and what it points to is replaced.
+// A link stays a link, and the file that it points to is replaced.
 func TestLink(t *testing.T) {
 	dir, far := t.TempDir(), t.TempDir()
 	link, target := filepath.Join(dir, "link"), filepath.Join(far, "target")
@@ -87,8 +87,7 @@ func TestLink(t *testing.T) {
 	}
 }
 
-// What is closed without Commit leaves nothing, and neither does what cannot take its
-// place.
+// A file that is closed without Commit leaves nothing behind, and neither does a failed Commit.
 func TestNotReplaced(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	write(t, path, "old")
@@ -108,7 +107,7 @@ func TestNotReplaced(t *testing.T) {
 	}
 }
 
-// What killed processes have left goes with the next new file; no other file does.
+// New removes what killed processes have left behind, and no other file.
 func TestLeftovers(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	for _, name := range []string{".file.swp", ".file.", "file.1", ".other.1", ".file.123456", ".file.7"} {

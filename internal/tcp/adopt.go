@@ -9,17 +9,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// FromFD makes a listener of a listening socket that another process has opened and
-// passed on. The descriptor belongs to it from then on; one that is no listening socket
-// of TCP, which is an error, stays the caller's.
+// FromFD makes a listener of a listening socket that another process has opened and passed on.
+// The listener takes over the descriptor. If it is not a listening TCP socket, which is an
+// error, it stays the caller's.
 func FromFD(fd int) (*net.TCPListener, error) {
 	listening, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
 	if err != nil || listening == 0 {
-		return nil, fmt.Errorf("tcp: descriptor %d is no listening TCP socket", fd)
+		return nil, fmt.Errorf("tcp: descriptor %d is not a listening TCP socket", fd)
 	}
 	protocol, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PROTOCOL)
 	if err != nil || protocol != unix.IPPROTO_TCP {
-		return nil, fmt.Errorf("tcp: descriptor %d is a listening socket, but not of plain TCP: neither local sockets nor MPTCP will do", fd)
+		return nil, fmt.Errorf("tcp: descriptor %d is a listening socket, but not of plain TCP: Unix sockets and MPTCP are not supported", fd)
 	}
 	file := os.NewFile(uintptr(fd), "listener")
 	defer file.Close()
@@ -30,8 +30,8 @@ func FromFD(fd int) (*net.TCPListener, error) {
 	return l.(*net.TCPListener), nil
 }
 
-// Adopt gives a listener of FromFD the options that Listen gives its own; Share is of
-// no use here. The connections it accepts have the same options too.
+// Adopt sets the options of Listen on a listener of FromFD; Share is ignored. Connections that
+// it accepts have the same options as those of Listen.
 func Adopt(l *net.TCPListener, o Options) (net.Listener, error) {
 	raw, err := l.SyscallConn()
 	if err != nil {
@@ -48,9 +48,9 @@ func Adopt(l *net.TCPListener, o Options) (net.Listener, error) {
 	return adopted{l}, nil
 }
 
-// adopted is a listener of a socket that another process has opened. Package net gives
-// what it accepts from one a keepalive of its own, which only a ListenConfig could
-// prevent: so ours is set again.
+// adopted is a listener of a socket that another process has opened. Package net sets a
+// keepalive of its own on the connections that it accepts, which only a ListenConfig could
+// prevent, so ours is set again.
 type adopted struct{ *net.TCPListener }
 
 func (a adopted) Accept() (net.Conn, error) {
@@ -58,7 +58,7 @@ func (a adopted) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	// An error means that the connection is broken, which reading tells.
+	// An error means that the connection is broken; reading will report that.
 	_ = c.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: keepIdle, Interval: keepInterval, Count: -1})
 	return c, nil
 }

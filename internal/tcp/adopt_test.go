@@ -9,8 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// passed is the descriptor of a socket as another process would open it: without any of
-// our options.
+// passed opens a socket as another process would: without any of our options.
 func passed(t *testing.T) (fd int, addr string) {
 	t.Helper()
 	var lc net.ListenConfig
@@ -31,7 +30,7 @@ func passed(t *testing.T) (fd int, addr string) {
 	return fd, l.Addr().String()
 }
 
-// optionsOf is what a socket has of what Configure sets.
+// optionsOf reads the options that Configure sets.
 func optionsOf(t *testing.T, c net.Conn) (all [6]int) {
 	t.Helper()
 	raw, err := c.(*net.TCPConn).SyscallConn()
@@ -54,7 +53,7 @@ func optionsOf(t *testing.T, c net.Conn) (all [6]int) {
 	return all
 }
 
-// accepted is the server's end of a new connection.
+// accepted makes a connection, and returns the server's end.
 func accepted(t *testing.T, l net.Listener) net.Conn {
 	t.Helper()
 	client, err := net.Dial("tcp", l.Addr().String())
@@ -70,8 +69,7 @@ func accepted(t *testing.T, l net.Listener) net.Conn {
 	return c
 }
 
-// Connections of a socket that another process has opened have the same options as
-// those of one that Listen has.
+// Connections of an adopted socket have the same options as those of Listen.
 func TestAdopt(t *testing.T) {
 	fd, addr := passed(t)
 	foreign, err := FromFD(fd)
@@ -100,7 +98,7 @@ func TestAdopt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	raw.Control(func(fd uintptr) { // of a listening socket the kernel tells the backlog there
+	raw.Control(func(fd uintptr) { // for a listening socket Sacked is the backlog
 		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err != nil || info.Sacked != 77 {
 			t.Errorf("the backlog is %d, %v", info.Sacked, err)
 		}
@@ -110,11 +108,11 @@ func TestAdopt(t *testing.T) {
 	}
 	if c, err := net.Dial("tcp", addr); err == nil {
 		c.Close()
-		t.Error("somebody listens after Close: a descriptor is left")
+		t.Error("the socket still listens after Close: a descriptor is left")
 	}
 }
 
-// What is no listening TCP socket is told, and left to whoever has it.
+// A descriptor that is not a listening TCP socket is an error, and is not closed.
 func TestFromFDRefuses(t *testing.T) {
 	read, write, err := os.Pipe()
 	if err != nil {
@@ -141,10 +139,10 @@ func TestFromFDRefuses(t *testing.T) {
 		fd   int
 		want string
 	}{
-		{int(read.Fd()), "is no listening TCP socket"},
+		{int(read.Fd()), "is not a listening TCP socket"},
 		{int(localFile.Fd()), "is a listening socket, but not of plain TCP"},
-		{idle, "is no listening TCP socket"},
-		{1 << 20, "is no listening TCP socket"},
+		{idle, "is not a listening TCP socket"},
+		{1 << 20, "is not a listening TCP socket"},
 	} {
 		if _, err := FromFD(c.fd); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("descriptor %d: %v, want %q", c.fd, err, c.want)

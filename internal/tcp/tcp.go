@@ -1,9 +1,9 @@
-// Package tcp opens listening sockets whose connections all have the same options,
-// whoever accepts them: the transports, the TLS front, the browser page. A client sets
-// them on its own side with Configure. Linux only.
+// Package tcp opens listening sockets whose connections all have the same options, for the
+// transports, the TLS front and the browser page. Clients set the same options with Configure.
+// Linux only.
 //
-// It refuses to accept, read or write. Its functions keep no state and may be called
-// from any goroutine.
+// It does not accept, read or write. Its functions keep no state and may be called from any
+// goroutine.
 package tcp
 
 import (
@@ -19,31 +19,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// When a silent peer is given up. The protocol has no ping, so this alone
-// finds the dead. A peer that falls silent while nothing is sent to it is
-// asked after keepIdle and gone at the first probe after userTimeout: 50 s. If
-// something is sent to it in the last of those moments, the kernel begins to
-// count anew: 95 s. The kernel also ends a peer that lives but takes nothing
-// for userTimeout while output waits for it.
+// When a silent peer is given up. The protocol has no ping, so only these timeouts find dead
+// peers. If nothing is sent to a peer it is probed after keepIdle, and ended at the first probe
+// after userTimeout: 50 s. If something is sent to it just before that, the kernel starts
+// counting again: 95 s. The kernel also ends a peer that is alive but takes nothing for
+// userTimeout while output waits for it.
 const (
 	keepIdle     = 30 * time.Second
 	keepInterval = 10 * time.Second
 	userTimeout  = 45 * time.Second
 )
 
-// Options is what sets one listening socket apart from another.
+// Options are the options in which listening sockets differ.
 type Options struct {
 	SendBuffer int  // SO_SNDBUF in octets; 0 leaves it to the kernel
-	Backlog    int  // of listen(2); 0: as package net asks for
-	Share      bool // SO_REUSEPORT: others that set it may bind the same port
+	Backlog    int  // of listen(2); 0: as package net sets it
+	Share      bool // SO_REUSEPORT: other sockets that set it may bind the same port
 }
 
-// Listen opens a listening socket. Connections it accepts have all the options of
-// Configure already, for Linux hands those of the listening socket down.
+// Listen opens a listening socket. On Linux connections inherit its options, so they have all
+// the options of Configure.
 func Listen(address string, o Options) (*net.TCPListener, error) {
 	var failed error
 	lc := net.ListenConfig{
-		KeepAlive: -1, // ours are set below; package net would set its own over them
+		KeepAlive: -1, // or package net's keepalive would overwrite Configure's
 		Control: func(_, _ string, c syscall.RawConn) error {
 			return errors.Join(c.Control(func(fd uintptr) {
 				failed = Configure(int(fd), o.SendBuffer)
@@ -53,7 +52,7 @@ func Listen(address string, o Options) (*net.TCPListener, error) {
 			}), failed)
 		},
 	}
-	lc.SetMultipathTCP(false) // its sockets take other options than TCP's
+	lc.SetMultipathTCP(false) // MPTCP sockets have other options
 	l, err := lc.Listen(context.Background(), Network(address), address)
 	if err != nil {
 		return nil, Explain(address, err)
@@ -66,10 +65,10 @@ func Listen(address string, o Options) (*net.TCPListener, error) {
 	return listener, nil
 }
 
-// Network is the network of an address to listen on, as package net takes it.
-// An IPv4 address is IPv4 alone, 0.0.0.0 too, and an IPv6 address is IPv6 alone;
-// [::] and an empty host are both. "tcp" would be both for 0.0.0.0: a server that
-// is meant to be on IPv4 would be open to IPv6, past the firewall's rules for IPv4.
+// Network is package net's name of the network of an address to listen on: "tcp4" for an IPv4
+// address, including 0.0.0.0, "tcp6" for an IPv6 address, and "tcp", which means both, for [::]
+// and an empty host. With "tcp" a server on 0.0.0.0 would also listen to IPv6, which a firewall
+// for IPv4 does not cover.
 func Network(address string) string {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
@@ -86,8 +85,8 @@ func Network(address string) string {
 	return "tcp6"
 }
 
-// setBacklog listens a second time, which changes the backlog and nothing
-// else: package net always asks for net.core.somaxconn.
+// setBacklog calls listen(2) a second time, which changes the backlog and nothing else: package
+// net always uses net.core.somaxconn.
 func setBacklog(l *net.TCPListener, backlog int) error {
 	if backlog <= 0 {
 		return nil
@@ -101,22 +100,22 @@ func setBacklog(l *net.TCPListener, backlog int) error {
 	return errors.Join(err, failed)
 }
 
-// Bound is where a listener is bound; an IPv4 address is given as IPv4.
+// Bound is the address of a listener; an IPv4 address is in IPv4 form.
 func Bound(l net.Listener) netip.AddrPort {
 	bound := l.Addr().(*net.TCPAddr).AddrPort()
 	return netip.AddrPortFrom(bound.Addr().Unmap(), bound.Port())
 }
 
-// Explain turns what package net says of a socket that cannot listen into one
-// line that helps, and that wraps what the kernel said. It is for those whose
-// library listens by itself; of all others it is the error of Listen.
+// Explain makes of package net's error for a socket that cannot listen one line that says what
+// to do, and that wraps the kernel's error. Listen calls it; it is exported for transports whose
+// library listens by itself.
 func Explain(address string, err error) error {
 	hint := ""
 	switch {
 	case errors.Is(err, unix.EADDRINUSE):
 		hint = " (stop the other server, or choose another port)"
 	case errors.Is(err, unix.EACCES):
-		hint = " (ports below 1024 take privileges; choose a higher one)"
+		hint = " (ports below 1024 need privileges; choose a higher one)"
 	case errors.Is(err, unix.EADDRNOTAVAIL):
 		hint = " (no interface of this machine has this address)"
 	}
@@ -127,8 +126,8 @@ func Explain(address string, err error) error {
 	return fmt.Errorf("tcp: cannot listen on %q: %w%s", address, err, hint)
 }
 
-// Configure sets the options on a connection, or on a listening socket for all it
-// will accept. sendBuffer is SO_SNDBUF in octets; 0 leaves it to the kernel.
+// Configure sets the options on a connection, or on a listening socket for all connections that
+// it will accept. sendBuffer is SO_SNDBUF in octets; 0 leaves it to the kernel.
 func Configure(fd, sendBuffer int) error {
 	type option struct {
 		name              string

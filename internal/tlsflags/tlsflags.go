@@ -1,9 +1,8 @@
-// Package tlsflags is how a client that speaks TLS is told so, and whom to trust, on a
-// command line; and what to say of a handshake that failed, in words that name these
-// flags. chat and loadgen share it.
+// Package tlsflags defines the flags with which chat and loadgen use TLS, and explains failed
+// handshakes in terms of these flags.
 //
-// It refuses to connect: whoever does that adds the protocol's name and the server's
-// to the configuration. A Flags belongs to one goroutine; Explain may be called from any.
+// It does not connect: its user adds the names of the protocol and the server to the
+// configuration. A Flags belongs to one goroutine; Explain may be called from any.
 package tlsflags
 
 import (
@@ -20,7 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Flags is how the server is spoken to. The zero value is ready for Define.
+// Flags holds the values of the flags. The zero value is ready for Define.
 type Flags struct {
 	tls        bool
 	ca         string
@@ -30,19 +29,19 @@ type Flags struct {
 
 // Define adds the flags to a set.
 func (f *Flags) Define(fs *flag.FlagSet) {
-	fs.BoolVar(&f.tls, "tls", false, "speak TLS to the server, and make sure that it is the one")
-	fs.StringVar(&f.ca, "ca", "", "trust the certificates in `FILE` (PEM) and no others: the server's own, or its authority's")
-	fs.StringVar(&f.serverName, "tls-server-name", "", "`NAME` the server's certificate is for, if it is not the host of -server")
-	fs.BoolVar(&f.skipVerify, "insecure-skip-verify", false, "do not check the server's certificate: for trying out, never for a password that matters")
+	fs.BoolVar(&f.tls, "tls", false, "use TLS, and check the server's certificate")
+	fs.StringVar(&f.ca, "ca", "", "trust only the certificates in `FILE` (PEM): the server's own, or its authority's")
+	fs.StringVar(&f.serverName, "tls-server-name", "", "`NAME` in the server's certificate, if it is not the host of -server")
+	fs.BoolVar(&f.skipVerify, "insecure-skip-verify", false, "do not check the server's certificate: only for tests, never with a password that matters")
 }
 
-// NeedsTLS is the error of a flag, which it is, that means nothing without -tls: a
-// mistake on the command line.
+// NeedsTLS is the error for a flag that has no effect without -tls. Its value is the flag.
 type NeedsTLS string
 
-func (e NeedsTLS) Error() string { return string(e) + " is for -tls: add -tls, or leave it out" }
+func (e NeedsTLS) Error() string { return string(e) + " needs -tls: add -tls, or leave it out" }
 
-// Config is what the flags say; nil: no TLS. It reads the file of -ca.
+// Config returns the configuration that the flags describe; nil means no TLS. It reads the file
+// of -ca.
 func (f *Flags) Config() (*tls.Config, error) {
 	if !f.tls {
 		switch {
@@ -65,13 +64,13 @@ func (f *Flags) Config() (*tls.Config, error) {
 	}
 	cfg.RootCAs = x509.NewCertPool()
 	if !cfg.RootCAs.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("-ca: there is no certificate in %s: it is a file of PEM blocks that say BEGIN CERTIFICATE", f.ca)
+		return nil, fmt.Errorf("-ca: there is no certificate in %s: give a PEM file with a block BEGIN CERTIFICATE", f.ca)
 	}
 	return cfg, nil
 }
 
-// Explain says what to do about a handshake that has failed with a server that was
-// asked to be name. An error it knows nothing of is returned as it is.
+// Explain says what to do about a failed handshake. name is the server name that was expected.
+// An error that it does not know is returned unchanged.
 func Explain(err error, name string) error {
 	var (
 		unknown x509.UnknownAuthorityError
@@ -82,9 +81,9 @@ func Explain(err error, name string) error {
 	)
 	switch {
 	case errors.As(err, &unknown), errors.As(err, new(x509.SystemRootsError)):
-		return fmt.Errorf("nobody this machine trusts has signed its certificate: if that is meant to be so, give the certificate, or that of its authority, with -ca FILE (%w)", err)
+		return fmt.Errorf("its certificate is not signed by an authority that this machine trusts: if that is intended, give the certificate, or that of its authority, with -ca FILE (%w)", err)
 	case errors.As(err, &other):
-		return fmt.Errorf("its certificate is not for %q: connect by the name it is for, or give that with -tls-server-name (%w)", name, err)
+		return fmt.Errorf("its certificate is not for %q: connect by the name in it, or give that name with -tls-server-name (%w)", name, err)
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return validity(invalid.Cert, time.Now())
 	case errors.As(err, &plain):
@@ -92,15 +91,15 @@ func Explain(err error, name string) error {
 	case errors.Is(err, io.EOF), errors.Is(err, unix.ECONNRESET):
 		return errors.New("it hung up in the middle of the handshake: perhaps the server there does not speak TLS")
 	case errors.As(err, &network) && network.Op == "remote error":
-		return fmt.Errorf("it refuses: %w: perhaps this is no chat server, or it is set to another version of TLS", network.Err)
+		return fmt.Errorf("it refuses the handshake: %w: perhaps it is not a chat server, or is set to another version of TLS", network.Err)
 	}
 	return err
 }
 
-// validity says how a certificate is out of date.
+// validity is the error for a certificate that is not valid yet, or has expired.
 func validity(cert *x509.Certificate, now time.Time) error {
 	if now.Before(cert.NotBefore) {
-		return fmt.Errorf("its certificate is not valid before %s: look whether this machine's clock is right", cert.NotBefore.UTC().Format(time.RFC3339))
+		return fmt.Errorf("its certificate is not valid before %s: check this machine's clock", cert.NotBefore.UTC().Format(time.RFC3339))
 	}
-	return fmt.Errorf("its certificate expired on %s: whoever runs the server has to renew it", cert.NotAfter.UTC().Format(time.DateOnly))
+	return fmt.Errorf("its certificate expired on %s: the server's operator has to renew it", cert.NotAfter.UTC().Format(time.DateOnly))
 }

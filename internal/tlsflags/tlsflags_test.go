@@ -13,7 +13,7 @@ import (
 	"chatbench/internal/certtest"
 )
 
-// given is the flags after a command line.
+// given parses a command line.
 func given(t *testing.T, args ...string) *Flags {
 	t.Helper()
 	var f Flags
@@ -42,7 +42,7 @@ func TestConfig(t *testing.T) {
 func TestMistakes(t *testing.T) {
 	for _, args := range [][]string{{"-ca", "x"}, {"-tls-server-name", "x"}, {"-insecure-skip-verify"}} {
 		_, err := given(t, args...).Config()
-		if !errors.As(err, new(NeedsTLS)) || !strings.HasPrefix(err.Error(), args[0]+" is for -tls") {
+		if !errors.As(err, new(NeedsTLS)) || !strings.HasPrefix(err.Error(), args[0]+" needs -tls") {
 			t.Errorf("%v: %v", args, err)
 		}
 	}
@@ -58,13 +58,13 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// What else Explain says is tried where a client meets such servers.
+// The other errors of Explain are tested with such servers, in package client.
 func TestNotValidYet(t *testing.T) {
 	early := &x509.Certificate{NotBefore: time.Now().Add(time.Hour), NotAfter: time.Now().Add(2 * time.Hour)}
 	if err := validity(early, time.Now()); !strings.Contains(err.Error(), "clock") {
 		t.Errorf("not valid yet: %v", err)
 	}
 	if err := errors.New("something else"); Explain(err, "") != err {
-		t.Error("an error that nothing is known of is not returned as it is")
+		t.Error("an unknown error is not returned unchanged")
 	}
 }

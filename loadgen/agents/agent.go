@@ -56,7 +56,7 @@ func Serve(ctx context.Context, o Options) error {
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	a := &agent{peer: newPeer(conn), options: o, base: time.Now(), orders: make(chan order), gone: make(chan struct{})}
+	a := &agent{peer: newPeer(conn, maxLine), options: o, base: time.Now(), orders: make(chan order), gone: make(chan struct{})}
 	if err := a.write(message{Kind: hello, Protocol: protocol, Version: Version(), Name: o.Name, Threads: o.Threads}); err != nil {
 		return fmt.Errorf("agents: %s: %w", o.Join, err)
 	}

@@ -301,7 +301,7 @@ func TestRefused(t *testing.T) {
 		}
 		defer conn.Close()
 		conn.SetDeadline(time.Now().Add(10 * time.Second))
-		p := newPeer(conn)
+		p := newPeer(conn, maxLine)
 		p.write(m)
 		got, err := p.read()
 		if err != nil || got.Kind != refuse || strings.Contains(got.Why, "\n") {

@@ -41,6 +41,7 @@ type remote struct {
 	answers chan message
 	gone    chan bool // closed when nothing more will come
 	why     error     // valid then
+	cut     chan bool // closed when nobody wants to hear it any more
 	busy    bool      // it has a load, and has not said what came of it
 	serial  int       // of the latest ping
 }
@@ -144,7 +145,18 @@ func (r *remote) isGone() bool {
 	}
 }
 
+// end ends an agent's connection, which is lost then. It may be called again.
+func (r *remote) end() {
+	select {
+	case <-r.cut:
+	default:
+		close(r.cut)
+	}
+	r.Close()
+}
+
 func (c *Coordinator) accept() {
+	greeting := make(chan bool, strangers)
 	for {
 		conn, err := c.listener.Accept()
 		if err != nil {
@@ -155,42 +167,55 @@ func (c *Coordinator) accept() {
 				continue
 			}
 		}
-		go c.greet(newPeer(conn))
+		greeting <- true
+		go func() {
+			r := c.greet(newPeer(conn, maxHello))
+			if <-greeting; r != nil {
+				c.hear(r)
+			}
+		}()
 	}
 }
 
-// greet hears who connects, and takes it or refuses it with one line.
-func (c *Coordinator) greet(p *peer) {
+// greet hears who connects, and takes it or refuses it with one line; then it is nil.
+func (c *Coordinator) greet(p *peer) *remote {
 	p.SetReadDeadline(time.Now().Add(deadTime))
 	m, err := p.read()
 	if err != nil || m.Kind != hello {
 		p.Close()
-		return
+		return nil
 	}
 	p.SetReadDeadline(time.Time{})
+	p.limit = maxLine
 	r := &remote{
-		peer: p, answers: make(chan message), gone: make(chan bool),
+		peer: p, answers: make(chan message), gone: make(chan bool), cut: make(chan bool),
 		info: Info{Name: oneLine(m.Name), Address: p.RemoteAddr().String(), Version: oneLine(m.Version), Threads: m.Threads},
 	}
 	if why := c.admit(r, m.Protocol); why != "" {
 		p.write(message{Kind: refuse, Why: why})
 		p.Close()
-		return
+		return nil
 	}
 	select {
 	case c.changed <- true:
 	default:
 	}
+	return r
+}
+
+// hear reads what an agent says, until it is gone.
+func (c *Coordinator) hear(r *remote) {
 	for {
-		m, err := p.read()
+		m, err := r.read()
 		if err != nil {
 			r.why = err
 			close(r.gone)
-			p.Close()
+			r.Close()
 			return
 		}
 		select {
 		case r.answers <- m:
+		case <-r.cut:
 		case <-c.closed:
 		}
 	}

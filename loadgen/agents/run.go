@@ -170,8 +170,11 @@ func (s *session) measure() (*loadgen.Result, error) {
 	measured := make([][]*loadgen.Part, len(s.all))
 	if err := s.each(func(i int, r *remote) error {
 		m, err := s.step(r, message{Kind: leave}, parts, stepTime)
-		if measured[i] = m.Parts; err == nil && len(m.Parts) != r.info.Threads {
-			err = fmt.Errorf("agents: %s has %d threads and gives what %d measured", r.info.Name, r.info.Threads, len(m.Parts))
+		measured[i] = m.Parts
+		whole := len(m.Parts) == r.info.Threads && !slices.ContainsFunc(m.Parts, func(p *loadgen.Part) bool { return !p.Whole() })
+		if err == nil && !whole {
+			r.end()
+			return r.lost(errors.New("what it measured is not whole"))
 		}
 		return err
 	}); err != nil {
@@ -208,7 +211,7 @@ func (s *session) hook(at time.Time, call func()) {
 // step tells an agent something and waits for what must follow.
 func (s *session) step(r *remote, m message, next kind, within time.Duration) (message, error) {
 	if err := r.write(m); err != nil {
-		r.Close()
+		r.end()
 		return message{}, r.lost(err)
 	}
 	late := time.NewTimer(within)
@@ -227,12 +230,12 @@ func (s *session) step(r *remote, m message, next kind, within time.Duration) (m
 			case got.Kind == failed:
 				return got, got.failure(r.info.Name)
 			}
-			r.Close()
+			r.end()
 			return got, r.lost(fmt.Errorf("it says %q where %q had to follow", got.Kind, next))
 		case <-r.gone:
 			return message{}, r.lost(r.why)
 		case <-late.C:
-			r.Close()
+			r.end()
 			return message{}, r.lost(fmt.Errorf("no %s for %v", next, within))
 		case <-s.ctx.Done():
 			return message{}, context.Cause(s.ctx)
@@ -254,16 +257,17 @@ func (s *session) abandon() {
 			r.write(message{Kind: drop})
 		}
 	}
-	late := time.After(stepTime)
+	late, end := context.WithTimeout(context.Background(), stepTime)
+	defer end()
 	for _, r := range s.all {
 		for r.busy && !r.isGone() {
 			select {
 			case m := <-r.answers:
 				r.busy = m.Kind != failed && m.Kind != parts
 			case <-r.gone:
-			case <-late:
-				r.Close()
-				<-r.gone
+			case <-late.Done():
+				r.busy = false
+				r.end()
 			}
 		}
 	}

@@ -1,8 +1,11 @@
 package agents
 
 import (
+	"errors"
 	"io"
 	"net"
+	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -114,5 +117,67 @@ func TestSabotage(t *testing.T) {
 				t.Errorf("%s for connection %d: %+v, %d times", damage, victim, r.Ledger, s.done.Load())
 			}
 		}
+	}
+}
+
+// TestMischief: an agent that does not say what must follow is lost, whatever it says, and its
+// place is free for another; who says too much before it is known is cut off.
+func TestMischief(t *testing.T) {
+	c := coordinate(t, "127.0.0.1:0", 1)
+	defer c.Close()
+	server := serveNull(t, "127.0.0.1:0")
+	for _, says := range []string{`{"kind":"quiet"}`, `{"kind":"parts","parts":[null]}`, `{"kind":`, ``} {
+		conn, err := net.Dial("tcp", c.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := newPeer(conn, maxLine)
+		p.write(message{Kind: hello, Protocol: protocol, Version: Version(), Name: "odd", Threads: 1})
+		go func() {
+			defer conn.Close()
+			for {
+				m, err := p.read()
+				switch {
+				case err != nil:
+					return
+				case m.Kind == ping:
+					p.write(message{Kind: pong, Serial: m.Serial})
+					continue
+				case says == "":
+					return
+				}
+				io.WriteString(conn, says+"\n")
+			}
+		}()
+		if err := c.Gather(t.Context(), 20*time.Second); err != nil {
+			t.Fatalf("%s: %v", says, err)
+		}
+		if _, err := c.Run(t.Context(), plain(server)); !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), "odd") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", says, err)
+		}
+		for until := time.Now().Add(10 * time.Second); len(c.alive()) > 0 && time.Now().Before(until); {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	conn, err := net.Dial("tcp", c.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	conn.Write(make([]byte, 2*maxHello))
+	if n, err := conn.Read(make([]byte, 1)); n > 0 || err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("%d octets, %v", n, err)
+	}
+	process(t, "", c.Addr(), "one", 1)
+	if err := c.Gather(t.Context(), 20*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	r, err := c.Run(t.Context(), plain(server))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !r.Ledger.Clean() || r.Deliveries.InAll != 9*300 || r.FromDue.Count != 9*200 || r.Elsewhere != nil {
+		t.Errorf("an agent alone: %+v, %+v, %+v", r.Ledger, r.Deliveries, r.Elsewhere)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"runtime/debug"
 	"sync"
@@ -20,6 +21,8 @@ const protocol = 1
 // Bounds of the connection between coordinator and agent.
 const (
 	maxLine   = 64 << 20         // octets of a message: histograms of some hundred threads
+	maxHello  = 4 << 10          // octets of what a stranger says first
+	strangers = 64               // who have not said hello yet
 	writeTime = 10 * time.Second // to write one
 	deadTime  = 15 * time.Second // after which a peer that answers nothing at all is gone
 )
@@ -153,13 +156,13 @@ func clock(base time.Time) int64 { return base.UnixNano() + int64(time.Since(bas
 // written by any.
 type peer struct {
 	net.Conn
-	lines   *bufio.Scanner
+	in      *bufio.Reader
+	limit   int // octets of what is read
 	writing sync.Mutex
 }
 
-func newPeer(conn net.Conn) *peer {
-	p := &peer{Conn: conn, lines: bufio.NewScanner(conn)}
-	p.lines.Buffer(nil, maxLine)
+func newPeer(conn net.Conn, limit int) *peer {
+	p := &peer{Conn: conn, in: bufio.NewReader(conn), limit: limit}
 	if t, ok := conn.(*net.TCPConn); ok {
 		t.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: deadTime / 3, Interval: deadTime / 6, Count: 4})
 	}
@@ -168,13 +171,21 @@ func newPeer(conn net.Conn) *peer {
 
 // read waits for the next message.
 func (p *peer) read() (m message, err error) {
-	if !p.lines.Scan() {
-		if err = p.lines.Err(); err == nil {
-			err = net.ErrClosed
+	var line []byte
+	for err = bufio.ErrBufferFull; err == bufio.ErrBufferFull; {
+		var part []byte
+		part, err = p.in.ReadSlice('\n')
+		if line = append(line, part...); len(line) > p.limit {
+			return m, fmt.Errorf("a message of over %d octets", p.limit)
 		}
+	}
+	switch {
+	case err == io.EOF:
+		return m, net.ErrClosed
+	case err != nil:
 		return m, err
 	}
-	if err := json.Unmarshal(p.lines.Bytes(), &m); err != nil {
+	if err := json.Unmarshal(line, &m); err != nil {
 		return m, fmt.Errorf("no message of an agent or its coordinator: %w", err)
 	}
 	return m, nil

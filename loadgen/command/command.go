@@ -90,27 +90,17 @@ func failed(env Env, status int, err error) int {
 	return status
 }
 
-// parse reads the flags of a verb. Where it returns false, the status is the
-// command's.
+// parse parses the flags of a verb. If ok is false, status is the command's.
 func parse(f *flag.FlagSet, args []string, env Env) (status int, ok bool) {
 	if env.describe != nil {
 		env.describe(f)
 		return exitOK, false
 	}
-	f.SetOutput(io.Discard)
-	f.Usage = func() {}
-	err := f.Parse(args)
-	if err == nil && f.NArg() > 0 {
-		err = fmt.Errorf("no argument %q is known; flags begin with -", f.Arg(0))
-	}
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprintf(env.Stdout, "usage: loadgen %s [flags]\n\n", f.Name())
-		f.SetOutput(env.Stdout)
-		f.PrintDefaults()
-		return exitOK, false
+	switch help, err := cmdline.ParseVerb("loadgen", f, "", args, env.Stdout); {
 	case err != nil:
 		return failed(env, exitUsage, fmt.Errorf("loadgen %s: %w", f.Name(), err)), false
+	case help:
+		return exitOK, false
 	}
 	return 0, true
 }

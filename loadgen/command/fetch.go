@@ -78,7 +78,7 @@ func fetchTable(w io.Writer, r *fetch.Result) error {
 	fmt.Fprint(t, "median\tof bare\t\n")
 	for _, row := range []struct {
 		name  string
-		runs  []fetch.Carried
+		runs  []fetch.Transfer
 		ratio float64
 	}{{"bare sockets", r.Bare, 1}, {"fetched", r.Fetched, r.Ratio}, {"fetched again", r.Again, r.RatioAgain}} {
 		fmt.Fprintf(t, "%s\t", row.name)

@@ -32,9 +32,9 @@ func TestFetchMistakes(t *testing.T) {
 }
 
 func TestFetchPrints(t *testing.T) {
-	run := func(speeds ...float64) (all []fetch.Carried) {
+	run := func(speeds ...float64) (all []fetch.Transfer) {
 		for _, s := range speeds {
-			all = append(all, fetch.Carried{PerSecond: s})
+			all = append(all, fetch.Transfer{PerSecond: s})
 		}
 		return all
 	}

@@ -45,7 +45,7 @@ func TestByTLS(t *testing.T) {
 		}
 	}
 	for line, want := range map[string]string{
-		"broadcast -server $SECURE -rate 100/s -tls":                                       "nobody this machine trusts has signed its certificate",
+		"broadcast -server $SECURE -rate 100/s -tls":                                       "its certificate is not signed by an authority that this machine trusts",
 		"broadcast -server $SECURE -rate 100/s -tls -ca $CERT -tls-server-name no.example": `its certificate is not for "no.example"`,
 		"broadcast -server $SECURE -rate 100/s":                                            "this server speaks TLS: connect with -tls",
 		"broadcast -rate 100/s -tls -insecure-skip-verify -server " + serveNull(t):         "does not speak TLS",

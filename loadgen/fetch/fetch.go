@@ -1,11 +1,10 @@
-// Package fetch measures files on their way from client to client: two clients
-// of the terminal's own kind log in, one shares a file of random octets, the
-// other fetches it, and beside it, in turns, bare sockets carry as many octets
-// from nobody to nowhere. While all that happens both clients talk.
+// Package fetch measures file transfers between clients. Two clients log in, one shares a file
+// of random octets, and the other downloads it. In turns with that, bare sockets transfer as
+// many octets. Meanwhile both clients talk.
 //
-// It refuses to leave anything on the disk, to count a file that was not compared
-// with what was shared, and to decide what is fast enough. Run is called from one
-// goroutine; two runs at once would measure each other.
+// It leaves nothing on the disk, counts no file that was not compared with the shared one, and
+// does not decide what is fast enough. Call Run from one goroutine; two runs at once would
+// disturb each other.
 package fetch
 
 import (
@@ -17,44 +16,43 @@ import (
 	"chatbench/core/units"
 )
 
-// ErrConfig is that a Config will not do.
-var ErrConfig = errors.New("fetch: bad configuration")
+// ErrConfig means that a Config is invalid.
+var ErrConfig = errors.New("fetch: invalid configuration")
 
-// ErrInterrupted is that the context ended first.
+// ErrInterrupted means that the context ended first.
 var ErrInterrupted = errors.New("fetch: interrupted")
 
 // Config is what to measure.
 type Config struct {
 	Server    string     // HOST:PORT
 	Size      units.Size // of the file
-	Dir       string     // where the file and its copy are for the time being
-	Turns     int        // of each kind
-	Rate      units.Rate // messages that the two clients say in all
+	Dir       string     // where the file and its copy are kept during the run
+	Turns     int        // how often each transfer is measured
+	Rate      units.Rate // messages of both clients together
 	Objective time.Duration
-	// Progress is told what is being done, from Run's goroutine. It may be nil.
+	// Progress is called with what is being done, from Run's goroutine. It may be nil.
 	Progress func(doing string)
 }
 
-// Check says what is wrong with a Config.
+// Check returns an error if a Config is invalid.
 func (c *Config) Check() error {
 	switch {
 	case c.Size < 1:
-		return fmt.Errorf("%w: a file has at least 1B", ErrConfig)
+		return fmt.Errorf("%w: the size must be at least 1B", ErrConfig)
 	case c.Turns < 1 || c.Turns > 100:
-		return fmt.Errorf("%w: from 1 to 100 turns, not %d", ErrConfig, c.Turns)
+		return fmt.Errorf("%w: the number of turns must be from 1 to 100, not %d", ErrConfig, c.Turns)
 	case c.Rate <= 0 || c.Rate > 1000:
-		return fmt.Errorf("%w: two people say at most 1000/s, not %v", ErrConfig, c.Rate)
+		return fmt.Errorf("%w: the rate must be above 0 and at most 1000/s, not %v", ErrConfig, c.Rate)
 	case c.Objective <= 0:
-		return fmt.Errorf("%w: the objective is above zero", ErrConfig)
+		return fmt.Errorf("%w: the objective must be above zero", ErrConfig)
 	}
 	return nil
 }
 
-// settling is how long a file that has been touched is left alone, so that the
-// sharer may remember its sum.
-const settling = 200 * time.Millisecond
+// minAge is the pause after the file was touched, after which the sharer remembers its checksum.
+const minAge = 200 * time.Millisecond
 
-// Run measures. What is on the disk for it is gone when it returns.
+// Run measures. When it returns its files are removed.
 func Run(ctx context.Context, cfg Config) (*Result, error) {
 	if err := cfg.Check(); err != nil {
 		return nil, err
@@ -98,13 +96,13 @@ func run(ctx context.Context, cfg *Config) (*Result, error) {
 	return r, nil
 }
 
-// turn is bare sockets, the file, and the file once more.
+// turn measures bare sockets, the file, and the file once more.
 func turn(ctx context.Context, cfg *Config, r *Result, files *files, pair *pair, talk *talk, i int) error {
 	doing := func(what string) { cfg.Progress(fmt.Sprintf("turn %d of %d: %s", i+1, cfg.Turns, what)) }
 	if err := files.touch(); err != nil {
 		return err
 	}
-	time.Sleep(settling)
+	time.Sleep(minAge)
 	doing("bare sockets")
 	b, err := bare(ctx, int64(cfg.Size))
 	if err != nil {
@@ -113,7 +111,7 @@ func turn(ctx context.Context, cfg *Config, r *Result, files *files, pair *pair,
 	r.Bare = append(r.Bare, b)
 	for _, kind := range []struct {
 		name string
-		runs *[]Carried
+		runs *[]Transfer
 	}{{"fetching", &r.Fetched}, {"fetching again", &r.Again}} {
 		doing(kind.name)
 		talk.timing(true)

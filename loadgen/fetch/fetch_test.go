@@ -33,7 +33,7 @@ func serve(t *testing.T) string {
 	return s.Addr().String()
 }
 
-// clean is that nothing is left of a run.
+// clean checks that a run has left nothing behind.
 func clean(t *testing.T, dir string) {
 	t.Helper()
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
@@ -50,7 +50,7 @@ func TestRun(t *testing.T) {
 	if r.Void() || r.Differing != 0 || r.Chat.Lost != 0 || r.Chat.Said == 0 {
 		t.Errorf("%+v", r)
 	}
-	for name, runs := range map[string][]Carried{"bare": r.Bare, "fetched": r.Fetched, "again": r.Again} {
+	for name, runs := range map[string][]Transfer{"bare": r.Bare, "fetched": r.Fetched, "again": r.Again} {
 		if len(runs) != 2 || runs[0].PerSecond <= 0 || Median(runs) <= 0 {
 			t.Errorf("%s: %+v", name, runs)
 		}
@@ -61,7 +61,7 @@ func TestRun(t *testing.T) {
 	clean(t, dir)
 }
 
-// Interrupted at any place, a run leaves nothing behind.
+// A run that is interrupted at any point leaves nothing behind.
 func TestInterrupted(t *testing.T) {
 	addr := serve(t)
 	for _, when := range []string{"making", "bare", "fetching", "again", "comparing"} {
@@ -88,7 +88,7 @@ func TestRefused(t *testing.T) {
 	good := Config{Server: addr, Size: 1, Dir: dir, Turns: 1, Rate: 1, Objective: 1}
 	for want, change := range map[string]func(*Config){
 		"at least 1B":      func(c *Config) { c.Size = 0 },
-		"turns":            func(c *Config) { c.Turns = 0 },
+		"turns must be":    func(c *Config) { c.Turns = 0 },
 		"at most 1000/s":   func(c *Config) { c.Rate = 5000 },
 		"objective":        func(c *Config) { c.Objective = 0 },
 		"a smaller -size":  func(c *Config) { c.Size = 1 << 60 },
@@ -104,7 +104,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// A copy that is not what was shared is found out, be it altered or short.
+// compare finds a copy that differs from the shared file, whether altered or short.
 func TestCompare(t *testing.T) {
 	f, err := newFiles(&Config{Size: 2*units.MiB + 3, Dir: t.TempDir()})
 	if err != nil {
@@ -130,10 +130,10 @@ func TestCompare(t *testing.T) {
 }
 
 func TestVerdict(t *testing.T) {
-	second := Carried{NS: 1e9, CPU: 1e9, PerSecond: 1000}
+	second := Transfer{NS: 1e9, CPU: 1e9, PerSecond: 1000}
 	r := Result{
-		Size: 1000, CPUs: 2, Differing: 1, Bare: []Carried{second, second},
-		Fetched: []Carried{{PerSecond: 500, RSS: 7}, {PerSecond: 700, RSS: 9}}, Again: []Carried{{PerSecond: 900}, {PerSecond: 900}},
+		Size: 1000, CPUs: 2, Differing: 1, Bare: []Transfer{second, second},
+		Fetched: []Transfer{{PerSecond: 500, RSS: 7}, {PerSecond: 700, RSS: 9}}, Again: []Transfer{{PerSecond: 900}, {PerSecond: 900}},
 	}
 	r.Chat = Chat{Said: 5, Lost: 2}
 	r.Chat.Count, r.Chat.P99NS = 3, int64(time.Second)
@@ -144,20 +144,20 @@ func TestVerdict(t *testing.T) {
 	if r.Ratio != 0.6 || r.RatioAgain != 0.9 || r.RSSGrowth != 9 {
 		t.Errorf("%+v", r)
 	}
-	// Two CPUs, of which one carries 1000 octets in a second: summing them is nothing.
+	// Two CPUs, one of which transfers 1000 octets in a second; hashing them takes no time.
 	if r.Bound < 1990 || r.Bound > 2000 {
 		t.Errorf("bound %.1f", r.Bound)
 	}
 }
 
-// What comes back twice, unasked or late is not counted as heard.
-func TestBack(t *testing.T) {
+// Messages that come back twice, and texts that were never sent, are not counted.
+func TestReceived(t *testing.T) {
 	due := time.Now()
-	k := talk{came: hist.New(), said: []said{{due: due, timed: true}, {due: due}, {due: due, timed: true}}}
+	k := talk{latencies: hist.New(), said: []said{{due: due, timed: true}, {due: due}, {due: due, timed: true}}}
 	for _, text := range []string{"0", "0", "1", "3", "-1", "x"} {
-		k.back(text, due.Add(time.Millisecond))
+		k.received(text, due.Add(time.Millisecond))
 	}
-	if s := k.came.Summary(); k.heard != 2 || s.Count != 1 || s.MaxNS < 999_000 || !k.waiting() {
-		t.Errorf("heard %d, %+v", k.heard, s)
+	if s := k.latencies.Summary(); k.echoed != 2 || s.Count != 1 || s.MaxNS < 999_000 || !k.pending() {
+		t.Errorf("heard %d, %+v", k.echoed, s)
 	}
 }

@@ -15,10 +15,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fileName is what is shared.
+// fileName is the name of the shared file.
 const fileName = "random octets"
 
-var errDiffers = errors.New("fetch: what was fetched is not what was shared")
+var errDiffers = errors.New("fetch: the downloaded file differs from the shared one")
 
 // files is the directory of one run.
 type files struct {
@@ -29,21 +29,21 @@ type files struct {
 	copied        string // the path of the last copy
 }
 
-// newFiles makes a directory, where there is room for the file and a copy.
+// newFiles makes a directory, and checks that there is room for the file and a copy.
 func newFiles(cfg *Config) (*files, error) {
 	dir, err := os.MkdirTemp(cfg.Dir, "chatbench-fetch-")
 	if err != nil {
-		return nil, fmt.Errorf("fetch: no place for files: %w: choose another -dir", err)
+		return nil, fmt.Errorf("fetch: cannot make a directory: %w: choose another -dir", err)
 	}
 	f := &files{size: int64(cfg.Size), dir: dir, shared: filepath.Join(dir, "shared"), saved: filepath.Join(dir, "saved")}
 	var room unix.Statfs_t
 	if err = errors.Join(os.Mkdir(f.shared, 0o700), os.Mkdir(f.saved, 0o700), unix.Statfs(dir, &room)); err != nil {
 		f.remove()
-		return nil, fmt.Errorf("fetch: no place for files: %w: choose another -dir", err)
+		return nil, fmt.Errorf("fetch: cannot make a directory: %w: choose another -dir", err)
 	}
 	if free := int64(room.Bavail) * int64(room.Bsize); free/2 < f.size {
 		f.remove()
-		return nil, fmt.Errorf("fetch: %s has room for %d MB and needs twice %v: choose another -dir or a smaller -size", filepath.Dir(dir), free/1e6, cfg.Size)
+		return nil, fmt.Errorf("fetch: %s has only %d MB free, and twice %v are needed: choose another -dir or a smaller -size", filepath.Dir(dir), free/1e6, cfg.Size)
 	}
 	return f, nil
 }
@@ -52,7 +52,7 @@ func (f *files) remove() { os.RemoveAll(f.dir) }
 
 func (f *files) source() string { return filepath.Join(f.shared, fileName) }
 
-// make writes the file and sums it up.
+// make writes the file and computes its checksum.
 func (f *files) make(ctx context.Context) error {
 	out, err := os.OpenFile(f.source(), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -71,13 +71,13 @@ func (f *files) make(ctx context.Context) error {
 		}
 		if errors.Is(err, io.EOF) {
 			f.sum = [sha256.Size]byte(h.Sum(nil))
-			return out.Sync() // so that no turn pays for it
+			return out.Sync() // so that it does not slow down a turn
 		}
 	}
 	return ctx.Err()
 }
 
-// touch makes it a file that nobody has summed up yet.
+// touch changes the file's time, so that the sharer has to hash it again.
 func (f *files) touch() error {
 	now := time.Now()
 	if err := os.Chtimes(f.source(), now, now); err != nil {
@@ -86,7 +86,7 @@ func (f *files) touch() error {
 	return nil
 }
 
-// compare reads the copy, as far as possible from the disk and not into the cache.
+// compare reads the copy and compares its checksum, past the page cache if possible.
 func (f *files) compare(ctx context.Context) error {
 	in, err := os.Open(f.copied)
 	if err != nil {
@@ -114,8 +114,8 @@ func (f *files) compare(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// clear removes the last copy, right before the next: its memory is taken up
-// again at once, and no turn waits until the machine has found some.
+// clear removes the last copy, right before the next one, which then gets its page cache and
+// does not wait until memory is freed.
 func (f *files) clear() {
 	if f.copied != "" {
 		os.Remove(f.copied)

@@ -18,18 +18,18 @@ type Result struct {
 	Size     int64     `json:"size"`
 	Started  time.Time `json:"started"`
 
-	Bare    []Carried `json:"bare"`
-	Fetched []Carried `json:"fetched"` // summed at both ends
-	Again   []Carried `json:"again"`   // the sharer knew the sum
-	// Ratio and RatioAgain are medians of the turns' own.
+	Bare    []Transfer `json:"bare"`
+	Fetched []Transfer `json:"fetched"` // hashed at both ends
+	Again   []Transfer `json:"again"`   // the sharer remembered the checksum
+	// Ratio and RatioAgain are the medians of the turns' ratios.
 	Ratio      float64 `json:"ratio_to_bare"`
 	RatioAgain float64 `json:"ratio_to_bare_again"`
 	Differing  int     `json:"differing_files"`
-	RSSGrowth  int64   `json:"rss_growth"` // the most, of both clients together
+	RSSGrowth  int64   `json:"rss_growth"` // the greatest, of both clients together
 
-	// CPUs is what both ends have together, SumSpeed what one of them sums up in
-	// a second. Bound follows: what would be left of the bare sockets' speed if
-	// all CPUs did nothing but carry octets and sum them up twice.
+	// CPUs is the number of CPUs for both ends together, SumSpeed what one of them hashes in a
+	// second. Bound is computed from them: the speed of bare sockets if all CPUs did nothing
+	// but transfer octets and hash them twice.
 	CPUs     int     `json:"cpus"`
 	SumSpeed float64 `json:"sha256_octets_per_second"`
 	Bound    float64 `json:"bound_octets_per_second"`
@@ -42,7 +42,7 @@ func newResult(cfg *Config) *Result {
 	return &Result{Schema: Schema, Scenario: "fetch", Server: cfg.Server, Size: int64(cfg.Size), Started: time.Now(), CPUs: runtime.GOMAXPROCS(0)}
 }
 
-// Void says that the run must not be used as a measurement.
+// Void says whether the run must not be used as a measurement.
 func (r *Result) Void() bool { return len(r.Violations) > 0 }
 
 func (r *Result) finish(cfg *Config) {
@@ -59,18 +59,18 @@ func (r *Result) finish(cfg *Config) {
 	r.Violations = []string{}
 	violated := func(format string, args ...any) { r.Violations = append(r.Violations, fmt.Sprintf(format, args...)) }
 	if r.Differing > 0 {
-		violated("%d files that were fetched are not what was shared", r.Differing)
+		violated("%d files differ from the shared one", r.Differing)
 	}
 	if r.Chat.Lost > 0 {
 		violated("%d of %d messages did not come back", r.Chat.Lost, r.Chat.Said)
 	}
 	if p99 := time.Duration(r.Chat.P99NS); r.Chat.Count > 0 && p99 > cfg.Objective {
-		violated("the chat's p99 of %v is above the objective of %v while files come", p99.Round(10*time.Microsecond), cfg.Objective)
+		violated("the chat's p99 of %v during transfers is above the objective of %v", p99.Round(10*time.Microsecond), cfg.Objective)
 	}
 }
 
-// ratio is the median of what each turn reached of its bare sockets' speed.
-func (r *Result) ratio(runs []Carried) float64 {
+// ratio is the median over the turns of the speed, divided by that of bare sockets.
+func (r *Result) ratio(runs []Transfer) float64 {
 	ratios := make([]float64, len(runs))
 	for i, c := range runs {
 		ratios[i] = c.PerSecond / r.Bare[i].PerSecond
@@ -78,8 +78,8 @@ func (r *Result) ratio(runs []Carried) float64 {
 	return median(ratios)
 }
 
-// Median is the middle one of the speeds, in octets a second.
-func Median(runs []Carried) float64 {
+// Median is the median of the speeds, in octets a second.
+func Median(runs []Transfer) float64 {
 	speeds := make([]float64, len(runs))
 	for i, c := range runs {
 		speeds[i] = c.PerSecond

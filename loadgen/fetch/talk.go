@@ -10,44 +10,43 @@ import (
 	"chatbench/loadgen/hist"
 )
 
-// patience is how long the last messages may take to come back.
-const patience = 5 * time.Second
+// timeout is how long the last messages may take to come back.
+const timeout = 5 * time.Second
 
-// Chat is how the two clients' messages fared: from when one was due until its
-// sender had it back from the server.
+// Chat is the latency of the two clients' messages: from when one was due until its sender got
+// it back from the server.
 type Chat struct {
 	Rate float64 `json:"rate"`
 	Said int     `json:"said"`
 	Lost int     `json:"lost"`
 	hist.Summary
-	Histogram *hist.Histogram `json:"histogram"` // of those said while files came
+	Histogram *hist.Histogram `json:"histogram"` // of the messages during transfers
 }
 
-// talk is both clients talking, in turn and at a rate that nothing slows down:
-// what is late counts as late.
+// talk has both clients talk, in turn and in open loop: latency counts from when a message is due.
 type talk struct {
-	rate    units.Rate
-	stop    chan struct{}
-	talking sync.WaitGroup
-	hearing sync.WaitGroup
+	rate      units.Rate
+	stop      chan struct{}
+	talking   sync.WaitGroup
+	receiving sync.WaitGroup
 
-	mu    sync.Mutex
-	timed bool // files come
-	said  []said
-	heard int
-	came  *hist.Histogram
+	mu        sync.Mutex
+	timed     bool // messages count, because a transfer is under way
+	said      []said
+	echoed    int
+	latencies *hist.Histogram
 }
 
-// said is a message: when it was due, whether it counts, whether it is back.
+// said is a message: when it was due, whether it counts, and whether it has come back.
 type said struct {
-	due          time.Time
-	timed, heard bool
+	due           time.Time
+	timed, echoed bool
 }
 
 func startTalk(p *pair, rate units.Rate) *talk {
-	t := &talk{rate: rate, stop: make(chan struct{}), came: hist.New()}
+	t := &talk{rate: rate, stop: make(chan struct{}), latencies: hist.New()}
 	for _, c := range p.clients {
-		t.hearing.Go(func() { t.hear(c) })
+		t.receiving.Go(func() { t.receive(c) })
 	}
 	t.talking.Go(func() { t.talk(p.clients) })
 	return t
@@ -74,52 +73,52 @@ func (t *talk) talk(clients [2]*client.Client) {
 		t.said = append(t.said, said{due: due, timed: t.timed})
 		t.mu.Unlock()
 		if clients[i%2].Say(strconv.Itoa(i)) != nil {
-			return // the client is gone; what it said is lost
+			return // the client is gone; its messages are lost
 		}
 	}
 }
 
-// hear takes what a client receives, to the end of its conversation.
-func (t *talk) hear(c *client.Client) {
+// receive handles what a client receives, to the end of its conversation.
+func (t *talk) receive(c *client.Client) {
 	for e := range c.Events() {
 		if s, is := e.(client.Said); is && s.From == c.Name() {
-			t.back(s.Text, time.Now())
+			t.received(s.Text, time.Now())
 		}
 	}
 }
 
-func (t *talk) back(text string, now time.Time) {
+func (t *talk) received(text string, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	i, err := strconv.Atoi(text)
-	if err != nil || i < 0 || i >= len(t.said) || t.said[i].heard {
+	if err != nil || i < 0 || i >= len(t.said) || t.said[i].echoed {
 		return
 	}
 	m := &t.said[i]
-	m.heard = true
-	t.heard++
+	m.echoed = true
+	t.echoed++
 	if m.timed {
-		t.came.Record(int64(now.Sub(m.due)), 1)
+		t.latencies.Record(int64(now.Sub(m.due)), 1)
 	}
 }
 
-func (t *talk) waiting() bool {
+func (t *talk) pending() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.heard < len(t.said)
+	return t.echoed < len(t.said)
 }
 
-// end stops talking and waits for what is under way. Clients leave afterwards.
+// end stops talking and waits for the messages under way. The clients leave afterwards.
 func (t *talk) end() Chat {
 	close(t.stop)
 	t.talking.Wait()
-	deaf := make(chan struct{})
-	go func() { t.hearing.Wait(); close(deaf) }()
-	late := time.After(patience)
-	for t.waiting() {
+	ended := make(chan struct{})
+	go func() { t.receiving.Wait(); close(ended) }()
+	late := time.After(timeout)
+	for t.pending() {
 		select {
 		case <-late:
-		case <-deaf:
+		case <-ended:
 		case <-time.After(time.Millisecond):
 			continue
 		}
@@ -127,5 +126,5 @@ func (t *talk) end() Chat {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return Chat{Rate: float64(t.rate), Said: len(t.said), Lost: len(t.said) - t.heard, Summary: t.came.Summary(), Histogram: t.came}
+	return Chat{Rate: float64(t.rate), Said: len(t.said), Lost: len(t.said) - t.echoed, Summary: t.latencies.Summary(), Histogram: t.latencies}
 }

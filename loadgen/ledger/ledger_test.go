@@ -184,8 +184,11 @@ func TestClosedAndBehind(t *testing.T) {
 }
 
 func TestReceiveAllocatesNothing(t *testing.T) {
-	for _, window := range []int{0, 1 << 16} {
-		p := newPlay(rand.New(rand.NewPCG(3, 3)), 4, 2, 20000, window)
+	for _, window := range []int{0, 1 << 16, -1} { // -1: open, a book that shares what was said
+		p := newPlay(rand.New(rand.NewPCG(3, 3)), 4, 2, 20000, max(window, 0))
+		if window < 0 {
+			p.book = New(Config{Script: p.script, Clients: 4, Senders: p.senders, Reach: 1 << 20, Said: NewSaid(2, 0, 1<<20), Server: []int{0, 1, 0, 1}})
+		}
 		p.book.Timed(0, 1<<40)
 		p.send()
 		var stream []byte

@@ -6,20 +6,19 @@
 //	msg=refused peer=203.0.113.9:40113 name=alice reason=denied detail="wrong name or password"
 //	msg="more refused" from=203.0.113.9 count=480
 //
-// These names do not change; more attributes may come. reason is a core.Reason, or
-// that of Refused: of a client that never came to the room. detail is what the client
-// was told, if it was denied, or what was wrong. A refused client has a name
-// only if there is such a user: people type the password for the name. Clients that
-// leave before they log in, and break no rule, have no line.
+// These names do not change; attributes may be added. reason is a core.Reason or, for a client
+// that never reached the room, the reason given to Refused. detail is what a denied client was
+// told, or what was wrong. A refused client's name is logged only if there is such a user,
+// because people sometimes type their password as the name. Clients that leave before they log
+// in, without violating a rule, have no line.
 //
-// Clients can cause refusals at will. So an address has 20 lines for them in a minute,
-// and all addresses together 6,000; what is over that is counted, and told of when the
-// minute is over. An IPv6 address counts as its /64.
+// Clients can cause refusals at will. So an address has 20 lines for them in a minute, and all
+// addresses together 6,000. Refusals beyond that are counted, and the counts are logged when
+// the minute is over. An IPv6 address counts as its /64.
 //
-// It refuses to write messages, frames and passwords, and to make anybody wait:
-// Observe, for core.Config, notes an event, and a goroutine of the Log's own writes.
-// If the log's reader is slower than that for long, lines are left out and counted.
-// Any goroutine may call the methods of a Log.
+// The package does not log messages, frames or passwords, and makes nobody wait: Observe, for
+// core.Config, queues an event, and a goroutine of the Log writes it. If the log's reader is too
+// slow for long, lines are left out and counted. Any goroutine may call the methods of a Log.
 package accesslog
 
 import (
@@ -37,25 +36,25 @@ import (
 )
 
 const (
-	mostWaiting  = 1 << 16 // events that wait to be written
+	maxWaiting   = 1 << 16 // events that wait to be written
 	perAddress   = 20      // lines for refusals of one address in a minute
-	perMinute    = 6000    // of all addresses
-	mostAddress  = 8192    // that are told apart in a minute
-	mostSummary  = 100     // addresses that have a line of their own when it is over
+	perMinute    = 6000    // lines for refusals of all addresses in a minute
+	maxAddresses = 8192    // addresses that are counted separately in a minute
+	maxSummary   = 100     // addresses with a line of their own when the minute is over
 	minute       = time.Minute
-	lookAtMinute = time.Second
+	checkEvery   = time.Second // how often it is checked whether the minute is over
 )
 
-// Config is what a Log is made of.
+// Config configures a Log.
 type Config struct {
 	Log *slog.Logger
-	// Known says whether a name, folded, is a user's.
+	// Known says whether there is a user with this name, folded.
 	Known func(folded string) bool
-	// RefusedOnly leaves logins and leaves out.
+	// RefusedOnly leaves out the lines for logins and leaves.
 	RefusedOnly bool
 }
 
-// Log writes what happens. Make it with New.
+// Log writes the log. Make it with New.
 type Log struct {
 	cfg     Config
 	leftOut atomic.Uint64
@@ -67,7 +66,7 @@ type Log struct {
 	ended   sync.WaitGroup
 	once    sync.Once
 
-	refused refused // the writer's
+	refused refused // used only by the writing goroutine
 }
 
 // New starts a Log. Close ends it.
@@ -77,28 +76,28 @@ func New(cfg Config) *Log {
 	return l
 }
 
-// entry is what waits to be written.
+// entry is an event that waits to be written.
 type entry struct {
 	core.Event
-	reason string // of Refused; "": that of the event
+	reason string // given to Refused; "": use that of the event
 }
 
-// Observe notes an event to be written. It never blocks.
+// Observe queues an event to be written. It never blocks.
 func (l *Log) Observe(e core.Event) {
 	if wanted(e) && !(l.cfg.RefusedOnly && (e.Granted || inRoom(e))) {
 		l.add(entry{Event: e})
 	}
 }
 
-// Refused notes that a client was turned away before it came to the room: reason is
-// one word, detail what was wrong. It never blocks.
+// Refused queues a line for a client that was turned away before it reached the room: reason is
+// one word, detail says what was wrong. It never blocks.
 func (l *Log) Refused(peer netip.AddrPort, reason, detail string) {
 	l.add(entry{core.Event{Peer: peer, Text: detail}, reason})
 }
 
 func (l *Log) add(e entry) {
 	l.mu.Lock()
-	full := len(l.waiting) >= mostWaiting
+	full := len(l.waiting) >= maxWaiting
 	if !full {
 		l.waiting = append(l.waiting, e)
 	}
@@ -113,11 +112,11 @@ func (l *Log) add(e entry) {
 	}
 }
 
-// inRoom says whether an end is that of a client in the room.
+// inRoom says whether an event is the end of a client that was in the room.
 func inRoom(e core.Event) bool { return e.Name != "" && e.Reason != core.ReasonDenied }
 
-// wanted says whether an event has a line. One who comes, says nothing wrong and
-// leaves has none.
+// wanted says whether an event has a line. A client that leaves before it logs in, without
+// violating a rule, has none.
 func wanted(e core.Event) bool {
 	if e.Granted || inRoom(e) {
 		return true
@@ -129,10 +128,10 @@ func wanted(e core.Event) bool {
 	return true
 }
 
-// LeftOut is how many events had no line because too many waited to be written.
+// LeftOut is how many events have no line because too many were waiting.
 func (l *Log) LeftOut() uint64 { return l.leftOut.Load() }
 
-// Close writes what waits, and ends. It may be called more than once.
+// Close writes what waits and ends the goroutine. It may be called more than once.
 func (l *Log) Close() {
 	l.once.Do(func() { close(l.quit) })
 	l.ended.Wait()
@@ -140,13 +139,13 @@ func (l *Log) Close() {
 
 // write writes until Close.
 func (l *Log) write() {
-	look := time.NewTicker(lookAtMinute)
-	defer look.Stop()
-	told := uint64(0)
+	check := time.NewTicker(checkEvery)
+	defer check.Stop()
+	reported := uint64(0)
 	for open := true; open; {
 		select {
 		case <-l.wake:
-		case <-look.C:
+		case <-check.C:
 		case <-l.quit:
 			open = false
 		}
@@ -158,9 +157,9 @@ func (l *Log) write() {
 			l.line(e, time.Now())
 		}
 		l.endMinute(time.Now(), !open)
-		if n := l.leftOut.Load(); n > told {
-			l.cfg.Log.Warn("log lines left out: the log is read too slowly", "count", n-told)
-			told = n
+		if n := l.leftOut.Load(); n > reported {
+			l.cfg.Log.Warn("log lines left out: the log is read too slowly", "count", n-reported)
+			reported = n
 		}
 	}
 }
@@ -194,10 +193,10 @@ func (l *Log) line(e entry, now time.Time) {
 	l.cfg.Log.LogAttrs(context.Background(), slog.LevelInfo, text, attrs...)
 }
 
-// endMinute tells of the refusals that had no line, once their minute is over, or
-// now if it is to.
-func (l *Log) endMinute(now time.Time, anyway bool) {
-	if passed := now.Sub(l.refused.since); !anyway && passed >= 0 && passed < minute {
+// endMinute logs the counts of refusals without a line when their minute is over, or now if
+// force is set.
+func (l *Log) endMinute(now time.Time, force bool) {
+	if passed := now.Sub(l.refused.since); !force && passed >= 0 && passed < minute {
 		return
 	}
 	for _, s := range l.refused.summary() {
@@ -211,22 +210,22 @@ type refused struct {
 	since  time.Time
 	all    int // lines written
 	counts map[netip.Addr]*tally
-	others int // of addresses beyond mostAddress
+	others int // refusals of addresses beyond maxAddresses
 }
 
-// tally is the refusals of an address, and how many of them have no line.
+// tally counts the refusals of an address, and those of them without a line.
 type tally struct{ seen, left int }
 
 func newRefused(now time.Time) refused {
 	return refused{since: now, counts: make(map[netip.Addr]*tally)}
 }
 
-// admit counts one, and says whether it has a line.
+// admit counts a refusal, and says whether it has a line.
 func (r *refused) admit(addr netip.Addr) bool {
 	from := core.Origin(addr)
 	t := r.counts[from]
 	if t == nil {
-		if len(r.counts) >= mostAddress {
+		if len(r.counts) >= maxAddresses {
 			r.others++
 			return false
 		}
@@ -242,13 +241,13 @@ func (r *refused) admit(addr netip.Addr) bool {
 	return true
 }
 
-// left is how many refusals of an address, or of several, had no line.
+// left is how many refusals of an address, or of several, have no line.
 type left struct {
 	from  string
 	count int
 }
 
-// summary is what had no line, the most first.
+// summary lists the refusals without a line by address, the most first.
 func (r *refused) summary() (list []left) {
 	others := left{"others", r.others}
 	for _, addr := range slices.SortedFunc(maps.Keys(r.counts), func(a, b netip.Addr) int {
@@ -256,7 +255,7 @@ func (r *refused) summary() (list []left) {
 	}) {
 		switch n := r.counts[addr].left; {
 		case n == 0:
-		case len(list) >= mostSummary:
+		case len(list) >= maxSummary:
 			others.count += n
 		default:
 			list = append(list, left{addr.String(), n})

@@ -13,7 +13,7 @@ import (
 	"chatbench/core"
 )
 
-// book is a log that can be read while it is written.
+// book is a log that can be read while it is being written.
 type book struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -31,7 +31,7 @@ func (b *book) String() string {
 	return b.text.String()
 }
 
-// newTestLog writes lines without a time. alice is a user.
+// newTestLog makes a Log that writes lines without a time. alice is the only user.
 func newTestLog(to *book) *Log {
 	bare := slog.NewTextHandler(to, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Key == slog.TimeKey || a.Key == slog.LevelKey {
@@ -47,7 +47,7 @@ func event(addr string, e core.Event) core.Event {
 	return e
 }
 
-// Each kind of event has its line; a name that is no user's is not in it.
+// Each kind of event has its line. It has no name if there is no such user.
 func TestLines(t *testing.T) {
 	out := new(book)
 	l := newTestLog(out)
@@ -77,11 +77,12 @@ msg=refused peer=203.0.113.9:40112 reason=tls detail="no handshake"
 	}
 }
 
-// Refusals are bounded for an address and for all; each is in a line or in a count.
+// Lines for refusals are bounded for each address and for all; each refusal is in a line or in
+// a count.
 func TestRefusalsAreBounded(t *testing.T) {
 	out := new(book)
 	l := newTestLog(out)
-	l.Close() // so that the test alone writes
+	l.Close() // so that only the test writes
 	start := l.refused.since
 	refuse := func(addr string, n int, at time.Duration) {
 		for range n {
@@ -92,7 +93,7 @@ func TestRefusalsAreBounded(t *testing.T) {
 	refuse("203.0.113.10", perAddress, 2*time.Second)
 	refuse("2001:db8::1", 15, 3*time.Second)
 	refuse("2001:db8::2", 15, 3*time.Second)
-	l.line(entry{Event: event("203.0.113.9", core.Event{Granted: true, Name: "alice"})}, start.Add(4*time.Second)) // is no refusal
+	l.line(entry{Event: event("203.0.113.9", core.Event{Granted: true, Name: "alice"})}, start.Add(4*time.Second)) // not a refusal
 	if n := strings.Count(out.String(), "msg=refused"); n != 3*perAddress {
 		t.Errorf("%d lines, want %d", n, 3*perAddress)
 	}
@@ -120,12 +121,12 @@ func TestRefusalsAreBounded(t *testing.T) {
 			counted += n
 		}
 	}
-	if summary := strings.Count(out.String(), "\n") - lines; lines+counted != many || lines > perMinute || summary > mostSummary+1 {
+	if summary := strings.Count(out.String(), "\n") - lines; lines+counted != many || lines > perMinute || summary > maxSummary+1 {
 		t.Errorf("%d lines and %d counted in %d of %d refusals", lines, counted, summary, many)
 	}
 }
 
-// stuck is a log's reader that does not read until it is let.
+// stuck is a writer that blocks until the test lets it write.
 type stuck struct {
 	begun, turn chan struct{}
 	out         *book
@@ -140,15 +141,15 @@ func (s *stuck) Write(p []byte) (int, error) {
 	return s.out.Write(p)
 }
 
-// Nobody waits for a log that is not read; what has no line is counted.
+// Observe does not wait for a log that is not read; events without a line are counted.
 func TestObserveNeverBlocks(t *testing.T) {
 	s := &stuck{make(chan struct{}, 1), make(chan struct{}), new(book)}
 	l := New(Config{Log: slog.New(slog.NewTextHandler(s, nil)), Known: func(string) bool { return true }})
 	login := event("203.0.113.9", core.Event{Granted: true, Name: "alice"})
 	l.Observe(login)
-	<-s.begun // the writer has that one and waits
+	<-s.begun // the writing goroutine has this one and waits
 	const over = 7
-	for range mostWaiting + over {
+	for range maxWaiting + over {
 		l.Observe(login)
 	}
 	if n := l.LeftOut(); n != over {
@@ -156,12 +157,12 @@ func TestObserveNeverBlocks(t *testing.T) {
 	}
 	close(s.turn)
 	l.Close()
-	if n := strings.Count(s.out.String(), "msg=login"); n != mostWaiting+1 || !strings.Contains(s.out.String(), "too slowly\" count=7") {
-		t.Errorf("%d lines of %d", n, mostWaiting+1)
+	if n := strings.Count(s.out.String(), "msg=login"); n != maxWaiting+1 || !strings.Contains(s.out.String(), "too slowly\" count=7") {
+		t.Errorf("%d lines of %d", n, maxWaiting+1)
 	}
 }
 
-// Where only refusals are wanted there are no lines for logins.
+// With RefusedOnly there are no lines for logins and leaves.
 func TestRefusedOnly(t *testing.T) {
 	out := new(book)
 	l := New(Config{Log: slog.New(slog.NewTextHandler(out, nil)), Known: func(string) bool { return true }, RefusedOnly: true})

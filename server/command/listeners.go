@@ -44,7 +44,7 @@ func (v tlsVersion) Set(text string) error {
 	case "1.2":
 		*v.version = tls.VersionTLS12
 	default:
-		return errors.New("it is 1.3 or 1.2")
+		return errors.New("it must be 1.3 or 1.2")
 	}
 	return nil
 }

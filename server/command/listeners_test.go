@@ -14,7 +14,7 @@ func TestListenerFlags(t *testing.T) {
 	for _, c := range []struct{ flag, value, shown, refused string }{
 		{"tls-min", "1.3", "1.3", ""},
 		{"tls-min", "1.2", "1.2", ""},
-		{"tls-min", "1.1", "", "it is 1.3 or 1.2"},
+		{"tls-min", "1.1", "", "it must be 1.3 or 1.2"},
 		{"proxy-from", "10.1.2.3/8,192.0.2.1,fd00::/8,::ffff:198.51.100.1", "10.0.0.0/8,192.0.2.1/32,fd00::/8,198.51.100.1/32", ""},
 		{"proxy-from", "", "", ""},
 		{"proxy-from", "10.0.0.0/8,", "", `"" is no network`},

@@ -58,7 +58,7 @@ func oneOf[T comparable](target *T, words ...word[T]) flag.Value {
 				}
 				all = append(all, w.text)
 			}
-			return fmt.Errorf("it is %s", strings.Join(all, " or "))
+			return fmt.Errorf("it must be %s", strings.Join(all, " or "))
 		},
 	}
 }
@@ -82,7 +82,7 @@ func throttle(rate *units.Rate) flag.Value {
 	}
 }
 
-var errFlood = errors.New("it is a rate and a burst, such as 20/s,burst=300, or off")
+var errFlood = errors.New("it must be a rate and a burst, such as 20/s,burst=300, or off")
 
 // flood makes a flag of what flood control lets through.
 func flood(f *core.Flood) flag.Value {

@@ -112,23 +112,23 @@ func TestMistakes(t *testing.T) {
 		{"[server]\nlisten = \"x\"", `chatd.toml:1: unknown key "server"`},
 		{"list = true", `chatd.toml:1: list is no key of a file: it is the flag -list alone`},
 		{`config = "other.toml"`, `chatd.toml:1: config is no key of a file: it is the flag -config alone`},
-		{`max-clients = "100"`, `chatd.toml:1: max-clients = "100": it is a whole number, without quotes`},
-		{"max-clients = 1.5", "chatd.toml:1: max-clients = 1.5: it is a whole number"},
-		{"max-clients = true", "chatd.toml:1: max-clients = true: it is a whole number"},
-		{"max-clients = [1, 2]", "chatd.toml:1: max-clients = [1 2]: it is one value"},
-		{"open = 1", "chatd.toml:1: open = 1: it is true or false"},
-		{`open = "true"`, `chatd.toml:1: open = "true": it is true or false, without quotes`},
-		{"listen = 9000", "chatd.toml:1: listen = 9000: it is text, in quotes"},
-		{"linger = 3", "chatd.toml:1: linger = 3: it is a time, such as 10s or 1m30s, in quotes"},
-		{`linger = "long"`, `chatd.toml:1: linger = "long": it is a time, such as 10s or 1m30s`},
+		{`max-clients = "100"`, `chatd.toml:1: max-clients = "100": it must be a whole number, without quotes`},
+		{"max-clients = 1.5", "chatd.toml:1: max-clients = 1.5: it must be a whole number"},
+		{"max-clients = true", "chatd.toml:1: max-clients = true: it must be a whole number"},
+		{"max-clients = [1, 2]", "chatd.toml:1: max-clients = [1 2]: it must be one value"},
+		{"open = 1", "chatd.toml:1: open = 1: it must be true or false"},
+		{`open = "true"`, `chatd.toml:1: open = "true": it must be true or false, without quotes`},
+		{"listen = 9000", "chatd.toml:1: listen = 9000: it must be text, in quotes"},
+		{"linger = 3", "chatd.toml:1: linger = 3: it must be a time, such as 10s or 1m30s, in quotes"},
+		{`linger = "long"`, `chatd.toml:1: linger = "long": it must be a time, such as 10s or 1m30s`},
 		{`sndbuf = "64K"`, `chatd.toml:1: sndbuf = "64K": units: a size is written like 64B, 4KiB or 1MiB, not "64K"`},
 		{"sndbuf = true", `chatd.toml:1: sndbuf = true: units: a size is written like 64B, 4KiB or 1MiB, not "true"`},
 		{"open = true\nlisten = 'a\n", "chatd.toml:2: it is no TOML: "},
 		{"open = true\nopen = false\n", "chatd.toml:2: it is no TOML: "},
 		{"open = true\n\n# more\nlinger = \"\"\"\nlong\"\"\"\nbanana = 1\nmax-clients = \"x\"",
 			"chatd.toml:6: unknown key \"banana\"\n" +
-				"chatd.toml:7: max-clients = \"x\": it is a whole number, without quotes\n" +
-				`chatd.toml:5: linger = "long": it is a time`}, // where the value ends
+				"chatd.toml:7: max-clients = \"x\": it must be a whole number, without quotes\n" +
+				`chatd.toml:5: linger = "long": it must be a time`}, // where the value ends
 	} {
 		t.Chdir(t.TempDir())
 		write(t, c.text)

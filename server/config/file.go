@@ -107,7 +107,7 @@ func (e entry) give(fs *flag.FlagSet) (cmdline.Given, error) {
 	}
 	text, wanted := e.text(f)
 	if wanted != "" {
-		return cmdline.Given{}, fmt.Errorf("%s = %s: it is %s", e.key, e.shown(), wanted)
+		return cmdline.Given{}, fmt.Errorf("%s = %s: it must be %s", e.key, e.shown(), wanted)
 	}
 	return cmdline.Given{Flag: e.key, Value: text, Cited: fmt.Sprintf("%s = %s", e.key, e.shown())}, nil
 }

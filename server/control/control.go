@@ -1,32 +1,31 @@
-// Package control lets the operator of a running chatd act on it: through a Unix
-// socket that belongs to the user chatd runs as, mode 0600.
+// Package control lets an operator control a running chatd through a Unix socket, which belongs
+// to the user that chatd runs as and has mode 0600.
 //
 // # Protocol
 //
-// A connection carries one request and one answer, each one line of JSON. A request
-// has at most 16 KiB, and comes within 5 s:
+// A connection has one request and one answer, each one line of JSON. A request has at most 16
+// KiB and must come within 5 s:
 //
 //	{"command":"ban","target":"203.0.113.0/24","for":"1h"}
 //	{"text":"banned 203.0.113.0/24 until 2026-01-31 18:00:00 UTC: 2 ended","ended":2}
 //
 // The commands:
 //
-//	who                who is in the room: "users"
-//	kick target        end the sessions of a name: "ended"
-//	ban target [for]   keep a name, address or prefix out, for a time as in 90m, 36h or 7d, or for good: "ended"
+//	who                list the users in the room: "users"
+//	kick target        end the sessions of a user: "ended"
+//	ban target [for]   ban a name, address or prefix, for a time such as 90m, 36h or 7d, or for good: "ended"
 //	unban target       lift such a ban
-//	bans               the bans: "bans"
-//	say text           tell the room something, at most 4,000 octets
+//	bans               list the bans: "bans"
+//	say text           send a notice of at most 4,000 octets to the room
 //	reload             read users and bans again, as SIGHUP does: "ended"
 //	drain              send everybody what was said and end, as SIGTERM does
-//	stats              what the server has counted: "stats"
+//	stats              the server's counters: "stats"
 //
-// An answer with "error" says what to do; nothing has changed then, unless it says so.
+// If an answer has "error", it says what to do, and nothing was changed unless it says so.
 // "text" is the answer for people.
 //
-// The package refuses to decide anything: an Operator does. It serves at most 8
-// connections at once; more wait to be accepted. Any goroutine may call the methods
-// of a Server.
+// The package decides nothing: an Operator does. It serves at most 8 connections at once; others
+// wait to be accepted. Any goroutine may call the methods of a Server.
 package control
 
 import (
@@ -53,14 +52,14 @@ import (
 )
 
 const (
-	mostRequest = 16 << 10 // octets of a request
-	mostAnswer  = 64 << 20 // octets of an answer that Ask takes
-	mostConns   = 8
-	longestPath = 107             // octets of a Unix socket's path, unix(7)
-	patience    = 5 * time.Second // for a request, and for an answer to be taken
+	maxRequest = 16 << 10 // octets of a request
+	maxAnswer  = 64 << 20 // octets of an answer that Ask accepts
+	maxConns   = 8
+	maxPath    = 107             // octets of a Unix socket's path, unix(7)
+	timeout    = 5 * time.Second // to send a request, and to receive an answer
 )
 
-// Request is what an operator wants.
+// Request is an operator's request.
 type Request struct {
 	Command string `json:"command"`
 	Target  string `json:"target,omitempty"` // a name, an address or a prefix
@@ -68,7 +67,7 @@ type Request struct {
 	Text    string `json:"text,omitempty"`
 }
 
-// Answer is what came of it.
+// Answer is the answer to a request.
 type Answer struct {
 	Error string          `json:"error,omitempty"`
 	Text  string          `json:"text,omitempty"`
@@ -83,16 +82,16 @@ type Operator interface {
 	Users() []core.User
 	Kick(name string) (ended int, err error)
 	Ban(target string, d time.Duration) (ban gate.Ban, ended int, err error)
-	Known(gate.Ban) bool // of a name, whether it is a user's
+	Known(gate.Ban) bool // false if it is a ban of a name and there is no such user
 	Unban(target string) error
 	Bans() []gate.Ban
 	Say(text string) (heard int)
 	Reload() (ended int, err error)
 	Drain()
-	Stats() any // becomes JSON
+	Stats() any // to be encoded as JSON
 }
 
-// Server answers requests. Listen makes it, Serve lets it work.
+// Server answers requests. Make it with Listen, and run it with Serve.
 type Server struct {
 	listener *net.UnixListener
 	log      *slog.Logger
@@ -100,51 +99,51 @@ type Server struct {
 
 	mu     sync.Mutex
 	closed bool
-	conns  map[net.Conn]bool // that wait for a request
+	conns  map[net.Conn]bool // whose request has not come yet
 	work   sync.WaitGroup
 }
 
-// Listen makes the socket. One that another chatd has left is replaced; one that
-// answers, or a file that is no socket, is an error.
+// Listen makes the socket. It replaces a socket that another chatd has left behind. A socket at
+// which another chatd listens, and a file that is not a socket, are errors.
 func Listen(path string, log *slog.Logger) (*Server, error) {
 	if err := removeStale(path); err != nil {
 		return nil, err
 	}
-	// The mode that a socket has before it is bound is the mode of its file, so there
-	// is no moment at which others may connect.
+	// The socket's file gets the mode that the socket has when it is bound, so others can
+	// never connect.
 	private := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
 		failed := c.Control(func(fd uintptr) { err = unix.Fchmod(int(fd), 0o600) })
 		return errors.Join(err, failed)
 	}}
 	l, err := private.Listen(context.Background(), "unix", path)
 	switch {
-	case errors.Is(err, unix.EINVAL) && len(path) > longestPath:
+	case errors.Is(err, unix.EINVAL) && len(path) > maxPath:
 		return nil, tooLong(path)
 	case err != nil:
-		return nil, fmt.Errorf("control: no socket %s: %w", path, err)
+		return nil, fmt.Errorf("control: cannot make the socket %s: %w", path, err)
 	}
 	return &Server{listener: l.(*net.UnixListener), log: log, conns: make(map[net.Conn]bool)}, nil
 }
 
-// Check says why Listen would fail, and makes nothing.
+// Check returns the error that Listen would return, and makes nothing.
 func Check(path string) error {
 	if _, err := stale(path); err != nil {
 		return err
 	}
-	if len(path) > longestPath {
+	if len(path) > maxPath {
 		return tooLong(path)
 	}
 	if err := unix.Access(filepath.Dir(path), unix.W_OK|unix.X_OK); err != nil {
-		return fmt.Errorf("control: no socket can be made in %s: %w", filepath.Dir(path), err)
+		return fmt.Errorf("control: cannot make a socket in %s: %w", filepath.Dir(path), err)
 	}
 	return nil
 }
 
 func tooLong(path string) error {
-	return fmt.Errorf("control: %s has over %d octets: choose a shorter path", path, longestPath)
+	return fmt.Errorf("control: %s has more than %d octets: choose a shorter path", path, maxPath)
 }
 
-// stale says whether there is a socket at which nobody listens any more.
+// stale says whether there is a socket at which no process listens.
 func stale(path string) (is bool, err error) {
 	info, err := os.Lstat(path)
 	switch {
@@ -153,20 +152,20 @@ func stale(path string) (is bool, err error) {
 	case err != nil:
 		return false, fmt.Errorf("control: %w", err)
 	case info.Mode().Type() != fs.ModeSocket:
-		return false, fmt.Errorf("control: %s is no socket: choose another -control, or remove it", path)
+		return false, fmt.Errorf("control: %s is not a socket: choose another -control, or remove it", path)
 	}
-	conn, err := net.DialTimeout("unix", path, patience)
+	conn, err := net.DialTimeout("unix", path, timeout)
 	if err == nil {
 		conn.Close()
 		return false, fmt.Errorf("control: another chatd listens at %s: stop it, or choose another -control", path)
 	}
 	if !errors.Is(err, unix.ECONNREFUSED) {
-		return false, fmt.Errorf("control: is somebody at %s? %w", path, err)
+		return false, fmt.Errorf("control: cannot find out whether another chatd listens at %s: %w", path, err)
 	}
 	return true, nil
 }
 
-// removeStale removes a socket at which nobody listens any more.
+// removeStale removes a socket at which no process listens.
 func removeStale(path string) error {
 	is, err := stale(path)
 	if !is {
@@ -178,32 +177,31 @@ func removeStale(path string) error {
 	return nil
 }
 
-// Serve answers requests until Close, with what op does. Call it once.
+// Serve answers requests by calling op, until Close. Call it once.
 func (s *Server) Serve(op Operator) {
 	s.op = op
-	places := make(chan struct{}, mostConns)
+	slots := make(chan struct{}, maxConns)
 	for {
-		places <- struct{}{}
+		slots <- struct{}{}
 		conn, err := s.listener.Accept()
 		if err != nil {
 			if errors.Is(err, net.ErrClosed) {
 				break
 			}
 			s.log.Warn("the control socket cannot accept", "err", err)
-			time.Sleep(100 * time.Millisecond) // out of descriptors, most likely
-			<-places
+			time.Sleep(100 * time.Millisecond) // probably out of descriptors
+			<-slots
 			continue
 		}
 		s.work.Go(func() {
-			defer func() { <-places }()
+			defer func() { <-slots }()
 			s.serve(conn)
 		})
 	}
 	s.work.Wait()
 }
 
-// Close removes the socket. Requests that have come are answered; Serve returns when
-// they are.
+// Close removes the socket. Serve answers the requests that have come, and returns.
 func (s *Server) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -214,12 +212,12 @@ func (s *Server) Close() {
 	}
 }
 
-// waits notes whether a connection waits for its request. It is false if the server
-// has closed.
-func (s *Server) waits(conn net.Conn, does bool) bool {
+// setWaiting notes whether a connection waits for its request. It is false if the server is
+// closed.
+func (s *Server) setWaiting(conn net.Conn, waiting bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if does {
+	if waiting {
 		s.conns[conn] = true
 	} else {
 		delete(s.conns, conn)
@@ -230,19 +228,19 @@ func (s *Server) waits(conn net.Conn, does bool) bool {
 // serve answers the request of one connection.
 func (s *Server) serve(conn net.Conn) {
 	defer conn.Close()
-	if !s.waits(conn, true) {
-		s.waits(conn, false)
+	if !s.setWaiting(conn, true) {
+		s.setWaiting(conn, false)
 		return
 	}
-	conn.SetDeadline(time.Now().Add(patience))
-	line, err := bufio.NewReaderSize(conn, mostRequest).ReadSlice('\n')
-	s.waits(conn, false)
+	conn.SetDeadline(time.Now().Add(timeout))
+	line, err := bufio.NewReaderSize(conn, maxRequest).ReadSlice('\n')
+	s.setWaiting(conn, false)
 	a := Answer{}
 	switch {
 	case errors.Is(err, bufio.ErrBufferFull):
-		a.Error = fmt.Sprintf("a request has at most %d octets", mostRequest)
+		a.Error = fmt.Sprintf("a request has at most %d octets", maxRequest)
 	case err != nil:
-		return // it has changed its mind, or was too slow
+		return // it was closed without a request, or was too slow
 	default:
 		var r Request
 		d := json.NewDecoder(bytes.NewReader(line))
@@ -256,26 +254,26 @@ func (s *Server) serve(conn net.Conn) {
 	}
 	text, err := json.Marshal(a)
 	if err != nil {
-		panic("control: " + err.Error()) // nothing in an answer can fail
+		panic("control: " + err.Error()) // every Answer can be encoded
 	}
-	conn.SetDeadline(time.Now().Add(patience))
-	conn.Write(append(text, '\n')) // who does not wait for the answer has none
+	conn.SetDeadline(time.Now().Add(timeout))
+	conn.Write(append(text, '\n')) // an error means that nobody waits for the answer
 }
 
-// Ask sends a request to the chatd at a socket and gives its answer. An answer with
-// an Error is no error.
+// Ask sends a request to the chatd at a socket and returns its answer. An answer that has an
+// Error is not an error of Ask.
 func Ask(path string, r Request) (Answer, error) {
-	conn, err := net.DialTimeout("unix", path, patience)
+	conn, err := net.DialTimeout("unix", path, timeout)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ECONNREFUSED):
 		return Answer{}, fmt.Errorf("control: no chatd listens at %s: start it with -control %s", path, path)
 	case errors.Is(err, fs.ErrPermission):
-		return Answer{}, fmt.Errorf("control: %s may be used by the user chatd runs as: try sudo -u", path)
+		return Answer{}, fmt.Errorf("control: only the user that chatd runs as may use %s: try sudo -u", path)
 	case err != nil:
 		return Answer{}, fmt.Errorf("control: %w", err)
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(4 * patience))
+	conn.SetDeadline(time.Now().Add(4 * timeout))
 	text, err := json.Marshal(r)
 	if err != nil {
 		return Answer{}, fmt.Errorf("control: %w", err)
@@ -284,7 +282,7 @@ func Ask(path string, r Request) (Answer, error) {
 		return Answer{}, fmt.Errorf("control: %w", err)
 	}
 	var a Answer
-	if err := json.NewDecoder(io.LimitReader(conn, mostAnswer)).Decode(&a); err != nil {
+	if err := json.NewDecoder(io.LimitReader(conn, maxAnswer)).Decode(&a); err != nil {
 		return Answer{}, fmt.Errorf("control: no answer from the chatd at %s: %w", path, err)
 	}
 	return a, nil

@@ -19,7 +19,7 @@ import (
 	"chatbench/server/gate"
 )
 
-// fake notes what an operator is asked for.
+// fake is an Operator that records its calls.
 type fake struct {
 	mu   sync.Mutex
 	did  []string
@@ -66,7 +66,7 @@ func (f *fake) Reload() (int, error)      { return 3, f.note("reload") }
 func (f *fake) Drain()                    { f.note("drain") }
 func (f *fake) Stats() any                { return map[string]int{"clients": 4} }
 
-// served is a Server at work, and its path.
+// served starts a Server, and returns the path of its socket.
 func served(t *testing.T, op Operator) (*Server, string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "ctl")
@@ -86,7 +86,7 @@ func served(t *testing.T, op Operator) (*Server, string) {
 	return s, path
 }
 
-// Each command does its own, and says so.
+// Each command calls the Operator, and has its own answer.
 func TestCommands(t *testing.T) {
 	op := new(fake)
 	_, path := served(t, op)
@@ -112,9 +112,9 @@ func TestCommands(t *testing.T) {
 		{Request{Command: "kick"}, "drain", `{"error":"kick: takes one name, address or prefix"}`},
 		{Request{Command: "say", Target: "bob"}, "drain", `{"error":"say: takes a text"}`},
 		{Request{Command: "kick", Target: "bob", For: "1h"}, "drain", `{"error":"kick: takes one name, address or prefix"}`},
-		{Request{Command: "who", Text: "x"}, "drain", `{"error":"who: takes nothing else"}`},
-		{Request{Command: "ban", Target: "bob", For: "often"}, "drain", `"error":"\"often\" is no time to ban for, such as 90m, 36h or 7d"`},
-		{Request{Command: "ban", Target: "bob", For: "-1h"}, "drain", `is no time to ban for`},
+		{Request{Command: "who", Text: "x"}, "drain", `{"error":"who: takes no arguments"}`},
+		{Request{Command: "ban", Target: "bob", For: "often"}, "drain", `"error":"\"often\" is not a duration: give one such as 90m, 36h or 7d, of at least 1s"`},
+		{Request{Command: "ban", Target: "bob", For: "-1h"}, "drain", `is not a duration`},
 		{Request{Command: "dance"}, "drain", `{"error":"there is no command \"dance\": chatd ctl -h lists them"}`},
 	} {
 		a, err := Ask(path, c.r)
@@ -136,9 +136,9 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-// A time may begin with days; what is none, or none that can be meant, is refused.
+// A duration may begin with days. Other texts, and durations that are too long, are refused.
 func TestTimes(t *testing.T) {
-	for text, want := range map[string]time.Duration{"90m": 90 * time.Minute, "36h": 36 * time.Hour, "0d1s": time.Second, "36500d": mostDays * day, "2d1h30m": 49*time.Hour + 30*time.Minute} {
+	for text, want := range map[string]time.Duration{"90m": 90 * time.Minute, "36h": 36 * time.Hour, "0d1s": time.Second, "36500d": maxDays * day, "2d1h30m": 49*time.Hour + 30*time.Minute} {
 		if got, err := parseTime(text); err != nil || got != want {
 			t.Errorf("%s: %v, %v, want %v", text, got, err, want)
 		}
@@ -150,13 +150,13 @@ func TestTimes(t *testing.T) {
 	}
 }
 
-// What is no request is answered with what one is, or not at all; nothing of it is
-// kept.
+// A line that is not a request is answered with an error that shows one; an incomplete line is not
+// answered.
 func TestBadRequests(t *testing.T) {
 	_, path := served(t, new(fake))
 	for sent, want := range map[string]string{
 		"who\n": `a request is one line such as {\"command\":\"who\"}`, `{"command":"who","wrong":1}` + "\n": "a request is one line",
-		strings.Repeat("x", mostRequest+1): "at most 16384 octets", "{\"command\":\"who\"}": "",
+		strings.Repeat("x", maxRequest+1): "at most 16384 octets", "{\"command\":\"who\"}": "",
 	} {
 		conn, err := net.Dial("unix", path)
 		if err != nil {
@@ -172,11 +172,11 @@ func TestBadRequests(t *testing.T) {
 	}
 }
 
-// So many are served at once; one more waits until one of them has ended.
+// maxConns connections are served at once; one more waits until one of them has ended.
 func TestConnectionsAreBounded(t *testing.T) {
 	_, path := served(t, new(fake))
 	var idle []net.Conn
-	for range mostConns {
+	for range maxConns {
 		conn, err := net.Dial("unix", path)
 		if err != nil {
 			t.Fatal(err)
@@ -196,12 +196,11 @@ func TestConnectionsAreBounded(t *testing.T) {
 	}
 	idle[0].Close()
 	if got := <-answered; got != "2 in the room<nil>" {
-		t.Errorf("when there was a place again: %s", got)
+		t.Errorf("when a slot was free again: %s", got)
 	}
 }
 
-// A request that has come is answered though the server ends; who has said nothing
-// is cut.
+// Close lets requests that have come be answered, and closes connections without a request.
 func TestCloseAnswers(t *testing.T) {
 	op := &fake{wait: make(chan struct{})}
 	path := filepath.Join(t.TempDir(), "ctl")
@@ -229,7 +228,7 @@ func TestCloseAnswers(t *testing.T) {
 	}
 	s.Close()
 	if _, err := bufio.NewReader(silent).ReadByte(); err == nil {
-		t.Error("who said nothing was answered")
+		t.Error("a connection without a request was answered")
 	}
 	close(op.wait)
 	if err := <-answered; err != nil {
@@ -241,8 +240,8 @@ func TestCloseAnswers(t *testing.T) {
 	}
 }
 
-// The socket is its owner's alone. One that was left is replaced; one that answers,
-// and a file that is none, stay.
+// Only its owner may use the socket. A socket that was left behind is replaced; one at which
+// another chatd listens, and a file that is not a socket, are kept.
 func TestListen(t *testing.T) {
 	_, path := served(t, new(fake))
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
@@ -267,7 +266,7 @@ func TestListen(t *testing.T) {
 	if err := os.WriteFile(file, []byte("precious"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Listen(file, nil); err == nil || !strings.Contains(err.Error(), "is no socket") {
+	if _, err := Listen(file, nil); err == nil || !strings.Contains(err.Error(), "is not a socket") {
 		t.Errorf("where a file is: %v", err)
 	}
 	if text, _ := os.ReadFile(file); string(text) != "precious" {

@@ -11,26 +11,26 @@ import (
 	"chatbench/server/gate"
 )
 
-// Commands is what there is to do, with what each takes.
+// Commands lists the commands and their arguments.
 var Commands = []struct {
 	Name   string
 	Target bool // takes a name, an address or a prefix
-	For    bool // may take how long
+	For    bool // may take a duration
 	Text   bool // takes a text
 	Help   string
 }{
-	{Name: "who", Help: "who is in the room"},
+	{Name: "who", Help: "list the users in the room"},
 	{Name: "kick", Target: true, Help: "end the sessions of NAME"},
-	{Name: "ban", Target: true, For: true, Help: "keep NAME, ADDRESS or PREFIX out, for good or -for 90m, 36h or 7d"},
+	{Name: "ban", Target: true, For: true, Help: "ban NAME, ADDRESS or PREFIX, for good or -for 90m, 36h or 7d"},
 	{Name: "unban", Target: true, Help: "lift that ban"},
-	{Name: "bans", Help: "the bans there are"},
-	{Name: "say", Text: true, Help: "tell the room TEXT"},
+	{Name: "bans", Help: "list the bans"},
+	{Name: "say", Text: true, Help: "send TEXT to the room as a notice"},
 	{Name: "reload", Help: "read users and bans again, as SIGHUP does"},
 	{Name: "drain", Help: "send everybody what was said, and end, as SIGTERM does"},
-	{Name: "stats", Help: "what the server has counted"},
+	{Name: "stats", Help: "print the server's counters"},
 }
 
-// do carries a request out.
+// do carries out a request.
 func (s *Server) do(r Request) (a Answer) {
 	for _, c := range Commands {
 		switch {
@@ -41,7 +41,7 @@ func (s *Server) do(r Request) (a Answer) {
 		}
 		a, err := s.carryOut(r)
 		if err != nil {
-			a.Error = strings.TrimPrefix(err.Error(), "gate: ") // no concern of who asks
+			a.Error = strings.TrimPrefix(err.Error(), "gate: ") // the package means nothing to an operator
 		}
 		return a
 	}
@@ -51,13 +51,13 @@ func (s *Server) do(r Request) (a Answer) {
 func takes(target, duration, text bool) string {
 	switch {
 	case duration:
-		return "a name, address or prefix, and maybe how long"
+		return "one name, address or prefix, and optionally a duration"
 	case target:
 		return "one name, address or prefix"
 	case text:
 		return "a text"
 	}
-	return "nothing else"
+	return "no arguments"
 }
 
 func (s *Server) carryOut(r Request) (a Answer, err error) {
@@ -89,18 +89,18 @@ func (s *Server) carryOut(r Request) (a Answer, err error) {
 		a.Text = "draining"
 	case "stats":
 		if a.Stats, err = json.Marshal(s.op.Stats()); err != nil {
-			panic("control: " + err.Error()) // it is made for JSON
+			panic("control: " + err.Error()) // Stats can always be encoded
 		}
 	}
 	return a, err
 }
 
-// ban bans. If the file cannot be written the ban counts all the same.
+// ban bans a target. If the file cannot be written the ban is still in force.
 func (s *Server) ban(r Request) (a Answer, err error) {
 	var d time.Duration
 	if r.For != "" {
 		if d, err = parseTime(r.For); err != nil || d < time.Second {
-			return a, fmt.Errorf("%.40q is no time to ban for, such as 90m, 36h or 7d", r.For)
+			return a, fmt.Errorf("%.40q is not a duration: give one such as 90m, 36h or 7d, of at least 1s", r.For)
 		}
 	}
 	ban, ended, err := s.op.Ban(r.Target, d)
@@ -118,25 +118,25 @@ func (s *Server) ban(r Request) (a Answer, err error) {
 	return Answer{Ended: ended, Text: text}, err
 }
 
-// mostDays bounds the days of a time: a century.
-const mostDays = 36_500
+// maxDays bounds the days of a duration: a century.
+const maxDays = 36_500
 
-// parseTime is time.ParseDuration, and takes days in front: 7d, 1d12h.
+// parseTime is time.ParseDuration, but also accepts days at the beginning: 7d, 1d12h.
 func parseTime(text string) (time.Duration, error) {
 	days, rest, found := strings.Cut(text, "d")
 	if !found {
 		return time.ParseDuration(text)
 	}
 	n, err := strconv.ParseUint(days, 10, 32)
-	if err != nil || n > mostDays {
-		return 0, fmt.Errorf("%q is no number of days up to %d", days, mostDays)
+	if err != nil || n > maxDays {
+		return 0, fmt.Errorf("%q is not a number of days up to %d", days, maxDays)
 	}
 	d := time.Duration(0)
 	if rest != "" {
 		d, err = time.ParseDuration(rest)
 	}
-	if d < 0 || d > mostDays*day {
-		return 0, fmt.Errorf("%q is no time", rest)
+	if d < 0 || d > maxDays*day {
+		return 0, fmt.Errorf("%q is not a duration", rest)
 	}
 	return time.Duration(n)*day + d, err
 }

@@ -13,10 +13,10 @@ import (
 	"chatbench/internal/replace"
 )
 
-// largestBanFile bounds what is read, in octets: MaxBans lines are a third of it.
-const largestBanFile = 4 << 20
+// maxBanFile is the largest bans file, in octets. MaxBans lines have a third of it.
+const maxBanFile = 4 << 20
 
-// errNoFile says that the bans are kept in memory alone.
+// errNoFile means that the bans are kept only in memory.
 var errNoFile = errors.New("gate: there is no bans file")
 
 // load reads the bans for the first time.
@@ -28,8 +28,8 @@ func (b *bans) load() error {
 	return err
 }
 
-// read gives what the file says. No file is no bans, but an error where there are some
-// now: it was lost. Where the bans are in memory alone, they are as they are.
+// read reads the file. If there is no file there are no bans; but it is an error if there are
+// some now, because then the file was lost. Bans that are kept only in memory do not change.
 func (b *bans) read() (*banned, error) {
 	if b.path == "" {
 		if set := b.now.Load(); set != nil {
@@ -48,12 +48,12 @@ func (b *bans) read() (*banned, error) {
 		return nil, fmt.Errorf("gate: bans: %w", err)
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, largestBanFile+1))
+	data, err := io.ReadAll(io.LimitReader(f, maxBanFile+1))
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("gate: bans: %w", err)
-	case len(data) > largestBanFile:
-		return nil, fmt.Errorf("gate: bans: %s has over %d octets: it is no file of bans", b.path, largestBanFile)
+	case len(data) > maxBanFile:
+		return nil, fmt.Errorf("gate: bans: %s has more than %d octets: it is not a bans file", b.path, maxBanFile)
 	}
 	var list []Ban
 	for i, line := range bytes.Split(data, []byte("\n")) {
@@ -62,16 +62,16 @@ func (b *bans) read() (*banned, error) {
 		}
 		ban, err := parseBan(line)
 		if err != nil {
-			return nil, fmt.Errorf("gate: %s:%d: %w: mend or delete the line", b.path, i+1, err)
+			return nil, fmt.Errorf("gate: %s:%d: %w: correct or delete the line", b.path, i+1, err)
 		}
 		list = append(list, ban)
 	}
 	return newBanned(list, time.Now())
 }
 
-var errBanLine = errors.New(`a line is {"name":"bob"} or {"prefix":"203.0.113.0/24"}, with "since" and, if it ends, "until" as in 2026-01-31T18:00:00Z`)
+var errBanLine = errors.New(`a line must be {"name":"bob"} or {"prefix":"203.0.113.0/24"}, with "since" and, if the ban ends, "until", such as 2026-01-31T18:00:00Z`)
 
-// parseBan reads a line.
+// parseBan parses a line.
 func parseBan(line []byte) (Ban, error) {
 	var raw Ban
 	d := json.NewDecoder(bytes.NewReader(line))
@@ -89,7 +89,7 @@ func parseBan(line []byte) (Ban, error) {
 	return ban, err
 }
 
-// save writes the bans to the file, if there is one, and notes whether they are there.
+// save writes the bans to the file, if there is one, and notes in unsaved whether it failed.
 func (b *bans) save() error {
 	if b.path == "" {
 		return errNoFile
@@ -99,13 +99,13 @@ func (b *bans) save() error {
 	return err
 }
 
-// saveRest saves what could not be saved before.
-func (b *bans) saveRest() error {
+// saveUnsaved saves the bans if that has failed before.
+func (b *bans) saveUnsaved() error {
 	if !b.unsaved {
 		return nil
 	}
 	if err := b.save(); err != nil {
-		return fmt.Errorf("gate: the bans stay as they were, for they cannot be saved: %w", err)
+		return fmt.Errorf("gate: the bans stay as they were, because they cannot be saved: %w", err)
 	}
 	return nil
 }
@@ -116,7 +116,7 @@ func (b *bans) replace() error {
 	lines := json.NewEncoder(&text)
 	for _, ban := range b.now.Load().all(time.Now()) {
 		if err := lines.Encode(ban); err != nil {
-			return fmt.Errorf("gate: bans: %w", err) // a year over 9999
+			return fmt.Errorf("gate: bans: %w", err) // a time after the year 9999
 		}
 	}
 	file, err := replace.New(b.path)

@@ -13,20 +13,20 @@ import (
 	"chatbench/core"
 )
 
-// MaxBans is how many there may be at once.
+// MaxBans is the greatest number of bans.
 const MaxBans = 10_000
 
-// Ban keeps a user or a network out. It has either a name or a prefix.
+// Ban is a ban of a user or a network. It has either a name or a prefix.
 type Ban struct {
 	Name   string       `json:"name,omitempty"`
 	Prefix netip.Prefix `json:"prefix,omitzero"`
 	Since  time.Time    `json:"since,omitzero"`
 	Until  time.Time    `json:"until,omitzero"` // zero: for good
 
-	folded string // Name, as it is compared
+	folded string // Name, in the form in which names are compared
 }
 
-// Target is the name or the network, as it is typed.
+// Target is the name or the network, as an operator types it.
 func (b Ban) Target() string {
 	switch {
 	case b.Name != "":
@@ -37,21 +37,21 @@ func (b Ban) Target() string {
 	return b.Prefix.String()
 }
 
-// Expels says whether somebody in the room is banned by this one.
+// Expels says whether a user in the room is banned by this ban.
 func (b Ban) Expels(u core.User) bool {
 	return b.Name != "" && b.folded == u.Folded || b.Prefix.Contains(plain(u.Peer.Addr()))
 }
 
-// KnownBan says whether a ban of a name is one of a user. Every other ban is known.
+// KnownBan is false for a ban of a name if there is no such user, and true otherwise.
 func (g *Gate) KnownBan(b Ban) bool { return b.Name == "" || g.Known(b.folded) }
 
 func (b Ban) over(now time.Time) bool { return !b.Until.IsZero() && !now.Before(b.Until) }
 
-// plain is an address in the one form in which addresses are compared.
+// plain is an address in the form in which addresses are compared.
 func plain(addr netip.Addr) netip.Addr { return addr.Unmap().WithZone("") }
 
-// banOf is the ban that is meant by a text: an address, a prefix, or else a name. An
-// IPv6 address stands for its /64, as it does in every limit by address.
+// banOf parses the target of a ban: an address, a prefix, or otherwise a name. An IPv6 address
+// means its /64, as in all limits by address.
 func banOf(target string) (Ban, error) {
 	addr, err := netip.ParseAddr(target)
 	switch {
@@ -60,7 +60,7 @@ func banOf(target string) (Ban, error) {
 	case strings.Contains(target, "/"):
 		prefix, err := netip.ParsePrefix(target)
 		if err != nil {
-			return Ban{}, fmt.Errorf("gate: %q is no prefix such as 203.0.113.0/24 or 2001:db8::/48", target)
+			return Ban{}, fmt.Errorf("gate: %q is not a prefix: give one such as 203.0.113.0/24 or 2001:db8::/48", target)
 		}
 		return prefixBan(prefix)
 	}
@@ -78,26 +78,26 @@ func nameBan(name string) (Ban, error) {
 func prefixBan(p netip.Prefix) (Ban, error) {
 	if p.Addr().Is4In6() {
 		if p.Bits() < 96 {
-			return Ban{}, fmt.Errorf("gate: %v is no prefix of IPv4 addresses: write it as 203.0.113.0/24", p)
+			return Ban{}, fmt.Errorf("gate: %v is not a prefix of IPv4 addresses: write it as in 203.0.113.0/24", p)
 		}
 		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
 	}
 	p = p.Masked()
 	if p.Overlaps(netip.MustParsePrefix("127.0.0.0/8")) || p.Contains(netip.IPv6Loopback()) {
-		return Ban{}, fmt.Errorf("gate: %v has addresses of this machine, which everybody has behind a proxy on it: ban names, or other addresses", p)
+		return Ban{}, fmt.Errorf("gate: %v contains addresses of this machine, which all clients have behind a proxy on it: ban names, or other addresses", p)
 	}
 	return Ban{Prefix: p}, nil
 }
 
-// banned is the bans at a moment. It never changes.
+// banned is a set of bans. It never changes.
 type banned struct {
 	names    map[string]Ban // by folded name
 	prefixes map[netip.Prefix]Ban
-	lengths  [2][]int // of the prefixes that there are, IPv4 and IPv6: 33 and 129 at most
+	lengths  [2][]int // the different lengths of the prefixes, IPv4 and IPv6: at most 33 and 129
 }
 
-// newBanned holds those of a list that are not over; of two for the same target the
-// later one counts.
+// newBanned makes a set of the bans in a list that have not ended. Of two bans for the same
+// target the later one counts.
 func newBanned(list []Ban, now time.Time) (*banned, error) {
 	b := &banned{names: make(map[string]Ban), prefixes: make(map[netip.Prefix]Ban)}
 	for _, one := range list {
@@ -110,7 +110,7 @@ func newBanned(list []Ban, now time.Time) (*banned, error) {
 		}
 	}
 	if n := len(b.names) + len(b.prefixes); n > MaxBans {
-		return nil, fmt.Errorf("gate: %d bans, there may be %d: ban shorter prefixes, or lift some (chatd ctl bans lists them)", n, MaxBans)
+		return nil, fmt.Errorf("gate: %d bans, at most %d are allowed: ban shorter prefixes, or lift some (chatd ctl bans lists them)", n, MaxBans)
 	}
 	for p := range b.prefixes {
 		f := family(p.Addr())
@@ -128,12 +128,12 @@ func family(addr netip.Addr) int {
 	return 1
 }
 
-// address says whether an address is banned. It looks once for each length of a
-// prefix that there is, however many bans there are.
+// address says whether an address is banned. It does one look-up for each length of prefix,
+// however many bans there are.
 func (b *banned) address(addr netip.Addr, now time.Time) bool {
 	addr = plain(addr)
 	for _, bits := range b.lengths[family(addr)] {
-		prefix, _ := addr.Prefix(bits) // no address has the zero prefix, which is not banned
+		prefix, _ := addr.Prefix(bits) // for the zero Addr it is the zero Prefix, which is not banned
 		if ban, found := b.prefixes[prefix]; found && !ban.over(now) {
 			return true
 		}
@@ -146,7 +146,7 @@ func (b *banned) name(folded string, now time.Time) bool {
 	return found && !ban.over(now)
 }
 
-// count is how many are not over.
+// count is how many bans have not ended.
 func (b *banned) count(now time.Time) (n int) {
 	for _, one := range b.names {
 		if !one.over(now) {
@@ -161,7 +161,7 @@ func (b *banned) count(now time.Time) (n int) {
 	return n
 }
 
-// all is the bans that are not over, names first.
+// all lists the bans that have not ended, names first.
 func (b *banned) all(now time.Time) []Ban {
 	list := slices.SortedFunc(maps.Values(b.names), func(x, y Ban) int { return strings.Compare(x.folded, y.folded) })
 	list = append(list, slices.SortedFunc(maps.Values(b.prefixes), func(x, y Ban) int {
@@ -173,11 +173,11 @@ func (b *banned) all(now time.Time) []Ban {
 	return slices.DeleteFunc(list, func(one Ban) bool { return one.over(now) })
 }
 
-// bans is the bans of a gate, and their file.
+// bans holds the bans of a gate, and their file.
 type bans struct {
 	path    string
 	now     atomic.Pointer[banned] // never nil after load
-	unsaved bool                   // the last change is not in the file; for whoever holds Gate.changing
+	unsaved bool                   // the last change is not in the file; guarded by Gate.changing
 }
 
 // holds says whether a login is banned, by its name or by its address.
@@ -186,21 +186,20 @@ func (b *bans) holds(l *core.Login) bool {
 	return set.name(l.Folded, now) || set.address(l.Peer.Addr(), now)
 }
 
-// expels says whether somebody in the room is banned.
+// expels says whether a user in the room is banned.
 func (b *bans) expels(u core.User) bool {
 	set, now := b.now.Load(), time.Now()
 	return set.name(u.Folded, now) || set.address(u.Peer.Addr(), now)
 }
 
-// Bans is the bans that there are, names first, then networks.
+// Bans lists the bans, names first, then networks.
 func (g *Gate) Bans() []Ban { return g.bans.now.Load().all(time.Now()) }
 
-// Ban bans a name, an address or a prefix from now on, for so long; 0 is for good. A
-// ban of the same target that there is already is replaced. An error that is a
-// NotSaved is of the file alone: the ban counts until the process ends, and the next
-// change and each Reload try again to save it.
+// Ban bans a name, an address or a prefix for a duration; 0 is for good. It replaces a ban of the
+// same target. If the error is a NotSaved, only the file could not be written: the ban is in force
+// until the process ends, and the next change and each Reload try again to save it.
 //
-// Whoever is in the room stays there until somebody kicks whom Ban.Expels.
+// Users in the room stay there: the caller has to kick those that Ban.Expels.
 func (g *Gate) Ban(target string, d time.Duration) (Ban, error) {
 	ban, err := banOf(target)
 	if err != nil {
@@ -213,7 +212,7 @@ func (g *Gate) Ban(target string, d time.Duration) (Ban, error) {
 	return ban, g.change(func(list []Ban) ([]Ban, error) { return append(list, ban), nil })
 }
 
-// Unban lifts the ban of exactly this name, address or prefix. For errors see Ban.
+// Unban lifts the ban of exactly this name, address or prefix. A NotSaved is as for Ban.
 func (g *Gate) Unban(target string) error {
 	ban, err := banOf(target)
 	if err != nil {
@@ -222,22 +221,22 @@ func (g *Gate) Unban(target string) error {
 	return g.change(func(list []Ban) ([]Ban, error) {
 		left := slices.DeleteFunc(list, func(one Ban) bool { return one.folded == ban.folded && one.Prefix == ban.Prefix })
 		if len(left) == len(list) {
-			return nil, fmt.Errorf("gate: there is no ban of %s: chatd ctl bans lists those there are", ban.Target())
+			return nil, fmt.Errorf("gate: there is no ban of %s: chatd ctl bans lists the bans", ban.Target())
 		}
 		return left, nil
 	})
 }
 
-// NotSaved says that a change of the bans counts, but is not in the file.
+// NotSaved means that a change of the bans is in force, but not in the file.
 type NotSaved struct{ Err error }
 
 func (e NotSaved) Error() string {
-	return fmt.Sprintf("gate: it counts until the server ends, but is not saved: %v", e.Err)
+	return fmt.Sprintf("gate: it is in force until the server ends, but is not saved: %v", e.Err)
 }
 
 func (e NotSaved) Unwrap() error { return e.Err }
 
-// change makes a change of the bans and saves them.
+// change changes the bans and saves them.
 func (g *Gate) change(edit func([]Ban) ([]Ban, error)) error {
 	g.changing.Lock()
 	defer g.changing.Unlock()

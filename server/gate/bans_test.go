@@ -16,7 +16,7 @@ import (
 	"chatbench/core/users"
 )
 
-// openGate lets any name in, and keeps its bans in a file.
+// openGate makes a gate that lets any name in, and has its bans in a file.
 func openGate(t *testing.T, path string) *Gate {
 	t.Helper()
 	g, err := New(Config{Bans: path, Log: slog.New(slog.DiscardHandler)})
@@ -36,7 +36,7 @@ func mustBan(t *testing.T, g *Gate, target string, d time.Duration) Ban {
 	return ban
 }
 
-// What is typed is one ban, written in one way.
+// A typed target is one ban, which is written in one way.
 func TestBanTargets(t *testing.T) {
 	for typed, want := range map[string]string{
 		"Bob": "Bob", "203.0.113.9": "203.0.113.9", "::ffff:203.0.113.9": "203.0.113.9", "203.0.113.9/24": "203.0.113.0/24",
@@ -54,7 +54,7 @@ func TestBanTargets(t *testing.T) {
 	}
 	for typed, want := range map[string]string{
 		"127.0.0.1": "of this machine", "::1": "of this machine", "0.0.0.0/0": "of this machine", "::/0": "of this machine",
-		"203.0.113.0/33": "is no prefix", "a/b": "is no prefix", "::ffff:0.0.0.0/90": "is no prefix", "": "neither", "server": "reserved", "a b": "neither",
+		"203.0.113.0/33": "is not a prefix", "a/b": "is not a prefix", "::ffff:0.0.0.0/90": "is not a prefix", "": "neither", "server": "reserved", "a b": "neither",
 	} {
 		if _, err := banOf(typed); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%q: %v, want %q", typed, err, want)
@@ -62,7 +62,7 @@ func TestBanTargets(t *testing.T) {
 	}
 }
 
-// A ban counts by address at once, for logins by name, and until it is lifted or over.
+// A ban is in force for addresses and for logins, until it is lifted or has ended.
 func TestBanned(t *testing.T) {
 	g := openGate(t, "")
 	login := func(addr, name string) error {
@@ -107,16 +107,16 @@ func TestBanned(t *testing.T) {
 		t.Errorf("lifted twice: %v", err)
 	}
 	if g.Banned(netip.MustParseAddr("203.0.113.9")) || login("192.0.2.1", "bob") != nil {
-		t.Error("a ban counts that was lifted")
+		t.Error("a ban that was lifted is in force")
 	}
 	now := time.Now()
 	set := g.bans.now.Load()
 	if addr := netip.MustParseAddr("2001:db8::2"); !set.address(addr, now) || set.address(addr, now.Add(2*time.Hour)) || len(set.all(now.Add(2*time.Hour))) != 1 {
-		t.Error("a ban of an hour counts after two")
+		t.Error("a ban of an hour is in force after two")
 	}
 }
 
-// Bans outlive the server, in a file that people can read; those that are over go.
+// Bans are kept in a file, from which those that have ended are removed.
 func TestBansAreKept(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "bans.jsonl")
 	g := openGate(t, path)
@@ -154,7 +154,7 @@ func TestBansAreKept(t *testing.T) {
 	}
 }
 
-// If the file cannot be written the ban counts, and the old file stays whole.
+// If the file cannot be written the ban is in force, and the old file is unchanged.
 func TestBanNotSaved(t *testing.T) {
 	dir := t.TempDir()
 	g := openGate(t, filepath.Join(dir, "gone", "bans.jsonl"))
@@ -163,11 +163,11 @@ func TestBanNotSaved(t *testing.T) {
 		t.Errorf("saving where there is no directory: %v", err)
 	}
 	if len(g.Bans()) != 1 {
-		t.Error("the ban does not count")
+		t.Error("the ban is not in force")
 	}
 }
 
-// A bad file is refused with its line, whatever is bad.
+// A bad file is refused, and the error names the line.
 func TestBadBanFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "bans.jsonl")
 	const good = `{"name":"bob","since":"2020-01-01T00:00:00Z"}` + "\n"
@@ -183,15 +183,15 @@ func TestBadBanFile(t *testing.T) {
 			t.Errorf("%s: %v", bad, err)
 		}
 	}
-	if err := os.WriteFile(path, make([]byte, largestBanFile+1), 0o600); err != nil {
+	if err := os.WriteFile(path, make([]byte, maxBanFile+1), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := New(Config{Bans: path, Log: slog.New(slog.DiscardHandler)}); err == nil || !strings.Contains(err.Error(), "no file of bans") {
+	if _, err := New(Config{Bans: path, Log: slog.New(slog.DiscardHandler)}); err == nil || !strings.Contains(err.Error(), "not a bans file") {
 		t.Errorf("a huge file: %v", err)
 	}
 }
 
-// There may be so many bans; one more changes nothing.
+// There may be MaxBans bans; one more is an error and changes nothing.
 func TestBansAreBounded(t *testing.T) {
 	var text strings.Builder
 	for i := range MaxBans {
@@ -202,7 +202,7 @@ func TestBansAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := openGate(t, path)
-	if _, err := g.Ban("bob", 0); err == nil || !strings.Contains(err.Error(), "10001 bans, there may be 10000") {
+	if _, err := g.Ban("bob", 0); err == nil || !strings.Contains(err.Error(), "10001 bans, at most 10000 are allowed") {
 		t.Errorf("one more: %v", err)
 	}
 	if n := len(g.Bans()); n != MaxBans || len(g.bans.now.Load().lengths[0]) != 8 {
@@ -219,11 +219,11 @@ func TestBansAreBounded(t *testing.T) {
 
 const hashed = ":$2a$10$6JUXRmpa1CYi2qUDRTGBLup4JpU5E4jV/fMMFHGI.AMaVfnTtepYC\n"
 
-// changedHash is another hash, of whatever.
+// changedHash is another hash.
 var changedHash = strings.Replace(hashed, "6JUX", "7JUX", 1)
 
-// After a reload those have to go who were removed, have another password now, or
-// are banned; a bad file of either kind changes nothing.
+// After a reload users have to leave who were removed, whose password was changed, or who are
+// banned. A bad users or bans file changes nothing.
 func TestReload(t *testing.T) {
 	dir := t.TempDir()
 	usersPath, bansPath := filepath.Join(dir, "users.txt"), filepath.Join(dir, "bans.jsonl")
@@ -271,7 +271,7 @@ func TestReload(t *testing.T) {
 		}
 	}
 	if g.Known("bob") || !g.Known("carol") || len(g.Bans()) != 2 {
-		t.Error("the files do not count")
+		t.Error("the files are not in force")
 	}
 	memory := openGate(t, "")
 	mustBan(t, memory, "bob", 0)
@@ -280,8 +280,8 @@ func TestReload(t *testing.T) {
 	}
 }
 
-// Whose account or password changes, or who is banned, while the password is hashed
-// is not let in: what came before the change was kicked, and this would come after.
+// A user whose account or password changes, or who is banned, while the password is hashed, is
+// not let in: users who were in the room at the change were kicked, and this one would come later.
 func TestChangedWhileHashed(t *testing.T) {
 	for name, change := range map[string]func(*testing.T, *Gate){
 		"removed": func(t *testing.T, g *Gate) { replaceUsers(t, g, "bob"+hashed) },
@@ -323,8 +323,8 @@ func replaceUsers(t *testing.T, g *Gate, text string) {
 	}
 }
 
-// A file is never half written: whoever has opened it reads the old one to its end,
-// whatever is banned meanwhile.
+// The file is replaced as a whole: a process that has opened it reads the old file to its end,
+// even if it changes meanwhile.
 func TestBansAreNeverHalfWritten(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "bans.jsonl")
 	g := openGate(t, path)
@@ -340,7 +340,7 @@ func TestBansAreNeverHalfWritten(t *testing.T) {
 	defer old.Close()
 	mustBan(t, g, "carol", 0)
 	if text, err := io.ReadAll(old); err != nil || string(text) != string(before) {
-		t.Errorf("who had opened it reads %q, %v, not %q", text, err, before)
+		t.Errorf("the opened file is %q, %v, want %q", text, err, before)
 	}
 	if now, err := os.ReadFile(path); err != nil || strings.Count(string(now), "\n") != 2 {
 		t.Errorf("the new file: %q, %v", now, err)

@@ -12,8 +12,8 @@ import (
 	"chatbench/core/wire"
 )
 
-// slow makes the gate's pool of one thread and its hashing last until the test
-// sends to turn; a name is sent to begun when its hashing begins.
+// slow gives the gate a pool with one thread, and makes each hash last until the test sends to
+// turn. When the hashing of a name begins the name is sent to begun.
 func slow(t *testing.T, g *Gate, places int) (begun chan string, turn chan struct{}) {
 	g.pool.close()
 	g.pool = newPool(1, places)
@@ -29,14 +29,14 @@ func slow(t *testing.T, g *Gate, places int) (begun chan string, turn chan struc
 }
 
 func (g *Gate) ask(addr, name, password string) <-chan error {
-	answers := make(chan error, 2) // a second answer would show
+	answers := make(chan error, 2) // with room for a second answer, which would be a bug
 	from := netip.AddrPortFrom(netip.MustParseAddr(addr), 4000)
 	g.Authenticate(core.NewLogin(from, name, password, func(err error) { answers <- err }))
 	return answers
 }
 
-// An address that floods with new names does not keep out another: whoever logs in
-// from there waits for the hash under way, one of the flood, and its own.
+// An address that floods with new names does not delay another address: a login from there waits
+// for the hash under way, for one of the flood, and for its own.
 func TestFloodedByOneAddress(t *testing.T) {
 	g := newTestGate(t, units.Rate(10.0/60))
 	begun, turn := slow(t, g, 16)
@@ -68,7 +68,7 @@ func TestFloodedByOneAddress(t *testing.T) {
 		t.Errorf("the right password from another address: %v", err)
 	}
 	if n := g.counts.busy.Load(); n == 0 {
-		t.Error("nothing was refused: the queue did not fill")
+		t.Error("nothing was refused: the queue was not full")
 	}
 }
 
@@ -78,7 +78,7 @@ type idleWaker struct{}
 func (idleWaker) WakeRoom()          {}
 func (idleWaker) Wake(*core.Session) {}
 
-// The password of a client that has gone is not hashed, and counts for nothing.
+// The password of a client that has gone is not hashed, and does not count as wrong.
 func TestAbandonedLogins(t *testing.T) {
 	g := newTestGate(t, units.Rate(10.0/60))
 	begun, turn := slow(t, g, 100)
@@ -105,12 +105,12 @@ func TestAbandonedLogins(t *testing.T) {
 		t.Errorf("%d abandoned logins counted, want %d", n, left)
 	}
 	if n := len(g.throttle.buckets); n != 1 {
-		t.Errorf("%d names have wrong passwords to their account, want 1", n)
+		t.Errorf("wrong passwords are counted for %d names, want 1", n)
 	}
 }
 
-// New names do not pass the throttle, wherever there is no proxy. Right passwords
-// are free, and as many may be tried at once as the queue holds.
+// The throttle cannot be evaded with new names, except from addresses of a local proxy. Right
+// passwords do not count.
 func TestThrottledAddresses(t *testing.T) {
 	const perName = 3
 	for addr, limited := range map[string]bool{
@@ -129,7 +129,7 @@ func TestThrottledAddresses(t *testing.T) {
 			}
 		}
 		if limited != (wrong == perAddress*perName) || !limited && wrong != 10*perName*3 {
-			t.Errorf("%s: %d wrong passwords with new names were looked at", addr, wrong)
+			t.Errorf("%s: %d wrong passwords with new names were checked", addr, wrong)
 		}
 		if err := <-g.ask(addr, "alice", "apple"); limited != (err == errThrottled) {
 			t.Errorf("%s: then the right password: %v", addr, err)

@@ -1,9 +1,9 @@
-// Package gate decides who may come in: it holds the users of a file, hashes
-// passwords on threads of low priority, limits wrong ones, and keeps the bans.
+// Package gate decides who may log in: it has the users of a file, hashes passwords on threads of
+// low priority, limits wrong passwords, and keeps the bans.
 //
-// It refuses to keep, show or log a password, and to log at all who tries to come
-// in: the room tells server/accesslog. It knows no session: who has to go when the
-// users or the bans change is a question that it answers, and the server kicks.
+// It does not keep, show or log passwords, and does not log logins: the room reports those to
+// server/accesslog. It knows no sessions: when users or bans change it says who has to leave, and
+// the server kicks them.
 //
 // Any goroutine may call the methods of a Gate. Authenticate and Banned never block.
 package gate
@@ -23,8 +23,8 @@ import (
 	"chatbench/core/wire"
 )
 
-// What a login is denied with. One text for an unknown name and a wrong
-// password: it must not tell which names there are.
+// The texts with which a login is denied. An unknown name and a wrong password have the same
+// text, which must not reveal whether the name exists.
 var (
 	errWrong     = errors.New(wire.WrongPassword)
 	errThrottled = errors.New("too many wrong passwords, wait a minute")
@@ -32,48 +32,48 @@ var (
 	errChanged   = errors.New("users or bans were changed just now: log in again")
 )
 
-// Config is what a gate is made of.
+// Config configures a Gate.
 type Config struct {
-	Users    string     // path of the users file; "": any name comes in with any password
-	Bans     string     // path of the bans file, made when there is a ban; "": bans end with the process
-	Throttle units.Rate // wrong passwords by address and name, perAddress times as many by address; 0 is off
+	Users    string     // path of the users file; "": any name may log in with any password
+	Bans     string     // path of the bans file, which is made with the first ban; "": bans end with the process
+	Throttle units.Rate // wrong passwords for an address and name, perAddress times as many for an address; 0 is off
 	Log      *slog.Logger
 }
 
 // Gate is the core's Authenticator.
 type Gate struct {
 	cfg       Config
-	users     atomic.Pointer[users.Users]                      // nil: any name comes in
-	verify    func(u *users.Users, name, password string) bool // hashes; tests put another in its place
-	pool      *pool                                            // nil: any name comes in
+	users     atomic.Pointer[users.Users]                      // nil: any name may log in
+	verify    func(u *users.Users, name, password string) bool // hashes a password; tests replace it
+	pool      *pool                                            // nil: any name may log in
 	throttle  *throttle                                        // wrong passwords by address and name; nil: off
-	addresses *throttle                                        // by address alone; nil: off
+	addresses *throttle                                        // wrong passwords by address; nil: off
 	bans      bans
 	counts    counts
 
 	changing sync.Mutex // one change of users or bans at a time
-	// entering is held for reading while somebody is let in, and for writing while
-	// what that is decided by is exchanged. So whoever has to go after a change is
-	// either not let in, or in the room when the change is made.
+	// entering is held for reading while a login is answered, and for writing while users or
+	// bans are replaced. So a user who has to leave after a change is either not let in, or in
+	// the room when the change is made.
 	entering sync.RWMutex
-	changes  atomic.Uint64 // how often that was exchanged
+	changes  atomic.Uint64 // how often users or bans were replaced
 }
 
 var _ core.Authenticator = (*Gate)(nil)
 
-// counts is how logins were decided.
+// counts counts logins by their result.
 type counts struct {
 	right, wrong, throttled, banned atomic.Int64
-	busy                            atomic.Int64 // refused as the queue was full, or the server was going down
-	crowded                         atomic.Int64 // refused as too many from that address waited
-	abandoned                       atomic.Int64 // not hashed, as the client had gone
+	busy                            atomic.Int64 // refused because the queue was full, or the server was going down
+	crowded                         atomic.Int64 // refused because too many from that address waited
+	abandoned                       atomic.Int64 // not hashed because the client had gone
 }
 
-// perAddress is how many times as many wrong passwords an address may try as it
-// may for one name. Without that limit, new names pass the one for each name.
+// perAddress is how many times the wrong passwords for one name an address may try in all. Without
+// this limit the one for each name could be evaded with new names.
 const perAddress = 10
 
-// New makes a gate. The error of a bad file names its line. Close ends its threads.
+// New makes a Gate. The error for a bad file names the line. Close ends its threads.
 func New(cfg Config) (*Gate, error) {
 	g := &Gate{cfg: cfg, verify: (*users.Users).Verify}
 	g.bans.path = cfg.Bans
@@ -92,13 +92,13 @@ func New(cfg Config) (*Gate, error) {
 		g.throttle = newThrottle(cfg.Throttle, throttleTable)
 		g.addresses = newThrottle(perAddress*cfg.Throttle, throttleTable)
 	}
-	workers := hashers()
+	workers := hashingThreads()
 	g.pool = newPool(workers, workers*queuePerWorker)
 	return g, nil
 }
 
-// Authenticate answers at once if it decides without looking at the password,
-// otherwise when the password has been hashed.
+// Authenticate answers at once if it can decide without the password, otherwise when the
+// password has been hashed.
 func (g *Gate) Authenticate(l *core.Login) {
 	who := newAttempt(l.Peer.Addr(), l.Folded)
 	switch {
@@ -114,7 +114,7 @@ func (g *Gate) Authenticate(l *core.Login) {
 		l.Answer(errThrottled)
 		return
 	}
-	var hashed *users.Users // what the password was looked up in
+	var hashed *users.Users // the users for which the password was checked
 	j := job{
 		from: who.from,
 		gone: l.Abandoned,
@@ -132,7 +132,7 @@ func (g *Gate) Authenticate(l *core.Login) {
 	}
 }
 
-// mayTry takes a token for a try, if there have not been too many wrong ones.
+// mayTry takes a token for a try, unless there were too many wrong passwords.
 func (g *Gate) mayTry(who attempt, now time.Time) bool {
 	if g.throttle == nil {
 		return true
@@ -143,8 +143,8 @@ func (g *Gate) mayTry(who attempt, now time.Time) bool {
 	return g.throttle.take(who, now)
 }
 
-// answer answers a login that was not throttled. Whoever would be let in is looked
-// at again: the users and the bans may have changed while the password was hashed.
+// answer answers a login that was not throttled. Before it lets a user in it checks users and bans
+// again, which may have changed while the password was hashed.
 func (g *Gate) answer(l *core.Login, who attempt, hashed *users.Users, err error) {
 	g.entering.RLock()
 	defer g.entering.RUnlock()
@@ -160,7 +160,7 @@ func (g *Gate) answer(l *core.Login, who attempt, hashed *users.Users, err error
 	l.Answer(err)
 }
 
-// account keeps the books on one login that was not throttled.
+// account counts a login that was not throttled.
 func (g *Gate) account(who attempt, err error, now time.Time) {
 	switch err {
 	case nil:
@@ -185,33 +185,32 @@ func (g *Gate) account(who attempt, err error, now time.Time) {
 	}
 }
 
-// Known says whether there is a user of that name, folded as core.CheckName folds
-// it. Where any name comes in, each is one.
+// Known says whether there is a user with this name, folded as core.CheckName does. It is always
+// true if any name may log in.
 func (g *Gate) Known(folded string) bool {
 	known := g.users.Load()
 	return known == nil || known.Known(folded)
 }
 
-// Expulsion is who has to leave the room, and what they are told: for Room.Kick.
+// Expulsion says who has to leave the room, and what they are told: the arguments of Room.Kick.
 type Expulsion struct {
 	Who func(core.User) bool
 	Why string
 }
 
-// Reload reads the users file and the bans file again, those there are. If one of them
-// is bad, or the bans file is gone though there are bans, both stay as they were.
-// Otherwise it says who has to leave the room: those who were removed, whose password
-// was changed, or who are banned now.
+// Reload reads the users file and the bans file again, if they are configured. If one of them is
+// bad, or the bans file is gone though there are bans, users and bans stay as they were.
+// Otherwise Reload returns who has to leave the room: users who were removed, whose password was
+// changed, or who are banned now.
 //
-// A change of the bans that was NotSaved is saved first, over what the file has now. As
-// long as that fails the bans stay as they were; the error says so, and the users are
-// read all the same.
+// If a change of the bans was NotSaved, it is saved first and overwrites the file. If that fails
+// again the bans stay as they were and the error says so; the users are still read.
 func (g *Gate) Reload() ([]Expulsion, error) {
 	g.changing.Lock()
 	defer g.changing.Unlock()
 	before := g.users.Load()
 	after, banned := before, g.bans.now.Load()
-	err, unsaved := error(nil), g.bans.saveRest()
+	err, unsaved := error(nil), g.bans.saveUnsaved()
 	if unsaved == nil {
 		banned, err = g.bans.read()
 	}
@@ -234,7 +233,7 @@ func (g *Gate) Reload() ([]Expulsion, error) {
 	return out, unsaved
 }
 
-// exchange changes what is decided by while nobody is let in.
+// exchange replaces users or bans while no login is answered.
 func (g *Gate) exchange(change func()) {
 	g.entering.Lock()
 	defer g.entering.Unlock()
@@ -242,10 +241,10 @@ func (g *Gate) exchange(change func()) {
 	change()
 }
 
-// Entering is called while the gate answers a login that then has to wait for something
-// else. What it returns answers that: once, and not before the gate's own answer has
-// returned. Who would be let in though users or bans were changed meanwhile is refused;
-// in says whether it is not.
+// Entering is called while the gate answers a login that then has to wait for something else. The
+// function that it returns gives the final answer: it is called once, after the gate's own answer
+// has returned. If users or bans were changed meanwhile it refuses a login that would be let in.
+// in says whether the client was let in.
 func (g *Gate) Entering() func(l *core.Login, err error) (in bool) {
 	before := g.changes.Load()
 	return func(l *core.Login, err error) (in bool) {
@@ -259,22 +258,22 @@ func (g *Gate) Entering() func(l *core.Login, err error) (in bool) {
 	}
 }
 
-// Stats is how logins were decided since the gate was made, and what it holds now.
+// Stats counts the logins since the gate was made, and says what it has now.
 type Stats struct {
 	Right     int64 `json:"right"`
 	Wrong     int64 `json:"wrong"`
 	Throttled int64 `json:"throttled"`
 	Banned    int64 `json:"banned"`  // by name, or by address while the login was under way
-	Busy      int64 `json:"busy"`    // refused as the queue was full, or the server was going down
-	Crowded   int64 `json:"crowded"` // refused as too many from that address waited
+	Busy      int64 `json:"busy"`    // refused because the queue was full, or the server was going down
+	Crowded   int64 `json:"crowded"` // refused because too many from that address waited
 	Abandoned int64 `json:"abandoned"`
 	Queued    int   `json:"-"` // logins that wait for a hashing thread
-	Hashers   int   `json:"-"` // those threads
+	Hashers   int   `json:"-"` // hashing threads
 	Users     int   `json:"-"` // in the users file
 	Bans      int   `json:"-"`
 }
 
-// Stats is the counters now.
+// Stats returns the current Stats.
 func (g *Gate) Stats() Stats {
 	c := &g.counts
 	s := Stats{
@@ -288,11 +287,10 @@ func (g *Gate) Stats() Stats {
 	return s
 }
 
-// Banned says whether an address is banned: for core.Config.
+// Banned says whether an address is banned. It is for core.Config.
 func (g *Gate) Banned(addr netip.Addr) bool { return g.bans.now.Load().address(addr, time.Now()) }
 
-// Close answers the logins that wait and ends the threads. It may be called more
-// than once.
+// Close refuses the logins that wait, and ends the threads. It may be called more than once.
 func (g *Gate) Close() {
 	if g.pool != nil {
 		g.pool.close()

@@ -16,7 +16,7 @@ import (
 	"chatbench/core/users"
 )
 
-// newTestGate is a gate where alice's password is apple and hashing takes no time.
+// newTestGate makes a gate in which alice's password is apple and hashing takes no time.
 func newTestGate(t *testing.T, rate units.Rate) *Gate {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "users.txt")
@@ -32,12 +32,12 @@ func newTestGate(t *testing.T, rate units.Rate) *Gate {
 	return g
 }
 
-// waitFor gives what happens elsewhere the time it needs.
+// waitFor waits until a condition holds.
 func waitFor(t *testing.T, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !done(); {
 		if time.Now().After(deadline) {
-			t.Fatal("waited in vain")
+			t.Fatal("timed out")
 		}
 		time.Sleep(time.Millisecond)
 	}
@@ -45,12 +45,12 @@ func waitFor(t *testing.T, done func() bool) {
 
 var peer = netip.MustParseAddrPort("192.0.2.1:4000")
 
-// Of many wrong passwords only so many are looked at; the answer does not tell
-// which names exist, and right passwords cost nothing.
+// Only a limited number of wrong passwords is checked. The answer does not reveal which names
+// exist, and right passwords do not count.
 func TestThrottledLogins(t *testing.T) {
 	g := newTestGate(t, units.Rate(3.0/60))
 	ask := func(name, password string) error {
-		answers := make(chan error, 2) // a second answer would show
+		answers := make(chan error, 2) // with room for a second answer, which would be a bug
 		g.Authenticate(core.NewLogin(peer, name, password, func(err error) { answers <- err }))
 		return <-answers
 	}
@@ -77,13 +77,13 @@ func TestThrottledLogins(t *testing.T) {
 	}
 }
 
-// More logins at once than can be hashed: the rest is told so, at once.
+// Logins beyond the queue's bound are refused at once.
 func TestBusy(t *testing.T) {
 	g := newTestGate(t, 0)
 	g.pool.close()
 	g.pool = newPool(1, 1)
 	begun, release := make(chan struct{}), make(chan struct{})
-	g.pool.submit(job{gone: stays, work: func() error { close(begun); <-release; return nil }, done: func(error) {}})
+	g.pool.submit(job{gone: neverGone, work: func() error { close(begun); <-release; return nil }, done: func(error) {}})
 	<-begun
 	const logins = 5
 	answers := make(chan error, 2*logins)
@@ -104,8 +104,8 @@ func TestBusy(t *testing.T) {
 	}
 }
 
-// Who waits for something else after its login was right comes in if neither users nor
-// bans were changed meanwhile. Who is refused stays refused.
+// A client that waits for something else after its login is let in if neither users nor bans were
+// changed meanwhile. A client that is refused stays refused.
 func TestEntering(t *testing.T) {
 	g := newTestGate(t, 0)
 	taken := errors.New("name is taken")

@@ -13,46 +13,45 @@ import (
 	"chatbench/internal/processors"
 )
 
-// What a pool refuses a job with; the client is told so.
+// Why a pool refuses a job. The client is told this text.
 var (
 	errBusy     = errors.New("server is busy, try again")
 	errCrowded  = errors.New("too many logins from your address at once, try again")
 	errStopping = errors.New("server is going down")
 )
 
-// errAbandoned is the answer to a job whose client has gone. Nobody sees it.
+// errAbandoned is the result of a job whose client has gone. Nobody sees it.
 var errAbandoned = errors.New("nobody waits for the answer")
 
-// queuePerWorker bounds the jobs that wait: at 65 ms a hash, what waits longest
-// has its turn before the default login timeout.
+// queuePerWorker bounds the waiting jobs: at 65 ms a hash, the last one has its turn before the
+// default login timeout.
 const queuePerWorker = 128
 
-// niceness of the hashing threads. On a CPU that they share with a loop, the loop
-// has nine tenths of it if it needs them, and a hash still ends in a second.
+// niceness is the nice value of the hashing threads. On a CPU that they share with a loop the loop
+// gets nine tenths if it needs them, and a hash still ends within a second.
 const niceness = 10
 
-// raisedFor is how long the extra processors stay after the last hash, so that a
-// client now and then does not change their number all the time.
+// raisedFor is how long the extra processors stay after the last hash, so that occasional logins
+// do not change GOMAXPROCS all the time.
 const raisedFor = time.Second
 
-// job is work for a processor, and what is done with its result.
+// job is one password to be hashed.
 type job struct {
-	from netip.Prefix // who asked
-	gone func() bool  // nobody waits for the result any more
-	work func() error
-	done func(error)
+	from netip.Prefix // the client's address
+	gone func() bool  // says whether nobody waits for the result any more
+	work func() error // runs on a hashing thread
+	done func(error)  // receives the result
 }
 
-// pool hashes passwords beside the loops that serve clients, without starving
-// them: few threads of its own, of low priority, behind a bounded queue.
+// pool hashes passwords without starving the loops that serve clients: it has a few threads of low
+// priority, and a bounded queue.
 //
-// Low priority means something to the kernel only. Go's scheduler lets a
-// goroutine keep its processor for 10 ms, however urgent another is. So while
-// passwords are hashed the runtime has one processor more for each hashing
-// thread: the loops keep as many as they had, and the kernel decides who runs.
+// Only the kernel knows priorities. Go's scheduler lets a goroutine keep its processor for 10 ms,
+// however urgent another one is. So while passwords are hashed the runtime has one more processor
+// for each hashing thread: the loops keep theirs, and the kernel decides who runs.
 type pool struct {
 	workers  int
-	jobs     chan job    // for a thread that is free; never blocks the sender
+	jobs     chan job    // for an idle thread; never blocks the sender
 	results  chan func() // never blocks the sender
 	wake     chan struct{}
 	stopping atomic.Bool
@@ -62,14 +61,13 @@ type pool struct {
 	waiting *queue
 }
 
-// hashers is how many threads may hash: all but one of the CPUs. GOMAXPROCS may
-// be over the number of CPUs, where threads block.
+// hashingThreads is how many threads may hash: all but one of the CPUs. GOMAXPROCS may
+// be greater than the number of CPUs, for transports whose threads block.
 //
-// It is counted once, as the number of loops is, though Go follows a CPU limit
-// that changes at run time: with too many threads for a new limit the kernel
-// still puts them behind the loops. That also serves a transport which has a loop
-// for each processor, and leaves none of them to others.
-func hashers() int { return max(min(runtime.GOMAXPROCS(0), runtime.NumCPU())-1, 1) }
+// It is counted once, like the number of loops, though Go follows a CPU limit that changes at run
+// time: if there are too many threads for a new limit, the kernel still puts them behind the
+// loops. The same holds for a transport that has a loop for every processor.
+func hashingThreads() int { return max(min(runtime.GOMAXPROCS(0), runtime.NumCPU())-1, 1) }
 
 func newPool(workers, most int) *pool {
 	p := &pool{
@@ -86,9 +84,8 @@ func newPool(workers, most int) *pool {
 	return p
 }
 
-// submit hands a job in, and never blocks. If it returns nil, the job's done is
-// called once, later, by another goroutine; otherwise never. It may call done of
-// other jobs.
+// submit queues a job, and never blocks. If it returns nil, another goroutine will call the job's
+// done, once; otherwise nobody does. It may itself call done of other jobs.
 func (p *pool) submit(j job) error {
 	p.mu.Lock()
 	if p.stopping.Load() {
@@ -120,14 +117,14 @@ func (p *pool) ring() {
 	}
 }
 
-// hash is one thread. It stays locked to the end, so that the thread ends with
-// it: a raised niceness cannot be taken back without privilege.
+// hash is one hashing thread. It stays locked, so that the thread ends with the goroutine: a
+// raised nice value cannot be lowered without privileges.
 func (p *pool) hash() {
 	runtime.LockOSThread()
-	// The system call gives 20 - nice. A process that is nicer already stays so: with
-	// privilege this would put the thread before the loops.
+	// The system call returns 20 - nice. A process that is nicer already stays so: otherwise, with
+	// privileges, the thread would get a higher priority than the loops.
 	if own, err := unix.Getpriority(unix.PRIO_PROCESS, unix.Gettid()); err != nil || 20-own < niceness {
-		unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), niceness) // raising it needs no privilege
+		unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), niceness) // raising it needs no privileges
 	}
 	for j := range p.jobs {
 		err := errStopping
@@ -138,9 +135,9 @@ func (p *pool) hash() {
 	}
 }
 
-// serve hands jobs to the threads and answers them. It does so on an ordinary
-// thread: the queue and done take locks, and a thread of low priority that is
-// descheduled with one would hold up everybody.
+// serve gives jobs to the threads and calls done. It runs on an ordinary thread, because the queue
+// and done take locks, and a thread of low priority that is descheduled while it holds one would
+// block everybody.
 func (p *pool) serve() {
 	defer close(p.jobs)
 	var lower func() // nil: no processors were added
@@ -181,8 +178,8 @@ func (p *pool) serve() {
 	}
 }
 
-// next takes a job to be worked on out of the queue. It answers those that need
-// no work.
+// next takes the next job to be hashed from the queue. It calls done of those that need no
+// hashing.
 func (p *pool) next() (job, bool) {
 	for {
 		p.mu.Lock()
@@ -201,8 +198,8 @@ func (p *pool) next() (job, bool) {
 	}
 }
 
-// close answers what waits with errStopping and returns when every thread of
-// the pool has ended. It may be called more than once.
+// close answers waiting jobs with errStopping, and returns when every thread has ended. It may be
+// called more than once.
 func (p *pool) close() {
 	p.mu.Lock()
 	p.stopping.Store(true) // with the lock held: nothing is added after it

@@ -12,11 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stays is a client that waits for its answer.
-func stays() bool { return false }
+// neverGone is the gone function of a client that waits for its answer.
+func neverGone() bool { return false }
 
-// A pool whose threads are busy takes as much as its queue holds and refuses
-// the rest at once; what it took it answers exactly once.
+// A pool whose threads are busy accepts as many jobs as its queue holds, and refuses the rest at
+// once. It calls done of each accepted job exactly once.
 func TestPoolIsBounded(t *testing.T) {
 	const workers, queue = 2, 5
 	p := newPool(workers, queue)
@@ -26,7 +26,7 @@ func TestPoolIsBounded(t *testing.T) {
 	started.Add(workers)
 	work := func(first bool) job {
 		return job{
-			gone: stays,
+			gone: neverGone,
 			work: func() error {
 				if n := running.Add(1); n > most.Load() {
 					most.Store(n)
@@ -40,7 +40,7 @@ func TestPoolIsBounded(t *testing.T) {
 			},
 			done: func(err error) {
 				if err != nil {
-					t.Errorf("a job that was taken got %v", err)
+					t.Errorf("an accepted job got %v", err)
 				}
 				answered.Add(1)
 			},
@@ -54,7 +54,7 @@ func TestPoolIsBounded(t *testing.T) {
 	started.Wait() // the threads are busy, the queue is empty
 	for i := range queue {
 		if err := p.submit(work(false)); err != nil {
-			t.Fatalf("job %d of %d that fit: %v", i, queue, err)
+			t.Fatalf("job %d of %d: %v", i, queue, err)
 		}
 	}
 	for range 3 {
@@ -70,7 +70,7 @@ func TestPoolIsBounded(t *testing.T) {
 	}
 }
 
-// Closing answers what waits, and refuses what comes later.
+// close answers waiting jobs, and later ones are refused.
 func TestPoolClose(t *testing.T) {
 	p := newPool(1, 100)
 	begun, release := make(chan struct{}), make(chan struct{})
@@ -83,13 +83,13 @@ func TestPoolClose(t *testing.T) {
 			refused.Add(1)
 		}
 	}
-	p.submit(job{work: func() error { close(begun); <-release; return nil }, gone: stays, done: count})
+	p.submit(job{work: func() error { close(begun); <-release; return nil }, gone: neverGone, done: count})
 	<-begun
 	var submits sync.WaitGroup
 	var taken atomic.Int64
 	for range 50 {
 		submits.Go(func() {
-			if p.submit(job{work: func() error { return nil }, gone: stays, done: count}) == nil {
+			if p.submit(job{work: func() error { return nil }, gone: neverGone, done: count}) == nil {
 				taken.Add(1)
 			}
 		})
@@ -109,9 +109,9 @@ func TestPoolClose(t *testing.T) {
 	}
 }
 
-// The threads that hash are of lower priority, and the one that answers is not.
+// The hashing threads have a lower priority, and the one that calls done does not.
 func TestPoolPriority(t *testing.T) {
-	// The system call gives 20 - nice, so that errors can be negative.
+	// The system call returns 20 - nice, so that only errors are negative.
 	nice := func() int {
 		n, err := unix.Getpriority(unix.PRIO_PROCESS, unix.Gettid())
 		if err != nil {
@@ -124,7 +124,7 @@ func TestPoolPriority(t *testing.T) {
 	own := nice()
 	var working int
 	answering := make(chan int)
-	j := job{gone: stays, work: func() error { working = nice(); return nil }, done: func(error) { answering <- nice() }}
+	j := job{gone: neverGone, work: func() error { working = nice(); return nil }, done: func(error) { answering <- nice() }}
 	if err := p.submit(j); err != nil {
 		t.Fatal(err)
 	}
@@ -133,10 +133,10 @@ func TestPoolPriority(t *testing.T) {
 	}
 }
 
-// While passwords are hashed the runtime has a processor more for each hashing
-// thread, so that the loops keep theirs; afterwards it has as many as before.
-// With one processor for both, a loop had to wait until Go's scheduler took it
-// from the hashing thread, which knows no priorities.
+// While passwords are hashed the runtime has one more processor for each hashing thread, so that
+// the loops keep theirs; afterwards it has as many as before. If they shared one processor, a loop
+// would have to wait until Go's scheduler, which knows no priorities, takes it from the hashing
+// thread.
 func TestPoolHasProcessorsOfItsOwn(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	const workers = 2
@@ -147,13 +147,13 @@ func TestPoolHasProcessorsOfItsOwn(t *testing.T) {
 	}
 	during := make(chan int)
 	for range 5 {
-		p.submit(job{gone: stays, work: func() error { during <- runtime.GOMAXPROCS(0); return nil }, done: func(error) {}})
+		p.submit(job{gone: neverGone, work: func() error { during <- runtime.GOMAXPROCS(0); return nil }, done: func(error) {}})
 		if n := <-during; n != 1+workers {
 			t.Errorf("%d processors while passwords are hashed, want %d", n, 1+workers)
 		}
 	}
 	waitFor(t, func() bool { return runtime.GOMAXPROCS(0) == 1 })
-	p.submit(job{gone: stays, work: func() error { during <- runtime.GOMAXPROCS(0); return nil }, done: func(error) {}})
+	p.submit(job{gone: neverGone, work: func() error { during <- runtime.GOMAXPROCS(0); return nil }, done: func(error) {}})
 	if n := <-during; n != 1+workers {
 		t.Errorf("%d processors when hashing begins again, want %d", n, 1+workers)
 	}
@@ -163,9 +163,9 @@ func TestPoolHasProcessorsOfItsOwn(t *testing.T) {
 	}
 }
 
-// With one processor, who serves clients is woken beside a password that is being
-// hashed as if there were none. Usual are 60,000 round trips and more; where Go's
-// scheduler shares the processor between both there are 15.
+// With one processor, a goroutine that serves clients runs beside a password that is being hashed
+// as if there were none. Usually there are 60,000 round trips and more; if Go's scheduler shares
+// the processor between both there are 15.
 func TestPoolLeavesTheProcessor(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	const least = 200
@@ -180,15 +180,15 @@ func TestPoolLeavesTheProcessor(t *testing.T) {
 		counted <- trips.Load() - before
 		return nil
 	}
-	p.submit(job{gone: stays, work: work, done: func(error) {}})
+	p.submit(job{gone: neverGone, work: work, done: func(error) {}})
 	n := <-counted
 	if n < least {
 		t.Errorf("%d round trips beside 300 ms of work, want %d", n, least)
 	}
 }
 
-// pingPong sends an octet to and fro between two goroutines that wait in Go's
-// netpoller, and counts.
+// pingPong sends an octet back and forth between two goroutines that wait in Go's netpoller, and
+// counts the trips.
 func pingPong(t *testing.T) *atomic.Int64 {
 	var trips atomic.Int64
 	var ends [2][2]*os.File

@@ -5,89 +5,86 @@ import (
 	"net/netip"
 )
 
-// queue holds the logins that wait for a hashing thread, and is fair to
-// addresses:
+// queue holds the logins that wait for a hashing thread, and is fair to addresses:
 //
-//   - The addresses that wait have their turns one after another, one login each.
-//     Who has one login in the queue waits for at most one of each other address.
-//   - An address may fill the whole queue while it is the only one that waits, and
-//     half of it while others wait too.
-//   - In a full queue, the address with the most logins loses its newest one to a
-//     newcomer from an address with fewer.
+//   - The addresses that wait take turns, one login each. So the only login of an address waits for
+//     at most one of each other address.
+//   - An address may fill the whole queue while no other waits, and half of it while others do.
+//   - If the queue is full, the address with the most logins loses its newest one to a new login
+//     from an address with fewer.
 //
-// Logins of clients that have gone stay in the queue until their turn, or until
-// it is full. The caller holds the lock of the pool.
+// Logins of clients that have gone stay in the queue until their turn, or until it is full. The
+// caller holds the lock of the pool.
 type queue struct {
-	most  int // logins
-	n     int
-	lines map[netip.Prefix]*list.Element // in turns
-	turns *list.List                     // of *line, the next one in front
+	most      int // logins
+	n         int
+	addresses map[netip.Prefix]*list.Element // in turns
+	turns     *list.List                     // of *addressQueue, the next one in front
 
 	sweepAfter int // refusals until a full queue is searched again
 }
 
-// line is the logins of one address that wait, the oldest first. There is none
-// without logins.
-type line struct {
+// addressQueue is the waiting logins of one address, the oldest first. It is never empty.
+type addressQueue struct {
 	from netip.Prefix
 	jobs []job
 }
 
 func newQueue(most int) *queue {
-	return &queue{most: most, lines: make(map[netip.Prefix]*list.Element), turns: list.New()}
+	return &queue{most: most, addresses: make(map[netip.Prefix]*list.Element), turns: list.New()}
 }
 
-// add puts a job in, or says why it may not. out are jobs that have left the
-// queue instead, which the caller has to answer.
+// add adds a job, or returns why it may not. out is the jobs that it has removed from the queue,
+// for which the caller has to call done.
 func (q *queue) add(j job) (out []removed, err error) {
 	own := 0
-	if e := q.lines[j.from]; e != nil {
-		own = len(e.Value.(*line).jobs)
+	if e := q.addresses[j.from]; e != nil {
+		own = len(e.Value.(*addressQueue).jobs)
 	}
-	if len(q.lines) > 1 && own >= max(q.most/2, 1) {
+	if len(q.addresses) > 1 && own >= max(q.most/2, 1) {
 		return nil, errCrowded
 	}
 	if q.n >= q.most {
 		out = q.sweep()
 	}
 	if q.n >= q.most {
-		greedy := q.greediest()
-		// One that has only one login more would just change places with j.
-		if len(greedy.jobs) < own+2 {
+		longest := q.longest()
+		// If it has only one login more than j's address, the two would only be exchanged.
+		if len(longest.jobs) < own+2 {
 			return out, errBusy
 		}
-		newest := len(greedy.jobs) - 1 // not the only one
-		out = append(out, removed{greedy.jobs[newest], errBusy})
-		greedy.jobs[newest] = job{}
-		greedy.jobs = greedy.jobs[:newest]
+		newest := len(longest.jobs) - 1 // not the only one
+		out = append(out, removed{longest.jobs[newest], errBusy})
+		longest.jobs[newest] = job{}
+		longest.jobs = longest.jobs[:newest]
 		q.n--
 	}
-	e := q.lines[j.from]
+	e := q.addresses[j.from]
 	if e == nil {
-		e = q.turns.PushBack(&line{from: j.from})
-		q.lines[j.from] = e
+		e = q.turns.PushBack(&addressQueue{from: j.from})
+		q.addresses[j.from] = e
 	}
-	l := e.Value.(*line)
+	l := e.Value.(*addressQueue)
 	l.jobs = append(l.jobs, j)
 	q.n++
 	return out, nil
 }
 
-// removed is a job that left the queue before its turn, and its answer.
+// removed is a job that was removed from the queue before its turn, and its result.
 type removed struct {
 	job job
 	err error
 }
 
-// next takes out the job whose turn it is.
+// next removes and returns the job whose turn it is.
 func (q *queue) next() (job, bool) {
 	e := q.turns.Front()
 	if e == nil {
 		return job{}, false
 	}
-	l := e.Value.(*line)
+	l := e.Value.(*addressQueue)
 	j := l.jobs[0]
-	l.jobs[0] = job{} // it holds a password, which nothing should keep alive
+	l.jobs[0] = job{} // it has a password, which must not stay in memory
 	l.jobs = l.jobs[1:]
 	q.n--
 	if len(l.jobs) == 0 {
@@ -99,30 +96,30 @@ func (q *queue) next() (job, bool) {
 }
 
 func (q *queue) drop(e *list.Element) {
-	delete(q.lines, e.Value.(*line).from)
+	delete(q.addresses, e.Value.(*addressQueue).from)
 	q.turns.Remove(e)
 }
 
-// greediest is the line with the most jobs.
-func (q *queue) greediest() *line {
-	var most *line
+// longest is the addressQueue with the most jobs.
+func (q *queue) longest() *addressQueue {
+	var most *addressQueue
 	for e := q.turns.Front(); e != nil; e = e.Next() {
-		if l := e.Value.(*line); most == nil || len(l.jobs) > len(most.jobs) {
+		if l := e.Value.(*addressQueue); most == nil || len(l.jobs) > len(most.jobs) {
 			most = l
 		}
 	}
 	return most
 }
 
-// sweep takes out the jobs of clients that have gone. After a search that finds
-// none it rests for a while, so that a login that is refused stays cheap.
+// sweep removes the jobs of clients that have gone. If it finds none it does nothing for the next
+// refusals, so that refusing a login stays cheap.
 func (q *queue) sweep() (out []removed) {
 	if q.sweepAfter > 0 {
 		q.sweepAfter--
 		return nil
 	}
 	for e := q.turns.Front(); e != nil; {
-		l, next := e.Value.(*line), e.Next()
+		l, next := e.Value.(*addressQueue), e.Next()
 		kept := make([]job, 0, len(l.jobs))
 		for _, j := range l.jobs {
 			if j.gone() {

@@ -9,18 +9,18 @@ import (
 	"testing"
 )
 
-// crowd puts jobs into a queue and notes what becomes of them, by name.
-type crowd struct {
+// queueTest adds jobs to a queue and records their results, by name.
+type queueTest struct {
 	q    *queue
 	gone map[string]bool
-	got  map[string]error // answers so far
+	got  map[string]error // results so far
 }
 
-func newCrowd(most int) *crowd {
-	return &crowd{q: newQueue(most), gone: make(map[string]bool), got: make(map[string]error)}
+func newQueueTest(most int) *queueTest {
+	return &queueTest{q: newQueue(most), gone: make(map[string]bool), got: make(map[string]error)}
 }
 
-func (c *crowd) add(addr, name string) error {
+func (c *queueTest) add(addr, name string) error {
 	j := job{
 		from: newAttempt(netip.MustParseAddr(addr), "").from,
 		gone: func() bool { return c.gone[name] },
@@ -34,8 +34,8 @@ func (c *crowd) add(addr, name string) error {
 	return err
 }
 
-// order is the names in the order in which their turns come.
-func (c *crowd) order() (names []string) {
+// order returns the names in the order of their turns.
+func (c *queueTest) order() (names []string) {
 	for j, ok := c.q.next(); ok; j, ok = c.q.next() {
 		names = append(names, j.work().Error())
 	}
@@ -44,7 +44,7 @@ func (c *crowd) order() (names []string) {
 
 // Addresses take turns: one that floods does not delay another.
 func TestQueueTakesTurns(t *testing.T) {
-	c := newCrowd(100)
+	c := newQueueTest(100)
 	for _, j := range []struct{ addr, name string }{
 		{"192.0.2.1", "a1"}, {"192.0.2.1", "a2"}, {"192.0.2.1", "a3"}, {"192.0.2.1", "a4"},
 		{"192.0.2.2", "b1"}, {"2001:db8::1", "c1"}, {"2001:db8::2", "c2"}, {"192.0.2.2", "b2"},
@@ -56,19 +56,19 @@ func TestQueueTakesTurns(t *testing.T) {
 	if got, want := c.order(), []string{"a1", "b1", "c1", "a2", "b2", "c2", "a3", "a4"}; !slices.Equal(got, want) {
 		t.Errorf("the turns are %q, want %q", got, want)
 	}
-	if len(c.q.lines) != 0 || c.q.turns.Len() != 0 || c.q.n != 0 {
-		t.Errorf("the empty queue holds %d lines, %d turns, %d jobs", len(c.q.lines), c.q.turns.Len(), c.q.n)
+	if len(c.q.addresses) != 0 || c.q.turns.Len() != 0 || c.q.n != 0 {
+		t.Errorf("the empty queue has %d addresses, %d turns, %d jobs", len(c.q.addresses), c.q.turns.Len(), c.q.n)
 	}
 }
 
-// Who is alone may fill the queue; newcomers from other addresses push out the
-// newest logins of the greediest, down to their share.
+// A single address may fill the queue. New logins from other addresses push out the newest logins
+// of the address with the most, down to its share.
 func TestQueuePushesOut(t *testing.T) {
 	const most = 8
-	c := newCrowd(most)
+	c := newQueueTest(most)
 	for i := range most {
 		if err := c.add("192.0.2.1", fmt.Sprint("a", i)); err != nil {
-			t.Fatalf("login %d of %d that fit: %v", i, most, err)
+			t.Fatalf("login %d of %d: %v", i, most, err)
 		}
 	}
 	if err := c.add("192.0.2.1", "a8"); err != errBusy {
@@ -76,10 +76,10 @@ func TestQueuePushesOut(t *testing.T) {
 	}
 	for i := range 4 {
 		if err := c.add("192.0.2.2", fmt.Sprint("b", i)); err != nil {
-			t.Errorf("login %d of a newcomer: %v", i, err)
+			t.Errorf("login %d of another address: %v", i, err)
 		}
 		if name := fmt.Sprint("a", most-1-i); c.got[name] != errBusy {
-			t.Errorf("%s, the newest of the greediest, got %v, want %v", name, c.got[name], errBusy)
+			t.Errorf("%s, the newest of the address with the most, got %v, want %v", name, c.got[name], errBusy)
 		}
 	}
 	for _, addr := range []string{"192.0.2.1", "192.0.2.2"} {
@@ -95,9 +95,9 @@ func TestQueuePushesOut(t *testing.T) {
 	}
 }
 
-// Addresses with one login each do not push out one another.
+// Addresses with one login each do not push out each other.
 func TestQueueOfManyAddresses(t *testing.T) {
-	c := newCrowd(8)
+	c := newQueueTest(8)
 	for i := range 20 {
 		err := c.add(fmt.Sprint("192.0.2.", i), fmt.Sprint(i))
 		if want := map[bool]error{true: errBusy}[i >= 8]; err != want {
@@ -109,10 +109,10 @@ func TestQueueOfManyAddresses(t *testing.T) {
 	}
 }
 
-// A queue that is full of clients that have gone has room.
+// A queue that is full of logins whose clients have gone has room.
 func TestQueueSweep(t *testing.T) {
 	const most = 16
-	c := newCrowd(most)
+	c := newQueueTest(most)
 	for i := range most {
 		c.add("192.0.2.1", fmt.Sprint(i))
 		c.gone[fmt.Sprint(i)] = i != 3
@@ -129,7 +129,7 @@ func TestQueueSweep(t *testing.T) {
 	refused := func() bool { return c.add("192.0.2.1", "late") != nil }
 	for range 2 {
 		if !refused() {
-			t.Fatal("a full queue takes one more")
+			t.Fatal("a full queue accepts one more")
 		}
 	}
 	c.gone["3"] = true
@@ -143,11 +143,11 @@ func TestQueueSweep(t *testing.T) {
 	}
 }
 
-// Whatever comes and goes, the queue stays within its bound and its books agree.
-func TestQueueBooks(t *testing.T) {
+// Whatever is added and removed, the queue stays within its bound and its counts are right.
+func TestQueueCounts(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 200 {
-		c := newCrowd(1 + random.IntN(20))
+		c := newQueueTest(1 + random.IntN(20))
 		in, refused, taken := 0, 0, 0
 		for i := range 300 {
 			name := fmt.Sprint(i)
@@ -165,11 +165,11 @@ func TestQueueBooks(t *testing.T) {
 				}
 			}
 			jobs := 0
-			for _, e := range c.q.lines {
-				jobs += len(e.Value.(*line).jobs)
+			for _, e := range c.q.addresses {
+				jobs += len(e.Value.(*addressQueue).jobs)
 			}
-			if c.q.n != jobs || jobs != in-refused-taken-len(c.got) || jobs > c.q.most || len(c.q.lines) != c.q.turns.Len() {
-				t.Fatalf("%d of at most %d jobs in %d lines and %d turns; the queue says %d", jobs, c.q.most, len(c.q.lines), c.q.turns.Len(), c.q.n)
+			if c.q.n != jobs || jobs != in-refused-taken-len(c.got) || jobs > c.q.most || len(c.q.addresses) != c.q.turns.Len() {
+				t.Fatalf("%d of at most %d jobs in %d addresses and %d turns; the queue counts %d", jobs, c.q.most, len(c.q.addresses), c.q.turns.Len(), c.q.n)
 			}
 		}
 	}

@@ -13,8 +13,8 @@ import (
 	"chatbench/core"
 )
 
-// A ban that could not be saved counts on after a reload, which saves it as soon as
-// that can be done; what the file says does not count as long as it lacks a change.
+// A ban that could not be saved stays in force after a reload, which saves it as soon as it can.
+// The file is not read as long as a change is missing in it.
 func TestReloadKeepsWhatIsNotSaved(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "mounted")
 	usersPath, bansPath := filepath.Join(t.TempDir(), "users.txt"), filepath.Join(dir, "bans.jsonl")
@@ -39,14 +39,14 @@ func TestReloadKeepsWhatIsNotSaved(t *testing.T) {
 	write(usersPath, "bob"+hashed)
 	out, err := g.Reload()
 	if err == nil || !strings.Contains(err.Error(), "the bans stay as they were") || !errors.Is(err, os.ErrNotExist) || strings.Contains(err.Error(), "\n") {
-		t.Errorf("a reload while it still cannot: %v", err)
+		t.Errorf("a reload while saving still fails: %v", err)
 	}
 	if !banned("bob") || g.Known("alice") || len(out) == 0 {
 		t.Errorf("after that: bob is banned: %v, alice is a user: %v", banned("bob"), g.Known("alice"))
 	}
 	write(usersPath, "nonsense")
 	if _, err := g.Reload(); err == nil || !strings.Contains(err.Error(), usersPath) || !strings.Contains(err.Error(), "the bans stay as they were") || !banned("bob") {
-		t.Errorf("a bad users file beside: %v, bob is banned: %v", err, banned("bob"))
+		t.Errorf("and with a bad users file: %v, bob is banned: %v", err, banned("bob"))
 	}
 	write(usersPath, "bob"+hashed)
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -54,18 +54,18 @@ func TestReloadKeepsWhatIsNotSaved(t *testing.T) {
 	}
 	write(bansPath, `{"name":"carol"}`+"\n")
 	if _, err := g.Reload(); err != nil || !banned("bob") || banned("carol") {
-		t.Errorf("a reload when it can: %v, banned: bob %v, carol %v", err, banned("bob"), banned("carol"))
+		t.Errorf("a reload when saving works: %v, banned: bob %v, carol %v", err, banned("bob"), banned("carol"))
 	}
 	if text, err := os.ReadFile(bansPath); err != nil || !strings.Contains(string(text), `"bob"`) {
 		t.Errorf("the file: %s, %v", text, err)
 	}
 	write(bansPath, `{"name":"carol"}`+"\n")
 	if _, err := g.Reload(); err != nil || banned("bob") || !banned("carol") {
-		t.Errorf("all is saved, and the file counts again: %v, banned: bob %v, carol %v", err, banned("bob"), banned("carol"))
+		t.Errorf("a reload when everything is saved: %v, banned: bob %v, carol %v", err, banned("bob"), banned("carol"))
 	}
 }
 
-// A bans file that is gone lifts no ban; an empty one lifts all.
+// A bans file that is gone lifts no bans; an empty one lifts all.
 func TestReloadWithoutBansFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "bans.jsonl")
 	g := openGate(t, path)
@@ -93,7 +93,7 @@ func TestReloadWithoutBansFile(t *testing.T) {
 	}
 }
 
-// The log tells how much was read.
+// The log says how many users and bans were read.
 func TestReloadIsLogged(t *testing.T) {
 	dir := t.TempDir()
 	usersPath, bansPath := filepath.Join(dir, "users.txt"), filepath.Join(dir, "bans.jsonl")

@@ -9,8 +9,8 @@ import (
 	"chatbench/core/units"
 )
 
-// attempt is whose wrong passwords are counted together. An IPv6 address
-// counts as its /64: whoever has one of it has all. Loopback is no such network.
+// attempt is an address and a name whose wrong passwords are counted together. An IPv6 address
+// counts as its /64, because whoever has one address of it has all. Loopback does not.
 type attempt struct {
 	from netip.Prefix
 	name string // folded
@@ -22,25 +22,25 @@ func newAttempt(from netip.Addr, name string) attempt {
 	if from.Is6() && !from.IsLoopback() {
 		bits = 64
 	}
-	prefix, _ := from.Prefix(bits) // no address has no prefix, which is a key too
+	prefix, _ := from.Prefix(bits) // for the zero Addr it is the zero Prefix, which is a key too
 	return attempt{prefix, name}
 }
 
-// address is the attempts of an address under whatever name.
+// address is the attempt of the same address without a name.
 func (a attempt) address() attempt { return attempt{from: a.from} }
 
-// limited says whether wrong passwords count for the address alone. They do not on
-// loopback: behind a proxy or a tunnel on this machine everybody has that address,
-// and one guesser would lock out all.
+// limited says whether wrong passwords also count for the address alone. They do not on loopback:
+// behind a proxy or a tunnel on this machine all clients have that address, and one that guesses
+// passwords would lock out all.
 func (a attempt) limited() bool { return !a.from.Addr().IsLoopback() }
 
-// throttle is a token bucket for each attempt: it holds a minute's worth of
-// wrong passwords and fills up within a minute. Any goroutine may call it.
+// throttle has a token bucket for each attempt, which holds as many tokens as wrong passwords are
+// allowed in a minute, and fills up within a minute. Any goroutine may call it.
 //
-// There are two ways to use it. With take, a try takes a token before its password
-// is looked at, so that parallel tries count too, and giveBack returns it after a
-// right one. With has and charge only wrong passwords take one: many people behind
-// one address may log in at once, and parallel tries go into debt instead.
+// It can be used in two ways. With take, a try takes a token before its password is checked, so
+// that parallel tries count too, and giveBack returns it after a right password. With has and
+// charge only wrong passwords take a token: many people behind one address may log in at once, and
+// parallel tries make a debt.
 type throttle struct {
 	perMinute float64
 	most      int // buckets
@@ -56,8 +56,8 @@ type bucket struct {
 	at      time.Time // when tokens was right
 }
 
-// throttleTable bounds the buckets. To push its own out, an attacker has to
-// have so many other passwords hashed first.
+// throttleTable is the number of buckets. To get rid of its own bucket an attacker has to have so
+// many other passwords hashed first.
 const throttleTable = 8192
 
 func newThrottle(rate units.Rate, most int) *throttle {
@@ -69,13 +69,13 @@ func newThrottle(rate units.Rate, most int) *throttle {
 	}
 }
 
-// take asks for a try at now.
+// take takes a token, and says whether there was one.
 func (t *throttle) take(a attempt, now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	b := t.bucket(a, now)
 	b.fill(t.perMinute, now)
-	// A hair less than a whole token will do: a bucket fills by fractions.
+	// Slightly less than a token is enough, because buckets fill by fractions.
 	if b.tokens < 1-1e-9 {
 		return false
 	}
@@ -105,7 +105,7 @@ func (t *throttle) charge(a attempt, now time.Time) {
 	b.tokens = max(b.tokens-1, -t.perMinute)
 }
 
-// giveBack returns the token of a try that was no wrong password.
+// giveBack returns the token of a try that was not a wrong password.
 func (t *throttle) giveBack(a attempt) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -115,11 +115,11 @@ func (t *throttle) giveBack(a attempt) {
 	}
 	b := e.Value.(*bucket)
 	if b.tokens++; b.tokens >= t.perMinute {
-		t.drop(e) // right passwords leave nothing behind
+		t.drop(e) // a full bucket need not be kept
 	}
 }
 
-// bucket finds or makes one; the longest unused makes way.
+// bucket finds or makes a bucket. If there are too many it drops the least recently used.
 func (t *throttle) bucket(a attempt, now time.Time) *bucket {
 	if e := t.buckets[a]; e != nil {
 		t.recent.MoveToFront(e)

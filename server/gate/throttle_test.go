@@ -72,8 +72,8 @@ func count(n int, try func(i int) bool) (passed int) {
 	return passed
 }
 
-// The table is bounded; the longest unused makes way, and right passwords
-// leave nothing in it.
+// The table is bounded: the least recently used bucket is dropped. Right passwords leave no
+// bucket.
 func TestThrottleTable(t *testing.T) {
 	const most = 16
 	th := newThrottle(tenAMinute, most)
@@ -101,7 +101,7 @@ func TestThrottleTable(t *testing.T) {
 	}
 }
 
-// Parallel tries cannot outrun the count.
+// Parallel tries are counted too.
 func TestThrottleParallel(t *testing.T) {
 	th := newThrottle(tenAMinute, 16)
 	now := time.Unix(1000, 0)

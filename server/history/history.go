@@ -1,20 +1,20 @@
-// Package history is a file of what was said last, so that a server that starts
-// again can tell newcomers.
+// Package history keeps the last messages in a file, so that a server that is restarted can show
+// them to new clients.
 //
-// It begins with a line that names its format. Each other line is one that was said:
+// The file begins with a line that names its format. Each other line is one message:
 //
 //	crc SP length SP time SP name: text LF
 //
-// crc is the CRC-32C of what follows its space, without the LF, in 8 hex digits;
-// length how many octets stand behind the second space; time is UTC with
-// milliseconds. A line that does not agree with its crc and length is left out when
-// the file is read: a crash can leave half of one at the end.
+// crc is the CRC-32C of what follows the first space, without the LF, in 8 hexadecimal digits.
+// length is the number of octets after the second space. time is UTC, with milliseconds. A line
+// that does not agree with its crc and length is ignored when the file is read: a crash can leave
+// an incomplete line at the end.
 //
-// The file grows at the end alone. When it holds Slack times as many lines as are
-// kept, the last ones are written to a new file that takes its place.
+// Lines are appended. When the file has more than Slack times as many lines as are kept, the last
+// ones are written to a new file that replaces it.
 //
-// The package refuses to decide when to write, and to keep lines in memory. A File
-// is for one goroutine.
+// The package does not decide when to write, and keeps no lines in memory. A File belongs to one
+// goroutine.
 package history
 
 import (
@@ -33,38 +33,38 @@ import (
 	"chatbench/internal/replace"
 )
 
-// Slack is how many times as many lines as are kept a file may have.
+// Slack is how many times the number of lines that are kept a file may have.
 const Slack = 8
 
 // head is the first line of a file.
 const head = "chatbench history 1\n"
 
-// File is an open history. No other process has it open meanwhile.
+// File is an open history. It is locked against other processes.
 type File struct {
 	path  string
 	keep  int
 	file  *os.File
-	size  int64 // octets that are whole; the file may have more after an error
+	size  int64 // octets of complete lines; after an error the file may have more
 	lines int
 }
 
-// Found is what a file held when it was opened.
+// Found is what a file contained when it was opened.
 type Found struct {
-	Lines   []core.Line // the last of them, oldest first
-	Damaged int         // lines left out: they do not agree with their sums
+	Lines   []core.Line // the last lines, oldest first
+	Damaged int         // ignored lines, which do not agree with their crc or length
 	Torn    int64       // octets cut off at the end
 }
 
-// Open opens the history at path for a server that keeps so many lines, at least 1;
-// one that is not there is made. An error leaves the file as it was: it cannot be
-// opened, it is no history, or another process has it open.
+// Open opens the history at path, or makes it. keep, at least 1, is how many lines are kept. If
+// the file cannot be opened, is not a history, or another process has it open, Open returns an
+// error and does not change it.
 func Open(path string, keep int) (*File, Found, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, Found{}, fmt.Errorf("history: %w", err)
 	}
 	if target, err := filepath.EvalSymlinks(path); err == nil {
-		path = target // rewrite what a link points to, also if it points elsewhere then
+		path = target // Rewrite replaces what the link points to now
 	}
 	f := &File{path: path, keep: keep, file: file}
 	found, err := f.load()
@@ -72,16 +72,16 @@ func Open(path string, keep int) (*File, Found, error) {
 		file.Close()
 		return nil, Found{}, err
 	}
-	replace.RemoveLeftovers(f.path) // nobody else rewrites the file, for it is locked
+	replace.RemoveLeftovers(f.path) // the lock is held, so no other process is rewriting the file
 	return f, found, nil
 }
 
-// Check says why Open would fail, and changes nothing.
+// Check returns the error that Open would return, and changes nothing.
 func Check(path string) error {
 	file, err := os.OpenFile(path, os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := unix.Access(filepath.Dir(path), unix.W_OK|unix.X_OK); err != nil {
-			return fmt.Errorf("history: no file can be made in %s: %w", filepath.Dir(path), err)
+			return fmt.Errorf("history: cannot make a file in %s: %w", filepath.Dir(path), err)
 		}
 		return nil
 	}
@@ -89,19 +89,19 @@ func Check(path string) error {
 		return fmt.Errorf("history: %w", err)
 	}
 	defer file.Close()
-	_, _, err = (&File{path: path, file: file}).claim()
+	_, _, err = (&File{path: path, file: file}).lock()
 	return err
 }
 
-// claim locks the file, and says how long it is and whether it has its head.
-func (f *File) claim() (size int64, begun bool, err error) {
+// lock locks the file, and returns its size and whether it has its first line.
+func (f *File) lock() (size int64, begun bool, err error) {
 	info, err := f.file.Stat()
 	switch {
 	case err != nil:
 		return 0, false, fmt.Errorf("history: %w", err)
 	case !info.Mode().IsRegular():
-		return 0, false, fmt.Errorf("history: %s is no regular file: choose another path", f.path)
-	case lock(f.file) != nil || !f.inPlace(info):
+		return 0, false, fmt.Errorf("history: %s is not a regular file: choose another path", f.path)
+	case flock(f.file) != nil || !f.inPlace(info):
 		return 0, false, fmt.Errorf("history: %s is in use by another server: choose another path", f.path)
 	}
 	first := make([]byte, len(head))
@@ -112,19 +112,19 @@ func (f *File) claim() (size int64, begun bool, err error) {
 	case string(first[:n]) != head[:n]:
 		return 0, false, fmt.Errorf("history: %s is a file of another kind: choose another path", f.path)
 	}
-	return info.Size(), n == len(head), nil // without its head it is new, or was torn when it was
+	return info.Size(), n == len(head), nil // without its first line it is new, or a crash has left it incomplete
 }
 
-// inPlace says whether the file, now that it is locked, is still the one at its path.
-// If another server has just rewritten that, it is not.
+// inPlace says whether the file, now that it is locked, is still the one at its path. Another
+// server may have replaced it.
 func (f *File) inPlace(info fs.FileInfo) bool {
 	now, err := os.Stat(f.path)
 	return err == nil && os.SameFile(info, now)
 }
 
-// load reads the file, and cuts off what is torn at its end.
+// load reads the file, and cuts off an incomplete line at its end.
 func (f *File) load() (Found, error) {
-	size, begun, err := f.claim()
+	size, begun, err := f.lock()
 	switch {
 	case err != nil:
 		return Found{}, err
@@ -143,7 +143,7 @@ func (f *File) load() (Found, error) {
 	return found, err
 }
 
-// begin makes an empty history of the file.
+// begin makes the file an empty history.
 func (f *File) begin() error {
 	_, err := f.file.WriteAt([]byte(head), 0)
 	if err == nil {
@@ -151,12 +151,12 @@ func (f *File) begin() error {
 		err = f.cut()
 	}
 	if err != nil {
-		return fmt.Errorf("history: begin %s: %w", f.path, err)
+		return fmt.Errorf("history: write the first line of %s: %w", f.path, err)
 	}
 	return nil
 }
 
-// cut cuts off what stands behind the whole lines.
+// cut cuts off what follows the complete lines.
 func (f *File) cut() error {
 	if err := f.file.Truncate(f.size); err != nil {
 		return fmt.Errorf("history: cut off the end of %s: %w", f.path, err)
@@ -164,13 +164,12 @@ func (f *File) cut() error {
 	return nil
 }
 
-// read reads lines to the end. size is how many octets stand before the end of the
-// last line that is whole, lines how many lines there are in these; damaged is how
-// many of them do not agree with their sums.
+// read reads lines to the end. size is the number of octets up to the end of the last good line,
+// lines the number of lines in them, and damaged how many of these are not good.
 func read(from io.Reader, keep int) (last []core.Line, damaged int, size int64, lines int, err error) {
-	r := bufio.NewReaderSize(from, longest)
+	r := bufio.NewReaderSize(from, maxLine)
 	var at int64
-	unsound := 0 // lines since the last good one
+	bad := 0 // lines since the last good one
 	for {
 		text, err := r.ReadSlice('\n')
 		at += int64(len(text))
@@ -180,19 +179,19 @@ func read(from io.Reader, keep int) (last []core.Line, damaged int, size int64, 
 			text = nil
 		}
 		if errors.Is(err, io.EOF) {
-			return last[max(0, len(last)-keep):], damaged, size, lines, nil // what has no LF is torn
+			return last[max(0, len(last)-keep):], damaged, size, lines, nil // a line without LF is incomplete
 		}
 		if err != nil {
 			return nil, 0, 0, 0, err
 		}
 		line, good := parse(bytes.TrimSuffix(text, []byte("\n")))
 		if !good {
-			unsound++
+			bad++
 			continue
 		}
-		damaged += unsound
-		lines += unsound + 1
-		unsound = 0
+		damaged += bad
+		lines += bad + 1
+		bad = 0
 		size = at
 		if last = append(last, line); len(last) == 2*keep {
 			last = last[:copy(last, last[keep:])]
@@ -200,8 +199,8 @@ func read(from io.Reader, keep int) (last []core.Line, damaged int, size int64, 
 	}
 }
 
-// Append writes lines to the end, and has the disk take them. After an error none of
-// them is there, and they may be given again.
+// Append writes lines at the end, and syncs them to the disk. After an error none of them is in
+// the file, and Append may be called with them again.
 func (f *File) Append(lines []core.Line) error {
 	var b []byte
 	for _, line := range lines {
@@ -219,19 +218,19 @@ func (f *File) Append(lines []core.Line) error {
 	return nil
 }
 
-// Long says that the file is to be rewritten.
+// Long says whether the file has so many lines that it should be rewritten.
 func (f *File) Long() bool { return f.lines > Slack*f.keep }
 
-// Rewrite has a new file with these lines alone take the place of the old one. If it
-// fails before it has replaced that, the old one stays in use. If it has, only the disk
-// may not have taken the name of the new one yet.
+// Rewrite replaces the file by a new one with only these lines. If it fails and replaced is false,
+// the old file stays in use. If it fails and replaced is true, only the sync of the directory has
+// failed.
 func (f *File) Rewrite(lines []core.Line) (replaced bool, err error) {
 	temp, err := replace.New(f.path)
 	if err != nil {
 		return false, fmt.Errorf("history: rewrite %s: %w", f.path, err)
 	}
 	fresh := &File{path: f.path, keep: f.keep, file: temp.File}
-	if err = lock(temp.File); err == nil {
+	if err = flock(temp.File); err == nil {
 		err = fresh.begin()
 	}
 	if err == nil {
@@ -252,8 +251,8 @@ func (f *File) Rewrite(lines []core.Line) (replaced bool, err error) {
 	return true, nil
 }
 
-// lock keeps other processes from the file while it is open.
-func lock(file *os.File) error { return unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
+// flock locks a file against other processes until it is closed.
+func flock(file *os.File) error { return unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
 
 // Close closes the file. What was appended is on the disk.
 func (f *File) Close() error { return f.file.Close() }

@@ -18,7 +18,7 @@ import (
 
 var noon = time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
 
-// some are the lines from the nth on, before the mth.
+// some makes the lines n to m-1.
 func some(n, m int) (lines []core.Line) {
 	for ; n < m; n++ {
 		lines = append(lines, core.Line{At: noon.Add(time.Duration(n) * time.Second), Text: fmt.Appendf(nil, "민수: line %d \xff", n)})
@@ -43,7 +43,7 @@ func add(t *testing.T, f *File, lines []core.Line) {
 	}
 }
 
-// The last lines come back as they were, also when fewer are kept than before.
+// The last lines are read as they were written, even if fewer are kept than before.
 func TestLinesComeBack(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "history")
 	f, found := open(t, path, 10)
@@ -68,8 +68,8 @@ func TestLinesComeBack(t *testing.T) {
 	}
 }
 
-// Wherever the file ends, what is whole before that is there, the rest is cut off,
-// and it goes on.
+// Wherever the file is cut, the complete lines are read, the rest is cut off, and lines can be
+// appended.
 func TestTornAnywhere(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "history")
@@ -102,7 +102,7 @@ func TestTornAnywhere(t *testing.T) {
 	}
 }
 
-// A line that was damaged is left out, and those behind it are not.
+// A damaged line is ignored, and those after it are not.
 func TestDamaged(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "history")
 	f, _ := open(t, path, 10)
@@ -114,7 +114,7 @@ func TestDamaged(t *testing.T) {
 	}
 	second := bytes.Index(whole, []byte("line 1"))
 	whole[second] ^= 1
-	long := append(bytes.Repeat([]byte("x"), 2*longest), '\n')
+	long := append(bytes.Repeat([]byte("x"), 2*maxLine), '\n')
 	whole = append(whole[:len(head):len(head)], append(long, whole[len(head):]...)...)
 	if err := os.WriteFile(path, whole, 0o600); err != nil {
 		t.Fatal(err)
@@ -132,7 +132,7 @@ func TestDamaged(t *testing.T) {
 	}
 }
 
-// A file that grows is rewritten with the last lines, and nothing is left beside it.
+// A long file is rewritten with the last lines, and no other file is left behind.
 func TestRewrite(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "history")
@@ -157,12 +157,12 @@ func TestRewrite(t *testing.T) {
 		t.Errorf("found %+v", found)
 	}
 	if files, _ := os.ReadDir(dir); len(files) != 1 {
-		t.Errorf("left beside it: %v", files)
+		t.Errorf("left behind: %v", files)
 	}
 }
 
-// A link to the file stays one when the file is rewritten, and what a server that was
-// killed while it did so has left is removed, but not by one that does not get the file.
+// A link to the file stays a link when the file is rewritten. A new file that a killed server has
+// left behind is removed, but not by a server that does not get the lock.
 func TestRewriteThroughLink(t *testing.T) {
 	dir, far := t.TempDir(), t.TempDir()
 	link, target, leftover := filepath.Join(dir, "history"), filepath.Join(far, "target"), filepath.Join(far, ".target.123")
@@ -185,7 +185,7 @@ func TestRewriteThroughLink(t *testing.T) {
 		t.Errorf("another opens it: %v", err)
 	}
 	if _, err := os.Stat(leftover); err != nil {
-		t.Errorf("it has removed what may be the server's that has the file: %v", err)
+		t.Errorf("it has removed a file that may belong to the server with the lock: %v", err)
 	}
 	add(t, f, some(0, 3))
 	if _, err := f.Rewrite(some(1, 3)); err != nil {
@@ -199,12 +199,12 @@ func TestRewriteThroughLink(t *testing.T) {
 		t.Errorf("found %+v", found)
 	}
 	if files, _ := os.ReadDir(far); len(files) != 1 {
-		t.Errorf("left beside it: %v", files)
+		t.Errorf("left behind: %v", files)
 	}
 }
 
-// Who has opened the file just before it was rewritten does not take the old one, which
-// nobody locks any more, for the history.
+// A server that has opened the file just before it was rewritten does not use the old one, which is
+// no longer locked.
 func TestOpenedBeforeRewrite(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "history")
 	f, _ := open(t, path, 2)
@@ -216,12 +216,12 @@ func TestOpenedBeforeRewrite(t *testing.T) {
 	if _, err := f.Rewrite(some(0, 1)); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := (&File{path: path, file: old}).claim(); err == nil || !strings.Contains(err.Error(), "in use by another server") {
+	if _, _, err := (&File{path: path, file: old}).lock(); err == nil || !strings.Contains(err.Error(), "in use by another server") {
 		t.Errorf("the old file: %v", err)
 	}
 }
 
-// If the disk does not take the new name, the new file is in use all the same.
+// If the sync of the directory fails the new file is still used.
 func TestRewrittenNotSynced(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "history")
 	f, _ := open(t, path, 2)
@@ -254,7 +254,7 @@ func TestRewrittenNotSynced(t *testing.T) {
 	}
 }
 
-// What is no history is not touched.
+// A file that is not a history is not changed.
 func TestOtherFiles(t *testing.T) {
 	dir := t.TempDir()
 	users := filepath.Join(dir, "users.txt")
@@ -267,7 +267,7 @@ func TestOtherFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]string{
-		users: "another kind", fifo: "no regular file", dir: "is a directory", filepath.Join(dir, "none", "x"): "no such file",
+		users: "another kind", fifo: "not a regular file", dir: "is a directory", filepath.Join(dir, "none", "x"): "no such file",
 	} {
 		if _, _, err := Open(path, 10); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v, want %q", path, err, want)
@@ -278,8 +278,8 @@ func TestOtherFiles(t *testing.T) {
 	}
 }
 
-// A disk that is full costs the lines that did not fit and no others: they can be
-// given again.
+// If the disk is full only the lines that do not fit are not written, and they can be appended
+// again.
 func TestFullDisk(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "history")
 	f, _ := open(t, path, 10)
@@ -311,7 +311,7 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// Whatever a file holds, what is read of it can be written and is read the same.
+// Whatever a file contains, what is read from it can be written, and is read again unchanged.
 func FuzzRead(f *testing.F) {
 	var good []byte
 	for _, line := range some(0, 3) {

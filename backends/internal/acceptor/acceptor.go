@@ -1,11 +1,10 @@
-// Package acceptor is a goroutine that accepts connections, for transports
-// whose library would not do it as the contract asks: it goes on when
-// descriptors run out, without spinning, and it can stop accepting while the
-// connections that are there go on.
+// Package acceptor accepts connections on a goroutine of its own, for transports whose
+// library does not do it as the contract requires. It goes on when descriptors run out,
+// without spinning, and can stop accepting while connections go on.
 //
-// It refuses to serve: each connection is handed to a function of the
-// transport's, on the acceptor's own goroutine. That function alone may call
-// FD; the other methods are for any goroutine.
+// It does not serve connections: it calls a function of the transport for each, on its own
+// goroutine. Only that function may call FD and Conn; the other methods may be called from
+// any goroutine.
 package acceptor
 
 import (
@@ -25,14 +24,14 @@ import (
 	"chatbench/internal/loglimit"
 )
 
-// How long accepting rests when it is of no use for now.
+// How long accepting pauses after an error.
 const (
 	shortestRest = 5 * time.Millisecond
 	longestRest  = time.Second
 )
 
-// ErrTurnedAway is wrapped by take's error when it has accepted a connection and
-// closed it, for lack of what the connection needs. Accepting goes on at once.
+// ErrTurnedAway is wrapped by the error of a take function that has closed the connection
+// because something that it needs is missing. Accepting goes on at once.
 var ErrTurnedAway = errors.New("a connection is turned away")
 
 // Acceptor accepts the connections of one listener.
@@ -42,7 +41,7 @@ type Acceptor struct {
 	addr    netip.AddrPort
 	closer  io.Closer
 	raw     syscall.RawConn
-	reserve *socket.Reserve // the goroutine's
+	reserve *socket.Reserve // used only by the goroutine
 	lines   loglimit.Limit
 
 	stop     sync.Once
@@ -50,18 +49,18 @@ type Acceptor struct {
 	stopped  chan struct{}
 }
 
-// Listen binds Config.Listen for a transport that takes descriptors, with FD.
-// Nothing is accepted before Run.
+// Listen binds Config.Listen for a transport that takes descriptors, from FD. Nothing is
+// accepted before Run.
 func Listen(cfg backends.Config, name string) (*Acceptor, error) {
 	fd, addr, err := socket.ListenFD(cfg, false)
 	if err != nil {
 		return nil, err
 	}
-	file := os.NewFile(uintptr(fd), "listener") // Go's netpoller waits for it, as it is non-blocking
+	file := os.NewFile(uintptr(fd), "listener") // it is non-blocking, so Go's netpoller waits for it
 	return newAcceptor(cfg, name, addr, file)
 }
 
-// newAcceptor completes an Acceptor of a listening socket.
+// newAcceptor makes an Acceptor of a listening socket.
 func newAcceptor(cfg backends.Config, name string, addr netip.AddrPort, s listening) (*Acceptor, error) {
 	a := &Acceptor{
 		name: name, cfg: cfg, addr: addr, closer: s,
@@ -87,12 +86,12 @@ type listening interface {
 // Addr is where it is bound.
 func (a *Acceptor) Addr() netip.AddrPort { return a.addr }
 
-// Run starts to accept. take accepts one connection and hands it on. Its error is
-// the one that accepting gave, or wraps ErrTurnedAway.
+// Run starts to accept. take accepts one connection, by FD or Conn, and passes it on. Its
+// error is the one of accepting, or wraps ErrTurnedAway.
 func (a *Acceptor) Run(take func() error) { go a.run(take) }
 
-// FD waits for the next connection and gives its descriptor, which is
-// non-blocking and the caller's. Only take calls it.
+// FD waits for the next connection and returns its descriptor, which is non-blocking and
+// belongs to the caller. Only take may call it.
 func (a *Acceptor) FD() (fd int, peer netip.AddrPort, err error) {
 	closed := a.raw.Read(func(listener uintptr) bool {
 		fd, peer, err = socket.Accept(int(listener))
@@ -104,9 +103,8 @@ func (a *Acceptor) FD() (fd int, peer netip.AddrPort, err error) {
 	return fd, peer, err
 }
 
-// Close accepts no more and returns when take is not running and will not be
-// called again. The port is free then. It may be called more than once, but
-// only after Run.
+// Close stops accepting. It returns when take is not running and will not be called again;
+// the port is free then. It may be called more than once, but only after Run.
 func (a *Acceptor) Close() {
 	a.stop.Do(func() {
 		close(a.stopping)
@@ -115,7 +113,7 @@ func (a *Acceptor) Close() {
 	<-a.stopped
 }
 
-// Abandon is Close for an Acceptor that never ran.
+// Abandon closes an Acceptor for which Run was not called.
 func (a *Acceptor) Abandon() {
 	a.closer.Close()
 	a.reserve.Close()
@@ -133,7 +131,7 @@ func (a *Acceptor) run(take func() error) {
 			continue
 		}
 		select {
-		case <-a.stopping: // which is why it failed
+		case <-a.stopping: // Close has caused the error
 			return
 		default:
 		}
@@ -155,8 +153,8 @@ func (a *Acceptor) run(take func() error) {
 	}
 }
 
-// turnAway closes the connection at the head of the queue, for which there is
-// no descriptor. It is false if that could not be done.
+// turnAway closes the first connection in the kernel's queue, for which there is no
+// descriptor. It is false if it could not.
 func (a *Acceptor) turnAway() (gone bool) {
 	err := a.raw.Control(func(fd uintptr) { gone = a.reserve.TurnAway(int(fd)) })
 	if err != nil || !gone {

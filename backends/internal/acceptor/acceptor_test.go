@@ -11,8 +11,8 @@ import (
 	"chatbench/backends"
 )
 
-// TestTurnedAway: a connection for which there is not what it needs is counted,
-// does not keep the next from being accepted, and cannot fill a log.
+// TestTurnedAway: a connection that is turned away is counted, does not delay the next one,
+// and cannot fill the log.
 func TestTurnedAway(t *testing.T) {
 	const turnedAway, accepted = 1000, 10
 	var log bytes.Buffer

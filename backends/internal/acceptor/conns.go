@@ -8,7 +8,7 @@ import (
 	"chatbench/internal/tcp"
 )
 
-// Conns is an Acceptor for libraries that take a net.Conn.
+// Conns is an Acceptor for libraries that need a net.Conn.
 type Conns struct {
 	*Acceptor
 	listener *net.TCPListener
@@ -24,5 +24,5 @@ func ListenConns(cfg backends.Config, name string) (Conns, error) {
 	return Conns{a, listener}, err
 }
 
-// Conn waits for the next connection. Only take calls it.
+// Conn waits for the next connection. Only take may call it.
 func (c Conns) Conn() (*net.TCPConn, error) { return c.listener.AcceptTCP() }

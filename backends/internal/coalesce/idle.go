@@ -14,8 +14,11 @@ type CPUClock struct {
 	began time.Time
 }
 
-// Of the calling thread, and of the whole process.
-func ThreadClock(now time.Time) CPUClock  { return CPUClock{unix.CLOCK_THREAD_CPUTIME_ID, now} }
+// ThreadClock is the clock of whichever thread calls Idle: always the same, one that its
+// goroutine is locked to.
+func ThreadClock(now time.Time) CPUClock { return CPUClock{unix.CLOCK_THREAD_CPUTIME_ID, now} }
+
+// ProcessClock is the clock of the whole process.
 func ProcessClock(now time.Time) CPUClock { return CPUClock{unix.CLOCK_PROCESS_CPUTIME_ID, now} }
 
 // Idle is for how long so many processors had nothing to do for it since the clock was

@@ -1,9 +1,9 @@
-// Package ptytest runs a command of the test's own binary on a pseudo-terminal:
-// a test types, and sees what the terminal is sent.
+// Package ptytest runs a command of the test's own binary on a pseudo-terminal. The test
+// types, and sees what the command writes.
 //
-// What it is sent can be looked at as octets, escape sequences and all, and as the
-// rows that a person would see. It refuses to be a complete terminal: programs
-// that draw whole screens are beyond it. A Terminal belongs to one goroutine.
+// The output can be read as octets, with its escape sequences, and as the rows that a
+// person would see. It is not a complete terminal: it knows only what line editors use. A
+// Terminal belongs to one goroutine.
 package ptytest
 
 import (
@@ -20,11 +20,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience is how long a test waits for anything.
-const patience = 30 * time.Second
+// timeout is how long a test waits for anything.
+const timeout = 30 * time.Second
 
-// NoWait keeps a command built with the race detector from sleeping for a
-// second at its end.
+// NoWait keeps a command that is built with the race detector from sleeping for a second
+// when it exits.
 const NoWait = "GORACE=atexit_sleep_ms=0"
 
 // Terminal is a pseudo-terminal with a command on it.
@@ -37,12 +37,12 @@ type Terminal struct {
 
 	mu     sync.Mutex
 	seen   []byte
-	from   int // what Await has not looked at yet begins here
+	from   int // where the next Await begins in seen
 	screen screen
 }
 
-// Start runs the test binary as command name, by testscript.Main, on a terminal
-// of 80 columns with no environment but env and PATH.
+// Start runs the test binary as the command name, by testscript.Main, on a terminal of 80
+// columns. Its environment is env, PATH and TERM.
 func Start(t *testing.T, env []string, name string, args ...string) *Terminal {
 	t.Helper()
 	self, err := os.Executable()
@@ -92,11 +92,11 @@ func (p *Terminal) clean() {
 	p.master.Close()
 	p.read.Wait()
 	if p.t.Failed() {
-		p.t.Logf("the terminal saw:\n%q", p.seen)
+		p.t.Logf("the command wrote:\n%q", p.seen)
 	}
 }
 
-// Resize gives the terminal fewer columns.
+// Resize changes the number of columns to a smaller one.
 func (p *Terminal) Resize(columns int) {
 	p.t.Helper()
 	p.mu.Lock()
@@ -115,7 +115,7 @@ func (p *Terminal) Type(keys string) {
 	}
 }
 
-// TypeSlowly sends keys octet by octet, as slowly as says.
+// TypeSlowly sends keys octet by octet, with a pause of each after every octet.
 func (p *Terminal) TypeSlowly(keys string, each time.Duration) {
 	p.t.Helper()
 	for i := range len(keys) {
@@ -124,11 +124,10 @@ func (p *Terminal) TypeSlowly(keys string, each time.Duration) {
 	}
 }
 
-// Await waits until the terminal has been sent text, after what the last Await
-// waited for.
+// Await waits until the command has written text, after what the last Await found.
 func (p *Terminal) Await(text string) {
 	p.t.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(timeout); ; time.Sleep(time.Millisecond) {
 		p.mu.Lock()
 		i := bytes.Index(p.seen[p.from:], []byte(text))
 		if i >= 0 {
@@ -139,28 +138,27 @@ func (p *Terminal) Await(text string) {
 			return
 		}
 		if time.Now().After(deadline) {
-			p.t.Fatalf("the terminal was not sent %q", text)
+			p.t.Fatalf("the command did not write %q", text)
 		}
 	}
 }
 
-// Rows is what stands on the screen, and above it what has scrolled away.
+// Rows gives the rows on the screen, preceded by those that have scrolled away.
 func (p *Terminal) Rows() []string {
 	p.t.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.screen.unknown != "" {
-		p.t.Fatalf("the screen does not know %s", p.screen.unknown)
+		p.t.Fatalf("the command wrote %s, which the test's screen does not know", p.screen.unknown)
 	}
 	return p.screen.text()
 }
 
-// AwaitLast waits until the last row of the screen is text and nothing else,
-// but for blanks at its end.
+// AwaitLast waits until the last row of the screen is text, apart from blanks at its end.
 func (p *Terminal) AwaitLast(text string) {
 	p.t.Helper()
 	text = strings.TrimRight(text, " ")
-	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(timeout); ; time.Sleep(time.Millisecond) {
 		rows := p.Rows()
 		if len(rows) > 0 && rows[len(rows)-1] == text {
 			return
@@ -171,7 +169,7 @@ func (p *Terminal) AwaitLast(text string) {
 	}
 }
 
-// Kill ends the command as a crash would.
+// Kill kills the command.
 func (p *Terminal) Kill() {
 	p.cmd.Process.Kill()
 	p.cmd.Wait()
@@ -185,7 +183,7 @@ func (p *Terminal) Signal(signal os.Signal) {
 	}
 }
 
-// Seen is all that the terminal has been sent.
+// Seen is everything that the command has written.
 func (p *Terminal) Seen() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -195,7 +193,7 @@ func (p *Terminal) Seen() string {
 // Exit waits for the command's end and returns its exit code.
 func (p *Terminal) Exit() int {
 	p.t.Helper()
-	late := time.AfterFunc(patience, func() { p.cmd.Process.Kill() })
+	late := time.AfterFunc(timeout, func() { p.cmd.Process.Kill() })
 	defer late.Stop()
 	err := p.cmd.Wait()
 	var exit *exec.ExitError
@@ -208,15 +206,15 @@ func (p *Terminal) Exit() int {
 // AwaitHidden waits until what is typed is no longer shown.
 func (p *Terminal) AwaitHidden() {
 	p.t.Helper()
-	for deadline := time.Now().Add(patience); p.Echoes(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(timeout); p.Echoes(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			p.t.Fatal("the terminal goes on showing what is typed")
+			p.t.Fatal("the terminal still shows what is typed")
 		}
 	}
 }
 
-// Echoes says whether the terminal shows what is typed and cooks it by lines,
-// as it does unless a command has changed that.
+// Echoes says whether the terminal echoes what is typed and passes it on by lines, as it
+// does unless a command has changed its modes.
 func (p *Terminal) Echoes() bool {
 	p.t.Helper()
 	modes, err := unix.IoctlGetTermios(int(p.slave.Fd()), unix.TCGETS)

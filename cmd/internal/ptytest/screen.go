@@ -17,22 +17,21 @@ const (
 	visible = 24 // rows
 )
 
-// screen is what a person would see of the octets a terminal was sent, and what
-// has scrolled away above. It knows no more than line editors need; of a sequence
-// that it does not know it makes a note.
+// screen is what a person would see on a terminal, and what has scrolled away. It knows
+// only what line editors use; in unknown it notes a sequence that it does not know.
 type screen struct {
 	rows     [][]string // cells: a rune and what combines with it; "" right of a wide one
 	row, col int
-	narrow   int    // columns, after a resize; 0: not yet
-	rest     []byte // of the last write: a rune or a sequence that is not all there
+	narrow   int    // columns after a resize; 0 before
+	rest     []byte // an incomplete rune or sequence at the end of the last write
 	unknown  string
 }
 
-// width is the columns of the screen.
+// width is the number of columns.
 func (s *screen) width() int { return cmp.Or(s.narrow, columns) }
 
-// resize wraps the rows that are too long now, as terminals do. It refuses to
-// join them again when there is more room.
+// resize wraps the rows that are now too long, as terminals do. It does not join them
+// again when there is more room.
 func (s *screen) resize(width int) {
 	var rows [][]string
 	at, col := s.row, s.col
@@ -59,7 +58,7 @@ func (s *screen) write(b []byte) {
 	}
 }
 
-// next takes one rune or sequence; 0: it is not all there.
+// next takes one rune or sequence and returns its length, or 0 if it is incomplete.
 func (s *screen) next(b []byte) int {
 	switch c := b[0]; {
 	case c == '\x1b':
@@ -84,7 +83,7 @@ func (s *screen) next(b []byte) int {
 	return 1
 }
 
-// sequence takes one that begins with ESC [.
+// sequence takes an escape sequence and returns its length, or 0 if it is incomplete.
 func (s *screen) sequence(b []byte) int {
 	end := bytes.IndexFunc(b[1:], func(r rune) bool { return r >= '@' && r != '[' })
 	if end < 0 {
@@ -127,8 +126,8 @@ func (s *screen) grow() {
 	}
 }
 
-// put shows a rune where the cursor is. Behind the last column the cursor waits
-// until something comes that has to go to the next row.
+// put shows a rune at the cursor. After the last column the cursor stays in its row until
+// the next rune.
 func (s *screen) put(r rune) {
 	wide := cells(r)
 	if wide > 0 && s.col+wide > s.width() {
@@ -156,7 +155,7 @@ func (s *screen) put(r rune) {
 // cells is how many columns a rune takes.
 func cells(r rune) int {
 	if unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf) || r >= 0x1160 && r <= 0x11ff {
-		return 0 // it goes on top of the one before, as do vowels and finals of Hangul
+		return 0 // it combines with the rune before, as vowels and finals of Hangul do
 	}
 	if k := width.LookupRune(r).Kind(); k == width.EastAsianWide || k == width.EastAsianFullwidth {
 		return 2
@@ -164,7 +163,7 @@ func cells(r rune) int {
 	return 1
 }
 
-// text is all rows, without the blanks at their ends.
+// text gives all rows, without the blanks at their ends.
 func (s *screen) text() []string {
 	rows := make([]string, len(s.rows))
 	for i, row := range s.rows {

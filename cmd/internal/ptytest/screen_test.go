@@ -21,7 +21,7 @@ func TestScreen(t *testing.T) {
 		{"\x1b[31mred\x1b[0m\a", []string{"red"}},
 		{long + "y", []string{long, "y"}},
 		{long + "\r\ny", []string{long, "y"}},
-		{long[1:] + "한", []string{long[1:], "한"}}, // half of it would not do
+		{long[1:] + "한", []string{long[1:], "한"}}, // a wide rune does not fit into one column
 		{"e\u0301!", []string{"e\u0301!"}},
 		{"\u1112\u1161\u11ab\b\bx", []string{"x"}}, // 한 of three jamo is one
 	} {
@@ -44,7 +44,7 @@ func TestScreen(t *testing.T) {
 	for _, odd := range []string{"\x1b[5n", "\x1bc", "\x1b[2J", "\x01", "\x1b[1;5H"} {
 		var s screen
 		if s.write([]byte(odd)); s.unknown == "" {
-			t.Errorf("%q is taken for known", odd)
+			t.Errorf("%q is not noted as unknown", odd)
 		}
 	}
 }

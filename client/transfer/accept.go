@@ -17,16 +17,16 @@ import (
 
 const (
 	firstUserPort = 1024
-	// strangersMost is how many connections may be looked at at once: someone
-	// else may find the port first, and must not keep the right one out.
-	strangersMost = 8
+	// maxUnverified is how many connections may be verified at once: someone else may
+	// find the port first, and must not keep the requester out.
+	maxUnverified = 8
 	helloTimeout  = 5 * time.Second
 )
 
-// Ports is a range of ports to share on; the zero value is any.
+// Ports is a range of ports to share on; the zero value allows any port.
 type Ports struct{ Low, High uint16 }
 
-// ParsePorts reads a range: LOW-HIGH.
+// ParsePorts parses a range: LOW-HIGH.
 func ParsePorts(text string) (Ports, error) {
 	low, high, _ := strings.Cut(text, "-")
 	l, err1 := strconv.ParseUint(low, 10, 16)
@@ -37,7 +37,7 @@ func ParsePorts(text string) (Ports, error) {
 	return Ports{uint16(l), uint16(h)}, nil
 }
 
-// listen opens a listener on a port that cannot be foretold.
+// listen opens a listener on a random port of the range.
 func (p Ports) listen(on netip.Addr) (*net.TCPListener, error) {
 	if p == (Ports{}) {
 		return listenOn(on, 0)
@@ -51,44 +51,44 @@ func (p Ports) listen(on netip.Addr) (*net.TCPListener, error) {
 			return l, err
 		}
 	}
-	return nil, fmt.Errorf("transfer: all ports from %d to %d are taken: give -share-ports more", p.Low, p.High)
+	return nil, fmt.Errorf("transfer: all ports from %d to %d are in use: give -share-ports a larger range", p.Low, p.High)
 }
 
-var errNotFetched = fmt.Errorf("transfer: nobody came for it in %v", fetchTimeout)
+var errNotFetched = fmt.Errorf("transfer: the requester did not connect within %v", fetchTimeout)
 
-// meet waits for the one who asked. Others who find the port are closed
-// without a word; they are looked at side by side, so that one who connects
-// and says nothing keeps nobody waiting.
-func (s *sending) meet(ctx context.Context) (*net.TCPConn, hello, error) {
+// accept waits for the connection of the requester. Connections of others, who may
+// find the port too, are closed without an answer. Several are verified at once, so
+// that one that sends nothing delays nobody.
+func (s *sending) accept(ctx context.Context) (*net.TCPConn, hello, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { s.listener.Close() })()
-	var looking sync.WaitGroup
-	defer looking.Wait()
-	defer cancel() // those who are looked at while the right one has come
-	type guest struct {
+	var verifying sync.WaitGroup
+	defer verifying.Wait()
+	defer cancel() // ends the verifications that are still under way
+	type requester struct {
 		conn  *net.TCPConn
 		hello hello
 	}
-	right, places := make(chan guest), make(chan struct{}, strangersMost)
-	looking.Go(func() {
+	verified, slots := make(chan requester), make(chan struct{}, maxUnverified)
+	verifying.Go(func() {
 		for {
 			conn, err := s.listener.AcceptTCP()
 			if err != nil {
 				return
 			}
 			select {
-			case places <- struct{}{}:
+			case slots <- struct{}{}:
 			default:
 				conn.Close()
 				continue
 			}
-			looking.Go(func() {
-				defer func() { <-places }()
-				h, ok := s.look(ctx, conn)
+			verifying.Go(func() {
+				defer func() { <-slots }()
+				h, ok := s.verify(ctx, conn)
 				if ok {
 					select {
-					case right <- guest{conn, h}:
+					case verified <- requester{conn, h}:
 						return
 					case <-ctx.Done():
 					}
@@ -98,18 +98,18 @@ func (s *sending) meet(ctx context.Context) (*net.TCPConn, hello, error) {
 		}
 	})
 	select {
-	case g := <-right:
+	case r := <-verified:
 		s.listener.Close()
-		return g.conn, g.hello, nil
+		return r.conn, r.hello, nil
 	case <-ctx.Done():
 		return nil, hello{}, errNotFetched
 	}
 }
 
-// look says whether a connection is the right one: who knows the token asked.
-func (s *sending) look(ctx context.Context, conn *net.TCPConn) (hello, bool) {
+// verify reads the hello of a connection, and says whether it has the right token.
+func (s *sending) verify(ctx context.Context, conn *net.TCPConn) (hello, bool) {
 	if s.legacy {
-		return hello{}, true // the first one is taken for the right one
+		return hello{}, true // without tokens the first connection is accepted
 	}
 	defer context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Unix(1, 0)) })()
 	conn.SetReadDeadline(time.Now().Add(helloTimeout))

@@ -1,4 +1,4 @@
-package guest_test
+package loopadapter_test
 
 import (
 	"bytes"
@@ -10,17 +10,17 @@ import (
 	"time"
 
 	"chatbench/backends"
-	"chatbench/backends/internal/guest"
+	"chatbench/backends/internal/loopadapter"
 	"chatbench/core"
 	"chatbench/core/wire"
 )
 
-// pipe is a Line whose kernel takes only as much as the test allows.
+// pipe is a Conn whose kernel takes only as much as the test allows.
 type pipe struct {
 	t       *testing.T
-	room    int // octets that are taken, of those to come
+	room    int // octets that the kernel will take
 	pending []byte
-	taken   int // not told yet
+	taken   int // octets taken and not reported yet
 	got     bytes.Buffer
 	fin     int
 	closed  int
@@ -30,7 +30,7 @@ type pipe struct {
 
 func (p *pipe) Send(b []byte) (int, error) {
 	if len(p.pending) > 0 {
-		p.t.Errorf("given %d octets while %d are kept", len(b), len(p.pending))
+		p.t.Errorf("given %d octets while %d are buffered", len(b), len(p.pending))
 	}
 	if p.onSend != nil {
 		p.onSend()
@@ -49,7 +49,7 @@ func (p *pipe) Sent() (int, error) {
 	return n, nil
 }
 
-// flow lets so many more octets through.
+// flow has the kernel take n more octets.
 func (p *pipe) flow(n int) {
 	p.room += n
 	k := min(p.room, len(p.pending))
@@ -60,32 +60,33 @@ func (p *pipe) flow(n int) {
 func (p *pipe) Finish() { p.fin++ }
 func (p *pipe) Close()  { p.closed++ }
 
-// house is a guest with nobody's loop under it: the test takes the turns.
-type house struct {
-	*guest.Guest
+// fixture is an adapter without a library: the test runs the turns.
+type fixture struct {
+	*loopadapter.Adapter
 	t     *testing.T
 	room  *core.Room
 	count backends.Counters
 	rings int
 }
 
-func newHouse(t *testing.T, lib guest.Library) *house { return newNarrowHouse(t, lib, 1<<20) }
+func newFixture(t *testing.T, lib loopadapter.Library) *fixture {
+	return newNarrowFixture(t, lib, 1<<20)
+}
 
-// newNarrowHouse has clients that may be so many octets behind.
-func newNarrowHouse(t *testing.T, lib guest.Library, lag int) *house {
-	h := &house{t: t}
+// newNarrowFixture sets core.Config.LagLimit.
+func newNarrowFixture(t *testing.T, lib loopadapter.Library, lag int) *fixture {
+	h := &fixture{t: t}
 	h.room = core.NewRoom(core.Config{Authenticator: core.OpenDoor{}, LagLimit: lag})
-	lib.Ring = func() { h.rings++ }
-	h.Guest = guest.New(backends.Config{
+	lib.Ring = func() bool { h.rings++; return true }
+	h.Adapter = loopadapter.New(backends.Config{
 		Room: h.room, Counters: &h.count, Linger: time.Millisecond, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}, lib)
 	return h
 }
 
-// enter joins and logs a client in.
-func (h *house) enter(name string, room int) (*guest.Client, *pipe) {
+// enter has a client join and log in.
+func (h *fixture) enter(name string, room int) (*loopadapter.Client, *pipe) {
 	p := &pipe{t: h.t, room: room}
-	h.Coming()
 	c := h.Join(netip.MustParseAddrPort("127.0.0.1:1"), p)
 	c.Feed(wire.AppendCred(nil, name, "x"))
 	h.Turn()
@@ -105,17 +106,17 @@ func said(name string, texts ...string) (all []byte) {
 	return all
 }
 
-func (h *house) expect(p *pipe, want []byte) {
+func (h *fixture) expect(p *pipe, want []byte) {
 	h.t.Helper()
 	if !bytes.Equal(p.got.Bytes(), want) {
-		h.t.Fatalf("sent %q in place of %q", p.got.Bytes(), want)
+		h.t.Fatalf("sent %q, want %q", p.got.Bytes(), want)
 	}
 }
 
-// TestOneRingForManyNotes: however much is said, one ring calls for one turn,
+// TestOneRingForManyMessages: however many messages there are, the library is rung once,
 // and the turn writes once.
-func TestOneRingForManyNotes(t *testing.T) {
-	h := newHouse(t, guest.Library{})
+func TestOneRingForManyMessages(t *testing.T) {
+	h := newFixture(t, loopadapter.Library{})
 	alice, p := h.enter("alice", plenty)
 	rings, writes := h.rings, h.count.Writes.Load()
 	for range 50 {
@@ -130,11 +131,11 @@ func TestOneRingForManyNotes(t *testing.T) {
 	}
 }
 
-// TestKept: while the library keeps octets it is given no more, and when it is
-// rid of them, what came meanwhile follows.
-func TestKept(t *testing.T) {
-	for _, mute := range []bool{false, true} {
-		h := newHouse(t, guest.Library{Mute: mute})
+// TestBuffered: while the library has buffered octets it is given no more. When they are
+// sent, what came meanwhile follows.
+func TestBuffered(t *testing.T) {
+	for _, pollEvery := range []time.Duration{0, time.Millisecond} {
+		h := newFixture(t, loopadapter.Library{PollEvery: pollEvery})
 		alice, _ := h.enter("alice", plenty)
 		bob, p := h.enter("bob", len(granted())+5)
 		want := granted()
@@ -146,7 +147,7 @@ func TestKept(t *testing.T) {
 		h.expect(p, want[:len(granted())+5])
 		for p.got.Len() < len(want) {
 			p.flow(1)
-			if !mute {
+			if pollEvery == 0 {
 				bob.Progress()
 			}
 			h.Turn()
@@ -158,10 +159,10 @@ func TestKept(t *testing.T) {
 	}
 }
 
-// TestFinish: a session that is closing gets its last words, then FIN, and is
-// closed when the client says nothing for the time of Linger.
+// TestFinish: a closing session gets its last words and then FIN, and is closed when the
+// client sends nothing for Linger.
 func TestFinish(t *testing.T) {
-	h := newHouse(t, guest.Library{})
+	h := newFixture(t, loopadapter.Library{})
 	alice, p := h.enter("alice", plenty)
 	alice.Feed([]byte{9})
 	if p.fin != 1 || p.closed != 0 {
@@ -190,25 +191,25 @@ func TestFinish(t *testing.T) {
 	}
 }
 
-// TestBorrowed: a client that is cut off while the library keeps octets of the
-// core's own is closed before the core lets go of them; one whose library has
-// a copy is sent what is kept, and then FIN.
-func TestBorrowed(t *testing.T) {
-	for _, borrows := range []bool{false, true} {
-		h := newHouse(t, guest.Library{Borrows: borrows})
+// TestNoCopy: a client that is cut off while the library has octets of the core's own is
+// closed before the core reuses them. If the library has a copy the client is sent it,
+// and then FIN.
+func TestNoCopy(t *testing.T) {
+	for _, noCopy := range []bool{false, true} {
+		h := newFixture(t, loopadapter.Library{NoCopy: noCopy})
 		alice, p := h.enter("alice", len(granted())+5)
 		alice.Feed(say("hello"))
 		h.Turn()
 		alice.Feed(wire.AppendClose(nil)) // which asks for no answer
 		h.Turn()
-		if borrows {
+		if noCopy {
 			if p.closed != 1 || p.fin != 0 {
-				t.Errorf("borrowed: %d closes, %d FINs", p.closed, p.fin)
+				t.Errorf("not copied: %d closes, %d FINs", p.closed, p.fin)
 			}
 			continue
 		}
 		if p.closed != 0 || p.fin != 0 {
-			t.Errorf("copied: %d closes, %d FINs while octets are kept", p.closed, p.fin)
+			t.Errorf("copied: %d closes, %d FINs while octets are buffered", p.closed, p.fin)
 		}
 		p.flow(plenty)
 		alice.Progress()
@@ -220,10 +221,10 @@ func TestBorrowed(t *testing.T) {
 	}
 }
 
-// TestPiecesAreNoRefusal: a library is given much in pieces. The room must not
-// think in between that the client took no more.
-func TestPiecesAreNoRefusal(t *testing.T) {
-	h := newNarrowHouse(t, guest.Library{}, 80<<10)
+// TestPiecesAreNoStall: a library is given much output in pieces. In between the room must
+// not conclude that the client takes no more.
+func TestPiecesAreNoStall(t *testing.T) {
+	h := newNarrowFixture(t, loopadapter.Library{}, 80<<10)
 	alice, p := h.enter("alice", plenty)
 	pieces := 0
 	p.onSend = func() {
@@ -237,7 +238,7 @@ func TestPiecesAreNoRefusal(t *testing.T) {
 		alice.Feed(say(text))
 		want = append(want, said("alice", text)...)
 	}
-	for alice.Waits() {
+	for alice.HasUnfed() {
 		h.Turn()
 	}
 	h.Turn()
@@ -247,10 +248,10 @@ func TestPiecesAreNoRefusal(t *testing.T) {
 	}
 }
 
-// TestDeaf: after an error of writing nothing more is written, but what the
-// client sent is still fed.
-func TestDeaf(t *testing.T) {
-	h := newHouse(t, guest.Library{})
+// TestWriteError: after a write error nothing more is written, but what the client has
+// sent is still fed.
+func TestWriteError(t *testing.T) {
+	h := newFixture(t, loopadapter.Library{})
 	alice, p := h.enter("alice", plenty)
 	_, q := h.enter("bob", plenty)
 	p.fails = errors.New("broken")
@@ -268,10 +269,10 @@ func TestDeaf(t *testing.T) {
 	}
 }
 
-// TestReadWithinWrite: a library may read a connection while it is given
-// output for it. Nothing is written twice, nor out of order.
+// TestReadWithinWrite: a library may read a connection within Send. Nothing is written
+// twice or out of order.
 func TestReadWithinWrite(t *testing.T) {
-	h := newHouse(t, guest.Library{})
+	h := newFixture(t, loopadapter.Library{})
 	alice, p := h.enter("alice", plenty)
 	p.onSend = func() {
 		p.onSend = nil

@@ -8,18 +8,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// shape is where evio v1.0.8 keeps what its interface does not tell: the
-// descriptor of a connection, its unsent output, and the epoll descriptor of
-// its loop. They are read, never written, and only on the loop.
-type shape struct {
+// layout is where evio v1.0.8 keeps what its interface does not give: the descriptor of a
+// connection, its unsent output, and the epoll descriptor of its loop. They are only read,
+// and only on the loop's goroutine.
+type layout struct {
 	fd, out, loop, poll, epoll int // indexes of fields
 }
 
-// shapeOf finds the fields, and fails if they are not what they were.
-func shapeOf(c lib.Conn) (s shape, err error) {
+// layoutOf finds the fields, and fails if they are not as in v1.0.8.
+func layoutOf(c lib.Conn) (s layout, err error) {
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("the module github.com/tidwall/evio is not v1.0.8, which this transport is made for: %w", err)
+			err = fmt.Errorf("the module github.com/tidwall/evio is not v1.0.8, the only version that this transport works with: %w", err)
 		}
 	}()
 	t := reflect.TypeOf(c)
@@ -48,29 +48,29 @@ func shapeOf(c lib.Conn) (s shape, err error) {
 	return s, err
 }
 
-// view is one connection seen through its shape.
+// view gives access to these fields of one connection.
 type view struct {
 	out   reflect.Value // evio's unsent output
-	fd    int           // evio's, closed before Closed is called
+	fd    int           // evio's descriptor, closed before Closed is called
 	epoll int
 }
 
-func (s shape) view(c lib.Conn) view {
+func (s layout) view(c lib.Conn) view {
 	v := reflect.ValueOf(c).Elem()
 	poll := v.Field(s.loop).Elem().Field(s.poll).Elem()
 	return view{out: v.Field(s.out), fd: int(v.Field(s.fd).Int()), epoll: int(poll.Field(s.epoll).Int())}
 }
 
-// unsent is how many octets evio has to write yet.
+// unsent is how many octets evio has not written yet.
 func (v *view) unsent() int { return v.out.Len() }
 
-// watch sets what evio's loop waits for. evio itself sets it anew when it is
-// handed output and when that is sent.
+// watch sets the events that evio's loop waits for. evio sets them itself when it is given
+// output and when that is sent.
 func (v *view) watch(events uint32) {
 	_ = unix.EpollCtl(v.epoll, unix.EPOLL_CTL_MOD, v.fd, &unix.EpollEvent{Events: events, Fd: int32(v.fd)})
 }
 
-// writable says whether the kernel would take output.
+// writable says whether the kernel would take output now.
 func (v *view) writable() bool {
 	fds := []unix.PollFd{{Fd: int32(v.fd), Events: unix.POLLOUT}}
 	n, err := unix.Poll(fds, 0)

@@ -13,23 +13,23 @@ import (
 	"chatbench/core"
 )
 
-// lab is what a case works in: the test and the transport under test.
-type lab struct {
+// harness is the environment of a case: its test and the transport under test.
+type harness struct {
 	tester
-	backend  backends.Backend
-	patience time.Duration
-	through  *Through // nil: clients connect to the transport
+	backend backends.Backend
+	timeout time.Duration
+	through *Through // nil: clients connect to the transport
 }
 
-// settings are what a case may set of a server before it starts.
+// settings is the configuration of a server, which a case may change before it starts.
 type settings struct {
 	room core.Config
 	net  backends.Config
 }
 
-// rig is one server at work.
+// rig is one running server.
 type rig struct {
-	*lab
+	*harness
 	settings
 	room     *core.Room
 	server   backends.Server
@@ -38,29 +38,29 @@ type rig struct {
 	closed   bool
 
 	at   netip.AddrPort                   // where clients connect
-	wrap func(*net.TCPConn) (Conn, error) // nil: they speak on the connection as it is
-	end  func(cut bool)                   // of what they come through
+	wrap func(*net.TCPConn) (Conn, error) // nil: clients use the connection as it is
+	end  func(cut bool)                   // ends what clients come through
 }
 
-// open starts a server, which ends with the case.
-func (l *lab) open(change ...func(*settings)) *rig {
-	l.Helper()
-	r, err := l.start(change...)
+// open starts a server that ends with the case.
+func (h *harness) open(change ...func(*settings)) *rig {
+	h.Helper()
+	r, err := h.start(change...)
 	if err != nil {
-		l.Fatalf("Start: %v", err)
+		h.Fatalf("Start: %v", err)
 	}
-	l.Cleanup(func() {
+	h.Cleanup(func() {
 		r.close()
 		if r.Failed() {
-			r.Logf("the connections of this case, how they ended: %s", endings(r.room.Snapshot()))
+			r.Logf("how the connections of this case ended: %s", endCounts(r.room.Snapshot()))
 		}
 	})
 	return r
 }
 
-// start starts a server, which ends when the caller says so, or not at all.
-func (l *lab) start(change ...func(*settings)) (*rig, error) {
-	r := &rig{lab: l, counters: new(backends.Counters)}
+// start starts a server that the caller has to end.
+func (h *harness) start(change ...func(*settings)) (*rig, error) {
+	r := &rig{harness: h, counters: new(backends.Counters)}
 	r.settings = settings{
 		room: core.Config{MaxClients: 200, Authenticator: core.OpenDoor{}, Now: time.Now()},
 		net: backends.Config{
@@ -74,25 +74,25 @@ func (l *lab) start(change ...func(*settings)) (*rig, error) {
 	for _, f := range change {
 		f(&r.settings)
 	}
-	if l.through != nil {
-		l.through.Room(&r.settings.room)
+	if h.through != nil {
+		h.through.Room(&r.settings.room)
 	}
 	r.room = core.NewRoom(r.settings.room)
 	r.net.Room, r.net.MaxClients = r.room, r.settings.room.MaxClients
-	server, err := l.backend.Start(r.net)
+	server, err := h.backend.Start(r.net)
 	if err != nil {
 		return nil, err
 	}
 	r.server = server
 	r.stopTick = tick(r.room)
 	r.at, r.end = server.Addr(), func(bool) {}
-	if l.through != nil {
-		r.at, r.wrap, r.end = l.through.Open(server.Addr(), r.net)
+	if h.through != nil {
+		r.at, r.wrap, r.end = h.through.Open(server.Addr(), r.net)
 	}
 	return r, nil
 }
 
-// tick carries the time into the room.
+// tick calls the room's Tick every 20 ms, until stop is called.
 func tick(room *core.Room) (stop func()) {
 	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -111,21 +111,20 @@ func tick(room *core.Room) (stop func()) {
 	return sync.OnceFunc(func() { close(quit); <-done })
 }
 
-// close ends the server as chatd does, and looks whether it leaves the room in
-// order. A case may call it before its end.
+// close ends the server as chatd does, and checks what is left in the room. A case may
+// call it before its end.
 func (r *rig) close() {
 	r.Helper()
 	if r.closed {
 		return
 	}
 	r.room.Drain()
-	if err := r.shutdown(r.patience); err != nil {
+	if err := r.shutdown(r.timeout); err != nil {
 		r.Errorf("Shutdown: %v", err)
 	}
 }
 
-// shutdown gives Shutdown so much time. What it returns is for the caller to
-// judge.
+// shutdown calls Shutdown with a timeout, and returns its error for the caller to check.
 func (r *rig) shutdown(within time.Duration) error {
 	r.Helper()
 	r.closed = true
@@ -136,7 +135,7 @@ func (r *rig) shutdown(within time.Duration) error {
 	var err error
 	select {
 	case err = <-result:
-	case <-time.After(within + r.patience):
+	case <-time.After(within + r.timeout):
 		r.Fatalf("Shutdown does not return when its context has ended")
 	}
 	select {
@@ -149,12 +148,12 @@ func (r *rig) shutdown(within time.Duration) error {
 	}
 	r.end(err != nil)
 	r.stopTick()
-	r.accounts()
+	r.checkLeaves()
 	return err
 }
 
-// accounts checks that each connection was joined once and left once.
-func (r *rig) accounts() {
+// checkLeaves checks that Join and Leave were called once for each connection.
+func (r *rig) checkLeaves() {
 	r.Helper()
 	st := r.room.Snapshot()
 	if st.Clients != 0 {
@@ -165,12 +164,12 @@ func (r *rig) accounts() {
 		ends += n
 	}
 	if accepts := r.counters.Accepts.Load(); uint64(accepts) != ends {
-		r.Errorf("%d connections were accepted and %d left the room: %s", accepts, ends, endings(st))
+		r.Errorf("%d connections were accepted and %d left the room: %s", accepts, ends, endCounts(st))
 	}
 }
 
-// endings lists the reasons of ended connections, for messages.
-func endings(st core.Stats) string {
+// endCounts lists for which reasons connections have ended, for messages.
+func endCounts(st core.Stats) string {
 	text := ""
 	for reason, n := range st.Ends {
 		if n > 0 {
@@ -180,42 +179,42 @@ func endings(st core.Stats) string {
 	return "ends:" + text
 }
 
-// eventually waits until cond holds. An argument of the message that is a
-// func() int is asked when the message is made.
-func (l *lab) eventually(cond func() bool, format string, args ...any) {
-	l.Helper()
-	for deadline := time.Now().Add(l.patience); !cond(); {
+// eventually waits until cond holds. An argument of the message that is a func() int is
+// called when the message is made.
+func (h *harness) eventually(cond func() bool, format string, args ...any) {
+	h.Helper()
+	for deadline := time.Now().Add(h.timeout); !cond(); {
 		if time.Now().After(deadline) {
 			for i, arg := range args {
 				if now, ok := arg.(func() int); ok {
 					args[i] = now()
 				}
 			}
-			l.Fatalf("never happened: "+format, args...)
+			h.Fatalf("timed out waiting until "+format, args...)
 		}
 		time.Sleep(200 * time.Microsecond)
 	}
 }
 
-// waitEnds waits until n connections have ended for a reason.
+// waitEnds waits until n connections have ended for a given reason.
 func (r *rig) waitEnds(why core.Reason, n uint64) {
 	r.Helper()
-	deadline := time.Now().Add(r.patience)
+	deadline := time.Now().Add(r.timeout)
 	for {
 		st := r.room.Snapshot()
 		if st.Ends[why] == n {
 			return
 		}
 		if st.Ends[why] > n || time.Now().After(deadline) {
-			r.Fatalf("%d connections should have ended with reason %v: %s", n, why, endings(st))
+			r.Fatalf("%d connections should have ended with reason %v: %s", n, why, endCounts(st))
 		}
 		time.Sleep(200 * time.Microsecond)
 	}
 }
 
-// waitClients waits until so many slots are held.
+// waitClients waits until n slots are in use.
 func (r *rig) waitClients(n int) {
 	r.Helper()
-	held := func() int { return r.room.Snapshot().Clients }
-	r.eventually(func() bool { return held() == n }, "%d clients in the pool (it holds %d)", n, held)
+	clients := func() int { return r.room.Snapshot().Clients }
+	r.eventually(func() bool { return clients() == n }, "%d clients hold slots (%d do)", n, clients)
 }
