@@ -212,6 +212,7 @@ var (
 var sources = map[string]string{
 	"docs/reliability.md": "make chaos prints its rows, server/chaos tests their form",
 	"docs/method.md":      "each row names the command that prints it",
+	"docs/performance.md": "above each table stands what prints its figures, or how they were measured",
 }
 
 // TestFiguresNameTheirSource: above a table of figures there is the run that they are
