@@ -14,9 +14,11 @@
 //	      └───► one log ◄──┘
 //
 // A message is appended once, under the room's lock; each loop is woken and
-// writes to its own clients. A loop that reads waits while another is more than
-// 256 KiB behind with its writing, 100 ms at most. A loop with nothing to write
-// is never waited for.
+// writes to its own clients. A loop that feeds the room wakes those that sleep
+// once, when it is done feeding and before it writes, however much was said. A
+// loop that reads waits while another is more than 256 KiB behind with its
+// writing, 100 ms at most. A loop with nothing to write is never waited for. All
+// of that is in backends/internal/loopgroup.
 //
 // # Who owns what
 //

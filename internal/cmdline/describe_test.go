@@ -170,7 +170,7 @@ any
 \fB\-users\fR \fIFILE\fR
 FILE
 .SH "ENVIRONMENT"
-Every flag but \-list can be set in the environment too: \-users as TOOL_USERS.
+Every flag except \-list can also be set in the environment: \-users as TOOL_USERS.
 .SH "EXIT STATUS"
 0 if all went well, 1 after an error, 2 if the command line was not understood. 3 if it is broken.
 .SH "SEE ALSO"

@@ -25,8 +25,8 @@ func (m *Member) Behind(said uint64) bool {
 	if !m.grew.Load() && !m.writing.Load() {
 		return false // whatever was said, nobody is waiting for it here
 	}
-	flushed := m.flushed.Load()
-	return said > flushed && said-flushed > backends.FlushAfter
+	began := m.Began()
+	return said > began && said-began > backends.FlushAfter
 }
 
 // Pace waits while another loop is behind: a loop that fed on would make clients seem

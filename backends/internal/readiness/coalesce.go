@@ -6,8 +6,8 @@ import (
 	"chatbench/backends/internal/coalesce"
 )
 
-// What the room has said may wait for more, if Config.Coalesce says so: roomGrew stays
-// true meanwhile, so that nobody rings at the loop for more of it. What is for one client alone,
+// What the room has said may wait for more, if Config.Coalesce says so: the log counts as
+// grown meanwhile (Member.Grew), so that nobody rings at the loop for more of it. What is for one client alone,
 // and the end of a session with all that was said before, never waits. Nor does the
 // room's in mid-turn, or while another loop waits for this one.
 
@@ -16,6 +16,7 @@ import (
 func (l *loop) writeDue() {
 	if l.outputWaits() {
 		l.read = 0
+		l.member.Fed()
 		l.flushMail()
 		return
 	}
@@ -24,16 +25,16 @@ func (l *loop) writeDue() {
 
 // outputWaits decides whether what the room has said is to wait.
 func (l *loop) outputWaits() bool {
-	if l.coalesce == nil || !l.roomGrew.Load() {
+	if l.coalesce == nil || !l.member.Grew() {
 		return false
 	}
 	at := l.moment()
-	return !l.behind(at.Said) && l.coalesce.Waits(l.woke, at)
+	return !l.member.Behind(at.Said) && l.coalesce.Waits(l.woke, at)
 }
 
 // stillWaits says whether what the room has said waits, and may go on.
 func (l *loop) stillWaits() bool {
-	return l.coalesce.Waiting() && !l.behind(l.cfg.Room.Said())
+	return l.coalesce.Waiting() && !l.member.Behind(l.cfg.Room.Said())
 }
 
 // moment is what the controller is told.
@@ -71,14 +72,4 @@ func (l *loop) untilDue(now time.Time, timeout time.Duration) time.Duration {
 		left = min(left, timeout)
 	}
 	return left
-}
-
-// hurryOthers wakes loops that are behind because their output waits.
-func (l *loop) hurryOthers() {
-	said := l.cfg.Room.Said()
-	for _, o := range l.others {
-		if o.coalesce != nil && o.behind(said) {
-			o.bell.Ring()
-		}
-	}
 }

@@ -54,7 +54,7 @@ func TestOutputWaits(t *testing.T) {
 		t.Error("much was said, and the loop would sleep")
 	}
 	writes(3, "much was said")
-	if l.coalesce.Waiting() || l.roomGrew.Load() {
+	if l.coalesce.Waiting() || l.member.Grew() {
 		t.Error("it waits, and is written")
 	}
 	alice.session.Feed(wire.AppendChat(nil, "hello"))
@@ -107,10 +107,10 @@ func TestPaceHurriesOneThatWaits(t *testing.T) {
 	a, b := pair(t)
 	waitLong(b)
 	b.bell.Sleep()
-	if a.pace(); b.bell.sleep.Load() != awake {
+	if a.member.Pace(a); b.bell.sleep.Load() {
 		t.Error("it was not woken")
 	}
-	if b.writeDue(); b.behind(b.cfg.Room.Said()) {
+	if b.writeDue(); b.member.Behind(b.cfg.Room.Said()) {
 		t.Error("it was woken, and lets its output wait all the same")
 	}
 }

@@ -40,7 +40,7 @@ func (l *loop) drop(c *conn, why core.Reason) {
 		return
 	}
 	c.gone = true
-	l.load.Add(-1)
+	l.member.Left()
 	l.removeRecipient(c)
 	c.session.Leave(why)
 	l.poller.Remove(c.id)

@@ -61,7 +61,7 @@ type probe struct {
 }
 
 func (p *probe) WakeRoom() {
-	if behind := p.loop.cfg.Room.Said() - p.loop.flushed.Load(); behind > p.worst.Load() {
+	if behind := p.loop.cfg.Room.Said() - p.loop.member.Began(); behind > p.worst.Load() {
 		p.worst.Store(behind)
 	}
 }

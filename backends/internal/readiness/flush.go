@@ -9,8 +9,15 @@ import (
 // flush writes to every client all that it is behind, once.
 func (l *loop) flush() {
 	l.read = 0
-	if l.roomGrew.Load() {
-		l.flushRoom()
+	l.member.Fed()
+	if l.member.BeginWriting() {
+		if l.coalesce != nil {
+			l.coalesce.Writes(l.moment())
+		}
+		for i := len(l.recipients) - 1; i >= 0; i-- { // write may take out the one it is at
+			l.write(l.recipients[i])
+		}
+		l.member.EndWriting()
 	}
 	l.flushMail()
 }
@@ -28,31 +35,6 @@ func (l *loop) flushMail() {
 	}
 	l.spareMail = mail[:0]
 }
-
-// flushRoom writes what the room has said. Other loops that wait for this one are
-// woken when it begins, and when it ends: both may be what they wait for.
-func (l *loop) flushRoom() {
-	several := len(l.others) > 0
-	if several {
-		l.writing.Store(true)
-	}
-	l.roomGrew.Store(false) // before the log is read: what comes later wakes again
-	l.flushed.Store(l.cfg.Room.Said())
-	if l.coalesce != nil {
-		l.coalesce.Writes(l.moment())
-	}
-	l.tellOthers()
-	for i := len(l.recipients) - 1; i >= 0; i-- { // write may take out the one it is at
-		l.write(l.recipients[i])
-	}
-	if several {
-		l.writing.Store(false)
-		l.tellOthers()
-	}
-}
-
-// hasOutput says whether there is anything to flush.
-func (l *loop) hasOutput() bool { return l.roomGrew.Load() || l.hasMail() }
 
 // hasMail says whether a session has output of its own, or must close.
 func (l *loop) hasMail() bool {

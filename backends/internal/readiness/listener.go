@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"chatbench/backends"
+	"chatbench/backends/internal/loopgroup"
 	"chatbench/backends/internal/socket"
 	"chatbench/internal/loglimit"
 )
@@ -60,7 +61,9 @@ func (l *loop) accept() {
 		switch {
 		case err == nil:
 			l.cfg.Counters.Accepts.Add(1)
-			l.add(fd, peer)
+			if l.member.Place(loopgroup.Arrival{FD: fd, Peer: peer}) {
+				l.adopt(fd, peer)
+			}
 			continue
 		case err == unix.EAGAIN:
 			return

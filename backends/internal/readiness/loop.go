@@ -2,7 +2,6 @@ package readiness
 
 import (
 	"fmt"
-	"math"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -14,6 +13,7 @@ import (
 	"chatbench/backends/internal/absence"
 	"chatbench/backends/internal/coalesce"
 	"chatbench/backends/internal/linger"
+	"chatbench/backends/internal/loopgroup"
 	"chatbench/core"
 )
 
@@ -30,22 +30,15 @@ type loop struct {
 	poller   Poller
 	listener *listener
 	bell     *Doorbell
-	holds    bool    // waits with its processor in hand
-	others   []*loop // that serve the same room
+	holds    bool              // waits with its processor in hand
+	member   *loopgroup.Member // of the loops that serve the same room
 
 	// Work noted by any goroutine.
-	roomGrew atomic.Bool
-	mu       sync.Mutex // guards mail, arrivals and ended
+	mu       sync.Mutex // guards mail and ended
 	mail     []*conn    // sessions with output of their own, or that must close
-	arrivals []arrival
 	ended    bool
 	stopping atomic.Bool
 	cutting  atomic.Bool
-
-	// What other loops look at.
-	flushed atomic.Uint64 // Room.Said when the room was last flushed
-	writing atomic.Bool   // is flushing the room; not kept where there are no others
-	load    atomic.Int64  // connections, those on their way from other loops included
 
 	// The loop's own.
 	conns      []*conn // by descriptor
@@ -56,9 +49,7 @@ type loop struct {
 	spareMail  []*conn
 	events     []Event
 	buf        []byte
-	read       int    // octets since the last flush
-	paced      uint64 // Room.Said when the loop last looked at the others
-	givenUp    int    // times it waited for others and gave up
+	read       int // octets since the last flush
 	timer      backends.TurnTimer
 	born       uint32 // generation of the newest connection
 
@@ -98,6 +89,7 @@ func newLoop(cfg backends.Config, poller Poller, share bool) (*loop, error) {
 		_ = poller.Close()
 		return nil, fmt.Errorf("readiness: %w", err)
 	}
+	l.member = loopgroup.New(cfg.Room, l.bell)[0] // alone, until it is told of others
 	if l.listener, err = listen(cfg, share); err != nil {
 		l.bell.Close()
 		_ = poller.Close()
@@ -119,11 +111,7 @@ func (l *loop) close() {
 }
 
 // WakeRoom notes that the log has grown.
-func (l *loop) WakeRoom() {
-	if !l.roomGrew.Load() && !l.roomGrew.Swap(true) {
-		l.bell.Ring()
-	}
-}
+func (l *loop) WakeRoom() { l.member.WakeRoom() }
 
 // Wake notes that a session has output of its own, or must close.
 func (l *loop) Wake(s *core.Session) {
@@ -136,13 +124,13 @@ func (l *loop) Wake(s *core.Session) {
 		l.mail = append(l.mail, c)
 	}
 	l.mu.Unlock()
-	l.bell.Ring()
+	l.member.Wake()
 }
 
 // run turns until the loop is told to stop and its last connection is gone.
 func (l *loop) run() error {
 	defer l.close()
-	defer l.flushed.Store(math.MaxUint64) // nobody waits for a loop that has ended
+	defer l.member.End()
 	for {
 		if l.stopping.Load() && l.stopped() {
 			return nil
@@ -156,9 +144,7 @@ func (l *loop) run() error {
 		for _, e := range l.events[:n] {
 			l.handle(e)
 		}
-		if len(l.others) > 0 {
-			l.adoptArrivals()
-		}
+		l.adoptArrivals()
 		l.writeDue()
 		if l.lingering.Len() > 0 {
 			l.endLingering(time.Now())
@@ -235,6 +221,7 @@ func (l *loop) readFrom(c *conn) {
 func (l *loop) feed(c *conn, in []byte) {
 	for len(in) > 0 && !c.leaving && !c.gone {
 		step := min(len(in), backends.FeedStep)
+		l.member.Feeding()
 		c.session.Feed(in[:step])
 		in = in[step:]
 		l.read += step
@@ -262,7 +249,7 @@ func (l *loop) adopt(fd int, peer netip.AddrPort) {
 	if err := l.poller.Add(c.id); err != nil {
 		l.cfg.Counters.NoDescriptors.Add(1)
 		l.listener.lines.Warn(l.cfg.Log, "a connection is turned away", "err", err)
-		l.load.Add(-1)
+		l.member.Left()
 		_ = unix.Close(fd)
 		return
 	}

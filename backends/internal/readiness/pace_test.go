@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"math"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -19,7 +17,7 @@ import (
 func pair(t *testing.T) (a, b *loop) {
 	room := newTestRoom()
 	a, b = newTestLoop(t, room), newTestLoop(t, room)
-	a.others, b.others = []*loop{b}, []*loop{a}
+	acquaint([]*loop{a, b})
 	c, _ := connect(t, a, "alice")
 	connect(t, b, "bob")
 	a.flush()
@@ -31,35 +29,19 @@ func pair(t *testing.T) (a, b *loop) {
 	return a, b
 }
 
-// TestPaceWaitsForOneBehind: it waits, but not for ever.
-func TestPaceWaitsForOneBehind(t *testing.T) {
+// TestPaceWrites: while it waits for another, a loop writes to its own clients.
+func TestPaceWrites(t *testing.T) {
 	a, b := pair(t)
-	if !a.behind(a.cfg.Room.Said()) || !b.behind(a.cfg.Room.Said()) {
+	if !a.member.Behind(a.cfg.Room.Said()) || !b.member.Behind(a.cfg.Room.Said()) {
 		t.Fatal("neither has written, and they are not behind")
 	}
-	began := time.Now()
-	a.pace()
-	if took := time.Since(began); took < paceMost || a.givenUp != 1 {
-		t.Errorf("waited %v for one that never comes round, and gave up %d times", took, a.givenUp)
-	}
-	if a.behind(a.cfg.Room.Said()) {
+	before := a.cfg.Counters.Writes.Load()
+	a.catchUp()
+	if a.member.Behind(a.cfg.Room.Said()) || a.cfg.Counters.Writes.Load() == before {
 		t.Error("it has not written to its own clients meanwhile")
 	}
-	if a.pace(); a.givenUp != 1 {
-		t.Error("waited again, though nothing more was said")
-	}
-}
-
-// TestPaceWaitsForNoIdler: a loop without clients, or that has written all, is
-// not waited for.
-func TestPaceWaitsForNoIdler(t *testing.T) {
-	a, b := pair(t)
-	idler := newTestLoop(t, a.cfg.Room)
-	a.others = append(a.others, idler)
-	b.flush()
-	a.catchUp()
-	if a.givenUp != 0 {
-		t.Error("waited for a loop that has nothing to write")
+	if !b.member.Behind(b.cfg.Room.Said()) {
+		t.Error("one loop has written for the other")
 	}
 }
 
@@ -76,9 +58,7 @@ func TestPaceInACircle(t *testing.T) {
 		go io.Copy(io.Discard, peer)
 		all, talkers = append(all, l), append(talkers, c)
 	}
-	for i, l := range all {
-		l.others = slices.Concat(all[:i], all[i+1:])
-	}
+	acquaint(all)
 	said := bytes.Repeat(wire.AppendChat(nil, strings.Repeat("x", 400)), 10)
 	began := time.Now()
 	var wg sync.WaitGroup
@@ -88,15 +68,12 @@ func TestPaceInACircle(t *testing.T) {
 				l.feed(talkers[i], said)
 				l.flush()
 			}
-			l.flushed.Store(math.MaxUint64) // as a loop does that ends
+			l.member.End()
 		})
 	}
 	wg.Wait()
-	took, givenUp := time.Since(began), 0
-	for _, l := range all {
-		givenUp += l.givenUp
-	}
-	t.Logf("%d octets said in %v, %d waits were given up", room.Said(), took, givenUp)
+	took := time.Since(began)
+	t.Logf("%d octets said in %v", room.Said(), took)
 	if took > 20*time.Second {
 		t.Errorf("took %v", took)
 	}

@@ -6,25 +6,21 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime"
-	"slices"
 	"sync"
 
 	"chatbench/backends"
-	"chatbench/backends/internal/socket"
-	"chatbench/internal/tcp"
+	"chatbench/backends/internal/loopgroup"
 )
 
 // Start serves with so many loops, each on a Poller of its own. Several loops
 // share the port with SO_REUSEPORT, and all read the one broadcast log.
 func Start(cfg backends.Config, loops int, newPoller func() (Poller, error)) (backends.Server, error) {
 	s := &server{done: make(chan struct{})}
-	if loops > 1 { // sharing a port would hide that another server has it
-		l, err := socket.Listen(cfg)
-		if err != nil {
+	if loops > 1 {
+		var err error
+		if cfg, err = loopgroup.SharePort(cfg); err != nil {
 			return nil, err
 		}
-		cfg.Listen = tcp.Bound(l).String()
-		_ = l.Close()
 	}
 	for i := range loops {
 		p, err := newPoller()
@@ -49,11 +45,20 @@ func Start(cfg backends.Config, loops int, newPoller func() (Poller, error)) (ba
 		s.loops = append(s.loops, l)
 	}
 	s.addr = s.loops[0].listener.addr
-	for i, l := range s.loops {
-		l.others = slices.Concat(s.loops[:i], s.loops[i+1:])
-	}
+	acquaint(s.loops)
 	go s.run()
 	return s, nil
+}
+
+// acquaint makes one group of loops that serve one room.
+func acquaint(loops []*loop) {
+	var bells []loopgroup.Bell
+	for _, l := range loops {
+		bells = append(bells, l.bell)
+	}
+	for i, m := range loopgroup.New(loops[0].cfg.Room, bells...) {
+		loops[i].member = m
+	}
 }
 
 // server is a set of loops.

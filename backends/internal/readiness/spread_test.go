@@ -32,12 +32,12 @@ func TestSpread(t *testing.T) {
 		for template.cfg.Room.Snapshot().Clients < clients {
 			time.Sleep(time.Millisecond)
 		}
-		var loads []int64
+		var loads []int
 		for _, l := range s.(*server).loops {
-			loads = append(loads, l.load.Load())
+			loads = append(loads, l.member.Load())
 		}
 		t.Logf("%d clients of %d loops: %v", clients, loops, loads)
-		if most := slices.Max(loads) - slices.Min(loads); most > int64(loops) {
+		if most := slices.Max(loads) - slices.Min(loads); most > loops {
 			t.Errorf("%d loops have %v connections", loops, loads)
 		}
 		ctx, cancel := context.WithCancelCause(context.Background())
@@ -104,8 +104,8 @@ func TestHandoverAtShutdown(t *testing.T) {
 			t.Fatalf("%d connections were accepted and %d have left", accepts, ends)
 		}
 		for _, l := range s.(*server).loops {
-			if n := l.load.Load(); n != 0 || len(l.arrivals) > 0 {
-				t.Fatalf("a loop that has ended counts %d connections, and %d on their way", n, len(l.arrivals))
+			if n := l.member.Load(); n != 0 || l.member.HasArrivals() {
+				t.Fatalf("a loop that has ended counts %d connections, or has some on their way", n)
 			}
 		}
 	}
@@ -115,16 +115,23 @@ func TestHandoverAtShutdown(t *testing.T) {
 func TestLoopThatEndedReceivesNothing(t *testing.T) {
 	room := newTestRoom()
 	a, b := newTestLoop(t, room), newTestLoop(t, room)
-	a.others = []*loop{b}
+	acquaint([]*loop{a, b})
 	arrive(t, a) // a keeps it: b has no fewer
 	if !b.retire() {
 		t.Fatal("nothing is on its way, and the loop cannot end")
 	}
 	arrive(t, a) // b has fewer, but takes none
-	if len(a.live) != 2 || a.load.Load() != 2 || b.load.Load() != 0 {
-		t.Errorf("%d connections, loads %d and %d; want 2, 2 and 0", len(a.live), a.load.Load(), b.load.Load())
+	if len(a.live) != 2 || a.member.Load() != 2 || b.member.Load() != 0 {
+		t.Errorf("%d connections, loads %d and %d; want 2, 2 and 0", len(a.live), a.member.Load(), b.member.Load())
 	}
-	b.ended = false
+}
+
+// TestAbortTakesArrivals: a loop that cannot go on ends the sockets on their way to it too.
+func TestAbortTakesArrivals(t *testing.T) {
+	room := newTestRoom()
+	a, b := newTestLoop(t, room), newTestLoop(t, room)
+	acquaint([]*loop{a, b})
+	arrive(t, a)
 	peer, err := net.Dial("tcp", a.listener.addr.String())
 	if err != nil {
 		t.Fatal(err)
@@ -135,7 +142,7 @@ func TestLoopThatEndedReceivesNothing(t *testing.T) {
 	if b.retire() {
 		t.Error("a loop ends with a socket on its way to it")
 	}
-	if b.abort(); !b.ended || b.load.Load() != 0 || len(b.live) != 0 {
+	if b.abort(); !b.ended || b.member.Load() != 0 || len(b.live) != 0 {
 		t.Error("a loop that cannot go on has kept a connection")
 	}
 }

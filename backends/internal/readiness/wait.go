@@ -110,13 +110,8 @@ func (l *loop) hasWork() bool {
 	if l.cutting.Load() || l.stopping.Load() && l.listener.fd >= 0 {
 		return true
 	}
-	if l.roomGrew.Load() && !l.stillWaits() || l.hasMail() {
+	if l.member.Grew() && !l.stillWaits() || l.hasMail() {
 		return true
 	}
-	if len(l.others) == 0 {
-		return false
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.arrivals) > 0
+	return l.member.HasArrivals()
 }
