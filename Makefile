@@ -57,6 +57,11 @@ soak-server: ## a steady room for TIME=1h with BACKEND: slope of memory, descrip
 	@$(GO) test -c -o bin/chaos ./server/chaos
 	@bin/chaos -test.run '^TestSoak$$' -soak $(or $(TIME),1h) -backend $(BACKEND)
 
+SEED ?= 0
+nemesis: ## a room on three chatd and three NATS servers under faults for TIME=15m; SEED=N repeats a plan (not part of test)
+	@$(GO) test -c -o bin/nemesis ./server/nemesis
+	@bin/nemesis -test.run '^TestNemesis$$' -test.timeout 0 -nemesis -nemesis.time $(or $(TIME),15m) -nemesis.seed $(SEED)
+
 RUNS ?= 20
 hostile: ## clients that make trouble for others, RUNS times on every transport (not part of test)
 	$(GO) test ./backends/... -run '^TestConformance$$/^hostile' -count $(RUNS) -p 1 -timeout 90m -v | grep -E '^(ok|FAIL|---|panic)|--- FAIL|at worst'
@@ -79,4 +84,4 @@ clean: ## remove what was built
 help: ## this list
 	@grep -hE '^[a-z -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
-.PHONY: build bench compare serve chat test vet fuzz soak siege chaos soak-server hostile proofs browser outside clean help
+.PHONY: build bench compare serve chat test vet fuzz soak siege chaos soak-server nemesis hostile proofs browser outside clean help

@@ -109,10 +109,10 @@ type Cluster struct {
 
 	lostAfter time.Duration // defaultLostAfter, less in tests
 
-	bell  chan struct{} // something may have to be published
-	good  atomic.Int64  // when something last came from the stream or the bucket, in Unix nanoseconds
-	since atomic.Int64  // since when the message waits to be delivered that is to be published; 0: there is none
-	lost  atomic.Bool   // the server is cut off
+	bell   chan struct{} // something may have to be published
+	good   atomic.Int64  // when something last came from the stream or the bucket, in Unix nanoseconds
+	flight flight        // the message that is to be published
+	lost   atomic.Bool   // the server is cut off
 
 	work  sync.WaitGroup
 	end   context.CancelFunc
@@ -281,16 +281,22 @@ func (c *Cluster) Close() {
 
 // Stats is how a server stands with the others of its room.
 type Stats struct {
-	Node        string `json:"node"`              // what it is called among them
-	Lost        bool   `json:"lost"`              // it has no touch with them
-	Elsewhere   int    `json:"elsewhere"`         // clients in the room by way of others
-	Undelivered int64  `json:"undelivered_bytes"` // what clients here have said, and nobody has heard
+	Node        string  `json:"node"`              // what it is called among them
+	Lost        bool    `json:"lost"`              // it has no touch with them
+	NATS        string  `json:"nats"`              // of the connection to NATS: CONNECTED, RECONNECTING, CLOSED
+	Sequence    uint64  `json:"sequence"`          // in the stream, of what was delivered last
+	Elsewhere   int     `json:"elsewhere"`         // clients in the room by way of others
+	Undelivered int64   `json:"undelivered_bytes"` // what clients here have said, and nobody has heard
+	Latency     Latency `json:"-"`
 }
 
 // Stats is how this server stands now. Start has returned.
 func (c *Cluster) Stats() Stats {
 	_, n := c.names.elsewhere(0)
-	return Stats{Node: c.node, Lost: c.lost.Load(), Elsewhere: n, Undelivered: c.room.Undelivered()}
+	return Stats{
+		Node: c.node, Lost: c.lost.Load(), NATS: c.conn.Status().String(), Sequence: c.feed.last.Load(),
+		Elsewhere: n, Undelivered: c.room.Undelivered(), Latency: c.flight.latency(),
+	}
 }
 
 // touch notes that something has come from the stream or the bucket.
@@ -299,8 +305,7 @@ func (c *Cluster) touch() { c.good.Store(time.Now().UnixNano()) }
 // watchTouch tells the clients when the server is cut off, and when that is over.
 func (c *Cluster) watchTouch() {
 	for c.pause(retryEvery) {
-		since := c.since.Load()
-		lost := c.tooLong(c.good.Load()) || since != 0 && c.tooLong(since)
+		lost := time.Since(time.Unix(0, c.good.Load())) > c.lostAfter || c.flight.waits() > c.lostAfter
 		if lost == c.lost.Load() {
 			continue
 		}
@@ -323,9 +328,6 @@ func (c *Cluster) complain(text string, args ...any) {
 	}
 	c.cfg.Log.Log(c.ended, level, text, args...)
 }
-
-// tooLong says whether a time, in Unix nanoseconds, is so long ago that the server counts as cut off.
-func (c *Cluster) tooLong(at int64) bool { return time.Since(time.Unix(0, at)) > c.lostAfter }
 
 // pause waits, and says whether the work goes on.
 func (c *Cluster) pause(d time.Duration) bool {

@@ -247,6 +247,13 @@ func TestOneOrder(t *testing.T) {
 		if st := n.room.Snapshot(); st.Messages != 2*lines || n.room.Undelivered() != 0 {
 			t.Errorf("%d messages, %d octets undelivered", st.Messages, n.room.Undelivered())
 		}
+		st := n.Stats()
+		if st.Sequence == 0 || st.Sequence != w.nodes[0].Stats().Sequence {
+			t.Errorf("%d messages of the stream are delivered, %d to the first", st.Sequence, w.nodes[0].Stats().Sequence)
+		}
+		if took := st.Latency; took.Count == 0 || took.Count > st.Sequence || took.Sum <= 0 || took.Within[len(took.Within)-1] != took.Count {
+			t.Errorf("%d messages: they took %+v", st.Sequence, took)
+		}
 	}
 }
 
