@@ -33,7 +33,7 @@ var (
 	full  = flag.Bool("nemesis", false, "make trouble for -nemesis.time, in place of four faults")
 	lasts = flag.Duration("nemesis.time", 15*time.Minute, "`TIME` that -nemesis takes")
 	seed  = flag.Uint64("nemesis.seed", 0, "`N` that decides the plan of -nemesis; 0: another one each time")
-	keep  = flag.String("nemesis.dir", "", "`DIR` where logs and stores are left")
+	keep  = flag.String("nemesis.dir", "", "`DIR` in which a directory with logs and stores is left")
 )
 
 // What this program is, by its environment.

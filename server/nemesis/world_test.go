@@ -56,9 +56,12 @@ func newWorld(t *testing.T) *world {
 	w := &world{T: t, bridged: noBridge == ""}
 	w.living, w.leave = context.WithCancel(life)
 	w.talking, w.hush = context.WithCancel(w.living)
-	dir := *keep
-	if dir == "" {
-		dir = t.TempDir()
+	dir := t.TempDir()
+	if *keep != "" {
+		var err error
+		if dir, err = os.MkdirTemp(*keep, "nemesis-*"); err != nil {
+			t.Fatal(err)
+		}
 	}
 	t.Cleanup(w.end) // before the directory goes
 	if err := w.prepare(dir); err != nil {
@@ -229,7 +232,7 @@ func (w *world) end() {
 		return
 	}
 	for _, p := range append(w.nats[:], w.chatd[:]...) {
-		if p != nil {
+		if p != nil && p.boot.Load() != nil {
 			w.Logf("the end of the log of %s:\n%s", p.name, p.tail())
 		}
 	}
