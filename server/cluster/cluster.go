@@ -45,6 +45,9 @@ const (
 	defaultLostAfter = 8 * time.Second
 	// askFor is how long a request may take.
 	askFor = 2 * time.Second
+	// askAgain is when one is sent again that has no answer: it is lost if it comes while NATS
+	// servers agree on a leader, and the one after that is not to wait for askFor.
+	askAgain = 500 * time.Millisecond
 	// retryEvery is the time between two tries of what failed.
 	retryEvery = 200 * time.Millisecond
 	// connectFor is how long nobody may answer until the start is given up.
@@ -338,6 +341,36 @@ func (c *Cluster) pause(d time.Duration) bool {
 		return true
 	case <-c.ended.Done():
 		return false
+	}
+}
+
+// ask sends a request, and again while there is no answer, until ctx ends. The first answer
+// counts, so the request has to be one that may be answered several times.
+func ask[T any](ctx context.Context, request func(context.Context) (T, error)) (T, error) {
+	type answer struct {
+		value T
+		err   error
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	answers := make(chan answer)
+	again := time.NewTicker(askAgain)
+	defer again.Stop()
+	for {
+		go func() {
+			value, err := request(ctx)
+			select {
+			case answers <- answer{value, err}:
+			case <-ctx.Done():
+			}
+		}()
+		select {
+		case a := <-answers:
+			return a.value, a.err
+		case <-again.C:
+		case <-ctx.Done():
+			return *new(T), ctx.Err()
+		}
 	}
 }
 

@@ -119,15 +119,16 @@ func (c *Cluster) follow(ready func()) {
 func (c *Cluster) read(ready func()) error {
 	ctx, cancel := context.WithTimeout(c.ended, askFor)
 	defer cancel()
-	s, err := c.stream(ctx)
+	s, err := ask(ctx, c.stream)
 	if err != nil {
 		return err
 	}
 	c.sameStream(s.CachedInfo())
-	consumer, err := s.CreateConsumer(ctx, jetstream.ConsumerConfig{
+	from := jetstream.ConsumerConfig{
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: c.feed.last.Load() + 1,
 		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: 30 * time.Second,
-	})
+	}
+	consumer, err := ask(ctx, func(ctx context.Context) (jetstream.Consumer, error) { return s.CreateConsumer(ctx, from) })
 	if err != nil {
 		return err
 	}

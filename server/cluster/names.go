@@ -208,10 +208,13 @@ func (n *names) put(kv jetstream.KeyValue, folded string, e entry) (rev uint64, 
 	switch {
 	case errors.Is(err, jetstream.ErrKeyExists):
 		before, err := n.get(ctx, kv, folded)
-		if err != nil || before.Node != n.c.node {
-			return 0, errTaken
+		if err == nil && before.Node == n.c.node {
+			return n.replace(kv, folded, e, before.rev)
 		}
-		return n.replace(kv, folded, e, before.rev)
+		if err == nil {
+			n.meet(folded, before)
+		}
+		return 0, errTaken
 	case err != nil:
 		n.c.complain("a name could not be claimed", "err", err)
 		return 0, errLost
@@ -249,15 +252,43 @@ func (n *names) release(folded string) {
 	delete(n.own, folded)
 	n.mu.Unlock()
 	if o != nil {
-		n.do(folded, func() { n.remove(kv, nameKey(folded), o.rev) })
+		n.do(folded, func() { n.removeName(kv, folded, o.rev) })
 	}
+}
+
+// meet notes who has a name, of whom the watcher has not told, if that is a server that is
+// not there: then mend takes the name away. A NATS server that was killed may have lost that
+// it was given back, and lead the bucket, while the watcher is told by another one.
+func (n *names) meet(folded string, e entry) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	_, known := n.view.names[folded]
+	_, there := n.view.nodes[e.Node]
+	if !known && !there {
+		n.view.set(n.c.node, folded, &e)
+	}
+}
+
+// removeName takes a name off the bucket, if it is as it was at a revision. If the bucket has
+// it no more, the watcher was told of it by a NATS server that has lost that: it is forgotten.
+func (n *names) removeName(kv jetstream.KeyValue, folded string, rev uint64) (removed bool) {
+	err := n.remove(kv, nameKey(folded), rev)
+	var refused *jetstream.APIError
+	if errors.As(err, &refused) && refused.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if e, there := n.view.names[folded]; there && e.rev == rev {
+			n.view.set(n.c.node, folded, nil)
+		}
+	}
+	return err == nil
 }
 
 // remove takes a key off the bucket, if it is as it was at a revision; 0: in any case. If
 // it cannot, mend tries again.
-func (n *names) remove(kv jetstream.KeyValue, key string, rev uint64) (removed bool) {
+func (n *names) remove(kv jetstream.KeyValue, key string, rev uint64) error {
 	if n.c.lost.Load() {
-		return false
+		return errLost
 	}
 	ctx, cancel := context.WithTimeout(n.c.ended, askFor)
 	defer cancel()
@@ -265,5 +296,5 @@ func (n *names) remove(kv jetstream.KeyValue, key string, rev uint64) (removed b
 	if rev > 0 {
 		options = append(options, jetstream.LastRevision(rev))
 	}
-	return kv.Purge(ctx, key, options...) == nil
+	return kv.Purge(ctx, key, options...)
 }
