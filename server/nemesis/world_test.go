@@ -129,7 +129,7 @@ func (w *world) prepare(dir string) error {
 		p.env = []string{chatdVariable + "=yes"}
 		p.args = []string{
 			"-backend", transport, "-listen", net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[2*nodes+i])), "-open", "-json",
-			"-flood", "off", "-login-throttle", "off",
+			"-flood", "off", "-login-throttle", "off", "-log-level", "debug",
 			"-cluster", strings.Join(ways, ","), "-cluster-room", room, "-cluster-replicas", strconv.Itoa(nodes), "-cluster-size", "256MiB",
 		}
 		w.chatd[i] = p
