@@ -279,6 +279,7 @@ func (n *names) removeName(kv jetstream.KeyValue, folded string, rev uint64) (re
 		defer n.mu.Unlock()
 		if e, there := n.view.names[folded]; there && e.rev == rev {
 			n.view.set(n.c.node, folded, nil)
+			n.c.cfg.Log.Info("a name is forgotten that a NATS server has given, and the bucket no longer has", "name", e.Name, "server", e.Node)
 		}
 	}
 	return err == nil

@@ -178,6 +178,8 @@ func (c *campaign) report() {
 // room; then nobody gets in under the name of somebody who is.
 func (c *campaign) check() {
 	c.Helper()
+	c.still.Store(true)
+	defer c.still.Store(false)
 	c.look(nil)
 	var wrong []string
 	agreed, took := c.await(func() bool {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"chatbench/core/wire"
@@ -17,15 +18,17 @@ const (
 	burst     = 20                     // lines that it says at once now and then
 	burstEach = 12                     // beats between two bursts
 	nameCount = 8                      // names that a client goes through when it comes back
+	restBeats = 20                     // beats after which one who is restless leaves
 )
 
 // person is somebody who talks by way of one chatd, and comes back whenever the connection
-// has ended: at once under another name, or, if it insists, under its own when that is free.
+// has ended: under its own name again, or under another if that is taken.
 type person struct {
-	w       *world
-	node    int // of the chatd
-	index   int // among those of the chatd
-	insists bool
+	w        *world
+	node     int  // of the chatd
+	index    int  // among those of the chatd
+	insists  bool // it has one name, and waits until that is free
+	restless bool // it leaves by itself, again and again
 }
 
 func (p *person) name(k int) string {
@@ -41,7 +44,7 @@ func (p *person) live() {
 		v, denied := p.enter(p.name(k))
 		switch {
 		case v != nil:
-			v.talk()
+			v.talk(p.restless)
 		case denied == wire.NameTaken:
 			k++
 		}
@@ -78,6 +81,7 @@ type visit struct {
 	node int
 	boot *boot // of its chatd
 	from time.Time
+	left atomic.Bool // it has said goodbye
 
 	saying sync.Mutex // one line at a time
 
@@ -92,7 +96,7 @@ type visit struct {
 }
 
 // talk says lines until the connection ends.
-func (v *visit) talk() {
+func (v *visit) talk(restless bool) {
 	over := make(chan struct{})
 	go func() {
 		defer close(over)
@@ -107,6 +111,13 @@ func (v *visit) talk() {
 		case <-over:
 			return
 		case <-v.w.talking.Done(): // it stays, and hears
+			<-over
+			return
+		}
+		if restless && n >= restBeats && !v.w.still.Load() {
+			v.left.Store(true)
+			v.conn.SetDeadline(time.Now().Add(patience))
+			v.conn.Write(wire.AppendClose(nil)) // if it fails, that was it
 			<-over
 			return
 		}
@@ -206,7 +217,7 @@ func (v *visit) end(why error) {
 	v.ended = true
 	notice := v.notice
 	v.mu.Unlock()
-	if !v.boot.killed.Load() && v.w.living.Err() == nil {
+	if !v.left.Load() && !v.boot.killed.Load() && v.w.living.Err() == nil {
 		v.w.violate("the server has ended %s, which was told %q: %v", v.name, notice, why)
 	}
 }

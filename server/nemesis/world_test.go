@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,7 +25,8 @@ import (
 
 const (
 	nodes    = 3 // NATS servers, and chatd
-	people   = 3 // by way of each chatd
+	people   = 4 // by way of each chatd
+	steady   = 2 // of them, those who neither insist on a name nor leave by themselves
 	patience = 90 * time.Second
 	room     = "nemesis"
 )
@@ -42,6 +44,7 @@ type world struct {
 	living      context.Context // until the end
 	talking     context.Context // until nobody says anything any more
 	hush, leave context.CancelFunc
+	still       atomic.Bool // nobody leaves by itself
 	crowd       sync.WaitGroup
 
 	mu         sync.RWMutex
@@ -79,7 +82,7 @@ func newWorld(t *testing.T) *world {
 	}
 	for node := range nodes {
 		for i := range people {
-			p := &person{w: w, node: node, index: i, insists: i == 0}
+			p := &person{w: w, node: node, index: i, insists: i == 0, restless: i == 1}
 			w.crowd.Go(p.live)
 		}
 	}
@@ -259,14 +262,14 @@ func (w *world) await(done func() bool) (is bool, took time.Duration) {
 	return true, time.Since(began)
 }
 
-// goesOn waits until those who need not wait for a name are in the room by way of each chatd, and
-// each who is has heard lines of all chatd that were said after a time. It gives how long
+// goesOn waits until as many are in the room by way of each chatd as need not wait for a name, and
+// all who are have heard lines of all chatd that were said after a time. It gives how long
 // after.
 func (w *world) goesOn(after time.Time) time.Duration {
 	on, _ := w.await(func() bool {
 		all, by := w.in()
 		for _, n := range by {
-			if n < people-1 {
+			if n < steady {
 				return false
 			}
 		}
