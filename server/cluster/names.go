@@ -269,8 +269,9 @@ func (n *names) meet(folded string, e entry) {
 	}
 }
 
-// removeName takes a name off the bucket, if it is as it was at a revision. If the bucket has
-// it no more, the watcher was told of it by a NATS server that has lost that: it is forgotten.
+// removeName takes a name off the bucket, if it is as it was at a revision. If the bucket does
+// not have it so any more, that is forgotten too: the watcher may have been told of it by a NATS
+// server that was killed, and has lost that the name was given back.
 func (n *names) removeName(kv jetstream.KeyValue, folded string, rev uint64) (removed bool) {
 	err := n.remove(kv, nameKey(folded), rev)
 	var refused *jetstream.APIError
@@ -279,7 +280,7 @@ func (n *names) removeName(kv jetstream.KeyValue, folded string, rev uint64) (re
 		defer n.mu.Unlock()
 		if e, there := n.view.names[folded]; there && e.rev == rev {
 			n.view.set(n.c.node, folded, nil)
-			n.c.cfg.Log.Info("a name is forgotten that a NATS server has given, and the bucket no longer has", "name", e.Name, "server", e.Node)
+			n.c.cfg.Log.Debug("a name is no longer in the bucket as it was given", "name", e.Name, "server", e.Node)
 		}
 	}
 	return err == nil

@@ -227,7 +227,7 @@ func relayEveryCommand(p *pair) {
 
 // relayInOrder: file frames from one to another keep their order, while both talk.
 func relayInOrder(p *pair) {
-	const frames = 100
+	const frames = 50
 	ann, bob := p.enter(0, "many-ann"), p.enter(1, "many-bob")
 	ann.sees(bob.name)
 	var all []byte
