@@ -19,6 +19,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -241,7 +242,7 @@ func (c *Cluster) Start(ctx context.Context, room *core.Room) error {
 	c.touch()
 	ctx, cancel := context.WithTimeout(ctx, startFor)
 	defer cancel()
-	if err := c.receiveFiles(); err != nil {
+	if err := cmp.Or(c.receiveFiles(), c.answerForNames()); err != nil {
 		c.Close()
 		return err
 	}
@@ -252,6 +253,7 @@ func (c *Cluster) Start(ctx context.Context, room *core.Room) error {
 	c.work.Go(func() { c.names.keep(parts.Done) })
 	c.work.Go(c.publish)
 	c.work.Go(c.watchTouch)
+	c.work.Go(c.names.verify)
 	go func() { parts.Wait(); close(ready) }()
 	select {
 	case <-ready:

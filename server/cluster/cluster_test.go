@@ -136,7 +136,7 @@ func (w *world) join(cfg core.Config) *node {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	n.lostAfter, n.names.deadAfter = 4*time.Second, 6*time.Second
+	n.lostAfter, n.names.deadAfter, n.names.verifyEvery = 4*time.Second, 6*time.Second, time.Second
 	cfg.Authenticator, cfg.Now, cfg.Cluster, cfg.Node = core.OpenDoor{}, time.Now(), n.Cluster, n.Node()
 	n.room = core.NewRoom(cfg)
 	if err := n.Start(w.t.Context(), n.room); err != nil {

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -44,12 +45,28 @@ func TestNameThatIsNotShown(t *testing.T) {
 	w.until("it is shown", func() bool { return a.names.find("zoe") == "dead" })
 	a.names.mu.Lock()
 	a.names.view.set(a.Node(), "zoe", nil)
-	delete(a.names.view.nodes, "dead")
 	a.names.mu.Unlock()
 	if c := w.knock(a, "zoe"); !c.has("name is taken")() {
 		t.Fatalf("told %q", c.got)
 	}
 	w.until("zoe is in", func() bool { return w.knock(a, "zoe").State() == core.StateGrant })
+}
+
+// The same for names of a server that is alive: it is asked whether it has them.
+func TestNameOfOneWhoIsThere(t *testing.T) {
+	w := newWorld(t, 2)
+	a, b := w.nodes[0], w.nodes[1]
+	w.enter(b, "bob")
+	w.until("bob is known", func() bool { return a.names.find("bob") == b.Node() })
+	a.names.mu.Lock()
+	for i := range 2 * verifyMost { // more than a request holds
+		a.names.view.set(a.Node(), fmt.Sprint("zoe", i), &entry{Name: "Zoe", Node: b.Node(), rev: 1})
+	}
+	a.names.mu.Unlock()
+	w.until("all but bob are forgotten", func() bool { _, n := a.Elsewhere(0); return n == 1 })
+	if a.names.find("bob") != b.Node() {
+		t.Error("bob is forgotten")
+	}
 }
 
 // A request that has no answer is sent again before it is given up, and the first answer counts.

@@ -49,9 +49,10 @@ type owned struct {
 type names struct {
 	c    *Cluster
 	seed maphash.Seed
-	// deadAfter is defaultDeadAfter, less in tests.
-	deadAfter time.Duration
-	jobs      [workers]queue // one name is always the same one's, so that what is asked for it keeps its order
+	// deadAfter and verifyEvery are the defaults of these names, less in tests.
+	deadAfter, verifyEvery time.Duration
+
+	jobs [workers]queue // one name is always the same one's, so that what is asked for it keeps its order
 
 	// mu is taken with the room's lock held: whoever has it does not call the room.
 	mu    sync.Mutex
@@ -62,7 +63,7 @@ type names struct {
 }
 
 func (n *names) init(c *Cluster) {
-	n.c, n.seed, n.deadAfter = c, maphash.MakeSeed(), defaultDeadAfter
+	n.c, n.seed, n.deadAfter, n.verifyEvery = c, maphash.MakeSeed(), defaultDeadAfter, defaultVerifyEvery
 	n.own, n.view = map[string]*owned{}, newView()
 	for i := range n.jobs {
 		n.jobs[i].bell = make(chan struct{}, 1)
@@ -256,15 +257,13 @@ func (n *names) release(folded string) {
 	}
 }
 
-// meet notes who has a name, of whom the watcher has not told, if that is a server that is
-// not there: then mend takes the name away. A NATS server that was killed may have lost that
-// it was given back, and lead the bucket, while the watcher is told by another one.
+// meet notes who has a name, if the watcher has not told of that: mend and verify see to it
+// then. A NATS server that was killed may have lost that a name was given back, and lead the
+// bucket, while the watcher is told by another one.
 func (n *names) meet(folded string, e entry) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	_, known := n.view.names[folded]
-	_, there := n.view.nodes[e.Node]
-	if !known && !there {
+	if _, known := n.view.names[folded]; !known {
 		n.view.set(n.c.node, folded, &e)
 	}
 }
