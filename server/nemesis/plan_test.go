@@ -90,9 +90,17 @@ func killLeader(w *world, f fault) (string, error) {
 	p := w.nats[w.leader(f.node)]
 	began := time.Now()
 	p.boot.Load().kill()
-	took := w.goesOn(began)
-	w.leaderDeaths = append(w.leaderDeaths, took)
-	return fmt.Sprintf("%s died, and the room went on after %v", p.name, took.Round(time.Millisecond)), p.start()
+	agreed := make(chan time.Duration)
+	go func() {
+		w.await(func() bool { return w.hasLeaderBut(p.name) })
+		agreed <- time.Since(began)
+	}()
+	all := w.goesOn(began)
+	elected := min(<-agreed, all)
+	w.elections = max(w.elections, elected)
+	w.afterElection = max(w.afterElection, all-elected)
+	return fmt.Sprintf("%s died, NATS had another leader after %v, and the room went on %v later",
+		p.name, elected.Round(time.Millisecond), (all - elected).Round(time.Millisecond)), p.start()
 }
 
 func pauseChatd(w *world, f fault) (string, error) { return w.pauseProcess(w.chatd[f.node], f) }

@@ -51,7 +51,9 @@ type world struct {
 	visits     []*visit
 	violations []string
 
-	leaderDeaths []time.Duration // how long nothing went on
+	// After the death of the NATS server that led the stream, at most: how long NATS servers took
+	// to agree on another, and how long the room took then.
+	elections, afterElection time.Duration
 }
 
 // newWorld starts all of it. It ends with the test.
@@ -301,6 +303,22 @@ func (w *world) leader(otherwise int) int {
 		}
 	}
 	return otherwise
+}
+
+// hasLeaderBut says whether NATS servers have agreed on who leads them, and who leads the stream:
+// another than a dead one.
+func (w *world) hasLeaderBut(dead string) bool {
+	ctx, cancel := context.WithTimeout(w.living, 300*time.Millisecond)
+	defer cancel()
+	s, err := w.js.Stream(ctx, "CHAT_"+room)
+	if err != nil || s.CachedInfo().Cluster == nil {
+		return false
+	}
+	if leader := s.CachedInfo().Cluster.Leader; leader == "" || leader == dead {
+		return false
+	}
+	_, err = w.js.AccountInfo(ctx) // who leads all of them answers
+	return err == nil
 }
 
 // The bridge that joins the nodes' network namespaces.
