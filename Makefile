@@ -50,6 +50,11 @@ soak-server: ## a steady room for TIME=1h with BACKEND: slope of memory, descrip
 	@$(GO) test -c -o bin/chaos ./server/chaos
 	@bin/chaos -test.run '^TestSoak$$' -soak $(or $(TIME),1h) -backend $(BACKEND)
 
+SEED ?= 0
+nemesis: ## a room on three chatd and three NATS servers under faults for TIME=15m; SEED=N repeats a plan (not part of test)
+	@$(GO) test -c -o bin/nemesis ./server/nemesis
+	@bin/nemesis -test.run '^TestNemesis$$' -test.timeout 0 -nemesis -nemesis.time $(or $(TIME),15m) -nemesis.seed $(SEED)
+
 ##@ If you write a server model, or a library for one
 
 outside: ## the whole suite over a transport that lives in another module (not part of test)
@@ -64,9 +69,11 @@ hostile: ## clients that make trouble for others, RUNS times on every transport 
 
 ##@ If you change chatbench
 
+# Most tests wait more than they compute: of so many packages at once each waits for itself.
+AT_ONCE ?= $(shell expr 4 '*' $$(nproc))
 test: vet ## everything that must hold: vet, staticcheck, tests, tests under the race detector
-	$(GO) test ./...
-	@if [ -n "$(RACE)" ]; then echo '$(GO) test -race ./...'; $(GO) test -race ./...; \
+	$(GO) test -p $(AT_ONCE) ./...
+	@if [ -n "$(RACE)" ]; then echo '$(GO) test -p $(AT_ONCE) -race ./...'; $(GO) test -p $(AT_ONCE) -race ./...; \
 	else echo 'no C compiler: the race detector is left out'; fi
 
 vet: ## vet and staticcheck alone
@@ -103,4 +110,4 @@ clean: ## remove what was built
 help: ## this list
 	@awk -F ':.*## ' '/^##@ /{printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: build bench compare serve chat man completion chaos soak-server outside siege hostile test vet fuzz soak proofs picture browser clean help
+.PHONY: build bench compare serve chat man completion chaos soak-server nemesis outside siege hostile test vet fuzz soak proofs picture browser clean help

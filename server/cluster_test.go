@@ -58,6 +58,9 @@ func TestTwoServers(t *testing.T) {
 	if st, is := (operator{a}).Stats().(operatorStats); !is || st.Cluster == nil || st.Cluster.Elsewhere != 1 || st.Cluster.Lost {
 		t.Errorf("stats: %+v", st.Cluster)
 	}
+	if st := a.sources().Cluster.Stats(); st.Elsewhere != 1 || st.Sequence == 0 {
+		t.Errorf("metrics: %+v", st)
+	}
 	alice.send(wire.AppendChat(nil, "last words"))
 	alice.await(wire.Chat, "alice: last words")
 	if err := a.Stop(context.Background()); err != nil {

@@ -150,6 +150,9 @@ func (s *Server) sources() admin.Sources {
 	if s.listeners.web != nil {
 		from.Web = &s.listeners.web.Counters
 	}
+	if s.cluster != nil {
+		from.Cluster = s.cluster
+	}
 	return from
 }
 

@@ -3,7 +3,7 @@
 //
 //	/metrics       for Prometheus
 //	/healthz       200 while the room answers, 503 if it does not within 2 s
-//	/readyz        200 while clients are let in, 503 while the server drains
+//	/readyz        200 while clients are let in, 503 while the server drains, or is cut off from the others of its room
 //	/              a page that shows the same, live
 //	/live          what the page is sent: server-sent events, one a second
 //	/debug/pprof/  profiles of the process, if they are asked for
@@ -183,6 +183,12 @@ func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 	if s.cfg.Sources.Draining() {
 		http.Error(w, "draining", http.StatusServiceUnavailable)
 		return
+	}
+	if c := s.cfg.Sources.Cluster; c != nil {
+		if st := c.Stats(); st.Lost {
+			http.Error(w, "cut off from the other servers of the room, so logins are denied; connection to NATS: "+st.NATS, http.StatusServiceUnavailable)
+			return
+		}
 	}
 	fmt.Fprintln(w, "ready")
 }

@@ -21,6 +21,7 @@ import (
 	"chatbench/backends"
 	"chatbench/core"
 	"chatbench/core/wire"
+	"chatbench/server/cluster"
 	"chatbench/server/front"
 	"chatbench/server/gate"
 	"chatbench/server/web"
@@ -40,6 +41,19 @@ func (fakeLines) LeftOut() uint64 { return 7 }
 type fakeCertificate struct{}
 
 func (fakeCertificate) Expires() time.Time { return time.Unix(2e9, 0) }
+
+// fakeCluster has three clients elsewhere, and is cut off if it is to be.
+type fakeCluster struct{ lost bool }
+
+func (c fakeCluster) Stats() cluster.Stats {
+	took := cluster.Latency{Count: 2, Sum: 30 * time.Millisecond}
+	for i, bound := range cluster.LatencyBounds {
+		if bound >= 15*time.Millisecond {
+			took.Within[i] = 2
+		}
+	}
+	return cluster.Stats{Node: "a", Lost: c.lost, NATS: "RECONNECTING", Sequence: 42, Elsewhere: 3, Undelivered: 17, Latency: took}
+}
 
 // idleWaker is a transport that writes nothing.
 type idleWaker struct{}
@@ -64,6 +78,7 @@ func fakeSources(draining *atomic.Bool) Sources {
 	return Sources{
 		Backend: "fake", MaxClients: 100, Room: room, Transport: transport, Gate: fakeGate{}, Lines: fakeLines{}, Draining: draining.Load,
 		Front: new(front.Counters), Carrier: new(front.Carrier), Certificate: fakeCertificate{}, Web: new(web.Counters),
+		Cluster: fakeCluster{},
 	}
 }
 
@@ -139,6 +154,10 @@ func TestPaths(t *testing.T) {
 	check("/healthz", 200, "ok\n")
 	check("/readyz", 503, "draining\n")
 	check("/metrics", 200, "chatd_draining 1\n")
+	_, url, _ = served(t, func(c *Config) { c.Sources.Cluster = fakeCluster{lost: true} })
+	check("/healthz", 200, "ok\n")
+	check("/readyz", 503, "cut off from the other servers of the room, so logins are denied; connection to NATS: RECONNECTING\n")
+	check("/metrics", 200, "chatd_cluster_connected 0\n")
 	_, url, _ = served(t, func(c *Config) { c.Profiles = true })
 	check("/debug/pprof/", 200, "heap")
 	check("/debug/pprof/cmdline", 200, "admin.test")

@@ -2,12 +2,14 @@ package admin
 
 import (
 	"runtime"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"chatbench/backends"
 	"chatbench/core"
+	"chatbench/server/cluster"
 )
 
 // NewRegistry makes a registry of the server's metrics, of the Go runtime's and of
@@ -160,6 +162,27 @@ func frontMetrics() []metric {
 	}
 }
 
+// clusterMetrics is of the other servers of the room, where there are any.
+func clusterMetrics() []metric {
+	of := func(kind prometheus.ValueType, name, help string, read func(*reading) float64) metric {
+		return labelled(kind, name, "", help, func(r *reading) []value {
+			return ifThere(r.Cluster, func(*cluster.Stats) []value { return []value{{v: read(r)}} })
+		})
+	}
+	return []metric{
+		of(gauge, "cluster_connected", "1 while the server is in touch with the others of its room, 0 while it is cut off and denies logins.", func(r *reading) float64 {
+			if r.Cluster.Lost {
+				return 0
+			}
+			return 1
+		}),
+		of(gauge, "cluster_stream_position", "Sequence in the stream of what was delivered to this server last.", func(r *reading) float64 { return float64(r.Cluster.Sequence) }),
+		of(gauge, "cluster_undelivered_bytes", "Octets that clients of this server have said and the stream has not delivered yet.", func(r *reading) float64 { return float64(r.Cluster.Undelivered) }),
+		of(gauge, "cluster_remote_clients", "Clients in the room by way of other servers.", func(r *reading) float64 { return float64(r.Cluster.Elsewhere) }),
+		of(counter, "cluster_waits_total", "How often the input of a client had to wait for the stream.", func(r *reading) float64 { return float64(r.Room.StreamWaits) }),
+	}
+}
+
 // ifThere reads what a server may not have.
 func ifThere[T any](part *T, read func(*T) []value) []value {
 	if part == nil {
@@ -172,13 +195,15 @@ func ifThere[T any](part *T, read func(*T) []value) []value {
 type collector struct {
 	sources Sources
 	metrics []metric
-	turns   *prometheus.Desc // the one histogram
+	// The histograms.
+	turns, deliveries *prometheus.Desc
 }
 
 func newCollector(s Sources) *collector {
 	c := &collector{sources: s, turns: prometheus.NewDesc("chatd_turn_duration_seconds",
-		"How long the turns of the transport's loops took, from when something was ready to when the loop waits again; absent if it has none, or does not tell.", nil, nil)}
-	for _, group := range [][]metric{roomMetrics(), gateMetrics(), transportMetrics(), frontMetrics()} {
+		"How long the turns of the transport's loops took, from when something was ready to when the loop waits again; absent if it has none, or does not tell.", nil, nil), deliveries: prometheus.NewDesc("chatd_cluster_delivery_duration_seconds",
+		"How long messages of this server took, each with the frames of many clients, from when they were first published to the stream to when it delivered them here.", nil, nil)}
+	for _, group := range [][]metric{roomMetrics(), gateMetrics(), transportMetrics(), frontMetrics(), clusterMetrics()} {
 		c.metrics = append(c.metrics, group...)
 	}
 	for i := range c.metrics {
@@ -202,6 +227,7 @@ func (c *collector) Describe(to chan<- *prometheus.Desc) {
 		to <- m.describe
 	}
 	to <- c.turns
+	to <- c.deliveries
 }
 
 // Collect is for prometheus.Collector.
@@ -217,10 +243,19 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		}
 	}
 	if t := r.turns; t.Count > 0 {
-		buckets := make(map[float64]uint64)
-		for i, bound := range backends.TurnBounds {
-			buckets[bound.Seconds()] = t.Within[i]
-		}
-		to <- prometheus.MustNewConstHistogram(c.turns, t.Count, t.Sum.Seconds(), buckets)
+		to <- histogram(c.turns, t.Count, t.Sum, backends.TurnBounds[:], t.Within[:])
 	}
+	if r.Cluster != nil {
+		t := r.Cluster.Latency
+		to <- histogram(c.deliveries, t.Count, t.Sum, cluster.LatencyBounds[:], t.Within[:])
+	}
+}
+
+// histogram is of durations, of which so many were within each of the bounds.
+func histogram(desc *prometheus.Desc, count uint64, sum time.Duration, bounds []time.Duration, within []uint64) prometheus.Metric {
+	buckets := make(map[float64]uint64)
+	for i, bound := range bounds {
+		buckets[bound.Seconds()] = within[i]
+	}
+	return prometheus.MustNewConstHistogram(desc, count, sum.Seconds(), buckets)
 }

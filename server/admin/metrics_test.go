@@ -50,6 +50,8 @@ func TestMetrics(t *testing.T) {
 		"chatd_hash_queue_logins ": 4, "chatd_hash_threads ": 1, "chatd_users ": 5, "chatd_bans ": 6, "chatd_log_lines_left_out_total ": 7,
 		"chatd_accepts_total ": 11, "chatd_sent_bytes_total ": 5 << 20, "chatd_front_handshakes ": 0, "chatd_certificate_expiry_timestamp_seconds ": 2e9,
 		"chatd_websockets ": 0, "chatd_info fake": 1, "chatd_draining ": 0,
+		"chatd_cluster_connected ": 1, "chatd_cluster_stream_position ": 42, "chatd_cluster_undelivered_bytes ": 17,
+		"chatd_cluster_remote_clients ": 3, "chatd_cluster_waits_total ": 0,
 	} {
 		name, label, _ := strings.Cut(name, " ")
 		got, found := sample(all[name], label)
@@ -61,6 +63,10 @@ func TestMetrics(t *testing.T) {
 	if turns.GetSampleCount() != 3 || len(turns.GetBucket()) != len(backends.TurnBounds) || turns.GetBucket()[0].GetUpperBound() != 100e-6 ||
 		turns.GetBucket()[len(backends.TurnBounds)-1].GetCumulativeCount() != 3 {
 		t.Errorf("the turns are %v", turns)
+	}
+	if took := all["chatd_cluster_delivery_duration_seconds"].GetMetric()[0].GetHistogram(); took.GetSampleCount() != 2 || took.GetSampleSum() != 0.03 ||
+		took.GetBucket()[3].GetUpperBound() != 0.01 || took.GetBucket()[3].GetCumulativeCount() != 0 || took.GetBucket()[4].GetCumulativeCount() != 2 {
+		t.Errorf("deliveries took %v", took)
 	}
 	if n := len(all["chatd_ends_total"].GetMetric()); n != core.Reasons {
 		t.Errorf("ends by %d reasons, there are %d", n, core.Reasons)
@@ -80,13 +86,13 @@ func sample(f *dto.MetricFamily, label string) (float64, bool) {
 	return 0, false
 }
 
-// A server without TLS and without the browser page, and one whose transport has no
-// loop, has no metrics of them.
+// A server without TLS and without the browser page, one whose transport has no
+// loop, and one that has its room alone, has no metrics of them.
 func TestMetricsOfLess(t *testing.T) {
 	s := fakeSources(new(atomic.Bool))
-	s.Front, s.Carrier, s.Certificate, s.Web, s.Transport = nil, nil, nil, nil, new(backends.Counters)
+	s.Front, s.Carrier, s.Certificate, s.Web, s.Cluster, s.Transport = nil, nil, nil, nil, nil, new(backends.Counters)
 	for name := range families(t, NewRegistry(s)) {
-		if strings.Contains(name, "front") || strings.Contains(name, "turn") || strings.Contains(name, "web") || strings.Contains(name, "carr") || strings.Contains(name, "certificate") {
+		if strings.Contains(name, "front") || strings.Contains(name, "turn") || strings.Contains(name, "web") || strings.Contains(name, "carr") || strings.Contains(name, "certificate") || strings.Contains(name, "cluster") {
 			t.Errorf("there is %s", name)
 		}
 	}

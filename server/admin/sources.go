@@ -5,6 +5,7 @@ import (
 
 	"chatbench/backends"
 	"chatbench/core"
+	"chatbench/server/cluster"
 	"chatbench/server/front"
 	"chatbench/server/gate"
 	"chatbench/server/web"
@@ -28,6 +29,7 @@ type Sources struct {
 	Carrier     *front.Carrier
 	Certificate interface{ Expires() time.Time }
 	Web         *web.Counters
+	Cluster     interface{ Stats() cluster.Stats }
 }
 
 // reading is all of it at a moment, as the page is sent it.
@@ -47,6 +49,8 @@ type reading struct {
 	Carried    *carried     `json:"carried,omitempty"`
 	Web        *websockets  `json:"web,omitempty"`
 	Expires    *time.Time   `json:"certificate_expires,omitempty"`
+
+	Cluster *cluster.Stats `json:"cluster,omitempty"`
 
 	turns backends.TurnTimes
 }
@@ -111,6 +115,10 @@ func (s *Sources) read() *reading {
 	}
 	if c := s.Web; c != nil {
 		r.Web = &websockets{c.Open.Load(), c.Opened.Load(), c.Refused.Load(), c.TooMany.Load(), c.Banned.Load()}
+	}
+	if s.Cluster != nil {
+		joined := s.Cluster.Stats()
+		r.Cluster = &joined
 	}
 	if s.Certificate != nil {
 		expires := s.Certificate.Expires()

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"chatbench/core/units"
+	"chatbench/internal/placetest"
 	"chatbench/loadgen"
 	"chatbench/loadgen/hist"
 	"chatbench/loadgen/ledger"
@@ -98,7 +99,7 @@ func (x *run) fleet(s *server, clients int, rate float64, text int) *fleet {
 	if err != nil {
 		x.Fatal(err)
 	}
-	at, err := home()
+	at, err := placetest.Home()
 	if err != nil {
 		x.Fatal(err)
 	}
@@ -108,7 +109,7 @@ func (x *run) fleet(s *server, clients int, rate float64, text int) *fleet {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	in, err1 := cmd.StdinPipe()
 	out, err2 := cmd.StdoutPipe()
-	if err := cmp.Or(err1, err2, at.do(cmd.Start)); err != nil {
+	if err := cmp.Or(err1, err2, at.Do(cmd.Start)); err != nil {
 		x.Fatal(err)
 	}
 	f := &fleet{x: x, in: in, out: json.NewDecoder(out), all: heard{Latency: hist.New()}}

@@ -17,6 +17,7 @@ import (
 	"chatbench/client/downloads"
 	"chatbench/client/share"
 	"chatbench/client/transfer"
+	"chatbench/internal/placetest"
 	"chatbench/server/control"
 	"chatbench/server/history"
 )
@@ -110,7 +111,7 @@ func disk(x *run) {
 	x.doing("a tmpfs of %d KiB, full, with history, bans and a download on it", diskSize>>10)
 	p := x.apart(unix.CLONE_NEWNS, "mounts of our own")
 	d := &fullDisk{x: x, place: p, path: x.TempDir()}
-	if err := p.do(func() error { return unix.Mount("chaos", d.path, "tmpfs", 0, fmt.Sprint("size=", diskSize)) }); err != nil {
+	if err := p.Do(func() error { return unix.Mount("chaos", d.path, "tmpfs", 0, fmt.Sprint("size=", diskSize)) }); err != nil {
 		x.skip("no tmpfs can be mounted: " + err.Error())
 	}
 	s := x.serveAt(p, "-open", "-history", fmt.Sprint(keptLines), "-history-file", d.path+"/history", "-bans", d.path+"/bans")
@@ -169,13 +170,13 @@ func count(is bool) int64 {
 // fullDisk is a small file system that only its place can see.
 type fullDisk struct {
 	x     *run
-	place *place
+	place *placetest.Place
 	path  string
 }
 
 func (d *fullDisk) do(job func() error) {
 	d.x.Helper()
-	if err := d.place.do(job); err != nil {
+	if err := d.place.Do(job); err != nil {
 		d.x.Fatal(err)
 	}
 }

@@ -19,6 +19,7 @@ import (
 
 	"chatbench/bench/meter"
 	"chatbench/bench/record"
+	"chatbench/internal/placetest"
 	"chatbench/server/control"
 	"chatbench/server/gate"
 )
@@ -41,7 +42,7 @@ type server struct {
 // serve starts a chatd at home.
 func (x *run) serve(args ...string) *server {
 	x.Helper()
-	at, err := home()
+	at, err := placetest.Home()
 	if err != nil {
 		x.Fatal(err)
 	}
@@ -51,7 +52,7 @@ func (x *run) serve(args ...string) *server {
 // serveAt starts a chatd in a place, and waits until it listens. Flags given here
 // overrule the common ones. It ends with the experiment, and has to end well if it
 // is still there.
-func (x *run) serveAt(at *place, args ...string) *server {
+func (x *run) serveAt(at *placetest.Place, args ...string) *server {
 	x.Helper()
 	path, err := program()
 	if err != nil {
@@ -68,7 +69,7 @@ func (x *run) serveAt(at *place, args ...string) *server {
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	out, err := s.cmd.StdoutPipe()
 	if err == nil {
-		err = at.do(s.cmd.Start)
+		err = at.Do(s.cmd.Start)
 	}
 	if err != nil {
 		x.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"chatbench/client"
+	"chatbench/internal/placetest"
 )
 
 // goneAfter is how long a peer that has fallen silent may have a place: see
@@ -92,11 +93,11 @@ func (x *run) quiet(l *link, secure, talks bool) *quiet {
 }
 
 // dialAt logs a client in from a place.
-func (x *run) dialAt(p *place, cfg client.Config) (c *client.Client) {
+func (x *run) dialAt(p *placetest.Place, cfg client.Config) (c *client.Client) {
 	x.Helper()
 	ctx, cancel := context.WithTimeout(life, patience)
 	defer cancel()
-	err := p.do(func() (err error) {
+	err := p.Do(func() (err error) {
 		c, err = client.Dial(ctx, cfg)
 		return err
 	})

@@ -230,7 +230,7 @@ func (n *names) mend(kv jetstream.KeyValue, now time.Time) {
 		switch {
 		case e.Node == n.c.node:
 			if n.own[folded] == nil {
-				n.do(folded, func() { n.remove(kv, nameKey(folded), e.rev) })
+				n.do(folded, func() { n.removeName(kv, folded, e.rev) })
 			}
 		case sure && n.view.dead(e.Node, now, n.deadAfter):
 			n.do(folded, func() { n.takeAway(kv, folded, e) })
@@ -284,7 +284,7 @@ func (n *names) putBack(kv jetstream.KeyValue, folded string, o *owned, rev uint
 // takeAway takes the name of somebody away whose server is dead, and tells the room; of all
 // servers that try, one does.
 func (n *names) takeAway(kv jetstream.KeyValue, folded string, e entry) {
-	if n.remove(kv, nameKey(folded), e.rev) {
+	if n.removeName(kv, folded, e.rev) {
 		n.c.cfg.Log.Info("a name is free, as its server is dead", "name", e.Name, "server", e.Node)
 		n.c.room.Gone(e.Name)
 	}

@@ -19,6 +19,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -45,6 +46,9 @@ const (
 	defaultLostAfter = 8 * time.Second
 	// askFor is how long a request may take.
 	askFor = 2 * time.Second
+	// askAgain is when one is sent again that has no answer: it is lost if it comes while NATS
+	// servers agree on a leader, and the one after that is not to wait for askFor.
+	askAgain = 500 * time.Millisecond
 	// retryEvery is the time between two tries of what failed.
 	retryEvery = 200 * time.Millisecond
 	// connectFor is how long nobody may answer until the start is given up.
@@ -109,10 +113,10 @@ type Cluster struct {
 
 	lostAfter time.Duration // defaultLostAfter, less in tests
 
-	bell  chan struct{} // something may have to be published
-	good  atomic.Int64  // when something last came from the stream or the bucket, in Unix nanoseconds
-	since atomic.Int64  // since when the message waits to be delivered that is to be published; 0: there is none
-	lost  atomic.Bool   // the server is cut off
+	bell   chan struct{} // something may have to be published
+	good   atomic.Int64  // when something last came from the stream or the bucket, in Unix nanoseconds
+	flight flight        // the message that is to be published
+	lost   atomic.Bool   // the server is cut off
 
 	work  sync.WaitGroup
 	end   context.CancelFunc
@@ -238,7 +242,7 @@ func (c *Cluster) Start(ctx context.Context, room *core.Room) error {
 	c.touch()
 	ctx, cancel := context.WithTimeout(ctx, startFor)
 	defer cancel()
-	if err := c.receiveFiles(); err != nil {
+	if err := cmp.Or(c.receiveFiles(), c.answerForNames()); err != nil {
 		c.Close()
 		return err
 	}
@@ -249,6 +253,7 @@ func (c *Cluster) Start(ctx context.Context, room *core.Room) error {
 	c.work.Go(func() { c.names.keep(parts.Done) })
 	c.work.Go(c.publish)
 	c.work.Go(c.watchTouch)
+	c.work.Go(c.names.verify)
 	go func() { parts.Wait(); close(ready) }()
 	select {
 	case <-ready:
@@ -281,16 +286,22 @@ func (c *Cluster) Close() {
 
 // Stats is how a server stands with the others of its room.
 type Stats struct {
-	Node        string `json:"node"`              // what it is called among them
-	Lost        bool   `json:"lost"`              // it has no touch with them
-	Elsewhere   int    `json:"elsewhere"`         // clients in the room by way of others
-	Undelivered int64  `json:"undelivered_bytes"` // what clients here have said, and nobody has heard
+	Node        string  `json:"node"`              // what it is called among them
+	Lost        bool    `json:"lost"`              // it has no touch with them
+	NATS        string  `json:"nats"`              // of the connection to NATS: CONNECTED, RECONNECTING, CLOSED
+	Sequence    uint64  `json:"sequence"`          // in the stream, of what was delivered last
+	Elsewhere   int     `json:"elsewhere"`         // clients in the room by way of others
+	Undelivered int64   `json:"undelivered_bytes"` // what clients here have said, and nobody has heard
+	Latency     Latency `json:"-"`
 }
 
 // Stats is how this server stands now. Start has returned.
 func (c *Cluster) Stats() Stats {
 	_, n := c.names.elsewhere(0)
-	return Stats{Node: c.node, Lost: c.lost.Load(), Elsewhere: n, Undelivered: c.room.Undelivered()}
+	return Stats{
+		Node: c.node, Lost: c.lost.Load(), NATS: c.conn.Status().String(), Sequence: c.feed.last.Load(),
+		Elsewhere: n, Undelivered: c.room.Undelivered(), Latency: c.flight.latency(),
+	}
 }
 
 // touch notes that something has come from the stream or the bucket.
@@ -299,8 +310,7 @@ func (c *Cluster) touch() { c.good.Store(time.Now().UnixNano()) }
 // watchTouch tells the clients when the server is cut off, and when that is over.
 func (c *Cluster) watchTouch() {
 	for c.pause(retryEvery) {
-		since := c.since.Load()
-		lost := c.tooLong(c.good.Load()) || since != 0 && c.tooLong(since)
+		lost := time.Since(time.Unix(0, c.good.Load())) > c.lostAfter || c.flight.waits() > c.lostAfter
 		if lost == c.lost.Load() {
 			continue
 		}
@@ -324,9 +334,6 @@ func (c *Cluster) complain(text string, args ...any) {
 	c.cfg.Log.Log(c.ended, level, text, args...)
 }
 
-// tooLong says whether a time, in Unix nanoseconds, is so long ago that the server counts as cut off.
-func (c *Cluster) tooLong(at int64) bool { return time.Since(time.Unix(0, at)) > c.lostAfter }
-
 // pause waits, and says whether the work goes on.
 func (c *Cluster) pause(d time.Duration) bool {
 	t := time.NewTimer(d)
@@ -336,6 +343,36 @@ func (c *Cluster) pause(d time.Duration) bool {
 		return true
 	case <-c.ended.Done():
 		return false
+	}
+}
+
+// ask sends a request, and again while there is no answer, until ctx ends. The first answer
+// counts, so the request has to be one that may be answered several times.
+func ask[T any](ctx context.Context, request func(context.Context) (T, error)) (T, error) {
+	type answer struct {
+		value T
+		err   error
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	answers := make(chan answer)
+	again := time.NewTicker(askAgain)
+	defer again.Stop()
+	for {
+		go func() {
+			value, err := request(ctx)
+			select {
+			case answers <- answer{value, err}:
+			case <-ctx.Done():
+			}
+		}()
+		select {
+		case a := <-answers:
+			return a.value, a.err
+		case <-again.C:
+		case <-ctx.Done():
+			return *new(T), ctx.Err()
+		}
 	}
 }
 

@@ -136,7 +136,7 @@ func (w *world) join(cfg core.Config) *node {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	n.lostAfter, n.names.deadAfter = 4*time.Second, 6*time.Second
+	n.lostAfter, n.names.deadAfter, n.names.verifyEvery = 4*time.Second, 6*time.Second, time.Second
 	cfg.Authenticator, cfg.Now, cfg.Cluster, cfg.Node = core.OpenDoor{}, time.Now(), n.Cluster, n.Node()
 	n.room = core.NewRoom(cfg)
 	if err := n.Start(w.t.Context(), n.room); err != nil {
@@ -246,6 +246,13 @@ func TestOneOrder(t *testing.T) {
 	for _, n := range w.nodes {
 		if st := n.room.Snapshot(); st.Messages != 2*lines || n.room.Undelivered() != 0 {
 			t.Errorf("%d messages, %d octets undelivered", st.Messages, n.room.Undelivered())
+		}
+		st := n.Stats()
+		if st.Sequence == 0 || st.Sequence != w.nodes[0].Stats().Sequence {
+			t.Errorf("%d messages of the stream are delivered, %d to the first", st.Sequence, w.nodes[0].Stats().Sequence)
+		}
+		if took := st.Latency; took.Count == 0 || took.Count > st.Sequence || took.Sum <= 0 || took.Within[len(took.Within)-1] != took.Count {
+			t.Errorf("%d messages: they took %+v", st.Sequence, took)
 		}
 	}
 }

@@ -32,6 +32,9 @@ func TestCutOff(t *testing.T) {
 	if c := w.knock(w.nodes[0], "cid"); !c.has("denied " + errLost.Error())() {
 		t.Errorf("cid is told %q", c.got)
 	}
+	if st := w.nodes[0].Stats(); !st.Lost || st.NATS != "RECONNECTING" || st.Undelivered == 0 {
+		t.Errorf("stats: %+v", st)
+	}
 	w.nats.start()
 	w.until("all is heard", func() bool { return len(ann.said()) >= 2*i && len(bob.said()) >= 2*i })
 	w.until("all know", func() bool { return ann.has(backText)() && bob.has(backText)() })

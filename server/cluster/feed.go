@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -40,9 +41,9 @@ var errGap = errors.New("messages are missing: they are asked for again")
 // feed is how far the stream was read. It belongs to one goroutine, that of follow, once
 // it is open.
 type feed struct {
-	created time.Time // when the stream was made
-	last    uint64    // what was delivered last
-	paced   int       // octets delivered since somebody was last waited for
+	created time.Time     // when the stream was made
+	last    atomic.Uint64 // what was delivered last; any goroutine may look
+	paced   int           // octets delivered since somebody was last waited for
 }
 
 func (c *Cluster) tryStream(ctx context.Context) (jetstream.Stream, error) {
@@ -90,7 +91,7 @@ func (c *Cluster) openFeed(ctx context.Context) error {
 	info := s.CachedInfo()
 	c.limits = info.Config
 	c.feed.created = info.Created
-	c.feed.last = info.State.LastSeq - min(uint64(min(c.cfg.History, historyMost)), info.State.LastSeq)
+	c.feed.last.Store(info.State.LastSeq - min(uint64(min(c.cfg.History, historyMost)), info.State.LastSeq))
 	return nil
 }
 
@@ -107,7 +108,7 @@ func (c *Cluster) follow(ready func()) {
 	for c.ended.Err() == nil {
 		err := c.read(func() { once.Do(ready) })
 		if c.ended.Err() == nil {
-			c.complain("the stream is read again", "after", c.feed.last, "err", err)
+			c.complain("the stream is read again", "after", c.feed.last.Load(), "err", err)
 			c.pause(retryEvery)
 		}
 	}
@@ -118,15 +119,16 @@ func (c *Cluster) follow(ready func()) {
 func (c *Cluster) read(ready func()) error {
 	ctx, cancel := context.WithTimeout(c.ended, askFor)
 	defer cancel()
-	s, err := c.stream(ctx)
+	s, err := ask(ctx, c.stream)
 	if err != nil {
 		return err
 	}
 	c.sameStream(s.CachedInfo())
-	consumer, err := s.CreateConsumer(ctx, jetstream.ConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: c.feed.last + 1,
+	from := jetstream.ConsumerConfig{
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: c.feed.last.Load() + 1,
 		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: 30 * time.Second,
-	})
+	}
+	consumer, err := ask(ctx, func(ctx context.Context) (jetstream.Consumer, error) { return s.CreateConsumer(ctx, from) })
 	if err != nil {
 		return err
 	}
@@ -150,7 +152,7 @@ func (c *Cluster) read(ready func()) error {
 			return err
 		}
 		// Only before the first message of a consumer the stream itself can have a gap.
-		if at := meta.Sequence.Stream; at <= c.feed.last || !first && at != c.feed.last+1 {
+		if at, last := meta.Sequence.Stream, c.feed.last.Load(); at <= last || !first && at != last+1 {
 			return errGap
 		}
 		c.deliver(m, meta)
@@ -164,15 +166,17 @@ func (c *Cluster) read(ready func()) error {
 // lost what was delivered already.
 func (c *Cluster) sameStream(info *jetstream.StreamInfo) {
 	f := &c.feed
-	if info.Created.Equal(f.created) && info.State.LastSeq >= f.last {
+	last := f.last.Load()
+	if info.Created.Equal(f.created) && info.State.LastSeq >= last {
 		return
 	}
 	c.cfg.Log.Error("the stream is another one, or has lost what it had: everybody here has to log in again",
-		"made", info.Created, "was", f.created, "last", info.State.LastSeq, "delivered", f.last)
+		"made", info.Created, "was", f.created, "last", info.State.LastSeq, "delivered", last)
 	if !info.Created.Equal(f.created) {
-		f.last = 0
+		last = 0
 	}
-	f.created, f.last = info.Created, min(f.last, info.State.LastSeq)
+	f.created = info.Created
+	f.last.Store(min(last, info.State.LastSeq))
 	c.room.NewStream()
 }
 
@@ -182,8 +186,11 @@ func (c *Cluster) deliver(m jetstream.Msg, meta *jetstream.MsgMetadata) {
 	headers := m.Headers()
 	number, _ := strconv.ParseUint(headers.Get(numberHeader), 10, 64)
 	d := core.Delivery{Sequence: meta.Sequence.Stream, At: meta.Timestamp, Node: headers.Get(nodeHeader), Number: number, Frames: m.Data()}
+	if d.Node == c.node {
+		c.flight.delivered(number)
+	}
 	missed, err := c.room.Deliver(d)
-	c.feed.last = d.Sequence
+	c.feed.last.Store(d.Sequence)
 	switch {
 	case number == 0:
 		c.cfg.Log.Warn("a message in the stream is of no server: it is left out", "sequence", d.Sequence)
@@ -224,7 +231,7 @@ func (c *Cluster) publish() {
 		buffer = message
 		if number != last {
 			last = number
-			c.since.Store(sinceWhen(number))
+			c.flight.begin(number)
 		}
 		switch {
 		case number == 0:
@@ -241,14 +248,6 @@ func (c *Cluster) publish() {
 			c.touch()
 		}
 	}
-}
-
-// sinceWhen is for Cluster.since.
-func sinceWhen(number uint64) int64 {
-	if number == 0 {
-		return 0
-	}
-	return time.Now().UnixNano()
 }
 
 // listen waits until there may be something to publish, but not for longer than d.

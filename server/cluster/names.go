@@ -49,9 +49,10 @@ type owned struct {
 type names struct {
 	c    *Cluster
 	seed maphash.Seed
-	// deadAfter is defaultDeadAfter, less in tests.
-	deadAfter time.Duration
-	jobs      [workers]queue // one name is always the same one's, so that what is asked for it keeps its order
+	// deadAfter and verifyEvery are the defaults of these names, less in tests.
+	deadAfter, verifyEvery time.Duration
+
+	jobs [workers]queue // one name is always the same one's, so that what is asked for it keeps its order
 
 	// mu is taken with the room's lock held: whoever has it does not call the room.
 	mu    sync.Mutex
@@ -62,7 +63,7 @@ type names struct {
 }
 
 func (n *names) init(c *Cluster) {
-	n.c, n.seed, n.deadAfter = c, maphash.MakeSeed(), defaultDeadAfter
+	n.c, n.seed, n.deadAfter, n.verifyEvery = c, maphash.MakeSeed(), defaultDeadAfter, defaultVerifyEvery
 	n.own, n.view = map[string]*owned{}, newView()
 	for i := range n.jobs {
 		n.jobs[i].bell = make(chan struct{}, 1)
@@ -208,10 +209,13 @@ func (n *names) put(kv jetstream.KeyValue, folded string, e entry) (rev uint64, 
 	switch {
 	case errors.Is(err, jetstream.ErrKeyExists):
 		before, err := n.get(ctx, kv, folded)
-		if err != nil || before.Node != n.c.node {
-			return 0, errTaken
+		if err == nil && before.Node == n.c.node {
+			return n.replace(kv, folded, e, before.rev)
 		}
-		return n.replace(kv, folded, e, before.rev)
+		if err == nil {
+			n.meet(folded, before)
+		}
+		return 0, errTaken
 	case err != nil:
 		n.c.complain("a name could not be claimed", "err", err)
 		return 0, errLost
@@ -249,15 +253,43 @@ func (n *names) release(folded string) {
 	delete(n.own, folded)
 	n.mu.Unlock()
 	if o != nil {
-		n.do(folded, func() { n.remove(kv, nameKey(folded), o.rev) })
+		n.do(folded, func() { n.removeName(kv, folded, o.rev) })
 	}
+}
+
+// meet notes who has a name, if the watcher has not told of that: mend and verify see to it
+// then. A NATS server that was killed may have lost that a name was given back, and lead the
+// bucket, while the watcher is told by another one.
+func (n *names) meet(folded string, e entry) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if _, known := n.view.names[folded]; !known {
+		n.view.set(n.c.node, folded, &e)
+	}
+}
+
+// removeName takes a name off the bucket, if it is as it was at a revision. If the bucket does
+// not have it so any more, that is forgotten too: the watcher may have been told of it by a NATS
+// server that was killed, and has lost that the name was given back.
+func (n *names) removeName(kv jetstream.KeyValue, folded string, rev uint64) (removed bool) {
+	err := n.remove(kv, nameKey(folded), rev)
+	var refused *jetstream.APIError
+	if errors.As(err, &refused) && refused.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if e, there := n.view.names[folded]; there && e.rev == rev {
+			n.view.set(n.c.node, folded, nil)
+			n.c.cfg.Log.Debug("a name is no longer in the bucket as it was given", "name", e.Name, "server", e.Node)
+		}
+	}
+	return err == nil
 }
 
 // remove takes a key off the bucket, if it is as it was at a revision; 0: in any case. If
 // it cannot, mend tries again.
-func (n *names) remove(kv jetstream.KeyValue, key string, rev uint64) (removed bool) {
+func (n *names) remove(kv jetstream.KeyValue, key string, rev uint64) error {
 	if n.c.lost.Load() {
-		return false
+		return errLost
 	}
 	ctx, cancel := context.WithTimeout(n.c.ended, askFor)
 	defer cancel()
@@ -265,5 +297,5 @@ func (n *names) remove(kv jetstream.KeyValue, key string, rev uint64) (removed b
 	if rev > 0 {
 		options = append(options, jetstream.LastRevision(rev))
 	}
-	return kv.Purge(ctx, key, options...) == nil
+	return kv.Purge(ctx, key, options...)
 }

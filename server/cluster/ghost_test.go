@@ -1,0 +1,95 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"chatbench/core"
+)
+
+// A NATS server that was killed may have lost that a name was given back, and give it again
+// as that of a server that is long dead. It is forgotten, and nobody is told that somebody
+// has left.
+func TestNameThatWasGivenBack(t *testing.T) {
+	w := newWorld(t, 1)
+	a := w.nodes[0]
+	ann := w.enter(a, "ann")
+	a.names.mu.Lock()
+	a.names.view.set(a.Node(), "zoe", &entry{Name: "Zoe", Node: "dead", rev: 1})
+	a.names.view.set(a.Node(), "yan", &entry{Name: "Yan", Node: a.Node(), rev: 1}) // one of its own
+	a.names.mu.Unlock()
+	w.until("both are forgotten", func() bool {
+		a.names.mu.Lock()
+		defer a.names.mu.Unlock()
+		return len(a.names.view.names) == 1
+	})
+	if ann.has("left")() || a.names.find("ann") != "" {
+		t.Errorf("ann was told %q", ann.got)
+	}
+}
+
+// A name that the bucket has, of a server that is dead, is free after some time also if that
+// was not given to those who look: the NATS server that leads the bucket may have lost that
+// the name was given back.
+func TestNameThatIsNotShown(t *testing.T) {
+	w := newWorld(t, 1)
+	a := w.nodes[0]
+	e := entry{Name: "Zoe", Node: "dead", Since: 1}
+	if _, err := a.names.kv.Put(context.Background(), nameKey("zoe"), e.value()); err != nil {
+		t.Fatal(err)
+	}
+	w.until("it is shown", func() bool { return a.names.find("zoe") == "dead" })
+	a.names.mu.Lock()
+	a.names.view.set(a.Node(), "zoe", nil)
+	a.names.mu.Unlock()
+	if c := w.knock(a, "zoe"); !c.has("name is taken")() {
+		t.Fatalf("told %q", c.got)
+	}
+	w.until("zoe is in", func() bool { return w.knock(a, "zoe").State() == core.StateGrant })
+}
+
+// The same for names of a server that is alive: it is asked whether it has them.
+func TestNameOfOneWhoIsThere(t *testing.T) {
+	w := newWorld(t, 2)
+	a, b := w.nodes[0], w.nodes[1]
+	w.enter(b, "bob")
+	w.until("bob is known", func() bool { return a.names.find("bob") == b.Node() })
+	a.names.mu.Lock()
+	for i := range 2 * verifyMost { // more than a request holds
+		a.names.view.set(a.Node(), fmt.Sprint("zoe", i), &entry{Name: "Zoe", Node: b.Node(), rev: 1})
+	}
+	a.names.mu.Unlock()
+	w.until("all but bob are forgotten", func() bool { _, n := a.Elsewhere(0); return n == 1 })
+	if a.names.find("bob") != b.Node() {
+		t.Error("bob is forgotten")
+	}
+}
+
+// A request that has no answer is sent again before it is given up, and the first answer counts.
+func TestAsk(t *testing.T) {
+	var sent atomic.Int64
+	began := time.Now()
+	got, err := ask(t.Context(), func(ctx context.Context) (int64, error) {
+		n := sent.Add(1)
+		if n < 3 {
+			<-ctx.Done() // it is lost
+		}
+		return n, nil
+	})
+	if got != 3 || err != nil || time.Since(began) < 2*askAgain {
+		t.Errorf("%d, %v after %v", got, err, time.Since(began))
+	}
+	failed := errors.New("no")
+	if _, err := ask(t.Context(), func(context.Context) (int, error) { return 0, failed }); err != failed {
+		t.Errorf("%v, want the request's error", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if _, err := ask(ctx, func(ctx context.Context) (int, error) { <-ctx.Done(); return 0, nil }); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v, want the end of the time", err)
+	}
+}

@@ -1,0 +1,169 @@
+package nemesis
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+)
+
+// kind is a kind of fault.
+type kind struct {
+	name, does  string        // for the documentation
+	least, most time.Duration // how long it lasts
+	bridged     bool          // it needs network namespaces
+	// do does it to a node, and undoes it. note is what there is to say of it.
+	do func(w *world, f fault) (note string, err error)
+}
+
+var kinds = []kind{
+	{"kill-chatd", "kill -9 of a chatd, which is started again", 100 * time.Millisecond, 2 * time.Second, false, killChatd},
+	{"kill-nats", "kill -9 of a NATS server, which is started again with its store", 500 * time.Millisecond, 4 * time.Second, false, killNATS},
+	{"kill-leader", "kill -9 of the NATS server that leads the stream, which is started again when the room goes on", 0, 0, false, killLeader},
+	{"pause-chatd", "SIGSTOP of a chatd, then SIGCONT", time.Second, 6 * time.Second, false, pauseChatd},
+	{"pause-nats", "SIGSTOP of a NATS server, then SIGCONT", time.Second, 6 * time.Second, false, pauseNATS},
+	{"cut-nats", "the network of a NATS server is cut: from the others and from all chatd", 2 * time.Second, 6 * time.Second, true, cutNATS},
+	{"cut-chatd", "the network of a chatd to NATS is cut; its clients stay", 2 * time.Second, 9 * time.Second, true, cutChatd},
+	{"slow-link", "the links of a chatd to NATS take 50 to 500 ms each way, and 32 to 256 KiB/s", 2 * time.Second, 5 * time.Second, false, slowLink},
+}
+
+// fault is one of a plan.
+type fault struct {
+	kind  kind
+	node  int
+	lasts time.Duration
+	delay time.Duration // of a slow link
+	rate  int           // of a slow link, octets a second
+}
+
+func (f fault) String() string {
+	text := fmt.Sprintf("%s %d", f.kind.name, f.node)
+	if f.lasts > 0 {
+		text += " for " + f.lasts.String()
+	}
+	if f.kind.name == "slow-link" {
+		text += fmt.Sprintf(" by %v, %d KiB/s", f.delay, f.rate>>10)
+	}
+	return text
+}
+
+// plan is faults without end. The seed alone decides which: all kinds in some order, and again
+// in another.
+type plan struct {
+	random *rand.Rand
+	deck   []kind
+}
+
+func newPlan(seed uint64) *plan { return &plan{random: rand.New(rand.NewPCG(seed, 0))} }
+
+func (p *plan) next() fault {
+	if len(p.deck) == 0 {
+		p.deck = slices.Clone(kinds)
+		p.random.Shuffle(len(p.deck), func(i, j int) { p.deck[i], p.deck[j] = p.deck[j], p.deck[i] })
+	}
+	f := fault{kind: p.deck[0], node: p.random.IntN(nodes)}
+	p.deck = p.deck[1:]
+	between := func(least, most time.Duration) time.Duration {
+		return (least + time.Duration(p.random.Int64N(int64(most-least)+1))).Round(10 * time.Millisecond)
+	}
+	f.lasts = between(f.kind.least, f.kind.most)
+	f.delay, f.rate = between(50*time.Millisecond, 500*time.Millisecond), (32+p.random.IntN(225))<<10
+	return f
+}
+
+func killChatd(w *world, f fault) (string, error) {
+	p := w.chatd[f.node]
+	p.boot.Load().kill()
+	w.pause(f.lasts)
+	return "", w.startChatd(p)
+}
+
+func killNATS(w *world, f fault) (string, error) {
+	p := w.nats[f.node]
+	p.boot.Load().kill()
+	w.pause(f.lasts)
+	return "", p.start()
+}
+
+func killLeader(w *world, f fault) (string, error) {
+	p := w.nats[w.leader(f.node)]
+	began := time.Now()
+	p.boot.Load().kill()
+	agreed := make(chan time.Duration)
+	go func() {
+		w.await(func() bool { return w.hasLeaderBut(p.name) })
+		agreed <- time.Since(began)
+	}()
+	all := w.goesOn(began)
+	elected := min(<-agreed, all)
+	w.elections = max(w.elections, elected)
+	w.afterElection = max(w.afterElection, all-elected)
+	return fmt.Sprintf("%s died, NATS had another leader after %v, and the room went on %v later",
+		p.name, elected.Round(time.Millisecond), (all - elected).Round(time.Millisecond)), p.start()
+}
+
+func pauseChatd(w *world, f fault) (string, error) { return w.pauseProcess(w.chatd[f.node], f) }
+func pauseNATS(w *world, f fault) (string, error)  { return w.pauseProcess(w.nats[f.node], f) }
+
+func (w *world) pauseProcess(p *process, f fault) (string, error) {
+	b := p.boot.Load()
+	if err := b.pause(); err != nil {
+		return "", err
+	}
+	w.pause(f.lasts)
+	return "", b.goOn()
+}
+
+func cutNATS(w *world, f fault) (string, error)  { return w.cut(w.nats[f.node], f) }
+func cutChatd(w *world, f fault) (string, error) { return w.cut(w.chatd[f.node], f) }
+
+// cut has nothing go to a node or come from it for a while, and nobody is told.
+func (w *world) cut(p *process, f fault) (string, error) {
+	if err := ip("link set v%s down", p.name); err != nil {
+		return "", err
+	}
+	w.pause(f.lasts)
+	return "", ip("link set v%s up", p.name)
+}
+
+func slowLink(w *world, f fault) (string, error) {
+	for _, l := range w.links[f.node] {
+		l.set(f.delay, f.rate)
+	}
+	w.pause(f.lasts)
+	for _, l := range w.links[f.node] {
+		l.set(0, 0)
+	}
+	return "", nil
+}
+
+// A seed is a plan, whatever is left out, and another seed another one.
+func TestPlan(t *testing.T) {
+	list := func(seed uint64) (all []string) {
+		p := newPlan(seed)
+		for range 100 {
+			f := p.next()
+			if f.lasts < f.kind.least || f.lasts > f.kind.most || f.node < 0 || f.node >= nodes {
+				t.Errorf("seed %d: %v", seed, f)
+			}
+			all = append(all, f.String())
+		}
+		return all
+	}
+	if !slices.Equal(list(7), list(7)) {
+		t.Error("one seed gives two plans")
+	}
+	if slices.Equal(list(7), list(8)) {
+		t.Error("two seeds give one plan")
+	}
+	seen := map[string]int{}
+	for p, n := newPlan(1), 0; n < 5*len(kinds); n++ {
+		seen[p.next().kind.name]++
+	}
+	for _, k := range kinds {
+		if seen[k.name] != 5 {
+			t.Errorf("%s is there %d times, want 5", k.name, seen[k.name])
+		}
+	}
+}

@@ -1,0 +1,351 @@
+package nemesis
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"chatbench/core/wire"
+)
+
+const (
+	beat      = 250 * time.Millisecond // between two lines of a client
+	burst     = 20                     // lines that it says at once now and then
+	burstEach = 12                     // beats between two bursts
+	nameCount = 8                      // names that a client goes through when it comes back
+	restBeats = 20                     // beats after which one who is restless leaves
+)
+
+// person is somebody who talks by way of one chatd, and comes back whenever the connection
+// has ended: under its own name again, or under another if that is taken.
+type person struct {
+	w        *world
+	node     int  // of the chatd
+	index    int  // among those of the chatd
+	insists  bool // it has one name, and waits until that is free
+	restless bool // it leaves by itself, again and again
+}
+
+func (p *person) name(k int) string {
+	if p.insists {
+		return fmt.Sprintf("ann%d", p.node)
+	}
+	return fmt.Sprintf("bob%d-%d-%d", p.node, p.index, k%nameCount)
+}
+
+// live is the person's whole life.
+func (p *person) live() {
+	for k := 0; p.w.pause(100 * time.Millisecond); {
+		v, denied := p.enter(p.name(k))
+		switch {
+		case v != nil:
+			v.talk(p.restless)
+		case denied == wire.NameTaken:
+			k++
+		}
+	}
+}
+
+// enter logs in; nil if that is not possible now.
+func (p *person) enter(name string) (v *visit, denied string) {
+	boot := p.w.chatd[p.node].boot.Load() // before the connection: if it dies meanwhile, that was for us
+	conn, err := p.w.dial(p.node)
+	if err != nil {
+		return nil, ""
+	}
+	c := newTalk(conn)
+	denied, err = c.login(name, patience)
+	if err != nil || denied != "" {
+		conn.Close()
+		return nil, denied
+	}
+	v = &visit{w: p.w, conn: c, name: name, node: p.node, boot: boot, upTo: map[int]int{}, from: time.Now()}
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	v.id = len(p.w.visits)
+	p.w.visits = append(p.w.visits, v)
+	return v, ""
+}
+
+// visit is one stay of a person.
+type visit struct {
+	w    *world
+	id   int
+	conn *talk
+	name string
+	node int
+	boot *boot // of its chatd
+	from time.Time
+	left atomic.Bool // it has said goodbye
+
+	saying sync.Mutex // one line at a time
+
+	mu     sync.Mutex
+	sent   []time.Time
+	heard  []line
+	newest [nodes]time.Time // by chatd: when the newest line was said that was heard of those who are there
+	upTo   map[int]int      // by visit: the last line heard of it
+	who    []string         // answer to the last /who, nil while it is awaited
+	notice string           // the last of the server
+	ended  bool
+}
+
+// talk says lines until the connection ends.
+func (v *visit) talk(restless bool) {
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		v.end(v.read())
+	}()
+	defer func() { v.conn.Close(); <-over }()
+	tick := time.NewTicker(beat)
+	defer tick.Stop()
+	for n := 1; ; n++ {
+		select {
+		case <-tick.C:
+		case <-over:
+			return
+		case <-v.w.talking.Done(): // it stays, and hears
+			<-over
+			return
+		}
+		if restless && n >= restBeats && !v.w.still.Load() {
+			v.left.Store(true)
+			v.conn.SetDeadline(time.Now().Add(patience))
+			v.conn.Write(wire.AppendClose(nil)) // if it fails, that was it
+			<-over
+			return
+		}
+		lines := 1
+		if n%burstEach == 0 {
+			lines = burst
+		}
+		for range lines {
+			if v.say(false) != nil {
+				return
+			}
+		}
+	}
+}
+
+// say says the next line. When nobody is to talk any more, only a last one is said, and none
+// follows it.
+func (v *visit) say(last bool) error {
+	v.saying.Lock()
+	defer v.saying.Unlock()
+	if !last && v.w.talking.Err() != nil {
+		return nil
+	}
+	v.mu.Lock()
+	number := len(v.sent)
+	v.sent = append(v.sent, time.Now())
+	v.mu.Unlock()
+	v.conn.SetWriteDeadline(time.Now().Add(patience))
+	return v.conn.say(fmt.Sprintf("%d %d", v.id, number))
+}
+
+// read takes what the server sends until it ends, and says why it did.
+func (v *visit) read() error {
+	for {
+		f, err := v.conn.next()
+		if err != nil {
+			return err
+		}
+		switch f.Type {
+		case wire.Close:
+			return errors.New("it has closed the conversation")
+		case wire.Chat:
+			from, text, _ := bytes.Cut(f.Body, []byte(": "))
+			if string(from) == wire.ServerName {
+				v.told(string(text))
+			} else if err := v.hear(string(from), string(text)); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// told takes a notice.
+func (v *visit) told(notice string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if list, is := whoNames(notice); is {
+		v.who = list
+	} else {
+		v.notice = notice
+	}
+}
+
+// hear notes a line.
+func (v *visit) hear(from, text string) error {
+	var l line
+	if _, err := fmt.Sscanf(text, "%d %d", &l.stay, &l.number); err != nil {
+		return fmt.Errorf("a line is altered: %s: %s", from, text)
+	}
+	said := v.w.visit(l.stay)
+	if said == nil || said.name != from {
+		return fmt.Errorf("a line is altered: %s: %s", from, text)
+	}
+	said.mu.Lock()
+	known := l.number < len(said.sent)
+	var at time.Time
+	if known {
+		at = said.sent[l.number]
+	}
+	said.mu.Unlock()
+	if !known {
+		return fmt.Errorf("a line is heard that was not said: %s: %s", from, text)
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.heard = append(v.heard, l)
+	v.upTo[l.stay] = l.number
+	if at.After(v.newest[said.node]) {
+		v.newest[said.node] = at
+	}
+	return nil
+}
+
+// end notes that the connection has ended, which has to be for a fault of ours.
+func (v *visit) end(why error) {
+	v.mu.Lock()
+	v.ended = true
+	notice := v.notice
+	v.mu.Unlock()
+	if !v.left.Load() && !v.boot.killed.Load() && v.w.living.Err() == nil {
+		v.w.violate("the server has ended %s, which was told %q: %v", v.name, notice, why)
+	}
+}
+
+func (v *visit) isIn() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return !v.ended
+}
+
+// hasHeard says whether it has heard, of each chatd, a line that was said after a time.
+func (v *visit) hasHeard(after time.Time) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return !slices.ContainsFunc(v.newest[:], func(at time.Time) bool { return !at.After(after) })
+}
+
+// lacks is how many lines of another it has not heard yet.
+func (v *visit) lacks(of *visit) int {
+	of.mu.Lock()
+	said := len(of.sent)
+	of.mu.Unlock()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	last, some := v.upTo[of.id]
+	if !some {
+		last = -1
+	}
+	return said - 1 - last
+}
+
+// asks asks who is in the room.
+func (v *visit) asks() error {
+	v.mu.Lock()
+	v.who = nil
+	v.mu.Unlock()
+	return v.conn.say("/who")
+}
+
+func (v *visit) answer() []string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.who
+}
+
+// rival has somebody log in at a chatd under a name that is in the room by way of another. It
+// says what is wrong: it is let in, and neither has to go.
+func (w *world) rival(node int, name string) (wrong string) {
+	conn, err := w.dial(node)
+	if err != nil {
+		return fmt.Sprintf("chatd%d takes no connection: %v", node, err)
+	}
+	defer conn.Close()
+	c := newTalk(conn)
+	denied, err := c.login(name, patience)
+	switch {
+	case err != nil:
+		return fmt.Sprintf("chatd%d does not answer a login: %v", node, err)
+	case denied == wire.NameTaken:
+		return ""
+	case denied != "":
+		return fmt.Sprintf("chatd%d denies a login: %s", node, denied)
+	}
+	c.SetReadDeadline(time.Now().Add(patience))
+	for {
+		f, err := c.next()
+		var late net.Error
+		switch {
+		case errors.As(err, &late) && late.Timeout():
+			return fmt.Sprintf("%s is in the room twice, the second time by way of chatd%d", name, node)
+		case err != nil || f.Type == wire.Close:
+			return ""
+		}
+	}
+}
+
+// in is those who are in the room, and how many of them are so by way of each chatd.
+func (w *world) in() (all []*visit, by [nodes]int) {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	for _, v := range w.visits {
+		if v.isIn() {
+			all = append(all, v)
+			by[v.node]++
+		}
+	}
+	return all, by
+}
+
+// visit is a visit by its number, nil if there is none.
+func (w *world) visit(id int) *visit {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	if id < 0 || id >= len(w.visits) {
+		return nil
+	}
+	return w.visits[id]
+}
+
+// judge has the checker judge all that was heard so far. quiet is those who have nothing to
+// hear any more.
+func (w *world) judge(quiet []*visit) verdict {
+	w.mu.Lock() // nobody new is heard meanwhile
+	h := make(history, len(w.visits))
+	for i, v := range w.visits {
+		v.mu.Lock()
+		h[i] = stay{name: v.name, from: v.from, heard: slices.Clone(v.heard), in: !v.ended && slices.Contains(quiet, v)}
+		v.mu.Unlock()
+	}
+	for i, v := range w.visits { // after all that was heard, so that it was said
+		v.mu.Lock()
+		h[i].sent = slices.Clone(v.sent)
+		v.mu.Unlock()
+	}
+	w.mu.Unlock()
+	return h.judge()
+}
+
+// nameList is the names of visits.
+func nameList(visits []*visit) (list []string) {
+	for _, v := range visits {
+		list = append(list, v.name)
+	}
+	return list
+}
+
+func (w *world) violate(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.violations = append(w.violations, fmt.Sprintf(format, args...))
+}
