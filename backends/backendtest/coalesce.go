@@ -13,8 +13,8 @@ import (
 	"chatbench/core/wire"
 )
 
-// coalesceCases are the cases that waiting output can break, and that do not take long:
-// who is written to and when, who is slow, who ends, who waits.
+// coalesceCases are short cases that waiting output can break: they depend on who is written
+// to and when, who is slow, who ends, and who waits.
 var coalesceCases = []string{
 	"hello", "one-order-for-all", "fan-out", "burst", "big-messages", "counters",
 	"many-frames-in-one-write", "longest-frame", "violations",
@@ -26,25 +26,25 @@ var coalesceCases = []string{
 	"hostile-paste-arrives-whole", "hostile-flood-waits", "hostile-full-queues-both-ways", "hostile-amplified-burst",
 }
 
-// RunCoalescing holds a transport that lets output wait to the contract, with that
-// setting: to all cases, or to those that it can break.
+// RunCoalescing checks a transport that can let output wait against the contract, with that
+// setting. It runs all cases, or only those that the setting can break.
 func RunCoalescing(t *testing.T, b backends.Backend, setting backends.Coalesce, all bool) {
 	if !b.Coalesces {
 		t.Fatalf("%s does not coalesce", b.Name)
 	}
 	start := b.Start
 	b.Start = func(cfg backends.Config) (backends.Server, error) {
-		if cfg.Coalesce == backends.CoalesceOff { // else the case has set it
+		if cfg.Coalesce == backends.CoalesceOff { // otherwise the case has set it
 			cfg.Coalesce = setting
 		}
 		return start(cfg)
 	}
-	// One case runs this binary again, which would not get here.
+	// That case runs this binary again, which would not call RunCoalescing.
 	cases := slices.DeleteFunc(scenarios(), func(s scenario) bool { return s.name == taskScenarios[0].name })
 	if !all {
 		for _, name := range coalesceCases {
 			if !slices.ContainsFunc(cases, func(s scenario) bool { return s.name == name }) {
-				t.Errorf("%q is no case of the suite", name)
+				t.Errorf("%q is not a case of the suite", name)
 			}
 		}
 		cases = slices.DeleteFunc(cases, func(s scenario) bool { return !slices.Contains(coalesceCases, s.name) })
@@ -52,8 +52,8 @@ func RunCoalescing(t *testing.T, b backends.Backend, setting backends.Coalesce, 
 	run(t, b, slices.Concat(cases, waitingScenarios))
 }
 
-// longWait is for cases in which what the room says does not go out for being due,
-// however slow the machine is.
+// longWait is for cases in which the room's output must not become due, however slow the
+// machine is.
 const longWait = backends.Coalesce(time.Hour)
 
 func waitLong(s *settings) { s.net.Coalesce = longWait }
@@ -64,8 +64,8 @@ var waitingScenarios = []scenario{
 	{"waiting-ends-with-the-room", waitingEndsWithTheRoom},
 }
 
-// waitingIsForTheRoomAlone: what is said waits. Frames for one client alone do not, nor
-// does the end of one.
+// waitingIsForTheRoomAlone: messages to the room wait. Frames for a single client do not, and
+// neither does the end of its connection.
 func waitingIsForTheRoomAlone(h *harness) {
 	r := h.open(waitLong)
 	alice, bob, carol := r.login("alice"), r.login("bob"), r.login("carol")
@@ -80,7 +80,7 @@ func waitingIsForTheRoomAlone(h *harness) {
 	dave.expectClosed()
 	carol.conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
 	if f, err := carol.read(); err == nil {
-		r.Errorf("carol was sent %s, which is to wait", show(f))
+		r.Errorf("carol was sent %s, which should wait", show(f))
 	}
 	carol.conn.SetReadDeadline(carol.limit)
 	r.room.Drain()
@@ -88,7 +88,8 @@ func waitingIsForTheRoomAlone(h *harness) {
 	carol.expectClosed()
 }
 
-// waitingIsBounded: much of what is said does not wait, and keeps nobody from saying more.
+// waitingIsBounded: no more than mostWaiting octets wait, and waiting output keeps nobody from
+// saying more.
 func waitingIsBounded(h *harness) {
 	const frames, octets, mostWaiting = 4000, 1000, 1 << 20
 	r := h.open(waitLong)
@@ -102,7 +103,7 @@ func waitingIsBounded(h *harness) {
 		}
 		return nil
 	})
-	r.eventually(func() bool { return fewestHeard(heard) > 2*frames-mostWaiting/octets }, "all but what may wait is heard by all (%d)",
+	r.eventually(func() bool { return fewestHeard(heard) > 2*frames-mostWaiting/octets }, "all clients receive all that may not wait (%d so far)",
 		func() int { return int(fewestHeard(heard)) })
 	said := func(n uint64) {
 		r.eventually(func() bool { return r.room.Snapshot().Messages == n }, "%d messages are said", n)
@@ -112,17 +113,17 @@ func waitingIsBounded(h *harness) {
 	said(2*frames + 1)
 	r.room.Drain()
 	if texts := sameForAll(heard); len(texts) != 2*frames+1 {
-		r.Fatalf("%d messages were heard of %d", len(texts), 2*frames+1)
+		r.Fatalf("%d of %d messages were received", len(texts), 2*frames+1)
 	}
 }
 
-// waitingEndsWithTheRoom: what waits when the connections are cut is nobody's reason to stay.
+// waitingEndsWithTheRoom: output that still waits does not delay the cutting of connections.
 func waitingEndsWithTheRoom(h *harness) {
 	r := h.open(waitLong)
 	alice := r.login("alice")
 	alice.say("hello")
 	r.eventually(func() bool { return r.room.Snapshot().Messages == 1 }, "it is said")
 	if err := r.shutdown(50 * time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
-		r.Errorf("Shutdown gives %v", err)
+		r.Errorf("Shutdown returned %v", err)
 	}
 }

@@ -1,5 +1,5 @@
 // Package cmdline sets a command's flags from the environment and the arguments, and prints
-// help and one-line errors. From the same flags and texts it makes what shells complete, and
+// help and one-line errors. From the same flags and texts it makes shell completion and
 // manual pages.
 //
 // It knows no command, and changes nothing but the FlagSet it is given. Call Parse once, from
