@@ -23,7 +23,7 @@ import (
 
 // goneLimit is how long a server that cut its clients may take to be gone, for
 // that to be why.
-const goneLimit = time.Second
+const goneLimit = 5 * time.Second
 
 // firstPart: one client in so many of an idle load logs in before memory is
 // taken a first time. What a client holds is the slope between that and all of
