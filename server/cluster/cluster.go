@@ -114,6 +114,7 @@ type Cluster struct {
 	lostAfter time.Duration // defaultLostAfter, less in tests
 
 	bell   chan struct{} // something may have to be published
+	back   chan struct{} // the connection was lost, and is there again
 	good   atomic.Int64  // when something last came from the stream or the bucket, in Unix nanoseconds
 	flight flight        // the message that is to be published
 	lost   atomic.Bool   // the server is cut off
@@ -129,7 +130,7 @@ var _ core.Cluster = (*Cluster)(nil)
 func Open(ctx context.Context, cfg Config) (*Cluster, error) {
 	id := make([]byte, 8)
 	rand.Read(id) // never fails
-	c := &Cluster{cfg: cfg, node: hex.EncodeToString(id), bell: make(chan struct{}, 1), lostAfter: defaultLostAfter}
+	c := &Cluster{cfg: cfg, node: hex.EncodeToString(id), bell: make(chan struct{}, 1), back: make(chan struct{}, 1), lostAfter: defaultLostAfter}
 	if c.cfg.Entering == nil {
 		c.cfg.Entering = func() func(*core.Login, error) bool {
 			return func(l *core.Login, err error) bool { l.Answer(err); return err == nil }
@@ -195,7 +196,10 @@ func (c *Cluster) connect() error {
 				log.Warn("the connection to NATS is lost", "err", err)
 			}
 		}),
-		nats.ReconnectHandler(func(nc *nats.Conn) { log.Info("connected to NATS again", "server", nc.ConnectedUrlRedacted()) }),
+		nats.ReconnectHandler(func(nc *nats.Conn) {
+			log.Info("connected to NATS again", "server", nc.ConnectedUrlRedacted())
+			ring(c.back)
+		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Debug("NATS", "err", err) }),
 	}
 	if c.cfg.Credentials != "" {
@@ -346,36 +350,6 @@ func (c *Cluster) pause(d time.Duration) bool {
 	}
 }
 
-// ask sends a request, and again while there is no answer, until ctx ends. The first answer
-// counts, so the request has to be one that may be answered several times.
-func ask[T any](ctx context.Context, request func(context.Context) (T, error)) (T, error) {
-	type answer struct {
-		value T
-		err   error
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	answers := make(chan answer)
-	again := time.NewTicker(askAgain)
-	defer again.Stop()
-	for {
-		go func() {
-			value, err := request(ctx)
-			select {
-			case answers <- answer{value, err}:
-			case <-ctx.Done():
-			}
-		}()
-		select {
-		case a := <-answers:
-			return a.value, a.err
-		case <-again.C:
-		case <-ctx.Done():
-			return *new(T), ctx.Err()
-		}
-	}
-}
-
 // Elsewhere is core.Cluster's.
 func (c *Cluster) Elsewhere(octets int) (names []string, n int) { return c.names.elsewhere(octets) }
 
@@ -386,9 +360,12 @@ func (c *Cluster) Claim(l *core.Login) { c.names.claim(l) }
 func (c *Cluster) Release(folded string) { c.names.release(folded) }
 
 // Wake is core.Cluster's.
-func (c *Cluster) Wake() {
+func (c *Cluster) Wake() { ring(c.bell) }
+
+// ring rings a bell, a channel that holds one ring.
+func ring(bell chan struct{}) {
 	select {
-	case c.bell <- struct{}{}:
+	case bell <- struct{}{}:
 	default:
 	}
 }

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strconv"
@@ -37,6 +38,10 @@ const (
 )
 
 var errGap = errors.New("messages are missing: they are asked for again")
+
+// errBroken is of a connection that was lost. What was on its way then is lost too, as nobody
+// acknowledges it; without a message after it, that would not show.
+var errBroken = errors.New("the connection was lost meanwhile")
 
 // feed is how far the stream was read. It belongs to one goroutine, that of follow, once
 // it is open.
@@ -117,6 +122,10 @@ func (c *Cluster) follow(ready func()) {
 // read delivers what comes after what was delivered last, until something is wrong. It
 // calls ready whenever it has delivered all there is.
 func (c *Cluster) read(ready func()) error {
+	select {
+	case <-c.back: // it is read anew anyway
+	default:
+	}
 	ctx, cancel := context.WithTimeout(c.ended, askFor)
 	defer cancel()
 	s, err := ask(ctx, c.stream)
@@ -140,12 +149,20 @@ func (c *Cluster) read(ready func()) error {
 	if err != nil {
 		return err
 	}
-	defer messages.Stop()
-	defer context.AfterFunc(c.ended, messages.Stop)()
+	reading, stop := context.WithCancelCause(c.ended)
+	defer stop(nil)
+	context.AfterFunc(reading, messages.Stop)
+	go func() {
+		select {
+		case <-c.back:
+			stop(errBroken)
+		case <-reading.Done():
+		}
+	}()
 	for first := true; ; first = false {
 		m, err := messages.Next()
 		if err != nil {
-			return err
+			return cmp.Or(context.Cause(reading), err)
 		}
 		meta, err := m.Metadata()
 		if err != nil {
@@ -268,4 +285,34 @@ func (c *Cluster) publishOne(number uint64, message []byte) error {
 	m := &nats.Msg{Subject: c.subject(), Data: message, Header: nats.Header{nodeHeader: {c.node}, numberHeader: {id}}}
 	_, err := c.js.PublishMsg(ctx, m, jetstream.WithMsgID(c.node+"-"+id), jetstream.WithExpectStream(c.streamName()))
 	return err
+}
+
+// ask sends a request, and again while there is no answer, until ctx ends. The first answer
+// counts, so the request has to be one that may be answered several times.
+func ask[T any](ctx context.Context, request func(context.Context) (T, error)) (T, error) {
+	type answer struct {
+		value T
+		err   error
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	answers := make(chan answer)
+	again := time.NewTicker(askAgain)
+	defer again.Stop()
+	for {
+		go func() {
+			value, err := request(ctx)
+			select {
+			case answers <- answer{value, err}:
+			case <-ctx.Done():
+			}
+		}()
+		select {
+		case a := <-answers:
+			return a.value, a.err
+		case <-again.C:
+		case <-ctx.Done():
+			return *new(T), ctx.Err()
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -11,14 +12,16 @@ import (
 	"chatbench/core"
 )
 
-// link is a way to a NATS server that can be cut.
+// link is a way to a NATS server that can be cut, or lose what the server sends.
 type link struct {
 	listener net.Listener
 	target   string
 
-	mu    sync.Mutex
-	cut   bool
-	conns []net.Conn
+	mu     sync.Mutex
+	cut    bool
+	losing bool
+	lost   []byte
+	conns  []net.Conn
 }
 
 func newLink(t *testing.T, target string) *link {
@@ -57,17 +60,52 @@ func (l *link) carry(c net.Conn) {
 	l.conns = append(l.conns, c, to)
 	l.mu.Unlock()
 	var back sync.WaitGroup
-	back.Go(func() { io.Copy(c, to); c.Close() })
+	back.Go(func() { io.Copy(sieve{l, c}, to); c.Close() })
 	io.Copy(to, c)
 	to.Close()
 	back.Wait()
+}
+
+// sieve is where octets of the server go.
+type sieve struct {
+	link *link
+	to   io.Writer
+}
+
+func (s sieve) Write(p []byte) (int, error) {
+	s.link.mu.Lock()
+	losing := s.link.losing
+	if losing {
+		s.link.lost = append(s.link.lost, p...)
+	}
+	s.link.mu.Unlock()
+	if losing {
+		return len(p), nil
+	}
+	return s.to.Write(p)
+}
+
+// lose has what the server sends be lost from now on, until the link is cut.
+func (l *link) lose() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.losing = true
+}
+
+// hasLost says whether some octets were lost.
+func (l *link) hasLost(part string) func() bool {
+	return func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return bytes.Contains(l.lost, []byte(part))
+	}
 }
 
 // set cuts the link, or mends it.
 func (l *link) set(cut bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.cut = cut
+	l.cut, l.losing = cut, false
 	for _, c := range l.conns {
 		c.Close()
 	}
@@ -112,6 +150,23 @@ func TestOneIsCutOff(t *testing.T) {
 	if c := w.knock(a, "bob"); !c.has("name is taken")() {
 		t.Errorf("told %q", c.got)
 	}
+}
+
+// What was on its way to a server when its connection to NATS broke is heard when that is
+// back, also if nobody says anything then that would show a gap.
+func TestLostOnTheWay(t *testing.T) {
+	w := newWorld(t, 0)
+	a := w.join(core.Config{}) // nobody is announced, which would be said too
+	way := newLink(t, strings.TrimPrefix(w.urls, "nats://"))
+	w.urls = "nats://" + way.listener.Addr().String()
+	b := w.join(core.Config{})
+	ann, bob := w.enter(a, "ann"), w.enter(b, "bob")
+	way.lose()
+	ann.say("0")
+	w.until("it is lost on the way to bob", way.hasLost("ann: 0"))
+	way.set(true)
+	way.set(false)
+	w.until("bob hears it", bob.has("ann: 0\x00"))
 }
 
 // Two servers let one name in while they had lost touch: the one who came first stays.

@@ -299,6 +299,7 @@ func (c *campaign) row() {
 	switch {
 	case c.living.Err() != nil:
 		result = "interrupted"
+		c.Error("interrupted")
 	case c.Failed():
 		result = "**FAIL**"
 	}
