@@ -45,7 +45,8 @@
 //     ones again when descriptors are free, and not spin meanwhile: no more than a
 //     few dozen tries a second. If each client has a thread or a process of its own
 //     (Backend.PerClient), the same holds for those, and whoever cannot have one is
-//     turned away, counted in NoDescriptors, and logged: but many of them in one line;
+//     turned away, counted in NoDescriptors, and logged: but many of them in one line.
+//     One that has joined is told so, by Session.TurnAway;
 //  8. set on every connection TCP_NODELAY, SO_SNDBUF to Config.SendBuffer unless that
 //     is 0, and SO_KEEPALIVE, TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_USER_TIMEOUT so that
 //     a peer that falls silent is given up within DeadAfter. The listening socket has

@@ -15,6 +15,9 @@ const defaultFarewell = 10 * time.Second
 // sent before it left: longer than that it need not read on.
 func (r *Room) Farewell() time.Duration { return r.cfg.Farewell }
 
+// fullText is what a client is told for whom there is no room.
+const fullText = "server is full"
+
 // lastWords is what a closing session is still given: the log up to limit,
 // then text. If text is nil it is given nothing at all, not even the log.
 type lastWords struct {
@@ -86,6 +89,22 @@ func (r *Room) silence(s *Session) {
 func (r *Room) deny(s *Session, why Reason, text string) {
 	r.end(s, why, wire.AppendClose(wire.AppendDenied(nil, text)))
 	s.state = StateDenied
+}
+
+// TurnAway ends the session of a client for whom its transport has no thread, process or
+// descriptor: the reason is ReasonFull. It is denied, or told so if it is in the room
+// already. To a session that is closing it does nothing. Any goroutine may call it.
+func (s *Session) TurnAway() {
+	r := s.room
+	r.mu.Lock()
+	defer r.unlock()
+	switch {
+	case s.closing.Load() != 0:
+	case s.state == StateGrant:
+		r.end(s, ReasonFull, wire.AppendClose(wire.AppendNotice(nil, fullText)))
+	default:
+		r.deny(s, ReasonFull, fullText)
+	}
 }
 
 // denyLogin denies a login under a name, which is "" if there is none that could be

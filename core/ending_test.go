@@ -151,6 +151,52 @@ func TestTurnedAway(t *testing.T) {
 	}
 }
 
+// TestTurnAway: a client that its transport cannot serve is told so, wherever it stands,
+// and the answer to its login comes too late. One that is closing is told nothing more.
+func TestTurnAway(t *testing.T) {
+	const denied, told = "\x01denied server is full\x00\x03\x00", "\x00server: server is full\x00\x03\x00"
+	var answer func(error)
+	r := testRoom(1000, Config{Authenticator: keeper{&answer}})
+	for name, c := range map[string]struct {
+		sent, want string
+		answered   bool
+	}{
+		"before its login":           {"", denied, false},
+		"while its login is decided": {"\x01ann x\x00\x00hi\x00", denied, false},
+		"in the room":                {"\x01bob x\x00", "\x01granted\x00" + told, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			answer = nil
+			logins := r.Snapshot().Logins
+			s := r.Join(netip.AddrPort{}, quiet{}, nil)
+			s.Feed([]byte(c.sent))
+			if c.answered {
+				answer(nil)
+			}
+			s.TurnAway()
+			s.TurnAway()
+			if answer != nil && !c.answered {
+				answer(nil)
+			}
+			ended(t, s, ReasonFull)
+			if got := string(take(s)); got != c.want {
+				t.Errorf("told %q in place of %q", got, c.want)
+			}
+			if n := r.Snapshot().Logins - logins; n != 0 && !c.answered {
+				t.Errorf("%d clients were let in", n)
+			}
+			s.Leave(ReasonReset)
+			if n := r.Snapshot().Clients; n != 0 {
+				t.Errorf("%d clients are there after the end", n)
+			}
+		})
+	}
+	bye := enter(t, testRoom(1000, Config{}), "bye")
+	bye.Feed([]byte("\x03\x00"))
+	bye.TurnAway()
+	ended(t, bye, ReasonBye)
+}
+
 // TestLoginKeepsNothing: what waits for a login's answer is let go of when it
 // has come, and nothing is kept when it no longer matters.
 func TestLoginKeepsNothing(t *testing.T) {

@@ -13,7 +13,7 @@ const (
 	ReasonEOF          Reason = iota // the client's FIN
 	ReasonReset                      // an error on the connection
 	ReasonBye                        // the client's Close frame
-	ReasonFull                       // the pool had no slot
+	ReasonFull                       // the pool had no slot, or the transport nothing to serve it with
 	ReasonPending                    // too many were not logged in yet
 	ReasonAddress                    // too many from one address
 	ReasonDenied                     // the login was denied
@@ -62,7 +62,8 @@ func (r Reason) String() string {
 func (r Reason) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
 // TurnedAway says whether a client that ended for r was turned away for where it
-// comes from, or for lack of a place. Without a preface it never had a slot.
+// comes from, or for lack of a place. Without a preface, and TurnAway, it never had a
+// slot.
 func (r Reason) TurnedAway() bool {
 	return r == ReasonFull || r == ReasonPending || r == ReasonAddress || r == ReasonBanned
 }

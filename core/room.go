@@ -139,7 +139,7 @@ func (r *Room) Join(peer netip.AddrPort, w Waker, tag any) *Session {
 	case r.draining:
 		r.deny(s, ReasonDrain, "server is going down")
 	case r.clients >= r.cfg.MaxClients:
-		r.deny(s, ReasonFull, "server is full")
+		r.deny(s, ReasonFull, fullText)
 	case r.pending.n+r.prefacing.n >= r.cfg.MaxPending:
 		r.deny(s, ReasonPending, "too many logins at once")
 	case !s.unprefaced && r.crowded(peer.Addr()):

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"chatbench/core"
 	"chatbench/core/wire"
 )
 
@@ -23,10 +24,10 @@ var taskScenarios = []scenario{{"short-of-threads", shortOfThreads}}
 // shortOfThreadsInside is set in the environment of shortOfThreads' other process.
 const shortOfThreadsInside = "CHATBENCH_SHORT_OF_THREADS"
 
-// shortOfThreads: other threads use up the limit of threads and processes. A new client
-// that needs one is turned away. The server and its clients live on, and when the limit
-// allows it clients are let in again. The case runs in a process of another user, since
-// root has no limit.
+// shortOfThreads: other threads use up the limit of threads and processes. Of many clients
+// that log in at once those who need one and cannot have it are turned away, and are not
+// let in before. The server and its clients live on, and when the limit allows it clients
+// are let in again. The case runs in a process of another user, since root has no limit.
 func shortOfThreads(h *harness) {
 	if os.Getenv(shortOfThreadsInside) != "" {
 		serveShortOfThreads(h)
@@ -58,15 +59,22 @@ func serveShortOfThreads(h *harness) {
 	var log bytes.Buffer
 	r := h.open(func(s *settings) {
 		s.room.MaxClients, s.room.MaxPending = clients, clients
+		s.room.Authenticator = authFunc(func(l *core.Login) { go l.Answer(nil) })
 		s.net.Log, s.net.Linger = slog.New(slog.NewTextHandler(&log, nil)), time.Second
 	})
 	alice := r.login("alice")
 	give := takeThreads(limit - left)
 	served, turnedAway := 1, 0
+	var all []net.Conn
 	for range clients - served {
-		conn, in := r.tryAdmission()
+		all = append(all, r.dialPlain())
+	}
+	for _, conn := range all {
 		defer conn.Close()
-		if in {
+		askAdmission(conn)
+	}
+	for _, conn := range all {
+		if r.admitted(conn) {
 			served++
 		} else {
 			turnedAway++
@@ -77,6 +85,9 @@ func serveShortOfThreads(h *harness) {
 	}
 	r.eventually(func() bool { return r.counters.NoDescriptors.Load() == int64(turnedAway) },
 		"%d are counted as turned away: %d", turnedAway, func() int { return int(r.counters.NoDescriptors.Load()) })
+	if n := r.room.Snapshot().Logins; n != uint64(served) {
+		r.Errorf("%d clients were let in, and %d of them served", n, served)
+	}
 	alice.say("still here")
 	alice.expectChat("alice: still here")
 	give()
@@ -94,18 +105,34 @@ func serveShortOfThreads(h *harness) {
 
 // tryAdmission connects and logs in, and says whether the client was let in.
 func (r *rig) tryAdmission() (net.Conn, bool) {
+	conn := r.dialPlain()
+	askAdmission(conn)
+	return conn, r.admitted(conn)
+}
+
+// dialPlain connects. Whoever is turned away may see the end of it at any time.
+func (r *rig) dialPlain() net.Conn {
 	conn, err := net.Dial("tcp", r.server.Addr().String())
 	if err != nil {
 		r.Fatalf("dial: %v", err)
 	}
 	conn.SetDeadline(time.Now().Add(r.timeout))
+	return conn
+}
+
+// askAdmission logs in.
+func askAdmission(conn net.Conn) {
 	_, _ = conn.Write(wire.AppendCred(nil, fmt.Sprint("c", conn.LocalAddr().(*net.TCPAddr).Port), "x"))
+}
+
+// admitted waits for the answer, and says whether the client was let in and is served.
+func (r *rig) admitted(conn net.Conn) bool {
 	granted := []byte("\x01" + wire.Granted + "\x00")
 	got := make([]byte, len(granted))
-	if _, err = io.ReadFull(conn, got); os.IsTimeout(err) {
+	if _, err := io.ReadFull(conn, got); os.IsTimeout(err) {
 		r.Fatalf("no answer to a login: %v", err)
 	}
-	return conn, bytes.Equal(got, granted)
+	return bytes.Equal(got, granted)
 }
 
 // takeThreads starts threads until this process has n. give ends them.

@@ -103,13 +103,17 @@ func (l *loop) accept() {
 }
 
 // takeTasks looks whether there are threads and processes for one child more. Those of
-// children that are ordered are not there yet.
+// children that are ordered are not there yet, nor those of clients who are promised
+// one, as far as none waits for them.
 func (l *loop) takeTasks() error {
-	return l.tasks.Take(kidTasks, kidTasks*(l.ordered+l.orderedMore))
+	return l.tasks.Take(kidTasks, kidTasks*(l.ordered+l.orderedMore+max(l.promised-len(l.waiting), 0)))
 }
 
 // hasTasks is the same for a client, which is turned away if there are none.
 func (l *loop) hasTasks() bool {
+	if l.promised < len(l.waiting) {
+		return true
+	}
 	err := l.takeTasks()
 	if err != nil {
 		l.cfg.Counters.NoDescriptors.Add(1)
@@ -120,10 +124,6 @@ func (l *loop) hasTasks() bool {
 
 // join makes a client of an accepted socket.
 func (l *loop) join(fd int, peer netip.AddrPort) {
-	if len(l.waiting) == 0 && !l.hasTasks() { // it would be let in, and cut off then
-		_ = unix.Close(fd)
-		return
-	}
 	l.cfg.Counters.Accepts.Add(1)
 	c := &client{place: len(l.live), socket: fd}
 	l.live = append(l.live, c)
@@ -135,7 +135,8 @@ func (l *loop) join(fd int, peer netip.AddrPort) {
 	l.begin(c)
 }
 
-// order finds a child for a client whose socket is read by nobody else from now on.
+// order finds a child for a client whose socket is read by nobody else from now on. One
+// that is promised a child has its tasks.
 func (l *loop) order(c *client) {
 	l.inputs.remove(c.socket)
 	if l.cfg.SpawnAhead > 0 {
@@ -143,13 +144,13 @@ func (l *loop) order(c *client) {
 	}
 	switch {
 	case l.handOver(c):
-	case l.ordered >= maxOrdered:
-		c.stage = due
-		l.due = append(l.due, c)
-	case !l.hasTasks():
+	case !c.stage.promised() && !l.hasTasks(): // it was being sent away
 		l.leave(c, core.ReasonReset)
+	case l.ordered >= maxOrdered:
+		l.move(c, due)
+		l.due = append(l.due, c)
 	default:
-		c.stage = served
+		l.move(c, served)
 		l.ordered++
 		l.forker.orders <- order{c, c.socket, c.session.Peer().String()} // has room: maxOrdered
 		c.socket = -1
@@ -162,7 +163,7 @@ func (l *loop) orderDue() {
 		c := l.due[0]
 		l.due[0] = nil
 		l.due = l.due[1:]
-		if c.stage == due && !c.gone {
+		if c.stage == due {
 			l.order(c)
 		}
 	}
@@ -178,7 +179,7 @@ func (l *loop) handOver(c *client) bool {
 			k.kill() // it has died already
 			continue
 		}
-		c.stage = served
+		l.move(c, served)
 		l.closeEnd(&c.socket)
 		l.closeEnd(&k.handle)
 		l.attach(c, k)
@@ -246,8 +247,7 @@ func (l *loop) take(r result) {
 	case r.err != nil:
 		l.rest(r.err)
 		if r.client != nil {
-			l.cfg.Counters.NoDescriptors.Add(1)
-			l.leave(r.client, core.ReasonReset)
+			l.unserved(r.client, r.socket)
 		}
 	case !l.adopt(r.kid):
 		if r.client != nil {
@@ -258,4 +258,17 @@ func (l *loop) take(r result) {
 	default:
 		l.attach(r.client, r.kid)
 	}
+}
+
+// unserved tells a client that it gets no child, on its socket, which the forker has
+// given back.
+func (l *loop) unserved(c *client, socket int) {
+	c.socket = socket
+	if c.gone { // cut meanwhile
+		l.closeEnd(&c.socket)
+		return
+	}
+	l.cfg.Counters.NoDescriptors.Add(1)
+	c.session.TurnAway()
+	l.sendAway(c)
 }

@@ -11,7 +11,7 @@ import (
 
 // sendAway tells a client that is not let in why, and ends its connection in order.
 // That is little. If a socket takes less of it at once, the client gets a child, which
-// waits for it.
+// waits for it, unless it is sent away because it can have none.
 func (l *loop) sendAway(c *client) {
 	for p := c.session.Next(); p != nil; p = c.session.Next() {
 		n, err := unix.SendmsgN(c.socket, p, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
@@ -24,13 +24,18 @@ func (l *loop) sendAway(c *client) {
 		case n == len(p) || err == unix.EINTR:
 		case err == nil || err == unix.EAGAIN:
 			l.cfg.Counters.Stalls.Add(1)
-			l.order(c)
+			if c.stage == served {
+				l.leave(c, core.ReasonReset)
+			} else {
+				l.order(c)
+			}
 			return
 		default: // it is gone, which reading will tell
 			c.session.WriteFailed()
 		}
 	}
-	c.stage, c.leaving, c.head = away, true, nil
+	l.move(c, away)
+	c.leaving, c.head = true, nil
 	_ = unix.Shutdown(c.socket, unix.SHUT_WR)
 	l.inputs.remove(c.socket)
 	if err := l.poller.add(c.socket, unix.EPOLLIN, func() { l.awaitEnd(c) }); err != nil {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"chatbench/backends"
+	"chatbench/backends/process"
 	"chatbench/backends/process/child"
 	"chatbench/core"
 	"chatbench/core/wire"
@@ -241,10 +242,10 @@ func TestNoForkForTheUnwelcome(t *testing.T) {
 		c.Close()
 	}
 	r.ended(core.ReasonFull, late)
-	if n := len(children(os.Getpid())); n != 1 {
-		t.Errorf("%d children for one client", n)
-	}
 	talk(t, talker, nil, 50, func() {})
+	if n := process.Forks(r.server); n != 1 {
+		t.Errorf("%d children were forked for one client", n)
+	}
 	if n := counters.Accepts.Load(); n != late+1 {
 		t.Errorf("%d connections were accepted, %d should be", n, late+1)
 	}
@@ -289,15 +290,15 @@ func TestNoForkBeforeTheLogin(t *testing.T) {
 	}
 	r.ended(core.ReasonDenied, 2*times)
 	r.ended(core.ReasonEOF, times)
-	if n := len(children(os.Getpid())); n != 1 {
-		t.Errorf("%d children for one client in the room and %d who say nothing", n, times)
+	if n := process.Forks(r.server); n != 1 {
+		t.Errorf("%d children were forked for one client in the room and %d who say nothing", n, times)
 	}
 	for i, c := range silent {
 		c.enter(t, fmt.Sprint("late", i))
 	}
 	talk(t, talker, silent, 100, func() {})
-	if n := len(children(os.Getpid())); n != 1+times {
-		t.Errorf("%d children for %d clients", n, 1+times)
+	if n := process.Forks(r.server); n != 1+times {
+		t.Errorf("%d children were forked for %d clients", n, 1+times)
 	}
 }
 

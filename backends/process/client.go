@@ -220,6 +220,7 @@ func (l *loop) leave(c *client, why core.Reason) {
 		return
 	}
 	c.gone = true
+	l.move(c, away)
 	l.caughtUp(c)
 	l.closeEnd(&c.socket)
 	c.session.Leave(why)

@@ -38,7 +38,7 @@
 // The loop's goroutine owns the listener, its ends of the pipes, the process
 // descriptors and the table of clients, and the socket of a client that is not let
 // in yet, or never. The forking goroutine owns it from the order on until the child
-// has it; a fork takes up to a millisecond and never holds up the loop. A child owns
+// has it, or cannot be forked; a fork takes up to a millisecond and never holds up the loop. A child owns
 // its client's socket.
 //
 // While the pipe to a child is full because the child waits for a processor, the
@@ -98,9 +98,10 @@
 // when its pipe is full: after that the loop knows that the child waits for its
 // client. Several that fill their pipes at once share those 5 ms.
 //
-// Before each client what is left of the limits on threads and processes is
-// counted, as in thread. Who finds fewer than the 4 that a child may have, beside
-// 32 for the parent's runtime, is turned away.
+// Before each login what is left of the limits on threads and processes is counted, as
+// in thread. Who finds fewer than the 4 that a child may have, beside 32 for the parent's
+// runtime and 4 for each login that is being decided, is told that the server is full. So
+// is a client in the room whose child cannot be forked, for lack of descriptors mostly.
 package process
 
 import "chatbench/backends"

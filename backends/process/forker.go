@@ -3,6 +3,7 @@ package process
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -17,7 +18,7 @@ const (
 	aheadAtATime = 2  // children ordered to wait, so that a client's own is soon its turn
 )
 
-// order is a child to be forked. The forker owns the socket from then on.
+// order is a child to be forked. The forker owns the socket from then on, until it fails.
 type order struct {
 	client *client // nil: it is to wait for one
 	socket int
@@ -28,7 +29,8 @@ type order struct {
 type result struct {
 	client *client
 	kid    *kid
-	err    error
+	err    error // there is none, and the loop has the client's socket again
+	socket int
 }
 
 // forker is the goroutine that forks, so that the loop never waits for it.
@@ -39,6 +41,7 @@ type forker struct {
 	orders   chan order
 	once     sync.Once
 	group    sync.WaitGroup
+	forks    atomic.Int64 // children made
 }
 
 // newForker starts a forker that gives what it makes to took.
@@ -58,7 +61,10 @@ func newForker(cfg backends.Config, took func(result)) *forker {
 	f.group.Go(func() {
 		for o := range f.orders {
 			k, err := f.fork(o)
-			took(result{o.client, k, err})
+			if err == nil {
+				f.forks.Add(1)
+			}
+			took(result{o.client, k, err, o.socket})
 		}
 	})
 	return f
@@ -70,18 +76,18 @@ func (f *forker) end() {
 	f.group.Wait()
 }
 
-// fork makes a child.
-func (f *forker) fork(o order) (*kid, error) {
-	k := &kid{pidfd: -1, up: -1, down: -1, handle: -1}
+// fork makes a child. It closes the client's socket if it succeeds.
+func (f *forker) fork(o order) (k *kid, err error) {
+	k = &kid{pidfd: -1, up: -1, down: -1, handle: -1}
 	theirs := [3]int{-1, -1, o.socket} // in the child 0, 1 and 3
 	defer func() {
 		for _, fd := range theirs {
-			if fd >= 0 {
+			if fd >= 0 && (err == nil || fd != o.socket) {
 				_ = unix.Close(fd)
 			}
 		}
 	}()
-	err := k.pipes(&theirs, f.pipe)
+	err = k.pipes(&theirs, f.pipe)
 	title := "chatd: client " + o.peer
 	if err == nil && o.client == nil {
 		title = "chatd: client to come"
@@ -132,5 +138,8 @@ func (k *kid) pipes(theirs *[3]int, size int) error {
 // socketPair makes the connection over which a waiting child is handed a client.
 func socketPair() (ours, theirs int, err error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	return pair[0], pair[1], err
+	if err != nil {
+		return -1, -1, err
+	}
+	return pair[0], pair[1], nil
 }

@@ -53,7 +53,8 @@ type loop struct {
 	live        []*client
 	kids        []*kid    // not reaped yet
 	waiting     []*kid    // of them, without a client
-	due         []*client // let in, for whom no child is ordered yet; some may be gone
+	due         []*client // for whom no child is ordered yet; some may be gone
+	promised    int       // clients that are deciding or due
 	ordered     int       // children ordered for a client
 	orderedMore int       // and to wait for one
 	joinedAt    time.Time // when the newest client came, if children are spawned ahead

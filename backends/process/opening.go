@@ -19,11 +19,25 @@ type stage uint8
 const (
 	opening  stage = iota // what it begins with is read here
 	deciding              // its login is being decided, and it is watched for its end
-	due                   // let in, while maxOrdered others wait for their children
+	due                   // to have a child, while maxOrdered others wait for their children
 	served                // by a child, or one is being forked for it
 	parting               // it has left while its login was decided, and is read to the end
 	away                  // told all that there is, and its end is awaited
 )
+
+// promised says that a child will be forked for the client, if it is let in.
+func (s stage) promised() bool { return s == deciding || s == due }
+
+// move has a client come to a stage, and keeps count of those who are promised a child.
+func (l *loop) move(c *client, to stage) {
+	if c.stage.promised() {
+		l.promised--
+	}
+	if to.promised() {
+		l.promised++
+	}
+	c.stage = to
+}
 
 // head follows what a client begins with: the PROXY header there may be, and the first
 // frame.
@@ -68,7 +82,11 @@ func (l *loop) readOpening(c *client) {
 		return
 	}
 	if whole {
-		c.head, c.stage = nil, deciding
+		if !l.hasTasks() { // it would be let in, and cut off then
+			c.session.TurnAway()
+		}
+		c.head = nil
+		l.move(c, deciding)
 		if err := l.inputs.modify(c.socket, unix.EPOLLRDHUP); err != nil {
 			panic("process: the poller has lost a client: " + err.Error())
 		}
@@ -83,7 +101,7 @@ func (l *loop) readToEnd(c *client) {
 	if c.stage == deciding && c.session.State() == core.StateGrant {
 		return
 	}
-	c.stage = parting
+	l.move(c, parting)
 	for {
 		n, err := receive(c.socket, l.buf, 0)
 		if n == 0 {
