@@ -140,9 +140,10 @@ func (l *loop) stopSending(c *conn) {
 	}
 }
 
-// sent handles the completion of a send.
+// sent handles the completion of a send. What the room has said since the flush began
+// waits for the next: with it this one would go on for as long as others talk.
 func (l *loop) sent(c *conn, done *ring.CQE) {
-	offered := len(c.flight)
+	offered, all := len(c.flight), false
 	c.sending, c.flight, c.blocked, c.undoing = false, nil, false, false
 	if c.gone {
 		l.release(c)
@@ -151,10 +152,11 @@ func (l *loop) sent(c *conn, done *ring.CQE) {
 	switch err := done.Err(); err {
 	case 0:
 		n := int(done.Res)
+		all = n == offered
 		c.session.Wrote(n)
 		l.cfg.Counters.Writes.Add(1)
 		l.cfg.Counters.BytesOut.Add(int64(n))
-		if n < offered {
+		if !all {
 			l.cfg.Counters.Stalls.Add(1) // what follows waits for the socket
 		}
 	case unix.ECANCELED, unix.EINTR:
@@ -166,7 +168,12 @@ func (l *loop) sent(c *conn, done *ring.CQE) {
 		return
 	}
 	l.addRecipient(c)
-	l.write(c)
+	switch {
+	case !all || c.session.Due(l.member.Flushed()):
+		l.write(c)
+	case c.paused:
+		l.pauseOrResume(c) // Next may have worked through what waited
+	}
 }
 
 // sendFailed handles a client that is gone. What it said before may still be

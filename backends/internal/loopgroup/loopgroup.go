@@ -148,6 +148,9 @@ func (m *Member) Fed() {
 // Grew says whether the log has grown since the loop last began to write.
 func (m *Member) Grew() bool { return m.grew.Load() }
 
+// Flushed is Room.Said when the loop last began to write: what comes later makes it Grew.
+func (m *Member) Flushed() uint64 { return m.flushed.Load() }
+
 // BeginWriting says that the loop is about to write what the room has said until now; it
 // is false if there is nothing. Otherwise EndWriting follows. Loops that wait for this one
 // look again at both: either may be what they wait for.
