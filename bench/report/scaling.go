@@ -43,6 +43,8 @@ type ScalePoint struct {
 	Generator float64 `json:"generator_busy"`
 	Shared    bool    `json:"shared,omitempty"`   // the generator had one of the CPUs
 	AtLeast   bool    `json:"at_least,omitempty"` // the generator was the limit
+	// Core says which of its CPUs are threads of one core; "" if none are, as far as is known.
+	Core string `json:"core,omitempty"`
 
 	around stats.Interval // of Rate
 }
@@ -76,7 +78,7 @@ type Prediction struct {
 }
 
 // scalings is a Scaling for each backend under each closed loop.
-func (s *Summary) scalings(m *record.Manifest) (all []Scaling) {
+func (s *Summary) scalings(run *record.Run) (all []Scaling) {
 	for i := range s.Loads {
 		l := &s.Loads[i]
 		if !l.Closed() {
@@ -89,15 +91,15 @@ func (s *Summary) scalings(m *record.Manifest) (all []Scaling) {
 			}
 		}
 		for _, name := range names {
-			all = append(all, l.scaling(m, name))
+			all = append(all, l.scaling(run, name))
 		}
 	}
 	return all
 }
 
 // scaling is that of one backend.
-func (l *LoadSummary) scaling(m *record.Manifest, name string) Scaling {
-	s := Scaling{Load: l.Name, Backend: name}
+func (l *LoadSummary) scaling(run *record.Run, name string) Scaling {
+	s, m, cores := Scaling{Load: l.Name, Backend: name}, &run.Manifest, siblings(&run.Env)
 	rounds := make(map[int][]stats.Throughput)
 	for i := range l.Arms {
 		a := &l.Arms[i]
@@ -109,6 +111,7 @@ func (l *LoadSummary) scaling(m *record.Manifest, name string) Scaling {
 			CPUs: len(a.CPUs), Arm: a.Name, Rounds: a.Rounds, Rate: rate.Median, Low: rate.Min, High: rate.Max,
 			CPU: a.Figures[keyCPU].Median, Busy: a.Figures[keyBusy].Median, Limit: a.Limit,
 			Generator: a.Figures[keyGenBusy].Median, Shared: m.Shares(a.Name), AtLeast: rate.AtLeast,
+			Core: oneCore(cores, a.CPUs, m.GeneratorCPUs),
 		}
 		p.around = center(a.series[keyRate].all(), rate.Min, rate.Max)
 		s.Points = append(s.Points, p)

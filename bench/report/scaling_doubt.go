@@ -3,7 +3,12 @@ package report
 import (
 	"fmt"
 	"math"
+	"slices"
+	"strconv"
+	"strings"
 
+	"chatbench/bench/machine"
+	"chatbench/bench/record"
 	"chatbench/bench/stats"
 )
 
@@ -20,10 +25,42 @@ func center(rates []float64, low, high float64) stats.Interval {
 	return stats.Interval{Low: low, High: high}
 }
 
+// siblings is the CPUs on the core of each, itself among them (record.Env.Siblings).
+func siblings(e *record.Env) map[int][]int {
+	cores := make(map[int][]int)
+	for _, line := range e.Siblings {
+		cpu, list, _ := strings.Cut(line, ": ")
+		if c, err := strconv.Atoi(cpu); err == nil {
+			cores[c], _ = machine.ParseCPUs(list)
+		}
+	}
+	return cores
+}
+
+// oneCore says which of a server's CPUs are threads of one core, or share one with a CPU that
+// the generator has to itself.
+func oneCore(cores map[int][]int, server, generator []int) string {
+	for _, c := range server {
+		for _, s := range cores[c] {
+			switch {
+			case s == c:
+			case slices.Contains(server, s):
+				return fmt.Sprintf("CPUs %d and %d of the server are threads of one core", min(c, s), max(c, s))
+			case slices.Contains(generator, s):
+				return fmt.Sprintf("CPU %d of the server and CPU %d of the generator are threads of one core", c, s)
+			}
+		}
+	}
+	return ""
+}
+
 // doubt says why the rates may not be the server's. A generator that was busy for less
 // than slack of its time had some to spare.
 func (s *Scaling) doubt(slack float64) {
 	for _, p := range s.Points {
+		if p.Rounds > 0 && p.Core != "" {
+			s.Doubts = append(s.Doubts, fmt.Sprintf("with %s, %s: the rate is low for that many", cpuCount(p.CPUs), p.Core))
+		}
 		switch {
 		case p.Rounds == 0: // the law does not go by it
 		case p.Shared:

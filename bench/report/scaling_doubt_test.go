@@ -51,3 +51,23 @@ func TestScalingPredictsFromMeasured(t *testing.T) {
 		t.Errorf("%+v, doubts %q", s.Law, s.Doubts)
 	}
 }
+
+// TestScalingDoubtsThreads: two threads of a core are not two CPUs, and one whose core the
+// generator uses is not one.
+func TestScalingDoubtsThreads(t *testing.T) {
+	for want, siblings := range map[string][]string{
+		"": {"0: 0", "1: 1", "2: 2", "3: 3"}, // and the generator's core is its own
+		"with 2 CPUs, CPUs 0 and 1 of the server are threads of one core":                          {"0: 0-1", "1: 0-1", "2: 2", "3: 3"},
+		"with 4 CPUs, CPU 3 of the server and CPU 9 of the generator are threads of one core: the": {"0: 0", "1: 1", "3: 3,9", "9: 3,9"},
+	} {
+		run := scalingRun(t, lawful, 1, 2, 3, 4)
+		run.Env.Siblings = siblings
+		s := Summarize(run, nil).Scaling[0]
+		if predicts := s.Law.Predicted != nil; predicts != (want == "") {
+			t.Errorf("siblings %q: predicts %v, doubts %q", siblings, predicts, s.Doubts)
+		}
+		if want != "" && (len(s.Doubts) == 0 || !strings.HasPrefix(s.Doubts[0], want)) {
+			t.Errorf("siblings %q: doubts %q, want %q", siblings, s.Doubts, want)
+		}
+	}
+}
