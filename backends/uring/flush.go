@@ -99,6 +99,7 @@ func (l *loop) attend(c *conn) {
 		c.inRoom = true
 		l.addRecipient(c)
 	}
+	c.due = l.cfg.Room.Said()
 	switch {
 	case !c.sending:
 		l.write(c)
@@ -140,8 +141,9 @@ func (l *loop) stopSending(c *conn) {
 	}
 }
 
-// sent handles the completion of a send. What the room has said since the flush began
-// waits for the next: with it this one would go on for as long as others talk.
+// sent handles the completion of a send. What the room has said since the flush began, or
+// since the client last had output of its own, waits for the next flush: with it this one would go on
+// for as long as others talk.
 func (l *loop) sent(c *conn, done *ring.CQE) {
 	offered, all := len(c.flight), false
 	c.sending, c.flight, c.blocked, c.undoing = false, nil, false, false
@@ -169,7 +171,7 @@ func (l *loop) sent(c *conn, done *ring.CQE) {
 	}
 	l.addRecipient(c)
 	switch {
-	case !all || c.session.Due(l.member.Flushed()):
+	case !all || c.session.Due(max(c.due, l.member.Flushed())):
 		l.write(c)
 	case c.paused:
 		l.pauseOrResume(c) // Next may have worked through what waited

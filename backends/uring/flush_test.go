@@ -84,6 +84,16 @@ func TestSentWaitsForTheNextFlush(t *testing.T) {
 	if complete(0); c.sending {
 		t.Errorf("%q is sent, and should wait for the next flush", c.flight)
 	}
+	c.session.Feed(wire.AppendFile(nil, wire.LsReq, "alice", nil))
+	l.attend(c)
+	say("four")
+	complete(0)
+	if want := "\x00bob: three\x00\x00bob: four\x00"; string(c.flight) != want {
+		t.Errorf("%q goes along with a frame for the client alone, want %q", c.flight, want)
+	}
+	if complete(0); c.sending {
+		t.Errorf("%q is sent, and should wait for the next flush", c.flight)
+	}
 	cfg.Room.Drain()
 	if complete(0); !c.sending {
 		t.Error("last words wait")
