@@ -2,7 +2,6 @@ package backends
 
 import (
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -52,20 +51,4 @@ func (c *Coalesce) Set(text string) error {
 	}
 	*c = Coalesce(d)
 	return nil
-}
-
-// Coalescing lists the names of the backends that obey Config.Coalesce, for a text:
-// "epoll, poll or uring".
-func Coalescing(all []Backend) string {
-	var names []string
-	for _, b := range all {
-		if b.Coalesces {
-			names = append(names, b.Name)
-		}
-	}
-	if len(names) < 2 {
-		return strings.Join(names, "")
-	}
-	last := len(names) - 1
-	return strings.Join(names[:last], ", ") + " or " + names[last]
 }

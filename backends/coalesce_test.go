@@ -26,6 +26,14 @@ func TestCoalesce(t *testing.T) {
 	}
 }
 
+func TestLooping(t *testing.T) {
+	one := func() int { return 1 }
+	all := []Backend{{Name: "a", Loops: one}, {Name: "b", Coalesces: true}, {Name: "c", Loops: one}}
+	if got := Looping(all); got != "a or c" {
+		t.Errorf("%q have loops", got)
+	}
+}
+
 func TestCoalescing(t *testing.T) {
 	a, b, c, not := Backend{Name: "a", Coalesces: true}, Backend{Name: "b", Coalesces: true}, Backend{Name: "c", Coalesces: true}, Backend{Name: "d"}
 	for _, x := range []struct {

@@ -8,6 +8,7 @@ import (
 
 	"chatbench/bench/machine"
 	"chatbench/bench/record"
+	"chatbench/bench/stats"
 )
 
 // byCPUs stands for a flag of chatd's where a server is to have so many CPUs, and as many
@@ -58,11 +59,14 @@ func (c *Config) sizes(allowed []int) error {
 }
 
 // counts is the numbers of CPUs to measure with where the generator leaves some free: the
-// powers of two, and all that are free. One is no series: if no more are free, all there are
-// come second, the generator's among them.
+// powers of two, and all that are free; every number up to as many as determine the law
+// (stats.USLNumbers). One is no series: if no more are free, all there are come second, the
+// generator's among them.
 func counts(free, all int) (ns []int) {
-	for n := 1; n < free; n *= 2 {
-		ns = append(ns, n)
+	for n := 1; n < free; n++ {
+		if free <= stats.USLNumbers || n&(n-1) == 0 {
+			ns = append(ns, n)
+		}
 	}
 	if free > 0 {
 		ns = append(ns, free)

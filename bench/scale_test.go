@@ -14,7 +14,7 @@ func TestCounts(t *testing.T) {
 		free, all int
 		want      []int
 	}{
-		{1, 2, []int{1, 2}}, {0, 1, []int{1}}, {3, 4, []int{1, 2, 3}}, {7, 8, []int{1, 2, 4, 7}}, {8, 9, []int{1, 2, 4, 8}}, {1, 1, []int{1}},
+		{1, 2, []int{1, 2}}, {0, 1, []int{1}}, {3, 4, []int{1, 2, 3}}, {4, 5, []int{1, 2, 3, 4}}, {5, 6, []int{1, 2, 4, 5}}, {7, 8, []int{1, 2, 4, 7}}, {8, 9, []int{1, 2, 4, 8}}, {1, 1, []int{1}},
 	} {
 		if got := counts(c.free, c.all); !slices.Equal(got, c.want) {
 			t.Errorf("%d of %d CPUs: %v, want %v", c.free, c.all, got, c.want)
@@ -42,8 +42,8 @@ func TestScaleArms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(arms) != 10 {
-		t.Fatalf("%d arms, want three backends on 1, 2 and 4 CPUs and the A/A arm", len(arms))
+	if len(arms) != 13 {
+		t.Fatalf("%d arms, want three backends on 1, 2, 3 and 4 CPUs and the A/A arm", len(arms))
 	}
 	for _, a := range arms {
 		args := strings.Join(a.Args, " ")

@@ -95,6 +95,14 @@ func (s *Session) Next() []byte {
 	return o.own.frames
 }
 
+// Due says whether Next has something to do for which the writer should ask again now:
+// the last words of a session that is closing, input that may go on, frames for this client
+// alone, or what the room had said up to a position (Room.Said). While it is false, Next gives
+// at most what the room has said after that. The writer calls it.
+func (s *Session) Due(said uint64) bool {
+	return s.closing.Load() != 0 || s.mayResume.Load() || s.changed.Load() || s.queued() > 0 || s.position.Load() < said
+}
+
 // wholeFrames is how many octets of p, which begins and ends with frames of the
 // log, are the frames that begin in the first most octets.
 func wholeFrames(p []byte, most int) int {

@@ -74,6 +74,11 @@ func fitClients(asked int, b backends.Backend, loops, more, nofile int, log *slo
 	case asked > 0 && most > 0 && asked > most:
 		return 0, misuse("-max-clients %d: backend %s carries at most %d: lower it or choose another backend",
 			asked, b.Name, most)
+	case fit == 0 && nofile-spare+loopDescriptors*(loops-1) >= each: // with one loop some would fit
+		return 0, misuse("%d event loops of backend %s leave no descriptors for clients, the file limit is %d: lower -loops, or raise the limit (ulimit -Hn)",
+			loops, b.Name, nofile)
+	case fit == 0:
+		return 0, fmt.Errorf("server: a file limit of %d leaves no room for clients: raise it (ulimit -Hn)", nofile)
 	case asked > fit:
 		return 0, misuse("-max-clients %d needs %d descriptors with backend %s, the file limit is %d: lower it to %d or raise the limit (ulimit -Hn)",
 			asked, asked*each+spare, b.Name, nofile, fit)
@@ -83,9 +88,6 @@ func fitClients(asked int, b backends.Backend, loops, more, nofile int, log *slo
 	clients := min(DefaultMaxClients, fit)
 	if most > 0 {
 		clients = min(clients, most)
-	}
-	if clients < 1 {
-		return 0, fmt.Errorf("server: a file limit of %d leaves no room for clients: raise it (ulimit -Hn)", nofile)
 	}
 	if clients < DefaultMaxClients {
 		log.Info("fewer clients fit than the default", "max_clients", clients, "backend", b.Name, "nofile", nofile)

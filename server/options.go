@@ -115,7 +115,7 @@ func (o *Options) problems(ctx context.Context) (all []error) {
 	refuse(o.SpawnAhead > 0 && o.Backend.PerClient != backends.OwnProcess,
 		"-spawn-ahead is for a backend with a process for each client, not for %s: leave it out", o.Backend.Name)
 	refuse(o.Loops > 0 && o.Backend.Loops == nil,
-		"-loops is for a backend whose number of event loops can be chosen, not for %s: leave it out", o.Backend.Name)
+		"-loops is not for backend %s: leave it out, or use %s", o.Backend.Name, cmp.Or(backends.Looping(o.Backends), "a backend whose number of event loops can be chosen"))
 	refuse(o.LagMax > 0 && o.LagMax < max(o.LagLimit, leastLagMax),
 		"-lag-max %v is below %v: raise it, or leave it out", units.Size(o.LagMax), units.Size(max(o.LagLimit, leastLagMax)))
 	refuse(o.Coalesce != backends.CoalesceOff && !o.Backend.Coalesces,

@@ -99,6 +99,9 @@ func TestFitClients(t *testing.T) {
 		{asked: 0, each: 2000, err: "no room for clients"},
 		{asked: 0, each: 1, more: 2, want: 312}, // a connection, and two ends of another; 128 spare
 		{asked: 313, each: 1, more: 2, err: "needs 1067 descriptors"},
+		{asked: 2, each: 2000, err: "no room for clients"},
+		{asked: 1, each: 1, loops: 255, err: "256 event loops of backend b leave no descriptors for clients, the file limit is 1064: lower -loops, or raise the limit"},
+		{asked: 0, each: 1, loops: 255, err: "lower -loops"},
 		{asked: 0, each: 1, loops: 10, want: 960},
 		{asked: 961, each: 1, loops: 10, err: "needs 1065 descriptors"},
 		{asked: 0, each: 1, loops: 10, more: 2, want: 298}, // 168 spare

@@ -32,7 +32,8 @@ func newWaits(setting backends.Coalesce, r *rounds) (*waits, error) {
 func (w *waits) moment(now time.Time, said uint64) coalesce.Moment {
 	m := coalesce.Moment{Time: now, Said: said}
 	if w.control == nil || w.control.Auto() {
-		m.Idle = w.clock.Idle(now, runtime.GOMAXPROCS(0))
+		// GOMAXPROCS is no number of CPUs: it also counts goroutines that hold a thread.
+		m.Idle = w.clock.Idle(now, min(runtime.GOMAXPROCS(0), runtime.NumCPU()))
 	}
 	return m
 }

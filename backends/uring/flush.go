@@ -99,6 +99,7 @@ func (l *loop) attend(c *conn) {
 		c.inRoom = true
 		l.addRecipient(c)
 	}
+	c.due = l.cfg.Room.Said()
 	switch {
 	case !c.sending:
 		l.write(c)
@@ -140,9 +141,11 @@ func (l *loop) stopSending(c *conn) {
 	}
 }
 
-// sent handles the completion of a send.
+// sent handles the completion of a send. What the room has said since the flush began, or
+// since the client last had output of its own, waits for the next flush: with it this one would go on
+// for as long as others talk.
 func (l *loop) sent(c *conn, done *ring.CQE) {
-	offered := len(c.flight)
+	offered, all := len(c.flight), false
 	c.sending, c.flight, c.blocked, c.undoing = false, nil, false, false
 	if c.gone {
 		l.release(c)
@@ -151,10 +154,11 @@ func (l *loop) sent(c *conn, done *ring.CQE) {
 	switch err := done.Err(); err {
 	case 0:
 		n := int(done.Res)
+		all = n == offered
 		c.session.Wrote(n)
 		l.cfg.Counters.Writes.Add(1)
 		l.cfg.Counters.BytesOut.Add(int64(n))
-		if n < offered {
+		if !all {
 			l.cfg.Counters.Stalls.Add(1) // what follows waits for the socket
 		}
 	case unix.ECANCELED, unix.EINTR:
@@ -166,7 +170,12 @@ func (l *loop) sent(c *conn, done *ring.CQE) {
 		return
 	}
 	l.addRecipient(c)
-	l.write(c)
+	switch {
+	case !all || c.session.Due(max(c.due, l.member.Began())):
+		l.write(c)
+	case c.paused:
+		l.pauseOrResume(c) // Next may have worked through what waited
+	}
 }
 
 // sendFailed handles a client that is gone. What it said before may still be

@@ -97,6 +97,7 @@ type conn struct {
 	sending bool   // a send is in flight,
 	flight  []byte // of these octets,
 	round   uint32 // offered in this round
+	due     uint64 // what the room had said when it last had output of its own: it goes along
 	blocked bool   // the send in flight has found the socket full
 	undoing bool   // the send in flight is to be cancelled
 	failed  bool   // a send has failed, and there are no more

@@ -21,7 +21,8 @@ type Scaling struct {
 	// Law is the universal scalability law (stats.USL) through the rates of all rounds that
 	// count; nil where they are of fewer than two numbers of CPUs.
 	Law *ScaleLaw `json:"law,omitempty"`
-	// Doubts is why the rates are not those of the server alone, a sentence each.
+	// Doubts is why nothing is predicted, a sentence each: the rates are not those of the server
+	// alone, or the law does not follow them, or there are too few rounds.
 	Doubts []string `json:"doubts,omitempty"`
 }
 
@@ -42,6 +43,10 @@ type ScalePoint struct {
 	Generator float64 `json:"generator_busy"`
 	Shared    bool    `json:"shared,omitempty"`   // the generator had one of the CPUs
 	AtLeast   bool    `json:"at_least,omitempty"` // the generator was the limit
+	// Core says which of its CPUs are threads of one core; "" if none are, as far as is known.
+	Core string `json:"core,omitempty"`
+
+	around stats.Interval // of Rate
 }
 
 // ScaleLaw is a fit. Intervals are of 95 %, from the rounds drawn again.
@@ -73,7 +78,7 @@ type Prediction struct {
 }
 
 // scalings is a Scaling for each backend under each closed loop.
-func (s *Summary) scalings(m *record.Manifest) (all []Scaling) {
+func (s *Summary) scalings(run *record.Run) (all []Scaling) {
 	for i := range s.Loads {
 		l := &s.Loads[i]
 		if !l.Closed() {
@@ -86,15 +91,15 @@ func (s *Summary) scalings(m *record.Manifest) (all []Scaling) {
 			}
 		}
 		for _, name := range names {
-			all = append(all, l.scaling(m, name))
+			all = append(all, l.scaling(run, name))
 		}
 	}
 	return all
 }
 
 // scaling is that of one backend.
-func (l *LoadSummary) scaling(m *record.Manifest, name string) Scaling {
-	s := Scaling{Load: l.Name, Backend: name}
+func (l *LoadSummary) scaling(run *record.Run, name string) Scaling {
+	s, m, cores := Scaling{Load: l.Name, Backend: name}, &run.Manifest, siblings(&run.Env)
 	rounds := make(map[int][]stats.Throughput)
 	for i := range l.Arms {
 		a := &l.Arms[i]
@@ -106,7 +111,9 @@ func (l *LoadSummary) scaling(m *record.Manifest, name string) Scaling {
 			CPUs: len(a.CPUs), Arm: a.Name, Rounds: a.Rounds, Rate: rate.Median, Low: rate.Min, High: rate.Max,
 			CPU: a.Figures[keyCPU].Median, Busy: a.Figures[keyBusy].Median, Limit: a.Limit,
 			Generator: a.Figures[keyGenBusy].Median, Shared: m.Shares(a.Name), AtLeast: rate.AtLeast,
+			Core: oneCore(cores, a.CPUs, m.GeneratorCPUs),
 		}
+		p.around = center(a.series[keyRate].all(), rate.Min, rate.Max)
 		s.Points = append(s.Points, p)
 		for round, x := range a.series[keyRate] {
 			rounds[round] = append(rounds[round], stats.Throughput{N: float64(p.CPUs), X: x})
@@ -121,28 +128,6 @@ func (l *LoadSummary) scaling(m *record.Manifest, name string) Scaling {
 	s.doubt(cmp.Or(m.Rules.GeneratorMax, record.DefaultRules().GeneratorMax))
 	s.fit(rounds)
 	return s
-}
-
-// doubt says why the rates may not be the server's. A generator that was busy for less
-// than slack of its time had some to spare.
-func (s *Scaling) doubt(slack float64) {
-	for _, p := range s.Points {
-		switch {
-		case p.Shared:
-			s.Doubts = append(s.Doubts, fmt.Sprintf("with %s the server shared a CPU with the generator: that rate is of the pair, and low", cpuCount(p.CPUs)))
-		case p.AtLeast || p.Limit == "generator" || p.Limit == "both":
-			s.Doubts = append(s.Doubts, fmt.Sprintf("with %s the generator was a limit: the server can do more", cpuCount(p.CPUs)))
-		case p.Rounds > 0 && p.Limit != "server" && (p.Generator >= slack || p.Limit == "others"):
-			s.Doubts = append(s.Doubts, fmt.Sprintf("with %s it is not known that the server was the limit (%s)", cpuCount(p.CPUs), p.Limit))
-		}
-	}
-}
-
-func cpuCount(n int) string {
-	if n == 1 {
-		return "1 CPU"
-	}
-	return fmt.Sprintf("%d CPUs", n)
 }
 
 // fit puts the law through the rates.
@@ -170,10 +155,16 @@ func (s *Scaling) fit(rounds map[int][]stats.Throughput) {
 		Lambda: estimate(func(u stats.USL) float64 { return u.Lambda }), Sigma: estimate(func(u stats.USL) float64 { return u.Sigma }),
 		Kappa: estimate(func(u stats.USL) float64 { return u.Kappa }), Determined: f.Determined,
 	}
+	s.doubtLaw(f)
 	if !f.Determined || s.Doubts != nil {
 		return
 	}
-	most := s.Points[len(s.Points)-1].CPUs
+	most := 0 // that was measured
+	for _, p := range s.Points {
+		if p.Rounds > 0 {
+			most = p.CPUs
+		}
+	}
 	for _, n := range []int{2 * most, 4 * most} {
 		s.Law.Predicted = append(s.Law.Predicted, Prediction{n, estimate(func(u stats.USL) float64 { return u.At(float64(n)) })})
 	}
@@ -219,7 +210,7 @@ func (s *Scaling) says() (lines []string) {
 	}
 	lines = append(lines, fmt.Sprintf("the law: λ = %s deliveries/s, σ = %s, κ = %s", law.Lambda.text(count), law.Sigma.text(small), law.Kappa.text(small)))
 	if s.Doubts != nil {
-		return append(lines, "nothing is predicted: the rates above are not those of the server alone")
+		return append(lines, "nothing is predicted, for the reasons above")
 	}
 	for _, p := range law.Predicted {
 		lines = append(lines, fmt.Sprintf("predicted with %s, if nothing else changes: %s deliveries/s", cpuCount(p.CPUs), p.Rate.text(count)))

@@ -14,9 +14,15 @@ import (
 	"chatbench/bench/stats"
 )
 
-// scalingRun is a run that nobody measured: eight rounds of one backend on several numbers of
-// CPUs, its rates by a law with 2 % of noise, the generator on CPU 9.
+// scalingRun is scalingRates of a law.
 func scalingRun(t *testing.T, law stats.USL, counts ...int) *record.Run {
+	t.Helper()
+	return scalingRates(t, law.At, counts...)
+}
+
+// scalingRates is a run that nobody measured: eight rounds of one backend on several numbers of
+// CPUs, its rates with 2 % of noise, the generator on CPU 9.
+func scalingRates(t *testing.T, rate func(n float64) float64, counts ...int) *record.Run {
 	t.Helper()
 	run := sample(t)
 	run.Rounds, run.Manifest.Arms, run.Manifest.Loads = nil, nil, run.Manifest.Loads[1:]
@@ -36,7 +42,7 @@ func scalingRun(t *testing.T, law stats.USL, counts ...int) *record.Run {
 	for round := 1; round <= 8; round++ {
 		for _, a := range run.Manifest.Arms {
 			n := float64(len(a.CPUs))
-			addRound(t, run, source, round, "window128", a.Name, law.At(n), 1e9*n/law.At(n))
+			addRound(t, run, source, round, "window128", a.Name, rate(n), 1e9*n/rate(n))
 		}
 	}
 	return run
@@ -143,7 +149,7 @@ func TestScalingDoubts(t *testing.T) {
 	if law := s.Scaling[0].Law; law == nil || !law.Determined || law.Predicted != nil || !s.Scaling[0].Points[3].AtLeast {
 		t.Errorf("%+v, %+v", law, s.Scaling[0].Points[3])
 	}
-	if !strings.Contains(text, "the generator was a limit") || !strings.Contains(text, "Nothing is predicted: the rates") {
+	if !strings.Contains(text, "the generator was a limit") || !strings.Contains(text, "Nothing is predicted, for the reasons above") {
 		t.Errorf("the doubts are not said:\n%s", text)
 	}
 	if s := Summarize(sample(t), nil); s.Scaling != nil {

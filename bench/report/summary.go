@@ -157,7 +157,7 @@ func Summarize(run *record.Run, sums map[string]string) *Summary {
 	for _, l := range m.Loads {
 		s.Loads = append(s.Loads, summarizeLoad(run, l))
 	}
-	s.Scaling = s.scalings(m)
+	s.Scaling = s.scalings(run)
 	s.Checks = check(run, s, sums)
 	return s
 }

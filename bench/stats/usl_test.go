@@ -124,12 +124,22 @@ func TestFitRoundsUndetermined(t *testing.T) {
 			t.Errorf("%v: interval %v, %v", ns, i, ok)
 		}
 	}
-	s, err := FitRounds(measured(truth, scaleRounds-1, 0.01, 1, 2, 4, 8))
+	s, err := FitRounds(measured(truth, USLRounds-1, 0.01, 1, 2, 4, 8))
 	if err != nil || !s.Determined {
 		t.Errorf("%+v, %v", s, err)
 	}
 	if i, ok := s.Interval(func(u USL) float64 { return u.Sigma }); ok {
-		t.Errorf("%d rounds have the interval %v", scaleRounds-1, i)
+		t.Errorf("%d rounds have the interval %v", USLRounds-1, i)
+	}
+	rounds := measured(truth, 8, 0.01, 1, 2, 4, 8)
+	for i := USLRounds - 1; i < len(rounds); i++ {
+		rounds[i] = rounds[i][:3] // the last has one round too few
+	}
+	if s, err = FitRounds(rounds); err != nil || s.Fewest != USLRounds-1 {
+		t.Errorf("the fewest are %d, %v", s.Fewest, err)
+	}
+	if i, ok := s.Interval(func(u USL) float64 { return u.Sigma }); ok {
+		t.Errorf("%d of 8 rounds with 8 processors have the interval %v", s.Fewest, i)
 	}
 	if _, err := FitRounds(nil); !errors.Is(err, ErrUSL) {
 		t.Error(err)

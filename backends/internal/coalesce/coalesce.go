@@ -7,8 +7,8 @@
 // of L, and messages at a rate r, n is about 1 + r·L.
 //
 // A Controller refuses to read a clock and to wait: time is an argument. It belongs to one
-// goroutine, the one that writes or has others write. A CPUClock, for transports that do not
-// see how long they wait, is any goroutine's.
+// goroutine, the one that writes or has others write, and so does a CPUClock, for transports
+// that do not see how long they wait.
 package coalesce
 
 import (

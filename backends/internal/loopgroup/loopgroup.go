@@ -9,7 +9,9 @@
 // woken, by a system call. A loop says many things in a turn. So while a loop feeds
 // the room, the others are only noted, and it wakes them once, when it is done feeding
 // and before it writes. Whoever is no loop, and says something meanwhile, leaves the
-// waking to that loop too.
+// waking to that loop too: nobody can tell who calls Wake. So if the kernel takes the
+// processor from a loop that feeds, frames for one client of a loop that sleeps wait as well,
+// until the one that feeds has run on to the end of its turn.
 //
 // # Who may call what
 //

@@ -30,7 +30,9 @@ func Start(cfg backends.Config, loops int, newPoller func() (Poller, error)) (ba
 		}
 		if e, ok := p.(*epoll); ok && cfg.Coalesce != backends.CoalesceOff {
 			if err := e.beExact(); err != nil {
-				cfg.Log.Warn("output waits for whole milliseconds, for lack of epoll_pwait2 (Linux 5.11)", "err", err)
+				if i == 0 { // it is the same for all
+					cfg.Log.Warn("output waits for whole milliseconds, for lack of epoll_pwait2 (Linux 5.11)", "err", err)
+				}
 			}
 		}
 		l, err := newLoop(cfg, p, loops > 1)

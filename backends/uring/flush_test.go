@@ -1,0 +1,101 @@
+package uring
+
+import (
+	"net/netip"
+	"runtime"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"chatbench/backends/internal/loopgroup"
+	"chatbench/backends/internal/readiness"
+	"chatbench/backends/internal/ring"
+	"chatbench/core"
+	"chatbench/core/wire"
+)
+
+// silentWaker is of a session that no loop writes to.
+type silentWaker struct{}
+
+func (silentWaker) WakeRoom()          {}
+func (silentWaker) Wake(*core.Session) {}
+
+// TestSentWaitsForTheNextFlush: a completion has the loop send on what was due when its flush
+// began, and what is for the client alone, but not what others have said since: a flush would
+// go on for as long as they talk.
+func TestSentWaitsForTheNextFlush(t *testing.T) {
+	if err := Backend.Runs(); err != nil {
+		t.Skip(err)
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(pair[0])
+	defer unix.Close(pair[1])
+	cfg := testConfig()
+	cfg.Room = core.NewRoom(core.Config{Authenticator: core.OpenDoor{}, Now: time.Now()})
+	l := &loop{cfg: cfg}
+	if l.bell, err = readiness.NewDoorbell(); err != nil {
+		t.Fatal(err)
+	}
+	defer l.bell.Close()
+	if err := l.openRing(); err != nil {
+		t.Fatal(err)
+	}
+	defer l.buffers.Free()
+	defer l.ring.Close()
+	l.member = loopgroup.New(cfg.Room, l.bell)[0]
+	c := &conn{loop: l, fd: pair[0], seat: -1}
+	c.session = cfg.Room.Join(netip.AddrPort{}, l, c)
+	c.session.Feed(wire.AppendCred(nil, "alice", "x"))
+	other := cfg.Room.Join(netip.AddrPort{}, silentWaker{}, nil)
+	other.Feed(wire.AppendCred(nil, "bob", "x"))
+	say := func(text string) { other.Feed(wire.AppendChat(nil, text)) }
+	complete := func(short int) { l.sent(c, &ring.CQE{Res: int32(len(c.flight) - short)}) }
+
+	l.attend(c) // she is granted
+	complete(0)
+	if c.sending {
+		t.Fatalf("%q is sent to one who is owed nothing", c.flight)
+	}
+	say("one")
+	l.member.BeginWriting()
+	l.write(c)
+	say("two")
+	complete(3)
+	if !c.sending {
+		t.Error("what is left of a send is not sent on")
+	}
+	complete(0)
+	if c.sending || !l.member.Grew() || c.seat < 0 {
+		t.Errorf("sending %v, grew %v, seat %d: what was said since should wait for the next flush", c.sending, l.member.Grew(), c.seat)
+	}
+	l.member.BeginWriting()
+	l.write(c)
+	c.session.Feed(wire.AppendFile(nil, wire.LsReq, "alice", nil))
+	say("three")
+	if complete(0); !c.sending {
+		t.Error("a frame for the client alone waits")
+	}
+	if complete(0); c.sending {
+		t.Errorf("%q is sent, and should wait for the next flush", c.flight)
+	}
+	c.session.Feed(wire.AppendFile(nil, wire.LsReq, "alice", nil))
+	l.attend(c)
+	say("four")
+	complete(0)
+	if want := "\x00bob: three\x00\x00bob: four\x00"; string(c.flight) != want {
+		t.Errorf("%q goes along with a frame for the client alone, want %q", c.flight, want)
+	}
+	if complete(0); c.sending {
+		t.Errorf("%q is sent, and should wait for the next flush", c.flight)
+	}
+	cfg.Room.Drain()
+	if complete(0); !c.sending {
+		t.Error("last words wait")
+	}
+}
