@@ -21,38 +21,43 @@ type silentWaker struct{}
 func (silentWaker) WakeRoom()          {}
 func (silentWaker) Wake(*core.Session) {}
 
-// TestSentWaitsForTheNextFlush: a completion has the loop send on what was due when its flush
-// began, and what is for the client alone, but not what others have said since: a flush would
-// go on for as long as they talk.
-func TestSentWaitsForTheNextFlush(t *testing.T) {
+// ringLoop is a loop that does not run, with its ring, on the test's thread, and a socket.
+func ringLoop(t *testing.T) (*loop, int) {
+	t.Helper()
 	if err := Backend.Runs(); err != nil {
 		t.Skip(err)
 	}
 	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
+	t.Cleanup(runtime.UnlockOSThread)
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Close(pair[0])
-	defer unix.Close(pair[1])
+	t.Cleanup(func() { unix.Close(pair[0]); unix.Close(pair[1]) })
 	cfg := testConfig()
 	cfg.Room = core.NewRoom(core.Config{Authenticator: core.OpenDoor{}, Now: time.Now()})
 	l := &loop{cfg: cfg}
 	if l.bell, err = readiness.NewDoorbell(); err != nil {
 		t.Fatal(err)
 	}
-	defer l.bell.Close()
+	t.Cleanup(l.bell.Close)
 	if err := l.openRing(); err != nil {
 		t.Fatal(err)
 	}
-	defer l.buffers.Free()
-	defer l.ring.Close()
+	t.Cleanup(func() { l.ring.Close(); l.buffers.Free() })
 	l.member = loopgroup.New(cfg.Room, l.bell)[0]
-	c := &conn{loop: l, fd: pair[0], seat: -1}
-	c.session = cfg.Room.Join(netip.AddrPort{}, l, c)
+	return l, pair[0]
+}
+
+// TestSentWaitsForTheNextFlush: a completion has the loop send on what was due when its flush
+// began, and what is for the client alone, but not what others have said since: a flush would
+// go on for as long as they talk.
+func TestSentWaitsForTheNextFlush(t *testing.T) {
+	l, fd := ringLoop(t)
+	c := &conn{loop: l, fd: fd, seat: -1}
+	c.session = l.cfg.Room.Join(netip.AddrPort{}, l, c)
 	c.session.Feed(wire.AppendCred(nil, "alice", "x"))
-	other := cfg.Room.Join(netip.AddrPort{}, silentWaker{}, nil)
+	other := l.cfg.Room.Join(netip.AddrPort{}, silentWaker{}, nil)
 	other.Feed(wire.AppendCred(nil, "bob", "x"))
 	say := func(text string) { other.Feed(wire.AppendChat(nil, text)) }
 	complete := func(short int) { l.sent(c, &ring.CQE{Res: int32(len(c.flight) - short)}) }
@@ -94,7 +99,7 @@ func TestSentWaitsForTheNextFlush(t *testing.T) {
 	if complete(0); c.sending {
 		t.Errorf("%q is sent, and should wait for the next flush", c.flight)
 	}
-	cfg.Room.Drain()
+	l.cfg.Room.Drain()
 	if complete(0); !c.sending {
 		t.Error("last words wait")
 	}
