@@ -278,7 +278,7 @@ func (b *bench) take(r *record.Round, load record.Load, from *loadgen.Result) {
 		t.Chat, t.ChatLag = int64(from.Requests.HeardInTime), from.Requests.ChatLag.P99NS
 	}
 	if load.Open() {
-		r.Traffic.Due, r.Traffic.Expected = int64(from.Messages.Due), int64(from.Deliveries.Due)
+		t.Due, t.Expected, t.GeneratorLag = int64(from.Messages.Due), int64(from.Deliveries.Due), from.Generator.WorstLag()
 	}
 	if from.Elsewhere != nil {
 		r.ElsewhereBound = time.Duration(from.Elsewhere.Bound)

@@ -242,7 +242,7 @@ func (r *Result) judge(c *Config) {
 		}
 		return
 	}
-	if lag := time.Duration(r.Generator.Lag.P99NS); lag > c.Objective/10 {
+	if lag := time.Duration(r.Generator.WorstLag()); lag > c.Objective/10 {
 		limited("its lag p99 of %v is above 10 %% of the objective of %v", lag.Round(10*time.Microsecond), c.Objective)
 	}
 	r.judgeRate(c, violated, limited)

@@ -72,7 +72,7 @@ type Slice struct {
 	Syscalls   *int64        `json:"syscalls,omitempty"`
 	P50        int64         `json:"p50_ns"` // from due; in a closed loop from the send
 	P99        int64         `json:"p99_ns"`
-	LagP99     int64         `json:"lag_p99_ns"` // the generator's own lateness
+	LagP99     int64         `json:"lag_p99_ns"` // the generator's own lateness; of several threads, the worst one's
 	Ran        float64       `json:"generator_ran"`
 	// Busy is the share of the time in which messages were due or windows open
 	// that the generator was not merely polling; absent in older runs.
@@ -183,6 +183,9 @@ type Traffic struct {
 	// GeneratorBusy is the share of the timed section in which the generator
 	// was not merely polling.
 	GeneratorBusy float64 `json:"generator_busy"`
+	// GeneratorLag is the p99 of the generator's lateness, of several threads the worst one's;
+	// 0 in slices and in older runs. Round.Lag is of all threads together.
+	GeneratorLag int64 `json:"generator_lag_p99_ns,omitempty"`
 	// GeneratorRan is the share in which its thread, which spins, had a CPU.
 	GeneratorRan float64 `json:"generator_ran"`
 }

@@ -128,7 +128,7 @@ func Late(r record.Round, l record.Load, rules record.Rules) (generator, server 
 	missed := math.Abs(float64(t.Messages)-due)/max(due, 1) > rules.RateError
 	generator = rateError(t.Due, r, l) > rules.RateError ||
 		missed && t.Stalled == 0 ||
-		float64(r.Lag.P99) > rules.LagShare*float64(rules.Objective) ||
+		float64(max(r.Lag.P99, t.GeneratorLag)) > rules.LagShare*float64(rules.Objective) ||
 		crowded(t.GeneratorBusy, rules)
 	short := 1 - float64(t.Deliveries)/max(float64(t.Expected), 1)
 	server = missed && t.Stalled > 0 ||

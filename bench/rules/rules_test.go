@@ -42,6 +42,7 @@ func TestJudge(t *testing.T) {
 		{"stolen from", open, good(func(r *record.Round) { r.Usage.Steal = &steal }), reasons{record.Steal}, nil},
 		{"a little late", open, good(func(r *record.Round) { r.Lag.P99 = int64(5 * time.Millisecond) }), nil, nil},
 		{"late", open, good(func(r *record.Round) { r.Lag.P99 = int64(5*time.Millisecond) + 1 }), reasons{record.GeneratorLimited}, nil},
+		{"a thread is late", open, good(func(r *record.Round) { r.Traffic.GeneratorLag = int64(5*time.Millisecond) + 1 }), reasons{record.GeneratorLimited}, nil},
 		{"busy to the bound", open, good(func(r *record.Round) { r.Traffic.GeneratorBusy = 0.8 }), nil, nil},
 		{"busier, so its own queue is in the latencies", open, good(func(r *record.Round) { r.Traffic.GeneratorBusy = 0.81 }), reasons{record.GeneratorLimited}, nil},
 		{"as busy as it likes in a closed loop", closed, good(func(r *record.Round) { r.Traffic.GeneratorBusy = 1 }), nil, nil},
