@@ -57,7 +57,7 @@ func TestPlanWithThreads(t *testing.T) {
 		b := &bench{cfg: Config{Plan: p}, loads: make(map[string]record.Load), run: new(record.Run)}
 		b.run.Manifest.Arms, b.run.Manifest.GeneratorCPUs = []record.Arm{{Name: "epoll"}}, make([]int, cpus)
 		b.planRounds()
-		if null := slices.ContainsFunc(b.plan, func(c record.Cell) bool { return c.Arm == record.NullArm }); null != want || len(b.plan) < 6 {
+		if null := slices.ContainsFunc(b.plan, func(c record.Cell) bool { return c.Arm == record.NullArm }); null != want || len(b.plan) < 6 || b.run.Manifest.GeneratorThreads != cpus {
 			t.Errorf("%d CPUs of the generator: the null server takes part: %v, in %d cells", cpus, null, len(b.plan))
 		}
 	}

@@ -228,8 +228,11 @@ func (b *bench) generator(addr string, r *record.Round, arm record.Arm, load rec
 }
 
 // threads is how many the generator has under a load: for talk one for each of its CPUs,
-// else one on all of them.
+// else one on all of them. With agents it has none.
 func (b *bench) threads(load record.Load) int {
+	if len(b.cfg.Agents) > 0 {
+		return 0
+	}
 	if load.Scenario != record.Broadcast {
 		return 1
 	}

@@ -68,7 +68,7 @@ func TestAgents(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(run.Manifest.Agents) != 2 || len(run.Manifest.GeneratorCPUs) != 0 || len(run.Rounds) != 2*2*2 {
+	if len(run.Manifest.Agents) != 2 || run.Manifest.GeneratorThreads != 2 || len(run.Manifest.GeneratorCPUs) != 0 || len(run.Rounds) != 2*2*2 {
 		t.Errorf("%d rounds, generator on %v, agents %+v", len(run.Rounds), run.Manifest.GeneratorCPUs, run.Manifest.Agents)
 	}
 	for i, a := range run.Manifest.Agents {

@@ -62,6 +62,9 @@ type Manifest struct {
 	Order         []Cell `json:"order"`
 	ServerCPUs    []int  `json:"server_cpus"`
 	GeneratorCPUs []int  `json:"generator_cpus"`
+	// GeneratorThreads is how many threads drove a load, of all agents together if there are any; 0
+	// in older runs: see Threads.
+	GeneratorThreads int `json:"generator_threads,omitempty"`
 	// Agents are those that drove the loads, in the place of this machine's generator.
 	Agents []Agent `json:"agents,omitempty"`
 	// SharedCPU: server and generator had to share their CPUs, so every figure
