@@ -62,7 +62,8 @@ func (b *bench) gather(ctx context.Context) (err error) {
 	}
 	for _, a := range b.agents.Agents() {
 		b.run.Manifest.Agents = append(b.run.Manifest.Agents, record.Agent{
-			Name: a.Name, Address: a.Address, Version: a.Version, Threads: a.Threads, Offset: a.Offset, Bound: a.Bound, RoundTrip: a.RoundTrip,
+			Name: a.Name, Address: a.Address, Version: a.Version, Threads: a.Threads, CPUs: a.CPUs, Host: a.Host, Kernel: a.Kernel,
+			Offset: a.Offset, Bound: a.Bound, RoundTrip: a.RoundTrip,
 		})
 		b.say("agent %s (%s), %d threads, its clock %+v ± %v from this one", a.Name, a.Address, a.Threads, a.Offset.Round(time.Microsecond), a.Bound)
 	}

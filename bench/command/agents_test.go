@@ -72,7 +72,7 @@ func TestAgents(t *testing.T) {
 		t.Errorf("%d rounds, generator on %v, agents %+v", len(run.Rounds), run.Manifest.GeneratorCPUs, run.Manifest.Agents)
 	}
 	for i, a := range run.Manifest.Agents {
-		if a.Name != []string{"alpha", "beta"}[i] || a.Threads != 1 || a.Version != agents.Version() || a.Bound <= 0 || a.Offset.Abs() > time.Minute || a.RoundTrip < a.Bound {
+		if a.Name != []string{"alpha", "beta"}[i] || a.Threads != 1 || a.Version != agents.Version() || a.Host == "" || a.Kernel == "" || a.Bound <= 0 || a.Offset.Abs() > time.Minute || a.RoundTrip < a.Bound {
 			t.Errorf("%+v", a)
 		}
 		if line := "agent " + a.Name + " (" + a.Address + "), 1 threads, its clock "; !strings.Contains(got.stderr, line) {

@@ -84,6 +84,9 @@ type Agent struct {
 	Address string `json:"address"` // from which it joined
 	Version string `json:"version"` // what it was built from
 	Threads int    `json:"threads"`
+	CPUs    []int  `json:"cpus,omitempty"` // that its threads are pinned to; none: they are not
+	Host    string `json:"host"`           // its machine, as that names itself
+	Kernel  string `json:"kernel"`         // the release of it
 	// Offset is what its clock showed more than that of bench when it had joined, right to
 	// within Bound, half of the shortest RoundTrip of many.
 	Offset    time.Duration `json:"clock_offset_ns"`

@@ -100,6 +100,7 @@ func (ds *differing) ofMachine(a, b *record.Run) {
 	add("hypervisor", yesNo(e.Hypervisor), yesNo(f.Hypervisor), meansMachine)
 	add("server's CPUs", machine.FormatCPUs(a.Manifest.ServerCPUs), machine.FormatCPUs(b.Manifest.ServerCPUs), meansMachine)
 	add("generator's CPUs", machine.FormatCPUs(a.Manifest.GeneratorCPUs), machine.FormatCPUs(b.Manifest.GeneratorCPUs), meansMachine)
+	add("agents", agentsText(a.Manifest.Agents), agentsText(b.Manifest.Agents), meansMachine)
 	add("generator's threads", threadsText(&a.Manifest), threadsText(&b.Manifest), meansMachine)
 	add("CPUs shared by server and generator", yesNo(a.Manifest.SharedCPU), yesNo(b.Manifest.SharedCPU), meansMachine)
 	add("memory, GiB", gib(e.Memory), gib(f.Memory), meansMachine)
@@ -112,13 +113,6 @@ func (ds *differing) ofMachine(a, b *record.Run) {
 	add("huge pages", e.TransparentPages, f.TransparentPages, meansTuning)
 	ds.settings("sysctl", e.Sysctls, f.Sysctls)
 	ds.settings("mitigation", e.Mitigations, f.Mitigations)
-}
-
-func threadsText(m *record.Manifest) string {
-	if n := m.Threads(); n > 0 {
-		return fmt.Sprint(n)
-	}
-	return "" // it does not say
 }
 
 func gib(octets int64) string { return fmt.Sprintf("%.0f", float64(octets)/(1<<30)) }

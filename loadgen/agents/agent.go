@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"chatbench/loadgen"
 )
@@ -57,7 +60,7 @@ func Serve(ctx context.Context, o Options) error {
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	a := &agent{peer: newPeer(conn, maxLine), options: o, base: time.Now(), orders: make(chan order), gone: make(chan struct{})}
-	if err := a.write(message{Kind: hello, Protocol: protocol, Version: Version(), Name: o.Name, Threads: o.Threads}); err != nil {
+	if err := a.write(greeting(o)); err != nil {
 		return fmt.Errorf("agents: %s: %w", o.Join, err)
 	}
 	a.tell("joined %s as %s with %d threads", o.Join, o.Name, o.Threads)
@@ -82,6 +85,17 @@ func Serve(ctx context.Context, o Options) error {
 			return fmt.Errorf("agents: %s is gone: %w", o.Join, a.why)
 		}
 	}
+}
+
+// greeting is what an agent says of itself first.
+func greeting(o Options) message {
+	m := message{Kind: hello, Protocol: protocol, Version: Version(), Name: o.Name, Threads: o.Threads, CPUs: o.CPU}
+	m.Host, _ = os.Hostname()
+	var u unix.Utsname
+	if unix.Uname(&u) == nil {
+		m.Kernel = unix.ByteSliceToString(u.Release[:])
+	}
+	return m
 }
 
 // dial connects to the coordinator, which may come later.

@@ -155,7 +155,7 @@ func TestProcesses(t *testing.T) {
 		t.Errorf("closed loop: %v, %+v of %d messages", r.Violations, r.Deliveries, r.Messages.InAll)
 	}
 	for _, a := range c.Agents() {
-		if a.Bound <= 0 || a.RoundTrip > 10*time.Second || a.Offset.Abs() > time.Minute || a.Name != "one" && a.Name != "two" {
+		if a.Bound <= 0 || a.RoundTrip > 10*time.Second || a.Offset.Abs() > time.Minute || a.Name != "one" && a.Name != "two" || a.Host == "" || a.Kernel == "" {
 			t.Errorf("%+v", a)
 		}
 	}

@@ -52,6 +52,9 @@ type Info struct {
 	Address string // its end of the connection
 	Version string
 	Threads int
+	CPUs    []int  // that its threads are pinned to; none: they are not
+	Host    string // its machine, as that names itself
+	Kernel  string // the release of it
 	// Offset is what the agent's clock shows more than this one's, right to within
 	// Bound: half of RoundTrip, the shortest that was seen before the latest load.
 	Offset, Bound, RoundTrip time.Duration
@@ -189,7 +192,7 @@ func (c *Coordinator) greet(p *peer) *remote {
 	p.limit = maxLine
 	r := &remote{
 		peer: p, answers: make(chan message), gone: make(chan bool), cut: make(chan bool),
-		info: Info{Name: oneLine(m.Name), Address: p.RemoteAddr().String(), Version: oneLine(m.Version), Threads: m.Threads},
+		info: Info{Name: oneLine(m.Name), Address: p.RemoteAddr().String(), Version: oneLine(m.Version), Threads: m.Threads, CPUs: m.CPUs, Host: oneLine(m.Host), Kernel: oneLine(m.Kernel)},
 	}
 	if why := c.admit(r, m.Protocol); why != "" {
 		p.write(message{Kind: refuse, Why: why})

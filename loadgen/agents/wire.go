@@ -21,7 +21,7 @@ const protocol = 1
 // Bounds of the connection between coordinator and agent.
 const (
 	maxLine   = 64 << 20         // octets of a message: histograms of some hundred threads
-	maxHello  = 4 << 10          // octets of what a stranger says first
+	maxHello  = 16 << 10         // octets of what a stranger says first
 	strangers = 64               // who have not said hello yet
 	writeTime = 10 * time.Second // to write one
 	deadTime  = 15 * time.Second // after which a peer that answers nothing at all is gone
@@ -56,6 +56,9 @@ type message struct {
 	Version  string `json:"version,omitempty"`
 	Name     string `json:"name,omitempty"`
 	Threads  int    `json:"threads,omitempty"`
+	CPUs     []int  `json:"cpus,omitempty"` // that the threads are pinned to
+	Host     string `json:"host,omitempty"`
+	Kernel   string `json:"kernel,omitempty"`
 
 	At     int64           `json:"at,omitempty"`     // pong, start: by the agent's clock
 	Serial int             `json:"serial,omitempty"` // ping, pong
