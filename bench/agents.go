@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"chatbench/bench/record"
+	"chatbench/bench/rules"
 	"chatbench/loadgen"
 	"chatbench/loadgen/agents"
 )
@@ -60,25 +61,57 @@ func (b *bench) gather(ctx context.Context) (err error) {
 	if err := b.agents.Gather(ctx, gatherLimit); err != nil {
 		return err
 	}
+	b.enlist(0)
+	return nil
+}
+
+// enlist writes down the agents that are not in the manifest yet, and from which round on they drive. It says whether
+// there were any.
+func (b *bench) enlist(round int) (some bool) {
+	m := &b.run.Manifest
 	for _, a := range b.agents.Agents() {
-		b.run.Manifest.Agents = append(b.run.Manifest.Agents, record.Agent{
-			Name: a.Name, Address: a.Address, Version: a.Version, Threads: a.Threads, CPUs: a.CPUs, Host: a.Host, Kernel: a.Kernel,
+		if slices.ContainsFunc(m.Agents, func(known record.Agent) bool { return known.Place == a.Place && known.Address == a.Address }) {
+			continue
+		}
+		some = true
+		m.Agents = append(m.Agents, record.Agent{
+			Name: a.Name, Since: round, Place: a.Place, Address: a.Address, Version: a.Version, Threads: a.Threads, CPUs: a.CPUs, Host: a.Host, Kernel: a.Kernel,
 			Offset: a.Offset, Bound: a.Bound, RoundTrip: a.RoundTrip,
 		})
 		b.say("agent %s (%s), %d threads, its clock %+v ± %v from this one", a.Name, a.Address, a.Threads, a.Offset.Round(time.Microsecond), a.Bound)
 	}
-	return nil
+	return some
 }
 
-// drive puts a load on a server, by the agents if there are any.
-func (b *bench) drive(ctx context.Context, cfg loadgen.Config) (*loadgen.Result, error) {
+// drive puts the load of a round on a server, by the agents if there are any.
+func (b *bench) drive(ctx context.Context, r *record.Round, cfg loadgen.Config) (*loadgen.Result, error) {
 	if b.agents == nil {
 		return loadgen.Run(ctx, cfg)
 	}
 	if err := b.agents.Gather(ctx, gatherAgain); err != nil && ctx.Err() == nil {
 		return nil, fmt.Errorf("%w: %w", agents.ErrLost, err)
 	}
+	b.pairUp(r, b.enlist(r.Round))
 	return b.agents.Run(ctx, cfg)
+}
+
+// pairUp marks the arms of a round and load that are no pairs: an agent was replaced between two of them. What was
+// measured of them before is void from now on.
+func (b *bench) pairUp(r *record.Round, replaced bool) {
+	for i := range b.run.Rounds {
+		other := &b.run.Rounds[i]
+		if other.Round != r.Round || other.Load != r.Load {
+			continue
+		}
+		if replaced && !slices.Contains(other.Void, record.AgentLost) {
+			other.AgentsChanged = true
+			other.Void, other.Marks = rules.Judge(*other, b.loads[other.Load], b.run.Manifest.RulesOf(other.Arm), 0)
+			if b.cfg.Void != nil {
+				b.cfg.Void(*other)
+			}
+		}
+		r.AgentsChanged = r.AgentsChanged || other.AgentsChanged
+	}
 }
 
 // listenFor is where a server listens for the agents, as chatd's flag has it; nil: where it

@@ -64,7 +64,7 @@ func (b *bench) blank(i int, cell record.Cell) record.Round {
 func (b *bench) judge(r *record.Round, load record.Load, err error) error {
 	switch {
 	case err == nil:
-	case errors.Is(err, loadgen.ErrConfig), errors.Is(err, loadgen.ErrFileLimit):
+	case wrongSetup(err) && !(b.agents != nil && slices.ContainsFunc(b.run.Rounds, func(r record.Round) bool { return r.Counts() })):
 		return err
 	default:
 		reason := fact(err)
@@ -85,6 +85,12 @@ func (b *bench) judge(r *record.Round, load record.Load, err error) error {
 		}
 	}
 	return nil
+}
+
+// wrongSetup says whether a load is refused for its plan or the limits of who drives it. Where agents
+// have driven one, it is the fault of one that came later.
+func wrongSetup(err error) bool {
+	return errors.Is(err, loadgen.ErrConfig) || errors.Is(err, loadgen.ErrFileLimit)
 }
 
 // mark judges all rounds once more when everything is measured: a rate is held
@@ -113,7 +119,7 @@ func fact(err error) record.Reason {
 		return record.Starved
 	case errors.Is(err, loadgen.ErrDisconnected):
 		return record.Disconnected
-	case errors.Is(err, agents.ErrLost):
+	case errors.Is(err, agents.ErrLost), wrongSetup(err):
 		return record.AgentLost
 	}
 	return record.LoadFailed
@@ -148,7 +154,7 @@ func (b *bench) load(ctx context.Context, r *record.Round, arm record.Arm, load 
 	cfg.OnFirst = func() { m.Hold(&first) }
 	cfg.OnQuiet = func() { after = m.Look(); m.Hold(&held) }
 	runtime.GC() // now rather than in the timed section
-	result, err := b.drive(ctx, cfg)
+	result, err := b.drive(ctx, r, cfg)
 	if err != nil {
 		others(r, m, before, m.Look())
 		return b.blame(ctx, p, err)

@@ -129,6 +129,39 @@ func TestAgentLost(t *testing.T) {
 	}
 }
 
+// TestAgentReplaced: arms of one round that were driven before and after an agent was replaced are no pairs, so
+// all of them are void, and the manifest says since when the new agent drove.
+func TestAgentReplaced(t *testing.T) {
+	programs, address := bin(t), free(t)
+	t.Chdir(t.TempDir())
+	alpha, beta := joins(t, address, "alpha", 0), joins(t, address, "beta", 2)
+	again := make(chan error, 1)
+	go func() {
+		<-beta
+		again <- <-joins(t, address, "beta", 0)
+	}()
+	args := strings.Fields("run -backends good,good@workers=1 -whole -rounds 2 -warmup 50ms -duration 200ms -clients 6 -senders 2 -rate none -window 4 -foreign-max 1 -o r")
+	got := try(t.Context(), programs, append(args, "-agents", "alpha,beta", "-agents-listen", address)...)
+	if err := errors.Join(<-alpha, <-again); err != nil {
+		t.Error(err)
+	}
+	run, _, err := record.Read("r")
+	if err != nil {
+		t.Fatalf("%v: %+v", err, got)
+	}
+	for i, r := range run.Rounds {
+		if void := slices.Contains(r.Void, record.AgentLost); void != (r.Round == 1) || r.AgentsChanged != (i == 0 || i == 2) || (r.Error != "") != (i == 1) {
+			t.Errorf("round %d, %s: void %v, changed %v, %s", r.Round, r.Arm, r.Void, r.AgentsChanged, r.Error)
+		}
+	}
+	if a := run.Manifest.Agents; len(run.Rounds) != 6 || len(a) != 3 || a[2].Name != "beta" || a[2].Place != a[1].Place || a[2].Since != 1 || a[1].Since != 0 {
+		t.Errorf("%d rounds, %+v", len(run.Rounds), a)
+	}
+	if got := try(t.Context(), programs, "verify", "r"); got.status != exitOK {
+		t.Errorf("%+v", got)
+	}
+}
+
 // TestAgentMistakes: what agents cannot do is refused before anybody waits for them.
 func TestAgentMistakes(t *testing.T) {
 	programs := bin(t)

@@ -80,7 +80,11 @@ type Manifest struct {
 
 // Agent is a process, maybe on another machine, that drove a part of the load.
 type Agent struct {
-	Name    string `json:"name"`
+	Name string `json:"name"`
+	// Since is the first round that it drove, in the place of an agent that was lost; 0: it was there from the
+	// start. Of the agents of one Place the latest drove.
+	Since   int    `json:"from_round,omitempty"`
+	Place   int    `json:"place"`   // from 1
 	Address string `json:"address"` // from which it joined
 	Version string `json:"version"` // what it was built from
 	Threads int    `json:"threads"`

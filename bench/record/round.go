@@ -13,6 +13,9 @@ type Round struct {
 	Load    string `json:"load"`
 	Arm     string `json:"arm"`
 	Backend string `json:"backend"`
+	// AgentsChanged: some arms of this round and load were driven by an agent in whose place another
+	// came for the others, so they are no pairs.
+	AgentsChanged bool `json:"agents_changed,omitempty"`
 	// StartedMs is when the timed section began, in milliseconds since 1970:
 	// the key of this round's histograms in the .hlog file.
 	StartedMs int64         `json:"started_ms"`
@@ -132,7 +135,8 @@ const (
 	NotStarted Reason = "not-started"
 	// LoadFailed: the generator gave up for a reason of its own.
 	LoadFailed Reason = "load-failed"
-	// AgentLost: one of the agents that drove the load was gone.
+	// AgentLost: one of the agents that drove the load was gone or failed, or had been replaced
+	// since another arm of the round was measured.
 	AgentLost Reason = "agent-lost"
 	// GeneratorLimited: the generator was late, off its rate or too busy (open
 	// loop: void), near its own ceiling or kept from its CPU (closed loop: a mark

@@ -33,6 +33,9 @@ func agentsText(agents []record.Agent) string {
 		if len(a.CPUs) > 0 {
 			about = append(about, "CPU "+machine.FormatCPUs(a.CPUs))
 		}
+		if a.Since > 0 {
+			about = append(about, fmt.Sprintf("from round %d in the place of another", a.Since))
+		}
 		all = append(all, fmt.Sprintf("agent %s (%s)", a.Name, strings.Join(append(about, fmt.Sprintf("%d threads", a.Threads)), ", ")))
 	}
 	return strings.Join(all, ", ")

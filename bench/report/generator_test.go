@@ -47,6 +47,10 @@ func TestReportOfAgents(t *testing.T) {
 			t.Errorf("%+v", c)
 		}
 	}
+	run.Manifest.Agents[1].Since = 3
+	if said := text(Summarize(run, nil), Style{}); !strings.Contains(said, "Linux 6.2, from round 3 in the place of another, 1 threads") {
+		t.Errorf("it is not said that an agent came later:\n%s", said)
+	}
 	run.Manifest.Agents = run.Manifest.Agents[:1]
 	if said := text(Summarize(run, nil), Style{}); strings.Contains(said, "within one agent") {
 		t.Error("nothing crosses between agents where there is one")

@@ -64,13 +64,14 @@ func Judge(r record.Round, l record.Load, rules record.Rules, ceiling float64) (
 		record.GeneratorLimited: late,
 		record.Steal:            r.Usage.Steal != nil && *r.Usage.Steal > rules.StealMax,
 		record.FewSlices:        few,
+		record.AgentLost:        r.AgentsChanged,
 	} {
 		if holds {
 			void = append(void, reason)
 		}
 	}
 	for _, fact := range facts {
-		if broken && slices.Contains(r.Void, fact) && !(fact == record.TargetMissed && excused) {
+		if broken && slices.Contains(r.Void, fact) && !slices.Contains(void, fact) && !(fact == record.TargetMissed && excused) {
 			void = append(void, fact)
 		}
 	}

@@ -42,6 +42,8 @@ func TestJudge(t *testing.T) {
 		{"stolen from", open, good(func(r *record.Round) { r.Usage.Steal = &steal }), reasons{record.Steal}, nil},
 		{"a little late", open, good(func(r *record.Round) { r.Lag.P99 = int64(5 * time.Millisecond) }), nil, nil},
 		{"late", open, good(func(r *record.Round) { r.Lag.P99 = int64(5*time.Millisecond) + 1 }), reasons{record.GeneratorLimited}, nil},
+		{"its agents are not those of the others", open, good(func(r *record.Round) { r.AgentsChanged = true }), reasons{record.AgentLost}, nil},
+		{"and then it lost one", open, record.Round{AgentsChanged: true, Error: "gone", Void: reasons{record.AgentLost}}, reasons{record.AgentLost}, nil},
 		{"a thread is late", open, good(func(r *record.Round) { r.Traffic.GeneratorLag = int64(5*time.Millisecond) + 1 }), reasons{record.GeneratorLimited}, nil},
 		{"busy to the bound", open, good(func(r *record.Round) { r.Traffic.GeneratorBusy = 0.8 }), nil, nil},
 		{"busier, so its own queue is in the latencies", open, good(func(r *record.Round) { r.Traffic.GeneratorBusy = 0.81 }), reasons{record.GeneratorLimited}, nil},

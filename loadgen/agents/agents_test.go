@@ -233,6 +233,9 @@ func TestLost(t *testing.T) {
 	if _, err := c.Run(t.Context(), plain(server)); !errors.Is(err, ErrLost) {
 		t.Errorf("with one of two agents: %v", err)
 	}
+	if err := Serve(t.Context(), Options{Join: c.Addr(), Name: "two", Threads: 2}); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "give -threads 1") {
+		t.Errorf("in its place one with two threads: %v", err)
+	}
 	three := process(t, "", c.Addr(), "three", 1)
 	if err := c.Gather(t.Context(), 20*time.Second); err != nil {
 		t.Fatal(err)

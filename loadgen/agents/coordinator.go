@@ -31,6 +31,7 @@ type Coordinator struct {
 	closed   chan bool
 
 	mutex  sync.Mutex
+	driven bool      // a load has begun: places keep their number of threads
 	places []*remote // of the agents, by their place; nil: nobody has joined yet
 }
 
@@ -49,6 +50,7 @@ type remote struct {
 // Info is what is known of an agent.
 type Info struct {
 	Name    string
+	Place   int    // from 1
 	Address string // its end of the connection
 	Version string
 	Threads int
@@ -245,21 +247,26 @@ func (c *Coordinator) admit(r *remote, spoken int) (why string) {
 	}
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
-	free := -1
+	free, had := -1, 0
 	for i, other := range c.places {
-		if other != nil && !other.isGone() {
-			if other.info.Name == r.info.Name {
-				return fmt.Sprintf("there is an agent %s already; give another -name", r.info.Name)
-			}
-			continue
-		}
-		if c.names[i] == r.info.Name || c.names[i] == "" && free < 0 {
+		switch {
+		case other != nil && !other.isGone() && other.info.Name == r.info.Name:
+			return fmt.Sprintf("there is an agent %s already; give another -name", r.info.Name)
+		case other != nil && !other.isGone():
+		case c.names[i] != r.info.Name && (c.names[i] != "" || free >= 0):
+		case other != nil && c.driven && other.info.Threads != r.info.Threads:
+			had = other.info.Threads
+		default:
 			free = i
 		}
 	}
-	if free < 0 {
+	switch {
+	case free < 0 && had > 0:
+		return fmt.Sprintf("the agent whose place is free had %d threads, and the load stays what it is; give -threads %d", had, had)
+	case free < 0:
 		return fmt.Sprintf("no agent %s is wanted; there are places for %d, which are taken or have other names", r.info.Name, len(c.names))
 	}
+	r.info.Place = free + 1
 	c.places[free] = r
 	return ""
 }

@@ -50,6 +50,9 @@ func (c *Coordinator) Run(ctx context.Context, cfg loadgen.Config) (result *load
 	if cfg.Clients < threads {
 		return nil, fmt.Errorf("%w: %d clients for %d threads of all agents; give at least %d", loadgen.ErrConfig, cfg.Clients, threads, threads)
 	}
+	c.mutex.Lock()
+	c.driven = true
+	c.mutex.Unlock()
 	s := c.session(ctx, cfg)
 	s.threads = threads
 	defer s.fail(nil)
