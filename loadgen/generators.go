@@ -30,6 +30,7 @@ type common struct {
 	said    *ledger.Said // nil: there is one generator
 	away    []bool       // senders of other agents; nil: there are none
 	sending atomic.Int32 // generators that may still send in this section, and one for all other agents
+	latest  atomic.Int64 // when something last arrived at any of them after the section
 	through chan bool    // closed when it is but that one
 }
 

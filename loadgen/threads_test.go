@@ -319,3 +319,49 @@ func TestSeveralServers(t *testing.T) {
 		t.Error("latencies across servers, of one")
 	}
 }
+
+// counted is a load of which a test says how much has arrived.
+type counted struct {
+	load
+	delivered uint64
+}
+
+func (c *counted) counts() (messages, delivered, missing uint64) { return 0, c.delivered, 1 }
+
+// TestThreadsGiveUp: a thread to which nothing comes waits as long as something comes to another, and gives up when
+// nothing has come to any for Drain.
+func TestThreadsGiveUp(t *testing.T) {
+	s, err := NewStage(t.Context(), 2, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	f, err := s.Join(Config{Server: startNull(t), Clients: 4, Senders: 2, Rate: 1, Duration: time.Second, Drain: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := f.generators.all[0], f.generators.all[1]
+	loads := []*counted{{load: a.load}, {load: b.load}}
+	f.generators.sending.Store(2)
+	for i, g := range f.generators.all {
+		g.begin(0, 0, time.Second)
+		g.load = loads[i]
+	}
+	for i, step := range []struct {
+		g     *generator
+		at    time.Duration // after the end of the section
+		comes bool
+		done  bool
+	}{
+		{b, 0, false, false}, {a, 0, false, false}, {b, 900 * time.Millisecond, true, false},
+		{a, 1500 * time.Millisecond, false, false}, {a, 1900 * time.Millisecond, false, false}, {a, 1900*time.Millisecond + 1, false, true},
+	} {
+		now := int64(time.Second + step.at)
+		if step.g.quiet = now; step.comes {
+			loads[1].delivered++
+		}
+		if done, err := step.g.progress(now); done != step.done || err != nil {
+			t.Errorf("step %d: done %v, %v", i+1, done, err)
+		}
+	}
+}
