@@ -145,21 +145,38 @@ func (g *generator) turn() (done bool, err error) {
 	if done, err = g.progress(start); done || err != nil {
 		return done, err
 	}
+	_, err = g.poll(start)
+	return false, err
+}
+
+// poll serves the clients that have something at now, and says whether there were any.
+func (g *generator) poll(now int64) (some bool, err error) {
 	n, err := unix.EpollWait(g.epoll, g.events, 0)
 	if err != nil && err != unix.EINTR {
 		return false, err
 	}
 	g.health.polls++
 	if g.quiet = 0; n <= 0 {
-		g.quiet = start
+		g.quiet = now
 	}
 	for i := range max(n, 0) {
 		g.health.worked = true
-		if err := g.serve(g.events[i].Events, int(g.events[i].Fd), start); err != nil {
+		if err := g.serve(g.events[i].Events, int(g.events[i].Fd), now); err != nil {
 			return false, err
 		}
 	}
-	return false, nil
+	return n > 0 || err == unix.EINTR, nil
+}
+
+// tail takes what came after the generator had all it waited for, when the others have that too: a message
+// that was doubled may come last. It takes no longer than Drain.
+func (g *generator) tail() error {
+	for until := g.now() + int64(g.cfg.Drain); g.now() < until; {
+		if some, err := g.poll(g.now()); !some || err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // serve deals with one event of one client in the turn that began at now.

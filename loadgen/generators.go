@@ -143,6 +143,8 @@ func (gs *generators) drive(lead, warmup, duration time.Duration) error {
 	return err
 }
 
+func (gs *generators) tail() error { return gs.each((*generator).tail) }
+
 // counts are those of all generators: see load.
 func (gs *generators) counts() (messages, delivered, missing uint64) {
 	for _, g := range gs.all {

@@ -365,3 +365,44 @@ func TestThreadsGiveUp(t *testing.T) {
 		}
 	}
 }
+
+// TestTail: the last message once more is found even if it comes when every thread has all it waits for, in one piece and
+// in slices.
+func TestTail(t *testing.T) {
+	set := func(r *room) { r.script.Seed, r.script.Size, r.messages = 1, 64, 1<<40 }
+	for name, measure := range map[string]func(cfg Config, again func()) (*Result, error){
+		"whole": func(cfg Config, again func()) (*Result, error) {
+			cfg.OnQuiet = again
+			return Run(t.Context(), cfg)
+		},
+		"slice": func(cfg Config, again func()) (*Result, error) {
+			s, err := NewStage(t.Context(), cfg.Threads, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			cfg.OnTimedEnd = again
+			f, err := s.Join(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, _, err := f.Slice()
+			return r, err
+		},
+	} {
+		for victim := range 4 {
+			room := newRoom(t, 1, set)
+			cfg := Config{Server: room.Addr().String(), Threads: 2, Clients: 4, Senders: 1, Rate: 1000, Size: 64, Seed: 1, Duration: 20 * time.Millisecond, Drain: 10 * time.Second}
+			r, err := measure(cfg, func() {
+				room.Lock()
+				defer room.Unlock()
+				frame := make([]byte, room.script.SaidLen())
+				room.script.PutSaid(frame, uint64(cfg.senders()[0]), 19)
+				room.members[victim].conn.Write(frame)
+			})
+			if err != nil || r.Ledger != (ledger.Tally{Duplicated: 1}) || r.Messages.InAll != 20 {
+				t.Errorf("%s, client %d: %+v, %v", name, victim, r, err)
+			}
+		}
+	}
+}
