@@ -369,3 +369,20 @@ func TestPlan(t *testing.T) {
 		}
 	}
 }
+
+// TestAllClients: what was measured of fewer clients than the plan has is no result.
+func TestAllClients(t *testing.T) {
+	cfg := plain(serveNull(t, "127.0.0.1:0"))
+	all, err := loadgen.Parts(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &session{cfg: cfg}
+	if r, err := s.merge(all); err != nil || r.Login.Count != 9 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	s.cfg.Clients = 10
+	if _, err := s.merge(all); !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), "9 of 10 clients") {
+		t.Errorf("%v", err)
+	}
+}

@@ -101,16 +101,17 @@ func (c *Coordinator) Agents() (all []Info) {
 func (c *Coordinator) Gather(ctx context.Context, within time.Duration) error {
 	late := time.NewTimer(within)
 	defer late.Stop()
-	for len(c.alive()) < len(c.names) {
+	all := c.alive()
+	for ; len(all) < len(c.names); all = c.alive() {
 		select {
 		case <-c.changed:
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-late.C:
-			return fmt.Errorf("%w: %d of %d within %v; start loadgen agent -join %s on their machines", ErrMissing, len(c.alive()), len(c.names), within, c.Addr())
+			return fmt.Errorf("%w: %d of %d within %v; start loadgen agent -join %s on their machines", ErrMissing, len(all), len(c.names), within, c.Addr())
 		}
 	}
-	s := c.session(ctx, loadgen.Config{})
+	s := c.session(ctx, loadgen.Config{}, all)
 	defer s.fail(nil)
 	return s.each(func(_ int, r *remote) error { return s.clock(r) })
 }

@@ -53,7 +53,7 @@ func (c *Coordinator) Run(ctx context.Context, cfg loadgen.Config) (result *load
 	c.mutex.Lock()
 	c.driven = true
 	c.mutex.Unlock()
-	s := c.session(ctx, cfg)
+	s := c.session(ctx, cfg, all)
 	s.threads = threads
 	defer s.fail(nil)
 	defer func() {
@@ -84,8 +84,8 @@ type session struct {
 	fail    context.CancelCauseFunc
 }
 
-func (c *Coordinator) session(ctx context.Context, cfg loadgen.Config) *session {
-	s := &session{Coordinator: c, all: c.alive(), cfg: cfg}
+func (c *Coordinator) session(ctx context.Context, cfg loadgen.Config, all []*remote) *session {
+	s := &session{Coordinator: c, all: all, cfg: cfg}
 	s.ctx, s.fail = context.WithCancelCause(ctx)
 	return s
 }
@@ -183,12 +183,16 @@ func (s *session) measure() (*loadgen.Result, error) {
 	}); err != nil {
 		return nil, err
 	}
-	return s.merge(slices.Concat(measured...)), nil
+	return s.merge(slices.Concat(measured...))
 }
 
-// merge is the result, which says how far latencies across agents may be wrong.
-func (s *session) merge(all []*loadgen.Part) *loadgen.Result {
+// merge is the result, which says how far latencies across agents may be wrong. It is that of all clients, or there is
+// none.
+func (s *session) merge(all []*loadgen.Part) (*loadgen.Result, error) {
 	r := loadgen.Merge(all, s.cfg)
+	if int(r.Login.Count) != s.cfg.Clients {
+		return nil, fmt.Errorf("%w: together they drove %d of %d clients", ErrLost, r.Login.Count, s.cfg.Clients)
+	}
 	if r.Elsewhere != nil {
 		var bounds []int64
 		for _, a := range s.all {
@@ -197,7 +201,7 @@ func (s *session) merge(all []*loadgen.Part) *loadgen.Result {
 		slices.Sort(bounds)
 		r.Elsewhere.Bound = bounds[len(bounds)-1] + bounds[max(0, len(bounds)-2)]
 	}
-	return r
+	return r, nil
 }
 
 // hook calls a hook at its time, unless the load has failed by then.
