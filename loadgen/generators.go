@@ -170,17 +170,20 @@ type Part struct {
 	Sum ledger.Sum `json:"sum"`
 }
 
-// Whole says whether a part that was sent from elsewhere has all its histograms.
-func (p *Part) Whole() bool {
-	if p == nil {
-		return false
-	}
-	for _, l := range p.latencies() {
-		if l.Histogram == nil {
+// Whole says whether parts that were sent from elsewhere can be merged: each has all its histograms,
+// and all have the same.
+func Whole(parts []*Part) bool {
+	for _, p := range parts {
+		if p == nil || len(p.latencies()) != len(parts[0].latencies()) || p.Servers == nil != (parts[0].Servers == nil) {
 			return false
 		}
+		for _, l := range p.latencies() {
+			if l.Histogram == nil {
+				return false
+			}
+		}
 	}
-	return true
+	return len(parts) > 0
 }
 
 // merge is the result of a room by the parts of all its generators. Histograms are

@@ -385,4 +385,13 @@ func TestAllClients(t *testing.T) {
 	if _, err := s.merge(all); !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), "9 of 10 clients") {
 		t.Errorf("%v", err)
 	}
+	s.cfg.Clients = 18
+	other, err := loadgen.Parts(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other[0].Elsewhere = &loadgen.Elsewhere{Latency: other[0].Login}
+	if _, err := s.merge(append(all, other...)); err == nil || !strings.Contains(err.Error(), "different things") {
+		t.Errorf("%v", err)
+	}
 }

@@ -174,8 +174,7 @@ func (s *session) measure() (*loadgen.Result, error) {
 	if err := s.each(func(i int, r *remote) error {
 		m, err := s.step(r, message{Kind: leave}, parts, stepTime)
 		measured[i] = m.Parts
-		whole := len(m.Parts) == r.info.Threads && !slices.ContainsFunc(m.Parts, func(p *loadgen.Part) bool { return !p.Whole() })
-		if err == nil && !whole {
+		if err == nil && (len(m.Parts) != r.info.Threads || !loadgen.Whole(m.Parts)) {
 			r.end()
 			return r.lost(errors.New("what it measured is not whole"))
 		}
@@ -189,6 +188,9 @@ func (s *session) measure() (*loadgen.Result, error) {
 // merge is the result, which says how far latencies across agents may be wrong. It is that of all clients, or there is
 // none.
 func (s *session) merge(all []*loadgen.Part) (*loadgen.Result, error) {
+	if !loadgen.Whole(all) {
+		return nil, errors.New("agents: the agents measured different things; is one of them built otherwise?")
+	}
 	r := loadgen.Merge(all, s.cfg)
 	if int(r.Login.Count) != s.cfg.Clients {
 		return nil, fmt.Errorf("%w: together they drove %d of %d clients", ErrLost, r.Login.Count, s.cfg.Clients)
