@@ -14,11 +14,11 @@ import (
 	"chatbench/loadgen/agents"
 )
 
-// gatherLimit is how long the agents of a run may take to join, and gatherAgain how long
+// gatherLimit is how long the agents of a run may take to join, and againLimit how long
 // one may take that has the place of one that was lost.
 const (
 	gatherLimit = 5 * time.Minute
-	gatherAgain = 10 * time.Second
+	againLimit  = 10 * time.Second
 )
 
 // checkAgents refuses what agents cannot do.
@@ -35,6 +35,9 @@ func (c Config) checkAgents() error {
 		return wrong("measure each arm in one piece; add -whole")
 	case c.Pilot:
 		return wrong("have no pilot; give the open loop's -rate, or none")
+	}
+	if len(c.GeneratorCPUs) > 0 {
+		return wrong("have CPUs of their own; leave -generator-cpus out, and give loadgen agent -cpu")
 	}
 	for i, name := range c.Agents {
 		if name != "" && slices.Contains(c.Agents[:i], name) {
@@ -83,15 +86,24 @@ func (b *bench) enlist(round int) (some bool) {
 	return some
 }
 
-// drive puts the load of a round on a server, by the agents if there are any.
-func (b *bench) drive(ctx context.Context, r *record.Round, cfg loadgen.Config) (*loadgen.Result, error) {
+// gatherAgain waits for agents that take the place of lost ones, before there is a server, which listens where all
+// agents can reach it.
+func (b *bench) gatherAgain(ctx context.Context, r *record.Round) error {
+	if b.agents == nil {
+		return nil
+	}
+	if err := b.agents.Gather(ctx, againLimit); err != nil {
+		return fmt.Errorf("%w: %w", agents.ErrLost, err)
+	}
+	b.pairUp(r, b.enlist(r.Round))
+	return nil
+}
+
+// drive puts a load on a server, by the agents if there are any.
+func (b *bench) drive(ctx context.Context, cfg loadgen.Config) (*loadgen.Result, error) {
 	if b.agents == nil {
 		return loadgen.Run(ctx, cfg)
 	}
-	if err := b.agents.Gather(ctx, gatherAgain); err != nil && ctx.Err() == nil {
-		return nil, fmt.Errorf("%w: %w", agents.ErrLost, err)
-	}
-	b.pairUp(r, b.enlist(r.Round))
 	return b.agents.Run(ctx, cfg)
 }
 

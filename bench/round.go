@@ -132,6 +132,9 @@ func (n notStarted) Unwrap() error { return n.error }
 
 // load starts the server, puts the load on it, and hears it out.
 func (b *bench) load(ctx context.Context, r *record.Round, arm record.Arm, load record.Load) error {
+	if err := b.gatherAgain(ctx, r); err != nil {
+		return err
+	}
 	socketsBefore, _ := meter.SocketMemory()
 	p, err := b.start(ctx, arm)
 	if err != nil {
@@ -154,7 +157,7 @@ func (b *bench) load(ctx context.Context, r *record.Round, arm record.Arm, load 
 	cfg.OnFirst = func() { m.Hold(&first) }
 	cfg.OnQuiet = func() { after = m.Look(); m.Hold(&held) }
 	runtime.GC() // now rather than in the timed section
-	result, err := b.drive(ctx, r, cfg)
+	result, err := b.drive(ctx, cfg)
 	if err != nil {
 		others(r, m, before, m.Look())
 		return b.blame(ctx, p, err)

@@ -167,13 +167,14 @@ func TestAgentMistakes(t *testing.T) {
 	programs := bin(t)
 	t.Chdir(t.TempDir())
 	for args, says := range map[string]string{
-		"-agents 2 -rate 100/s":                                "add -whole",
-		"-agents 2 -whole":                                     "give the open loop's -rate",
-		"-agents 2 -whole -scenario relay -rate 10/s":          "drive a broadcast",
-		"-agents a,b,a -whole -rate 100/s":                     "a is listed twice",
-		"-agents 0":                                            "0 agents",
-		"-agents a,,b":                                         "a number or names",
-		"-agents-listen :1 -whole -rate 100/s":                 "give -agents",
+		"-agents 2 -rate 100/s":                          "add -whole",
+		"-agents 2 -whole":                               "give the open loop's -rate",
+		"-agents 2 -whole -scenario relay -rate 10/s":    "drive a broadcast",
+		"-agents a,b,a -whole -rate 100/s":               "a is listed twice",
+		"-agents 2 -whole -rate 100/s -generator-cpus 0": "leave -generator-cpus out",
+		"-agents 0":                            "0 agents",
+		"-agents a,,b":                         "a number or names",
+		"-agents-listen :1 -whole -rate 100/s": "give -agents",
 		"-agents 2 -whole -rate 100/s -backends good,good@tls": "agents speak no TLS",
 	} {
 		got := try(t.Context(), programs, append([]string{"run", "-backends", "good"}, strings.Fields(args)...)...)
