@@ -20,7 +20,7 @@ type Options struct {
 	Name    string // as the coordinator shows it; no two have the same
 	Threads int
 	CPU     []int         // as loadgen.Config has it
-	Wait    time.Duration // how long nobody may listen at Join
+	Wait    time.Duration // how long nobody may listen at Join, and how long another may have its Name
 
 	// Told, if set, is told what the agent does, a line each.
 	Told func(line string)
@@ -50,9 +50,30 @@ type order struct {
 	ctx context.Context
 }
 
+// errTaken: another agent has the name, or this one had it before it was started anew, and the
+// coordinator does not know yet that it ended.
+var errTaken = fmt.Errorf("%w for its name", ErrRefused)
+
 // Serve joins a coordinator and does what it says until that has nothing more to do.
 // It is an error if the connection breaks off, or ctx ends, before.
 func Serve(ctx context.Context, o Options) error {
+	for until, told := time.Now().Add(o.Wait), false; ; told = true {
+		err := serve(ctx, o, told)
+		if !errors.Is(err, errTaken) || time.Now().After(until) {
+			return err
+		}
+		if !told && o.Told != nil {
+			o.Told(fmt.Sprintf("waits until nobody else is %s at %s", o.Name, o.Join))
+		}
+		select {
+		case <-ctx.Done():
+			return loadgen.ErrInterrupted
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+func serve(ctx context.Context, o Options, again bool) error {
 	conn, err := dial(ctx, o)
 	if err != nil {
 		return err
@@ -63,7 +84,9 @@ func Serve(ctx context.Context, o Options) error {
 	if err := a.write(greeting(o)); err != nil {
 		return fmt.Errorf("agents: %s: %w", o.Join, err)
 	}
-	a.tell("joined %s as %s with %d threads", o.Join, o.Name, o.Threads)
+	if !again {
+		a.tell("joined %s as %s with %d threads", o.Join, o.Name, o.Threads)
+	}
 	done := make(chan struct{})
 	defer close(done)
 	go a.listen(ctx, done)
@@ -74,6 +97,9 @@ func Serve(ctx context.Context, o Options) error {
 			case load:
 				a.load(m)
 			case refuse:
+				if m.Taken {
+					return fmt.Errorf("%w by %s: %s", errTaken, o.Join, m.Why)
+				}
 				return fmt.Errorf("%w by %s: %s", ErrRefused, o.Join, m.Why)
 			case bye:
 				return nil

@@ -395,3 +395,41 @@ func TestAllClients(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestNameIsFreed: an agent that is started anew waits until the coordinator knows that the old one of its name is gone.
+func TestNameIsFreed(t *testing.T) {
+	c := coordinate(t, "127.0.0.1:0", 1)
+	defer c.Close()
+	old := process(t, "", c.Addr(), "one", 1)
+	if err := c.Gather(t.Context(), 20*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	first := c.Agents()[0].Address
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	waits, ended := make(chan bool, 1), make(chan error, 1)
+	go func() {
+		ended <- Serve(ctx, Options{Join: c.Addr(), Name: "one", Threads: 1, Wait: time.Minute, Told: func(line string) {
+			if strings.HasPrefix(line, "waits until nobody else is one") {
+				waits <- true
+			}
+		}})
+	}()
+	select {
+	case <-waits:
+		old.Process.Kill()
+		old.Wait()
+		until := time.Now().Add(20 * time.Second)
+		for all := c.Agents(); len(all) != 1 || all[0].Address == first; all = c.Agents() {
+			if time.Sleep(time.Millisecond); time.Now().After(until) {
+				t.Fatal("it does not take the place")
+			}
+		}
+	case err := <-ended:
+		t.Fatalf("it does not wait: %v", err)
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, loadgen.ErrInterrupted) {
+		t.Error(err)
+	}
+}

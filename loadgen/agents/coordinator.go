@@ -197,8 +197,8 @@ func (c *Coordinator) greet(p *peer) *remote {
 		peer: p, answers: make(chan message), gone: make(chan bool), cut: make(chan bool),
 		info: Info{Name: oneLine(m.Name), Address: p.RemoteAddr().String(), Version: oneLine(m.Version), Threads: m.Threads, CPUs: m.CPUs, Host: oneLine(m.Host), Kernel: oneLine(m.Kernel)},
 	}
-	if why := c.admit(r, m.Protocol); why != "" {
-		p.write(message{Kind: refuse, Why: why})
+	if why, taken := c.admit(r, m.Protocol); why != "" {
+		p.write(message{Kind: refuse, Why: why, Taken: taken})
 		p.Close()
 		return nil
 	}
@@ -238,13 +238,13 @@ func oneLine(text string) string {
 	return text[:min(len(text), 500)]
 }
 
-// admit gives an agent its place, or says why there is none.
-func (c *Coordinator) admit(r *remote, spoken int) (why string) {
+// admit gives an agent its place, or says why there is none, and whether that is because another has its name.
+func (c *Coordinator) admit(r *remote, spoken int) (why string, taken bool) {
 	if spoken != protocol || r.info.Version != c.version {
-		return fmt.Sprintf("it was built from %s (protocol %d), and this from %s (protocol %d); build both from the same sources", r.info.Version, spoken, c.version, protocol)
+		return fmt.Sprintf("it was built from %s (protocol %d), and this from %s (protocol %d); build both from the same sources", r.info.Version, spoken, c.version, protocol), false
 	}
 	if r.info.Name == "" || r.info.Threads < 1 {
-		return "an agent has a name and at least one thread"
+		return "an agent has a name and at least one thread", false
 	}
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
@@ -252,7 +252,7 @@ func (c *Coordinator) admit(r *remote, spoken int) (why string) {
 	for i, other := range c.places {
 		switch {
 		case other != nil && !other.isGone() && other.info.Name == r.info.Name:
-			return fmt.Sprintf("there is an agent %s already; give another -name", r.info.Name)
+			return fmt.Sprintf("there is an agent %s already; give another -name", r.info.Name), true
 		case other != nil && !other.isGone():
 		case c.names[i] != r.info.Name && (c.names[i] != "" || free >= 0):
 		case other != nil && c.driven && other.info.Threads != r.info.Threads:
@@ -263,11 +263,11 @@ func (c *Coordinator) admit(r *remote, spoken int) (why string) {
 	}
 	switch {
 	case free < 0 && had > 0:
-		return fmt.Sprintf("the agent whose place is free had %d threads, and the load stays what it is; give -threads %d", had, had)
+		return fmt.Sprintf("the agent whose place is free had %d threads, and the load stays what it is; give -threads %d", had, had), false
 	case free < 0:
-		return fmt.Sprintf("no agent %s is wanted; there are places for %d, which are taken or have other names", r.info.Name, len(c.names))
+		return fmt.Sprintf("no agent %s is wanted; there are places for %d, which are taken or have other names", r.info.Name, len(c.names)), false
 	}
 	r.info.Place = free + 1
 	c.places[free] = r
-	return ""
+	return "", false
 }

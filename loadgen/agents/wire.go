@@ -66,6 +66,7 @@ type message struct {
 	Counts []uint64        `json:"counts,omitempty"` // sent, settle: messages by sender
 	Parts  []*loadgen.Part `json:"parts,omitempty"`  // parts
 	Why    string          `json:"why,omitempty"`    // refuse, failed: one line
+	Taken  bool            `json:"taken,omitempty"`  // refuse: for its name, which may be that of a connection that is dead
 	Class  int             `json:"class,omitempty"`  // failed: the place of its error in classes, from 1; 0: none of them
 }
 
