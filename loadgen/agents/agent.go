@@ -115,7 +115,7 @@ func serve(ctx context.Context, o Options, again bool) error {
 
 // greeting is what an agent says of itself first.
 func greeting(o Options) message {
-	m := message{Kind: hello, Protocol: protocol, Version: Version(), Name: o.Name, Threads: o.Threads, CPUs: o.CPU}
+	m := message{Kind: hello, Protocol: protocol, Version: Version(), Digest: loadgen.Digest(), Name: o.Name, Threads: o.Threads, CPUs: o.CPU}
 	m.Host, _ = os.Hostname()
 	var u unix.Utsname
 	if unix.Uname(&u) == nil {

@@ -312,10 +312,12 @@ func TestRefused(t *testing.T) {
 		}
 		return got.Why
 	}
-	good := message{Kind: hello, Protocol: protocol, Version: Version(), Name: "one", Threads: 1}
+	good := greeting(Options{Name: "one", Threads: 1})
 	for says, change := range map[string]func(*message){
-		"built from 0123 (protocol 1)": func(m *message) { m.Version = "0123" },
-		"(protocol 2), and this from":  func(m *message) { m.Protocol = 2 },
+		"built from 0123 (protocol 2)": func(m *message) { m.Version = "0123" },
+		"(protocol 3), and this from":  func(m *message) { m.Protocol = 3 },
+		"it makes other texts":         func(m *message) { m.Digest = "00" },
+		"or shares than this":          func(m *message) { m.Digest = "" },
 		"at least one thread":          func(m *message) { m.Threads = 0 },
 	} {
 		m := good

@@ -25,6 +25,7 @@ var (
 type Coordinator struct {
 	listener net.Listener
 	version  string
+	digest   string    // as an agent's must be
 	base     time.Time // of this process's clock
 	names    []string  // of the agents wanted; "": any
 	changed  chan bool // somebody joined
@@ -69,7 +70,7 @@ func Listen(address string, names []string) (*Coordinator, error) {
 		return nil, fmt.Errorf("agents: %w; give another address for agents to join", err)
 	}
 	c := &Coordinator{
-		listener: l, version: Version(), base: time.Now(), names: slices.Clone(names),
+		listener: l, version: Version(), digest: loadgen.Digest(), base: time.Now(), names: slices.Clone(names),
 		changed: make(chan bool, 1), closed: make(chan bool), places: make([]*remote, len(names)),
 	}
 	go c.accept()
@@ -197,7 +198,7 @@ func (c *Coordinator) greet(p *peer) *remote {
 		peer: p, answers: make(chan message), gone: make(chan bool), cut: make(chan bool),
 		info: Info{Name: oneLine(m.Name), Address: p.RemoteAddr().String(), Version: oneLine(m.Version), Threads: m.Threads, CPUs: m.CPUs, Host: oneLine(m.Host), Kernel: oneLine(m.Kernel)},
 	}
-	if why, taken := c.admit(r, m.Protocol); why != "" {
+	if why, taken := c.admit(r, &m); why != "" {
 		p.write(message{Kind: refuse, Why: why, Taken: taken})
 		p.Close()
 		return nil
@@ -239,9 +240,12 @@ func oneLine(text string) string {
 }
 
 // admit gives an agent its place, or says why there is none, and whether that is because another has its name.
-func (c *Coordinator) admit(r *remote, spoken int) (why string, taken bool) {
-	if spoken != protocol || r.info.Version != c.version {
-		return fmt.Sprintf("it was built from %s (protocol %d), and this from %s (protocol %d); build both from the same sources", r.info.Version, spoken, c.version, protocol), false
+func (c *Coordinator) admit(r *remote, m *message) (why string, taken bool) {
+	if m.Protocol != protocol || r.info.Version != c.version {
+		return fmt.Sprintf("it was built from %s (protocol %d), and this from %s (protocol %d); build both from the same sources", r.info.Version, m.Protocol, c.version, protocol), false
+	}
+	if m.Digest != c.digest {
+		return "of the same plan it makes other texts, due times or shares than this; build both from the same sources, for processors of one kind", false
 	}
 	if r.info.Name == "" || r.info.Threads < 1 {
 		return "an agent has a name and at least one thread", false

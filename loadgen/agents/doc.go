@@ -4,8 +4,8 @@
 //
 // # How
 //
-// An agent connects to the coordinator by TCP and says what it was built from; another
-// version is refused. Each load goes through these steps, of which the coordinator waits for each of all
+// An agent connects to the coordinator by TCP and says what it was built from and what it makes of a plan; another
+// version is refused, and a build that makes other texts, due times or shares. Each load goes through these steps, of which the coordinator waits for each of all
 // agents:
 //
 //	ping, pong   many times: the offset of the agent's clock

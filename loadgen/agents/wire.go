@@ -16,7 +16,7 @@ import (
 )
 
 // protocol is the version of what follows.
-const protocol = 1
+const protocol = 2
 
 // Bounds of the connection between coordinator and agent.
 const (
@@ -54,6 +54,7 @@ type message struct {
 
 	Protocol int    `json:"protocol,omitempty"` // hello
 	Version  string `json:"version,omitempty"`
+	Digest   string `json:"digest,omitempty"` // of what it makes of plans
 	Name     string `json:"name,omitempty"`
 	Threads  int    `json:"threads,omitempty"`
 	CPUs     []int  `json:"cpus,omitempty"` // that the threads are pinned to
