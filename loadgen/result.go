@@ -124,7 +124,7 @@ type Servers struct {
 // a sender on another clock kept to it: right to within Bound. Empty in a closed loop.
 type Elsewhere struct {
 	Latency Latency `json:"latency"`
-	Bound   int64   `json:"bound_ns"` // the largest sum of two agents' bounds on their clocks' offsets
+	Bound   int64   `json:"bound_ns"` // the largest sum of two agents' bounds on their clocks' offsets, drift while the load went on included
 }
 
 // Requests is what a relay load has besides: who asked what, and how those who

@@ -79,7 +79,8 @@ type session struct {
 	*Coordinator
 	all     []*remote
 	cfg     loadgen.Config
-	threads int // of all agents
+	threads int             // of all agents
+	bounds  []time.Duration // of each agent's clock, over the whole load
 	ctx     context.Context
 	fail    context.CancelCauseFunc
 }
@@ -182,6 +183,9 @@ func (s *session) measure() (*loadgen.Result, error) {
 	}); err != nil {
 		return nil, err
 	}
+	if err := s.clocksAgain(); err != nil {
+		return nil, err
+	}
 	return s.merge(slices.Concat(measured...))
 }
 
@@ -196,14 +200,27 @@ func (s *session) merge(all []*loadgen.Part) (*loadgen.Result, error) {
 		return nil, fmt.Errorf("%w: together they drove %d of %d clients", ErrLost, r.Login.Count, s.cfg.Clients)
 	}
 	if r.Elsewhere != nil {
-		var bounds []int64
-		for _, a := range s.all {
-			bounds = append(bounds, int64(a.info.Bound))
-		}
-		slices.Sort(bounds)
-		r.Elsewhere.Bound = bounds[len(bounds)-1] + bounds[max(0, len(bounds)-2)]
+		bounds := slices.Sorted(slices.Values(s.bounds))
+		r.Elsewhere.Bound = int64(bounds[len(bounds)-1] + bounds[max(0, len(bounds)-2)])
 	}
 	return r, nil
+}
+
+// clocksAgain measures all clocks after the load, and how far they may have been off meanwhile.
+func (s *session) clocksAgain() error {
+	s.bounds = make([]time.Duration, len(s.all))
+	return s.each(func(i int, r *remote) error {
+		before := r.info
+		err := s.clock(r)
+		s.bounds[i] = drifted(before, r.info)
+		return err
+	})
+}
+
+// drifted is how far a clock may have been off, at any time between two measurements, from the offset
+// that was found first.
+func drifted(before, after Info) time.Duration {
+	return max(before.Bound, after.Bound) + (after.Offset - before.Offset).Abs()
 }
 
 // hook calls a hook at its time, unless the load has failed by then.
