@@ -42,9 +42,6 @@ func TestJudge(t *testing.T) {
 		{"stolen from", open, good(func(r *record.Round) { r.Usage.Steal = &steal }), reasons{record.Steal}, nil},
 		{"a little late", open, good(func(r *record.Round) { r.Lag.P99 = int64(5 * time.Millisecond) }), nil, nil},
 		{"late", open, good(func(r *record.Round) { r.Lag.P99 = int64(5*time.Millisecond) + 1 }), reasons{record.GeneratorLimited}, nil},
-		{"its agents are not those of the others", open, good(func(r *record.Round) { r.AgentsChanged = true }), reasons{record.AgentLost}, nil},
-		{"and then it lost one", open, record.Round{AgentsChanged: true, Error: "gone", Void: reasons{record.AgentLost}}, reasons{record.AgentLost}, nil},
-		{"a thread is late", open, good(func(r *record.Round) { r.Traffic.GeneratorLag = int64(5*time.Millisecond) + 1 }), reasons{record.GeneratorLimited}, nil},
 		{"busy to the bound", open, good(func(r *record.Round) { r.Traffic.GeneratorBusy = 0.8 }), nil, nil},
 		{"busier, so its own queue is in the latencies", open, good(func(r *record.Round) { r.Traffic.GeneratorBusy = 0.81 }), reasons{record.GeneratorLimited}, nil},
 		{"as busy as it likes in a closed loop", closed, good(func(r *record.Round) { r.Traffic.GeneratorBusy = 1 }), nil, nil},
@@ -80,6 +77,28 @@ func TestJudge(t *testing.T) {
 	sliced(t)
 	if _, marks := Judge(good(func(r *record.Round) { r.Traffic.Deliveries = 15e6 }), closed, record.DefaultRules(), 0); marks != nil {
 		t.Error("marked against a ceiling that is not known")
+	}
+}
+
+// TestThreadsAndAgents: the worst thread's lag counts, and a round is void whose arms were driven by different agents.
+func TestThreadsAndAgents(t *testing.T) {
+	load := record.Load{Rate: 1000, Arrivals: "fixed", Clients: 100}
+	for name, c := range map[string]struct {
+		change func(*record.Round)
+		want   []record.Reason
+	}{
+		"a thread is late":     {func(r *record.Round) { r.Traffic.GeneratorLag = int64(5*time.Millisecond) + 1 }, []record.Reason{record.GeneratorLimited}},
+		"a thread is not late": {func(r *record.Round) { r.Traffic.GeneratorLag = int64(5 * time.Millisecond) }, nil},
+		"other agents":         {func(r *record.Round) { r.AgentsChanged = true }, []record.Reason{record.AgentLost}},
+		"and one is lost": {func(r *record.Round) {
+			r.AgentsChanged, r.Error, r.Void = true, "gone", []record.Reason{record.AgentLost}
+		}, []record.Reason{record.AgentLost}},
+	} {
+		r := record.Round{Arm: "epoll", Wall: time.Second, Traffic: record.Traffic{Due: 1000, Expected: 100_000, Messages: 1000, Deliveries: 100_000, GeneratorRan: 1}}
+		c.change(&r)
+		if void, _ := Judge(r, load, record.DefaultRules(), 0); !reflect.DeepEqual(void, c.want) {
+			t.Errorf("%s: void %v, want %v", name, void, c.want)
+		}
 	}
 }
 
