@@ -203,6 +203,7 @@ func (a *agent) load(m order) {
 			return got.Counts, err
 		},
 	}
+	cfg.Progress = a.coming()
 	cfg.OnQuiet = func() { a.step(m.ctx, message{Kind: quiet}, leave) }
 	all, err := loadgen.Parts(m.ctx, cfg)
 	if err == nil {
@@ -215,6 +216,18 @@ func (a *agent) load(m order) {
 	}
 	if err := a.write(message{Kind: parts, Parts: all}); err != nil {
 		a.write(failure(fmt.Errorf("agents: what was measured cannot be sent: %w", err)))
+	}
+}
+
+// coming says every few seconds, as long as something arrives, that it does: the coordinator waits
+// for what arrives slowly, and for an agent that says nothing it does not.
+func (a *agent) coming() func(loadgen.Progress) {
+	said := time.Now()
+	return func(p loadgen.Progress) {
+		if now := time.Now(); p.PerSecond > 0 && now.Sub(said) >= comingEvery {
+			said = now
+			a.write(message{Kind: coming})
+		}
 	}
 }
 

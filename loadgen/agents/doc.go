@@ -12,6 +12,7 @@
 //	load         the plan and the agent's place in it
 //	ready        its clients are in the room
 //	start        when the load starts, by the agent's clock
+//	coming       every few seconds, as long as something arrives
 //	sent         what its senders have sent, when they are through
 //	settle       what all have sent
 //	quiet        all of that has arrived

@@ -240,11 +240,16 @@ func (s *session) step(r *remote, m message, next kind, within time.Duration) (m
 		r.end()
 		return message{}, r.lost(err)
 	}
+	until := time.Now().Add(within)
 	late := time.NewTimer(within)
 	defer late.Stop()
 	for {
 		select {
 		case got := <-r.answers:
+			if got.Kind == coming { // a slow server is no lost agent
+				late.Reset(max(time.Until(until), 2*s.cfg.Drain+stepTime))
+				continue
+			}
 			if got.Kind == failed || got.Kind == parts {
 				r.busy = false
 			}

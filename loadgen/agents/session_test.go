@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"chatbench/loadgen"
@@ -121,4 +122,70 @@ func TestClockAfter(t *testing.T) {
 			t.Errorf("from %v to %v: bound %v", was, by, s.bounds[0])
 		}
 	}
+}
+
+// TestComing: an agent to which something still arrives is waited for beyond the plan, and one that says nothing is not.
+func TestComing(t *testing.T) {
+	for _, says := range []bool{true, false} {
+		c := coordinate(t, "127.0.0.1:0", 1)
+		defer c.Close()
+		conn, err := net.Dial("tcp", c.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		go func() {
+			p := newPeer(conn, maxLine)
+			p.write(greeting(Options{Name: "one", Threads: 1}))
+			for m, err := p.read(); err == nil; m, err = p.read() {
+				switch m.Kind {
+				case ping:
+					p.write(message{Kind: pong, Serial: m.Serial})
+				case start:
+					if says {
+						p.write(message{Kind: coming})
+					}
+					time.Sleep(3 * time.Second)
+					p.write(message{Kind: sent})
+				}
+			}
+		}()
+		if err := c.Gather(t.Context(), 20*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		all := c.alive()
+		s := c.session(t.Context(), loadgen.Config{}, all)
+		if _, err := s.step(all[0], message{Kind: start}, sent, 2*time.Second); (err == nil) != says || err != nil && !errors.Is(err, ErrLost) {
+			t.Errorf("it says that something arrives: %v; %v", says, err)
+		}
+	}
+}
+
+// TestSaysComing: an agent says at most every few seconds that something arrives, and only then.
+func TestSaysComing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		here, there := net.Pipe()
+		a, said, ended := &agent{peer: newPeer(here, maxLine)}, 0, make(chan bool)
+		go func() {
+			defer close(ended)
+			p := newPeer(there, maxLine)
+			for m, err := p.read(); err == nil && m.Kind == coming; m, err = p.read() {
+				said++
+			}
+		}()
+		progress := a.coming()
+		for _, c := range []struct {
+			after     time.Duration
+			perSecond float64
+			want      int
+		}{{0, 1, 0}, {comingEvery, 0, 0}, {0, 1, 1}, {comingEvery - 1, 1, 1}, {1, 1, 2}} {
+			time.Sleep(c.after)
+			progress(loadgen.Progress{PerSecond: c.perSecond})
+			if synctest.Wait(); said != c.want {
+				t.Errorf("%+v: said %d times", c, said)
+			}
+		}
+		here.Close()
+		<-ended
+	})
 }

@@ -20,11 +20,12 @@ const protocol = 2
 
 // Bounds of the connection between coordinator and agent.
 const (
-	maxLine   = 64 << 20         // octets of a message: histograms of some hundred threads
-	maxHello  = 16 << 10         // octets of what a stranger says first
-	strangers = 64               // who have not said hello yet
-	writeTime = 10 * time.Second // to write one
-	deadTime  = 15 * time.Second // after which a peer that answers nothing at all is gone
+	maxLine     = 64 << 20         // octets of a message: histograms of some hundred threads
+	maxHello    = 16 << 10         // octets of what a stranger says first
+	strangers   = 64               // who have not said hello yet
+	writeTime   = 10 * time.Second // to write one
+	comingEvery = 5 * time.Second  // at most so often an agent says that something arrives
+	deadTime    = 15 * time.Second // after which a peer that answers nothing at all is gone
 )
 
 // kind is what a message is about: see the package's comment.
@@ -38,6 +39,7 @@ const (
 	load   kind = "load"
 	ready  kind = "ready"
 	start  kind = "start"
+	coming kind = "coming" // agent: something still arrives
 	sent   kind = "sent"
 	settle kind = "settle"
 	quiet  kind = "quiet"
