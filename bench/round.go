@@ -165,6 +165,9 @@ func (b *bench) load(ctx context.Context, r *record.Round, arm record.Arm, load 
 	r.StartedMs, r.Wall = from.At.UnixMilli(), load.Duration
 	b.take(r, load, result)
 	r.Usage = m.Between(from, to, before, after)
+	if b.agents != nil {
+		r.Usage.Cut = to.At.Sub(from.At)
+	}
 	r.Usage.Processes, r.Usage.Threads = held.Processes, held.Threads
 	r.Usage.RSS, r.Usage.RSSPeak, r.Usage.PSS, r.Usage.SocketMemory = held.RSS, held.RSSPeak, held.PSS, held.SocketMemory
 	r.Usage.RSSBase, r.Usage.PSSBase = base.RSS, base.PSS

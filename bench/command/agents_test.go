@@ -80,7 +80,7 @@ func TestAgents(t *testing.T) {
 		}
 	}
 	for _, r := range run.Rounds {
-		if r.Error != "" || r.Traffic.Lost != 0 || r.Traffic.Checked == 0 || r.Server.Writes != r.Traffic.Checked || r.ElsewhereBound <= 0 {
+		if r.Error != "" || r.Traffic.Lost != 0 || r.Traffic.Checked == 0 || r.Server.Writes != r.Traffic.Checked || r.ElsewhereBound <= 0 || r.Usage.Cut < 100*time.Millisecond {
 			t.Errorf("%+v", r)
 		}
 		if open := r.Load == "fixed400"; (r.Elsewhere.Count > 0) != open || open && r.Due.Count+r.Elsewhere.Count != 6*r.Traffic.Due {

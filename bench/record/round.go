@@ -218,11 +218,14 @@ type Usage struct {
 	CPUKernel       *int64 `json:"cpu_kernel_ns,omitempty"` // split the whole load; the two sum to CPU
 	Syscalls        *int64 `json:"syscalls,omitempty"`
 	ContextSwitches *int64 `json:"context_switches,omitempty"`
-	Processes       int    `json:"processes"` // of the tree
-	Threads         int    `json:"threads"`
-	RSS             *int64 `json:"rss_bytes,omitempty"`
-	RSSPeak         *int64 `json:"rss_peak_bytes,omitempty"` // of each process, summed
-	PSS             *int64 `json:"pss_bytes,omitempty"`
+	// Cut is the time between the two moments at which bench, with agents, took CPU, switches and calls, by a
+	// timer of its own; absent without agents, where the generator says when.
+	Cut       time.Duration `json:"cut_ns,omitempty"`
+	Processes int           `json:"processes"` // of the tree
+	Threads   int           `json:"threads"`
+	RSS       *int64        `json:"rss_bytes,omitempty"`
+	RSSPeak   *int64        `json:"rss_peak_bytes,omitempty"` // of each process, summed
+	PSS       *int64        `json:"pss_bytes,omitempty"`
 	// RSSBase and PSSBase are those before the first client came.
 	RSSBase *int64 `json:"rss_base_bytes,omitempty"`
 	PSSBase *int64 `json:"pss_base_bytes,omitempty"`

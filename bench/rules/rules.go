@@ -22,6 +22,15 @@ var facts = []record.Reason{
 	record.Disconnected, record.TargetMissed, record.ServerDied, record.NotStarted, record.Starved, record.LoadFailed, record.AgentLost,
 }
 
+// cutMax is how far the time in which CPU was taken may be off the timed section, relatively, where agents
+// drove the load.
+const cutMax = 0.002
+
+// cutBadly says whether it was further off.
+func cutBadly(r record.Round) bool {
+	return r.Usage.Cut > 0 && math.Abs(float64(r.Usage.Cut-r.Wall)) > cutMax*float64(r.Wall)
+}
+
 // Judge gives the reasons for which a round is void and the marks it carries. A
 // round that broke off is always void. To judge a round again by what Judge has
 // made of it changes nothing.
@@ -61,7 +70,7 @@ func Judge(r record.Round, l record.Load, rules record.Rules, ceiling float64) (
 		record.OtherOrder:       t.OtherOrder > 0,
 		record.TargetMissed:     slow && !excused, // it could not help it
 		record.Disturbed:        disturbed,
-		record.GeneratorLimited: late,
+		record.GeneratorLimited: late || cutBadly(r),
 		record.Steal:            r.Usage.Steal != nil && *r.Usage.Steal > rules.StealMax,
 		record.FewSlices:        few,
 		record.AgentLost:        r.AgentsChanged,

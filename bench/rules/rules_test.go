@@ -89,6 +89,9 @@ func TestThreadsAndAgents(t *testing.T) {
 	}{
 		"a thread is late":     {func(r *record.Round) { r.Traffic.GeneratorLag = int64(5*time.Millisecond) + 1 }, []record.Reason{record.GeneratorLimited}},
 		"a thread is not late": {func(r *record.Round) { r.Traffic.GeneratorLag = int64(5 * time.Millisecond) }, nil},
+		"cut well":             {func(r *record.Round) { r.Usage.Cut = 1002 * time.Millisecond }, nil},
+		"cut late":             {func(r *record.Round) { r.Usage.Cut = 1002*time.Millisecond + 1 }, []record.Reason{record.GeneratorLimited}},
+		"cut early":            {func(r *record.Round) { r.Usage.Cut = 998*time.Millisecond - 1 }, []record.Reason{record.GeneratorLimited}},
 		"other agents":         {func(r *record.Round) { r.AgentsChanged = true }, []record.Reason{record.AgentLost}},
 		"and one is lost": {func(r *record.Round) {
 			r.AgentsChanged, r.Error, r.Void = true, "gone", []record.Reason{record.AgentLost}
