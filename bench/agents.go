@@ -9,15 +9,16 @@ import (
 	"time"
 
 	"chatbench/bench/record"
+	"chatbench/bench/rules"
 	"chatbench/loadgen"
 	"chatbench/loadgen/agents"
 )
 
-// gatherLimit is how long the agents of a run may take to join, and gatherAgain how long
+// gatherLimit is how long the agents of a run may take to join, and againLimit how long
 // one may take that has the place of one that was lost.
 const (
 	gatherLimit = 5 * time.Minute
-	gatherAgain = 10 * time.Second
+	againLimit  = 10 * time.Second
 )
 
 // checkAgents refuses what agents cannot do.
@@ -34,6 +35,9 @@ func (c Config) checkAgents() error {
 		return wrong("measure each arm in one piece; add -whole")
 	case c.Pilot:
 		return wrong("have no pilot; give the open loop's -rate, or none")
+	}
+	if len(c.GeneratorCPUs) > 0 {
+		return wrong("have CPUs of their own; leave -generator-cpus out, and give loadgen agent -cpu")
 	}
 	for i, name := range c.Agents {
 		if name != "" && slices.Contains(c.Agents[:i], name) {
@@ -60,12 +64,38 @@ func (b *bench) gather(ctx context.Context) (err error) {
 	if err := b.agents.Gather(ctx, gatherLimit); err != nil {
 		return err
 	}
+	b.enlist(0)
+	return nil
+}
+
+// enlist writes down the agents that are not in the manifest yet, and from which round on they drive. It says whether
+// there were any.
+func (b *bench) enlist(round int) (some bool) {
+	m := &b.run.Manifest
 	for _, a := range b.agents.Agents() {
-		b.run.Manifest.Agents = append(b.run.Manifest.Agents, record.Agent{
-			Name: a.Name, Address: a.Address, Version: a.Version, Threads: a.Threads, Offset: a.Offset, Bound: a.Bound, RoundTrip: a.RoundTrip,
+		if slices.ContainsFunc(m.Agents, func(known record.Agent) bool { return known.Place == a.Place && known.Address == a.Address }) {
+			continue
+		}
+		some = true
+		m.Agents = append(m.Agents, record.Agent{
+			Name: a.Name, Since: round, Place: a.Place, Address: a.Address, Version: a.Version, Threads: a.Threads, CPUs: a.CPUs, Host: a.Host, Kernel: a.Kernel,
+			Offset: a.Offset, Bound: a.Bound, RoundTrip: a.RoundTrip,
 		})
 		b.say("agent %s (%s), %d threads, its clock %+v ± %v from this one", a.Name, a.Address, a.Threads, a.Offset.Round(time.Microsecond), a.Bound)
 	}
+	return some
+}
+
+// gatherAgain waits for agents that take the place of lost ones, before there is a server, which listens where all
+// agents can reach it.
+func (b *bench) gatherAgain(ctx context.Context, r *record.Round) error {
+	if b.agents == nil {
+		return nil
+	}
+	if err := b.agents.Gather(ctx, againLimit); err != nil {
+		return fmt.Errorf("%w: %w", agents.ErrLost, err)
+	}
+	b.pairUp(r, b.enlist(r.Round))
 	return nil
 }
 
@@ -74,10 +104,26 @@ func (b *bench) drive(ctx context.Context, cfg loadgen.Config) (*loadgen.Result,
 	if b.agents == nil {
 		return loadgen.Run(ctx, cfg)
 	}
-	if err := b.agents.Gather(ctx, gatherAgain); err != nil && ctx.Err() == nil {
-		return nil, fmt.Errorf("%w: %w", agents.ErrLost, err)
-	}
 	return b.agents.Run(ctx, cfg)
+}
+
+// pairUp marks the arms of a round and load that are no pairs: an agent was replaced between two of them. What was
+// measured of them before is void from now on.
+func (b *bench) pairUp(r *record.Round, replaced bool) {
+	for i := range b.run.Rounds {
+		other := &b.run.Rounds[i]
+		if other.Round != r.Round || other.Load != r.Load {
+			continue
+		}
+		if replaced && !slices.Contains(other.Void, record.AgentLost) {
+			other.AgentsChanged = true
+			other.Void, other.Marks = rules.Judge(*other, b.loads[other.Load], b.run.Manifest.RulesOf(other.Arm), 0)
+			if b.cfg.Void != nil {
+				b.cfg.Void(*other)
+			}
+		}
+		r.AgentsChanged = r.AgentsChanged || other.AgentsChanged
+	}
 }
 
 // listenFor is where a server listens for the agents, as chatd's flag has it; nil: where it

@@ -221,6 +221,10 @@ func (b *bench) planRounds() {
 	m.Loads = b.cfg.loads()
 	for _, l := range m.Loads {
 		b.loads[l.Name] = l
+		m.GeneratorThreads = b.threads(l) // the same for all: they are of one scenario
+	}
+	for _, a := range m.Agents {
+		m.GeneratorThreads += a.Threads
 	}
 	b.plan = slices.DeleteFunc(order(m.Arms, m.Loads, b.cfg.mostRounds(), m.Seed), func(c record.Cell) bool {
 		several := len(b.cfg.Agents) > 0 || b.threads(b.loads[c.Load]) > 1

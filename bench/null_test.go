@@ -7,6 +7,7 @@ import (
 
 	"chatbench/bench/record"
 	"chatbench/loadgen"
+	"chatbench/loadgen/agents"
 )
 
 // TestNullLeaves: the null server takes part as long as anybody else does under
@@ -57,7 +58,7 @@ func TestPlanWithThreads(t *testing.T) {
 		b := &bench{cfg: Config{Plan: p}, loads: make(map[string]record.Load), run: new(record.Run)}
 		b.run.Manifest.Arms, b.run.Manifest.GeneratorCPUs = []record.Arm{{Name: "epoll"}}, make([]int, cpus)
 		b.planRounds()
-		if null := slices.ContainsFunc(b.plan, func(c record.Cell) bool { return c.Arm == record.NullArm }); null != want || len(b.plan) < 6 {
+		if null := slices.ContainsFunc(b.plan, func(c record.Cell) bool { return c.Arm == record.NullArm }); null != want || len(b.plan) < 6 || b.run.Manifest.GeneratorThreads != cpus {
 			t.Errorf("%d CPUs of the generator: the null server takes part: %v, in %d cells", cpus, null, len(b.plan))
 		}
 	}
@@ -81,6 +82,30 @@ func TestNullFails(t *testing.T) {
 		r := record.Round{Round: c.round, Load: "window1", Arm: record.NullArm, Wall: time.Second, Traffic: record.Traffic{Deliveries: 1, GeneratorRan: 1, Lost: c.lost}}
 		if err := b.judge(&r, load, c.err); (err != nil) != c.want {
 			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}
+
+// TestAgentMisfit: what an agent refuses a load for ends the run before a round counts; after that
+// it is the fault of an agent that came later, and voids the round.
+func TestAgentMisfit(t *testing.T) {
+	load := record.Load{Name: "fixed1", Rate: 1}
+	for _, wrong := range []error{loadgen.ErrConfig, loadgen.ErrFileLimit} {
+		for name, c := range map[string]struct {
+			agents *agents.Coordinator
+			before []record.Round
+			ends   bool
+		}{
+			"no agents":       {nil, []record.Round{{Round: 1}}, true},
+			"first":           {new(agents.Coordinator), nil, true},
+			"all void so far": {new(agents.Coordinator), []record.Round{{Void: []record.Reason{record.Lost}}}, true},
+			"one counts":      {new(agents.Coordinator), []record.Round{{Round: 1}}, false},
+		} {
+			b := &bench{agents: c.agents, run: &record.Run{Manifest: record.Manifest{Rules: record.DefaultRules()}, Rounds: c.before}}
+			r := record.Round{Round: 2, Load: "fixed1", Arm: "a"}
+			if err := b.judge(&r, load, wrong); (err != nil) != c.ends || !c.ends && !slices.Equal(r.Void, []record.Reason{record.AgentLost}) {
+				t.Errorf("%s: %v, void %v", name, err, r.Void)
+			}
 		}
 	}
 }

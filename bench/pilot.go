@@ -150,7 +150,7 @@ func disturbed(one record.PilotRate, err error, rules record.Rules) bool {
 
 // late says whether the generator was not in time in a slice.
 func late(r *loadgen.Result, rules record.Rules) bool {
-	return float64(r.Generator.Lag.P99NS) > rules.LagShare*float64(rules.Objective)
+	return float64(r.Generator.WorstLag()) > rules.LagShare*float64(rules.Objective)
 }
 
 // foreign is the share that others had; none where that is not known.

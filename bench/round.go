@@ -64,7 +64,7 @@ func (b *bench) blank(i int, cell record.Cell) record.Round {
 func (b *bench) judge(r *record.Round, load record.Load, err error) error {
 	switch {
 	case err == nil:
-	case errors.Is(err, loadgen.ErrConfig), errors.Is(err, loadgen.ErrFileLimit):
+	case wrongSetup(err) && !(b.agents != nil && slices.ContainsFunc(b.run.Rounds, func(r record.Round) bool { return r.Counts() })):
 		return err
 	default:
 		reason := fact(err)
@@ -85,6 +85,12 @@ func (b *bench) judge(r *record.Round, load record.Load, err error) error {
 		}
 	}
 	return nil
+}
+
+// wrongSetup says whether a load is refused for its plan or the limits of who drives it. Where agents
+// have driven one, it is the fault of one that came later.
+func wrongSetup(err error) bool {
+	return errors.Is(err, loadgen.ErrConfig) || errors.Is(err, loadgen.ErrFileLimit)
 }
 
 // mark judges all rounds once more when everything is measured: a rate is held
@@ -113,7 +119,7 @@ func fact(err error) record.Reason {
 		return record.Starved
 	case errors.Is(err, loadgen.ErrDisconnected):
 		return record.Disconnected
-	case errors.Is(err, agents.ErrLost):
+	case errors.Is(err, agents.ErrLost), wrongSetup(err):
 		return record.AgentLost
 	}
 	return record.LoadFailed
@@ -126,6 +132,9 @@ func (n notStarted) Unwrap() error { return n.error }
 
 // load starts the server, puts the load on it, and hears it out.
 func (b *bench) load(ctx context.Context, r *record.Round, arm record.Arm, load record.Load) error {
+	if err := b.gatherAgain(ctx, r); err != nil {
+		return err
+	}
 	socketsBefore, _ := meter.SocketMemory()
 	p, err := b.start(ctx, arm)
 	if err != nil {
@@ -156,6 +165,9 @@ func (b *bench) load(ctx context.Context, r *record.Round, arm record.Arm, load 
 	r.StartedMs, r.Wall = from.At.UnixMilli(), load.Duration
 	b.take(r, load, result)
 	r.Usage = m.Between(from, to, before, after)
+	if b.agents != nil {
+		r.Usage.Cut = to.At.Sub(from.At)
+	}
 	r.Usage.Processes, r.Usage.Threads = held.Processes, held.Threads
 	r.Usage.RSS, r.Usage.RSSPeak, r.Usage.PSS, r.Usage.SocketMemory = held.RSS, held.RSSPeak, held.PSS, held.SocketMemory
 	r.Usage.RSSBase, r.Usage.PSSBase = base.RSS, base.PSS
@@ -228,8 +240,11 @@ func (b *bench) generator(addr string, r *record.Round, arm record.Arm, load rec
 }
 
 // threads is how many the generator has under a load: for talk one for each of its CPUs,
-// else one on all of them.
+// else one on all of them. With agents it has none.
 func (b *bench) threads(load record.Load) int {
+	if len(b.cfg.Agents) > 0 {
+		return 0
+	}
 	if load.Scenario != record.Broadcast {
 		return 1
 	}
@@ -278,7 +293,7 @@ func (b *bench) take(r *record.Round, load record.Load, from *loadgen.Result) {
 		t.Chat, t.ChatLag = int64(from.Requests.HeardInTime), from.Requests.ChatLag.P99NS
 	}
 	if load.Open() {
-		r.Traffic.Due, r.Traffic.Expected = int64(from.Messages.Due), int64(from.Deliveries.Due)
+		t.Due, t.Expected, t.GeneratorLag = int64(from.Messages.Due), int64(from.Deliveries.Due), from.Generator.WorstLag()
 	}
 	if from.Elsewhere != nil {
 		r.ElsewhereBound = time.Duration(from.Elsewhere.Bound)

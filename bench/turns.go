@@ -164,7 +164,7 @@ func (t *turns) figures(s *stand, r *loadgen.Result, e *loadgen.Edges) record.Sl
 		Due: int64(r.Messages.Due), Messages: int64(r.Messages.Sent),
 		InTime: int64(r.Deliveries.InTime), Deliveries: int64(e.Deliveries),
 		CPU: *u.CPU, Switches: *u.ContextSwitches, Syscalls: u.Syscalls,
-		P50: latency.P50NS, P99: latency.P99NS, LagP99: r.Generator.Lag.P99NS, Ran: r.Generator.Ran(), Busy: r.Generator.BusyRatio,
+		P50: latency.P50NS, P99: latency.P99NS, LagP99: r.Generator.WorstLag(), Ran: r.Generator.Ran(), Busy: r.Generator.BusyRatio,
 		QueueP50: r.Generator.Queue.P50NS, QueueP99: r.Generator.Queue.P99NS, QueueMax: r.Generator.Queue.MaxNS,
 	}
 }

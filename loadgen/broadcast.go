@@ -99,7 +99,7 @@ func (b *broadcast) begin() {
 // offer sends what is due by now; in a closed loop, the first window.
 func (b *broadcast) offer(now int64) error {
 	if b.schedule == nil {
-		if b.window > 0 && b.fresh {
+		if b.window > 0 && b.fresh && now >= b.origin {
 			b.fresh, b.health.worked = false, true
 			return b.refillAll()
 		}
@@ -278,7 +278,7 @@ func (b *broadcast) served(i int, now int64) error {
 	if b.window == 0 {
 		return b.offer(now)
 	}
-	if s := b.senderOf[i]; s >= 0 && now < b.to {
+	if s := b.senderOf[i]; s >= 0 && now >= b.origin && now < b.to {
 		return b.refill(s)
 	}
 	return nil

@@ -44,7 +44,6 @@ type generator struct {
 	queue    *queue
 	through  bool   // it sends nothing more in this section
 	settled  bool   // and no other does
-	arrived  int64  // when something was last seen to have arrived
 	had      uint64 // deliveries by then
 	quiet    int64  // when the turn began whose poll found nothing; 0: the last poll found something
 	asked    int64  // when it was last asked whether the server starves
@@ -131,7 +130,7 @@ func (g *generator) begin(origin int64, warmup, duration time.Duration) {
 	g.origin = origin
 	g.from = g.origin + int64(warmup)
 	g.to = g.from + int64(duration)
-	g.arrived, g.asked = g.to, g.to
+	g.asked = g.to
 	g.load.begin()
 	g.shown.phase.Store(int32(warming))
 }
@@ -146,21 +145,38 @@ func (g *generator) turn() (done bool, err error) {
 	if done, err = g.progress(start); done || err != nil {
 		return done, err
 	}
+	_, err = g.poll(start)
+	return false, err
+}
+
+// poll serves the clients that have something at now, and says whether there were any.
+func (g *generator) poll(now int64) (some bool, err error) {
 	n, err := unix.EpollWait(g.epoll, g.events, 0)
 	if err != nil && err != unix.EINTR {
 		return false, err
 	}
 	g.health.polls++
 	if g.quiet = 0; n <= 0 {
-		g.quiet = start
+		g.quiet = now
 	}
 	for i := range max(n, 0) {
 		g.health.worked = true
-		if err := g.serve(g.events[i].Events, int(g.events[i].Fd), start); err != nil {
+		if err := g.serve(g.events[i].Events, int(g.events[i].Fd), now); err != nil {
 			return false, err
 		}
 	}
-	return false, nil
+	return n > 0 || err == unix.EINTR, nil
+}
+
+// tail takes what came after the generator had all it waited for, when the others have that too: a message
+// that was doubled may come last. It takes no longer than Drain.
+func (g *generator) tail() error {
+	for until := g.now() + int64(g.cfg.Drain); g.now() < until; {
+		if some, err := g.poll(g.now()); !some || err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // serve deals with one event of one client in the turn that began at now.
@@ -219,7 +235,8 @@ func (g *generator) progress(now int64) (done bool, err error) {
 	settled := g.sending.Load() == 0 // asked before what is missing: after that, nothing is sent
 	_, delivered, missing := g.load.counts()
 	if delivered != g.had || settled != g.settled {
-		g.settled, g.had, g.arrived, g.asked = settled, delivered, now, now
+		g.settled, g.had, g.asked = settled, delivered, now
+		g.latest.Store(now)
 	}
 	switch {
 	case settled && missing == 0:
@@ -244,15 +261,17 @@ func (g *generator) stopSending() {
 const starvedDrains = 10
 
 // givesUp says whether what is missing is lost. The generator may have been
-// without a CPU itself: it gives up only if it has looked since, and found nothing.
+// without a CPU itself: it gives up only if it has looked since, and found nothing. As long
+// as something arrives at another, it may be next.
 func (g *generator) givesUp(now int64) (bool, error) {
+	arrived := max(g.to, g.latest.Load())
 	switch {
-	case g.quiet-g.asked <= int64(g.cfg.Drain):
+	case g.quiet-max(arrived, g.asked) <= int64(g.cfg.Drain):
 		return false, nil
 	case g.cfg.Starved == nil || g.load.overtaken() > 0 || !g.cfg.Starved():
 		return true, nil
-	case now-g.arrived > starvedDrains*int64(g.cfg.Drain):
-		return false, fmt.Errorf("%w: for %v nothing arrived, and it waited for a turn", ErrStarved, time.Duration(now-g.arrived).Round(time.Second))
+	case now-arrived > starvedDrains*int64(g.cfg.Drain):
+		return false, fmt.Errorf("%w: for %v nothing arrived, and it waited for a turn", ErrStarved, time.Duration(now-arrived).Round(time.Second))
 	}
 	g.asked = now
 	return false, nil

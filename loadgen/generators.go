@@ -30,6 +30,7 @@ type common struct {
 	said    *ledger.Said // nil: there is one generator
 	away    []bool       // senders of other agents; nil: there are none
 	sending atomic.Int32 // generators that may still send in this section, and one for all other agents
+	latest  atomic.Int64 // when something last arrived at any of them after the section
 	through chan bool    // closed when it is but that one
 }
 
@@ -142,6 +143,8 @@ func (gs *generators) drive(lead, warmup, duration time.Duration) error {
 	return err
 }
 
+func (gs *generators) tail() error { return gs.each((*generator).tail) }
+
 // counts are those of all generators: see load.
 func (gs *generators) counts() (messages, delivered, missing uint64) {
 	for _, g := range gs.all {
@@ -167,17 +170,20 @@ type Part struct {
 	Sum ledger.Sum `json:"sum"`
 }
 
-// Whole says whether a part that was sent from elsewhere has all its histograms.
-func (p *Part) Whole() bool {
-	if p == nil {
-		return false
-	}
-	for _, l := range p.latencies() {
-		if l.Histogram == nil {
+// Whole says whether parts that were sent from elsewhere can be merged: each has all its histograms,
+// and all have the same.
+func Whole(parts []*Part) bool {
+	for _, p := range parts {
+		if p == nil || len(p.latencies()) != len(parts[0].latencies()) || p.Servers == nil != (parts[0].Servers == nil) {
 			return false
 		}
+		for _, l := range p.latencies() {
+			if l.Histogram == nil {
+				return false
+			}
+		}
 	}
-	return true
+	return len(parts) > 0
 }
 
 // merge is the result of a room by the parts of all its generators. Histograms are

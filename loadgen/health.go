@@ -125,7 +125,23 @@ type Generator struct {
 // Thread is one of several threads of a generator.
 type Thread struct {
 	BusyRatio float64 `json:"busy_ratio"`
-	Ran       float64 `json:"ran"` // for how much of the time it had a CPU
+	Ran       float64 `json:"ran"`        // for how much of the time it had a CPU
+	LagP99    int64   `json:"lag_p99_ns"` // of its own messages
+}
+
+// thread is g's, which is of one thread, as one of several.
+func (g *Generator) thread() Thread {
+	return Thread{BusyRatio: g.BusyRatio, Ran: g.Ran(), LagP99: g.Lag.Histogram.Summary().P99NS}
+}
+
+// WorstLag is the lag's p99; of several threads, that of the worst, in nanoseconds: one
+// late thread among many is no hundredth of all messages.
+func (g *Generator) WorstLag() int64 {
+	worst := g.Lag.P99NS
+	for _, t := range g.Threads {
+		worst = max(worst, t.LagP99)
+	}
+	return worst
 }
 
 // Ran is for how much of the time the thread had a CPU; of several, the one that had
@@ -143,9 +159,9 @@ func (g *Generator) Ran() float64 {
 // add adds another thread's, but for its latencies.
 func (g *Generator) add(other *Generator) {
 	if g.Threads == nil {
-		g.Threads = []Thread{{g.BusyRatio, g.Ran()}}
+		g.Threads = []Thread{g.thread()}
 	}
-	g.Threads = append(g.Threads, Thread{other.BusyRatio, other.Ran()})
+	g.Threads = append(g.Threads, other.thread())
 	g.BusyRatio = max(g.BusyRatio, other.BusyRatio)
 	g.CPUUser, g.CPUSystem, g.Wall = g.CPUUser+other.CPUUser, g.CPUSystem+other.CPUSystem, g.Wall+other.Wall
 	g.Preempted, g.Yielded = g.Preempted+other.Preempted, g.Yielded+other.Yielded

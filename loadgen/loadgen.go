@@ -102,7 +102,7 @@ func Parts(ctx context.Context, cfg Config) ([]*Part, error) {
 			return err
 		}
 		call(cfg.OnQuiet)
-		return nil
+		return gs.tail()
 	})
 	if err != nil {
 		return nil, err

@@ -26,6 +26,7 @@ func TestJudge(t *testing.T) {
 		"near the ceiling":    {func(r *Result, c *Config) { c.Ceiling = 130e3 }, "", "above 70 %"},
 		"far below it":        {func(r *Result, c *Config) { c.Ceiling = 150e3 }, "", ""},
 		"lag":                 {func(r *Result, c *Config) { r.Generator.Lag.P99NS = 5_000_001 }, "", "lag p99"},
+		"lag of a thread":     {func(r *Result, c *Config) { r.Generator.Threads = []Thread{{}, {LagP99: 5_000_001}} }, "", "lag p99"},
 		"lag, lax objective":  {func(r *Result, c *Config) { r.Generator.Lag.P99NS, c.Objective = 5_000_001, time.Second }, "", ""},
 		"rate off by 0.9 %":   {func(r *Result, c *Config) { r.Messages.Sent = 4955 }, "", ""},
 		"rate off by -1.2 %":  {func(r *Result, c *Config) { r.Messages.Sent = 4940 }, "target rate missed", "rate is off by -1.2 %"},
@@ -56,5 +57,35 @@ func TestJudge(t *testing.T) {
 		if r.Void() != (c.violated != "") {
 			t.Errorf("%s: void %v", name, r.Void())
 		}
+	}
+}
+
+// TestWorstLag: of several threads the lag is judged by that of the worst, however few messages
+// it has among all.
+func TestWorstLag(t *testing.T) {
+	var parts []*Part
+	for i := range 4 {
+		p := &Part{Result: Result{Loop: Open}}
+		for _, l := range p.latencies() {
+			l.Histogram = hist.New()
+		}
+		p.Messages.Due, p.Messages.Sent = 1000, 1000
+		p.Generator.Lag.Histogram.Record(1000, 1000)
+		if i == 2 {
+			p.Generator.Lag.Histogram.Record(int64(20*time.Millisecond), 20) // 2 % of its own, 0.5 % of all
+		}
+		parts = append(parts, p)
+	}
+	cfg := Config{Clients: 4, Rate: 1000}.withDefaults()
+	r := merge(parts, &cfg)
+	if worst := time.Duration(r.Generator.WorstLag()); worst < 19*time.Millisecond || time.Duration(r.Generator.Lag.P99NS) > time.Millisecond {
+		t.Errorf("worst lag %v, lag of all %v", worst, time.Duration(r.Generator.Lag.P99NS))
+	}
+	if len(r.GeneratorLimited) != 1 || !strings.Contains(r.GeneratorLimited[0], "lag p99") {
+		t.Errorf("%q", r.GeneratorLimited)
+	}
+	one := merge(parts[2:3], &cfg)
+	if worst := one.Generator.WorstLag(); worst != one.Generator.Lag.P99NS || worst < int64(19*time.Millisecond) {
+		t.Errorf("one thread: %d, %d", worst, one.Generator.Lag.P99NS)
 	}
 }

@@ -121,7 +121,7 @@ func (f *Fleet) Slice() (*Result, *Edges, error) {
 		_, after, missing := gs.counts()
 		e.Deliveries, e.Missing = after-before, missing
 		e.Wall, e.Drain = time.Duration(ended-began), time.Duration(ended-first.to)
-		return nil
+		return gs.tail()
 	})
 	if err != nil {
 		return nil, nil, err

@@ -111,6 +111,34 @@ func TestThreadsClosedLoop(t *testing.T) {
 	}
 }
 
+// TestThreadsClosedStart: no thread of a closed loop sends before the instant at which the section
+// starts for all.
+func TestThreadsClosedStart(t *testing.T) {
+	s, err := NewStage(t.Context(), 2, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	f, err := s.Join(Config{Server: startNull(t), Clients: 6, Senders: 4, Window: 3, Duration: 20 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range f.generators.all {
+		for _, c := range []struct {
+			at   time.Duration
+			want uint64
+		}{{-1, 0}, {0, 2 * 3}, {1, 2 * 3}} {
+			g.begin(int64(time.Hour), 0, time.Second)
+			if err := g.load.offer(int64(time.Hour + c.at)); err != nil {
+				t.Fatal(err)
+			}
+			if sent, _, _ := g.load.counts(); sent != c.want {
+				t.Errorf("thread %d, %v after the start: %d messages, want %d", g.place, c.at, sent, c.want)
+			}
+		}
+	}
+}
+
 // TestThreadsFindSabotage: what a server does wrong to a single client is found, whichever
 // thread drives it and whoever was the sender.
 func TestThreadsFindSabotage(t *testing.T) {

@@ -68,11 +68,11 @@ func TestAgents(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(run.Manifest.Agents) != 2 || len(run.Manifest.GeneratorCPUs) != 0 || len(run.Rounds) != 2*2*2 {
+	if len(run.Manifest.Agents) != 2 || run.Manifest.GeneratorThreads != 2 || len(run.Manifest.GeneratorCPUs) != 0 || len(run.Rounds) != 2*2*2 {
 		t.Errorf("%d rounds, generator on %v, agents %+v", len(run.Rounds), run.Manifest.GeneratorCPUs, run.Manifest.Agents)
 	}
 	for i, a := range run.Manifest.Agents {
-		if a.Name != []string{"alpha", "beta"}[i] || a.Threads != 1 || a.Version != agents.Version() || a.Bound <= 0 || a.Offset.Abs() > time.Minute || a.RoundTrip < a.Bound {
+		if a.Name != []string{"alpha", "beta"}[i] || a.Threads != 1 || a.Version != agents.Version() || a.Host == "" || a.Kernel == "" || a.Bound <= 0 || a.Offset.Abs() > time.Minute || a.RoundTrip < a.Bound {
 			t.Errorf("%+v", a)
 		}
 		if line := "agent " + a.Name + " (" + a.Address + "), 1 threads, its clock "; !strings.Contains(got.stderr, line) {
@@ -80,7 +80,7 @@ func TestAgents(t *testing.T) {
 		}
 	}
 	for _, r := range run.Rounds {
-		if r.Error != "" || r.Traffic.Lost != 0 || r.Traffic.Checked == 0 || r.Server.Writes != r.Traffic.Checked || r.ElsewhereBound <= 0 {
+		if r.Error != "" || r.Traffic.Lost != 0 || r.Traffic.Checked == 0 || r.Server.Writes != r.Traffic.Checked || r.ElsewhereBound <= 0 || r.Usage.Cut < 100*time.Millisecond {
 			t.Errorf("%+v", r)
 		}
 		if open := r.Load == "fixed400"; (r.Elsewhere.Count > 0) != open || open && r.Due.Count+r.Elsewhere.Count != 6*r.Traffic.Due {
@@ -129,18 +129,52 @@ func TestAgentLost(t *testing.T) {
 	}
 }
 
+// TestAgentReplaced: arms of one round that were driven before and after an agent was replaced are no pairs, so
+// all of them are void, and the manifest says since when the new agent drove.
+func TestAgentReplaced(t *testing.T) {
+	programs, address := bin(t), free(t)
+	t.Chdir(t.TempDir())
+	alpha, beta := joins(t, address, "alpha", 0), joins(t, address, "beta", 2)
+	again := make(chan error, 1)
+	go func() {
+		<-beta
+		again <- <-joins(t, address, "beta", 0)
+	}()
+	args := strings.Fields("run -backends good,good@workers=1 -whole -rounds 2 -warmup 50ms -duration 200ms -clients 6 -senders 2 -rate none -window 4 -foreign-max 1 -o r")
+	got := try(t.Context(), programs, append(args, "-agents", "alpha,beta", "-agents-listen", address)...)
+	if err := errors.Join(<-alpha, <-again); err != nil {
+		t.Error(err)
+	}
+	run, _, err := record.Read("r")
+	if err != nil {
+		t.Fatalf("%v: %+v", err, got)
+	}
+	for i, r := range run.Rounds {
+		if void := slices.Contains(r.Void, record.AgentLost); void != (r.Round == 1) || r.AgentsChanged != (i == 0 || i == 2) || (r.Error != "") != (i == 1) {
+			t.Errorf("round %d, %s: void %v, changed %v, %s", r.Round, r.Arm, r.Void, r.AgentsChanged, r.Error)
+		}
+	}
+	if a := run.Manifest.Agents; len(run.Rounds) != 6 || len(a) != 3 || a[2].Name != "beta" || a[2].Place != a[1].Place || a[2].Since != 1 || a[1].Since != 0 {
+		t.Errorf("%d rounds, %+v", len(run.Rounds), a)
+	}
+	if got := try(t.Context(), programs, "verify", "r"); got.status != exitOK {
+		t.Errorf("%+v", got)
+	}
+}
+
 // TestAgentMistakes: what agents cannot do is refused before anybody waits for them.
 func TestAgentMistakes(t *testing.T) {
 	programs := bin(t)
 	t.Chdir(t.TempDir())
 	for args, says := range map[string]string{
-		"-agents 2 -rate 100/s":                                "add -whole",
-		"-agents 2 -whole":                                     "give the open loop's -rate",
-		"-agents 2 -whole -scenario relay -rate 10/s":          "drive a broadcast",
-		"-agents a,b,a -whole -rate 100/s":                     "a is listed twice",
-		"-agents 0":                                            "0 agents",
-		"-agents a,,b":                                         "a number or names",
-		"-agents-listen :1 -whole -rate 100/s":                 "give -agents",
+		"-agents 2 -rate 100/s":                          "add -whole",
+		"-agents 2 -whole":                               "give the open loop's -rate",
+		"-agents 2 -whole -scenario relay -rate 10/s":    "drive a broadcast",
+		"-agents a,b,a -whole -rate 100/s":               "a is listed twice",
+		"-agents 2 -whole -rate 100/s -generator-cpus 0": "leave -generator-cpus out",
+		"-agents 0":                            "0 agents",
+		"-agents a,,b":                         "a number or names",
+		"-agents-listen :1 -whole -rate 100/s": "give -agents",
 		"-agents 2 -whole -rate 100/s -backends good,good@tls": "agents speak no TLS",
 	} {
 		got := try(t.Context(), programs, append([]string{"run", "-backends", "good"}, strings.Fields(args)...)...)

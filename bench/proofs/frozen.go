@@ -290,7 +290,7 @@ func (r *phases) slice(ctx context.Context, t *tree, into map[string][]float64) 
 	if err := t.process.Freeze(); err != nil {
 		return err
 	}
-	one := record.Slice{Drain: edges.Drain, Deliveries: int64(edges.Deliveries), LagP99: result.Generator.Lag.P99NS}
+	one := record.Slice{Drain: edges.Drain, Deliveries: int64(edges.Deliveries), LagP99: result.Generator.WorstLag()}
 	if rules.Slice(one, record.Load{Rate: float64(r.load.Rate)}, record.SliceRules()) != nil {
 		r.pair.Void++
 		return nil

@@ -41,3 +41,12 @@ func (m *Manifest) ServersCPUs() []int {
 	slices.Sort(all)
 	return slices.Compact(all)
 }
+
+// Threads is how many threads drove a load; 0: the run is an older one of several CPUs, and does
+// not say whether there was a thread on each.
+func (m *Manifest) Threads() int {
+	if m.GeneratorThreads == 0 && len(m.GeneratorCPUs) == 1 {
+		return 1
+	}
+	return m.GeneratorThreads
+}

@@ -62,6 +62,9 @@ type Manifest struct {
 	Order         []Cell `json:"order"`
 	ServerCPUs    []int  `json:"server_cpus"`
 	GeneratorCPUs []int  `json:"generator_cpus"`
+	// GeneratorThreads is how many threads drove a load, of all agents together if there are any; 0
+	// in older runs: see Threads.
+	GeneratorThreads int `json:"generator_threads,omitempty"`
 	// Agents are those that drove the loads, in the place of this machine's generator.
 	Agents []Agent `json:"agents,omitempty"`
 	// SharedCPU: server and generator had to share their CPUs, so every figure
@@ -77,10 +80,17 @@ type Manifest struct {
 
 // Agent is a process, maybe on another machine, that drove a part of the load.
 type Agent struct {
-	Name    string `json:"name"`
+	Name string `json:"name"`
+	// Since is the first round that it drove, in the place of an agent that was lost; 0: it was there from the
+	// start. Of the agents of one Place the latest drove.
+	Since   int    `json:"from_round,omitempty"`
+	Place   int    `json:"place"`   // from 1
 	Address string `json:"address"` // from which it joined
 	Version string `json:"version"` // what it was built from
 	Threads int    `json:"threads"`
+	CPUs    []int  `json:"cpus,omitempty"` // that its threads are pinned to; none: they are not
+	Host    string `json:"host"`           // its machine, as that names itself
+	Kernel  string `json:"kernel"`         // the release of it
 	// Offset is what its clock showed more than that of bench when it had joined, right to
 	// within Bound, half of the shortest RoundTrip of many.
 	Offset    time.Duration `json:"clock_offset_ns"`

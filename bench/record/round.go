@@ -13,6 +13,9 @@ type Round struct {
 	Load    string `json:"load"`
 	Arm     string `json:"arm"`
 	Backend string `json:"backend"`
+	// AgentsChanged: some arms of this round and load were driven by an agent in whose place another
+	// came for the others, so they are no pairs.
+	AgentsChanged bool `json:"agents_changed,omitempty"`
 	// StartedMs is when the timed section began, in milliseconds since 1970:
 	// the key of this round's histograms in the .hlog file.
 	StartedMs int64         `json:"started_ms"`
@@ -72,7 +75,7 @@ type Slice struct {
 	Syscalls   *int64        `json:"syscalls,omitempty"`
 	P50        int64         `json:"p50_ns"` // from due; in a closed loop from the send
 	P99        int64         `json:"p99_ns"`
-	LagP99     int64         `json:"lag_p99_ns"` // the generator's own lateness
+	LagP99     int64         `json:"lag_p99_ns"` // the generator's own lateness; of several threads, the worst one's
 	Ran        float64       `json:"generator_ran"`
 	// Busy is the share of the time in which messages were due or windows open
 	// that the generator was not merely polling; absent in older runs.
@@ -132,7 +135,8 @@ const (
 	NotStarted Reason = "not-started"
 	// LoadFailed: the generator gave up for a reason of its own.
 	LoadFailed Reason = "load-failed"
-	// AgentLost: one of the agents that drove the load was gone.
+	// AgentLost: one of the agents that drove the load was gone or failed, or had been replaced
+	// since another arm of the round was measured.
 	AgentLost Reason = "agent-lost"
 	// GeneratorLimited: the generator was late, off its rate or too busy (open
 	// loop: void), near its own ceiling or kept from its CPU (closed loop: a mark
@@ -183,6 +187,9 @@ type Traffic struct {
 	// GeneratorBusy is the share of the timed section in which the generator
 	// was not merely polling.
 	GeneratorBusy float64 `json:"generator_busy"`
+	// GeneratorLag is the p99 of the generator's lateness, of several threads the worst one's;
+	// 0 in slices and in older runs. Round.Lag is of all threads together.
+	GeneratorLag int64 `json:"generator_lag_p99_ns,omitempty"`
 	// GeneratorRan is the share in which its thread, which spins, had a CPU.
 	GeneratorRan float64 `json:"generator_ran"`
 }
@@ -211,11 +218,14 @@ type Usage struct {
 	CPUKernel       *int64 `json:"cpu_kernel_ns,omitempty"` // split the whole load; the two sum to CPU
 	Syscalls        *int64 `json:"syscalls,omitempty"`
 	ContextSwitches *int64 `json:"context_switches,omitempty"`
-	Processes       int    `json:"processes"` // of the tree
-	Threads         int    `json:"threads"`
-	RSS             *int64 `json:"rss_bytes,omitempty"`
-	RSSPeak         *int64 `json:"rss_peak_bytes,omitempty"` // of each process, summed
-	PSS             *int64 `json:"pss_bytes,omitempty"`
+	// Cut is the time between the two moments at which bench, with agents, took CPU, switches and calls, by a
+	// timer of its own; absent without agents, where the generator says when.
+	Cut       time.Duration `json:"cut_ns,omitempty"`
+	Processes int           `json:"processes"` // of the tree
+	Threads   int           `json:"threads"`
+	RSS       *int64        `json:"rss_bytes,omitempty"`
+	RSSPeak   *int64        `json:"rss_peak_bytes,omitempty"` // of each process, summed
+	PSS       *int64        `json:"pss_bytes,omitempty"`
 	// RSSBase and PSSBase are those before the first client came.
 	RSSBase *int64 `json:"rss_base_bytes,omitempty"`
 	PSSBase *int64 `json:"pss_base_bytes,omitempty"`

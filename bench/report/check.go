@@ -102,7 +102,11 @@ func check(run *record.Run, s *Summary, sums map[string]string) record.Checks {
 	add("", "every round counts", c.VoidRounds == 0, "%d of %d void%s", c.VoidRounds, c.Rounds, voids(c.Void))
 	name, ok, detail := enough(run, s, c.Rounds)
 	add("", name, ok, "%s", detail)
-	add("", "CPUs of their own", !run.Manifest.AnyShares(), "server on %v, generator on %v", run.Manifest.ServerCPUs, run.Manifest.GeneratorCPUs)
+	if m := &run.Manifest; len(m.Agents) > 0 {
+		add("", "CPUs of their own", false, "not known: server on %v, generator on %s", m.ServersCPUs(), generatorText(m))
+	} else {
+		add("", "CPUs of their own", !m.AnyShares(), "server on %v, generator on %v", m.ServerCPUs, m.GeneratorCPUs)
+	}
 	for i := range s.Loads {
 		l := &s.Loads[i]
 		pairs := stats.Pairs

@@ -100,6 +100,8 @@ func (ds *differing) ofMachine(a, b *record.Run) {
 	add("hypervisor", yesNo(e.Hypervisor), yesNo(f.Hypervisor), meansMachine)
 	add("server's CPUs", machine.FormatCPUs(a.Manifest.ServerCPUs), machine.FormatCPUs(b.Manifest.ServerCPUs), meansMachine)
 	add("generator's CPUs", machine.FormatCPUs(a.Manifest.GeneratorCPUs), machine.FormatCPUs(b.Manifest.GeneratorCPUs), meansMachine)
+	add("agents", agentsText(a.Manifest.Agents), agentsText(b.Manifest.Agents), meansMachine)
+	add("generator's threads", threadsText(&a.Manifest), threadsText(&b.Manifest), meansMachine)
 	add("CPUs shared by server and generator", yesNo(a.Manifest.SharedCPU), yesNo(b.Manifest.SharedCPU), meansMachine)
 	add("memory, GiB", gib(e.Memory), gib(f.Memory), meansMachine)
 	add("host", e.Host, f.Host, meansMachine)

@@ -51,7 +51,7 @@ type page struct {
 	Env         record.Env
 	Manifest    record.Manifest
 	Server      string // CPUs
-	Generator   string
+	Generator   string // where it was
 	Sections    []section
 	Scales      []scaleSection
 	Laws        []lawRow
@@ -98,7 +98,7 @@ func (s *Summary) html(run *record.Run) ([]byte, error) {
 		Correct: s.Checks.Checks[0].OK, Correctness: s.correctness(), Verdicts: s.verdicts()[1:], Keep: s.keep(),
 		Env: run.Env, Manifest: run.Manifest,
 		Server:    machine.FormatCPUs(run.Manifest.ServersCPUs()),
-		Generator: machine.FormatCPUs(run.Manifest.GeneratorCPUs),
+		Generator: generatorText(&run.Manifest),
 	}
 	for i := range s.Loads {
 		l := &s.Loads[i]

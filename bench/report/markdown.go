@@ -80,9 +80,9 @@ func (s *Summary) machine(run *record.Run) string {
 		cpus += ", virtual"
 	}
 	kernel, _, _ := strings.Cut(e.Kernel, " ") // the rest is when it was built
-	text := fmt.Sprintf("Measured %s on %s (%s), Linux %s, %s, %s; server on CPU %s, generator on CPU %s",
+	text := fmt.Sprintf("Measured %s on %s (%s), Linux %s, %s, %s; server on CPU %s, generator on %s",
 		s.Started.UTC().Format("2006-01-02 15:04 UTC"), e.CPU, cpus, kernel, e.Go, e.Congestion,
-		machine.FormatCPUs(m.ServersCPUs()), machine.FormatCPUs(m.GeneratorCPUs))
+		machine.FormatCPUs(m.ServersCPUs()), generatorText(&m))
 	if s.Commit != "" {
 		text += "; commit " + s.Commit
 		if s.Dirty {

@@ -30,6 +30,7 @@ type Summary struct {
 	// Binaries are the servers, where there are several.
 	Binaries  []record.Binary `json:"binaries,omitempty"`
 	SharedCPU bool            `json:"shared_cpu,omitempty"`
+	Agents    []record.Agent  `json:"agents,omitempty"` // that drove the loads
 	Loads     []LoadSummary   `json:"loads"`
 	// Scaling is how backends grow with their CPUs; nil where all have the same.
 	Scaling []Scaling     `json:"scaling,omitempty"`
@@ -149,7 +150,7 @@ func Summarize(run *record.Run, sums map[string]string) *Summary {
 	m := &run.Manifest
 	s := &Summary{
 		Name: m.Name, Started: m.Started, Commit: m.Commit, Dirty: m.Dirty,
-		Reference: m.Reference, SharedCPU: m.SharedCPU,
+		Reference: m.Reference, SharedCPU: m.SharedCPU, Agents: m.Agents,
 	}
 	if len(m.Binaries) > 1 {
 		s.Binaries = m.Binaries

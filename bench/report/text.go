@@ -147,13 +147,14 @@ func (s *Summary) remarks(w io.Writer) {
 	}
 }
 
-// keep is the checks that failed, and what figures of one CPU are.
+// keep is the checks that failed, and what figures of one CPU or of agents are.
 func (s *Summary) keep() (lines []string) {
 	if s.SharedCPU {
 		lines = append(lines, "server and generator shared their CPUs: every figure is of the pair")
 	} else if shared := s.pairs(); shared != nil {
 		lines = append(lines, "the generator had a CPU of the server's under "+enumerate(shared)+": their figures are of the pair")
 	}
+	lines = append(lines, agentsKeep(s.Agents)...)
 	for _, a := range s.Loads[0].Arms {
 		for _, name := range slices.Sorted(maps.Keys(a.Gaps)) {
 			if !a.Again {

@@ -22,6 +22,15 @@ var facts = []record.Reason{
 	record.Disconnected, record.TargetMissed, record.ServerDied, record.NotStarted, record.Starved, record.LoadFailed, record.AgentLost,
 }
 
+// cutMax is how far the time in which CPU was taken may be off the timed section, relatively, where agents
+// drove the load.
+const cutMax = 0.002
+
+// cutBadly says whether it was further off.
+func cutBadly(r record.Round) bool {
+	return r.Usage.Cut > 0 && math.Abs(float64(r.Usage.Cut-r.Wall)) > cutMax*float64(r.Wall)
+}
+
 // Judge gives the reasons for which a round is void and the marks it carries. A
 // round that broke off is always void. To judge a round again by what Judge has
 // made of it changes nothing.
@@ -61,16 +70,17 @@ func Judge(r record.Round, l record.Load, rules record.Rules, ceiling float64) (
 		record.OtherOrder:       t.OtherOrder > 0,
 		record.TargetMissed:     slow && !excused, // it could not help it
 		record.Disturbed:        disturbed,
-		record.GeneratorLimited: late,
+		record.GeneratorLimited: late || cutBadly(r),
 		record.Steal:            r.Usage.Steal != nil && *r.Usage.Steal > rules.StealMax,
 		record.FewSlices:        few,
+		record.AgentLost:        r.AgentsChanged,
 	} {
 		if holds {
 			void = append(void, reason)
 		}
 	}
 	for _, fact := range facts {
-		if broken && slices.Contains(r.Void, fact) && !(fact == record.TargetMissed && excused) {
+		if broken && slices.Contains(r.Void, fact) && !slices.Contains(void, fact) && !(fact == record.TargetMissed && excused) {
 			void = append(void, fact)
 		}
 	}
@@ -128,7 +138,7 @@ func Late(r record.Round, l record.Load, rules record.Rules) (generator, server 
 	missed := math.Abs(float64(t.Messages)-due)/max(due, 1) > rules.RateError
 	generator = rateError(t.Due, r, l) > rules.RateError ||
 		missed && t.Stalled == 0 ||
-		float64(r.Lag.P99) > rules.LagShare*float64(rules.Objective) ||
+		float64(max(r.Lag.P99, t.GeneratorLag)) > rules.LagShare*float64(rules.Objective) ||
 		crowded(t.GeneratorBusy, rules)
 	short := 1 - float64(t.Deliveries)/max(float64(t.Expected), 1)
 	server = missed && t.Stalled > 0 ||

@@ -80,6 +80,31 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// TestThreadsAndAgents: the worst thread's lag counts, and a round is void whose arms were driven by different agents.
+func TestThreadsAndAgents(t *testing.T) {
+	load := record.Load{Rate: 1000, Arrivals: "fixed", Clients: 100}
+	for name, c := range map[string]struct {
+		change func(*record.Round)
+		want   []record.Reason
+	}{
+		"a thread is late":     {func(r *record.Round) { r.Traffic.GeneratorLag = int64(5*time.Millisecond) + 1 }, []record.Reason{record.GeneratorLimited}},
+		"a thread is not late": {func(r *record.Round) { r.Traffic.GeneratorLag = int64(5 * time.Millisecond) }, nil},
+		"cut well":             {func(r *record.Round) { r.Usage.Cut = 1002 * time.Millisecond }, nil},
+		"cut late":             {func(r *record.Round) { r.Usage.Cut = 1002*time.Millisecond + 1 }, []record.Reason{record.GeneratorLimited}},
+		"cut early":            {func(r *record.Round) { r.Usage.Cut = 998*time.Millisecond - 1 }, []record.Reason{record.GeneratorLimited}},
+		"other agents":         {func(r *record.Round) { r.AgentsChanged = true }, []record.Reason{record.AgentLost}},
+		"and one is lost": {func(r *record.Round) {
+			r.AgentsChanged, r.Error, r.Void = true, "gone", []record.Reason{record.AgentLost}
+		}, []record.Reason{record.AgentLost}},
+	} {
+		r := record.Round{Arm: "epoll", Wall: time.Second, Traffic: record.Traffic{Due: 1000, Expected: 100_000, Messages: 1000, Deliveries: 100_000, GeneratorRan: 1}}
+		c.change(&r)
+		if void, _ := Judge(r, load, record.DefaultRules(), 0); !reflect.DeepEqual(void, c.want) {
+			t.Errorf("%s: void %v, want %v", name, void, c.want)
+		}
+	}
+}
+
 // TestExcuses: a server is not to blame for what it could not help, but for
 // every message that was lost.
 func TestExcuses(t *testing.T) {

@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"chatbench/loadgen"
 )
@@ -17,7 +20,7 @@ type Options struct {
 	Name    string // as the coordinator shows it; no two have the same
 	Threads int
 	CPU     []int         // as loadgen.Config has it
-	Wait    time.Duration // how long nobody may listen at Join
+	Wait    time.Duration // how long nobody may listen at Join, and how long another may have its Name
 
 	// Told, if set, is told what the agent does, a line each.
 	Told func(line string)
@@ -47,9 +50,30 @@ type order struct {
 	ctx context.Context
 }
 
+// errTaken: another agent has the name, or this one had it before it was started anew, and the
+// coordinator does not know yet that it ended.
+var errTaken = fmt.Errorf("%w for its name", ErrRefused)
+
 // Serve joins a coordinator and does what it says until that has nothing more to do.
 // It is an error if the connection breaks off, or ctx ends, before.
 func Serve(ctx context.Context, o Options) error {
+	for until, told := time.Now().Add(o.Wait), false; ; told = true {
+		err := serve(ctx, o, told)
+		if !errors.Is(err, errTaken) || time.Now().After(until) {
+			return err
+		}
+		if !told && o.Told != nil {
+			o.Told(fmt.Sprintf("waits until nobody else is %s at %s", o.Name, o.Join))
+		}
+		select {
+		case <-ctx.Done():
+			return loadgen.ErrInterrupted
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+func serve(ctx context.Context, o Options, again bool) error {
 	conn, err := dial(ctx, o)
 	if err != nil {
 		return err
@@ -57,10 +81,12 @@ func Serve(ctx context.Context, o Options) error {
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	a := &agent{peer: newPeer(conn, maxLine), options: o, base: time.Now(), orders: make(chan order), gone: make(chan struct{})}
-	if err := a.write(message{Kind: hello, Protocol: protocol, Version: Version(), Name: o.Name, Threads: o.Threads}); err != nil {
+	if err := a.write(greeting(o)); err != nil {
 		return fmt.Errorf("agents: %s: %w", o.Join, err)
 	}
-	a.tell("joined %s as %s with %d threads", o.Join, o.Name, o.Threads)
+	if !again {
+		a.tell("joined %s as %s with %d threads", o.Join, o.Name, o.Threads)
+	}
 	done := make(chan struct{})
 	defer close(done)
 	go a.listen(ctx, done)
@@ -71,6 +97,9 @@ func Serve(ctx context.Context, o Options) error {
 			case load:
 				a.load(m)
 			case refuse:
+				if m.Taken {
+					return fmt.Errorf("%w by %s: %s", errTaken, o.Join, m.Why)
+				}
 				return fmt.Errorf("%w by %s: %s", ErrRefused, o.Join, m.Why)
 			case bye:
 				return nil
@@ -82,6 +111,17 @@ func Serve(ctx context.Context, o Options) error {
 			return fmt.Errorf("agents: %s is gone: %w", o.Join, a.why)
 		}
 	}
+}
+
+// greeting is what an agent says of itself first.
+func greeting(o Options) message {
+	m := message{Kind: hello, Protocol: protocol, Version: Version(), Digest: loadgen.Digest(), Name: o.Name, Threads: o.Threads, CPUs: o.CPU}
+	m.Host, _ = os.Hostname()
+	var u unix.Utsname
+	if unix.Uname(&u) == nil {
+		m.Kernel = unix.ByteSliceToString(u.Release[:])
+	}
+	return m
 }
 
 // dial connects to the coordinator, which may come later.
@@ -163,6 +203,7 @@ func (a *agent) load(m order) {
 			return got.Counts, err
 		},
 	}
+	cfg.Progress = a.coming()
 	cfg.OnQuiet = func() { a.step(m.ctx, message{Kind: quiet}, leave) }
 	all, err := loadgen.Parts(m.ctx, cfg)
 	if err == nil {
@@ -175,6 +216,18 @@ func (a *agent) load(m order) {
 	}
 	if err := a.write(message{Kind: parts, Parts: all}); err != nil {
 		a.write(failure(fmt.Errorf("agents: what was measured cannot be sent: %w", err)))
+	}
+}
+
+// coming says every few seconds, as long as something arrives, that it does: the coordinator waits
+// for what arrives slowly, and for an agent that says nothing it does not.
+func (a *agent) coming() func(loadgen.Progress) {
+	said := time.Now()
+	return func(p loadgen.Progress) {
+		if now := time.Now(); p.PerSecond > 0 && now.Sub(said) >= comingEvery {
+			said = now
+			a.write(message{Kind: coming})
+		}
 	}
 }
 

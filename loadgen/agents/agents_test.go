@@ -155,7 +155,7 @@ func TestProcesses(t *testing.T) {
 		t.Errorf("closed loop: %v, %+v of %d messages", r.Violations, r.Deliveries, r.Messages.InAll)
 	}
 	for _, a := range c.Agents() {
-		if a.Bound <= 0 || a.RoundTrip > 10*time.Second || a.Offset.Abs() > time.Minute || a.Name != "one" && a.Name != "two" {
+		if a.Bound <= 0 || a.RoundTrip > 10*time.Second || a.Offset.Abs() > time.Minute || a.Name != "one" && a.Name != "two" || a.Host == "" || a.Kernel == "" {
 			t.Errorf("%+v", a)
 		}
 	}
@@ -233,6 +233,9 @@ func TestLost(t *testing.T) {
 	if _, err := c.Run(t.Context(), plain(server)); !errors.Is(err, ErrLost) {
 		t.Errorf("with one of two agents: %v", err)
 	}
+	if err := Serve(t.Context(), Options{Join: c.Addr(), Name: "two", Threads: 2}); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "give -threads 1") {
+		t.Errorf("in its place one with two threads: %v", err)
+	}
 	three := process(t, "", c.Addr(), "three", 1)
 	if err := c.Gather(t.Context(), 20*time.Second); err != nil {
 		t.Fatal(err)
@@ -309,10 +312,12 @@ func TestRefused(t *testing.T) {
 		}
 		return got.Why
 	}
-	good := message{Kind: hello, Protocol: protocol, Version: Version(), Name: "one", Threads: 1}
+	good := greeting(Options{Name: "one", Threads: 1})
 	for says, change := range map[string]func(*message){
-		"built from 0123 (protocol 1)": func(m *message) { m.Version = "0123" },
-		"(protocol 2), and this from":  func(m *message) { m.Protocol = 2 },
+		"built from 0123 (protocol 2)": func(m *message) { m.Version = "0123" },
+		"(protocol 3), and this from":  func(m *message) { m.Protocol = 3 },
+		"it makes other texts":         func(m *message) { m.Digest = "00" },
+		"or shares than this":          func(m *message) { m.Digest = "" },
 		"at least one thread":          func(m *message) { m.Threads = 0 },
 	} {
 		m := good

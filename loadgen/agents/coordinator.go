@@ -25,12 +25,14 @@ var (
 type Coordinator struct {
 	listener net.Listener
 	version  string
+	digest   string    // as an agent's must be
 	base     time.Time // of this process's clock
 	names    []string  // of the agents wanted; "": any
 	changed  chan bool // somebody joined
 	closed   chan bool
 
 	mutex  sync.Mutex
+	driven bool      // a load has begun: places keep their number of threads
 	places []*remote // of the agents, by their place; nil: nobody has joined yet
 }
 
@@ -49,9 +51,13 @@ type remote struct {
 // Info is what is known of an agent.
 type Info struct {
 	Name    string
+	Place   int    // from 1
 	Address string // its end of the connection
 	Version string
 	Threads int
+	CPUs    []int  // that its threads are pinned to; none: they are not
+	Host    string // its machine, as that names itself
+	Kernel  string // the release of it
 	// Offset is what the agent's clock shows more than this one's, right to within
 	// Bound: half of RoundTrip, the shortest that was seen before the latest load.
 	Offset, Bound, RoundTrip time.Duration
@@ -64,7 +70,7 @@ func Listen(address string, names []string) (*Coordinator, error) {
 		return nil, fmt.Errorf("agents: %w; give another address for agents to join", err)
 	}
 	c := &Coordinator{
-		listener: l, version: Version(), base: time.Now(), names: slices.Clone(names),
+		listener: l, version: Version(), digest: loadgen.Digest(), base: time.Now(), names: slices.Clone(names),
 		changed: make(chan bool, 1), closed: make(chan bool), places: make([]*remote, len(names)),
 	}
 	go c.accept()
@@ -96,16 +102,17 @@ func (c *Coordinator) Agents() (all []Info) {
 func (c *Coordinator) Gather(ctx context.Context, within time.Duration) error {
 	late := time.NewTimer(within)
 	defer late.Stop()
-	for len(c.alive()) < len(c.names) {
+	all := c.alive()
+	for ; len(all) < len(c.names); all = c.alive() {
 		select {
 		case <-c.changed:
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-late.C:
-			return fmt.Errorf("%w: %d of %d within %v; start loadgen agent -join %s on their machines", ErrMissing, len(c.alive()), len(c.names), within, c.Addr())
+			return fmt.Errorf("%w: %d of %d within %v; start loadgen agent -join %s on their machines", ErrMissing, len(all), len(c.names), within, c.Addr())
 		}
 	}
-	s := c.session(ctx, loadgen.Config{})
+	s := c.session(ctx, loadgen.Config{}, all)
 	defer s.fail(nil)
 	return s.each(func(_ int, r *remote) error { return s.clock(r) })
 }
@@ -189,10 +196,10 @@ func (c *Coordinator) greet(p *peer) *remote {
 	p.limit = maxLine
 	r := &remote{
 		peer: p, answers: make(chan message), gone: make(chan bool), cut: make(chan bool),
-		info: Info{Name: oneLine(m.Name), Address: p.RemoteAddr().String(), Version: oneLine(m.Version), Threads: m.Threads},
+		info: Info{Name: oneLine(m.Name), Address: p.RemoteAddr().String(), Version: oneLine(m.Version), Threads: m.Threads, CPUs: m.CPUs, Host: oneLine(m.Host), Kernel: oneLine(m.Kernel)},
 	}
-	if why := c.admit(r, m.Protocol); why != "" {
-		p.write(message{Kind: refuse, Why: why})
+	if why, taken := c.admit(r, &m); why != "" {
+		p.write(message{Kind: refuse, Why: why, Taken: taken})
 		p.Close()
 		return nil
 	}
@@ -232,31 +239,39 @@ func oneLine(text string) string {
 	return text[:min(len(text), 500)]
 }
 
-// admit gives an agent its place, or says why there is none.
-func (c *Coordinator) admit(r *remote, spoken int) (why string) {
-	if spoken != protocol || r.info.Version != c.version {
-		return fmt.Sprintf("it was built from %s (protocol %d), and this from %s (protocol %d); build both from the same sources", r.info.Version, spoken, c.version, protocol)
+// admit gives an agent its place, or says why there is none, and whether that is because another has its name.
+func (c *Coordinator) admit(r *remote, m *message) (why string, taken bool) {
+	if m.Protocol != protocol || r.info.Version != c.version {
+		return fmt.Sprintf("it was built from %s (protocol %d), and this from %s (protocol %d); build both from the same sources", r.info.Version, m.Protocol, c.version, protocol), false
+	}
+	if m.Digest != c.digest {
+		return "of the same plan it makes other texts, due times or shares than this; build both from the same sources, for processors of one kind", false
 	}
 	if r.info.Name == "" || r.info.Threads < 1 {
-		return "an agent has a name and at least one thread"
+		return "an agent has a name and at least one thread", false
 	}
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
-	free := -1
+	free, had := -1, 0
 	for i, other := range c.places {
-		if other != nil && !other.isGone() {
-			if other.info.Name == r.info.Name {
-				return fmt.Sprintf("there is an agent %s already; give another -name", r.info.Name)
-			}
-			continue
-		}
-		if c.names[i] == r.info.Name || c.names[i] == "" && free < 0 {
+		switch {
+		case other != nil && !other.isGone() && other.info.Name == r.info.Name:
+			return fmt.Sprintf("there is an agent %s already; give another -name", r.info.Name), true
+		case other != nil && !other.isGone():
+		case c.names[i] != r.info.Name && (c.names[i] != "" || free >= 0):
+		case other != nil && c.driven && other.info.Threads != r.info.Threads:
+			had = other.info.Threads
+		default:
 			free = i
 		}
 	}
-	if free < 0 {
-		return fmt.Sprintf("no agent %s is wanted; there are places for %d, which are taken or have other names", r.info.Name, len(c.names))
+	switch {
+	case free < 0 && had > 0:
+		return fmt.Sprintf("the agent whose place is free had %d threads, and the load stays what it is; give -threads %d", had, had), false
+	case free < 0:
+		return fmt.Sprintf("no agent %s is wanted; there are places for %d, which are taken or have other names", r.info.Name, len(c.names)), false
 	}
+	r.info.Place = free + 1
 	c.places[free] = r
-	return ""
+	return "", false
 }

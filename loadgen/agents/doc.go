@@ -4,14 +4,15 @@
 //
 // # How
 //
-// An agent connects to the coordinator by TCP and says what it was built from; another
-// version is refused. Each load goes through these steps, of which the coordinator waits for each of all
+// An agent connects to the coordinator by TCP and says what it was built from and what it makes of a plan; another
+// version is refused, and a build that makes other texts, due times or shares. Each load goes through these steps, of which the coordinator waits for each of all
 // agents:
 //
 //	ping, pong   many times: the offset of the agent's clock
 //	load         the plan and the agent's place in it
 //	ready        its clients are in the room
 //	start        when the load starts, by the agent's clock
+//	coming       every few seconds, as long as something arrives
 //	sent         what its senders have sent, when they are through
 //	settle       what all have sent
 //	quiet        all of that has arrived

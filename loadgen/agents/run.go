@@ -50,7 +50,10 @@ func (c *Coordinator) Run(ctx context.Context, cfg loadgen.Config) (result *load
 	if cfg.Clients < threads {
 		return nil, fmt.Errorf("%w: %d clients for %d threads of all agents; give at least %d", loadgen.ErrConfig, cfg.Clients, threads, threads)
 	}
-	s := c.session(ctx, cfg)
+	c.mutex.Lock()
+	c.driven = true
+	c.mutex.Unlock()
+	s := c.session(ctx, cfg, all)
 	s.threads = threads
 	defer s.fail(nil)
 	defer func() {
@@ -76,13 +79,14 @@ type session struct {
 	*Coordinator
 	all     []*remote
 	cfg     loadgen.Config
-	threads int // of all agents
+	threads int             // of all agents
+	bounds  []time.Duration // of each agent's clock, over the whole load
 	ctx     context.Context
 	fail    context.CancelCauseFunc
 }
 
-func (c *Coordinator) session(ctx context.Context, cfg loadgen.Config) *session {
-	s := &session{Coordinator: c, all: c.alive(), cfg: cfg}
+func (c *Coordinator) session(ctx context.Context, cfg loadgen.Config, all []*remote) *session {
+	s := &session{Coordinator: c, all: all, cfg: cfg}
 	s.ctx, s.fail = context.WithCancelCause(ctx)
 	return s
 }
@@ -171,8 +175,7 @@ func (s *session) measure() (*loadgen.Result, error) {
 	if err := s.each(func(i int, r *remote) error {
 		m, err := s.step(r, message{Kind: leave}, parts, stepTime)
 		measured[i] = m.Parts
-		whole := len(m.Parts) == r.info.Threads && !slices.ContainsFunc(m.Parts, func(p *loadgen.Part) bool { return !p.Whole() })
-		if err == nil && !whole {
+		if err == nil && (len(m.Parts) != r.info.Threads || !loadgen.Whole(m.Parts)) {
 			r.end()
 			return r.lost(errors.New("what it measured is not whole"))
 		}
@@ -180,21 +183,44 @@ func (s *session) measure() (*loadgen.Result, error) {
 	}); err != nil {
 		return nil, err
 	}
-	return s.merge(slices.Concat(measured...)), nil
+	if err := s.clocksAgain(); err != nil {
+		return nil, err
+	}
+	return s.merge(slices.Concat(measured...))
 }
 
-// merge is the result, which says how far latencies across agents may be wrong.
-func (s *session) merge(all []*loadgen.Part) *loadgen.Result {
-	r := loadgen.Merge(all, s.cfg)
-	if r.Elsewhere != nil {
-		var bounds []int64
-		for _, a := range s.all {
-			bounds = append(bounds, int64(a.info.Bound))
-		}
-		slices.Sort(bounds)
-		r.Elsewhere.Bound = bounds[len(bounds)-1] + bounds[max(0, len(bounds)-2)]
+// merge is the result, which says how far latencies across agents may be wrong. It is that of all clients, or there is
+// none.
+func (s *session) merge(all []*loadgen.Part) (*loadgen.Result, error) {
+	if !loadgen.Whole(all) {
+		return nil, errors.New("agents: the agents measured different things; is one of them built otherwise?")
 	}
-	return r
+	r := loadgen.Merge(all, s.cfg)
+	if int(r.Login.Count) != s.cfg.Clients {
+		return nil, fmt.Errorf("%w: together they drove %d of %d clients", ErrLost, r.Login.Count, s.cfg.Clients)
+	}
+	if r.Elsewhere != nil {
+		bounds := slices.Sorted(slices.Values(s.bounds))
+		r.Elsewhere.Bound = int64(bounds[len(bounds)-1] + bounds[max(0, len(bounds)-2)])
+	}
+	return r, nil
+}
+
+// clocksAgain measures all clocks after the load, and how far they may have been off meanwhile.
+func (s *session) clocksAgain() error {
+	s.bounds = make([]time.Duration, len(s.all))
+	return s.each(func(i int, r *remote) error {
+		before := r.info
+		err := s.clock(r)
+		s.bounds[i] = drifted(before, r.info)
+		return err
+	})
+}
+
+// drifted is how far a clock may have been off, at any time between two measurements, from the offset
+// that was found first.
+func drifted(before, after Info) time.Duration {
+	return max(before.Bound, after.Bound) + (after.Offset - before.Offset).Abs()
 }
 
 // hook calls a hook at its time, unless the load has failed by then.
@@ -214,11 +240,16 @@ func (s *session) step(r *remote, m message, next kind, within time.Duration) (m
 		r.end()
 		return message{}, r.lost(err)
 	}
+	until := time.Now().Add(within)
 	late := time.NewTimer(within)
 	defer late.Stop()
 	for {
 		select {
 		case got := <-r.answers:
+			if got.Kind == coming { // a slow server is no lost agent
+				late.Reset(max(time.Until(until), 2*s.cfg.Drain+stepTime))
+				continue
+			}
 			if got.Kind == failed || got.Kind == parts {
 				r.busy = false
 			}

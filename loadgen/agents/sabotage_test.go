@@ -132,7 +132,7 @@ func TestMischief(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := newPeer(conn, maxLine)
-		p.write(message{Kind: hello, Protocol: protocol, Version: Version(), Name: "odd", Threads: 1})
+		p.write(greeting(Options{Name: "odd", Threads: 1}))
 		go func() {
 			defer conn.Close()
 			for {

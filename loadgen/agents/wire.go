@@ -16,15 +16,16 @@ import (
 )
 
 // protocol is the version of what follows.
-const protocol = 1
+const protocol = 2
 
 // Bounds of the connection between coordinator and agent.
 const (
-	maxLine   = 64 << 20         // octets of a message: histograms of some hundred threads
-	maxHello  = 4 << 10          // octets of what a stranger says first
-	strangers = 64               // who have not said hello yet
-	writeTime = 10 * time.Second // to write one
-	deadTime  = 15 * time.Second // after which a peer that answers nothing at all is gone
+	maxLine     = 64 << 20         // octets of a message: histograms of some hundred threads
+	maxHello    = 16 << 10         // octets of what a stranger says first
+	strangers   = 64               // who have not said hello yet
+	writeTime   = 10 * time.Second // to write one
+	comingEvery = 5 * time.Second  // at most so often an agent says that something arrives
+	deadTime    = 15 * time.Second // after which a peer that answers nothing at all is gone
 )
 
 // kind is what a message is about: see the package's comment.
@@ -38,6 +39,7 @@ const (
 	load   kind = "load"
 	ready  kind = "ready"
 	start  kind = "start"
+	coming kind = "coming" // agent: something still arrives
 	sent   kind = "sent"
 	settle kind = "settle"
 	quiet  kind = "quiet"
@@ -54,8 +56,12 @@ type message struct {
 
 	Protocol int    `json:"protocol,omitempty"` // hello
 	Version  string `json:"version,omitempty"`
+	Digest   string `json:"digest,omitempty"` // of what it makes of plans
 	Name     string `json:"name,omitempty"`
 	Threads  int    `json:"threads,omitempty"`
+	CPUs     []int  `json:"cpus,omitempty"` // that the threads are pinned to
+	Host     string `json:"host,omitempty"`
+	Kernel   string `json:"kernel,omitempty"`
 
 	At     int64           `json:"at,omitempty"`     // pong, start: by the agent's clock
 	Serial int             `json:"serial,omitempty"` // ping, pong
@@ -63,6 +69,7 @@ type message struct {
 	Counts []uint64        `json:"counts,omitempty"` // sent, settle: messages by sender
 	Parts  []*loadgen.Part `json:"parts,omitempty"`  // parts
 	Why    string          `json:"why,omitempty"`    // refuse, failed: one line
+	Taken  bool            `json:"taken,omitempty"`  // refuse: for its name, which may be that of a connection that is dead
 	Class  int             `json:"class,omitempty"`  // failed: the place of its error in classes, from 1; 0: none of them
 }
 

@@ -23,7 +23,7 @@ func agent(ctx context.Context, args []string, env Env) int {
 	f.StringVar(&o.Name, "name", host, "`NAME` of this agent; no two have the same")
 	f.IntVar(&o.Threads, "threads", 0, "`number` of threads, each with its share of the clients (0: one for each of -cpu, or one)")
 	f.Var(&cpu, "cpu", "`CPU` or CPUs that the threads are pinned to, one each, like 2-5 (none: not pinned)")
-	f.DurationVar(&o.Wait, "wait", time.Minute, "how long nobody may listen there yet")
+	f.DurationVar(&o.Wait, "wait", time.Minute, "how long nobody may listen there yet, or another have its name")
 	if status, ok := parse(f, args, env); !ok {
 		return status
 	}

@@ -1,0 +1,95 @@
+package loadgen
+
+import (
+	"testing"
+	"time"
+
+	"chatbench/loadgen/ledger"
+)
+
+// counted is a load of which a test says how much has arrived.
+type counted struct {
+	load
+	delivered uint64
+}
+
+func (c *counted) counts() (messages, delivered, missing uint64) { return 0, c.delivered, 1 }
+
+// TestThreadsGiveUp: a thread to which nothing comes waits as long as something comes to another, and gives up when
+// nothing has come to any for Drain.
+func TestThreadsGiveUp(t *testing.T) {
+	s, err := NewStage(t.Context(), 2, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	f, err := s.Join(Config{Server: startNull(t), Clients: 4, Senders: 2, Rate: 1, Duration: time.Second, Drain: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := f.generators.all[0], f.generators.all[1]
+	loads := []*counted{{load: a.load}, {load: b.load}}
+	f.generators.sending.Store(2)
+	for i, g := range f.generators.all {
+		g.begin(0, 0, time.Second)
+		g.load = loads[i]
+	}
+	for i, step := range []struct {
+		g     *generator
+		at    time.Duration // after the end of the section
+		comes bool
+		done  bool
+	}{
+		{b, 0, false, false}, {a, 0, false, false}, {b, 900 * time.Millisecond, true, false},
+		{a, 1500 * time.Millisecond, false, false}, {a, 1900 * time.Millisecond, false, false}, {a, 1900*time.Millisecond + 1, false, true},
+	} {
+		now := int64(time.Second + step.at)
+		if step.g.quiet = now; step.comes {
+			loads[1].delivered++
+		}
+		if done, err := step.g.progress(now); done != step.done || err != nil {
+			t.Errorf("step %d: done %v, %v", i+1, done, err)
+		}
+	}
+}
+
+// TestTail: the last message once more is found even if it comes when every thread has all it waits for, in one piece and
+// in slices.
+func TestTail(t *testing.T) {
+	set := func(r *room) { r.script.Seed, r.script.Size, r.messages = 1, 64, 1<<40 }
+	for name, measure := range map[string]func(cfg Config, again func()) (*Result, error){
+		"whole": func(cfg Config, again func()) (*Result, error) {
+			cfg.OnQuiet = again
+			return Run(t.Context(), cfg)
+		},
+		"slice": func(cfg Config, again func()) (*Result, error) {
+			s, err := NewStage(t.Context(), cfg.Threads, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			cfg.OnTimedEnd = again
+			f, err := s.Join(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, _, err := f.Slice()
+			return r, err
+		},
+	} {
+		for victim := range 4 {
+			room := newRoom(t, 1, set)
+			cfg := Config{Server: room.Addr().String(), Threads: 2, Clients: 4, Senders: 1, Rate: 1000, Size: 64, Seed: 1, Duration: 20 * time.Millisecond, Drain: 10 * time.Second}
+			r, err := measure(cfg, func() {
+				room.Lock()
+				defer room.Unlock()
+				frame := make([]byte, room.script.SaidLen())
+				room.script.PutSaid(frame, uint64(cfg.senders()[0]), 19)
+				room.members[victim].conn.Write(frame)
+			})
+			if err != nil || r.Ledger != (ledger.Tally{Duplicated: 1}) || r.Messages.InAll != 20 {
+				t.Errorf("%s, client %d: %+v, %v", name, victim, r, err)
+			}
+		}
+	}
+}
