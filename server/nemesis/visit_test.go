@@ -81,7 +81,8 @@ type visit struct {
 	node int
 	boot *boot // of its chatd
 	from time.Time
-	left atomic.Bool // it has said goodbye
+	left atomic.Bool // it is about to say goodbye
+	bye  atomic.Bool // it has said goodbye, as far as it knows
 
 	saying sync.Mutex // one line at a time
 
@@ -117,7 +118,8 @@ func (v *visit) talk(restless bool) {
 		if restless && n >= restBeats && !v.w.still.Load() {
 			v.left.Store(true)
 			v.conn.SetDeadline(time.Now().Add(patience))
-			v.conn.Write(wire.AppendClose(nil)) // if it fails, that was it
+			_, err := v.conn.Write(wire.AppendClose(nil)) // if it fails, that was it
+			v.bye.Store(err == nil)
 			<-over
 			return
 		}
@@ -318,13 +320,14 @@ func (w *world) visit(id int) *visit {
 }
 
 // judge has the checker judge all that was heard so far. quiet is those who have nothing to
-// hear any more.
+// hear any more; nil: lines may be on their way.
 func (w *world) judge(quiet []*visit) verdict {
 	w.mu.Lock() // nobody new is heard meanwhile
 	h := make(history, len(w.visits))
 	for i, v := range w.visits {
 		v.mu.Lock()
 		h[i] = stay{name: v.name, from: v.from, heard: slices.Clone(v.heard), in: !v.ended && slices.Contains(quiet, v)}
+		h[i].bye = quiet != nil && v.ended && v.bye.Load() && !v.boot.killed.Load()
 		v.mu.Unlock()
 	}
 	for i, v := range w.visits { // after all that was heard, so that it was said
