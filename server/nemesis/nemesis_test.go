@@ -215,8 +215,8 @@ func (c *campaign) askWho() (wrong []string) {
 	all, by := c.in()
 	told := map[string][]string{}
 	for node := range nodes {
-		if by[node] < people {
-			return []string{fmt.Sprintf("%d people are in the room by way of chatd%d, want %d", by[node], node, people)}
+		if by[node] < people-1 {
+			return []string{fmt.Sprintf("%d people are in the room by way of chatd%d, want %d", by[node], node, people-1)}
 		}
 		v := all[slices.IndexFunc(all, func(v *visit) bool { return v.node == node })]
 		if err := v.asks(); err != nil {
@@ -227,7 +227,11 @@ func (c *campaign) askWho() (wrong []string) {
 		}
 		told[fmt.Sprint("chatd", node)] = v.answer()
 	}
-	return wrongNames(nameList(all), told)
+	names := nameList(all)
+	if !slices.Contains(names, wanted) {
+		return []string{"nobody is in the room as " + wanted + ", whom several want to be"}
+	}
+	return wrongNames(names, told)
 }
 
 // look has the checker look at all lines so far.

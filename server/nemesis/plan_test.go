@@ -24,7 +24,7 @@ var kinds = []kind{
 	{"pause-chatd", "SIGSTOP of a chatd, then SIGCONT", time.Second, 6 * time.Second, false, pauseChatd},
 	{"pause-nats", "SIGSTOP of a NATS server, then SIGCONT", time.Second, 6 * time.Second, false, pauseNATS},
 	{"cut-nats", "the network of a NATS server is cut: from the others and from all chatd", 2 * time.Second, 6 * time.Second, true, cutNATS},
-	{"cut-chatd", "the network of a chatd to NATS is cut; its clients stay", 2 * time.Second, 9 * time.Second, true, cutChatd},
+	{"cut-chatd", "the network of a chatd to NATS is cut; its clients stay", 10 * time.Second, 20 * time.Second, true, cutChatd},
 	{"slow-link", "the links of a chatd to NATS take 50 to 500 ms each way, and 32 to 256 KiB/s", 2 * time.Second, 5 * time.Second, false, slowLink},
 }
 
@@ -115,8 +115,14 @@ func (w *world) pauseProcess(p *process, f fault) (string, error) {
 	return "", b.goOn()
 }
 
-func cutNATS(w *world, f fault) (string, error)  { return w.cut(w.nats[f.node], f) }
-func cutChatd(w *world, f fault) (string, error) { return w.cut(w.chatd[f.node], f) }
+func cutNATS(w *world, f fault) (string, error) { return w.cut(w.nats[f.node], f) }
+
+func cutChatd(w *world, f fault) (string, error) {
+	if f.lasts >= deadCut {
+		w.longCut.Store(true)
+	}
+	return w.cut(w.chatd[f.node], f)
+}
 
 // cut has nothing go to a node or come from it for a while, and nobody is told.
 func (w *world) cut(p *process, f fault) (string, error) {

@@ -19,7 +19,14 @@ const (
 	burstEach = 12                     // beats between two bursts
 	nameCount = 8                      // names that a client goes through when it comes back
 	restBeats = 20                     // beats after which one who is restless leaves
+	wanted    = "ann"                  // the name that one by way of each chatd insists on
+	// deadCut is a cut after which other chatd may have taken the names of one away: 12 s without
+	// a renewal of its key, which it renews every second.
+	deadCut = 11 * time.Second
 )
+
+// elderText is what somebody is told who has to go, as somebody else came first under the name.
+const elderText = "somebody of your name was in the room before you, by way of another server"
 
 // person is somebody who talks by way of one chatd, and comes back whenever the connection
 // has ended: under its own name again, or under another if that is taken.
@@ -27,13 +34,13 @@ type person struct {
 	w        *world
 	node     int  // of the chatd
 	index    int  // among those of the chatd
-	insists  bool // it has one name, and waits until that is free
+	insists  bool // it wants one name, as others do by way of other chatd, and waits until that is free
 	restless bool // it leaves by itself, again and again
 }
 
 func (p *person) name(k int) string {
 	if p.insists {
-		return fmt.Sprintf("ann%d", p.node)
+		return wanted
 	}
 	return fmt.Sprintf("bob%d-%d-%d", p.node, p.index, k%nameCount)
 }
@@ -93,7 +100,8 @@ type visit struct {
 	upTo   map[int]int      // by visit: the last line heard of it
 	who    []string         // answer to the last /who, nil while it is awaited
 	notice string           // the last of the server
-	ended  bool
+	elder  bool             // it was told that it has to go
+	ended  time.Time        // zero: it is in the room
 }
 
 // talk says lines until the connection ends.
@@ -179,7 +187,7 @@ func (v *visit) told(notice string) {
 	if list, is := whoNames(notice); is {
 		v.who = list
 	} else {
-		v.notice = notice
+		v.notice, v.elder = notice, v.elder || notice == elderText
 	}
 }
 
@@ -216,18 +224,32 @@ func (v *visit) hear(from, text string) error {
 // end notes that the connection has ended, which has to be for a fault of ours.
 func (v *visit) end(why error) {
 	v.mu.Lock()
-	v.ended = true
-	notice := v.notice
+	v.ended = time.Now()
+	notice, elder := v.notice, v.elder
 	v.mu.Unlock()
-	if !v.left.Load() && !v.boot.killed.Load() && v.w.living.Err() == nil {
+	switch {
+	case v.left.Load() || v.boot.killed.Load() || v.w.living.Err() != nil:
+	case elder && v.w.longCut.Load() && v.w.hasElder(v):
+	default:
 		v.w.violate("the server has ended %s, which was told %q: %v", v.name, notice, why)
 	}
+}
+
+// hasElder says whether somebody else was in the room under the name of a visit when that began.
+func (w *world) hasElder(than *visit) bool {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return slices.ContainsFunc(w.visits, func(v *visit) bool {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		return v.name == than.name && v.from.Before(than.from) && (v.ended.IsZero() || v.ended.After(than.from))
+	})
 }
 
 func (v *visit) isIn() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return !v.ended
+	return v.ended.IsZero()
 }
 
 // hasHeard says whether it has heard, of each chatd, a line that was said after a time.
@@ -326,8 +348,8 @@ func (w *world) judge(quiet []*visit) verdict {
 	h := make(history, len(w.visits))
 	for i, v := range w.visits {
 		v.mu.Lock()
-		h[i] = stay{name: v.name, from: v.from, heard: slices.Clone(v.heard), in: !v.ended && slices.Contains(quiet, v)}
-		h[i].bye = quiet != nil && v.ended && v.bye.Load() && !v.boot.killed.Load()
+		h[i] = stay{name: v.name, from: v.from, heard: slices.Clone(v.heard), in: v.ended.IsZero() && slices.Contains(quiet, v)}
+		h[i].bye = quiet != nil && v.bye.Load() && !v.elder && !v.boot.killed.Load()
 		v.mu.Unlock()
 	}
 	for i, v := range w.visits { // after all that was heard, so that it was said

@@ -45,6 +45,7 @@ type world struct {
 	talking     context.Context // until nobody says anything any more
 	hush, leave context.CancelFunc
 	still       atomic.Bool // nobody leaves by itself
+	longCut     atomic.Bool // a chatd was cut off so long that its names may have been given to others
 	crowd       sync.WaitGroup
 
 	mu         sync.RWMutex

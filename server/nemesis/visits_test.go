@@ -1,0 +1,55 @@
+package nemesis
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+)
+
+// newPeople is a world without servers, of visits by way of chatd that run.
+func newPeople(t *testing.T, visits ...*visit) *world {
+	w := &world{T: t, visits: visits}
+	w.living, w.leave = context.WithCancel(t.Context())
+	for i, v := range visits {
+		v.w, v.id, v.boot, v.upTo = w, i, &boot{ended: make(chan struct{})}, map[int]int{}
+	}
+	return w
+}
+
+// A server may end somebody who has the name of another, who was there before, if a chatd was
+// cut off for long; and whose chatd was killed.
+func TestWhoHasToGo(t *testing.T) {
+	at := func(n int) time.Time { return time.Unix(1e9+int64(n), 0) }
+	for _, c := range []struct {
+		name           string
+		first          *visit
+		cut, told, ill bool
+		wrong          int
+	}{
+		{"the first is there", &visit{name: wanted, from: at(1)}, true, true, false, 0},
+		{"the first has left meanwhile", &visit{name: wanted, from: at(1), ended: at(3)}, true, true, false, 0},
+		{"the first had left before", &visit{name: wanted, from: at(1), ended: at(1)}, true, true, false, 1},
+		{"the first came later", &visit{name: wanted, from: at(3)}, true, true, false, 1},
+		{"the first is somebody else", &visit{name: "bob", from: at(1)}, true, true, false, 1},
+		{"no chatd was cut off", &visit{name: wanted, from: at(1)}, false, true, false, 1},
+		{"nobody told why", &visit{name: wanted, from: at(1)}, true, false, false, 1},
+		{"it was killed", &visit{name: "bob", from: at(1)}, false, false, true, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			v := &visit{name: wanted, from: at(2)}
+
+			w := newPeople(t, c.first, v)
+			w.longCut.Store(c.cut)
+			v.boot.killed.Store(c.ill)
+			if c.told {
+				v.told(elderText)
+				v.told("bob has joined")
+			}
+			v.end(errors.New("it has closed the conversation"))
+			if len(w.violations) != c.wrong {
+				t.Errorf("%q, want %d", w.violations, c.wrong)
+			}
+		})
+	}
+}
