@@ -194,15 +194,8 @@ func (c *campaign) check() {
 	}
 	c.print(fmt.Sprintf("     %8s  names agree: %v, after %v; %d lines acknowledged, lost %d, twice %d, out of order %d",
 		time.Since(c.began).Round(100*time.Millisecond), agreed, took.Round(time.Millisecond), c.lines.acknowledged, c.lines.lost, c.lines.twice, c.lines.disordered))
-	all, _ := c.in()
-	for node := range nodes {
-		i := slices.IndexFunc(all, func(v *visit) bool { return v.node == (node+1)%nodes })
-		if i < 0 {
-			continue
-		}
-		if twice := c.rival(node, all[i].name); twice != "" {
-			wrong = append(wrong, twice)
-		}
+	if agreed {
+		wrong = c.rivals()
 	}
 	c.wrong += len(wrong)
 	for _, text := range wrong {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -288,34 +287,40 @@ func (v *visit) answer() []string {
 }
 
 // rival has somebody log in at a chatd under a name that is in the room by way of another. It
-// says what is wrong: it is let in, and neither has to go.
+// says what is wrong: everything but that the name is taken, as all servers agree on who is there.
 func (w *world) rival(node int, name string) (wrong string) {
 	conn, err := w.dial(node)
 	if err != nil {
 		return fmt.Sprintf("chatd%d takes no connection: %v", node, err)
 	}
 	defer conn.Close()
-	c := newTalk(conn)
-	denied, err := c.login(name, patience)
+	denied, err := newTalk(conn).login(name, patience)
 	switch {
 	case err != nil:
 		return fmt.Sprintf("chatd%d does not answer a login: %v", node, err)
-	case denied == wire.NameTaken:
-		return ""
-	case denied != "":
+	case denied == "":
+		return fmt.Sprintf("%s is in the room twice, the second time by way of chatd%d", name, node)
+	case denied != wire.NameTaken:
 		return fmt.Sprintf("chatd%d denies a login: %s", node, denied)
 	}
-	c.SetReadDeadline(time.Now().Add(patience))
-	for {
-		f, err := c.next()
-		var late net.Error
-		switch {
-		case errors.As(err, &late) && late.Timeout():
-			return fmt.Sprintf("%s is in the room twice, the second time by way of chatd%d", name, node)
-		case err != nil || f.Type == wire.Close:
-			return ""
+	return ""
+}
+
+// rivals tries a name of each chatd at all the others.
+func (w *world) rivals() (wrong []string) {
+	all, _ := w.in()
+	for owner := range nodes {
+		i := slices.IndexFunc(all, func(v *visit) bool { return v.node == owner })
+		for node := range nodes {
+			if node == owner || i < 0 {
+				continue
+			}
+			if text := w.rival(node, all[i].name); text != "" {
+				wrong = append(wrong, text)
+			}
 		}
 	}
+	return wrong
 }
 
 // in is those who are in the room, and how many of them are so by way of each chatd.

@@ -3,8 +3,12 @@ package nemesis
 import (
 	"context"
 	"errors"
+	"net"
 	"testing"
 	"time"
+
+	"chatbench/core/wire"
+	"chatbench/internal/placetest"
 )
 
 // newPeople is a world without servers, of visits by way of chatd that run.
@@ -51,5 +55,50 @@ func TestWhoHasToGo(t *testing.T) {
 				t.Errorf("%q, want %d", w.violations, c.wrong)
 			}
 		})
+	}
+}
+
+// Whoever gets in under a name that is there is in the room twice, whatever comes then.
+func TestRivals(t *testing.T) {
+	for _, c := range []struct {
+		name, answer string
+		wrong        int
+	}{
+		{"the name is taken", wire.DeniedPrefix + wire.NameTaken, 0},
+		{"it is let in", wire.Granted, 4},
+		{"it is denied for another reason", wire.DeniedPrefix + "no", 4},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newPeople(t, &visit{name: "ann", node: 0}, &visit{name: "bob", node: 1})
+			for i := range w.chatd {
+				l, err := net.Listen("tcp", "127.0.0.1:0")
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { l.Close() })
+				w.chatd[i] = &process{args: []string{3: l.Addr().String()}}
+				if w.chatd[i].at, err = placetest.Home(); err != nil {
+					t.Fatal(err)
+				}
+				go answerLogins(l, c.answer)
+			}
+			if wrong := w.rivals(); len(wrong) != c.wrong {
+				t.Errorf("%q, want %d", wrong, c.wrong)
+			}
+		})
+	}
+}
+
+// answerLogins answers every login alike, and then closes the conversation.
+func answerLogins(l net.Listener, answer string) {
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		if _, err := conn.Read(make([]byte, 100)); err == nil {
+			conn.Write(wire.AppendClose(append([]byte{byte(wire.Cred)}, answer+"\x00"...)))
+		}
+		conn.Close()
 	}
 }
