@@ -18,6 +18,9 @@ import (
 // counted from 0.
 type line struct{ stay, number int }
 
+// text is what is said.
+func (l line) text() string { return fmt.Sprintf("%d %d", l.stay, l.number) }
+
 // stay is a client's time in the room, from a login to the end of its connection.
 type stay struct {
 	name  string

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -155,7 +156,7 @@ func (v *visit) say(last bool) error {
 	v.sent = append(v.sent, time.Now())
 	v.mu.Unlock()
 	v.conn.SetWriteDeadline(time.Now().Add(patience))
-	return v.conn.say(fmt.Sprintf("%d %d", v.id, number))
+	return v.conn.say(line{v.id, number}.text())
 }
 
 // read takes what the server sends until it ends, and says why it did.
@@ -172,8 +173,8 @@ func (v *visit) read() error {
 			from, text, _ := bytes.Cut(f.Body, []byte(": "))
 			if string(from) == wire.ServerName {
 				v.told(string(text))
-			} else if err := v.hear(string(from), string(text)); err != nil {
-				return err
+			} else {
+				v.hear(string(from), string(text))
 			}
 		}
 	}
@@ -190,15 +191,16 @@ func (v *visit) told(notice string) {
 	}
 }
 
-// hear notes a line.
-func (v *visit) hear(from, text string) error {
+// hear notes a line. One that nobody said is a violation.
+func (v *visit) hear(from, text string) {
 	var l line
-	if _, err := fmt.Sscanf(text, "%d %d", &l.stay, &l.number); err != nil {
-		return fmt.Errorf("a line is altered: %s: %s", from, text)
+	var said *visit
+	if _, err := fmt.Sscanf(text, "%d %d", &l.stay, &l.number); err == nil {
+		said = v.w.visit(l.stay)
 	}
-	said := v.w.visit(l.stay)
-	if said == nil || said.name != from {
-		return fmt.Errorf("a line is altered: %s: %s", from, text)
+	if said == nil || said.name != from || text != l.text() {
+		v.w.violate("%s heard a line that is altered: %s: %s", v.name, from, text)
+		return
 	}
 	said.mu.Lock()
 	known := l.number < len(said.sent)
@@ -208,7 +210,8 @@ func (v *visit) hear(from, text string) error {
 	}
 	said.mu.Unlock()
 	if !known {
-		return fmt.Errorf("a line is heard that was not said: %s: %s", from, text)
+		v.w.violate("%s heard a line that was not said: %s: %s", v.name, from, text)
+		return
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -217,7 +220,6 @@ func (v *visit) hear(from, text string) error {
 	if at.After(v.newest[said.node]) {
 		v.newest[said.node] = at
 	}
-	return nil
 }
 
 // end notes that the connection has ended, which has to be for a fault of ours.
@@ -226,7 +228,10 @@ func (v *visit) end(why error) {
 	v.ended = time.Now()
 	notice, elder := v.notice, v.elder
 	v.mu.Unlock()
+	var late net.Error
 	switch {
+	case v.left.Load() && errors.As(why, &late) && late.Timeout():
+		v.w.violate("%s said goodbye, and the server has not ended the connection within %v", v.name, patience)
 	case v.left.Load() || v.boot.killed.Load() || v.w.living.Err() != nil:
 	case elder && v.w.longCut.Load() && v.w.hasElder(v):
 	default:

@@ -3,7 +3,9 @@ package nemesis
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
+	"os"
 	"testing"
 	"time"
 
@@ -55,6 +57,38 @@ func TestWhoHasToGo(t *testing.T) {
 				t.Errorf("%q, want %d", w.violations, c.wrong)
 			}
 		})
+	}
+}
+
+// A line that nobody said so is a violation, also if it is heard by somebody who is leaving.
+func TestAlteredLines(t *testing.T) {
+	for _, c := range []struct {
+		from, text string
+		wrong      int
+	}{
+		{"bob", "1 0", 0},
+		{"bob", "1 1", 1},
+		{"ann", "1 0", 1},
+		{"bob", "2 0", 1},
+		{"bob", "-1 0", 1},
+		{"bob", "1", 1},
+		{"bob", "1 0 1", 1},
+		{"bob", "one", 1},
+	} {
+		v := &visit{name: "ann"}
+		w := newPeople(t, v, &visit{name: "bob", sent: []time.Time{time.Unix(1e9, 0)}})
+		v.left.Store(true)
+		v.hear(c.from, c.text)
+		v.end(io.EOF)
+		if len(w.violations) != c.wrong || len(v.heard) != 1-c.wrong {
+			t.Errorf("%s: %s: %q, want %d", c.from, c.text, w.violations, c.wrong)
+		}
+	}
+	v := &visit{name: "ann"}
+	w := newPeople(t, v)
+	v.left.Store(true)
+	if v.end(os.ErrDeadlineExceeded); len(w.violations) != 1 {
+		t.Errorf("it was not let go: %q", w.violations)
 	}
 }
 
