@@ -166,9 +166,12 @@ func (c *campaign) inflict(f fault) {
 	c.report()
 }
 
-// report fails for what was violated since it was last called.
+// report fails for what was violated since it was last called, and if something has ended by itself.
 func (c *campaign) report() {
 	c.Helper()
+	for _, text := range c.fallen() {
+		c.violate("%s", text)
+	}
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	for _, v := range c.violations[c.reported:] {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -134,5 +135,26 @@ func answerLogins(l net.Listener, answer string) {
 			conn.Write(wire.AppendClose(append([]byte{byte(wire.Cred)}, answer+"\x00"...)))
 		}
 		conn.Close()
+	}
+}
+
+// A process that has ended without having been killed is noticed.
+func TestFallen(t *testing.T) {
+	w := newPeople(t)
+	for i := range 3 {
+		w.nats[i], w.chatd[i] = &process{name: "nats"}, &process{name: "chatd"}
+		for _, p := range []*process{w.nats[i], w.chatd[i]} {
+			p.boot.Store(&boot{ended: make(chan struct{}), err: errors.New("exit status 2")})
+		}
+	}
+	if wrong := w.fallen(); len(wrong) != 0 {
+		t.Errorf("all are there: %q", wrong)
+	}
+	w.nats[0].boot.Load().killed.Store(true)
+	close(w.nats[0].boot.Load().ended)
+	close(w.nats[1].boot.Load().ended)
+	close(w.chatd[2].boot.Load().ended)
+	if wrong := w.fallen(); !slices.Equal(wrong, []string{"nats has ended by itself: exit status 2", "chatd has ended by itself: exit status 2"}) {
+		t.Errorf("two have ended: %q", wrong)
 	}
 }

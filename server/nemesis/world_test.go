@@ -202,6 +202,19 @@ func (w *world) startChatd(p *process) (err error) {
 	return err
 }
 
+// fallen is the processes that have ended, and not by us.
+func (w *world) fallen() (wrong []string) {
+	for _, p := range append(w.nats[:], w.chatd[:]...) {
+		if p == nil || p.boot.Load() == nil {
+			continue
+		}
+		if b := p.boot.Load(); !b.running() && !b.killed.Load() {
+			wrong = append(wrong, fmt.Sprintf("%s has ended by itself: %v", p.name, b.err))
+		}
+	}
+	return wrong
+}
+
 // end ends all of it: chatd by SIGTERM, and they have to end well.
 func (w *world) end() {
 	w.leave()
