@@ -303,36 +303,20 @@ func (w *world) goesOn(after time.Time) time.Duration {
 	return time.Since(after)
 }
 
-// leader is the NATS server that leads the stream; otherwise if it cannot be found out.
-func (w *world) leader(otherwise int) int {
+// leader is the NATS server that leads the stream; otherwise, and not sure, if it cannot be found out.
+func (w *world) leader(otherwise int) (node int, sure bool) {
 	ctx, cancel := context.WithTimeout(w.living, 5*time.Second)
 	defer cancel()
 	s, err := w.js.Stream(ctx, "CHAT_"+room)
 	if err != nil || s.CachedInfo().Cluster == nil {
-		return otherwise
+		return otherwise, false
 	}
 	for i, p := range w.nats {
 		if p.name == s.CachedInfo().Cluster.Leader {
-			return i
+			return i, true
 		}
 	}
-	return otherwise
-}
-
-// hasLeaderBut says whether NATS servers have agreed on who leads them, and who leads the stream:
-// another than a dead one.
-func (w *world) hasLeaderBut(dead string) bool {
-	ctx, cancel := context.WithTimeout(w.living, 300*time.Millisecond)
-	defer cancel()
-	s, err := w.js.Stream(ctx, "CHAT_"+room)
-	if err != nil || s.CachedInfo().Cluster == nil {
-		return false
-	}
-	if leader := s.CachedInfo().Cluster.Leader; leader == "" || leader == dead {
-		return false
-	}
-	_, err = w.js.AccountInfo(ctx) // who leads all of them answers
-	return err == nil
+	return otherwise, false
 }
 
 // The bridge that joins the nodes' network namespaces.
