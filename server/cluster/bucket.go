@@ -217,7 +217,7 @@ func (n *names) mend(kv jetstream.KeyValue, now time.Time) {
 			o.seen = now
 		case now.Sub(o.seen) < settledAfter:
 		case !there || o.elder(e):
-			n.do(folded, func() { n.putBack(kv, folded, o, e.rev) })
+			n.doOnce(folded, func() { n.putBack(kv, folded, o, e.rev) })
 		default:
 			delete(n.own, folded)
 			lost = append(lost, folded)
@@ -230,20 +230,20 @@ func (n *names) mend(kv jetstream.KeyValue, now time.Time) {
 		switch {
 		case e.Node == n.c.node:
 			if n.own[folded] == nil {
-				n.do(folded, func() { n.removeName(kv, folded, e.rev) })
+				n.doOnce(folded, func() { n.removeName(kv, folded, e.rev) })
 			}
 		case sure && n.view.dead(e.Node, now, n.deadAfter):
-			n.do(folded, func() { n.takeAway(kv, folded, e) })
+			n.doOnce(folded, func() { n.takeAway(kv, folded, e) })
 		}
 	}
 	for folded, e := range n.doubt {
 		if got, there := n.view.names[folded]; !there || got.rev != e.rev { // otherwise it was asked for above
-			n.do(folded, func() { n.takeAway(kv, folded, e) })
+			n.doOnce(folded, func() { n.takeAway(kv, folded, e) })
 		}
 	}
 	for node := range n.view.nodes {
 		if sure && n.view.dead(node, now, n.deadAfter) && !left[node] {
-			n.do(node, func() { n.remove(kv, nodePrefix+node, 0) })
+			n.doOnce(nodePrefix+node, func() { n.remove(kv, nodePrefix+node, 0) })
 		}
 	}
 	n.mu.Unlock()

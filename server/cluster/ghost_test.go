@@ -154,3 +154,29 @@ func TestAsk(t *testing.T) {
 		t.Errorf("%v, want the end of the time", err)
 	}
 }
+
+// What is wrong with a name is mended once at a time, however often it is found.
+func TestMendingIsBounded(t *testing.T) {
+	w := newWorld(t, 1)
+	n := &w.nodes[0].names
+	held, done := make(chan struct{}), make(chan struct{}, 100)
+	n.do("zoe", func() { <-held })
+	ask := func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.doOnce("zoe", func() { done <- struct{}{} })
+	}
+	for range 50 {
+		ask()
+	}
+	if got := n.waiting(); got > 2 {
+		t.Errorf("%d things wait, want 2", got)
+	}
+	close(held)
+	w.until("it is mended", func() bool { return n.waiting() == 0 })
+	ask()
+	w.until("it is mended again", func() bool { return n.waiting() == 0 })
+	if len(done) != 2 {
+		t.Errorf("mended %d times, want 2", len(done))
+	}
+}

@@ -56,11 +56,12 @@ type names struct {
 	jobs [workers]queue // one name is always the same one's, so that what is asked for it keeps its order
 
 	// mu is taken with the room's lock held: whoever has it does not call the room.
-	mu    sync.Mutex
-	kv    jetstream.KeyValue // nil until the bucket is open
-	own   map[string]*owned  // by folded name
-	view  *view              // of the bucket
-	heard time.Time          // when the bucket last gave what this server had put there
+	mu      sync.Mutex
+	kv      jetstream.KeyValue // nil until the bucket is open
+	own     map[string]*owned  // by folded name
+	view    *view              // of the bucket
+	heard   time.Time          // when the bucket last gave what this server had put there
+	pending map[string]bool    // keys for which mend or verify have asked for something that is not done yet
 	// doubt is names of dead servers of which it is not known whether this server has taken them
 	// away: there was no answer. They are as many as view has names, at most.
 	doubt map[string]entry
@@ -69,6 +70,7 @@ type names struct {
 func (n *names) init(c *Cluster) {
 	n.c, n.seed, n.deadAfter, n.verifyEvery = c, maphash.MakeSeed(), defaultDeadAfter, defaultVerifyEvery
 	n.own, n.view, n.doubt = map[string]*owned{}, newView(), map[string]entry{}
+	n.pending = map[string]bool{}
 	for i := range n.jobs {
 		n.jobs[i].bell = make(chan struct{}, 1)
 	}
@@ -126,6 +128,21 @@ func (q *queue) run(ctx context.Context) {
 // do has something done for a name, behind all that was asked for it before.
 func (n *names) do(folded string, job func()) {
 	n.jobs[maphash.String(n.seed, folded)%workers].add(job)
+}
+
+// doOnce is do for what is found wrong with a name, again and again while it is: nothing is added
+// as long as such a thing waits. n.mu is held.
+func (n *names) doOnce(folded string, job func()) {
+	if n.pending[folded] {
+		return
+	}
+	n.pending[folded] = true
+	n.do(folded, func() {
+		job()
+		n.mu.Lock()
+		delete(n.pending, folded)
+		n.mu.Unlock()
+	})
 }
 
 // waiting is how many things are still to be done.
