@@ -73,6 +73,9 @@ const (
 	// the stream in place of one that died. How long they take is not for chatd to say: each waits
 	// for 4 to 9 s before it asks the others for their votes.
 	laterMost = 3 * time.Second
+	// agreeMost is how long chatd may take to agree on who is there when all is healed: the names of
+	// one that has died are free after 20 s.
+	agreeMost = 25 * time.Second
 )
 
 // shortPlan is the faults without -nemesis.
@@ -197,6 +200,9 @@ func (c *campaign) check() {
 	}
 	c.print(fmt.Sprintf("     %8s  names agree: %v, after %v; %d lines acknowledged, lost %d, twice %d, out of order %d",
 		time.Since(c.began).Round(100*time.Millisecond), agreed, took.Round(time.Millisecond), c.lines.acknowledged, c.lines.lost, c.lines.twice, c.lines.disordered))
+	if *full && took > agreeMost {
+		c.Errorf("all chatd agree on who is there after %v, want %v at most", took, agreeMost)
+	}
 	if agreed {
 		wrong = c.rivals()
 	}

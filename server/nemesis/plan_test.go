@@ -194,21 +194,49 @@ func (w *world) pauseProcess(p *process, f fault) (string, error) {
 	return "", b.goOn()
 }
 
-func cutNATS(w *world, f fault) (string, error) { return w.cut(w.nats[f.node], f) }
+func cutNATS(w *world, f fault) (string, error) { return w.cut(w.nats[f.node], f, func() {}) }
 
 func cutChatd(w *world, f fault) (string, error) {
 	if f.lasts >= deadCut {
 		w.longCut.Store(true)
 	}
-	return w.cut(w.chatd[f.node], f)
+	all, _ := w.in()
+	all = slices.DeleteFunc(all, func(v *visit) bool { return v.node != f.node })
+	note, err := w.cut(w.chatd[f.node], f, func() { w.haveToKnow(all, true) })
+	if err == nil {
+		w.await(func() bool { return w.ignorant(all, false) == nil })
+		w.haveToKnow(all, false)
+	}
+	return note, err
 }
 
-// cut has nothing go to a node or come from it for a while, and nobody is told.
-func (w *world) cut(p *process, f fault) (string, error) {
+// ignorant is those, of some who are in the room, who do not know that their chatd is cut off, or
+// that this is over.
+func (w *world) ignorant(all []*visit, cut bool) (list []*visit) {
+	for _, v := range all {
+		if v.isIn() && !v.knows(cut) {
+			list = append(list, v)
+		}
+	}
+	return list
+}
+
+func (w *world) haveToKnow(all []*visit, cut bool) {
+	for _, v := range w.ignorant(all, cut) {
+		if w.living.Err() == nil {
+			w.violate("%s was not told that chatd%d is cut off, or that it is so no more: cut off: %v", v.name, v.node, cut)
+		}
+	}
+}
+
+// cut has nothing go to a node or come from it for a while, and nobody is told. At the end of
+// the while it calls last.
+func (w *world) cut(p *process, f fault, last func()) (string, error) {
 	if err := ip("link set v%s down", p.name); err != nil {
 		return "", err
 	}
 	w.pause(f.lasts)
+	last()
 	return "", ip("link set v%s up", p.name)
 }
 

@@ -25,6 +25,12 @@ const (
 	deadCut = 11 * time.Second
 )
 
+// What people are told whose chatd is cut off, and when that is over.
+const (
+	lostText = "this server has lost touch with the others: what you say waits until that is over"
+	backText = "this server is in touch with the others again"
+)
+
 // elderText is what somebody is told who has to go, as somebody else came first under the name.
 const elderText = "somebody of your name was in the room before you, by way of another server"
 
@@ -101,6 +107,7 @@ type visit struct {
 	who    []string         // answer to the last /who, nil while it is awaited
 	notice string           // the last of the server
 	elder  bool             // it was told that it has to go
+	cut    bool             // it was told that its chatd is cut off, and not yet that this is over
 	ended  time.Time        // zero: it is in the room
 }
 
@@ -188,6 +195,12 @@ func (v *visit) told(notice string) {
 		v.who = list
 	} else {
 		v.notice, v.elder = notice, v.elder || notice == elderText
+		switch notice {
+		case lostText:
+			v.cut = true
+		case backText:
+			v.cut = false
+		}
 	}
 }
 
@@ -248,6 +261,13 @@ func (w *world) hasElder(than *visit) bool {
 		defer v.mu.Unlock()
 		return v.name == than.name && v.from.Before(than.from) && (v.ended.IsZero() || v.ended.After(than.from))
 	})
+}
+
+// knows says whether it was told that its chatd is cut off, or that this is over.
+func (v *visit) knows(cut bool) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return cut == v.cut
 }
 
 func (v *visit) isIn() bool {

@@ -158,3 +158,19 @@ func TestFallen(t *testing.T) {
 		t.Errorf("two have ended: %q", wrong)
 	}
 }
+
+// People have to be told that their chatd is cut off, and that this is over.
+func TestWhoKnows(t *testing.T) {
+	v := &visit{name: "ann"}
+	w := newPeople(t, v, &visit{name: "bob", ended: time.Unix(1e9, 0)}) // who is not there any more
+	for i, c := range []struct {
+		notice string
+		cut    bool
+		wrong  int
+	}{{"", true, 1}, {lostText, true, 1}, {"", false, 2}, {backText, false, 2}, {"", true, 3}} {
+		v.told(c.notice)
+		if w.haveToKnow(w.visits, c.cut); len(w.violations) != c.wrong {
+			t.Errorf("%d: %q, want %d", i, w.violations, c.wrong)
+		}
+	}
+}
