@@ -236,6 +236,14 @@ func (c *campaign) askWho() (wrong []string) {
 	return wrongNames(names, told)
 }
 
+// nameList is the names of visits.
+func nameList(visits []*visit) (list []string) {
+	for _, v := range visits {
+		list = append(list, v.name)
+	}
+	return list
+}
+
 // look has the checker look at all lines so far.
 func (c *campaign) look(quiet []*visit) {
 	c.Helper()

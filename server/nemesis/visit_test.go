@@ -391,14 +391,6 @@ func (w *world) judge(quiet []*visit) verdict {
 	return h.judge()
 }
 
-// nameList is the names of visits.
-func nameList(visits []*visit) (list []string) {
-	for _, v := range visits {
-		list = append(list, v.name)
-	}
-	return list
-}
-
 func (w *world) violate(format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
