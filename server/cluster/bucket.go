@@ -217,7 +217,7 @@ func (n *names) mend(kv jetstream.KeyValue, now time.Time) {
 			o.seen = now
 		case now.Sub(o.seen) < settledAfter:
 		case !there || o.elder(e):
-			n.do(folded, func() { n.putBack(kv, folded, o, e.rev) })
+			n.doOnce(folded, func() { n.putBack(kv, folded, o, e.rev) })
 		default:
 			delete(n.own, folded)
 			lost = append(lost, folded)
@@ -230,15 +230,20 @@ func (n *names) mend(kv jetstream.KeyValue, now time.Time) {
 		switch {
 		case e.Node == n.c.node:
 			if n.own[folded] == nil {
-				n.do(folded, func() { n.removeName(kv, folded, e.rev) })
+				n.doOnce(folded, func() { n.removeName(kv, folded, e.rev) })
 			}
 		case sure && n.view.dead(e.Node, now, n.deadAfter):
-			n.do(folded, func() { n.takeAway(kv, folded, e) })
+			n.doOnce(folded, func() { n.takeAway(kv, folded, e) })
+		}
+	}
+	for folded, e := range n.doubt {
+		if got, there := n.view.names[folded]; !there || got.rev != e.rev { // otherwise it was asked for above
+			n.doOnce(folded, func() { n.takeAway(kv, folded, e) })
 		}
 	}
 	for node := range n.view.nodes {
 		if sure && n.view.dead(node, now, n.deadAfter) && !left[node] {
-			n.do(node, func() { n.remove(kv, nodePrefix+node, 0) })
+			n.doOnce(nodePrefix+node, func() { n.remove(kv, nodePrefix+node, 0) })
 		}
 	}
 	n.mu.Unlock()
@@ -281,12 +286,38 @@ func (n *names) putBack(kv jetstream.KeyValue, folded string, o *owned, rev uint
 	}
 }
 
-// takeAway takes the name of somebody away whose server is dead, and tells the room; of all
-// servers that try, one does.
+// takeAway takes the name of somebody away whose server is dead, and tells the room. Of all
+// servers that try, one does; but the answer to it may be lost, and then it is in doubt, until the
+// bucket says whether the name is gone. The room may then be told twice rather than not at all.
 func (n *names) takeAway(kv jetstream.KeyValue, folded string, e entry) {
-	if n.removeName(kv, folded, e.rev) {
+	n.mu.Lock()
+	_, doubted := n.doubt[folded]
+	n.mu.Unlock()
+	err := n.removeName(kv, folded, e.rev)
+	if errors.Is(err, errLost) || !doubted && errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
+		return // nothing was asked, or another server has done it
+	}
+	gone := err == nil
+	settled := gone
+	if !gone {
+		ctx, cancel := context.WithTimeout(n.c.ended, askFor)
+		defer cancel()
+		got, err := n.get(ctx, kv, folded)
+		gone = errors.Is(err, jetstream.ErrKeyNotFound)
+		settled = gone || err == nil && got.rev != e.rev // if it is as it was, what was asked may still be done
+	}
+	n.mu.Lock()
+	if settled {
+		delete(n.doubt, folded)
+	} else {
+		n.doubt[folded] = e
+	}
+	n.mu.Unlock()
+	if gone {
 		n.c.cfg.Log.Info("a name is free, as its server is dead", "name", e.Name, "server", e.Node)
-		n.c.room.Gone(e.Name)
+		if !e.met {
+			n.c.room.Gone(e.Name)
+		}
 	}
 }
 

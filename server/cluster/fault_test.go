@@ -169,6 +169,15 @@ func TestLeaderDies(t *testing.T) {
 	}
 	say(100)
 	w.until("all is heard", func() bool { return len(ann.said()) >= 2*i && len(bob.said()) >= 2*i })
+	a.names.mu.Lock() // a bucket with copies refuses to purge what it does not have, too
+	a.names.view.set(a.Node(), "yan", &entry{Name: "Yan", Node: a.Node(), rev: 1})
+	a.names.mu.Unlock()
+	w.until("it is forgotten", func() bool {
+		a.names.mu.Lock()
+		defer a.names.mu.Unlock()
+		_, there := a.names.view.names["yan"]
+		return !there
+	})
 	s, err := a.js.Stream(t.Context(), a.streamName())
 	if err != nil {
 		t.Fatal(err)

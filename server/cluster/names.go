@@ -23,6 +23,7 @@ type entry struct {
 	Node  string `json:"node"`
 	Since int64  `json:"since"` // when it was claimed, in Unix nanoseconds
 	rev   uint64 // revision of the key
+	met   bool   // a claim came upon it, and the watcher has not told of it: its client may have left long ago
 }
 
 // value is what the bucket has of it.
@@ -55,16 +56,21 @@ type names struct {
 	jobs [workers]queue // one name is always the same one's, so that what is asked for it keeps its order
 
 	// mu is taken with the room's lock held: whoever has it does not call the room.
-	mu    sync.Mutex
-	kv    jetstream.KeyValue // nil until the bucket is open
-	own   map[string]*owned  // by folded name
-	view  *view              // of the bucket
-	heard time.Time          // when the bucket last gave what this server had put there
+	mu      sync.Mutex
+	kv      jetstream.KeyValue // nil until the bucket is open
+	own     map[string]*owned  // by folded name
+	view    *view              // of the bucket
+	heard   time.Time          // when the bucket last gave what this server had put there
+	pending map[string]bool    // keys for which mend or verify have asked for something that is not done yet
+	// doubt is names of dead servers of which it is not known whether this server has taken them
+	// away: there was no answer. They are as many as view has names, at most.
+	doubt map[string]entry
 }
 
 func (n *names) init(c *Cluster) {
 	n.c, n.seed, n.deadAfter, n.verifyEvery = c, maphash.MakeSeed(), defaultDeadAfter, defaultVerifyEvery
-	n.own, n.view = map[string]*owned{}, newView()
+	n.own, n.view, n.doubt = map[string]*owned{}, newView(), map[string]entry{}
+	n.pending = map[string]bool{}
 	for i := range n.jobs {
 		n.jobs[i].bell = make(chan struct{}, 1)
 	}
@@ -122,6 +128,21 @@ func (q *queue) run(ctx context.Context) {
 // do has something done for a name, behind all that was asked for it before.
 func (n *names) do(folded string, job func()) {
 	n.jobs[maphash.String(n.seed, folded)%workers].add(job)
+}
+
+// doOnce is do for what is found wrong with a name, again and again while it is: nothing is added
+// as long as such a thing waits. n.mu is held.
+func (n *names) doOnce(folded string, job func()) {
+	if n.pending[folded] {
+		return
+	}
+	n.pending[folded] = true
+	n.do(folded, func() {
+		job()
+		n.mu.Lock()
+		delete(n.pending, folded)
+		n.mu.Unlock()
+	})
 }
 
 // waiting is how many things are still to be done.
@@ -264,6 +285,7 @@ func (n *names) meet(folded string, e entry) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if _, known := n.view.names[folded]; !known {
+		e.met = true
 		n.view.set(n.c.node, folded, &e)
 	}
 }
@@ -271,10 +293,9 @@ func (n *names) meet(folded string, e entry) {
 // removeName takes a name off the bucket, if it is as it was at a revision. If the bucket does
 // not have it so any more, that is forgotten too: the watcher may have been told of it by a NATS
 // server that was killed, and has lost that the name was given back.
-func (n *names) removeName(kv jetstream.KeyValue, folded string, rev uint64) (removed bool) {
+func (n *names) removeName(kv jetstream.KeyValue, folded string, rev uint64) error {
 	err := n.remove(kv, nameKey(folded), rev)
-	var refused *jetstream.APIError
-	if errors.As(err, &refused) && refused.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
+	if errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		if e, there := n.view.names[folded]; there && e.rev == rev {
@@ -282,7 +303,7 @@ func (n *names) removeName(kv jetstream.KeyValue, folded string, rev uint64) (re
 			n.c.cfg.Log.Debug("a name is no longer in the bucket as it was given", "name", e.Name, "server", e.Node)
 		}
 	}
-	return err == nil
+	return err
 }
 
 // remove takes a key off the bucket, if it is as it was at a revision; 0: in any case. If

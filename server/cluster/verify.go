@@ -72,16 +72,17 @@ func (n *names) verify() {
 		n.mu.Unlock()
 		for node, list := range by {
 			for some := range slices.Chunk(list, verifyMost) {
-				if !n.c.lost.Load() {
-					n.verifySome(kv, node, some)
+				if n.c.lost.Load() || !n.verifySome(kv, node, some) {
+					break
 				}
 			}
 		}
 	}
 }
 
-// verifySome asks one server for some names. One that does not answer is left alone.
-func (n *names) verifySome(kv jetstream.KeyValue, node string, some []shown) {
+// verifySome asks one server for some names, and says whether it answers. One that does not is
+// left alone.
+func (n *names) verifySome(kv jetstream.KeyValue, node string, some []shown) (answers bool) {
 	ctx, cancel := context.WithTimeout(n.c.ended, askFor)
 	defer cancel()
 	var folded []string
@@ -91,11 +92,14 @@ func (n *names) verifySome(kv jetstream.KeyValue, node string, some []shown) {
 	answer, err := n.c.conn.RequestWithContext(ctx, n.c.namesSubject(node), []byte(strings.Join(folded, "\x00")))
 	if err != nil || len(answer.Data) != len(some) {
 		n.c.cfg.Log.Debug("a server does not say whether it has its names", "server", node, "err", err)
-		return
+		return false
 	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	for i, s := range some {
 		if answer.Data[i] == 0 {
-			n.do(s.folded, func() { n.removeName(kv, s.folded, s.rev) })
+			n.doOnce(s.folded, func() { n.removeName(kv, s.folded, s.rev) })
 		}
 	}
+	return true
 }

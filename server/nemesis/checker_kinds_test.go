@@ -8,11 +8,12 @@ import (
 )
 
 // told is a stay as the tests of the checker write it: when it came, in seconds, what it
-// heard, and whether it stayed.
+// heard, whether it stayed, and whether it left in order.
 type told struct {
 	from  int
 	heard string
 	in    bool
+	bye   bool // it left in order
 }
 
 // written is a history in which lines are said in this order, one a second: "a0" is the first
@@ -32,7 +33,7 @@ func written(t *testing.T, said string, stays ...told) (h history) {
 		return lines
 	}
 	for i, s := range stays {
-		h = append(h, stay{name: string(rune('a' + i)), from: second(s.from), heard: parse(s.heard), in: s.in})
+		h = append(h, stay{name: string(rune('a' + i)), from: second(s.from), heard: parse(s.heard), in: s.in, bye: s.bye})
 	}
 	for k, l := range parse(said) {
 		h[l.stay].sent = append(h[l.stay].sent, second(k+1))
@@ -49,31 +50,33 @@ func TestChecker(t *testing.T) {
 		stays []told
 		want  found
 	}{
-		{"all hear all", "a0 b0 a1 b1", []told{{0, "a0 b0 a1 b1", true}, {0, "a0 b0 a1 b1", true}}, found{}},
-		{"another order than it was said in", "a0 b0 a1 b1", []told{{0, "b0 b1 a0 a1", true}, {0, "b0 b1 a0 a1", true}}, found{}},
-		{"one comes later", "a0 b0 a1", []told{{0, "a0 b0 a1", true}, {1, "b0 a1", true}}, found{}},
-		{"one comes later, and hears what was on its way", "a0 a1", []told{{0, "a0 a1", true}, {2, "a1", true}}, found{}},
-		{"one leaves", "a0 b0 a1", []told{{0, "a0 b0 a1", true}, {0, "a0 b0", false}}, found{}},
-		{"one leaves before its line is heard", "a0 b0 a1", []told{{0, "a0 a1", true}, {0, "a0", false}}, found{}},
-		{"one leaves before it hears its own line", "a0 b0 a1", []told{{0, "a0 b0 a1", true}, {0, "a0", false}}, found{}},
-		{"nobody is there all the time", "a0 b0 a1 b1", []told{{0, "a0 b0", false}, {2, "b1", true}}, found{}},
-		{"nobody says anything", "", []told{{0, "", true}, {0, "", false}}, found{}},
+		{"all hear all", "a0 b0 a1 b1", []told{{0, "a0 b0 a1 b1", true, false}, {0, "a0 b0 a1 b1", true, false}}, found{}},
+		{"another order than it was said in", "a0 b0 a1 b1", []told{{0, "b0 b1 a0 a1", true, false}, {0, "b0 b1 a0 a1", true, false}}, found{}},
+		{"one comes later", "a0 b0 a1", []told{{0, "a0 b0 a1", true, false}, {1, "b0 a1", true, false}}, found{}},
+		{"one comes later, and hears what was on its way", "a0 a1", []told{{0, "a0 a1", true, false}, {2, "a1", true, false}}, found{}},
+		{"one leaves", "a0 b0 a1", []told{{0, "a0 b0 a1", true, false}, {0, "a0 b0", false, false}}, found{}},
+		{"one leaves before its line is heard", "a0 b0 a1", []told{{0, "a0 a1", true, false}, {0, "a0", false, false}}, found{}},
+		{"one leaves before it hears its own line", "a0 b0 a1", []told{{0, "a0 b0 a1", true, false}, {0, "a0", false, false}}, found{}},
+		{"nobody is there all the time", "a0 b0 a1 b1", []told{{0, "a0 b0", false, false}, {2, "b1", true, false}}, found{}},
+		{"nobody says anything", "", []told{{0, "", true, false}, {0, "", false, false}}, found{}},
 
-		{"one misses a line", "a0 a1 a2", []told{{0, "a0 a1 a2", true}, {0, "a0 a2", true}}, found{lost: 1}},
-		{"one misses two", "a0 a1 a2 a3", []told{{0, "a0 a1 a2 a3", true}, {0, "a0 a3", true}}, found{lost: 2}},
-		{"one misses the last", "a0 a1", []told{{0, "a0 a1", true}, {0, "a0", true}}, found{lost: 1}},
-		{"one misses the first", "a0 a1", []told{{0, "a0 a1", true}, {0, "a1", true}}, found{lost: 1}},
-		{"one hears nothing", "a0 a1", []told{{0, "a0 a1", true}, {0, "", true}}, found{lost: 2}},
-		{"one who left has missed a line", "a0 a1 a2", []told{{0, "a0 a1 a2", true}, {0, "a0 a2", false}}, found{lost: 1}},
-		{"one who stayed is not heard", "a0 b0 b1", []told{{0, "a0 b0", true}, {0, "a0 b0", true}}, found{lost: 1}},
-		{"one who left is heard with a hole", "a0 b0 b1", []told{{0, "a0 b1", true}, {0, "a0", false}}, found{lost: 1}},
+		{"one misses a line", "a0 a1 a2", []told{{0, "a0 a1 a2", true, false}, {0, "a0 a2", true, false}}, found{lost: 1}},
+		{"one misses two", "a0 a1 a2 a3", []told{{0, "a0 a1 a2 a3", true, false}, {0, "a0 a3", true, false}}, found{lost: 2}},
+		{"one misses the last", "a0 a1", []told{{0, "a0 a1", true, false}, {0, "a0", true, false}}, found{lost: 1}},
+		{"one misses the first", "a0 a1", []told{{0, "a0 a1", true, false}, {0, "a1", true, false}}, found{lost: 1}},
+		{"one hears nothing", "a0 a1", []told{{0, "a0 a1", true, false}, {0, "", true, false}}, found{lost: 2}},
+		{"one who left has missed a line", "a0 a1 a2", []told{{0, "a0 a1 a2", true, false}, {0, "a0 a2", false, false}}, found{lost: 1}},
+		{"one who stayed is not heard", "a0 b0 b1", []told{{0, "a0 b0", true, false}, {0, "a0 b0", true, false}}, found{lost: 1}},
+		{"one who left in order is not heard to the end", "a0 b0 b1", []told{{0, "a0 b0", true, false}, {0, "a0 b0", false, true}}, found{lost: 1}},
+		{"one who left in order is heard to the end", "a0 b0 b1", []told{{0, "a0 b0 b1", true, false}, {0, "a0 b0", false, true}}, found{}},
+		{"one who left is heard with a hole", "a0 b0 b1", []told{{0, "a0 b1", true, false}, {0, "a0", false, false}}, found{lost: 1}},
 
-		{"one hears a line twice", "a0 a1", []told{{0, "a0 a0 a1", true}, {0, "a0 a1", true}}, found{twice: 1}},
-		{"one hears a line again later", "a0 a1 a2", []told{{0, "a0 a1 a2 a0", true}, {0, "a0 a1 a2", true}}, found{twice: 1}},
-		{"all hear a line twice", "a0 a1", []told{{0, "a0 a1 a0", true}, {0, "a0 a1 a0", true}}, found{twice: 2}},
+		{"one hears a line twice", "a0 a1", []told{{0, "a0 a0 a1", true, false}, {0, "a0 a1", true, false}}, found{twice: 1}},
+		{"one hears a line again later", "a0 a1 a2", []told{{0, "a0 a1 a2 a0", true, false}, {0, "a0 a1 a2", true, false}}, found{twice: 1}},
+		{"all hear a line twice", "a0 a1", []told{{0, "a0 a1 a0", true, false}, {0, "a0 a1 a0", true, false}}, found{twice: 2}},
 
-		{"two hear two orders", "a0 b0 a1 b1", []told{{0, "a0 b0 a1 b1", true}, {0, "b0 a0 a1 b1", true}}, found{disordered: 1}},
-		{"one client's lines change their order", "a0 a1 b0", []told{{0, "a1 a0 b0", true}, {0, "a1 a0 b0", true}}, found{disordered: 1}},
+		{"two hear two orders", "a0 b0 a1 b1", []told{{0, "a0 b0 a1 b1", true, false}, {0, "b0 a0 a1 b1", true, false}}, found{disordered: 1}},
+		{"one client's lines change their order", "a0 a1 b0", []told{{0, "a1 a0 b0", true, false}, {0, "a1 a0 b0", true, false}}, found{disordered: 1}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			v := written(t, c.said, c.stays...).judge()
@@ -88,7 +91,7 @@ func TestChecker(t *testing.T) {
 			}
 		})
 	}
-	v := written(t, "a0 b0 b1", told{0, "a0 b0 b1", true}, told{0, "a0 b0", false}).judge()
+	v := written(t, "a0 b0 b1", told{0, "a0 b0 b1", true, false}, told{0, "a0 b0", false, false}).judge()
 	if v.acknowledged != 2 {
 		t.Errorf("%d lines are acknowledged, want 2", v.acknowledged)
 	}

@@ -18,6 +18,9 @@ import (
 // counted from 0.
 type line struct{ stay, number int }
 
+// text is what is said.
+func (l line) text() string { return fmt.Sprintf("%d %d", l.stay, l.number) }
+
 // stay is a client's time in the room, from a login to the end of its connection.
 type stay struct {
 	name  string
@@ -25,6 +28,7 @@ type stay struct {
 	sent  []time.Time // when it said each of its lines, or earlier
 	heard []line      // in this order, its own among them
 	in    bool        // it is still in the room, all is quiet, and it was given the time to hear all
+	bye   bool        // it has left in order, all is quiet, and its server was there to publish what it said
 }
 
 // history is the stays of a test.
@@ -158,7 +162,7 @@ func (h history) hold(i int, heard, all []line, at map[line]int, v *verdict) {
 func (h history) own(i int, at map[line]int, v *verdict) {
 	s := h[i]
 	due := len(s.sent)
-	if !s.in { // what it said last may have got nowhere
+	if !s.in && !s.bye { // what it said last may have got nowhere
 		for due > 0 {
 			if _, heard := at[line{i, due - 1}]; heard {
 				break

@@ -3,7 +3,9 @@ package nemesis
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -24,7 +26,7 @@ var kinds = []kind{
 	{"pause-chatd", "SIGSTOP of a chatd, then SIGCONT", time.Second, 6 * time.Second, false, pauseChatd},
 	{"pause-nats", "SIGSTOP of a NATS server, then SIGCONT", time.Second, 6 * time.Second, false, pauseNATS},
 	{"cut-nats", "the network of a NATS server is cut: from the others and from all chatd", 2 * time.Second, 6 * time.Second, true, cutNATS},
-	{"cut-chatd", "the network of a chatd to NATS is cut; its clients stay", 2 * time.Second, 9 * time.Second, true, cutChatd},
+	{"cut-chatd", "the network of a chatd to NATS is cut; its clients stay", 10 * time.Second, 20 * time.Second, true, cutChatd},
 	{"slow-link", "the links of a chatd to NATS take 50 to 500 ms each way, and 32 to 256 KiB/s", 2 * time.Second, 5 * time.Second, false, slowLink},
 }
 
@@ -87,20 +89,97 @@ func killNATS(w *world, f fault) (string, error) {
 }
 
 func killLeader(w *world, f fault) (string, error) {
-	p := w.nats[w.leader(f.node)]
+	node, sure := w.leader(f.node)
+	p := w.nats[node]
 	began := time.Now()
 	p.boot.Load().kill()
-	agreed := make(chan time.Duration)
-	go func() {
-		w.await(func() bool { return w.hasLeaderBut(p.name) })
-		agreed <- time.Since(began)
-	}()
 	all := w.goesOn(began)
-	elected := min(<-agreed, all)
+	if !sure {
+		return p.name + " died, and it could not be found out which one led the stream", p.start()
+	}
+	at := w.agreed(node, began, began.Add(all))
+	if at.IsZero() {
+		return "", fmt.Errorf("%s died, which led the stream, and no other says in its log that it leads it now", p.name)
+	}
+	elected, later := at.Sub(began), began.Add(all).Sub(at)
 	w.elections = max(w.elections, elected)
-	w.afterElection = max(w.afterElection, all-elected)
+	w.afterElection = max(w.afterElection, later)
 	return fmt.Sprintf("%s died, NATS had another leader after %v, and the room went on %v later",
-		p.name, elected.Round(time.Millisecond), (all - elected).Round(time.Millisecond)), p.start()
+		p.name, elected.Round(time.Millisecond), later.Round(time.Millisecond)), p.start()
+}
+
+// agreed is when, in a time, NATS servers other than one last agreed on who leads all of them or the
+// stream, by their logs; zero if none of them has become the stream's leader.
+func (w *world) agreed(but int, from, to time.Time) (last time.Time) {
+	leads := false
+	for i, p := range w.nats {
+		if i == but {
+			continue
+		}
+		text, err := os.ReadFile(p.log)
+		if err != nil {
+			continue
+		}
+		at, stream := agreedIn(string(text), from, to)
+		leads = leads || stream
+		if at.After(last) {
+			last = at
+		}
+	}
+	if !leads {
+		return time.Time{}
+	}
+	return last
+}
+
+// agreedIn is the same by one log, and whether the server became the stream's leader. A line is
+// "[5] 2026/01/02 15:04:05.000000 [INF] JetStream cluster new ...".
+func agreedIn(log string, from, to time.Time) (last time.Time, stream bool) {
+	for text := range strings.Lines(log) {
+		is := strings.Contains(text, "new stream leader for '$G > CHAT_"+room+"'")
+		if !is && !strings.Contains(text, "new metadata leader: ") {
+			continue
+		}
+		_, text, _ = strings.Cut(text, "] ")
+		clock, _, _ := strings.Cut(text, " [")
+		at, err := time.ParseInLocation("2006/01/02 15:04:05.000000", clock, time.Local)
+		if err != nil || at.Before(from) || at.After(to) {
+			continue
+		}
+		stream = stream || is
+		if at.After(last) {
+			last = at
+		}
+	}
+	return last, stream
+}
+
+// The logs of NATS servers say when they agreed.
+func TestAgreedIn(t *testing.T) {
+	const log = `[5] 2026/01/02 15:00:01.500000 [INF] JetStream cluster new stream leader for '$G > CHAT_nemesis'
+[5] 2026/01/02 15:00:02.000000 [INF] JetStream cluster no metadata leader
+[5] 2026/01/02 15:00:03.250000 [INF] JetStream cluster new metadata leader: nats1/chat
+[5] 2026/01/02 15:00:04.000000 [INF] JetStream cluster new stream leader for '$G > KV_CHAT_nemesis'
+[5] 2026/01/02 15:00:05.000000 [INF] JetStream cluster new stream leader for '$G > CHAT_nemesis'
+a line of something else
+`
+	at := func(ms int) time.Time {
+		return time.Date(2026, 1, 2, 15, 0, 0, 0, time.Local).Add(time.Duration(ms) * time.Millisecond)
+	}
+	for _, c := range []struct {
+		from, to, want int
+		stream         bool
+	}{
+		{0, 9000, 5000, true}, {0, 4500, 3250, true}, {0, 2000, 1500, true}, {2000, 4500, 3250, false}, {6000, 9000, -1, false},
+	} {
+		want := time.Time{}
+		if c.want >= 0 {
+			want = at(c.want)
+		}
+		if got, stream := agreedIn(log, at(c.from), at(c.to)); !got.Equal(want) || stream != c.stream {
+			t.Errorf("from %d to %d: %v, %v, want %v, %v", c.from, c.to, got, stream, want, c.stream)
+		}
+	}
 }
 
 func pauseChatd(w *world, f fault) (string, error) { return w.pauseProcess(w.chatd[f.node], f) }
@@ -115,15 +194,49 @@ func (w *world) pauseProcess(p *process, f fault) (string, error) {
 	return "", b.goOn()
 }
 
-func cutNATS(w *world, f fault) (string, error)  { return w.cut(w.nats[f.node], f) }
-func cutChatd(w *world, f fault) (string, error) { return w.cut(w.chatd[f.node], f) }
+func cutNATS(w *world, f fault) (string, error) { return w.cut(w.nats[f.node], f, func() {}) }
 
-// cut has nothing go to a node or come from it for a while, and nobody is told.
-func (w *world) cut(p *process, f fault) (string, error) {
+func cutChatd(w *world, f fault) (string, error) {
+	if f.lasts >= deadCut {
+		w.longCut.Store(true)
+	}
+	all, _ := w.in()
+	all = slices.DeleteFunc(all, func(v *visit) bool { return v.node != f.node })
+	note, err := w.cut(w.chatd[f.node], f, func() { w.haveToKnow(all, true) })
+	if err == nil {
+		w.await(func() bool { return w.ignorant(all, false) == nil })
+		w.haveToKnow(all, false)
+	}
+	return note, err
+}
+
+// ignorant is those, of some who are in the room, who do not know that their chatd is cut off, or
+// that this is over.
+func (w *world) ignorant(all []*visit, cut bool) (list []*visit) {
+	for _, v := range all {
+		if v.isIn() && !v.knows(cut) {
+			list = append(list, v)
+		}
+	}
+	return list
+}
+
+func (w *world) haveToKnow(all []*visit, cut bool) {
+	for _, v := range w.ignorant(all, cut) {
+		if w.living.Err() == nil {
+			w.violate("%s was not told that chatd%d is cut off, or that it is so no more: cut off: %v", v.name, v.node, cut)
+		}
+	}
+}
+
+// cut has nothing go to a node or come from it for a while, and nobody is told. At the end of
+// the while it calls last.
+func (w *world) cut(p *process, f fault, last func()) (string, error) {
 	if err := ip("link set v%s down", p.name); err != nil {
 		return "", err
 	}
 	w.pause(f.lasts)
+	last()
 	return "", ip("link set v%s up", p.name)
 }
 

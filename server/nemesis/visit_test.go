@@ -19,7 +19,20 @@ const (
 	burstEach = 12                     // beats between two bursts
 	nameCount = 8                      // names that a client goes through when it comes back
 	restBeats = 20                     // beats after which one who is restless leaves
+	wanted    = "ann"                  // the name that one by way of each chatd insists on
+	// deadCut is a cut after which other chatd may have taken the names of one away: 12 s without
+	// a renewal of its key, which it renews every second.
+	deadCut = 11 * time.Second
 )
+
+// What people are told whose chatd is cut off, and when that is over.
+const (
+	lostText = "this server has lost touch with the others: what you say waits until that is over"
+	backText = "this server is in touch with the others again"
+)
+
+// elderText is what somebody is told who has to go, as somebody else came first under the name.
+const elderText = "somebody of your name was in the room before you, by way of another server"
 
 // person is somebody who talks by way of one chatd, and comes back whenever the connection
 // has ended: under its own name again, or under another if that is taken.
@@ -27,13 +40,13 @@ type person struct {
 	w        *world
 	node     int  // of the chatd
 	index    int  // among those of the chatd
-	insists  bool // it has one name, and waits until that is free
+	insists  bool // it wants one name, as others do by way of other chatd, and waits until that is free
 	restless bool // it leaves by itself, again and again
 }
 
 func (p *person) name(k int) string {
 	if p.insists {
-		return fmt.Sprintf("ann%d", p.node)
+		return wanted
 	}
 	return fmt.Sprintf("bob%d-%d-%d", p.node, p.index, k%nameCount)
 }
@@ -81,7 +94,8 @@ type visit struct {
 	node int
 	boot *boot // of its chatd
 	from time.Time
-	left atomic.Bool // it has said goodbye
+	left atomic.Bool // it is about to say goodbye
+	bye  atomic.Bool // it has said goodbye, as far as it knows
 
 	saying sync.Mutex // one line at a time
 
@@ -92,7 +106,9 @@ type visit struct {
 	upTo   map[int]int      // by visit: the last line heard of it
 	who    []string         // answer to the last /who, nil while it is awaited
 	notice string           // the last of the server
-	ended  bool
+	elder  bool             // it was told that it has to go
+	cut    bool             // it was told that its chatd is cut off, and not yet that this is over
+	ended  time.Time        // zero: it is in the room
 }
 
 // talk says lines until the connection ends.
@@ -117,7 +133,8 @@ func (v *visit) talk(restless bool) {
 		if restless && n >= restBeats && !v.w.still.Load() {
 			v.left.Store(true)
 			v.conn.SetDeadline(time.Now().Add(patience))
-			v.conn.Write(wire.AppendClose(nil)) // if it fails, that was it
+			_, err := v.conn.Write(wire.AppendClose(nil)) // if it fails, that was it
+			v.bye.Store(err == nil)
 			<-over
 			return
 		}
@@ -146,7 +163,7 @@ func (v *visit) say(last bool) error {
 	v.sent = append(v.sent, time.Now())
 	v.mu.Unlock()
 	v.conn.SetWriteDeadline(time.Now().Add(patience))
-	return v.conn.say(fmt.Sprintf("%d %d", v.id, number))
+	return v.conn.say(line{v.id, number}.text())
 }
 
 // read takes what the server sends until it ends, and says why it did.
@@ -163,8 +180,8 @@ func (v *visit) read() error {
 			from, text, _ := bytes.Cut(f.Body, []byte(": "))
 			if string(from) == wire.ServerName {
 				v.told(string(text))
-			} else if err := v.hear(string(from), string(text)); err != nil {
-				return err
+			} else {
+				v.hear(string(from), string(text))
 			}
 		}
 	}
@@ -177,19 +194,26 @@ func (v *visit) told(notice string) {
 	if list, is := whoNames(notice); is {
 		v.who = list
 	} else {
-		v.notice = notice
+		v.notice, v.elder = notice, v.elder || notice == elderText
+		switch notice {
+		case lostText:
+			v.cut = true
+		case backText:
+			v.cut = false
+		}
 	}
 }
 
-// hear notes a line.
-func (v *visit) hear(from, text string) error {
+// hear notes a line. One that nobody said is a violation.
+func (v *visit) hear(from, text string) {
 	var l line
-	if _, err := fmt.Sscanf(text, "%d %d", &l.stay, &l.number); err != nil {
-		return fmt.Errorf("a line is altered: %s: %s", from, text)
+	var said *visit
+	if _, err := fmt.Sscanf(text, "%d %d", &l.stay, &l.number); err == nil {
+		said = v.w.visit(l.stay)
 	}
-	said := v.w.visit(l.stay)
-	if said == nil || said.name != from {
-		return fmt.Errorf("a line is altered: %s: %s", from, text)
+	if said == nil || said.name != from || text != l.text() {
+		v.w.violate("%s heard a line that is altered: %s: %s", v.name, from, text)
+		return
 	}
 	said.mu.Lock()
 	known := l.number < len(said.sent)
@@ -199,7 +223,8 @@ func (v *visit) hear(from, text string) error {
 	}
 	said.mu.Unlock()
 	if !known {
-		return fmt.Errorf("a line is heard that was not said: %s: %s", from, text)
+		v.w.violate("%s heard a line that was not said: %s: %s", v.name, from, text)
+		return
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -208,24 +233,47 @@ func (v *visit) hear(from, text string) error {
 	if at.After(v.newest[said.node]) {
 		v.newest[said.node] = at
 	}
-	return nil
 }
 
 // end notes that the connection has ended, which has to be for a fault of ours.
 func (v *visit) end(why error) {
 	v.mu.Lock()
-	v.ended = true
-	notice := v.notice
+	v.ended = time.Now()
+	notice, elder := v.notice, v.elder
 	v.mu.Unlock()
-	if !v.left.Load() && !v.boot.killed.Load() && v.w.living.Err() == nil {
+	var late net.Error
+	switch {
+	case v.left.Load() && errors.As(why, &late) && late.Timeout():
+		v.w.violate("%s said goodbye, and the server has not ended the connection within %v", v.name, patience)
+	case v.left.Load() || v.boot.killed.Load() || v.w.living.Err() != nil:
+	case elder && v.w.longCut.Load() && v.w.hasElder(v):
+	default:
 		v.w.violate("the server has ended %s, which was told %q: %v", v.name, notice, why)
 	}
+}
+
+// hasElder says whether somebody else was in the room under the name of a visit when that began.
+func (w *world) hasElder(than *visit) bool {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return slices.ContainsFunc(w.visits, func(v *visit) bool {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		return v.name == than.name && v.from.Before(than.from) && (v.ended.IsZero() || v.ended.After(than.from))
+	})
+}
+
+// knows says whether it was told that its chatd is cut off, or that this is over.
+func (v *visit) knows(cut bool) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return cut == v.cut
 }
 
 func (v *visit) isIn() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return !v.ended
+	return v.ended.IsZero()
 }
 
 // hasHeard says whether it has heard, of each chatd, a line that was said after a time.
@@ -264,34 +312,40 @@ func (v *visit) answer() []string {
 }
 
 // rival has somebody log in at a chatd under a name that is in the room by way of another. It
-// says what is wrong: it is let in, and neither has to go.
+// says what is wrong: everything but that the name is taken, as all servers agree on who is there.
 func (w *world) rival(node int, name string) (wrong string) {
 	conn, err := w.dial(node)
 	if err != nil {
 		return fmt.Sprintf("chatd%d takes no connection: %v", node, err)
 	}
 	defer conn.Close()
-	c := newTalk(conn)
-	denied, err := c.login(name, patience)
+	denied, err := newTalk(conn).login(name, patience)
 	switch {
 	case err != nil:
 		return fmt.Sprintf("chatd%d does not answer a login: %v", node, err)
-	case denied == wire.NameTaken:
-		return ""
-	case denied != "":
+	case denied == "":
+		return fmt.Sprintf("%s is in the room twice, the second time by way of chatd%d", name, node)
+	case denied != wire.NameTaken:
 		return fmt.Sprintf("chatd%d denies a login: %s", node, denied)
 	}
-	c.SetReadDeadline(time.Now().Add(patience))
-	for {
-		f, err := c.next()
-		var late net.Error
-		switch {
-		case errors.As(err, &late) && late.Timeout():
-			return fmt.Sprintf("%s is in the room twice, the second time by way of chatd%d", name, node)
-		case err != nil || f.Type == wire.Close:
-			return ""
+	return ""
+}
+
+// rivals tries a name of each chatd at all the others.
+func (w *world) rivals() (wrong []string) {
+	all, _ := w.in()
+	for owner := range nodes {
+		i := slices.IndexFunc(all, func(v *visit) bool { return v.node == owner })
+		for node := range nodes {
+			if node == owner || i < 0 {
+				continue
+			}
+			if text := w.rival(node, all[i].name); text != "" {
+				wrong = append(wrong, text)
+			}
 		}
 	}
+	return wrong
 }
 
 // in is those who are in the room, and how many of them are so by way of each chatd.
@@ -318,13 +372,14 @@ func (w *world) visit(id int) *visit {
 }
 
 // judge has the checker judge all that was heard so far. quiet is those who have nothing to
-// hear any more.
+// hear any more; nil: lines may be on their way.
 func (w *world) judge(quiet []*visit) verdict {
 	w.mu.Lock() // nobody new is heard meanwhile
 	h := make(history, len(w.visits))
 	for i, v := range w.visits {
 		v.mu.Lock()
-		h[i] = stay{name: v.name, from: v.from, heard: slices.Clone(v.heard), in: !v.ended && slices.Contains(quiet, v)}
+		h[i] = stay{name: v.name, from: v.from, heard: slices.Clone(v.heard), in: v.ended.IsZero() && slices.Contains(quiet, v)}
+		h[i].bye = quiet != nil && v.bye.Load() && !v.elder && !v.boot.killed.Load()
 		v.mu.Unlock()
 	}
 	for i, v := range w.visits { // after all that was heard, so that it was said
@@ -334,14 +389,6 @@ func (w *world) judge(quiet []*visit) verdict {
 	}
 	w.mu.Unlock()
 	return h.judge()
-}
-
-// nameList is the names of visits.
-func nameList(visits []*visit) (list []string) {
-	for _, v := range visits {
-		list = append(list, v.name)
-	}
-	return list
 }
 
 func (w *world) violate(format string, args ...any) {

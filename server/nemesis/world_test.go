@@ -45,6 +45,7 @@ type world struct {
 	talking     context.Context // until nobody says anything any more
 	hush, leave context.CancelFunc
 	still       atomic.Bool // nobody leaves by itself
+	longCut     atomic.Bool // a chatd was cut off so long that its names may have been given to others
 	crowd       sync.WaitGroup
 
 	mu         sync.RWMutex
@@ -201,6 +202,19 @@ func (w *world) startChatd(p *process) (err error) {
 	return err
 }
 
+// fallen is the processes that have ended, and not by us.
+func (w *world) fallen() (wrong []string) {
+	for _, p := range append(w.nats[:], w.chatd[:]...) {
+		if p == nil || p.boot.Load() == nil {
+			continue
+		}
+		if b := p.boot.Load(); !b.running() && !b.killed.Load() {
+			wrong = append(wrong, fmt.Sprintf("%s has ended by itself: %v", p.name, b.err))
+		}
+	}
+	return wrong
+}
+
 // end ends all of it: chatd by SIGTERM, and they have to end well.
 func (w *world) end() {
 	w.leave()
@@ -289,36 +303,20 @@ func (w *world) goesOn(after time.Time) time.Duration {
 	return time.Since(after)
 }
 
-// leader is the NATS server that leads the stream; otherwise if it cannot be found out.
-func (w *world) leader(otherwise int) int {
+// leader is the NATS server that leads the stream; otherwise, and not sure, if it cannot be found out.
+func (w *world) leader(otherwise int) (node int, sure bool) {
 	ctx, cancel := context.WithTimeout(w.living, 5*time.Second)
 	defer cancel()
 	s, err := w.js.Stream(ctx, "CHAT_"+room)
 	if err != nil || s.CachedInfo().Cluster == nil {
-		return otherwise
+		return otherwise, false
 	}
 	for i, p := range w.nats {
 		if p.name == s.CachedInfo().Cluster.Leader {
-			return i
+			return i, true
 		}
 	}
-	return otherwise
-}
-
-// hasLeaderBut says whether NATS servers have agreed on who leads them, and who leads the stream:
-// another than a dead one.
-func (w *world) hasLeaderBut(dead string) bool {
-	ctx, cancel := context.WithTimeout(w.living, 300*time.Millisecond)
-	defer cancel()
-	s, err := w.js.Stream(ctx, "CHAT_"+room)
-	if err != nil || s.CachedInfo().Cluster == nil {
-		return false
-	}
-	if leader := s.CachedInfo().Cluster.Leader; leader == "" || leader == dead {
-		return false
-	}
-	_, err = w.js.AccountInfo(ctx) // who leads all of them answers
-	return err == nil
+	return otherwise, false
 }
 
 // The bridge that joins the nodes' network namespaces.
