@@ -54,7 +54,7 @@ func fullSizes(b backends.Backend) sizes {
 		s.crowd = min(s.crowd, b.MaxClients/4) // by TLS there is room for a third
 		s.storm = min(s.storm, b.MaxClients/2)
 		s.handshakes = min(s.handshakes, b.MaxClients/4)
-		s.forgeries = min(s.forgeries, b.MaxClients/32) // five kinds at once, beside clients by TLS
+		s.forgeries = min(s.forgeries, b.MaxClients/96) // five kinds at once, fewer than may be pending by TLS
 	}
 	return s
 }
