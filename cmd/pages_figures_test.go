@@ -210,7 +210,8 @@ var (
 // sources are pages whose tables have figures from elsewhere than results/, and what
 // holds them true.
 var sources = map[string]string{
-	"docs/reliability.md": "make chaos prints its rows, server/chaos tests their form",
+	"docs/chaos.md":       "make chaos prints its rows, server/chaos tests that none is missing",
+	"docs/reliability.md": "each row names the test or the command that shows it",
 	"docs/method.md":      "each row names the command that prints it",
 	"docs/performance.md": "each table names the model, the simulation or the command that its figures are from",
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"chatbench/backends"
+	"chatbench/backends/all"
 )
 
 // experimentsTable is the table of experiments in docs/reliability.md.
@@ -20,17 +21,33 @@ func experimentsTable() string {
 	return b.String()
 }
 
-// The documentation has the experiments as they are, and the heading of their rows.
+// The documentation has the experiments as they are, and of each backend the row of
+// each experiment.
 func TestDocs(t *testing.T) {
-	text, err := os.ReadFile("../../docs/reliability.md")
+	if !strings.Contains(page(t, "reliability.md"), experimentsTable()) {
+		t.Errorf("docs/reliability.md lacks the table of experiments, which is\n%s", experimentsTable())
+	}
+	shown := page(t, "chaos.md")
+	_, rows, found := strings.Cut(shown, heading)
+	if !found {
+		t.Fatalf("docs/chaos.md lacks the heading of rows, which is\n%s", heading)
+	}
+	for _, b := range all.All() {
+		for _, e := range experiments {
+			if n := strings.Count("\n"+rows, fmt.Sprintf("\n| %s | %s |", b.Name, e.name)); n != 1 {
+				t.Errorf("docs/chaos.md has %d rows of %s with %s, want 1", n, e.name, b.Name)
+			}
+		}
+	}
+}
+
+func page(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for what, part := range map[string]string{"experiments": experimentsTable(), "results": heading} {
-		if !strings.Contains(string(text), part) {
-			t.Errorf("docs/reliability.md lacks the table of %s, which is\n%s", what, part)
-		}
-	}
+	return string(text)
 }
 
 // A row has what was seen and what must be, and its result.

@@ -166,7 +166,7 @@ func (x *run) wait(patience time.Duration, done func() bool, what string, args .
 	return time.Since(begun)
 }
 
-// heading is what stands above rows; docs/reliability.md has it too.
+// heading is what stands above rows; docs/chaos.md has it too.
 const heading = "| backend | experiment | what was done | seen | bound | result |\n|---|---|---|---|---|---|\n"
 
 // row is the experiment's line of the table.
