@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -66,7 +67,7 @@ type fixture struct {
 	t     *testing.T
 	room  *core.Room
 	count backends.Counters
-	rings int
+	rings atomic.Int32 // from any goroutine
 }
 
 func newFixture(t *testing.T, lib loopadapter.Library) *fixture {
@@ -77,7 +78,7 @@ func newFixture(t *testing.T, lib loopadapter.Library) *fixture {
 func newNarrowFixture(t *testing.T, lib loopadapter.Library, lag int) *fixture {
 	h := &fixture{t: t}
 	h.room = core.NewRoom(core.Config{Authenticator: core.OpenDoor{}, LagLimit: lag})
-	lib.Ring = func() bool { h.rings++; return true }
+	lib.Ring = func() bool { h.rings.Add(1); return true }
 	h.Adapter = loopadapter.New(backends.Config{
 		Room: h.room, Counters: &h.count, Linger: time.Millisecond, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}, lib)
@@ -118,13 +119,13 @@ func (h *fixture) expect(p *pipe, want []byte) {
 func TestOneRingForManyMessages(t *testing.T) {
 	h := newFixture(t, loopadapter.Library{})
 	alice, p := h.enter("alice", plenty)
-	rings, writes := h.rings, h.count.Writes.Load()
+	rings, writes := h.rings.Load(), h.count.Writes.Load()
 	for range 50 {
 		alice.Feed(say("x"))
 	}
 	h.Turn()
-	if h.rings-rings != 1 || h.count.Writes.Load()-writes != 1 {
-		t.Errorf("%d rings and %d writes for 50 messages", h.rings-rings, h.count.Writes.Load()-writes)
+	if h.rings.Load()-rings != 1 || h.count.Writes.Load()-writes != 1 {
+		t.Errorf("%d rings and %d writes for 50 messages", h.rings.Load()-rings, h.count.Writes.Load()-writes)
 	}
 	if want := len(granted()) + 50*len(said("alice", "x")); p.got.Len() != want {
 		t.Errorf("%d octets were sent of %d", p.got.Len(), want)
