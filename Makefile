@@ -17,7 +17,7 @@ RACE := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
 build: ## the four commands, into bin/
 	@CGO_ENABLED=0 $(GO) build -buildvcs=auto -o bin/ $(COMMANDS:%=./cmd/%)
 
-bench: build ## measure BACKEND=epoll,goroutine,… or all; SCENARIO=relay or idle; BENCH='…' for more flags of bench run
+bench: build ## measure BACKEND=epoll,goroutine,… or all; SCENARIO=relay, idle or scale; BENCH='…' for more flags of bench run
 	@bin/bench run -backends $(BACKEND) -scenario $(SCENARIO) $(BENCH)
 
 compare: build ## the runs in results/ side by side

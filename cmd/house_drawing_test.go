@@ -12,7 +12,7 @@ import (
 // with names: "gate/           who may come in".
 func drawn(t *testing.T) (dirs []string) {
 	t.Helper()
-	_, rest, found := strings.Cut(readPage(t, "ARCHITECTURE.md").text, "\n## The house\n")
+	_, rest, found := strings.Cut(readPage(t, "ARCHITECTURE.md").text, "\n## The packages\n")
 	_, rest, open := strings.Cut(rest, "```\n")
 	drawing, _, closed := strings.Cut(rest, "```\n")
 	if !found || !open || !closed {
