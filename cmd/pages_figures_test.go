@@ -210,6 +210,7 @@ var (
 // sources are pages whose tables have figures from elsewhere than results/, and what
 // holds them true.
 var sources = map[string]string{
+	"docs/cluster.md":     "above each table stands what prints its figures, or that they are worked out",
 	"docs/chaos.md":       "make chaos prints its rows, server/chaos tests that none is missing",
 	"docs/reliability.md": "each row names the test or the command that shows it",
 	"docs/method.md":      "each row names the command that prints it",
