@@ -142,24 +142,36 @@ func (c *Carrier) Carry(conn net.Conn, peer netip.AddrPort) error {
 		}
 		target.CloseWrite()
 	})
+	unread := false
 	switch err := copyDown(conn, target); {
 	case err == nil:
+		// The transport has ended, and may read nothing more either: what the client
+		// still says then has no end of its own.
 		if half, ok := conn.(halfCloser); ok {
 			half.CloseWrite()
 		}
-		conn.SetReadDeadline(time.Now().Add(c.linger))
+		c.bound(conn, target)
 	case errors.Is(err, errClient):
 		// What it said before is still there to be read. The transport, which may read
 		// nothing of this client for now, is to find out that it is gone.
-		until := time.Now().Add(c.linger)
-		conn.SetReadDeadline(until)
-		target.SetWriteDeadline(until)
+		unread = true
+		c.bound(conn, target)
 	default:
 		target.SetWriteDeadline(time.Unix(1, 0))
 		abort(conn)
 	}
 	up.Wait()
+	if unread {
+		c.settle(target)
+	}
 	return nil
+}
+
+// bound gives what a client still says the linger to come to the transport.
+func (c *Carrier) bound(conn net.Conn, target *net.TCPConn) {
+	until := time.Now().Add(c.linger)
+	conn.SetReadDeadline(until)
+	target.SetWriteDeadline(until)
 }
 
 // dial connects to the transport and says who the client is.
@@ -225,8 +237,8 @@ func (w *watched) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// settle waits until the transport's kernel has all that the client said: a reset would
-// destroy what is still to be sent.
+// settle waits until the transport's kernel has all that the client said: a reset, which
+// closing with unread input is too, would destroy what is still to be sent.
 func (c *Carrier) settle(target *net.TCPConn) {
 	raw, err := target.SyscallConn()
 	for until := time.Now().Add(c.linger); err == nil && time.Now().Before(until) && c.ending.Err() == nil; {
