@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"flag"
 	"log/slog"
+	"math"
 	"net"
 	"net/netip"
 	"strings"
@@ -112,14 +113,19 @@ func (c *secureConn) SetLinger(sec int) error {
 
 // Close resets the connection if input is unread, and then the client's own kernel
 // destroys what it has not sent. By TLS that is more than by TCP alone, as the front's
-// window fills with small segments: so it waits for a moment until all is sent.
+// window fills with small segments: so it waits until all is sent, or none of it has been
+// for a while, as the front may have stopped reading.
 func (c *secureConn) Close() error {
 	if c.reset {
 		return c.TCPConn.Close()
 	}
+	const still = 300 * time.Millisecond
 	raw, err := c.SyscallConn()
-	for left, tries := 1, 0; err == nil && left > 0 && tries < 20; tries++ {
+	for left, least, since := 1, math.MaxInt, time.Now(); err == nil && left > 0 && time.Since(since) < still; {
 		err = raw.Control(func(fd uintptr) { left, _ = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
+		if left < least {
+			least, since = left, time.Now()
+		}
 		if left > 0 {
 			time.Sleep(time.Millisecond)
 		}
