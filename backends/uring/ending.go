@@ -49,10 +49,16 @@ func (l *loop) drop(c *conn, why core.Reason) {
 	l.release(c)
 }
 
-// release closes a connection that is gone when nothing is in flight any more.
+// release closes a connection that is gone when nothing is in flight any more. If a
+// receive has taken something after the shutdown it is reset, as closing resets it where
+// something is unread: the kernel has not told the client of the room that the receive
+// made, and a client whose window was full would wait for it.
 func (l *loop) release(c *conn) {
 	if c.sending || c.receiving {
 		return
+	}
+	if c.unread {
+		_ = unix.SetsockoptLinger(c.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 	}
 	_ = unix.Close(c.fd)
 	l.conns[c.fd] = nil

@@ -53,6 +53,7 @@ func (l *loop) received(c *conn, done *ring.CQE) {
 		return
 	}
 	if in.full {
+		c.unread = true
 		l.buffers.GiveBack(in.buffer)
 	}
 	l.release(c)

@@ -112,6 +112,7 @@ type conn struct {
 	reset   bool // a send has told so, and no receive will
 	leaving bool // our FIN is sent
 	gone    bool // its session has left; its descriptor is closed when nothing is in flight
+	unread  bool // a receive has taken something of it when it was gone
 }
 
 // newLoop makes one of so many loops, without its ring, which openRing makes on the
