@@ -183,12 +183,17 @@ func (l *PairLoad) block(w io.Writer, style Style, key, reference string, arms [
 		head = ""
 	}
 	t := table{{"arm", "A", "B", "B/A", head, ""}, {"", "", "", "", "", ""}}
+	var names []string
+	for _, a := range arms {
+		names = append(names, a.Name)
+	}
+	short := cutAlike(names, pairName)
 	for _, a := range arms {
 		f, ok := a.Figures[key]
 		if !ok {
 			continue
 		}
-		t = append(t, []string{cut(a.Name, pairName), f.A.median(m), f.B.median(m),
+		t = append(t, []string{short[a.Name], f.A.median(m), f.B.median(m),
 			f.Change.cell(f.Trust == TrustBoth), f.Relative.cell(f.Trust == TrustRelative), f.verdict().symbol()})
 	}
 	t.write(w, 1, style)

@@ -43,7 +43,8 @@ func (s *Summary) rankings(w io.Writer, style Style) {
 type ranks struct {
 	loads  []*LoadSummary
 	style  Style
-	name   int      // columns of the names
+	name   int // columns of the names
+	names  map[string]string
 	groups []string // what stands over each load
 	cells  [][]ranksCell
 	widths []ranksCell // of the cells, by spaces
@@ -59,9 +60,12 @@ func newRanks(loads []*LoadSummary, style Style) *ranks {
 	if style.width() >= roomy {
 		names = 24
 	}
+	var arms []string
 	for _, row := range loads[0].Ranking.Rows {
+		arms = append(arms, row.Arm)
 		t.name = max(t.name, min(columns(row.Arm), names))
 	}
+	t.names = cutAlike(arms, t.name)
 	used := 4 + t.name
 	for _, l := range loads {
 		var cells []ranksCell
@@ -137,7 +141,7 @@ func (t *ranks) write(w io.Writer) {
 		if row.Rank > 0 {
 			rank = fmt.Sprintf("%3d", row.Rank)
 		}
-		line := rank + " " + t.colour(row.Letters, fill(cut(row.Arm, t.name), t.name))
+		line := rank + " " + t.colour(row.Letters, fill(t.names[row.Arm], t.name))
 		for i := range t.loads {
 			c, widest := t.cells[i][k], t.widths[i]
 			cell := before(c.value, columns(widest.value)) + " " + before(c.ratio, columns(widest.ratio)) + " " + fill(c.letters, columns(widest.letters))

@@ -92,3 +92,21 @@ func wider(a, b string) string {
 	}
 	return a
 }
+
+// cutAlike shortens names to so many columns. Where two would be the same then, all that
+// are too long lose their middle, as what tells variants of a server apart comes last.
+func cutAlike(names []string, most int) map[string]string {
+	short, taken := make(map[string]string), make(map[string]bool)
+	alike := false
+	for _, name := range names {
+		s := cut(name, most)
+		alike = alike || taken[s]
+		short[name], taken[s] = s, true
+	}
+	for _, name := range names {
+		if r := []rune(name); alike && short[name] != name && columns(name) == len(r) {
+			short[name] = string(r[:most/2]) + "…" + string(r[len(r)-(most-1-most/2):])
+		}
+	}
+	return short
+}
