@@ -60,8 +60,8 @@ nemesis: ## a room on three chatd and three NATS servers under faults for TIME=1
 outside: ## the whole suite over a transport that lives in another module (not part of test)
 	$(GO) test ./server/command -run '^TestOutsideSuite$$' -outside -v
 
-siege: ## every transport under load and in trouble: stopped, killed, no descriptors (not part of test)
-	$(GO) test ./backends/all -run '^TestSiege$$' -timeout 60m -siege -v
+stress: ## every transport under load and with faults: stopped, killed, no descriptors (not part of test)
+	$(GO) test ./backends/all -run '^TestStress$$' -timeout 60m -stress -v
 
 RUNS ?= 20
 hostile: ## clients that make trouble for others, RUNS times on every transport (not part of test)
@@ -113,4 +113,4 @@ clean: ## remove what was built
 help: ## this list
 	@awk -F ':.*## ' '/^##@ /{printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: build bench compare serve chat man completion chaos soak-server nemesis outside siege hostile test vet fuzz soak proofs picture browser clean help
+.PHONY: build bench compare serve chat man completion chaos soak-server nemesis outside stress hostile test vet fuzz soak proofs picture browser clean help
