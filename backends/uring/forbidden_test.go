@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// forbidVariable has the errno that the tests of this process get of io_uring_setup.
+// forbidVariable is an environment variable: the errno with which io_uring_setup fails in this process.
 const forbidVariable = "CHATBENCH_TEST_FORBID_IO_URING"
 
 func TestMain(m *testing.M) {
@@ -28,8 +28,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// forbid has io_uring_setup(2) fail for the rest of this process's life, as a seccomp
-// filter of a container does.
+// forbid makes io_uring_setup(2) fail until this process ends, as a seccomp filter of a container does.
 func forbid(errno unix.Errno) error {
 	filter := []unix.SockFilter{
 		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // the number of the call

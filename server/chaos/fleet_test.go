@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"chatbench/core/units"
-	"chatbench/internal/placetest"
+	"chatbench/internal/spawntest"
 	"chatbench/loadgen"
 	"chatbench/loadgen/hist"
 	"chatbench/loadgen/ledger"
@@ -99,7 +99,7 @@ func (x *run) fleet(s *server, clients int, rate float64, text int) *fleet {
 	if err != nil {
 		x.Fatal(err)
 	}
-	at, err := placetest.Home()
+	at, err := spawntest.Shared()
 	if err != nil {
 		x.Fatal(err)
 	}

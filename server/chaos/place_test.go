@@ -8,16 +8,16 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"chatbench/internal/placetest"
+	"chatbench/internal/spawntest"
 )
 
 // apart is a place in namespaces of its own, or the experiment is left out.
-func (x *run) apart(namespaces int, what string) *placetest.Place {
+func (x *run) apart(namespaces int, what string) *spawntest.Thread {
 	x.Helper()
 	if os.Geteuid() != 0 {
 		x.skip("it takes root to make " + what)
 	}
-	p, err := placetest.New(namespaces)
+	p, err := spawntest.New(namespaces)
 	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EINVAL) {
 		x.skip("this kernel makes no " + what + " for us")
 	} else if err != nil {
@@ -34,7 +34,7 @@ const (
 )
 
 // link is two network namespaces with a link between them.
-type link struct{ near, far *placetest.Place }
+type link struct{ near, far *spawntest.Thread }
 
 // link makes one, or the experiment is left out.
 func (x *run) link() *link {
@@ -43,11 +43,11 @@ func (x *run) link() *link {
 		x.skip("there is no ip(8)")
 	}
 	l := &link{x.apart(unix.CLONE_NEWNET, "network namespaces"), x.apart(unix.CLONE_NEWNET, "network namespaces")}
-	if err := l.near.Run("ip link add near type veth peer name far netns " + strconv.Itoa(l.far.Thread())); err != nil {
+	if err := l.near.Run("ip link add near type veth peer name far netns " + strconv.Itoa(l.far.ID())); err != nil {
 		x.skip("no pair of linked interfaces: " + err.Error())
 	}
 	for _, step := range []struct {
-		at   *placetest.Place
+		at   *spawntest.Thread
 		line string
 	}{
 		{l.near, "ip link set lo up"},
@@ -70,7 +70,7 @@ func (l *link) mend() error { return l.far.Run("ip link set far up") }
 // freePort is a port of loopback on which nobody listens.
 func (x *run) freePort() int {
 	x.Helper()
-	ports, err := placetest.FreePorts(1)
+	ports, err := spawntest.FreePorts(1)
 	if err != nil {
 		x.Fatal(err)
 	}

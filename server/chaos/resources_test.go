@@ -17,7 +17,7 @@ import (
 	"chatbench/client/downloads"
 	"chatbench/client/share"
 	"chatbench/client/transfer"
-	"chatbench/internal/placetest"
+	"chatbench/internal/spawntest"
 	"chatbench/server/control"
 	"chatbench/server/history"
 )
@@ -170,7 +170,7 @@ func count(is bool) int64 {
 // fullDisk is a small file system that only its place can see.
 type fullDisk struct {
 	x     *run
-	place *placetest.Place
+	place *spawntest.Thread
 	path  string
 }
 

@@ -19,7 +19,7 @@ import (
 
 	"chatbench/bench/meter"
 	"chatbench/bench/record"
-	"chatbench/internal/placetest"
+	"chatbench/internal/spawntest"
 	"chatbench/server/control"
 	"chatbench/server/gate"
 )
@@ -42,7 +42,7 @@ type server struct {
 // serve starts a chatd at home.
 func (x *run) serve(args ...string) *server {
 	x.Helper()
-	at, err := placetest.Home()
+	at, err := spawntest.Shared()
 	if err != nil {
 		x.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func (x *run) serve(args ...string) *server {
 // serveAt starts a chatd in a place, and waits until it listens. Flags given here
 // overrule the common ones. It ends with the experiment, and has to end well if it
 // is still there.
-func (x *run) serveAt(at *placetest.Place, args ...string) *server {
+func (x *run) serveAt(at *spawntest.Thread, args ...string) *server {
 	x.Helper()
 	path, err := program()
 	if err != nil {

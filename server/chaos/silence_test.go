@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"chatbench/client"
-	"chatbench/internal/placetest"
+	"chatbench/internal/spawntest"
 )
 
 // goneAfter is how long a peer that has fallen silent may have a place: see
@@ -93,7 +93,7 @@ func (x *run) quiet(l *link, secure, talks bool) *quiet {
 }
 
 // dialAt logs a client in from a place.
-func (x *run) dialAt(p *placetest.Place, cfg client.Config) (c *client.Client) {
+func (x *run) dialAt(p *spawntest.Thread, cfg client.Config) (c *client.Client) {
 	x.Helper()
 	ctx, cancel := context.WithTimeout(life, patience)
 	defer cancel()

@@ -17,13 +17,13 @@ import (
 	natsd "github.com/nats-io/nats-server/v2/server"
 	"golang.org/x/sys/unix"
 
-	"chatbench/internal/placetest"
+	"chatbench/internal/spawntest"
 )
 
 // process is a program that faults are done to: it may die and be started again.
 type process struct {
 	name string
-	at   *placetest.Place
+	at   *spawntest.Thread
 	args []string
 	env  []string
 	log  string               // path: of each boot, one after the other

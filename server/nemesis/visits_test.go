@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"chatbench/core/wire"
-	"chatbench/internal/placetest"
+	"chatbench/internal/spawntest"
 )
 
 // newPeople is a world without servers, of visits by way of chatd that run.
@@ -112,7 +112,7 @@ func TestRivals(t *testing.T) {
 				}
 				t.Cleanup(func() { l.Close() })
 				w.chatd[i] = &process{args: []string{3: l.Addr().String()}}
-				if w.chatd[i].at, err = placetest.Home(); err != nil {
+				if w.chatd[i].at, err = spawntest.Shared(); err != nil {
 					t.Fatal(err)
 				}
 				go answerLogins(l, c.answer)

@@ -20,7 +20,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sys/unix"
 
-	"chatbench/internal/placetest"
+	"chatbench/internal/spawntest"
 )
 
 const (
@@ -95,7 +95,7 @@ func newWorld(t *testing.T) *world {
 // prepare makes the processes, without starting them, the links between them, and a connection
 // to NATS of the test's own.
 func (w *world) prepare(dir string) error {
-	ports, err := placetest.FreePorts(3 * nodes)
+	ports, err := spawntest.FreePorts(3 * nodes)
 	if err != nil {
 		return err
 	}
@@ -153,14 +153,14 @@ func (w *world) prepare(dir string) error {
 func (w *world) newProcess(name string, i int, dir string) (p *process, host string, err error) {
 	p = &process{name: name, log: filepath.Join(dir, name+".log")}
 	if !w.bridged {
-		p.at, err = placetest.Home()
+		p.at, err = spawntest.Shared()
 		return p, "127.0.0.1", err
 	}
-	if p.at, err = placetest.New(unix.CLONE_NEWNET); err != nil {
+	if p.at, err = spawntest.New(unix.CLONE_NEWNET); err != nil {
 		return nil, "", err
 	}
 	host = fmt.Sprint(bridgeNetwork, 11+i)
-	if err := ip("link add v%s type veth peer name eth0 netns %d", name, p.at.Thread()); err != nil {
+	if err := ip("link add v%s type veth peer name eth0 netns %d", name, p.at.ID()); err != nil {
 		return nil, "", err
 	}
 	if err := ip("link set v%s master %s up", name, bridgeName); err != nil {

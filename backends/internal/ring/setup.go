@@ -13,12 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// New makes a ring for the calling thread, with room for so many submissions between
-// two Submits, and for so many completions that were not taken yet: both are rounded
-// up to a power of two, and at most 32,768 and 65,536. Completions beyond that wait in
-// the kernel's memory.
+// New makes a ring for the calling thread, with room for so many submissions between two calls of
+// Submit, and for so many completions that were not taken yet. Both are rounded up to a power of two,
+// at most 32,768 and 65,536. More completions wait in the kernel's memory.
 //
-// Its error says in one line what forbids a ring, and what to do about it.
+// The error says in one line why there can be no ring, and what to do about it.
 func New(submissions, completions int) (*Ring, error) {
 	p := params{
 		flags:     setupCQSize | setupClamp | setupSubmitAll | setupSingleIssuer | setupDeferTaskrun,
@@ -55,7 +54,7 @@ func (r *Ring) set(p *params) error {
 	r.cqHead, r.cqTail = r.word(p.cqHead), r.word(p.cqTail)
 	r.sqes = unsafe.Slice((*sqe)(unsafe.Pointer(&r.entries[0])), p.sqEntries)
 	r.cqes = unsafe.Slice((*CQE)(unsafe.Pointer(&r.memory[p.cqCompletions])), p.cqEntries)
-	for i := range p.sqEntries { // submissions are taken in the order in which they lie
+	for i := range p.sqEntries { // submissions are taken in the order of sqes
 		*r.word(p.sqArray + 4*i) = i
 	}
 	if err := r.checkOperations(); err != nil {
@@ -87,7 +86,7 @@ func (r *Ring) register(what uintptr, arg unsafe.Pointer, n uintptr) error {
 	return nil
 }
 
-// checkOperations asks the kernel for the operations of this package.
+// checkOperations checks that the kernel has the operations of this package.
 func (r *Ring) checkOperations() error {
 	var p probe
 	if err := r.register(registerProbe, unsafe.Pointer(&p), uintptr(len(p.ops))); err != nil {
@@ -106,8 +105,8 @@ func (r *Ring) checkOperations() error {
 	return nil
 }
 
-// Close gives the ring up. Operations that wait are ended some time after: whoever
-// cannot have that ends them before. The calling thread is the ring's.
+// Close closes the ring. The kernel ends operations that still wait some time later; a caller for
+// which that is too late has to end them before. It must be called on the ring's thread.
 func (r *Ring) Close() {
 	if r.registered != registerAnyFreeOffset {
 		u := update{offset: r.registered}
@@ -123,7 +122,7 @@ func (r *Ring) Close() {
 	r.err = errors.New("ring: closed")
 }
 
-// Available is nil if New can make a ring on this machine, or why it cannot. Any
+// Available returns nil if New can make a ring on this machine, and otherwise the reason. Any
 // goroutine may call it.
 func Available() error {
 	runtime.LockOSThread()
@@ -136,14 +135,13 @@ func Available() error {
 	return nil
 }
 
-// disabledSetting is what the administrator has set for io_uring; "": nothing.
+// disabledSetting is the value of kernel.io_uring_disabled, or "" if there is none.
 func disabledSetting() string {
 	text, _ := os.ReadFile("/proc/sys/kernel/io_uring_disabled")
 	return strings.TrimSpace(string(text))
 }
 
-// explain says why io_uring_setup(2) failed. disabled is what kernel.io_uring_disabled
-// stands at.
+// explain says why io_uring_setup(2) failed. disabled is the value of kernel.io_uring_disabled.
 func explain(errno unix.Errno, disabled string) error {
 	why := ""
 	switch {
@@ -154,7 +152,7 @@ func explain(errno unix.Errno, disabled string) error {
 	case errno == unix.EPERM:
 		why = "a seccomp filter forbids io_uring, as Docker's default profile does: allow io_uring_setup, io_uring_enter and io_uring_register in it"
 	case errno == unix.ENOSYS:
-		why = "this kernel has no io_uring, or a seccomp filter hides it"
+		why = "this kernel has no io_uring, or a seccomp filter hides it: use Linux 6.1 or later, or allow it in the filter"
 	case errno == unix.EINVAL:
 		why = "this kernel's io_uring is too old: use Linux 6.1 or later"
 	}

@@ -1,4 +1,4 @@
-package absence
+package peerwatch
 
 import (
 	"net"
@@ -33,18 +33,18 @@ func pair(t *testing.T) (*net.TCPConn, int) {
 	return client.(*net.TCPConn), int(file.Fd())
 }
 
-// TestFarewell: one that has sent FIN has its time from when that is noticed, also
-// if a reset follows.
+// TestFarewell: the time of a client that has sent FIN begins when that is noticed, even if a reset
+// follows.
 func TestFarewell(t *testing.T) {
 	client, fd := pair(t)
 	var w Watch
 	now := time.Now()
-	if _, over := w.Look(fd, false, now, time.Minute); over || w.Noticed() {
+	if _, over := w.Check(fd, false, now, time.Minute); over || w.Left() {
 		t.Fatal("a client that is there has left")
 	}
 	client.CloseWrite()
-	for end := now.Add(10 * time.Second); !w.Noticed() && time.Now().Before(end); time.Sleep(time.Millisecond) {
-		if _, over := w.Look(fd, false, now, time.Minute); over {
+	for end := now.Add(10 * time.Second); !w.Left() && time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if _, over := w.Check(fd, false, now, time.Minute); over {
 			t.Fatal("its time is over at once")
 		}
 	}
@@ -53,27 +53,27 @@ func TestFarewell(t *testing.T) {
 	for _, c := range []struct {
 		after time.Duration
 		over  bool
-		next  time.Duration // after the time of the look
-	}{{time.Second, false, Every}, {59*time.Second + Every/2, false, Every / 2}, {time.Minute, true, 0}} {
+		next  time.Duration // after the check
+	}{{time.Second, false, Interval}, {59*time.Second + Interval/2, false, Interval / 2}, {time.Minute, true, 0}} {
 		at := now.Add(c.after)
-		why, over := w.Look(fd, true, at, time.Minute)
+		why, over := w.Check(fd, true, at, time.Minute)
 		if over != c.over || why != core.ReasonEOF {
 			t.Errorf("after %v: %v, %v", c.after, why, over)
 		}
-		if next := w.Next(at).Sub(at); next != c.next {
-			t.Errorf("after %v it is looked at again after %v", c.after, next)
+		if next := w.NextCheck(at).Sub(at); next != c.next {
+			t.Errorf("after %v it is checked again after %v", c.after, next)
 		}
 	}
 }
 
-// TestReset: one that was reset has no time.
+// TestReset: a client that has reset the connection leaves at once.
 func TestReset(t *testing.T) {
 	client, fd := pair(t)
 	client.SetLinger(0)
 	client.Close()
 	var w Watch
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		if why, over := w.Look(fd, false, time.Now(), time.Minute); over {
+		if why, over := w.Check(fd, false, time.Now(), time.Minute); over {
 			if why != core.ReasonReset {
 				t.Errorf("the reason is %v", why)
 			}

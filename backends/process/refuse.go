@@ -9,10 +9,10 @@ import (
 	"chatbench/core"
 )
 
-// sendAway tells a client that is not let in why, and ends its connection in order.
-// That is little. If a socket takes less of it at once, the client gets a child, which
-// waits for it, unless it is sent away because it can have none.
-func (l *loop) sendAway(c *client) {
+// refuse sends a client that has no child its last output and a FIN. That is so little that a
+// socket normally takes it at once. If not, the client gets a child that waits for it, unless it
+// is refused because it cannot have one.
+func (l *loop) refuse(c *client) {
 	for p := c.session.Next(); p != nil; p = c.session.Next() {
 		n, err := unix.SendmsgN(c.socket, p, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 		if n > 0 {
@@ -27,19 +27,19 @@ func (l *loop) sendAway(c *client) {
 			if c.stage == served {
 				l.leave(c, core.ReasonReset)
 			} else {
-				l.order(c)
+				l.requestChild(c)
 			}
 			return
-		default: // it is gone, which reading will tell
+		default: // it is gone: a read will report how
 			c.session.WriteFailed()
 		}
 	}
-	l.move(c, away)
-	c.leaving, c.head = true, nil
+	l.move(c, refused)
+	c.leaving, c.preamble = true, nil
 	_ = unix.Shutdown(c.socket, unix.SHUT_WR)
 	l.inputs.remove(c.socket)
 	if err := l.poller.add(c.socket, unix.EPOLLIN, func() { l.awaitEnd(c) }); err != nil {
-		l.lines.Warn(l.cfg.Log, "a client that was turned away cannot be watched", "err", err)
+		l.logLimit.Warn(l.cfg.Log, "a client that was turned away cannot be watched", "err", err)
 		l.leave(c, core.ReasonReset)
 		return
 	}
@@ -50,9 +50,9 @@ func (l *loop) sendAway(c *client) {
 	l.lingering.set(c, time.Now().Add(wait))
 }
 
-// awaitEnd throws away what comes from a client that is sent away, until its end.
+// awaitEnd discards what a refused client sends, until its end.
 func (l *loop) awaitEnd(c *client) {
-	switch n, err := quick(unix.SYS_READ, c.socket, l.buf); {
+	switch n, err := rawCall(unix.SYS_READ, c.socket, l.buf); {
 	case n > 0 || err == unix.EAGAIN || err == unix.EINTR:
 	case err == nil:
 		l.leave(c, core.ReasonEOF)
