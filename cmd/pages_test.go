@@ -142,6 +142,12 @@ var unwanted = []struct {
 	{"for the core to say", "the core decides", false},
 	{"is named twice", "is listed twice", false},
 	{"without being asked for", "automatically", false},
+	{"elder", "older", true},
+	{"ghost", "stale", true},
+	{"abroad", "remote", true},
+	{"sieve", "filter", true},
+	{"theatre", "script", true},
+	{"turnstile", "authenticator", true},
 }
 
 // phrase makes a pattern of a phrase, which a line's end may break.

@@ -8,27 +8,27 @@ import (
 	"chatbench/core/wire"
 )
 
-// talker is a client on a connection of any kind.
-type talker struct {
+// wireClient is a client with the protocol on any net.Conn.
+type wireClient struct {
 	t    *testing.T
 	conn net.Conn
 	dec  wire.Decoder
 	rest []byte
 }
 
-func talk(t *testing.T, conn net.Conn) *talker {
-	return &talker{t: t, conn: conn, dec: wire.Decoder{Max: wire.MaxFromServer}}
+func talk(t *testing.T, conn net.Conn) *wireClient {
+	return &wireClient{t: t, conn: conn, dec: wire.Decoder{Max: wire.MaxFromServer}}
 }
 
-func (c *talker) send(b []byte) {
+func (c *wireClient) send(b []byte) {
 	c.t.Helper()
 	if _, err := c.conn.Write(b); err != nil {
 		c.t.Fatal(err)
 	}
 }
 
-// await reads until a frame is of a type, and has this in it.
-func (c *talker) await(kind wire.Type, part string) wire.Frame {
+// await reads until a frame of a type that contains part.
+func (c *wireClient) await(kind wire.Type, part string) wire.Frame {
 	c.t.Helper()
 	buf := make([]byte, 4096)
 	for {
@@ -46,13 +46,13 @@ func (c *talker) await(kind wire.Type, part string) wire.Frame {
 			n, err = c.conn.Read(buf)
 		}
 		if err != nil {
-			c.t.Fatalf("%q awaited: %v", part, err)
+			c.t.Fatalf("waiting for %q: %v", part, err)
 		}
 		c.rest = bytes.Clone(buf[:n])
 	}
 }
 
-func (c *talker) enter(name string) *talker {
+func (c *wireClient) enter(name string) *wireClient {
 	c.t.Helper()
 	c.send(wire.AppendCred(nil, name, "x"))
 	c.await(wire.Cred, wire.Granted)

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// dialClear connects without TLS, from an address of this machine, and says something.
-func dialClear(t *testing.T, f *Front, from, first string) *net.TCPConn {
+// dialPlaintext connects without TLS, from an address of this machine, and sends something.
+func dialPlaintext(t *testing.T, f *Front, from, first string) *net.TCPConn {
 	t.Helper()
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
 	c, err := d.Dial("tcp", f.addr())
@@ -28,11 +28,11 @@ func dialClear(t *testing.T, f *Front, from, first string) *net.TCPConn {
 	return c.(*net.TCPConn)
 }
 
-// Without TLS what a client says comes to the transport as it was, with its address,
-// and the other way round; FIN and reset as what they are.
+// Without TLS octets reach the transport unchanged, with the client's address, and the client
+// likewise. FIN and reset are passed on.
 func TestCarriesWithoutTLS(t *testing.T) {
 	f, g := startAs(t, Config{})
-	c := dialClear(t, f, "127.0.0.1", "")
+	c := dialPlaintext(t, f, "127.0.0.1", "")
 	s := g.next(t)
 	if s.client.String() != c.LocalAddr().String() {
 		t.Errorf("the transport is told %s, the client is %s", s.client, c.LocalAddr())
@@ -56,29 +56,29 @@ func TestCarriesWithoutTLS(t *testing.T) {
 	c.Close()
 	await(t, "the connection ends", func() bool { return f.cfg.Carrier.Open.Load() == 0 })
 
-	c = dialClear(t, f, "127.0.0.1", "hello")
+	c = dialPlaintext(t, f, "127.0.0.1", "hello")
 	s = g.next(t)
 	io.ReadFull(s, make([]byte, 5))
 	c.SetLinger(0)
 	c.Close()
 	s.SetReadDeadline(time.Now().Add(30 * time.Second))
 	if _, err := s.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
-		t.Errorf("of a reset the transport is told %v", err)
+		t.Errorf("after a reset the transport sees %v", err)
 	}
 }
 
-// Without TLS a trusted proxy's header is read. Nobody waits for a place.
+// Without TLS the header of a trusted proxy is read, and no connection waits for a slot.
 func TestTrustedProxyWithoutTLS(t *testing.T) {
 	f, g := startAs(t, Config{
 		Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")}, MaxHandshakes: 1, HandshakeTimeout: time.Hour,
 	})
-	silent := dialClear(t, f, "127.0.0.2", "")
-	direct := dialClear(t, f, "127.0.0.1", "hello")
+	silent := dialPlaintext(t, f, "127.0.0.2", "")
+	direct := dialPlaintext(t, f, "127.0.0.1", "hello")
 	s, hello := g.next(t), make([]byte, 5)
 	if _, err := io.ReadFull(s, hello); err != nil || string(hello) != "hello" || s.client.String() != direct.LocalAddr().String() {
 		t.Errorf("from %s came %q, %v", s.client, hello, err)
 	}
-	dialClear(t, f, "127.0.0.2", "PROXY TCP4 203.0.113.9 192.0.2.1 51000 443\r\nhello")
+	dialPlaintext(t, f, "127.0.0.2", "PROXY TCP4 203.0.113.9 192.0.2.1 51000 443\r\nhello")
 	s = g.next(t)
 	if _, err := io.ReadFull(s, hello); err != nil || string(hello) != "hello" || s.client.String() != "203.0.113.9:51000" {
 		t.Errorf("behind the header, from %s, came %q, %v", s.client, hello, err)

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// A message is counted once, however often it is delivered, and one that another has
-// followed not at all.
-func TestFlight(t *testing.T) {
-	var f flight
+// A message is counted once, however often it is delivered. It is not counted if the next one was
+// published before it was delivered.
+func TestInFlight(t *testing.T) {
+	var f inFlight
 	if f.waits() != 0 {
-		t.Error("nothing waits")
+		t.Error("a message waits before one was published")
 	}
 	f.begin(1)
 	time.Sleep(time.Millisecond)
@@ -27,11 +27,11 @@ func TestFlight(t *testing.T) {
 	f.begin(0)
 	f.delivered(0)
 	if f.waits() != 0 || f.latency().Count != 1 {
-		t.Errorf("no message waits for %v, %+v", f.waits(), f.latency())
+		t.Errorf("without a message: waits for %v, %+v", f.waits(), f.latency())
 	}
 }
 
-// Every message is within the bounds that are no less than what it took.
+// A message counts in each bucket whose bound is at least as long as the message took.
 func TestLatency(t *testing.T) {
 	var l Latency
 	for _, bound := range LatencyBounds {
@@ -44,6 +44,6 @@ func TestLatency(t *testing.T) {
 		}
 	}
 	if l.Count != uint64(len(LatencyBounds))+1 {
-		t.Errorf("%d are counted", l.Count)
+		t.Errorf("%d messages were counted", l.Count)
 	}
 }

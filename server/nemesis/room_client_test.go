@@ -10,50 +10,50 @@ import (
 	"chatbench/core/wire"
 )
 
-// guest is a client of a case.
-type guest struct {
-	*talk
-	p    *pair
+// roomClient is a client of a roomCase.
+type roomClient struct {
+	*chatConn
+	p    *serverPair
 	name string
 }
 
 // connect connects to one of the servers.
-func (p *pair) connect(at int) *talk {
+func (p *serverPair) connect(at int) *chatConn {
 	p.Helper()
-	conn, err := net.DialTimeout("tcp", p.servers[at].Addr().String(), patience)
+	conn, err := net.DialTimeout("tcp", p.servers[at].Addr().String(), timeout)
 	if err != nil {
 		p.Fatal(err)
 	}
 	p.Cleanup(func() { conn.Close() })
-	return newTalk(conn)
+	return newChatConn(conn)
 }
 
-// knock has a client log in, and gives why it is turned away: "" if it is not.
-func (p *pair) knock(at int, name string) (g *guest, denied string) {
+// tryLogin sends the login of a client. denied is the reason of a denial, "" if it is let in.
+func (p *serverPair) tryLogin(at int, name string) (g *roomClient, denied string) {
 	p.Helper()
 	c := p.connect(at)
-	denied, err := c.login(name, patience)
+	denied, err := c.login(name, timeout)
 	if err != nil {
 		p.Fatalf("%s: log in: %v", name, err)
 	}
-	c.SetDeadline(time.Now().Add(patience))
-	return &guest{c, p, name}, denied
+	c.SetDeadline(time.Now().Add(timeout))
+	return &roomClient{c, p, name}, denied
 }
 
-func (p *pair) enter(at int, name string) *guest {
+func (p *serverPair) enter(at int, name string) *roomClient {
 	p.Helper()
-	g, denied := p.knock(at, name)
+	g, denied := p.tryLogin(at, name)
 	if denied != "" {
 		p.Fatalf("%s is denied: %s", name, denied)
 	}
 	return g
 }
 
-// enterSoon enters when the name is free, which it is a moment after its owner has left.
-func (p *pair) enterSoon(at int, name string) *guest {
+// enterSoon enters when the name is free, which takes a moment after its owner has left.
+func (p *serverPair) enterSoon(at int, name string) *roomClient {
 	p.Helper()
-	for until := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
-		g, denied := p.knock(at, name)
+	for until := time.Now().Add(timeout); ; time.Sleep(10 * time.Millisecond) {
+		g, denied := p.tryLogin(at, name)
 		if denied == "" {
 			return g
 		}
@@ -64,15 +64,15 @@ func (p *pair) enterSoon(at int, name string) *guest {
 }
 
 // send writes frames.
-func (g *guest) send(frames []byte) {
+func (g *roomClient) send(frames []byte) {
 	g.p.Helper()
 	if _, err := g.Write(frames); err != nil {
 		g.p.Fatalf("%s: %v", g.name, err)
 	}
 }
 
-// until reads until a frame is of a type and is what is wanted.
-func (g *guest) until(what string, kind wire.Type, wanted func(body string) bool) wire.Frame {
+// until reads until a frame of a type for which wanted is true.
+func (g *roomClient) until(what string, kind wire.Type, wanted func(body string) bool) wire.Frame {
 	g.p.Helper()
 	for {
 		f, err := g.next()
@@ -85,22 +85,22 @@ func (g *guest) until(what string, kind wire.Type, wanted func(body string) bool
 	}
 }
 
-// hears reads until a line is said.
-func (g *guest) hears(said string) {
+// waitForLine reads until a line.
+func (g *roomClient) waitForLine(said string) {
 	g.p.Helper()
 	g.until(said, wire.Chat, func(body string) bool { return body == said })
 }
 
-// isTold reads until a notice has all these parts.
-func (g *guest) isTold(parts ...string) {
+// waitForNotice reads until a notice with all these parts.
+func (g *roomClient) waitForNotice(parts ...string) {
 	g.p.Helper()
 	g.until(strings.Join(parts, " "), wire.Chat, func(body string) bool {
 		return strings.HasPrefix(body, wire.ServerName+": ") && !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(body, part) })
 	})
 }
 
-// lines reads so many lines of other clients than the server.
-func (g *guest) lines(n int) (all []string) {
+// lines reads n lines of clients, and skips notices.
+func (g *roomClient) lines(n int) (all []string) {
 	g.p.Helper()
 	for len(all) < n {
 		f := g.until(fmt.Sprintf("line %d of %d", len(all), n), wire.Chat, func(body string) bool { return !strings.HasPrefix(body, wire.ServerName+": ") })
@@ -109,10 +109,10 @@ func (g *guest) lines(n int) (all []string) {
 	return all
 }
 
-// sees asks who is in the room until all of these are.
-func (g *guest) sees(names ...string) {
+// waitForNames asks who is in the room, until all these names are.
+func (g *roomClient) waitForNames(names ...string) {
 	g.p.Helper()
-	for until := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+	for until := time.Now().Add(timeout); ; time.Sleep(5 * time.Millisecond) {
 		g.send(wire.AppendChat(nil, "/who"))
 		var there []string
 		g.until("the answer to /who", wire.Chat, func(body string) (is bool) {
@@ -123,16 +123,16 @@ func (g *guest) sees(names ...string) {
 			return
 		}
 		if time.Now().After(until) {
-			g.p.Fatalf("%s is told that %q are there, and not all of %q", g.name, there, names)
+			g.p.Fatalf("%s is told that %q are in the room, want all of %q", g.name, there, names)
 		}
 	}
 }
 
-// expectFile reads until a file frame, which has to be as given.
-func (g *guest) expectFile(command wire.Command, body string) {
+// expectFile reads until a file frame, which has to be this one.
+func (g *roomClient) expectFile(command wire.Command, body string) {
 	g.p.Helper()
 	f := g.until(body, wire.File, func(string) bool { return true })
 	if f.Command != command || string(f.Body) != body {
-		g.p.Fatalf("%s was sent %d %q in place of %d %q", g.name, f.Command, f.Body, command, body)
+		g.p.Fatalf("%s received %d %q, want %d %q", g.name, f.Command, f.Body, command, body)
 	}
 }

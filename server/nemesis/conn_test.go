@@ -10,21 +10,20 @@ import (
 	"chatbench/core/wire"
 )
 
-// talk is a connection of a client, on which it speaks the protocol. One goroutine reads, and
-// one writes.
-type talk struct {
+// chatConn is a client's connection, with the protocol. One goroutine may read, and one may write.
+type chatConn struct {
 	net.Conn
 	dec  wire.Decoder
 	buf  []byte
-	rest []byte // read, and not decoded yet
+	rest []byte // octets that were read and not decoded yet
 }
 
-func newTalk(conn net.Conn) *talk {
-	return &talk{Conn: conn, dec: wire.Decoder{Max: wire.MaxFromServer}, buf: make([]byte, 16<<10)}
+func newChatConn(conn net.Conn) *chatConn {
+	return &chatConn{Conn: conn, dec: wire.Decoder{Max: wire.MaxFromServer}, buf: make([]byte, 16<<10)}
 }
 
 // next reads the next frame.
-func (c *talk) next() (wire.Frame, error) {
+func (c *chatConn) next() (wire.Frame, error) {
 	for {
 		f, rest, ok, err := c.dec.Next(c.rest)
 		c.rest = rest
@@ -40,9 +39,9 @@ func (c *talk) next() (wire.Frame, error) {
 	}
 }
 
-// login logs in. denied is why the server does not want that, "" if it does.
-func (c *talk) login(name string, patience time.Duration) (denied string, err error) {
-	c.SetDeadline(time.Now().Add(patience))
+// login logs in. denied is the reason if the server denies it, otherwise "".
+func (c *chatConn) login(name string, timeout time.Duration) (denied string, err error) {
+	c.SetDeadline(time.Now().Add(timeout))
 	defer c.SetDeadline(time.Time{})
 	if _, err := c.Write(wire.AppendCred(nil, name, "x")); err != nil {
 		return "", err
@@ -66,12 +65,12 @@ func (c *talk) login(name string, patience time.Duration) (denied string, err er
 }
 
 // say says a text to the room.
-func (c *talk) say(text string) error {
+func (c *chatConn) say(text string) error {
 	_, err := c.Write(wire.AppendChat(nil, text))
 	return err
 }
 
-// whoNames is the names of an answer to /who, which a notice may be.
+// whoNames returns the names in an answer to /who. is says whether the notice is such an answer.
 func whoNames(notice string) (names []string, is bool) {
 	count, list, found := strings.Cut(notice, " here: ")
 	names = strings.Split(list, ", ")
