@@ -124,11 +124,11 @@ func Run(ctx context.Context, cfg Config) (*record.Run, map[string]string, error
 	if _, err := os.Stat(cfg.Loadgen); err != nil && len(cfg.Windows) > 0 {
 		return nil, nil, fmt.Errorf("bench: no load generator at %s; build it with make", cfg.Loadgen)
 	}
-	shelf, err := newStagingDirectory(cfg.Dir)
+	staging, err := newStagingDirectory(cfg.Dir)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer shelf.discard()
+	defer staging.discard()
 	defer machine.PinProcess(allowed)
 	b, err := prepare(cfg, arms, allowed)
 	if err != nil {
@@ -164,7 +164,7 @@ func Run(ctx context.Context, cfg Config) (*record.Run, map[string]string, error
 	if ctx.Err() != nil {
 		return nil, nil, ErrInterrupted
 	}
-	return b.run, sums, shelf.commit(raw, derived)
+	return b.run, sums, staging.commit(raw, derived)
 }
 
 // interrupted returns ErrInterrupted for an error of a run whose context has ended.

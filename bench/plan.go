@@ -158,7 +158,7 @@ func (p Plan) check() error {
 	case p.Scenario != record.Idle && len(p.Rates)+len(p.Windows) == 0:
 		return wrong("no load; give a rate, a window or both")
 	case p.Rounds < 0 || p.Rounds > 1000:
-		return wrong("%d rounds; from 1 to 1000, or 0 for as many as it takes", p.Rounds)
+		return wrong("%d rounds; give 1 to 1000, or 0 for as many as needed", p.Rounds)
 	case p.Budget < 0 || p.Budget > 0 && (p.Rounds > 0 || p.Scenario == record.Idle || p.Scenario == record.Scale):
 		return wrong("a budget of %v; it is for a run of broadcast or relay without a number of rounds, like 5m", p.Budget)
 	case p.Scenario == record.Scale && len(p.Rates) > 0:
@@ -178,13 +178,13 @@ func (p Plan) check() error {
 	case p.Scenario == record.Relay && (p.Pairs < 1 || p.Files < 1):
 		return wrong("%d pairs and lists of %d files; give at least 1 of each", p.Pairs, p.Files)
 	case p.Scenario == record.Relay && (p.ChatRate > 0) != (p.Senders > 0):
-		return wrong("%d who talk at a chat rate of %v; give both or neither", p.Senders, p.ChatRate)
+		return wrong("%d clients talk at a chat rate of %v; give both or neither", p.Senders, p.ChatRate)
 	case p.Scenario != record.Relay && p.Clients < 1:
 		return wrong("%d clients; give at least 1", p.Clients)
 	case (p.Scenario == record.Broadcast || p.Scenario == record.Scale) && (p.Senders < 1 || p.Senders > p.Clients):
-		return wrong("%d senders among %d clients; senders are clients too", p.Senders, p.Clients)
+		return wrong("%d senders among %d clients; senders are clients too, so give 1 to %d", p.Senders, p.Clients, p.Clients)
 	case p.Pilot && (p.Scenario != record.Broadcast || len(p.Rates) != 1):
-		return wrong("%d rates for a pilot to choose from in a load of %s; give it one to fall back on, of broadcast", len(p.Rates), p.Scenario)
+		return wrong("%d rates for a pilot in a load of %s; give a broadcast with one rate, which is used if the pilot finds none", len(p.Rates), p.Scenario)
 	}
 	for _, w := range p.Windows {
 		if w < 1 {

@@ -143,18 +143,18 @@ func (c Config) Check() error {
 	case c.Server == "":
 		return configError("give the server as HOST:PORT")
 	case c.Duration <= 0 || c.Duration > maxDuration:
-		return configError("a duration of %v; up to %v", c.Duration, maxDuration)
+		return configError("a duration of %v; give at most %v", c.Duration, maxDuration)
 	case c.Warmup < 0 || c.Warmup > maxDuration:
-		return configError("a warm-up of %v; from 0 to %v", c.Warmup, maxDuration)
+		return configError("a warm-up of %v; give 0 to %v", c.Warmup, maxDuration)
 	case c.Objective < 0 || c.Connect < 0 || c.Drain < 0 || c.Ceiling < 0:
-		return configError("an objective, time limit or ceiling below zero")
+		return configError("an objective, time limit or ceiling is below zero; give 0 or more")
 	case c.Joining < 1:
-		return configError("%d clients at a time log in; at least 1", c.Joining)
+		return configError("%d clients log in at the same time; give at least 1", c.Joining)
 	case c.Ramp < 0 || c.Ramp > maxDuration:
-		return configError("a ramp of %v; from 0 to %v", c.Ramp, maxDuration)
+		return configError("a ramp of %v; give 0 to %v", c.Ramp, maxDuration)
 	}
 	if c.First != 0 && c.Scenario != Idle {
-		return configError("%d clients come first; only those who are idle come in two parts", c.First)
+		return configError("%d clients log in first; only an idle load has two parts, so leave that out", c.First)
 	}
 	if err := c.checkSpread(); err != nil {
 		return err
@@ -172,7 +172,7 @@ func (c Config) Check() error {
 			return configError("clients of an idle load send nothing; leave rate, window and senders out")
 		}
 		if c.First < 0 || c.First > 0 && c.First >= c.Clients {
-			return configError("%d of %d clients come first; give fewer than all, or 0", c.First, c.Clients)
+			return configError("%d of %d clients log in first; give fewer than all, or 0", c.First, c.Clients)
 		}
 		return c.checkClients()
 	}
@@ -184,7 +184,7 @@ func (c Config) checkSpread() error {
 	servers := strings.Split(c.Server, ",")
 	switch {
 	case slices.Contains(servers, ""):
-		return configError("the servers %q have an empty one among them; give each as HOST:PORT, with commas between", c.Server)
+		return configError("the servers %q have an empty one among them; give each as HOST:PORT, with commas in between", c.Server)
 	case c.Scenario != Broadcast && (c.Threads > 1 || len(servers) > 1):
 		return configError("several threads or servers are for a broadcast load; give one of each")
 	case c.Clients < c.Threads*len(servers) && c.Clients > 0:
@@ -206,7 +206,7 @@ func (c Config) checkSpread() error {
 func checkThreads(threads int, cpus []int) error {
 	switch {
 	case threads < 1 || threads > maxThreads:
-		return configError("%d threads; from 1 to %d", threads, maxThreads)
+		return configError("%d threads; give 1 to %d", threads, maxThreads)
 	case threads > 1 && len(cpus) > 0 && len(cpus) != threads:
 		return configError("%d threads and %d CPUs; give one CPU for each thread, or none", threads, len(cpus))
 	}
@@ -215,14 +215,14 @@ func checkThreads(threads int, cpus []int) error {
 
 func (c Config) checkClients() error {
 	if c.Clients < 1 || c.Clients > maxClients {
-		return configError("%d clients; from 1 to %d", c.Clients, maxClients)
+		return configError("%d clients; give 1 to %d", c.Clients, maxClients)
 	}
 	return nil
 }
 
 func (c Config) checkSize(most units.Size) error {
 	if c.Size < message.MinSize || c.Size > most {
-		return configError("texts of %v; from %v to %v", c.Size, units.Size(message.MinSize), most)
+		return configError("texts of %v; give %v to %v", c.Size, units.Size(message.MinSize), most)
 	}
 	return nil
 }
@@ -231,17 +231,17 @@ func (c Config) checkSize(most units.Size) error {
 func (c Config) checkRelay() error {
 	switch {
 	case c.Pairs < 1 || c.Pairs > maxClients/2-1000:
-		return configError("%d pairs; from 1 to %d", c.Pairs, maxClients/2-1000)
+		return configError("%d pairs; give 1 to %d", c.Pairs, maxClients/2-1000)
 	case c.Files < 1 || c.Files > maxFiles:
-		return configError("lists of %d files; from 1 to %d", c.Files, maxFiles)
+		return configError("lists of %d files; give 1 to %d", c.Files, maxFiles)
 	case c.Downloads < 0:
 		return configError("one request in %d is for a file; give 0 for none of them", c.Downloads)
 	case c.ChatRate < 0 || c.ChatRate > maxRate:
-		return configError("a chat rate of %v; up to %v", c.ChatRate, units.Rate(maxRate))
+		return configError("a chat rate of %v; give at most %v", c.ChatRate, units.Rate(maxRate))
 	case (c.ChatRate > 0) != (c.Senders > 0) || c.Senders > 1000:
-		return configError("%d who talk at a chat rate of %v; give both or neither, up to 1000", c.Senders, c.ChatRate)
+		return configError("%d clients talk at a chat rate of %v; give both or neither, and at most 1000 clients", c.Senders, c.ChatRate)
 	case c.Window > maxRequests:
-		return configError("a window of %d requests; from 1 to %d", c.Window, maxRequests)
+		return configError("a window of %d requests; give 1 to %d", c.Window, maxRequests)
 	}
 	return cmp.Or(c.checkSize(maxFileName), c.checkLoop("askers", c.Pairs))
 }
@@ -254,17 +254,17 @@ func (c Config) checkLoop(who string, senders int) error {
 	case c.Rate == 0 && c.Window == 0:
 		return configError("give a rate (open loop, like 1000/s) or a window (closed loop, like 128)")
 	case c.Rate < 0 || c.Rate > maxRate:
-		return configError("a rate of %v; up to %v", c.Rate, units.Rate(maxRate))
+		return configError("a rate of %v; give at most %v", c.Rate, units.Rate(maxRate))
 	case c.Window < 0 || c.Window > maxWindow:
-		return configError("a window of %d messages; from 1 to %d", c.Window, maxWindow)
+		return configError("a window of %d messages; give 1 to %d", c.Window, maxWindow)
 	case c.Window*senders > maxInFlight:
-		return configError("%d %s with a window of %d have %d messages in flight; up to %d", senders, who, c.Window, c.Window*senders, maxInFlight)
+		return configError("%d %s with a window of %d have %d messages in flight; give at most %d", senders, who, c.Window, c.Window*senders, maxInFlight)
 	case c.Rate != 0 && float64(c.Rate)*c.Duration.Seconds() < 1:
 		return configError("at %v no message is due within %v; give a higher rate or a longer duration", c.Rate, c.Duration)
 	case float64(c.Rate)*(c.Warmup+c.Duration).Seconds()/float64(senders) > message.MaxSequence:
 		return configError("over %d messages of one sender; give more senders or a shorter duration", message.MaxSequence)
 	case c.Poisson && c.Window != 0:
-		return configError("arrivals are those of an open loop; a window has none")
+		return configError("a closed loop has no arrivals; give a rate instead of a window, or leave the arrivals out")
 	}
 	return nil
 }

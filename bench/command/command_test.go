@@ -313,7 +313,7 @@ func TestMistakes(t *testing.T) {
 		{exitUsage, "a share above 0", tinyRun("good", "x", "-foreign-max", "NaN")},
 		{exitUsage, "is not a list of CPUs", tinyRun("good", "x", "-server-cpus", "two")},
 		{exitUsage, "CPU 999 is not among those allowed", tinyRun("good", "x", "-server-cpus", "999")},
-		{exitUsage, "texts of 3B; from", tinyRun("good", "x", "-size", "3B", "-window", "none")},
+		{exitUsage, "texts of 3B; give", tinyRun("good", "x", "-size", "3B", "-window", "none")},
 		{exitUsage, "no argument", tinyRun("good", "x", "surplus")},
 		{exitFailed, "there exists already; give another -o", tinyRun("good", "there")},
 		{exitFailed, "cannot write results to file", tinyRun("good", "file/x")},

@@ -63,7 +63,7 @@ func TestMistakes(t *testing.T) {
 	}{
 		{"storm", exitUsage, `unknown verb "storm"`},
 		{"relay", exitUsage, "give a rate (open loop, like 1000/s) or a window"},
-		{"relay -window 16 -files 100", exitUsage, "from 1 to 64"},
+		{"relay -window 16 -files 100", exitUsage, "give 1 to 64"},
 		{"relay -window 16 -chat-rate 50", exitUsage, "written like 2000/s"},
 		{"idle -rate 5/s", exitUsage, "rate"},
 		{"idle -clients 0", exitUsage, "0 clients"},
@@ -74,7 +74,7 @@ func TestMistakes(t *testing.T) {
 		{"broadcast", exitUsage, "give a rate (open loop, like 1000/s) or a window"},
 		{"broadcast -rate 10/s -window 5", exitUsage, "give one of them"},
 		{"broadcast -rate 10/s -senders 200", exitUsage, "200 senders among 100 clients"},
-		{"broadcast -rate 1000/s -size 3B", exitUsage, "from 16B"},
+		{"broadcast -rate 1000/s -size 3B", exitUsage, "give 16B to"},
 		{"broadcast -rate 1000/s -duration 0s", exitUsage, "above zero"},
 		{"broadcast -rate 1000/s -duration -1s", exitUsage, "duration"},
 		{"broadcast -rate 1000/s -arrivals often", exitUsage, "give fixed or poisson"},
