@@ -205,7 +205,7 @@ func (s *server) memory() int64 {
 // readMemory is memory for any goroutine; ok is false if a process has ended meanwhile.
 func (s *server) readMemory() (octets int64, ok bool) {
 	var u record.Usage
-	(&meter.Meter{Root: s.pid}).Hold(&u)
+	(&meter.Meter{Root: s.pid}).ReadMemory(&u)
 	if u.PSS == nil {
 		return 0, false
 	}
@@ -215,9 +215,9 @@ func (s *server) readMemory() (octets int64, ok bool) {
 // cpu is the CPU that the server and its children use meanwhile; 1 is one processor.
 func (s *server) cpu(meanwhile func()) float64 {
 	m := &meter.Meter{Root: s.pid}
-	before := m.Look()
+	before := m.ReadAll()
 	meanwhile()
-	after := m.Look()
+	after := m.ReadAll()
 	used := m.Between(before, after, before, after)
 	return float64(*used.CPU) / float64(after.At.Sub(before.At))
 }

@@ -10,33 +10,33 @@ import (
 )
 
 // statRuntime is the tracepoint by which the scheduler reports how long a task
-// ran. A perf event on it counts not how often but the nanoseconds themselves
+// ran. A perf event on it does not count events but sums these nanoseconds
 // (__perf_count in the kernel's include/trace/events/sched.h).
 const statRuntime = "events/sched/sched_stat_runtime/id"
 
-// Ran counts how long tasks ran on some CPUs: of all processes, also of those that
-// begin and end meanwhile, and of the kernel's own threads, but for the idle task.
+// TaskTime counts how long tasks ran on some CPUs: of all processes, including those that
+// begin and end in between, and of the kernel's own threads, except for the idle task.
 // The ticks of /proc/stat cannot tell that: they see what runs at one moment
-// in four milliseconds or more, and a load may keep in step with them.
+// in four milliseconds or more, and a load may be in step with them.
 //
-// With it the time of a CPU that is neither idle nor stolen falls into three: the
-// server's (its own counter), other tasks', and time charged to nobody:
+// With it, the time in which a CPU is not idle and not stolen has three parts: the
+// server's (its own counter), other tasks', and time not charged to any task:
 // interrupts and softirqs while no task ran, and the way out of idleness. On a
-// kernel with CONFIG_IRQ_TIME_ACCOUNTING interrupts are charged to nobody
-// even where they interrupt a task; without, that task has them.
+// kernel with CONFIG_IRQ_TIME_ACCOUNTING interrupts are not charged
+// even if they interrupt a task; without it, they are charged to that task.
 //
-// The scheduler reports at switches, at ticks and when asked, so what runs just
+// The scheduler reports at switches, at ticks and on request, so what is running
 // now may be missing by one tick of the kernel (1 to 10 ms). Each report costs the
-// CPU some 0.1 µs: see Price. Safe for any goroutine until Close.
-type Ran struct {
+// CPU some 0.1 µs. Safe for any goroutine until Close.
+type TaskTime struct {
 	files map[int]*os.File // by CPU; nil: not counted
 	why   error            // why not
 }
 
-// OpenRan begins to count on the CPUs. Where that is not allowed (it takes
+// OpenTaskTime begins to count on the CPUs. If that is not allowed (it needs
 // kernel.perf_event_paranoid of 0 or less, or root) Note says so; that is no error.
-func OpenRan(cpus []int) *Ran {
-	r := &Ran{files: make(map[int]*os.File)}
+func OpenTaskTime(cpus []int) *TaskTime {
+	r := &TaskTime{files: make(map[int]*os.File)}
 	id, err := tracepoint(statRuntime)
 	if err != nil {
 		r.files, r.why = nil, err
@@ -55,9 +55,9 @@ func OpenRan(cpus []int) *Ran {
 	return r
 }
 
-// read is the sum over some of the CPUs since OpenRan, in nanoseconds; ok is false
-// where it is not counted on one of them.
-func (r *Ran) read(cpus []int) (ns int64, ok bool) {
+// read is the sum over some of the CPUs since OpenTaskTime, in nanoseconds; ok is false
+// if one of them is not counted.
+func (r *TaskTime) read(cpus []int) (ns int64, ok bool) {
 	if r == nil || r.files == nil {
 		return 0, false
 	}
@@ -76,14 +76,15 @@ func (r *Ran) read(cpus []int) (ns int64, ok bool) {
 }
 
 // Close ends the counting.
-func (r *Ran) Close() {
+func (r *TaskTime) Close() {
 	for _, f := range r.files {
 		f.Close()
 	}
 }
 
-// Note says how the time of others is taken.
-func (r *Ran) Note() string {
+// Note says how the time of other processes is measured. It is stored in the manifest, and a
+// comparison takes runs with different notes as measured in different ways: keep the texts.
+func (r *TaskTime) Note() string {
 	if r.why != nil {
 		return fmt.Sprintf("what was neither idle nor stolen nor the server's, by the ticks of /proc/stat: interrupts that are charged to nobody are in it (%v)", r.why)
 	}

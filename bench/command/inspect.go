@@ -15,7 +15,7 @@ import (
 	"chatbench/bench/report"
 )
 
-// runsIn lists the directories in dir that hold a run, by name.
+// runsIn lists the directories in dir that contain a run, by name.
 func runsIn(dir string) (runs []string) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -36,37 +36,37 @@ func isRun(dir string) bool {
 	return err == nil
 }
 
-// one reads the only argument of a verb as the directory of a run.
-func one(f *flag.FlagSet, args []string, env Env) (dir string, status int, ok bool) {
+// runArgument parses the only argument of a verb, the directory of a run.
+func runArgument(f *flag.FlagSet, args []string, env Env) (dir string, status int, ok bool) {
 	if status, ok := parse(f, "DIR", args, env); !ok {
 		return "", status, false
 	}
 	if f.NArg() == 1 && !isDir(f.Arg(0)) {
-		err := fmt.Errorf("bench %s: there is no directory %s; bench list names the runs there are", f.Name(), f.Arg(0))
+		err := fmt.Errorf("bench %s: there is no directory %s; bench list lists the runs", f.Name(), f.Arg(0))
 		return "", failed(env, exitUsage, err), false
 	}
 	if f.NArg() != 1 {
-		err := fmt.Errorf("bench %s: give the directory of one run, like results/NAME; bench list names them", f.Name())
+		err := fmt.Errorf("bench %s: give the directory of one run, like results/NAME; bench list lists the runs", f.Name())
 		return "", failed(env, exitUsage, err), false
 	}
 	return f.Arg(0), 0, true
 }
 
-// show is the verb report: the summary once more, from the files.
-func show(_ context.Context, args []string, env Env) int {
+// showReport is the verb report: it prints the summary again, from the files.
+func showReport(_ context.Context, args []string, env Env) int {
 	f := flag.NewFlagSet("report", flag.ContinueOnError)
 	format := f.String("format", "text", "what is printed, `text|markdown|json|svg`: the summary, for a README or a pull request as markdown, for programs as json; svg is a picture of the rankings")
 	asJSON := f.Bool("json", false, "short for -format=json")
 	renew := f.Bool("renew", false, "write summary.csv, report.html and whatever else is derived anew, as this version of bench makes them; raw files stay as they are")
-	dir, status, ok := one(f, args, env)
+	dir, status, ok := runArgument(f, args, env)
 	if !ok {
 		return status
 	}
 	switch {
 	case !slices.Contains([]string{"text", "markdown", "json", "svg"}, *format):
-		return failed(env, exitUsage, fmt.Errorf("bench report: there is no format %q; give text, markdown, json or svg", *format))
+		return failed(env, exitUsage, fmt.Errorf("bench report: -format is %q; give text, markdown, json or svg", *format))
 	case *asJSON && *format != "text" && *format != "json":
-		return failed(env, exitUsage, fmt.Errorf("bench report: give one of -json and -format=%s", *format))
+		return failed(env, exitUsage, fmt.Errorf("bench report: -json and -format=%s contradict each other; give one of them", *format))
 	case *asJSON:
 		*format = "json"
 	}
@@ -94,7 +94,7 @@ func show(_ context.Context, args []string, env Env) int {
 func printPicture(s *report.Summary, dir string, env Env) int {
 	picture := s.Picture()
 	if picture == nil {
-		return failed(env, exitFailed, fmt.Errorf("bench report: %s has no ranking to draw: it takes two backends", dir))
+		return failed(env, exitFailed, fmt.Errorf("bench report: %s has no ranking to draw; give a run of two backends or more", dir))
 	}
 	if _, err := env.Stdout.Write(picture); err != nil {
 		return failed(env, exitFailed, err)
@@ -102,9 +102,9 @@ func printPicture(s *report.Summary, dir string, env Env) int {
 	return statusOfRun(s)
 }
 
-// verify is the verb: everything derived is made again and compared.
+// verify is the verb: it derives all files again and compares them.
 func verify(_ context.Context, args []string, env Env) int {
-	dir, status, ok := one(flag.NewFlagSet("verify", flag.ContinueOnError), args, env)
+	dir, status, ok := runArgument(flag.NewFlagSet("verify", flag.ContinueOnError), args, env)
 	if !ok {
 		return status
 	}
@@ -116,7 +116,7 @@ func verify(_ context.Context, args []string, env Env) int {
 	return exitOK
 }
 
-// list is the verb: what can be measured, and what was.
+// list is the verb: it lists what can be measured, and the runs.
 func list(ctx context.Context, args []string, env Env) int {
 	f := flag.NewFlagSet("list", flag.ContinueOnError)
 	chatd := f.String("chatd", filepath.Join(env.Bin, "chatd"), "`PATH` of the server")

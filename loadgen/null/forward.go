@@ -6,9 +6,9 @@ import (
 	"chatbench/core/wire"
 )
 
-// pass passes a FILE frame on to whom it names, with the sender's name in the
-// place of the addressee's. Of a refusal the server says the same once more.
-func (s *Server) pass(from *client, f wire.Frame) {
+// forward sends a FILE frame to the user that it names, with the sender's name in place
+// of the addressee's. After a refusal the server also sends a notice.
+func (s *Server) forward(from *client, f wire.Frame) {
 	name, rest := f.Body, []byte(nil)
 	if f.Command != wire.LsReq && f.Command != wire.LsStart && f.Command != wire.LsEnd {
 		name, rest = wire.SplitName(f.Body)
@@ -16,7 +16,7 @@ func (s *Server) pass(from *client, f wire.Frame) {
 	to := s.names[string(name)]
 	if to == nil {
 		from.out = wire.AppendNotice(from.out, "No such user: "+string(name))
-		s.mailTo(from)
+		s.markPending(from)
 		return
 	}
 	to.out = wire.AppendFile(to.out, f.Command, from.name, rest)
@@ -24,29 +24,29 @@ func (s *Server) pass(from *client, f wire.Frame) {
 		to.out = append(append(to.out, byte(wire.Chat)), wire.ServerName+": File not found:"...)
 		to.out = append(append(to.out, rest...), 0)
 	}
-	s.mailTo(to)
+	s.markPending(to)
 }
 
-func (s *Server) mailTo(c *client) {
-	if !c.mailed {
-		c.mailed = true
-		s.mail = append(s.mail, c)
+func (s *Server) markPending(c *client) {
+	if !c.isPending {
+		c.isPending = true
+		s.pending = append(s.pending, c)
 	}
 	s.behind = max(s.behind, uint64(len(c.out)-c.sent))
 }
 
-// deliver gives everybody what was passed on to them in this turn.
+// deliver sends everybody what was forwarded to them in this turn.
 func (s *Server) deliver() {
-	for _, c := range s.mail {
-		c.mailed = false
+	for _, c := range s.pending {
+		c.isPending = false
 		if c.member >= 0 {
 			s.flush(c)
 		}
 	}
-	s.mail = s.mail[:0]
+	s.pending = s.pending[:0]
 }
 
-// write gives a client what was passed on to it, if it may.
+// write sends a client what was forwarded to it, unless it is blocked.
 func (s *Server) write(c *client) {
 	for !c.blocked && len(c.out) > 0 && (c.sent > 0 || c.at == s.ring.tail) {
 		n, err := unix.Write(c.fd, c.out[c.sent:])
