@@ -30,6 +30,7 @@ const (
 	company    = 2                // wait for so many more turns in which the room grows
 	busyLeast  = 4                // busy for less than 1/4 of the time: nothing waits
 	idleLeast  = 8                // was idle for less than 1/8 of what the last cycle took to work: nothing waits
+	fullWrite  = 8 << 10          // octets; a write carries more: nothing waits
 	foundLeast = 0.25             // fewer of the waits found company: nothing waits,
 	retry      = 128              // but for one of so many
 	smoothing  = 16               // of averages: each new value counts for 1/16
@@ -49,6 +50,8 @@ const (
 //     eight times as long as it is busy in a cycle: there is time enough;
 //   - if it went to work again, since it last wrote, almost without a break: input gathers by
 //     itself then, and at saturation a wait would only cost;
+//   - if a write carries more than 8 KiB: its packet is not what costs then, and senders that
+//     wait for what they have sent would only get it later;
 //   - if fewer than a quarter of the waits found company. One in 128 is tried all the same.
 //
 // For the average an idle time counts as eight busy ones at most, so that a long silence, or a
@@ -63,6 +66,7 @@ type Controller struct {
 
 	busy, idle time.Duration // in a cycle, on average
 	found      float64       // how many waits found company, on average
+	carried    float64       // octets of the room in a write, on average
 	skipped    int           // waits that were not tried for that reason
 }
 
@@ -103,7 +107,7 @@ func (c *Controller) wait(at Moment) time.Duration {
 	idle := at.Idle - c.last.Idle
 	busy := at.Time.Sub(c.last.Time) - idle
 	switch {
-	case c.busy*busyLeast < c.busy+c.idle, idle > longest*c.busy, idle*idleLeast < busy:
+	case c.busy*busyLeast < c.busy+c.idle, idle > longest*c.busy, idle*idleLeast < busy, c.carried > fullWrite:
 		return 0
 	case c.found < foundLeast:
 		if c.skipped++; c.skipped < retry {
@@ -134,6 +138,7 @@ func (c *Controller) learn(at Moment) {
 		}
 		c.found += (found - c.found) / smoothing
 	}
+	c.carried += (float64(at.Said-c.last.Said) - c.carried) / smoothing
 	idle := max(end.Idle-c.last.Idle, 0)
 	busy := max(end.Time.Sub(c.last.Time)-idle, 0)
 	c.busy += (busy - c.busy) / smoothing

@@ -17,6 +17,7 @@ const (
 	waking  = 2 * us                 // a turn
 	slack   = 50 * us                // by which a wait of the kernel's is late
 	noSleep = 10 * us                // a shorter sleep is none
+	octets  = 75                     // of a message
 )
 
 // message is one that arrives, from a sender of a closed loop or from nobody in particular.
@@ -90,7 +91,7 @@ func (w *world) run(setting backends.Coalesce) result {
 				w.began = began
 			}
 			w.held = append(w.held, heap.Pop(&w.arrive).(message))
-			w.said++
+			w.said += octets
 			w.spend(reading)
 		}
 		if len(w.held) == 0 || w.control != nil && w.control.Waits(epoch.Add(began), w.moment()) {
