@@ -73,14 +73,16 @@ func (r result) String() string {
 func TestClosedLoop(t *testing.T) {
 	for _, c := range []struct {
 		clients, senders, window int
+		answer                   time.Duration
 		least                    float64 // of the throughput without
 	}{
-		{100, 10, 128, 0.99}, {1000, 10, 128, 0.99}, {10, 10, 128, 0.99}, {2, 2, 128, 0.97},
-		{100, 10, 1, 0.97}, {100, 1, 1, 0.97}, {10, 1, 1, 0.9}, {2, 1, 1, 0.9},
+		{100, 10, 128, 20 * us, 0.99}, {1000, 10, 128, 20 * us, 0.99}, {10, 10, 128, 20 * us, 0.99}, {2, 2, 128, 20 * us, 0.97},
+		{100, 10, 1, 20 * us, 0.97}, {100, 1, 1, 20 * us, 0.97}, {10, 1, 1, 20 * us, 0.9}, {2, 1, 1, 20 * us, 0.9},
+		{100, 10, 128, 3000 * us, 0.99}, {100, 10, 128, 6000 * us, 0.99}, {100, 10, 128, 10_000 * us, 0.99},
 	} {
-		t.Run(fmt.Sprint(c.clients, "/", c.senders, "/", c.window), func(t *testing.T) {
+		t.Run(fmt.Sprint(c.clients, "/", c.senders, "/", c.window, "/", c.answer), func(t *testing.T) {
 			run := func(setting backends.Coalesce) result {
-				w := &world{clients: c.clients, senders: c.senders, answer: 20 * us, most: 20_000, arrive: windows(c.senders, c.window)}
+				w := &world{clients: c.clients, senders: c.senders, answer: c.answer, most: 40_000, arrive: windows(c.senders, c.window)}
 				return w.run(setting)
 			}
 			off, auto := run(backends.CoalesceOff), run(backends.CoalesceAuto)

@@ -30,6 +30,7 @@ const (
 	moreGrowths = 2                // a wait is as long as the log takes to grow so many times, on average
 	busyLeast   = 4                // no wait if busy for less than 1/4 of the time
 	idleLeast   = 8                // no wait if idle, in this cycle, for less than 1/8 of its busy time
+	largeWrite  = 8 << 10          // no wait if a write carries more octets than this, on average
 	usefulLeast = 0.25             // no wait if a smaller share of the waits was useful,
 	retry       = 128              // except for one in so many
 	smoothing   = 16               // each new value counts for 1/16 of an average
@@ -49,6 +50,8 @@ const (
 //     eight times its average busy time: then there is no need to save work;
 //   - if the transport was hardly idle since it last wrote: then input gathers by itself, and at
 //     saturation a wait would only cost;
+//   - if a write carries more than 8 KiB: then its packet is not what costs, and clients that send when
+//     they have received their last message would only receive it later;
 //   - if fewer than a quarter of the waits were useful, that is, brought another message. Even then one
 //     in 128 is tried.
 //
@@ -65,6 +68,7 @@ type Controller struct {
 	busy, idle time.Duration // in a cycle, on average
 	useful     float64       // share of the waits that brought another message, on average
 	skipped    int           // waits that were not tried because too few were useful
+	carried    float64       // octets that the log grew by from one write to the next, on average
 }
 
 // New makes a controller for a transport that starts now. It returns nil if setting is off.
@@ -104,7 +108,7 @@ func (c *Controller) wait(at Moment) time.Duration {
 	idle := at.Idle - c.last.Idle
 	busy := at.Time.Sub(c.last.Time) - idle
 	switch {
-	case c.busy*busyLeast < c.busy+c.idle, idle > longest*c.busy, idle*idleLeast < busy:
+	case c.busy*busyLeast < c.busy+c.idle, idle > longest*c.busy, idle*idleLeast < busy, c.carried > largeWrite:
 		return 0
 	case c.useful < usefulLeast:
 		if c.skipped++; c.skipped < retry {
@@ -135,6 +139,7 @@ func (c *Controller) learn(at Moment) {
 		}
 		c.useful += (useful - c.useful) / smoothing
 	}
+	c.carried += (float64(at.Said-c.last.Said) - c.carried) / smoothing
 	idle := max(end.Idle-c.last.Idle, 0)
 	busy := max(end.Time.Sub(c.last.Time)-idle, 0)
 	c.busy += (busy - c.busy) / smoothing

@@ -17,6 +17,7 @@ const (
 	waking  = 2 * us                 // a turn
 	slack   = 50 * us                // by which a wait in the kernel ends late
 	noSleep = 10 * us                // a shorter sleep is none
+	octets  = 75                     // of a message
 )
 
 // message is a message that arrives, from a sender of a closed loop or of an open loop.
@@ -90,7 +91,7 @@ func (w *world) run(setting backends.Coalesce) result {
 				w.began = began
 			}
 			w.held = append(w.held, heap.Pop(&w.arrive).(message))
-			w.said++
+			w.said += octets
 			w.spend(reading)
 		}
 		if len(w.held) == 0 || w.control != nil && w.control.Waits(epoch.Add(began), w.moment()) {
