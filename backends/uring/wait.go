@@ -9,8 +9,8 @@ import (
 // A loop that has nothing to do first waits briefWaits times for briefWait without giving its
 // processor away; see readiness.Call.
 const (
-	briefWait  = 2 * time.Millisecond
-	briefWaits = 10
+	briefWait  = 5 * time.Millisecond
+	briefWaits = 4
 )
 
 // wait submits the operations that are filled in, and sleeps until there is work. The loop marks

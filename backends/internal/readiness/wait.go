@@ -12,10 +12,11 @@ import (
 
 // A loop that has nothing to do first waits briefWaits times for briefWait without giving its
 // processor away. Between these waits other goroutines may run. That is long enough that a server
-// that gets 50 messages a second never gives its processor away.
+// that gets 50 messages a second never gives its processor away. Waits of 2 ms
+// cost 1 to 2 % more CPU at 500 and 1,000 messages a second, and 3 to 4 % with TLS.
 const (
-	briefWait  = 2 * time.Millisecond
-	briefWaits = 10
+	briefWait  = 5 * time.Millisecond
+	briefWaits = 4
 )
 
 // Call makes the system call in which a Poller waits.
