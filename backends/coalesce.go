@@ -46,7 +46,7 @@ func (c *Coalesce) Set(text string) error {
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d <= 0 || d > time.Duration(CoalesceMost) {
-		return fmt.Errorf("it has to be %s, %s, or a time of at most %v, such as 200us", coalesceOff, coalesceAuto, CoalesceMost)
+		return fmt.Errorf("it must be %s, %s, or a time of at most %v, such as 200us", coalesceOff, coalesceAuto, CoalesceMost)
 	}
 	*c = Coalesce(d)
 	return nil
