@@ -182,7 +182,7 @@ func TestManagerGone(t *testing.T) {
 	n.close()
 	log.mu.Lock()
 	defer log.mu.Unlock()
-	if got := strings.Count(log.text.String(), "cannot be told"); got != 1 {
+	if got := strings.Count(log.text.String(), "cannot report to the service manager"); got != 1 {
 		t.Errorf("logged %d times: %s", got, log.text.String())
 	}
 }

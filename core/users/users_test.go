@@ -124,7 +124,7 @@ func TestBadFile(t *testing.T) {
 		{"a b:" + hash, ":1: bad name"},
 		{":" + hash, ":1: bad name"},
 		{"alice:" + hash + "\n\nAlice:" + hash, `:3: "Alice" is in line 1 already`},
-		{"alice:" + cheap, ":1: alice: bcrypt cost 9 is not in 10 to 14"},
+		{"alice:" + cheap, ":1: alice: the bcrypt cost 9 is not in 10 to 14"},
 		{"alice:" + costed(31), "bcrypt cost 31"},
 		{"alice:" + hash[:len(hash)-1], "not a bcrypt hash"},
 		{"alice:" + hash + ":admin", "not a bcrypt hash"},

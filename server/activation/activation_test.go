@@ -92,7 +92,7 @@ func TestRefused(t *testing.T) {
 		{"2", "chat:chat", "two sockets are named chat"},
 		{"2", "chat", `LISTEN_FDNAMES="chat": 2 sockets are passed`},
 		{"1", "chat:web", `LISTEN_FDNAMES="chat:web": 1 sockets are passed`},
-		{"3", "chat:web:admin", "descriptor 202 is not a listening TCP socket: the socket admin has to be one"},
+		{"3", "chat:web:admin", "descriptor 202 is not a listening TCP socket: the socket admin must be one"},
 	} {
 		pass(t, 2) // of three that are announced the last is none
 		got, err := take(firstOfTest, environment(c.fds, c.names), names)

@@ -186,7 +186,7 @@ func readFile(name, what string) ([]byte, error) {
 	data, err := os.ReadFile(name)
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return nil, fmt.Errorf("front: %s must not read %s %s%s: give that user access, for example with chgrp and chmod g+r", self(), what, name, owner(name))
+		return nil, fmt.Errorf("front: %s cannot read %s %s%s: give that user access, for example with chgrp and chmod g+r", self(), what, name, owner(name))
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("front: there is no %s %s: check the path", what, name)
 	case err != nil:
@@ -207,7 +207,7 @@ func self() string {
 func owner(name string) string {
 	info, err := os.Stat(name)
 	if err != nil {
-		return " (and must not search its directory)"
+		return " (and cannot search its directory)"
 	}
 	sys, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {

@@ -52,7 +52,7 @@ func TestReload(t *testing.T) {
 	c.reloadIfChanged()
 	c.reloadIfChanged()
 	uses("two.example")
-	if n := strings.Count(log.String(), "not loaded"); n != 1 || !strings.Contains(log.String(), certFile) || !strings.Contains(log.String(), keyFile) {
+	if n := strings.Count(log.String(), "cannot load the certificate"); n != 1 || !strings.Contains(log.String(), certFile) || !strings.Contains(log.String(), keyFile) {
 		t.Errorf("said %d times: %s", n, log)
 	}
 	os.WriteFile(keyFile, fresh, 0o600)
@@ -111,7 +111,7 @@ func TestExpiring(t *testing.T) {
 	warnings(23*time.Hour, 1, "days=13")
 	warnings(25*time.Hour, 2, "days=12")
 	warnings(26*time.Hour, 2, "")
-	warnings(Expiring, 3, `msg="the certificate has expired, clients refuse it`)
+	warnings(Expiring, 3, `msg="the certificate has expired, so clients refuse it`)
 	certtest.Write(t, dir, 2*Expiring, "two.example")
 	log.Reset()
 	c.reloadIfChanged()
@@ -160,7 +160,7 @@ func TestUnreadableKey(t *testing.T) {
 		done <- err
 	}()
 	err := <-done
-	for _, want := range []string{"key " + keyFile, " must not read key ", "it belongs to root, mode 0600", "chgrp"} {
+	for _, want := range []string{"key " + keyFile, " cannot read key ", "it belongs to root, mode 0600", "chgrp"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v lacks %q", err, want)
 		}
