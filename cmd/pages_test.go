@@ -116,6 +116,37 @@ func TestPathsInPages(t *testing.T) {
 	}
 }
 
+var (
+	testInCode = regexp.MustCompile("`[^`\n]*\\b((?:Test|Fuzz|Benchmark)[A-Z][A-Za-z0-9]*)[^`\n]*`")
+	testFunc   = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark)[A-Z][A-Za-z0-9]*)\(`)
+)
+
+// TestTestsInPages: the tests that a page names are there, or at least begin like that:
+// -run takes the beginning of a name too.
+func TestTestsInPages(t *testing.T) {
+	known := strings.Builder{}
+	err := filepath.WalkDir(rootOfAll, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, m := range testFunc.FindAllSubmatch(text, -1) {
+			known.WriteString("\n" + string(m[1]))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range pages(t) {
+		for _, m := range testInCode.FindAllStringSubmatch(p.text, -1) {
+			if !strings.Contains(known.String(), "\n"+m[1]) {
+				t.Errorf("%s: there is no test %s", p.path, m[1])
+			}
+		}
+	}
+}
+
 // unwanted are words that had another meaning here than elsewhere, and ways to say
 // things that had to be read twice. They stay out of pages and of the texts that
 // commands print. inGo keeps a word out of Go files too.
