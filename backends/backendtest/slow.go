@@ -84,7 +84,7 @@ func takesItsTimeAtTheEnd(h *harness) {
 	heard := alice.listen("the end")
 	// One by one: a library holds little when the socket is full, and is given the rest
 	// together with the last words.
-	said := talkUntil(r, alice, []*listener{heard}, 1, func() bool { return heard.heard.Load() >= messages })
+	said := talkUntil(r, alice, []*listener{heard}, 0, func() bool { return heard.heard.Load() >= messages })
 	slow.send([]byte{9})
 	r.eventually(func() bool { return r.room.Snapshot().Granted == 1 }, "the client is sent Close")
 	time.Sleep(2 * r.net.Linger)
