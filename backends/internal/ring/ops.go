@@ -29,11 +29,20 @@ func (r *Ring) Poll(fd int, events uint16, user uint64) {
 // Send sends octets on a stream socket, without SIGPIPE. If the socket takes none now,
 // the operation waits until it does; it completes when some are taken, which may be
 // fewer than all. The octets must neither change nor be freed before.
-func (r *Ring) Send(fd int, p []byte, user uint64) {
+func (r *Ring) Send(fd int, p []byte, user uint64) { r.send(fd, p, unix.MSG_NOSIGNAL, user) }
+
+// SendNow sends octets on a stream socket, without SIGPIPE, as far as the socket takes
+// them at once. It is complete when Submit returns, with EAGAIN if the socket took none. The
+// octets must neither change nor be freed before.
+func (r *Ring) SendNow(fd int, p []byte, user uint64) {
+	r.send(fd, p, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT, user)
+}
+
+func (r *Ring) send(fd int, p []byte, flags uint32, user uint64) {
 	s := r.next()
 	s.op, s.fd, s.user = opSend, int32(fd), user
 	s.addr, s.len = uint64(uintptr(unsafe.Pointer(unsafe.SliceData(p)))), uint32(len(p))
-	s.opFlags = unix.MSG_NOSIGNAL
+	s.opFlags = flags
 }
 
 // Receive receives from a stream socket into buffers of a group, and completes for

@@ -9,6 +9,9 @@
 // they were submitted, they do within Submit and Wait (IORING_SETUP_DEFER_TASKRUN):
 // no memory is read or written by the kernel at any other time.
 //
+// A Ring of NewUnbound belongs to no thread. Any goroutine may use it, one at a time.
+// It is for operations that are complete when Submit returns, as SendNow is.
+//
 // It refuses to know what its operations are for, and to keep memory alive for
 // them: whoever sends octets keeps them as they are until the completion.
 //
@@ -30,7 +33,7 @@ import (
 type Ring struct {
 	fd         int
 	registered uint32 // what the thread knows fd by; registerAnyFreeOffset: nothing
-	thread     int    // that made it
+	thread     int    // that made it; 0: any thread may use it
 	err        error  // of the kernel; nothing can be submitted any more
 	tries      int    // in turn for which the kernel had no memory
 
@@ -132,7 +135,7 @@ func (r *Ring) judge(errno unix.Errno) {
 	switch {
 	case errno == 0, errno == unix.ETIME, errno == unix.EINTR:
 		r.tries = 0
-	case unix.Gettid() != r.thread:
+	case r.thread != 0 && unix.Gettid() != r.thread:
 		r.err = ErrThread
 	case errno == unix.EAGAIN && r.tries < memoryTries:
 		r.tries++
