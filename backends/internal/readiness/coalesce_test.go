@@ -117,12 +117,12 @@ func TestPaceHurriesOneThatWaits(t *testing.T) {
 
 // TestEpollExact: waits are of parts of milliseconds.
 func TestEpollExact(t *testing.T) {
-	p, err := NewEpoll()
+	p, err := OpenEpoll()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	if err := p.(*epoll).beExact(); err != nil {
+	if err := p.beExact(); err != nil {
 		t.Skip("epoll_pwait2: ", err)
 	}
 	const short = 300 * time.Microsecond

@@ -14,12 +14,24 @@ func (l *loop) flush() {
 		if l.coalesce != nil {
 			l.coalesce.Writes(l.moment())
 		}
-		for i := len(l.recipients) - 1; i >= 0; i-- { // write may take out the one it is at
-			l.write(l.recipients[i])
-		}
+		l.writeToRoom()
 		l.member.EndWriting()
 	}
 	l.flushMail()
+}
+
+// writeToRoom writes to each recipient.
+func (l *loop) writeToRoom() {
+	if l.batch != nil {
+		for i := len(l.recipients) - 1; i >= 0; i-- { // offer may take out the one it is at
+			l.offer(l.recipients[i])
+		}
+		l.exchange()
+		return
+	}
+	for i := len(l.recipients) - 1; i >= 0; i-- { // so may write
+		l.write(l.recipients[i])
+	}
 }
 
 // flushMail looks after the sessions that have output of their own, or must close.
@@ -34,6 +46,7 @@ func (l *loop) flushMail() {
 		l.attend(c)
 	}
 	l.spareMail = mail[:0]
+	l.exchange()
 }
 
 // hasMail says whether a session has output of its own, or must close.
@@ -76,46 +89,60 @@ func (l *loop) attend(c *conn) {
 		c.inRoom = true
 		l.addRecipient(c)
 	}
-	if !c.blocked {
+	switch {
+	case !c.blocked && l.batch != nil:
+		l.offer(c)
+	case !c.blocked:
 		l.write(c)
-		return
-	}
-	if closing && c.session.Next() == nil {
+	case closing && c.session.Next() == nil:
 		l.finish(c) // it is cut off: what the kernel has not taken is not sent
 	}
 }
 
-// write gives the kernel what waits for a client, and ends the connection when
-// a closing session has no more.
+// write gives the kernel what waits for a client.
 func (l *loop) write(c *conn) {
-	if c.leaving {
-		return
-	}
-	for {
-		// In this order: a session that was closing before it had nothing
-		// more will never have more.
-		_, closing := c.session.Closing()
-		p := c.session.Next()
-		if p == nil {
-			if closing {
-				l.finish(c)
-			}
-			if c.paused {
-				l.pauseOrResume(c) // Next may have worked through what waited
-			}
-			return
-		}
+	for p := l.next(c); p != nil; p = l.next(c) {
 		n, err := send(c.id.FD(), p)
-		c.session.Wrote(n)
-		if n > 0 {
-			l.cfg.Counters.Writes.Add(1)
-			l.cfg.Counters.BytesOut.Add(int64(n))
-		}
-		if n < len(p) {
-			l.stalled(c, err)
+		if !l.wrote(c, len(p), n, err) {
 			return
 		}
 	}
+}
+
+// next is what waits for a client; nil: nothing. Then it ends the connection, if a closing
+// session has no more.
+func (l *loop) next(c *conn) []byte {
+	if c.leaving {
+		return nil
+	}
+	// In this order: a session that was closing before it had nothing more will
+	// never have more.
+	_, closing := c.session.Closing()
+	p := c.session.Next()
+	if p == nil {
+		if closing {
+			l.finish(c)
+		}
+		if c.paused {
+			l.pauseOrResume(c) // Next may have worked through what waited
+		}
+	}
+	return p
+}
+
+// wrote notes that the kernel took n octets of those that it was offered for a client, and
+// says whether these were all.
+func (l *loop) wrote(c *conn, offered, n int, err error) bool {
+	c.session.Wrote(n)
+	if n > 0 {
+		l.cfg.Counters.Writes.Add(1)
+		l.cfg.Counters.BytesOut.Add(int64(n))
+	}
+	if n < offered {
+		l.stalled(c, err)
+		return false
+	}
+	return true
 }
 
 // stalled handles a write that took less than was offered.

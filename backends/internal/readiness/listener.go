@@ -48,6 +48,10 @@ func (l *listener) stop(p Poller) {
 		return
 	}
 	p.Remove(newID(l.fd, 0))
+	l.close()
+}
+
+func (l *listener) close() {
 	_ = unix.Close(l.fd)
 	l.fd = -1
 	l.until = time.Time{}

@@ -53,6 +53,10 @@ type loop struct {
 	timer      backends.TurnTimer
 	born       uint32 // generation of the newest connection
 
+	// Of a loop whose poller writes.
+	batch  BatchWriter // nil: it does not
+	writes []Write     // that were offered
+
 	// Of a loop whose output may wait.
 	coalesce *coalesce.Controller // nil: it does not
 	woke     time.Time            // when the turn began
@@ -76,27 +80,28 @@ type conn struct {
 	gone    bool
 }
 
-// newLoop makes a loop on a poller, which it closes with everything else if it
-// fails.
-func newLoop(cfg backends.Config, poller Poller, share bool) (*loop, error) {
-	l := &loop{
-		cfg: cfg, poller: poller, events: make([]Event, turnEvents), buf: make([]byte, readSize),
-		timer: cfg.Counters.TurnTimer(),
-	}
+// newLoop makes a loop. It listens before it opens a poller, so that whoever can do neither says
+// why it cannot listen, as all transports do.
+func newLoop(cfg backends.Config, newPoller func() (Poller, error), share bool) (*loop, error) {
+	l := &loop{cfg: cfg, events: make([]Event, turnEvents), buf: make([]byte, readSize), timer: cfg.Counters.TurnTimer()}
 	l.coalesce = coalesce.New(cfg.Coalesce, l.moment())
 	var err error
 	if l.bell, err = NewDoorbell(); err != nil {
-		_ = poller.Close()
 		return nil, fmt.Errorf("readiness: %w", err)
 	}
 	l.member = loopgroup.New(cfg.Room, l.bell)[0] // alone, until it is told of others
 	if l.listener, err = listen(cfg, share); err != nil {
 		l.bell.Close()
-		_ = poller.Close()
 		return nil, err
 	}
+	if l.poller, err = newPoller(); err != nil {
+		l.bell.Close()
+		l.listener.close()
+		return nil, fmt.Errorf("readiness: opening a poller: %w", err)
+	}
+	l.batch, _ = l.poller.(BatchWriter)
 	for _, fd := range []int{l.bell.FD, l.listener.fd} {
-		if err := poller.Add(newID(fd, 0)); err != nil {
+		if err := l.poller.Add(newID(fd, 0)); err != nil {
 			l.close()
 			return nil, fmt.Errorf("readiness: watching the listener: %w", err)
 		}

@@ -3,7 +3,6 @@ package readiness
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 	"runtime"
 	"sync"
@@ -23,22 +22,17 @@ func Start(cfg backends.Config, loops int, newPoller func() (Poller, error)) (ba
 		}
 	}
 	for i := range loops {
-		p, err := newPoller()
+		l, err := newLoop(cfg, newPoller, loops > 1)
 		if err != nil {
 			s.abandon()
-			return nil, fmt.Errorf("readiness: opening a poller: %w", err)
+			return nil, err
 		}
-		if e, ok := p.(*epoll); ok && cfg.Coalesce != backends.CoalesceOff {
+		if e, ok := l.poller.(interface{ beExact() error }); ok && cfg.Coalesce != backends.CoalesceOff {
 			if err := e.beExact(); err != nil {
 				if i == 0 { // it is the same for all
 					cfg.Log.Warn("output waits for whole milliseconds, for lack of epoll_pwait2 (Linux 5.11)", "err", err)
 				}
 			}
-		}
-		l, err := newLoop(cfg, p, loops > 1)
-		if err != nil {
-			s.abandon()
-			return nil, err
 		}
 		// Of several processors one is left to others: while all are held,
 		// nobody looks after the goroutines that wait in Go's own poller. More
