@@ -60,7 +60,7 @@ nemesis: ## a room on three chatd and three NATS servers under faults for TIME=1
 outside: ## the whole suite over a transport that lives in another module (not part of test)
 	$(GO) test ./server/command -run '^TestOutsideSuite$$' -outside -v
 
-siege: ## every transport under load and in trouble: stopped, killed, no descriptors (not part of test)
+siege: ## every transport under load and with faults: stopped, killed, no descriptors (not part of test)
 	$(GO) test ./backends/all -run '^TestSiege$$' -timeout 60m -siege -v
 
 RUNS ?= 20

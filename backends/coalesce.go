@@ -5,10 +5,9 @@ import (
 	"time"
 )
 
-// Coalesce is how long what was said in the room may wait for more, so that all of it
-// goes out in one write for each client: CoalesceOff, CoalesceAuto, or a time up to
-// CoalesceMost. Frames for one client alone do not wait, nor does what a session is
-// given at its end.
+// Coalesce is how long the output of the room may wait, so that several messages share a write to each
+// client: CoalesceOff, CoalesceAuto, or a time up to CoalesceMost. Frames for one client alone do not
+// wait, and neither does the last output of a session.
 //
 // It is a flag.Value: off, auto, or a time such as 200us.
 type Coalesce time.Duration
@@ -19,7 +18,7 @@ const (
 	CoalesceMost Coalesce = Coalesce(10 * time.Millisecond) // the longest time
 )
 
-// What flags call two of them.
+// Two of them as text.
 const (
 	coalesceOff  = "off"
 	coalesceAuto = "auto"
@@ -35,7 +34,7 @@ func (c Coalesce) String() string {
 	return time.Duration(c).String()
 }
 
-// Set reads what String gives. It leaves c as it is if it fails.
+// Set parses a result of String. If it fails it does not change c.
 func (c *Coalesce) Set(text string) error {
 	switch text {
 	case coalesceOff:
@@ -47,7 +46,7 @@ func (c *Coalesce) Set(text string) error {
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d <= 0 || d > time.Duration(CoalesceMost) {
-		return fmt.Errorf("it is %s, %s, or a time of %v at most, such as 200us", coalesceOff, coalesceAuto, CoalesceMost)
+		return fmt.Errorf("it must be %s, %s, or a time of at most %v, such as 200us", coalesceOff, coalesceAuto, CoalesceMost)
 	}
 	*c = Coalesce(d)
 	return nil

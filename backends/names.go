@@ -2,13 +2,13 @@ package backends
 
 import "strings"
 
-// Coalescing lists the names of the backends that obey Config.Coalesce, for a text:
+// Coalescing lists the names of the backends that obey Config.Coalesce, for use in a sentence:
 // "epoll, poll or uring".
 func Coalescing(all []Backend) string {
 	return names(all, func(b Backend) bool { return b.Coalesces })
 }
 
-// Looping lists in the same way those that obey Config.Loops.
+// Looping does the same for those that obey Config.Loops.
 func Looping(all []Backend) string {
 	return names(all, func(b Backend) bool { return b.Loops != nil })
 }

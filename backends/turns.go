@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// TurnBounds are the bounds up to which the turns of loops are counted.
+// TurnBounds are the upper bounds by which turns of loops are counted.
 var TurnBounds = [...]time.Duration{
 	100 * time.Microsecond, 250 * time.Microsecond, 500 * time.Microsecond,
 	time.Millisecond, 2500 * time.Microsecond, 5 * time.Millisecond,
@@ -13,15 +13,15 @@ var TurnBounds = [...]time.Duration{
 	100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond, time.Second,
 }
 
-// TurnTimes is how long turns took. A transport may have many loops: it is of all.
+// TurnTimes is how long the turns of all loops of a transport took.
 type TurnTimes struct {
 	Count  uint64
 	Sum    time.Duration
-	Within [len(TurnBounds)]uint64 // turns that took no longer than each of TurnBounds
+	Within [len(TurnBounds)]uint64 // number of turns that took no longer than each of TurnBounds
 }
 
-// turnCounts is what TurnTimers count together: turns by the first bound that they kept,
-// those over all bounds last, and nanoseconds in all.
+// turnCounts is shared by the TurnTimers of a transport: the number of turns by their first bound, with
+// those beyond all bounds last, and the sum of their times in nanoseconds.
 type turnCounts struct {
 	by  [len(TurnBounds) + 1]atomic.Uint64
 	sum atomic.Int64
@@ -36,8 +36,8 @@ func (c *turnCounts) add(took time.Duration) {
 	c.sum.Add(int64(took))
 }
 
-// Turns is how long the turns of the transport's loops took: nothing unless TimeTurns
-// was set, or where a transport has no loop or does not tell.
+// Turns is how long the turns of the transport's loops took. It is zero unless TimeTurns was set, and for
+// a transport that has no loop or does not time it.
 func (c *Counters) Turns() (t TurnTimes) {
 	t.Sum = time.Duration(c.turns.sum.Load())
 	for i := range c.turns.by {
@@ -49,20 +49,20 @@ func (c *Counters) Turns() (t TurnTimes) {
 	return t
 }
 
-// TurnTimer times the turns of one loop: from when it has been told what is ready to
-// when it waits again. What is ready in the meantime waits for the next turn.
+// TurnTimer times the turns of one loop. A turn begins when the loop has learned what is ready and ends
+// when it waits again. What becomes ready meanwhile waits for the next turn.
 //
-// Of a loop that a library owns, and which calls in between, the times of the calls add
-// up to a turn; what the library does by itself is not in it. A TurnTimer belongs to the
-// loop's goroutine. If turns are not timed, it does nothing.
+// If a library owns the loop and calls the transport several times in a turn, the turn is the sum of
+// these calls, without the library's own work. A TurnTimer belongs to the loop's goroutine. If turns are
+// not timed, it does nothing.
 type TurnTimer struct {
-	counts *turnCounts // nil: turns are not timed
-	depth  int         // calls within calls
-	began  time.Time   // the outermost
-	spent  time.Duration
+	counts *turnCounts   // nil: turns are not timed
+	depth  int           // calls within calls
+	began  time.Time     // of the outermost call
+	spent  time.Duration // in this turn so far
 }
 
-// TurnTimer is a timer for one loop.
+// TurnTimer returns a timer for one loop.
 func (c *Counters) TurnTimer() TurnTimer {
 	if !c.TimeTurns {
 		return TurnTimer{}
@@ -70,7 +70,7 @@ func (c *Counters) TurnTimer() TurnTimer {
 	return TurnTimer{counts: &c.turns}
 }
 
-// Begin begins a turn, or a part of one; End or Over has to follow.
+// Begin begins a turn or a part of one. End or Over has to follow.
 func (t *TurnTimer) Begin() {
 	if t.counts == nil {
 		return
@@ -90,7 +90,7 @@ func (t *TurnTimer) End() {
 	}
 }
 
-// Over ends the last part of a turn, and counts it.
+// Over ends the last part of a turn, and counts the turn.
 func (t *TurnTimer) Over() {
 	if t.counts == nil {
 		return

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// A turn is the sum of its parts, and counted once; parts within parts, and what lies
-// between parts, do not count.
+// A turn is the sum of its parts, and is counted once. Parts within parts, and the time between parts, do
+// not count.
 func TestTurnTimer(t *testing.T) {
 	c := &Counters{TimeTurns: true}
 	timer := c.TurnTimer()
@@ -35,7 +35,7 @@ func TestTurnTimer(t *testing.T) {
 	}
 }
 
-// Turns are counted within the bounds that they kept, the bounds themselves included.
+// Turns are counted within every bound that they do not exceed.
 func TestTurnBounds(t *testing.T) {
 	var c Counters
 	for _, took := range []time.Duration{0, TurnBounds[0], TurnBounds[0] + 1, TurnBounds[2], time.Second, time.Second + 1, time.Hour} {
@@ -57,7 +57,7 @@ func TestTurnBounds(t *testing.T) {
 	}
 }
 
-// Turns that are not timed cost no reading of the clock.
+// Turns that are not timed do not read the clock.
 func TestTurnsNotTimed(t *testing.T) {
 	var c Counters
 	timer := c.TurnTimer()

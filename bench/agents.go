@@ -14,11 +14,11 @@ import (
 	"chatbench/loadgen/agents"
 )
 
-// gatherLimit is how long the agents of a run may take to join, and againLimit how long
-// one may take that has the place of one that was lost.
+// gatherLimit is how long the agents of a run may take to join, and replacementLimit how long
+// the replacement of a lost agent may take.
 const (
-	gatherLimit = 5 * time.Minute
-	againLimit  = 10 * time.Second
+	gatherLimit      = 5 * time.Minute
+	replacementLimit = 10 * time.Second
 )
 
 // checkAgents refuses what agents cannot do.
@@ -28,7 +28,7 @@ func (c Config) checkAgents() error {
 	case len(c.Agents) == 0 && c.AgentsListen == "":
 		return nil
 	case len(c.Agents) == 0:
-		return fmt.Errorf("%w: an address for agents to join, and none of them; give -agents", ErrPlan)
+		return fmt.Errorf("%w: there is an address for agents to join, but no agents; give -agents", ErrPlan)
 	case c.Scenario != record.Broadcast:
 		return wrong("drive a broadcast; leave them out of " + c.Scenario)
 	case c.sliced():
@@ -47,7 +47,7 @@ func (c Config) checkAgents() error {
 	return nil
 }
 
-// gather waits for the agents of the plan, if it has any, and writes down who they are.
+// gather waits for the agents of the plan, if it has any, and adds them to the manifest.
 func (b *bench) gather(ctx context.Context) (err error) {
 	if len(b.cfg.Agents) == 0 {
 		return nil
@@ -60,17 +60,17 @@ func (b *bench) gather(ctx context.Context) (err error) {
 	if b.agents, err = agents.Listen(cmp.Or(b.cfg.AgentsListen, ":7420"), b.cfg.Agents); err != nil {
 		return err
 	}
-	b.say("waits for %d agents on %s", len(b.cfg.Agents), b.agents.Addr())
+	b.logf("waiting for %d agents on %s", len(b.cfg.Agents), b.agents.Addr())
 	if err := b.agents.Gather(ctx, gatherLimit); err != nil {
 		return err
 	}
-	b.enlist(0)
+	b.recordAgents(0)
 	return nil
 }
 
-// enlist writes down the agents that are not in the manifest yet, and from which round on they drive. It says whether
+// recordAgents adds agents that are not in the manifest yet, with the first round that they drive. It says whether
 // there were any.
-func (b *bench) enlist(round int) (some bool) {
+func (b *bench) recordAgents(round int) (some bool) {
 	m := &b.run.Manifest
 	for _, a := range b.agents.Agents() {
 		if slices.ContainsFunc(m.Agents, func(known record.Agent) bool { return known.Place == a.Place && known.Address == a.Address }) {
@@ -81,25 +81,25 @@ func (b *bench) enlist(round int) (some bool) {
 			Name: a.Name, Since: round, Place: a.Place, Address: a.Address, Version: a.Version, Threads: a.Threads, CPUs: a.CPUs, Host: a.Host, Kernel: a.Kernel,
 			Offset: a.Offset, Bound: a.Bound, RoundTrip: a.RoundTrip,
 		})
-		b.say("agent %s (%s), %d threads, its clock %+v ± %v from this one", a.Name, a.Address, a.Threads, a.Offset.Round(time.Microsecond), a.Bound)
+		b.logf("agent %s (%s), %d threads, its clock %+v ± %v from this one", a.Name, a.Address, a.Threads, a.Offset.Round(time.Microsecond), a.Bound)
 	}
 	return some
 }
 
-// gatherAgain waits for agents that take the place of lost ones, before there is a server, which listens where all
-// agents can reach it.
-func (b *bench) gatherAgain(ctx context.Context, r *record.Round) error {
+// gatherReplacements waits for agents that replace lost ones. It is called before the server starts, because the server
+// listens at the address that all agents can reach.
+func (b *bench) gatherReplacements(ctx context.Context, r *record.Round) error {
 	if b.agents == nil {
 		return nil
 	}
-	if err := b.agents.Gather(ctx, againLimit); err != nil {
+	if err := b.agents.Gather(ctx, replacementLimit); err != nil {
 		return fmt.Errorf("%w: %w", agents.ErrLost, err)
 	}
-	b.pairUp(r, b.enlist(r.Round))
+	b.markUnpaired(r, b.recordAgents(r.Round))
 	return nil
 }
 
-// drive puts a load on a server, by the agents if there are any.
+// drive puts a load on a server, with the agents if there are any.
 func (b *bench) drive(ctx context.Context, cfg loadgen.Config) (*loadgen.Result, error) {
 	if b.agents == nil {
 		return loadgen.Run(ctx, cfg)
@@ -107,9 +107,9 @@ func (b *bench) drive(ctx context.Context, cfg loadgen.Config) (*loadgen.Result,
 	return b.agents.Run(ctx, cfg)
 }
 
-// pairUp marks the arms of a round and load that are no pairs: an agent was replaced between two of them. What was
-// measured of them before is void from now on.
-func (b *bench) pairUp(r *record.Round, replaced bool) {
+// markUnpaired marks the arms of a round and load that cannot be compared, because an agent was replaced between two of
+// them. What was measured before the replacement becomes void.
+func (b *bench) markUnpaired(r *record.Round, replaced bool) {
 	for i := range b.run.Rounds {
 		other := &b.run.Rounds[i]
 		if other.Round != r.Round || other.Load != r.Load {
@@ -126,17 +126,17 @@ func (b *bench) pairUp(r *record.Round, replaced bool) {
 	}
 }
 
-// listenFor is where a server listens for the agents, as chatd's flag has it; nil: where it
-// does anyway.
-func (b *bench) listenFor() []string {
+// listenArguments is the flag of chatd that makes a server listen where the agents can reach it; nil without
+// agents.
+func (b *bench) listenArguments() []string {
 	if b.agents == nil {
 		return nil
 	}
 	return []string{"-listen", net.JoinHostPort(b.agents.Host(), "0")}
 }
 
-func (b *bench) say(format string, args ...any) {
-	if b.cfg.Told != nil {
-		b.cfg.Told(fmt.Sprintf(format, args...))
+func (b *bench) logf(format string, args ...any) {
+	if b.cfg.Log != nil {
+		b.cfg.Log(fmt.Sprintf(format, args...))
 	}
 }

@@ -11,36 +11,36 @@ import (
 	"chatbench/bench/record"
 )
 
-// armSpec is an arm that was given a name.
+// armSpec is an arm with a name, from -arm.
 type armSpec struct {
 	name    string
-	chatd   string // path, absolute; "": the run's own
+	chatd   string // absolute path; "": the run's own chatd
 	backend string // maybe with flags
 }
 
-// backendName is how a backend may be named, as docs/chatd-interface.md has it.
+// backendName is the form of a backend's name: see docs/chatd-interface.md.
 const backendName = `[A-Za-z0-9][A-Za-z0-9-]*`
 
-var backendForm = regexp.MustCompile("^" + backendName + "$")
+var backendPattern = regexp.MustCompile("^" + backendName + "$")
 
-// armForm is NAME=[CHATD:]BACKEND[@tls][@FLAG=VALUE…]. A path may hold anything; the
-// form without one is tried first.
-var armForm = regexp.MustCompile(`^([^=]*)=(?:(.+?):)??(` + backendName + `(?:@[^@/]*)*)$`)
+// armPattern is NAME=[CHATD:]BACKEND[@tls][@FLAG=VALUE…]. A path may contain anything; the
+// form without a path is tried first.
+var armPattern = regexp.MustCompile(`^([^=]*)=(?:(.+?):)??(` + backendName + `(?:@[^@/]*)*)$`)
 
-// nameForm keeps arms' names fit for files, tags and benchmark names.
-var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]*$`)
+// namePattern keeps the names of arms fit for files, tags and benchmark names.
+var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]*$`)
 
-// PlusSuffix ends the name of a backend's arm of the plan's other chatd.
+// PlusSuffix is the end of the name of an arm whose server is the plan's other chatd (Plan.Plus).
 const PlusSuffix = "+"
 
-// parseArm reads what -arm takes.
+// parseArm parses the argument of -arm.
 func parseArm(text string) (armSpec, error) {
-	m := armForm.FindStringSubmatch(text)
+	m := armPattern.FindStringSubmatch(text)
 	if m == nil {
-		return armSpec{}, fmt.Errorf("%w: %q is no arm; write NAME=[CHATD:]BACKEND[@tls][@FLAG=VALUE…], like old=/tmp/old/chatd:epoll", ErrPlan, text)
+		return armSpec{}, fmt.Errorf("%w: %q is not an arm; write NAME=[CHATD:]BACKEND[@tls][@FLAG=VALUE…], like old=/tmp/old/chatd:epoll", ErrPlan, text)
 	}
 	s := armSpec{name: m[1], chatd: m[2], backend: m[3]}
-	if !nameForm.MatchString(s.name) || strings.HasSuffix(s.name, record.AgainSuffix) || s.name == record.NullArm {
+	if !namePattern.MatchString(s.name) || strings.HasSuffix(s.name, record.AgainSuffix) || s.name == record.NullArm {
 		return s, fmt.Errorf("%w: an arm cannot be named %q; give it letters, digits, dots and dashes, but not %q or a name that ends in %q", ErrPlan, s.name, record.NullArm, record.AgainSuffix)
 	}
 	if s.chatd != "" {
@@ -53,7 +53,7 @@ func parseArm(text string) (armSpec, error) {
 	return s, nil
 }
 
-// Names are those of the arms, but for the A/A arm.
+// Names returns the names of the arms, without the A/A arm.
 func (p Plan) Names() []string {
 	var names []string
 	for _, name := range p.Backends {
@@ -68,7 +68,7 @@ func (p Plan) Names() []string {
 	return names
 }
 
-// checkArms refuses arms that cannot be told apart or not understood.
+// checkArms refuses arms that have the same name or cannot be parsed.
 func (p Plan) checkArms() error {
 	for _, text := range p.Arms {
 		if _, err := parseArm(text); err != nil {
@@ -78,13 +78,13 @@ func (p Plan) checkArms() error {
 	names := p.Names()
 	for i, name := range names {
 		if slices.Contains(names[:i], name) {
-			return fmt.Errorf("%w: arm %s is listed twice; list each once (the A/A arm is added by itself)", ErrPlan, name)
+			return fmt.Errorf("%w: arm %s is listed twice; list each once (the A/A arm is added automatically)", ErrPlan, name)
 		}
 	}
 	return nil
 }
 
-// reference is the plan's, or what takes its place.
+// reference is the plan's reference, or the default.
 func (p Plan) reference() string {
 	names := p.Names()
 	switch {
@@ -96,8 +96,8 @@ func (p Plan) reference() string {
 	return names[0]
 }
 
-// arms is the backends and the arms that have names, and the reference once
-// more. known is what a chatd says of its backends, "" being the run's own.
+// arms returns the backends and the arms with names, and the reference a second time.
+// known lists the backends of a chatd, "" being the run's own.
 func (p Plan) arms(known func(chatd string) ([]Backend, error)) ([]record.Arm, error) {
 	var arms []record.Arm
 	add := func(name, chatd, backend string) error {
@@ -142,16 +142,16 @@ func (p Plan) arms(known func(chatd string) ([]Backend, error)) ([]record.Arm, e
 	return append(arms, again), nil
 }
 
-// byTLS stands for a flag of chatd's where clients are to speak TLS.
-const byTLS = "tls"
+// tlsFlag stands in place of a flag of chatd for arms whose clients speak TLS.
+const tlsFlag = "tls"
 
-// arm reads NAME@FLAG=VALUE@…, and NAME@tls.
+// arm parses NAME@FLAG=VALUE@…, and NAME@tls.
 func (p Plan) arm(name string, known []Backend) (record.Arm, error) {
 	parts := strings.Split(name, "@")
 	i := slices.IndexFunc(known, func(b Backend) bool { return b.Name == parts[0] })
 	if i < 0 {
 		if parts[0] == All {
-			return record.Arm{}, fmt.Errorf("%w: %s is every backend and stands alone; to add others, list them: %s", ErrPlan, All, strings.Join(names(known), ","))
+			return record.Arm{}, fmt.Errorf("%w: %s stands for every backend and cannot be combined with others; list the backends instead: %s", ErrPlan, All, strings.Join(names(known), ","))
 		}
 		return record.Arm{}, fmt.Errorf("%w %q; there are %s, and %s for every one", ErrBackend, parts[0], strings.Join(names(known), ", "), All)
 	}
@@ -161,12 +161,12 @@ func (p Plan) arm(name string, known []Backend) (record.Arm, error) {
 	}
 	a := record.Arm{Name: name, Backend: b.Name, Gaps: b.Gaps}
 	for _, flag := range parts[1:] {
-		if flag == byTLS {
+		if flag == tlsFlag {
 			a.TLS = true
 			continue
 		}
-		if n, ok := strings.CutPrefix(flag, byCPUs+"="); ok {
-			cpus, err := p.size(n)
+		if n, ok := strings.CutPrefix(flag, cpusFlag+"="); ok {
+			cpus, err := p.serverCPUs(n)
 			if err != nil {
 				return a, err
 			}
@@ -174,14 +174,14 @@ func (p Plan) arm(name string, known []Backend) (record.Arm, error) {
 			continue
 		}
 		name, _, _ := strings.Cut(flag, "=")
-		if name == byTLS {
-			return a, fmt.Errorf("%w: %q has a value; write BACKEND@%s for clients that speak TLS", ErrPlan, flag, byTLS)
+		if name == tlsFlag {
+			return a, fmt.Errorf("%w: %q has a value; write BACKEND@%s for clients that speak TLS", ErrPlan, flag, tlsFlag)
 		}
 		if slices.Contains(chatdFlags, name) {
-			return a, fmt.Errorf("%w: -%s of chatd is the bench's own; it cannot be a backend's", ErrPlan, name)
+			return a, fmt.Errorf("%w: bench sets -%s of chatd itself; leave it out", ErrPlan, name)
 		}
-		if !flagForm.MatchString(flag) {
-			return a, fmt.Errorf("%w: %q is no flag of chatd's; write BACKEND@FLAG=VALUE, like process@spawn-ahead=64, or BACKEND@tls for clients that speak TLS", ErrPlan, flag)
+		if !flagPattern.MatchString(flag) {
+			return a, fmt.Errorf("%w: %q is not a flag of chatd; write BACKEND@FLAG=VALUE, like process@spawn-ahead=64, or BACKEND@tls for clients that speak TLS", ErrPlan, flag)
 		}
 		a.Args = append(a.Args, "-"+flag)
 	}
@@ -203,11 +203,11 @@ func (p Plan) arm(name string, known []Backend) (record.Arm, error) {
 	return a, nil
 }
 
-// chatdFlags are the flags that chatd gets of the bench, or that end it.
+// chatdFlags are the flags of chatd that the bench sets itself, or that make chatd exit.
 var chatdFlags = []string{"backend", "listen", "open", "users", "json", "list", "flood", "announce", "login-throttle", "max-per-address", "tls-cert", "tls-key"}
 
-// isLoops says whether an argument of chatd's is its number of event loops.
+// isLoops says whether an argument of chatd sets its number of event loops.
 func isLoops(arg string) bool { return strings.HasPrefix(arg, "-loops=") }
 
-// flagForm keeps arms' names fit for files, tags and benchmark names.
-var flagForm = regexp.MustCompile(`^[a-z][a-z-]*=[A-Za-z0-9.:-]+$`)
+// flagPattern keeps the names of arms fit for files, tags and benchmark names.
+var flagPattern = regexp.MustCompile(`^[a-z][a-z-]*=[A-Za-z0-9.:-]+$`)

@@ -13,8 +13,8 @@ import (
 	"chatbench/bench/record"
 )
 
-// has is a chatd, the same at every path but nowhere, with these backends.
-func has(these []Backend) func(string) ([]Backend, error) {
+// knownBackends is a chatd with these backends at every path but /nowhere.
+func knownBackends(these []Backend) func(string) ([]Backend, error) {
 	return func(chatd string) ([]Backend, error) {
 		if strings.HasSuffix(chatd, "nowhere") {
 			return nil, errors.New("no chatd there")
@@ -23,21 +23,21 @@ func has(these []Backend) func(string) ([]Backend, error) {
 	}
 }
 
-// TestNamedArms: arms with names, and servers of their own, beside backends.
+// TestNamedArms: arms with names, and servers of their own, next to backends.
 func TestNamedArms(t *testing.T) {
 	p := Quick(record.Broadcast, []string{"gnet"})
 	p.Arms = []string{"old=/tmp/a@1:x/chatd:epoll", "new=epoll", "two=b/chatd:process@spawn-ahead=64", "three=epoll@advertise=a:1", "four=/tmp/X:9/chatd:Epoll2-x", "five=2poll", "six=c/chatd:epoll@tls@linger=1s"}
 	if err := p.check(); err != nil {
 		t.Fatal(err)
 	}
-	arms, err := p.arms(has(some))
+	arms, err := p.arms(knownBackends(testBackends))
 	if err != nil {
 		t.Fatal(err)
 	}
 	b, _ := filepath.Abs("b/chatd")
 	c, _ := filepath.Abs("c/chatd")
 	want := []record.Arm{
-		{Name: "gnet", Backend: "gnet", Gaps: some[2].Gaps},
+		{Name: "gnet", Backend: "gnet", Gaps: testBackends[2].Gaps},
 		{Name: "old", Backend: "epoll", Chatd: "/tmp/a@1:x/chatd"},
 		{Name: "new", Backend: "epoll"},
 		{Name: "two", Backend: "process", Chatd: b, Args: []string{"-spawn-ahead=64"}},
@@ -45,29 +45,29 @@ func TestNamedArms(t *testing.T) {
 		{Name: "four", Backend: "Epoll2-x", Chatd: "/tmp/X:9/chatd"},
 		{Name: "five", Backend: "2poll"},
 		{Name: "six", Backend: "epoll", Chatd: c, Args: []string{"-linger=1s"}, TLS: true},
-		{Name: "gnet.aa", Backend: "gnet", Again: true, Gaps: some[2].Gaps},
+		{Name: "gnet.aa", Backend: "gnet", Again: true, Gaps: testBackends[2].Gaps},
 	}
 	if !reflect.DeepEqual(arms, want) {
 		t.Errorf("%+v", arms)
 	}
 	p.Backends = nil
-	if arms, err = p.arms(has(some)); err != nil || arms[len(arms)-1].Name != "old.aa" || arms[len(arms)-1].Chatd != "/tmp/a@1:x/chatd" {
+	if arms, err = p.arms(knownBackends(testBackends)); err != nil || arms[len(arms)-1].Name != "old.aa" || arms[len(arms)-1].Chatd != "/tmp/a@1:x/chatd" {
 		t.Errorf("%+v, %v", arms, err)
 	}
 	for text, want := range map[string]string{
-		"epoll":             "is no arm; write NAME=",
+		"epoll":             "is not an arm; write NAME=",
 		"=epoll":            "cannot be named",
 		"a/b=epoll":         "cannot be named",
 		"x.aa=epoll":        "cannot be named",
 		"null=epoll":        "cannot be named",
-		"a=":                "is no arm",
-		"a=/tmp/chatd":      "is no arm",
+		"a=":                "is not an arm",
+		"a=/tmp/chatd":      "is not an arm",
 		"gnet=epoll":        "arm gnet is listed twice",
 		"a=nosuch":          `unknown backend "nosuch"`,
 		"a=/c:nosuch":       "(in /c)",
-		"a=epoll@x":         "is no flag of chatd's",
-		"a=epoll@listen=x":  "it cannot be a backend's",
-		"a=epoll@tls-key=x": "it cannot be a backend's",
+		"a=epoll@x":         "is not a flag of chatd",
+		"a=epoll@listen=x":  "bench sets -listen of chatd itself",
+		"a=epoll@tls-key=x": "bench sets -tls-key of chatd itself",
 		"a=epoll@tls=yes":   `"tls=yes" has a value; write BACKEND@tls`,
 		"a=/nowhere:epoll":  "no chatd there",
 	} {
@@ -75,7 +75,7 @@ func TestNamedArms(t *testing.T) {
 		p.Arms = []string{text}
 		err := p.check()
 		if err == nil {
-			_, err = p.arms(has(some))
+			_, err = p.arms(knownBackends(testBackends))
 		}
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", text, err, want)
@@ -83,8 +83,8 @@ func TestNamedArms(t *testing.T) {
 	}
 }
 
-// TestBackendNames: what a chatd calls its backends must fit wherever bench names
-// them, and be none of its own names.
+// TestBackendNames: the names of a chatd's backends must fit everywhere that bench writes
+// them, and must not be names that bench uses itself.
 func TestBackendNames(t *testing.T) {
 	dir := t.TempDir()
 	for list, want := range map[string]string{
@@ -98,7 +98,7 @@ func TestBackendNames(t *testing.T) {
 		`[{"name":"a.aa"}]`:                        `a backend named "a.aa"`,
 		`[{"name":"a@b=1"}]`:                       `a backend named "a@b=1"`,
 		`[]`:                                       "names no backend",
-		`{}`:                                       "what is no list",
+		`{}`:                                       "something that is not a list",
 	} {
 		chatd := filepath.Join(dir, "chatd")
 		if err := os.WriteFile(chatd, []byte("#!/bin/sh\necho '"+list+"'\n"), 0o755); err != nil {
@@ -111,9 +111,9 @@ func TestBackendNames(t *testing.T) {
 	}
 }
 
-// TestFromHere: results name the server by where it is in the tree, not by where the
-// tree lies.
-func TestFromHere(t *testing.T) {
+// TestRelativePath: results contain the server's path within the tree, not the path of
+// the tree.
+func TestRelativePath(t *testing.T) {
 	here, err := os.Getwd()
 	if err != nil {
 		t.Fatal(err)
@@ -124,23 +124,23 @@ func TestFromHere(t *testing.T) {
 		"/elsewhere/chatd":                  "/elsewhere/chatd",
 		"bin/chatd":                         "bin/chatd",
 	} {
-		if got := fromHere(path); got != want {
+		if got := relativePath(path); got != want {
 			t.Errorf("%s is %s, want %s", path, got, want)
 		}
 	}
 }
 
-// TestUnavailable: all leaves out what cannot run, and says so; nobody else can ask
-// for it.
+// TestUnavailable: all leaves out backends that cannot run, and reports them; otherwise they
+// are refused.
 func TestUnavailable(t *testing.T) {
-	known := append([]Backend{{Name: "new", Unavailable: "the kernel is too old"}}, some...)
+	known := append([]Backend{{Name: "new", Unavailable: "the kernel is too old"}}, testBackends...)
 	p := Quick(record.Broadcast, []string{All})
-	leftOut := p.spellOut(known)
-	if len(leftOut) != 1 || leftOut[0].Name != "new" || !slices.Equal(p.Backends, names(some)) {
+	leftOut := p.expandAll(known)
+	if len(leftOut) != 1 || leftOut[0].Name != "new" || !slices.Equal(p.Backends, names(testBackends)) {
 		t.Errorf("all is %q, without %+v", p.Backends, leftOut)
 	}
 	p.Backends = []string{"new"}
-	if _, err := p.arms(has(known)); !errors.Is(err, ErrPlan) || !strings.Contains(err.Error(), "the kernel is too old") {
+	if _, err := p.arms(knownBackends(known)); !errors.Is(err, ErrPlan) || !strings.Contains(err.Error(), "the kernel is too old") {
 		t.Errorf("asked for by name: %v", err)
 	}
 }

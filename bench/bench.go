@@ -1,16 +1,16 @@
 // Package bench measures backends against one another: a fresh chatd for every
 // backend, load and round, on CPUs of its own, under the same load from the
-// same generator, with the reference backend measured twice. The servers of a
-// round are all alive, and take turns of 20 ms in random order,
-// all but one frozen; or, if the plan says so, one is measured after the other.
-// There are as many rounds as it takes to decide, within a budget, or as many
+// same generator, with the reference backend measured twice. All servers of a
+// round are alive and take turns of 20 ms in random order, all but one of them
+// frozen; or, if the plan says so, they are measured one after the other.
+// There are as many rounds as needed to decide, within a budget, or as many
 // as the plan says.
 //
-// It refuses to know what a backend is: chatd is started as a user would, by
-// name, and measured from outside. It prints nothing, keeps nothing of a run
-// that did not end, and never drops a round: one that does not count says why.
-// Run may be called from any goroutine, once at a time in a process, whose
-// threads it pins meanwhile.
+// It does not know what a backend is: chatd is started as a user would start it, by
+// name, and measured from outside. It prints nothing, keeps nothing of an
+// interrupted run, and never drops a round: a round that does not count says why.
+// Run may be called from any goroutine, once at a time in a process. It pins the
+// threads of the process while it runs.
 package bench
 
 import (
@@ -39,28 +39,28 @@ type Config struct {
 	Plan
 	Chatd         string // path of the server
 	Loadgen       string // path of the generator, for its null server
-	Source        string // directory that Chatd and Plus were built from, where it is not theirs
+	Source        string // directory that Chatd and Plus were built from, if they are somewhere else
 	Dir           string // of the results; must not exist yet
 	Argv          []string
 	ServerCPUs    []int // none: one, chosen
-	GeneratorCPUs []int // none: one, chosen; of several each has a thread of the generator under a broadcast load
-	// Agents are the names of agents that drive the load together, "" for any; none: this
-	// process does. AgentsListen is where they join, HOST:PORT; "": port 7420 of all addresses.
+	GeneratorCPUs []int // none: one, chosen; under a broadcast load the generator has a thread on each
+	// Agents are the names of agents that drive the load together, "" for any name. If there are
+	// none, this process drives it. AgentsListen is where they join, HOST:PORT; "": port 7420 of all addresses.
 	Agents       []string
 	AgentsListen string
 	Syscalls     bool // count them
-	// ForeignMax takes the place of the rule of that name, if it is above 0.
+	// ForeignMax, if above 0, replaces the rule of that name.
 	ForeignMax float64
-	// Progress, if set, is told of each cell, and now and then within.
+	// Progress, if set, is called for each cell, and now and then within one.
 	Progress func(Progress)
-	// Look, if set, is told where the run stands after each round, while nothing
+	// Look, if set, is called after each round with the state of the run, while nothing
 	// is measured.
 	Look func(Look)
-	// Void, if set, is told of each round that does not count, as it happens.
+	// Void, if set, is called for each round that does not count, as it happens.
 	Void func(record.Round)
-	// Told, if set, is told what happens before the first round, a line each.
-	Told func(string)
-	// LeftOut, if set, is told of each backend that All leaves out, since it cannot run on
+	// Log, if set, is called with each thing that happens before the first round, as one line.
+	Log func(string)
+	// LeftOut, if set, is called for each backend that All leaves out because it cannot run on
 	// this machine.
 	LeftOut func(Backend)
 }
@@ -81,18 +81,18 @@ type bench struct {
 	cfg       Config
 	run       *record.Run
 	agents    *agents.Coordinator         // nil: this process drives the load
-	identity  *identity                   // of servers of TLS; nil: no arm is one
-	launch    map[string]*server.Launcher // by arm: servers that are alive at the same time need one each
-	ran       *meter.Ran                  // on the servers' CPUs
+	identity  *identity                   // of servers that speak TLS; nil: there are none
+	launch    map[string]*server.Launcher // by arm: servers that are alive at the same time need separate launchers
+	taskTime  *meter.TaskTime             // on the servers' CPUs
 	loads     map[string]record.Load
 	arms      map[string]record.Arm
-	measures  func(context.Context, []record.Cell) ([]record.Round, error) // of cells that belong together
+	measures  func(context.Context, []record.Cell) ([]record.Round, error) // measures cells that belong together
 	plan      []record.Cell                                                // what is to be measured, at most
 	decided   map[string][]string                                          // by load, the arms that need no more rounds
 	begun     time.Time
 	done      int           // cells
-	took      time.Duration // until the last of them was done
-	lastRound time.Duration // how long it took
+	took      time.Duration // from the start to the end of the latest of these
+	lastRound time.Duration // how long the last round took
 }
 
 // Run measures, and leaves the results in cfg.Dir: all of them or nothing.
@@ -109,10 +109,10 @@ func Run(ctx context.Context, cfg Config) (*record.Run, map[string]string, error
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := cfg.sizes(allowed); err != nil {
+	if err := cfg.settleCPUCounts(allowed); err != nil {
 		return nil, nil, err
 	}
-	for _, b := range cfg.spellOut(own) {
+	for _, b := range cfg.expandAll(own) {
 		if cfg.LeftOut != nil {
 			cfg.LeftOut(b)
 		}
@@ -124,11 +124,11 @@ func Run(ctx context.Context, cfg Config) (*record.Run, map[string]string, error
 	if _, err := os.Stat(cfg.Loadgen); err != nil && len(cfg.Windows) > 0 {
 		return nil, nil, fmt.Errorf("bench: no load generator at %s; build it with make", cfg.Loadgen)
 	}
-	shelf, err := openShelf(cfg.Dir)
+	staging, err := newStagingDirectory(cfg.Dir)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer shelf.discard()
+	defer staging.discard()
 	defer machine.PinProcess(allowed)
 	b, err := prepare(cfg, arms, allowed)
 	if err != nil {
@@ -141,7 +141,7 @@ func Run(ctx context.Context, cfg Config) (*record.Run, map[string]string, error
 	if err := b.price(ctx); err != nil {
 		return nil, nil, interrupted(ctx, err)
 	}
-	b.ran = meter.OpenRan(b.run.Manifest.ServersCPUs())
+	b.taskTime = meter.OpenTaskTime(b.run.Manifest.ServersCPUs())
 	if err := b.pilot(ctx); err != nil {
 		return nil, nil, interrupted(ctx, err)
 	}
@@ -164,10 +164,10 @@ func Run(ctx context.Context, cfg Config) (*record.Run, map[string]string, error
 	if ctx.Err() != nil {
 		return nil, nil, ErrInterrupted
 	}
-	return b.run, sums, shelf.keep(raw, derived)
+	return b.run, sums, staging.commit(raw, derived)
 }
 
-// interrupted is the error of a run whose context may have ended.
+// interrupted returns ErrInterrupted for an error of a run whose context has ended.
 func interrupted(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ErrInterrupted
@@ -175,8 +175,8 @@ func interrupted(ctx context.Context, err error) error {
 	return err
 }
 
-// prepare chooses the CPUs, pins this process away from the server's, and
-// writes down what is known before the first round.
+// prepare chooses the CPUs, keeps this process off the server's CPUs, and
+// records what is known before the first round.
 func prepare(cfg Config, arms []record.Arm, allowed []int) (*bench, error) {
 	m := record.Manifest{
 		Schema: record.Schema, Name: filepath.Base(cfg.Dir),
@@ -215,7 +215,7 @@ func prepare(cfg Config, arms []record.Arm, allowed []int) (*bench, error) {
 	return b, nil
 }
 
-// planRounds fixes the loads, whose rates are known now, and the order of all cells.
+// planRounds fixes the loads, whose rates are known by now, and the order of all cells.
 func (b *bench) planRounds() {
 	m := &b.run.Manifest
 	m.Loads = b.cfg.loads()
@@ -232,7 +232,7 @@ func (b *bench) planRounds() {
 	})
 }
 
-// launcher is that of an arm.
+// launcher returns the launcher of an arm.
 func (b *bench) launcher(arm string) (l *server.Launcher, err error) {
 	if l = b.launch[arm]; l == nil {
 		if l, err = server.NewLauncher(b.run.Manifest.CPUsOf(arm)); err == nil {
@@ -242,14 +242,14 @@ func (b *bench) launcher(arm string) (l *server.Launcher, err error) {
 	return l, err
 }
 
-// close ends all launchers, and with them whatever server still runs, and the
+// close ends all launchers, and with them every server that still runs, ends the
 // counting, and removes the certificate.
 func (b *bench) close() {
 	for _, l := range b.launch {
 		l.Close()
 	}
-	if b.ran != nil {
-		b.ran.Close()
+	if b.taskTime != nil {
+		b.taskTime.Close()
 	}
 	if b.identity != nil {
 		b.identity.remove()
@@ -259,13 +259,13 @@ func (b *bench) close() {
 	}
 }
 
-// chooseCPUs gives server and generator theirs, and keeps this process's other
-// threads off the server's.
+// chooseCPUs chooses the CPUs of server and generator, and keeps this process's other
+// threads off the server's CPUs.
 func (b *bench) chooseCPUs(allowed []int) error {
 	m := &b.run.Manifest
-	m.ServerCPUs, m.GeneratorCPUs = b.cfg.split(allowed)
+	m.ServerCPUs, m.GeneratorCPUs = b.cfg.splitCPUs(allowed)
 	switch {
-	case len(b.cfg.Agents) > 0: // which have their own
+	case len(b.cfg.Agents) > 0: // agents have their own CPUs
 		m.GeneratorCPUs = nil
 	case b.cfg.Scenario == record.Scale:
 		m.ServerCPUs = b.cfg.order[:1] // for the null server: the arms have their own
@@ -295,8 +295,8 @@ func (b *bench) chooseCPUs(allowed []int) error {
 	return machine.PinProcess(rest)
 }
 
-// progress estimates what is left from what a cell took so far, and before
-// there is one, from the plan.
+// progress estimates the remaining time from the cells so far, or, before
+// the first cell is done, from the plan.
 func (b *bench) progress(cell record.Cell, rate float64) {
 	if b.cfg.Progress == nil {
 		return

@@ -66,7 +66,7 @@ func TestArms(t *testing.T) {
 		"epoll,goroutine,gnet": "epoll goroutine gnet goroutine.aa",
 	} {
 		p := Quick(record.Broadcast, strings.Split(backends, ","))
-		arms, err := p.arms(has(some))
+		arms, err := p.arms(knownBackends(testBackends))
 		if err != nil {
 			t.Error(err)
 		}
@@ -84,8 +84,8 @@ func TestArms(t *testing.T) {
 	}
 }
 
-// some backends, as chatd may have them.
-var some = []Backend{
+// testBackends are some backends, as a chatd may have them.
+var testBackends = []Backend{
 	{Name: "epoll"}, {Name: "goroutine"},
 	{Name: "gnet", Gaps: map[string]string{"churn": "its library forgets"}},
 	{Name: "select", MaxClients: 960},
@@ -93,11 +93,11 @@ var some = []Backend{
 	{Name: "Epoll2-x"}, {Name: "2poll"},
 }
 
-// TestArmsWithFlags: a backend may be given flags, and an idle load has no more
-// clients than the model carries.
+// TestArmsWithFlags: a backend may be given flags, and in an idle load has no more
+// clients than its model supports.
 func TestArmsWithFlags(t *testing.T) {
 	p := Quick(record.Idle, []string{"epoll", "select", "process", "process@spawn-ahead=64@linger=1s", "gnet"})
-	arms, err := p.arms(has(some))
+	arms, err := p.arms(knownBackends(testBackends))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +106,7 @@ func TestArmsWithFlags(t *testing.T) {
 		{Name: "select", Backend: "select", Clients: 960},
 		{Name: "process", Backend: "process", Clients: 500},
 		{Name: "process@spawn-ahead=64@linger=1s", Backend: "process", Args: []string{"-spawn-ahead=64", "-linger=1s"}, Clients: 500},
-		{Name: "gnet", Backend: "gnet", Gaps: some[2].Gaps},
+		{Name: "gnet", Backend: "gnet", Gaps: testBackends[2].Gaps},
 		{Name: "epoll.aa", Backend: "epoll", Again: true},
 	}
 	if !reflect.DeepEqual(arms, want) {
@@ -117,30 +117,30 @@ func TestArmsWithFlags(t *testing.T) {
 	}
 	for name, want := range map[string]error{"nosuch": ErrBackend, "epoll@": ErrPlan, "epoll@x": ErrPlan, "epoll@a=b,c": ErrPlan, "epoll@a=b/c": ErrPlan, "epoll@backend=poll": ErrPlan} {
 		p.Backends = []string{name}
-		if _, err := p.arms(has(some)); !errors.Is(err, want) {
+		if _, err := p.arms(knownBackends(testBackends)); !errors.Is(err, want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
 
-// TestEnough: as many rounds as the least p that they can give survives the
-// correction for so many comparisons.
-func TestEnough(t *testing.T) {
+// TestMinRounds: there are so many rounds that the least possible p survives the
+// correction for that many comparisons.
+func TestMinRounds(t *testing.T) {
 	for backends, want := range map[int]int{1: 6, 2: 6, 6: 8, 12: 9} {
-		if n := Quick(record.Idle, make([]string, backends)).Enough(); n != want {
+		if n := Quick(record.Idle, make([]string, backends)).MinRounds(); n != want {
 			t.Errorf("%d backends: %d rounds, want %d", backends, n, want)
 		}
 	}
 	for backends, want := range map[int]time.Duration{1: 2 * time.Minute, 2: 2 * time.Minute, 12: 10 * time.Minute, 30: 10 * time.Minute} {
 		p := Quick(record.Broadcast, make([]string, backends))
-		if p.spellOut(nil); p.Budget != want || p.Rounds != 0 {
+		if p.expandAll(nil); p.Budget != want || p.Rounds != 0 {
 			t.Errorf("%d backends: %d rounds, budget %v, want %v", backends, p.Rounds, p.Budget, want)
 		}
 	}
 }
 
-// TestMeasureAll is a run of three arms without servers: those that are decided
-// leave, void rounds are replaced, and each end is named.
+// TestMeasureAll is a run of three arms without servers: decided arms
+// leave, void rounds are replaced, and each end has its reason.
 func TestMeasureAll(t *testing.T) {
 	arms := []record.Arm{{Name: "twice"}, {Name: "ref"}, {Name: "noisy"}, {Name: "ref.aa", Again: true}}
 	loads := []record.Load{{Name: "fixed1", Scenario: record.Broadcast, Rate: 1}}
@@ -205,14 +205,14 @@ func TestMeasureAll(t *testing.T) {
 	}
 }
 
-// TestSweep: one message more in a whole round, if there are many.
-func TestSweep(t *testing.T) {
+// TestOffsetRate: one message more in a whole round, if there are many.
+func TestOffsetRate(t *testing.T) {
 	for _, c := range []struct {
 		rate  units.Rate
 		round time.Duration
 		want  units.Rate
 	}{{1000, 2 * time.Second, 1000.5}, {100, time.Second, 101}, {99, time.Second, 99}, {0, time.Second, 0}} {
-		if got := sweep(c.rate, c.round); got != c.want {
+		if got := offsetRate(c.rate, c.round); got != c.want {
 			t.Errorf("%v over %v: %v, want %v", c.rate, c.round, got, c.want)
 		}
 	}
@@ -223,24 +223,24 @@ func TestSweep(t *testing.T) {
 func TestGeneratorConfig(t *testing.T) {
 	b := &bench{cfg: Config{Plan: Plan{Seed: 7}}, run: new(record.Run)}
 	load := record.Load{Scenario: record.Broadcast, Clients: 100, Rate: 1000, Warmup: time.Second, Duration: time.Second}
-	c := b.generator("127.0.0.1:9", &record.Round{Round: 3}, record.Arm{}, load)
+	c := b.loadConfig("127.0.0.1:9", &record.Round{Round: 3}, record.Arm{}, load)
 	if c.Rate != 1000.5 || c.Clients != 100 || c.Seed != 10 || c.Server != "127.0.0.1:9" {
 		t.Errorf("%+v", c)
 	}
-	if c := b.generator("", new(record.Round), record.Arm{Clients: 5}, load); c.Clients != 5 || c.Threads != 1 {
+	if c := b.loadConfig("", new(record.Round), record.Arm{Clients: 5}, load); c.Clients != 5 || c.Threads != 1 {
 		t.Errorf("an arm of 5 clients has %d, driven by %d threads", c.Clients, c.Threads)
 	}
 	b.run.Manifest.GeneratorCPUs = []int{4, 6, 7}
-	if c := b.generator("", new(record.Round), record.Arm{}, load); c.Threads != 3 || !slices.Equal(c.CPU, []int{4, 6, 7}) {
+	if c := b.loadConfig("", new(record.Round), record.Arm{}, load); c.Threads != 3 || !slices.Equal(c.CPU, []int{4, 6, 7}) {
 		t.Errorf("%d threads on CPUs %v, want one on each of 4, 6 and 7", c.Threads, c.CPU)
 	}
 	load.Scenario = record.Relay
-	if c := b.generator("", new(record.Round), record.Arm{}, load); c.Threads != 1 {
+	if c := b.loadConfig("", new(record.Round), record.Arm{}, load); c.Threads != 1 {
 		t.Errorf("%d threads drive a relay load", c.Threads)
 	}
 }
 
-// TestScenarioNames: they are the generator's own.
+// TestScenarioNames: the names are those of the generator.
 func TestScenarioNames(t *testing.T) {
 	if record.Broadcast != loadgen.Broadcast || record.Relay != loadgen.Relay || record.Idle != loadgen.Idle {
 		t.Error("a scenario has two names")
@@ -273,11 +273,11 @@ func TestLoads(t *testing.T) {
 	}
 }
 
-// TestOrder: every round has every cell once, arms under one load stand
-// together, and the order is the seed's.
+// TestOrder: every round has every cell once, arms under one load are
+// together, and the seed determines the order.
 func TestOrder(t *testing.T) {
 	p := Quick(record.Broadcast, []string{"epoll", "goroutine"})
-	arms, err := p.arms(has(some))
+	arms, err := p.arms(knownBackends(testBackends))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -315,17 +315,17 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-func TestShelf(t *testing.T) {
+func TestStagingDirectory(t *testing.T) {
 	dir := t.TempDir()
 	final := filepath.Join(dir, "new", "run")
-	s, err := openShelf(final)
+	s, err := newStagingDirectory(final)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(final); err == nil {
 		t.Error("the directory has its name before it is full")
 	}
-	if err := s.keep(map[string][]byte{"a": []byte("1")}, map[string][]byte{"b": []byte("2")}); err != nil {
+	if err := s.commit(map[string][]byte{"a": []byte("1")}, map[string][]byte{"b": []byte("2")}); err != nil {
 		t.Fatal(err)
 	}
 	s.discard()
@@ -336,13 +336,13 @@ func TestShelf(t *testing.T) {
 	if data, err := os.ReadFile(filepath.Join(final, "b")); err != nil || string(data) != "2" {
 		t.Errorf("b holds %q, %v", data, err)
 	}
-	if _, err := openShelf(final); err == nil || !strings.Contains(err.Error(), "is there already") {
+	if _, err := newStagingDirectory(final); err == nil || !strings.Contains(err.Error(), "exists already") {
 		t.Errorf("over an old run: %v", err)
 	}
-	if _, err := openShelf(filepath.Join(final, "a", "x")); err == nil || !strings.Contains(err.Error(), "cannot write results") {
+	if _, err := newStagingDirectory(filepath.Join(final, "a", "x")); err == nil || !strings.Contains(err.Error(), "cannot write results") {
 		t.Errorf("below a file: %v", err)
 	}
-	thrown, err := openShelf(filepath.Join(dir, "thrown"))
+	thrown, err := newStagingDirectory(filepath.Join(dir, "thrown"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -352,7 +352,7 @@ func TestShelf(t *testing.T) {
 	}
 }
 
-func TestFacts(t *testing.T) {
+func TestReasonOf(t *testing.T) {
 	for _, c := range []struct {
 		err  error
 		want record.Reason
@@ -365,13 +365,13 @@ func TestFacts(t *testing.T) {
 		{fmt.Errorf("%w: for 30s", loadgen.ErrStarved), record.Starved},
 		{errors.New("epoll_wait"), record.LoadFailed},
 	} {
-		if got := fact(c.err); got != c.want {
+		if got := reasonOf(c.err); got != c.want {
 			t.Errorf("%v is %s, want %s", c.err, got, c.want)
 		}
 	}
 }
 
-// TestArguments: the flags that make a server fit for load, all of them.
+// TestArguments: all flags that prepare a server for load.
 func TestArguments(t *testing.T) {
 	want := "-backend epoll -listen 127.0.0.1:0 -open -json -flood off -announce=false -login-throttle off -max-per-address 0"
 	if got := chatdArguments(record.Arm{Backend: "epoll"}); !reflect.DeepEqual(got, strings.Fields(want)) {
@@ -379,8 +379,8 @@ func TestArguments(t *testing.T) {
 	}
 }
 
-// TestSlicedLoads: a load of slices is cut into as many as give the duration;
-// as a whole, and idle, it is in one piece.
+// TestSlicedLoads: a load is cut into as many slices as give the duration;
+// with Whole, and idle, it is in one piece.
 func TestSlicedLoads(t *testing.T) {
 	for _, l := range Quick(record.Broadcast, []string{"a"}).loads() {
 		if l.Slices != 20 || l.Duration != 20*time.Millisecond || l.Warmup != 10*time.Millisecond {

@@ -26,8 +26,8 @@ import (
 // ErrBackend is returned by Run for a backend that chatd does not have.
 var ErrBackend = errors.New("bench: unknown backend")
 
-// chatdArguments start a server for load, as docs/chatd-interface.md has it: anybody
-// may log in, nothing is said but by clients, and nothing is held back.
+// chatdArguments are the arguments of a server under load: see docs/chatd-interface.md. Anybody
+// may log in, only clients speak, and nothing limits them.
 func chatdArguments(a record.Arm) []string {
 	return append([]string{
 		"-backend", a.Backend, "-listen", "127.0.0.1:0", "-open", "-json",
@@ -35,7 +35,7 @@ func chatdArguments(a record.Arm) []string {
 	}, a.Args...)
 }
 
-// Backend is what chatd says of one of its backends.
+// Backend is what chatd reports about one of its backends.
 type Backend struct {
 	Name       string            `json:"name"`
 	Model      string            `json:"model"`
@@ -44,7 +44,7 @@ type Backend struct {
 	Library    string            `json:"library"`
 	Limits     string            `json:"limits"`
 	PerClient  string            `json:"per_client"`  // what each client has of its own: a thread, a process, or ""
-	MaxClients int               `json:"max_clients"` // 0: no bound of its own
+	MaxClients int               `json:"max_clients"` // 0: no limit of its own
 	Loops      int               `json:"loops"`       // event loops, unless -loops says how many; 0: there is no such flag
 	Gaps       map[string]string `json:"gaps"`
 	// Unavailable is why the backend cannot run on this machine; "" if it can.
@@ -58,7 +58,7 @@ func names(of []Backend) (all []string) {
 	return all
 }
 
-// Backends asks chatd what backends it has, in its own order.
+// Backends asks chatd for its backends, in its own order.
 func Backends(ctx context.Context, chatd string) ([]Backend, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -67,17 +67,17 @@ func Backends(ctx context.Context, chatd string) ([]Backend, error) {
 		return nil, fmt.Errorf("bench: no chatd at %s; build it with make, or say where it is with -chatd", chatd)
 	}
 	if errors.Is(err, fs.ErrPermission) {
-		return nil, fmt.Errorf("bench: %s is no program that can be run; give the path of a chatd", chatd)
+		return nil, fmt.Errorf("bench: %s cannot be run; give the path of a chatd", chatd)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("bench: %s is no chatd that can be measured (-list: %w)", chatd, err)
+		return nil, fmt.Errorf("bench: %s cannot be measured as a chatd (-list: %w); give the path of a chatd", chatd, err)
 	}
 	var all []Backend
 	if err := json.Unmarshal(out, &all); err != nil {
-		return nil, fmt.Errorf("bench: %s -list -json says what is no list (%w); build it anew with make", chatd, err)
+		return nil, fmt.Errorf("bench: %s -list -json prints something that is not a list (%w); build it again with make", chatd, err)
 	}
 	if len(all) == 0 {
-		return nil, fmt.Errorf("bench: %s -list names no backend", chatd)
+		return nil, fmt.Errorf("bench: %s -list names no backend; build it again with make", chatd)
 	}
 	if err := checkNames(chatd, names(all)); err != nil {
 		return nil, err
@@ -85,17 +85,17 @@ func Backends(ctx context.Context, chatd string) ([]Backend, error) {
 	return all, nil
 }
 
-// checkNames refuses backends that could not be asked for, or told from what the
-// bench has of its own.
+// checkNames refuses names of backends that cannot be used on the command line, or that the
+// bench uses itself.
 func checkNames(chatd string, names []string) error {
 	for i, name := range names {
 		switch {
-		case !backendForm.MatchString(name):
+		case !backendPattern.MatchString(name):
 			return fmt.Errorf("bench: %s -list has a backend named %q; give it a name of letters, digits and dashes that does not begin with a dash", chatd, name)
 		case name == record.NullArm || name == All:
 			return fmt.Errorf("bench: %s -list has a backend named %q, which bench uses itself; give it another name", chatd, name)
 		case slices.Contains(names[:i], name):
-			return fmt.Errorf("bench: %s -list has two backends named %q; give one another name", chatd, name)
+			return fmt.Errorf("bench: %s -list has two backends named %q; rename one of them", chatd, name)
 		}
 	}
 	return nil
@@ -104,11 +104,10 @@ func checkNames(chatd string, names []string) error {
 // All, alone, stands for every backend that chatd has.
 const All = "all"
 
-// spellOut puts the backends that can run in the place of All, and where the plan
-// names no number of rounds the budget of as many as it takes; idle, whose rounds are
-// long, has the number that makes a difference possible. It gives the backends that
-// All leaves out.
-func (p *Plan) spellOut(known []Backend) (leftOut []Backend) {
+// expandAll replaces All by the backends that can run. If the plan has no number of rounds it
+// sets a budget; an idle load, whose rounds are long, gets the number of rounds that makes a
+// difference possible. It returns the backends that All leaves out.
+func (p *Plan) expandAll(known []Backend) (leftOut []Backend) {
 	if len(p.Backends) == 1 && p.Backends[0] == All {
 		var runs []Backend
 		for _, b := range known {
@@ -120,11 +119,11 @@ func (p *Plan) spellOut(known []Backend) (leftOut []Backend) {
 		}
 		p.Backends = names(runs)
 	}
-	p.expand()
+	p.expandCPUCounts()
 	switch {
 	case p.Rounds > 0:
 	case p.Scenario == record.Idle:
-		p.Rounds = p.Enough()
+		p.Rounds = p.MinRounds()
 	case p.Scenario == record.Scale:
 		p.Rounds = scaleRounds
 	}
@@ -134,7 +133,7 @@ func (p *Plan) spellOut(known []Backend) (leftOut []Backend) {
 	return leftOut
 }
 
-// backends asks each chatd once.
+// backends returns a function that lists the backends of a chatd and asks each chatd once.
 func backends(ctx context.Context, own string) func(chatd string) ([]Backend, error) {
 	known := make(map[string][]Backend)
 	return func(chatd string) (has []Backend, err error) {
@@ -145,7 +144,7 @@ func backends(ctx context.Context, own string) func(chatd string) ([]Backend, er
 	}
 }
 
-// binaries are the servers of the arms, the run's own first.
+// binaries returns the servers of the arms, the run's own first.
 func binaries(cfg Config, arms []record.Arm) (all []record.Binary, err error) {
 	paths := []string{cfg.Chatd}
 	for _, a := range arms {
@@ -162,13 +161,13 @@ func binaries(cfg Config, arms []record.Arm) (all []record.Binary, err error) {
 		sum := sha256.Sum256(data)
 		b := record.Binary{Path: path, SHA256: hex.EncodeToString(sum[:])}
 		if i == 0 { // arms name the others by their path
-			b.Path = fromHere(path)
+			b.Path = relativePath(path)
 		}
 		if info, err := buildinfo.Read(bytes.NewReader(data)); err == nil {
 			if i == 0 {
 				first = info.Deps
 			}
-			b.Modules = differing(first, info.Deps)
+			b.Modules = differentModules(first, info.Deps)
 			for _, s := range info.Settings {
 				switch s.Key {
 				case "vcs.revision":
@@ -190,18 +189,18 @@ func binaries(cfg Config, arms []record.Arm) (all []record.Binary, err error) {
 	return all, nil
 }
 
-// differing is the modules of a program that are not as in the first, by path.
-func differing(first, here []*debug.Module) (all []record.Module) {
+// differentModules returns the modules that a program has in another version than the first program, by path.
+func differentModules(first, here []*debug.Module) (all []record.Module) {
 	by := make(map[string]record.Module)
 	for _, m := range first {
-		by[m.Path] = record.Module{Path: m.Path, First: named(m)}
+		by[m.Path] = record.Module{Path: m.Path, First: versionText(m)}
 	}
 	for _, m := range here {
-		if first, ok := by[m.Path]; ok && first.First == named(m) {
+		if first, ok := by[m.Path]; ok && first.First == versionText(m) {
 			delete(by, m.Path)
 			continue
 		}
-		one := record.Module{Path: m.Path, First: by[m.Path].First, Version: named(m)}
+		one := record.Module{Path: m.Path, First: by[m.Path].First, Version: versionText(m)}
 		if m.Replace != nil && (m.Replace.Version == "" || m.Replace.Version == "(devel)") { // a directory
 			one.Version, one.Dir = "", m.Replace.Path
 			one.Commit, one.Dirty = commit(one.Dir, "--", ".")
@@ -214,16 +213,16 @@ func differing(first, here []*debug.Module) (all []record.Module) {
 	return all
 }
 
-// named is the version of a module, and what it was replaced by.
-func named(m *debug.Module) string {
+// versionText is the version of a module, and what it was replaced by.
+func versionText(m *debug.Module) string {
 	if m.Replace != nil {
 		return strings.TrimSuffix(strings.TrimRight(m.Replace.Path+" "+m.Replace.Version, " "), " (devel)")
 	}
 	return m.Version
 }
 
-// commit says which sources a directory belongs to and whether they were
-// changed; "" where git does not know. changes narrows what counts as changed.
+// commit returns the commit of the sources in a directory and whether they were
+// changed; "" if git does not know. changes limits what counts as changed.
 func commit(dir string, changes ...string) (hash string, dirty bool) {
 	git := func(args ...string) (string, error) {
 		out, err := exec.Command("git", append([]string{"-C", dir}, args...)...).Output()
@@ -237,9 +236,9 @@ func commit(dir string, changes ...string) (hash string, dirty bool) {
 	return hash, err != nil || changed != ""
 }
 
-// fromHere is a path as seen from the working directory if it is below that, so that
-// results do not say where a source tree lies; else the path as it is.
-func fromHere(path string) string {
+// relativePath is a path relative to the working directory if it is below that, so that
+// results do not say where a source tree is; otherwise the path as it is.
+func relativePath(path string) string {
 	here, err := os.Getwd()
 	if err != nil || !filepath.IsAbs(path) {
 		return path

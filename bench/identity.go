@@ -19,17 +19,17 @@ import (
 // identityLasts is how long the certificate of a run is valid: longer than any run.
 const identityLasts = 30 * 24 * time.Hour
 
-// identity is what servers of TLS show their clients: a certificate for 127.0.0.1,
-// signed by itself, of ECDSA P-256, and its key. It is made for one run, and its files
-// are removed with it.
+// identity is what servers show to their TLS clients: a self-signed certificate for 127.0.0.1
+// with an ECDSA P-256 key. It is made for one run, and its files
+// are removed after the run.
 type identity struct {
 	dir, cert, key string
-	trust          *tls.Config // of clients, in this certificate alone
+	trust          *tls.Config // of clients, which trust only this certificate
 }
 
 func newIdentity() (*identity, error) {
 	wrong := func(err error) (*identity, error) {
-		return nil, fmt.Errorf("bench: cannot make a certificate for servers of TLS: %w", err)
+		return nil, fmt.Errorf("bench: cannot make a TLS certificate: %w", err)
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -68,7 +68,7 @@ func newIdentity() (*identity, error) {
 	return i, nil
 }
 
-// arguments are what a chatd is given to serve TLS.
+// arguments are the arguments that make a chatd serve TLS.
 func (i *identity) arguments() []string { return []string{"-tls-cert", i.cert, "-tls-key", i.key} }
 
 func (i *identity) remove() { os.RemoveAll(i.dir) }

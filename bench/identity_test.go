@@ -14,7 +14,7 @@ import (
 	"chatbench/loadgen"
 )
 
-// TestIdentity: the key is nobody else's to read, and nothing stays of it.
+// TestIdentity: only the owner can read the key, and nothing of it remains.
 func TestIdentity(t *testing.T) {
 	i, err := newIdentity()
 	if err != nil {
@@ -36,11 +36,11 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
-// TestTurnsByTLS: two servers of TLS take turns as in a round, with the certificate of
-// a run. All that is said in a slice arrives in it, and to be frozen between slices, with
-// connections by TLS that are idle, ends none of them.
+// TestTurnsByTLS: two TLS servers take turns as in a round, with the certificate of
+// a run. Everything that is sent in a slice arrives in it, and freezing between slices, with
+// idle TLS connections, ends none of them.
 func TestTurnsByTLS(t *testing.T) {
-	path := built(t)
+	path := buildChatd(t)
 	id, err := newIdentity()
 	if err != nil {
 		t.Fatal(err)

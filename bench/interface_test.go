@@ -24,18 +24,18 @@ import (
 
 var chatdPath = flag.String("chatd", "", "the `PATH` of a chatd that TestInterface looks at, in place of this module's")
 
-// TestInterface holds a chatd to docs/chatd-interface.md, whose tables it reads.
+// TestInterface checks a chatd against docs/chatd-interface.md, whose tables it reads.
 func TestInterface(t *testing.T) {
 	path := *chatdPath
 	if path == "" {
-		path = built(t)
+		path = buildChatd(t)
 	}
 	doc, err := os.ReadFile("../docs/chatd-interface.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	parts := sections(string(doc))
-	known := lists(t, path, fields(t, parts["Command line"]))
+	known := checkList(t, path, fields(t, parts["Command line"]))
 	names := regexp.MustCompile("(?m)^\\| `([^`]*)` \\| [^|]* \\|$").FindAllStringSubmatch(parts["Command line"], -1)
 	var documented []string
 	for _, flag := range names {
@@ -44,20 +44,20 @@ func TestInterface(t *testing.T) {
 	if got := chatdArguments(record.Arm{Backend: known[0].Name}); strings.Join(got, " ") != strings.Join(documented, " ") {
 		t.Errorf("bench gives the flags %q, the page has %q", got, documented)
 	}
-	refuses(t, path)
+	checkRefusals(t, path)
 	for _, b := range known {
 		t.Run(b.Name, func(t *testing.T) {
 			if b.Unavailable != "" {
 				t.Skip(b.Unavailable)
 			}
-			lives(t, path, b.Name, fields(t, parts["The line `listening`"]), fields(t, parts["The line `stopped`"]))
-			measured(t, path, b.Name)
+			checkLifecycle(t, path, b.Name, fields(t, parts["The line `listening`"]), fields(t, parts["The line `stopped`"]))
+			checkMeasured(t, path, b.Name)
 		})
 	}
 }
 
-// built is this module's chatd.
-func built(t *testing.T) (path string) {
+// buildChatd builds this module's chatd.
+func buildChatd(t *testing.T) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "chatd")
 	if out, err := exec.Command("go", "build", "-o", path, "../cmd/chatd").CombinedOutput(); err != nil {
@@ -106,7 +106,7 @@ func check(t *testing.T, what string, text []byte, all []field) (object map[stri
 			value = inside[name]
 		}
 		kind := map[string]string{"string": "string", "float64": "number", "map[string]interface {}": "object"}[fmt.Sprintf("%T", value)]
-		// This module's own chatd has all of them, or the page would be of no use.
+		// This module's own chatd has all of them, otherwise the page would be wrong.
 		if value == nil && (f.required || *chatdPath == "" && f.kind != "object") || value != nil && kind != f.kind {
 			t.Errorf("%s: %s is %v, where a %s was due: %s", what, strings.Join(f.path, "."), value, f.kind, text)
 		}
@@ -114,7 +114,7 @@ func check(t *testing.T, what string, text []byte, all []field) (object map[stri
 	return object
 }
 
-func lists(t *testing.T, path string, all []field) []Backend {
+func checkList(t *testing.T, path string, all []field) []Backend {
 	out, err := exec.Command(path, "-list", "-json").Output()
 	var entries []json.RawMessage
 	if err == nil {
@@ -133,8 +133,8 @@ func lists(t *testing.T, path string, all []field) []Backend {
 	return known
 }
 
-// refuses: what cannot be meant is one line on standard error.
-func refuses(t *testing.T, path string) {
+// checkRefusals: a mistake is one line on standard error.
+func checkRefusals(t *testing.T, path string) {
 	for _, args := range [][]string{
 		chatdArguments(record.Arm{Backend: "no-such-backend"}),
 		append(chatdArguments(record.Arm{Backend: "no-such-backend"}), "-no-such-flag=1"),
@@ -151,8 +151,8 @@ func refuses(t *testing.T, path string) {
 	}
 }
 
-// lives starts a server as bench does, and looks at all it says.
-func lives(t *testing.T, path, backend string, listening, stopped []field) {
+// checkLifecycle starts a server as bench does, and checks all its output.
+func checkLifecycle(t *testing.T, path, backend string, listening, stopped []field) {
 	cmd := exec.Command(path, chatdArguments(record.Arm{Backend: backend})...)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
@@ -172,7 +172,7 @@ func lives(t *testing.T, path, backend string, listening, stopped []field) {
 	if said["event"] != "listening" {
 		t.Errorf("the first line is of %v", said["event"])
 	}
-	c := enters(t, said["addr"].(string))
+	c := login(t, said["addr"].(string))
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -191,18 +191,18 @@ func lives(t *testing.T, path, backend string, listening, stopped []field) {
 	}
 }
 
-// enters logs in with any password, and is heard.
-func enters(t *testing.T, addr string) *client.Client {
+// login logs in with any password.
+func login(t *testing.T, addr string) *client.Client {
 	t.Helper()
 	c, err := client.Dial(t.Context(), client.Config{Server: addr, User: "alice", Password: "whatever"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	hears(t, c, "hello")
+	expectChat(t, c, "hello")
 	return c
 }
 
-func hears(t *testing.T, c *client.Client, text string) {
+func expectChat(t *testing.T, c *client.Client, text string) {
 	t.Helper()
 	if err := c.Say(text); err != nil {
 		t.Fatal(err)
@@ -212,8 +212,8 @@ func hears(t *testing.T, c *client.Client, text string) {
 	}
 }
 
-// measured starts a server with what bench starts it with, freezes it and ends it.
-func measured(t *testing.T, path, backend string) {
+// checkMeasured starts a server with the arguments that bench uses, freezes it and ends it.
+func checkMeasured(t *testing.T, path, backend string) {
 	cpus, err := machine.Allowed()
 	if err != nil {
 		t.Fatal(err)
@@ -228,7 +228,7 @@ func measured(t *testing.T, path, backend string) {
 		t.Fatal(err)
 	}
 	defer p.Kill()
-	c := enters(t, p.Addr)
+	c := login(t, p.Addr)
 	defer c.Close()
 	if err := p.Freeze(); err != nil {
 		t.Fatal(err)
@@ -236,7 +236,7 @@ func measured(t *testing.T, path, backend string) {
 	if err := p.Thaw(); err != nil {
 		t.Fatal(err)
 	}
-	hears(t, c, "still here")
+	expectChat(t, c, "still here")
 	counted, err := p.Stop()
 	if err != nil {
 		t.Fatal(err)

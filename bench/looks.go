@@ -10,16 +10,16 @@ import (
 	"chatbench/bench/stats"
 )
 
-// A run that takes as many rounds as it needs is over at the latest after twice
-// as many as the last look has: void rounds are replaced, but not for ever. It
-// gives up when, after so many rounds, most of what was measured is void.
+// A run that takes as many rounds as it needs ends at the latest after twice
+// the rounds of the last look: void rounds are replaced, but not without limit. It
+// gives up if most of what was measured is void after this number of rounds.
 const (
 	replaced = 2
 	patience = 4
 )
 
-// measureAll goes through the cells in their order, round by round. Where the
-// plan has looks, arms leave it when they are decided, and it may end early.
+// measureAll goes through the cells in order, round by round. If the
+// plan has looks, arms are left out once they are decided, and the run may end early.
 func (b *bench) measureAll(ctx context.Context) error {
 	m := &b.run.Manifest
 	for left := b.plan; ; {
@@ -29,7 +29,7 @@ func (b *bench) measureAll(ctx context.Context) error {
 		}
 		cells := slices.DeleteFunc(slices.Clone(left[:n]), b.isDecided)
 		left = left[n:]
-		if m.Ended = b.over(cells); m.Ended != "" {
+		if m.Ended = b.endReason(cells); m.Ended != "" {
 			return nil
 		}
 		begun := time.Now()
@@ -40,11 +40,11 @@ func (b *bench) measureAll(ctx context.Context) error {
 		if len(m.Looks) > 0 {
 			b.look()
 		}
-		b.tell(cells[0].Round)
+		b.reportLook(cells[0].Round)
 	}
 }
 
-// measureRound measures the cells of a round, those of arms that take turns
+// measureRound measures the cells of a round; arms that take turns are measured
 // together.
 func (b *bench) measureRound(ctx context.Context, cells []record.Cell) error {
 	for len(cells) > 0 {
@@ -67,7 +67,7 @@ func (b *bench) measureRound(ctx context.Context, cells []record.Cell) error {
 	return nil
 }
 
-// together is how many of the next cells are measured at once.
+// together is how many of the next cells are measured together.
 func (b *bench) together(cells []record.Cell) int {
 	n := 1
 	if b.loads[cells[0].Load].Sliced() {
@@ -79,7 +79,7 @@ func (b *bench) together(cells []record.Cell) int {
 }
 
 // isDecided says whether a cell need not be measured any more. The null server
-// takes part as long as anybody does.
+// is measured as long as any arm is.
 func (b *bench) isDecided(c record.Cell) bool {
 	decided := b.decided[c.Load]
 	if c.Arm != record.NullArm {
@@ -88,8 +88,8 @@ func (b *bench) isDecided(c record.Cell) bool {
 	return !slices.ContainsFunc(b.run.Manifest.Arms, func(a record.Arm) bool { return !slices.Contains(decided, a.Name) })
 }
 
-// look asks which arms are decided. The reference and its A/A arm go on until
-// all others are.
+// look finds the arms that are decided. The reference and its A/A arm continue until
+// all others are decided.
 func (b *bench) look() {
 	m := &b.run.Manifest
 	for _, l := range m.Loads {
@@ -109,7 +109,7 @@ func (b *bench) look() {
 	}
 }
 
-// Look is where a run stands between two rounds.
+// Look is the state of a run between two rounds.
 type Look struct {
 	Round int // that has ended
 	Loads []report.Standing
@@ -117,8 +117,8 @@ type Look struct {
 	Left  time.Duration // of the budget, where there is one
 }
 
-// tell tells who looks on where the run stands. Nothing is measured meanwhile.
-func (b *bench) tell(round int) {
+// reportLook calls Config.Look. Nothing is measured at that time.
+func (b *bench) reportLook(round int) {
 	if b.cfg.Look == nil || round == 0 {
 		return
 	}
@@ -128,13 +128,13 @@ func (b *bench) tell(round int) {
 		look.Left = max(0, m.Budget-time.Since(b.begun))
 	}
 	for _, l := range m.Loads {
-		look.Loads = append(look.Loads, report.Stand(b.run, l, b.decided[l.Name]))
+		look.Loads = append(look.Loads, report.StandingOf(b.run, l, b.decided[l.Name]))
 	}
 	b.cfg.Look(look)
 }
 
-// over says why the run ends before the cells that would be next; "": it does not.
-func (b *bench) over(cells []record.Cell) record.End {
+// endReason says why the run ends before the next cells; "": it does not end.
+func (b *bench) endReason(cells []record.Cell) record.End {
 	m := &b.run.Manifest
 	rounds := b.rounds()
 	switch {
@@ -154,7 +154,7 @@ func (b *bench) over(cells []record.Cell) record.End {
 	return ""
 }
 
-// rounds is how many have been begun.
+// rounds is how many rounds have begun.
 func (b *bench) rounds() int {
 	if order := b.run.Manifest.Order; len(order) > 0 {
 		return order[len(order)-1].Round
@@ -162,13 +162,13 @@ func (b *bench) rounds() int {
 	return 0
 }
 
-// budget is what a run may take that is given none: two minutes for two
+// budget is the budget of a run whose plan has none: two minutes for two
 // backends, ten for twelve.
 func budget(backends int) time.Duration {
 	return min(max(2*time.Minute+time.Duration(backends-2)*48*time.Second, 2*time.Minute), 10*time.Minute)
 }
 
-// mostRounds is how many are planned at most.
+// mostRounds is how many rounds are planned at most.
 func (p Plan) mostRounds() int {
 	if p.looks() {
 		return replaced * stats.Looks[len(stats.Looks)-1]

@@ -10,8 +10,8 @@ import (
 	"chatbench/loadgen/agents"
 )
 
-// TestNullLeaves: the null server takes part as long as anybody else does under
-// its load, and alone never.
+// TestNullLeaves: the null server is measured as long as any arm is under
+// its load, and never alone.
 func TestNullLeaves(t *testing.T) {
 	b := &bench{decided: make(map[string][]string)}
 	b.run = &record.Run{Manifest: record.Manifest{Arms: []record.Arm{{Name: "a"}, {Name: "a.aa"}}}}
@@ -31,7 +31,7 @@ func TestNullLeaves(t *testing.T) {
 	}
 }
 
-// TestMark: a rate is marked by what is known of the ceiling in the end, also in
+// TestMark: a rate is marked by the ceiling known in the end, also in
 // rounds before it was known.
 func TestMark(t *testing.T) {
 	load := record.Load{Name: "window1", Window: 1}
@@ -50,7 +50,7 @@ func TestMark(t *testing.T) {
 	}
 }
 
-// TestPlanWithThreads: beside a generator of several threads there is no null server.
+// TestPlanWithThreads: with a generator of several threads there is no null server.
 func TestPlanWithThreads(t *testing.T) {
 	for cpus, want := range map[int]bool{1: true, 2: false} {
 		p := Quick(record.Broadcast, []string{"epoll"})
@@ -64,8 +64,8 @@ func TestPlanWithThreads(t *testing.T) {
 	}
 }
 
-// TestNullFails: the null server may be slow or not get its CPU; what it says may
-// not be wrong, and in the first round it must be there.
+// TestNullFails: the null server may be slow or not get its CPU; its deliveries may
+// not be wrong, and in the first round it must run.
 func TestNullFails(t *testing.T) {
 	load := record.Load{Name: "window1", Window: 1}
 	b := &bench{run: &record.Run{Manifest: record.Manifest{Rules: record.DefaultRules()}}}
@@ -86,8 +86,8 @@ func TestNullFails(t *testing.T) {
 	}
 }
 
-// TestAgentMisfit: what an agent refuses a load for ends the run before a round counts; after that
-// it is the fault of an agent that came later, and voids the round.
+// TestAgentMisfit: if an agent refuses a load before a round counts, the run ends; after that
+// it is the fault of an agent that joined later, and the round is void.
 func TestAgentMisfit(t *testing.T) {
 	load := record.Load{Name: "fixed1", Rate: 1}
 	for _, wrong := range []error{loadgen.ErrConfig, loadgen.ErrFileLimit} {

@@ -15,20 +15,20 @@ import (
 )
 
 // What the pilot looks for: a rate at which the reference server uses its CPUs
-// for a share between these two, so that it has something to do and nothing
-// queues for long, and the generator is busy for no more than its share.
+// for a share between these two, so that it has something to do but no long
+// queue, and the generator is busy for at most its share.
 const (
 	pilotIdle      = 0.20
 	pilotBusy      = 0.35
 	pilotGenerator = 0.60
 	// pilotSaving is how much less than in proportion the server may use at the
-	// next rate, since more messages share a write there: it is tried.
+	// next rate, because more messages share a write there. The next rate is then tried.
 	pilotSaving = 1.15
 )
 
 // How it looks: slices of an open loop, the first at a low rate. A rate takes a
-// quarter of a second and two of them are enough on a machine that is quiet; on one
-// at work it tries again, within a number and a time.
+// quarter of a second, and two rates are enough on a quiet machine; on a busy one
+// it tries again, within a number of tries and a time.
 const (
 	pilotSlices = 4
 	pilotSlice  = 40 * time.Millisecond
@@ -38,15 +38,15 @@ const (
 	pilotTime   = 3 * time.Second
 )
 
-// pilotRates are what is chosen from, messages a second in all.
+// pilotRates are the rates to choose from, messages a second in all.
 var pilotRates = []float64{100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000}
 
 // pilot chooses the rate of the open loop, if the plan leaves that to it, and
-// writes down how. It starts the reference server once, and each rate is a fleet of
-// its own. Where nothing can be decided, because the machine is disturbed or the
+// records how. It starts the reference server once; each rate has a fleet of
+// its own. If nothing can be decided, because the machine is disturbed or the
 // server fails, the plan's rate stays and the record says why: a server that fails
 // here fails in the rounds too, whose records count. Only
-// a server that does not start, an impossible load and a context that ends are errors.
+// a server that does not start, an impossible load and an ended context are errors.
 func (b *bench) pilot(ctx context.Context) error {
 	if !b.cfg.Pilot {
 		return nil
@@ -83,10 +83,10 @@ func (b *bench) pilot(ctx context.Context) error {
 }
 
 // try measures the reference server at one rate. What goes wrong is in the record;
-// the error is for what cannot be helped.
+// the error is for what ends the run.
 func (b *bench) try(ctx context.Context, stage *loadgen.Stage, p *server.Process, arm record.Arm, rate float64) (one record.PilotRate, err error) {
 	one.Rate = rate
-	m := &meter.Meter{Root: p.PID, Counters: p.Counters, ServerCPUs: b.run.Manifest.CPUsOf(arm.Name), OtherCPUs: b.run.Manifest.GeneratorCPUs, Ran: b.ran}
+	m := &meter.Meter{Root: p.PID, Counters: p.Counters, ServerCPUs: b.run.Manifest.CPUsOf(arm.Name), OtherCPUs: b.run.Manifest.GeneratorCPUs, TaskTime: b.taskTime}
 	var sum meter.Sum
 	defer func() {
 		if err != nil {
@@ -98,26 +98,26 @@ func (b *bench) try(ctx context.Context, stage *loadgen.Stage, p *server.Process
 	load := b.cfg.load()
 	load.Rate, load.Arrivals = rate, "fixed"
 	load.Warmup, load.Duration, load.Slices = pilotLeadIn, pilotSlice, pilotSlices
-	cfg := b.generator(p.Addr, new(record.Round), arm, load)
+	cfg := b.loadConfig(p.Addr, new(record.Round), arm, load)
 	cfg.Starved = func() bool { return meter.Starved(p.PID) }
 	var from, to meter.Sample
-	cfg.OnTimedStart = func() { from = m.Glance() }
-	cfg.OnTimedEnd = func() { to = m.Glance() }
+	cfg.OnTimedStart = func() { from = m.ReadCounters() }
+	cfg.OnTimedEnd = func() { to = m.ReadCounters() }
 	fleet, err := stage.Join(cfg)
 	if err != nil {
-		return one, b.blame(ctx, p, err)
+		return one, b.explain(ctx, p, err)
 	}
 	defer fleet.Leave()
 	var wall, drove, busy time.Duration
 	var deliveries uint64
-	before := m.Look()
+	before := m.ReadAll()
 	for range pilotSlices {
 		result, edges, err := fleet.Slice()
 		if err != nil {
-			sum.Add(before, before, before, m.Look())
-			return one, b.blame(ctx, p, err)
+			sum.Add(before, before, before, m.ReadAll())
+			return one, b.explain(ctx, p, err)
 		}
-		after := m.Look()
+		after := m.ReadAll()
 		sum.Add(from, to, before, after)
 		before = after
 		one.Slices++
@@ -138,9 +138,9 @@ func (b *bench) try(ctx context.Context, stage *loadgen.Stage, p *server.Process
 	return one, nil
 }
 
-// disturbed says whether a try decides nothing, for others had the CPUs: of the
-// server, which may be why it failed, or of the generator. That a server died is
-// nobody else's doing.
+// disturbed says whether a try decides nothing because other processes used the CPUs: those of the
+// server, which may be why it failed, or those of the generator. That a server died is
+// never excused.
 func disturbed(one record.PilotRate, err error, rules record.Rules) bool {
 	if errors.Is(err, server.ErrDied) {
 		return false
@@ -148,12 +148,12 @@ func disturbed(one record.PilotRate, err error, rules record.Rules) bool {
 	return errors.Is(err, loadgen.ErrStarved) || one.Foreign > cmp.Or(rules.ExcuseMax, rules.ForeignMax) || 2*one.Late > one.Slices
 }
 
-// late says whether the generator was not in time in a slice.
+// late says whether the generator was late in a slice.
 func late(r *loadgen.Result, rules record.Rules) bool {
 	return float64(r.Generator.WorstLag()) > rules.LagShare*float64(rules.Objective)
 }
 
-// foreign is the share that others had; none where that is not known.
+// foreign is the share that other processes used; 0 if it is not known.
 func foreign(u record.Usage) float64 {
 	if u.Foreign == nil {
 		return 0
@@ -161,15 +161,15 @@ func foreign(u record.Usage) float64 {
 	return *u.Foreign
 }
 
-// choice is how far the pilot has come. The zero choice has tried nothing.
+// choice is the state of the pilot. The zero choice has tried nothing.
 type choice struct {
 	least float64 // no rate below it
 	tried []record.PilotRate
 	done  bool
 	want  float64 // the rate to try next; 0: the first
 	best  *record.PilotRate
-	above float64 // the lowest rate that was too much; 0: none was
-	// failure is the server's latest error, if it was not disturbed.
+	above float64 // the lowest rate that was too high; 0: none was
+	// failure is the server's latest error in an undisturbed try.
 	failure string
 }
 
@@ -181,8 +181,8 @@ func (c *choice) next() float64 {
 	return c.want
 }
 
-// neighbour is the rate of the series that stands so many places after the
-// largest one that is at most rate, within the series and not below c.least.
+// neighbour returns the rate that is the given number of places after the
+// largest rate of the series that is at most rate, within the series and not below c.least.
 func (c *choice) neighbour(rate float64, places int) float64 {
 	least, at := 0, 0
 	for i, r := range pilotRates {
@@ -196,10 +196,10 @@ func (c *choice) neighbour(rate float64, places int) float64 {
 	return pilotRates[min(max(at+places, least), len(pilotRates)-1)]
 }
 
-// add takes what was measured at the rate that was next. One that was disturbed
-// is tried again. After the first, which says what a delivery costs, comes the
-// largest rate at which that is not too much; then its neighbour above as long as
-// the server has little to do and would not have too much there, or below.
+// add takes what was measured at the rate that was next. A disturbed try
+// is repeated. The first try shows what a delivery costs; next comes the
+// largest rate at which that cost is not too much; then the next higher rate as long as
+// the server has little to do and would not have too much there, or the next lower one.
 func (c *choice) add(one record.PilotRate) {
 	c.tried = append(c.tried, one)
 	if one.Disturbed {
@@ -230,11 +230,11 @@ func (c *choice) add(one record.PilotRate) {
 	c.want = higher
 }
 
-// outcome is what is chosen: fallback where nothing can be.
+// outcome is the chosen rate, or fallback if none could be chosen.
 func (c *choice) outcome(fallback float64) *record.Pilot {
 	p := &record.Pilot{Tried: c.tried, Rate: fallback}
 	if c.best == nil {
-		if p.Why = fmt.Sprintf("nothing was decided in %d tries, for the machine is too disturbed", len(c.tried)); c.failure != "" {
+		if p.Why = fmt.Sprintf("nothing was decided in %d tries, because the machine is too disturbed", len(c.tried)); c.failure != "" {
 			p.Why = "the server fails at every rate that was tried: " + c.failure
 		}
 		return p

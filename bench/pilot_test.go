@@ -12,8 +12,8 @@ import (
 	"chatbench/loadgen"
 )
 
-// modelled is a server and a generator whose cost goes by a formula: each message
-// takes the server cost ns, less where many share a write, and the generator work ns.
+// modelled is a server and a generator with costs by a formula: each message
+// costs the server cost ns, less if many share a write, and the generator work ns.
 func modelled(cost, work float64) func(rate float64) record.PilotRate {
 	return func(rate float64) record.PilotRate {
 		share := 1 + rate/20_000 // messages in a write
@@ -22,7 +22,7 @@ func modelled(cost, work float64) func(rate float64) record.PilotRate {
 }
 
 // TestPilotChoice: the largest rate of the series at which the server has enough
-// to do and not too much, with few tries; what is disturbed decides nothing.
+// to do and not too much, with few tries; a disturbed try decides nothing.
 func TestPilotChoice(t *testing.T) {
 	const ms = 1e6
 	for _, c := range []struct {
@@ -62,8 +62,8 @@ func TestPilotChoice(t *testing.T) {
 	}
 }
 
-// TestPilotErrors: a rate at which the server fails is too much; one that fails at
-// all of them keeps the plan's.
+// TestPilotErrors: a rate at which the server fails is too high; if it fails at
+// all rates the plan's rate stays.
 func TestPilotErrors(t *testing.T) {
 	for _, c := range []struct {
 		fails func(rate float64) bool
@@ -87,8 +87,8 @@ func TestPilotErrors(t *testing.T) {
 	}
 }
 
-// TestPilotServerFails: a server that refuses logins or dies is why there is no
-// rate, and not the machine; one that others kept from its CPU is not.
+// TestPilotServerFails: if a server refuses logins or dies, that is why there is no
+// rate, and not the machine; if others kept it from its CPU, it is the machine.
 func TestPilotServerFails(t *testing.T) {
 	denied := fmt.Errorf("%w: u0000 was told \"full\"", loadgen.ErrDenied)
 	died := fmt.Errorf("%w under load: exit status 7", server.ErrDied)
@@ -121,8 +121,8 @@ func TestPilotServerFails(t *testing.T) {
 	}
 }
 
-// TestPilotPlan: a pilot is for one rate of a broadcast, and is what a plan has
-// that says nothing of rates.
+// TestPilotPlan: a pilot is for one rate of a broadcast, and is the default of a plan
+// without rates.
 func TestPilotPlan(t *testing.T) {
 	for scenario, want := range map[string]bool{record.Broadcast: true, record.Relay: false, record.Idle: false} {
 		for name, p := range map[string]Plan{"quick": Quick(scenario, []string{"a"}), "full": Full(scenario, []string{"a"})} {

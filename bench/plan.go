@@ -15,26 +15,26 @@ import (
 	"chatbench/loadgen"
 )
 
-// Plan is what to measure. Every round is every backend, the reference twice,
+// Plan is what to measure. Every round has every backend, the reference twice,
 // under every load, each against a fresh server.
 type Plan struct {
 	Scenario string
-	// Backends as chatd -backend takes them. One may be given flags of chatd's:
+	// Backends are names as chatd -backend takes them, maybe with flags of chatd:
 	// process@spawn-ahead=64.
 	Backends []string
 	// Arms have names and maybe a chatd of their own: old=/tmp/chatd:epoll@backlog=64.
 	Arms []string
-	// Plus is the path of another chatd: each of the Backends has one more arm of
-	// that, whose name ends in PlusSuffix. "": none.
+	// Plus is the path of another chatd: each of the Backends gets one more arm with
+	// that chatd, whose name ends in PlusSuffix. "": none.
 	Plus string
-	// Reference is the arm that the others are compared with; "": goroutine if it
-	// is there, else the first; the first too if there is Plus.
+	// Reference is the arm that the others are compared with. "": goroutine if it
+	// is among them, otherwise the first; with Plus always the first.
 	Reference string
-	Clients   int // relay: left at 0
-	// Heavy bounds the clients of a backend that has a thread or a process for
-	// each of them, under an idle load; 0: they are as many as the others.
+	Clients   int // relay: leave it at 0
+	// Heavy is the number of clients, at most, of a backend that has a thread or a process for
+	// each of them, under an idle load; 0: as many as the others.
 	Heavy   int
-	Senders int // who talks to everybody; relay: besides those who ask
+	Senders int // clients that talk to everybody; relay: in addition to those that ask
 	Size    units.Size
 
 	// Relay only.
@@ -45,27 +45,27 @@ type Plan struct {
 
 	Ramp  time.Duration // idle: clients connect at equal distances over this time
 	Rates []units.Rate  // an open loop each
-	// Pilot: the only rate is chosen before the first round, by what the reference
-	// server uses of its CPU; Rates has the one to take where that decides nothing.
-	// Broadcast only: a relay load's requests differ too much in what they cost.
+	// Pilot: the only rate is chosen before the first round, by how much of its CPU the reference
+	// server uses; Rates has the rate to take if that decides nothing.
+	// Broadcast only: the requests of a relay load differ too much in what they cost.
 	Pilot   bool
 	Poisson bool
 	Windows []int // a closed loop each
-	// CPUCounts are the numbers of CPUs of a scaling run; none: chosen.
+	// CPUCounts are the numbers of CPUs of a scaling run; empty: chosen automatically.
 	CPUCounts []int
 	order     []int // CPUs in the order in which a server is given them
-	// Rounds is how many there are; 0: as many as it takes to decide, within the
+	// Rounds is how many rounds there are; 0: as many as needed to decide, within the
 	// Budget (0: by the number of backends).
 	Rounds int
 	Budget time.Duration
 	// Whole: each arm is measured in one piece, one after the other; Warmup is
 	// the load before it. Otherwise, unless idle, the arms of a round take turns:
-	// slices of that length, each after a lead-in, until Duration is reached.
+	// slices of the length Slice, each after a lead-in, until Duration is reached.
 	Whole    bool
 	Warmup   time.Duration
 	Slice    time.Duration
 	LeadIn   time.Duration
-	Duration time.Duration // that is measured of each arm in each round
+	Duration time.Duration // measured time of each arm in each round
 	Seed     uint64
 }
 
@@ -75,7 +75,7 @@ func (p Plan) sliced() bool { return !p.Whole && p.Scenario != record.Idle }
 // looks says whether a run takes as many rounds as it needs.
 func (p Plan) looks() bool { return p.Rounds == 0 }
 
-// rules are those of the way arms are measured.
+// rules returns the rules for the way in which arms are measured.
 func (p Plan) rules() record.Rules {
 	if p.sliced() {
 		return record.SliceRules()
@@ -83,16 +83,16 @@ func (p Plan) rules() record.Rules {
 	return record.DefaultRules()
 }
 
-// Scenarios is what a plan can be of.
+// Scenarios are the scenarios of a plan.
 var Scenarios = []string{record.Broadcast, record.Relay, record.Idle, record.Scale}
 
 // Piece is the Duration of a quick plan whose arms are measured in one piece.
-// Slices have less: the more rounds fit into the budget, the more can be said,
-// and twelve backends must come to a look within ten minutes.
+// Slices have less: more rounds fit into the budget, which allows more
+// verdicts, and twelve backends must reach a look within ten minutes.
 const Piece = 1200 * time.Millisecond
 
-// Quick is under a minute for one backend, the A/A arm included; for more see
-// Plan.Budget.
+// Quick is the plan of less than a minute for one backend, the A/A arm included; for more
+// backends see Plan.Budget.
 func Quick(scenario string, backends []string) Plan {
 	p := Plan{
 		Scenario: scenario, Backends: backends, Seed: 1, Duration: 400 * time.Millisecond,
@@ -116,7 +116,7 @@ func Quick(scenario string, backends []string) Plan {
 	return p
 }
 
-// Full is the plan for results one keeps.
+// Full is the plan for results that are kept.
 func Full(scenario string, backends []string) Plan {
 	p := Quick(scenario, backends)
 	if p.Duration = 5 * time.Second; scenario != record.Idle {
@@ -125,11 +125,11 @@ func Full(scenario string, backends []string) Plan {
 	return p
 }
 
-// Enough is how many rounds of an idle load it takes to call a difference one: the
-// exact test on n pairs gives at best 2/2^n, and Holm's correction multiplies
-// that by the number of comparisons, which is that of the backends but the
-// reference, for each primary figure.
-func (p Plan) Enough() int {
+// MinRounds is how many rounds of an idle load are needed to call a difference one: the
+// exact test on n pairs gives at best p = 2/2^n, and Holm's correction multiplies
+// that by the number of comparisons: the number of backends without the
+// reference, times the number of primary figures.
+func (p Plan) MinRounds() int {
 	comparisons := 0
 	for _, l := range p.loads() {
 		comparisons = max(comparisons, report.PrimaryFigures(l)*(len(p.Names())-1))
@@ -137,10 +137,10 @@ func (p Plan) Enough() int {
 	return stats.Pairs(comparisons)
 }
 
-// ErrPlan is what errors about a plan that cannot be are made of.
+// ErrPlan is wrapped by errors about an impossible plan.
 var ErrPlan = errors.New("bench: impossible plan")
 
-// check refuses what no load generator is needed to refuse.
+// check refuses what can be refused without the load generator.
 func (p Plan) check() error {
 	wrong := func(format string, args ...any) error {
 		return fmt.Errorf("%w: %s", ErrPlan, fmt.Sprintf(format, args...))
@@ -154,17 +154,17 @@ func (p Plan) check() error {
 	case !slices.Contains(Scenarios, p.Scenario):
 		return wrong("there is no scenario %q; there are %s", p.Scenario, strings.Join(Scenarios, ", "))
 	case p.Scenario == record.Idle && len(p.Rates)+len(p.Windows) > 0:
-		return wrong("clients of an idle load send nothing; leave -rate and -window away")
+		return wrong("clients of an idle load send nothing; leave -rate and -window out")
 	case p.Scenario != record.Idle && len(p.Rates)+len(p.Windows) == 0:
 		return wrong("no load; give a rate, a window or both")
 	case p.Rounds < 0 || p.Rounds > 1000:
-		return wrong("%d rounds; from 1 to 1000, or 0 for as many as it takes", p.Rounds)
+		return wrong("%d rounds; give 1 to 1000, or 0 for as many as needed", p.Rounds)
 	case p.Budget < 0 || p.Budget > 0 && (p.Rounds > 0 || p.Scenario == record.Idle || p.Scenario == record.Scale):
 		return wrong("a budget of %v; it is for a run of broadcast or relay without a number of rounds, like 5m", p.Budget)
 	case p.Scenario == record.Scale && len(p.Rates) > 0:
-		return wrong("a scaling run is saturated; leave -rate away")
+		return wrong("a scaling run is saturated; leave -rate out")
 	case len(p.CPUCounts) > 0 && p.Scenario != record.Scale:
-		return wrong("numbers of CPUs are for the scenario %s; elsewhere write BACKEND@%s=N", record.Scale, byCPUs)
+		return wrong("numbers of CPUs are for the scenario %s; elsewhere write BACKEND@%s=N", record.Scale, cpusFlag)
 	case p.Duration <= 0:
 		return wrong("a duration of %v; give one above 0, like 800ms", p.Duration)
 	case p.Warmup < 0:
@@ -178,13 +178,13 @@ func (p Plan) check() error {
 	case p.Scenario == record.Relay && (p.Pairs < 1 || p.Files < 1):
 		return wrong("%d pairs and lists of %d files; give at least 1 of each", p.Pairs, p.Files)
 	case p.Scenario == record.Relay && (p.ChatRate > 0) != (p.Senders > 0):
-		return wrong("%d who talk at a chat rate of %v; give both or neither", p.Senders, p.ChatRate)
+		return wrong("%d clients talk at a chat rate of %v; give both or neither", p.Senders, p.ChatRate)
 	case p.Scenario != record.Relay && p.Clients < 1:
 		return wrong("%d clients; give at least 1", p.Clients)
 	case (p.Scenario == record.Broadcast || p.Scenario == record.Scale) && (p.Senders < 1 || p.Senders > p.Clients):
-		return wrong("%d senders among %d clients; senders are clients too", p.Senders, p.Clients)
+		return wrong("%d senders among %d clients; senders are clients too, so give 1 to %d", p.Senders, p.Clients, p.Clients)
 	case p.Pilot && (p.Scenario != record.Broadcast || len(p.Rates) != 1):
-		return wrong("%d rates for a pilot to choose from in a load of %s; give it one to fall back on, of broadcast", len(p.Rates), p.Scenario)
+		return wrong("%d rates for a pilot in a load of %s; give a broadcast with one rate, which is used if the pilot finds none", len(p.Rates), p.Scenario)
 	}
 	for _, w := range p.Windows {
 		if w < 1 {
@@ -207,7 +207,7 @@ func (p Plan) check() error {
 	return nil
 }
 
-// load is what the loads of a plan have in common.
+// load is what all loads of a plan have in common.
 func (p Plan) load() record.Load {
 	l := record.Load{
 		Scenario: p.Scenario, Clients: p.Clients, Senders: p.Senders, Size: int(p.Size),
@@ -223,7 +223,7 @@ func (p Plan) load() record.Load {
 	return l
 }
 
-// loads is what each arm is put under.
+// loads are the loads that each arm is measured under.
 func (p Plan) loads() []record.Load {
 	base, prefix := p.load(), ""
 	switch p.Scenario {
@@ -255,7 +255,7 @@ func (p Plan) loads() []record.Load {
 	return loads
 }
 
-// generatorConfig is a load as the generator takes it.
+// generatorConfig converts a load to the generator's Config.
 func generatorConfig(l record.Load) loadgen.Config {
 	c := loadgen.Config{
 		Scenario: l.Scenario, Clients: l.Clients, Senders: l.Senders, Size: units.Size(l.Size),
@@ -269,15 +269,15 @@ func generatorConfig(l record.Load) loadgen.Config {
 	return c
 }
 
-// nullEvery is in how many rounds the null server takes part once, from the first
-// on: under a load it is less than a tenth of what is measured, even beside one
+// nullEvery: the null server takes part in one of this number of rounds, from the first
+// on. Under a load that is less than a tenth of what is measured, even with only one
 // backend and its A/A arm.
 const nullEvery = 5
 
-// order is all cells: round by round, in each the loads in random order, and
-// under each load all arms in random order, one right after the other, for they
-// will be compared as a pair. Under a closed loop the null server is one more arm
-// now and then, in the same turns as the others: what disturbs them disturbs it.
+// order returns all cells: round by round, in each round the loads in random order, and
+// under each load all arms in random order, one directly after the other, because they
+// will be compared as pairs. Under a closed loop the null server is one more arm
+// in some rounds, in the same turns as the others: what disturbs them disturbs it.
 func order(arms []record.Arm, loads []record.Load, rounds int, seed uint64) []record.Cell {
 	var cells []record.Cell
 	source := rand.New(rand.NewPCG(seed, 0x6f72646572)) // "order"

@@ -12,8 +12,8 @@ import (
 )
 
 // What counting costs is measured in pairs of helper processes, one counted and
-// one not: as many as fit into a time, but for a machine at work no fewer than
-// the least within the limit.
+// one not: as many pairs as fit into a time, but on a busy machine at least
+// this number, within the limit.
 const (
 	pricePairs = 9
 	priceLeast = 3
@@ -21,9 +21,9 @@ const (
 	priceLimit = time.Second
 )
 
-// price measures, on the servers' CPUs and with nobody else there, what counting
-// adds to a system call and to a context switch, and puts it into env.json; or
-// into the manifest why it is not known. Only a context that ends is an error.
+// price measures, on the servers' CPUs and before any server runs, what counting
+// adds to a system call and to a context switch. It records that in env.json, or
+// in the manifest why it is not known. Only an ended context is an error.
 func (b *bench) price(ctx context.Context) error {
 	calls, changes, why := b.prices(ctx)
 	env, measures := &b.run.Env, b.run.Manifest.Measures
@@ -46,7 +46,7 @@ func (b *bench) price(ctx context.Context) error {
 	return nil
 }
 
-// prices is the differences of all pairs, in nanoseconds; nil of what is not counted.
+// prices returns the differences of all pairs, in nanoseconds; nil for what is not counted.
 func (b *bench) prices(ctx context.Context) (calls, changes []float64, why error) {
 	begun := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, priceLimit)
@@ -57,7 +57,7 @@ func (b *bench) prices(ctx context.Context) (calls, changes []float64, why error
 			return nil, nil, err
 		}
 		c := &meter.Counters{}
-		ran := meter.OpenRan(b.run.Manifest.ServerCPUs)
+		ran := meter.OpenTaskTime(b.run.Manifest.ServerCPUs)
 		counted, err := b.onePrice(ctx, func() { c = meter.OpenCounters(b.cfg.Syscalls) })
 		ran.Close()
 		c.Close()
@@ -80,7 +80,7 @@ func (b *bench) prices(ctx context.Context) (calls, changes []float64, why error
 	return calls, changes, nil
 }
 
-// onePrice is one helper process; begin is called where its counters are opened.
+// onePrice runs one helper process; begin is called where its counters are opened.
 func (b *bench) onePrice(ctx context.Context, begin func()) (p price.Price, err error) {
 	l, err := b.launcher("")
 	if err != nil {

@@ -21,26 +21,26 @@ import (
 	"chatbench/loadgen/hist"
 )
 
-// goneLimit is how long a server that cut its clients may take to be gone, for
-// that to be why.
+// goneLimit is how long to wait for the end of a server that cut its clients off, before
+// its end is ruled out as the reason.
 const goneLimit = 5 * time.Second
 
-// firstPart: one client in so many of an idle load logs in before memory is
-// taken a first time. What a client holds is the slope between that and all of
-// them; what a server takes once, for its first clients, is in neither.
+// firstPart: one client in this number of an idle load logs in before memory is
+// measured the first time. The memory of a client is the slope between that and all
+// clients; what a server allocates once, for its first clients, is in neither.
 const firstPart = 4
 
 // measure runs the cells of a round that belong together, each against a fresh
-// server. An error ends the whole run: it was interrupted, or what cannot be in
-// the first round cannot be at all. Everything else is in the records.
+// server. An error ends the whole run: it was interrupted, or something that fails in
+// the first round would always fail. Everything else is in the records.
 func (b *bench) measure(ctx context.Context, cells []record.Cell) (rounds []record.Round, err error) {
 	load := b.loads[cells[0].Load]
 	var failures []error
 	if load.Sliced() {
 		rounds, failures, err = b.inTurns(ctx, load, cells)
 	} else {
-		r := b.blank(0, cells[0])
-		failures = []error{b.load(ctx, &r, b.arms[r.Arm], load)}
+		r := b.newRound(0, cells[0])
+		failures = []error{b.runLoad(ctx, &r, b.arms[r.Arm], load)}
 		rounds = []record.Round{r}
 	}
 	if ctx.Err() != nil {
@@ -52,49 +52,49 @@ func (b *bench) measure(ctx context.Context, cells []record.Cell) (rounds []reco
 	return rounds, err
 }
 
-// blank is the record of a cell in which nothing is measured yet.
-func (b *bench) blank(i int, cell record.Cell) record.Round {
+// newRound returns the record of a cell in which nothing has been measured yet.
+func (b *bench) newRound(i int, cell record.Cell) record.Round {
 	return record.Round{
 		Schema: record.Schema, Seq: len(b.run.Rounds) + i + 1, Round: cell.Round, Load: cell.Load, Arm: cell.Arm,
 		Backend: b.arms[cell.Arm].Backend, StartedMs: time.Now().UnixMilli(),
 	}
 }
 
-// judge says whether a round counts that came to an end with an error, or without.
+// judge decides whether a round counts. err is the error with which it ended, or nil.
 func (b *bench) judge(r *record.Round, load record.Load, err error) error {
 	switch {
 	case err == nil:
 	case wrongSetup(err) && !(b.agents != nil && slices.ContainsFunc(b.run.Rounds, func(r record.Round) bool { return r.Counts() })):
 		return err
 	default:
-		reason := fact(err)
+		reason := reasonOf(err)
 		if load.Scenario == record.Idle && (errors.Is(err, loadgen.ErrDenied) || errors.Is(err, loadgen.ErrUnreachable)) {
-			reason = record.Disconnected // to let clients in is what is measured
+			reason = record.Disconnected // logins are what is measured
 		}
 		r.Error, r.Void = err.Error(), append(r.Void, reason)
 		if r.Round <= 1 && r.Void[0] == record.NotStarted {
 			return fmt.Errorf("bench: %s: %w", r.Arm, err)
 		}
 	}
-	r.Void, r.Marks = rules.Judge(*r, load, b.run.Manifest.RulesOf(r.Arm), 0) // the ceiling: see mark
+	r.Void, r.Marks = rules.Judge(*r, load, b.run.Manifest.RulesOf(r.Arm), 0) // mark judges again, by the ceiling
 	if r.Arm == record.NullArm {
-		unheard := r.Error != "" && r.Round <= 1 && !slices.Contains(r.Void, record.Starved)
-		if unheard || r.Error == "" && slices.ContainsFunc(r.Void, breach) {
+		broken := r.Error != "" && r.Round <= 1 && !slices.Contains(r.Void, record.Starved)
+		if broken || r.Error == "" && slices.ContainsFunc(r.Void, isBreach) {
 			return fmt.Errorf("bench: the load generator failed against its own null server, so no figure could be trusted; "+
-				"try again with less else on this machine (%s: %s)", r.Load, cmp.Or(r.Error, fmt.Sprint(r.Void)))
+				"try again when less else runs on this machine (%s: %s)", r.Load, cmp.Or(r.Error, fmt.Sprint(r.Void)))
 		}
 	}
 	return nil
 }
 
-// wrongSetup says whether a load is refused for its plan or the limits of who drives it. Where agents
-// have driven one, it is the fault of one that came later.
+// wrongSetup says whether a load was refused because of its plan or the limits of the process that drives it. If
+// agents have driven a load before, the fault is that of an agent that joined later.
 func wrongSetup(err error) bool {
 	return errors.Is(err, loadgen.ErrConfig) || errors.Is(err, loadgen.ErrFileLimit)
 }
 
-// mark judges all rounds once more when everything is measured: a rate is held
-// against all that is known of the ceiling, whenever that was measured.
+// mark judges all rounds again when everything is measured: a rate is compared
+// with all that is known of the ceiling, whenever that was measured.
 func (b *bench) mark() {
 	for i := range b.run.Rounds {
 		r := &b.run.Rounds[i]
@@ -102,12 +102,12 @@ func (b *bench) mark() {
 	}
 }
 
-// breach says whether the null server may not fail for a reason: it may be slow,
-// but if something is wrong, the generator is.
-func breach(r record.Reason) bool { return r.Violation() && r != record.TargetMissed }
+// isBreach says whether the null server must never fail for a reason: it may be slow,
+// but any other failure is the generator's.
+func isBreach(r record.Reason) bool { return r.Violation() && r != record.TargetMissed }
 
-// fact classes an error by what was seen to happen.
-func fact(err error) record.Reason {
+// reasonOf classifies an error.
+func reasonOf(err error) record.Reason {
 	switch {
 	case errors.As(err, new(notStarted)), errors.Is(err, loadgen.ErrUnreachable), errors.Is(err, loadgen.ErrDenied):
 		return record.NotStarted
@@ -125,14 +125,14 @@ func fact(err error) record.Reason {
 	return record.LoadFailed
 }
 
-// notStarted is an error of a server that did not come up.
+// notStarted is the error of a server that did not start.
 type notStarted struct{ error }
 
 func (n notStarted) Unwrap() error { return n.error }
 
-// load starts the server, puts the load on it, and hears it out.
-func (b *bench) load(ctx context.Context, r *record.Round, arm record.Arm, load record.Load) error {
-	if err := b.gatherAgain(ctx, r); err != nil {
+// runLoad starts the server, puts the load on it, and reads its counters at its end.
+func (b *bench) runLoad(ctx context.Context, r *record.Round, arm record.Arm, load record.Load) error {
+	if err := b.gatherReplacements(ctx, r); err != nil {
 		return err
 	}
 	socketsBefore, _ := meter.SocketMemory()
@@ -143,27 +143,27 @@ func (b *bench) load(ctx context.Context, r *record.Round, arm record.Arm, load 
 	defer p.Kill()
 	m := &meter.Meter{
 		Root: p.PID, Counters: p.Counters, SocketBase: socketsBefore,
-		ServerCPUs: b.run.Manifest.CPUsOf(arm.Name), OtherCPUs: b.run.Manifest.GeneratorCPUs, Ran: b.ran,
+		ServerCPUs: b.run.Manifest.CPUsOf(arm.Name), OtherCPUs: b.run.Manifest.GeneratorCPUs, TaskTime: b.taskTime,
 	}
-	b.note(r, p)
-	cfg := b.generator(p.Addr, r, arm, load)
+	b.recordServer(r, p)
+	cfg := b.loadConfig(p.Addr, r, arm, load)
 	cfg.Starved = func() bool { return meter.Starved(p.PID) }
-	before := m.Look()
+	before := m.ReadAll()
 	var from, to, after meter.Sample
 	var base, first, held record.Usage
-	m.Hold(&base)
-	cfg.OnTimedStart = func() { from = m.Glance() }
-	cfg.OnTimedEnd = func() { to = m.Glance() }
-	cfg.OnFirst = func() { m.Hold(&first) }
-	cfg.OnQuiet = func() { after = m.Look(); m.Hold(&held) }
-	runtime.GC() // now rather than in the timed section
+	m.ReadMemory(&base)
+	cfg.OnTimedStart = func() { from = m.ReadCounters() }
+	cfg.OnTimedEnd = func() { to = m.ReadCounters() }
+	cfg.OnFirst = func() { m.ReadMemory(&first) }
+	cfg.OnQuiet = func() { after = m.ReadAll(); m.ReadMemory(&held) }
+	runtime.GC() // here and not in the timed section
 	result, err := b.drive(ctx, cfg)
 	if err != nil {
-		others(r, m, before, m.Look())
-		return b.blame(ctx, p, err)
+		recordForeign(r, m, before, m.ReadAll())
+		return b.explain(ctx, p, err)
 	}
 	r.StartedMs, r.Wall = from.At.UnixMilli(), load.Duration
-	b.take(r, load, result)
+	b.recordResult(r, load, result)
 	r.Usage = m.Between(from, to, before, after)
 	if b.agents != nil {
 		r.Usage.Cut = to.At.Sub(from.At)
@@ -188,19 +188,19 @@ func (b *bench) start(ctx context.Context, arm record.Arm) (*server.Process, err
 	case arm.Name == record.NullArm:
 		return l.Start(ctx, b.cfg.Syscalls, b.cfg.Loadgen, "null", "-listen", "127.0.0.1:0")
 	}
-	args := append(chatdArguments(arm), b.listenFor()...)
+	args := append(chatdArguments(arm), b.listenArguments()...)
 	if arm.TLS {
 		args = append(args, b.identity.arguments()...)
 	}
 	return l.Start(ctx, b.cfg.Syscalls, cmp.Or(arm.Chatd, b.cfg.Chatd), args...)
 }
 
-// note keeps what the server said of itself and how it is measured.
-func (b *bench) note(r *record.Round, p *server.Process) {
+// recordServer records what the server said of itself and how it is measured.
+func (b *bench) recordServer(r *record.Round, p *server.Process) {
 	m := &b.run.Manifest
 	if m.Measures["cpu"] == "" {
 		maps.Copy(m.Measures, p.Counters.Notes())
-		m.Measures["others"] = b.ran.Note()
+		m.Measures["others"] = b.taskTime.Note()
 		if b.loads[r.Load].Scenario == record.Idle {
 			m.Measures["memory a client"] = "the slope between two numbers of clients: what is held with all of them less what is held with the first part, by the clients in between"
 		}
@@ -210,13 +210,13 @@ func (b *bench) note(r *record.Round, p *server.Process) {
 		}
 	}
 	if r.Arm != record.NullArm {
-		m.Servers[r.Arm] = p.Said
+		m.Servers[r.Arm] = p.Listening
 	}
 }
 
-// generator is the load as the generator takes it. All arms of a round have
+// loadConfig converts a load to the generator's Config for one round. All arms of a round have
 // the same arrivals.
-func (b *bench) generator(addr string, r *record.Round, arm record.Arm, load record.Load) loadgen.Config {
+func (b *bench) loadConfig(addr string, r *record.Round, arm record.Arm, load record.Load) loadgen.Config {
 	cfg := generatorConfig(load)
 	cfg.Server, cfg.Seed, cfg.CPU = addr, b.cfg.Seed+uint64(r.Round), b.run.Manifest.GeneratorCPUs
 	cfg.Threads = b.threads(load)
@@ -229,8 +229,8 @@ func (b *bench) generator(addr string, r *record.Round, arm record.Arm, load rec
 	if load.Scenario == record.Idle {
 		cfg.First = cfg.Clients / firstPart
 	}
-	if !load.Sliced() { // whose slices begin anywhere between two ticks
-		cfg.Rate = sweep(cfg.Rate, cfg.Warmup+cfg.Duration)
+	if !load.Sliced() { // slices begin anywhere between two ticks
+		cfg.Rate = offsetRate(cfg.Rate, cfg.Warmup+cfg.Duration)
 	}
 	if b.cfg.Progress != nil {
 		cell := record.Cell{Round: r.Round, Load: r.Load, Arm: r.Arm}
@@ -239,8 +239,8 @@ func (b *bench) generator(addr string, r *record.Round, arm record.Arm, load rec
 	return cfg
 }
 
-// threads is how many the generator has under a load: for talk one for each of its CPUs,
-// else one on all of them. With agents it has none.
+// threads is how many threads the generator has under a load: for chat one on each of its CPUs,
+// otherwise one on all of them. With agents it has none.
 func (b *bench) threads(load record.Load) int {
 	if len(b.cfg.Agents) > 0 {
 		return 0
@@ -251,20 +251,20 @@ func (b *bench) threads(load record.Load) int {
 	return max(1, len(b.run.Manifest.GeneratorCPUs))
 }
 
-// sweep adds one message to a whole round of at least a hundred. The kernel's
-// ticks split CPU into user and kernel; at a round rate each would see the same
-// moment of a message, always busy or always idle. So the schedule moves by one
-// of its distances in a round, past the ticks.
-func sweep(rate units.Rate, round time.Duration) units.Rate {
+// offsetRate adds one message to a whole round of at least a hundred. The kernel splits
+// CPU time into user and kernel by its ticks; at a round rate each tick would see the same
+// moment of a message, always busy or always idle. With one message more the schedule moves
+// past the ticks by one distance in a round.
+func offsetRate(rate units.Rate, round time.Duration) units.Rate {
 	if one := units.Rate(1 / round.Seconds()); rate >= 100*one {
 		return rate + one
 	}
 	return rate
 }
 
-// blame says why the load broke off: a server that is gone is why its clients
+// explain returns the reason why the load broke off: if the server is gone, that is why its clients
 // lost their connections.
-func (b *bench) blame(ctx context.Context, p *server.Process, err error) error {
+func (b *bench) explain(ctx context.Context, p *server.Process, err error) error {
 	if errors.Is(err, loadgen.ErrDisconnected) && ctx.Err() == nil {
 		select {
 		case <-p.Done():
@@ -275,17 +275,17 @@ func (b *bench) blame(ctx context.Context, p *server.Process, err error) error {
 	return err
 }
 
-// others keeps what others took of the CPUs between two looks: it may be why a
+// recordForeign records what other processes used of the CPUs between two samples: it may be why a
 // server did not keep up.
-func others(r *record.Round, m *meter.Meter, before, after meter.Sample) {
+func recordForeign(r *record.Round, m *meter.Meter, before, after meter.Sample) {
 	u := m.Between(before, after, before, after)
 	r.Usage.Foreign, r.Usage.Uncharged, r.Usage.Steal = u.Foreign, u.Uncharged, u.Steal
 }
 
-// take copies what the generator measured.
-func (b *bench) take(r *record.Round, load record.Load, from *loadgen.Result) {
-	book(&r.Traffic, from)
-	b.agreed(from)
+// recordResult copies what the generator measured.
+func (b *bench) recordResult(r *record.Round, load record.Load, from *loadgen.Result) {
+	recordLedger(&r.Traffic, from)
+	b.recordTLS(from)
 	t := &r.Traffic
 	t.Messages, t.Deliveries, t.Stalled = int64(from.Messages.Sent), int64(from.Deliveries.InTime), int64(from.Generator.Stalled)
 	t.GeneratorBusy, t.GeneratorRan = from.Generator.BusyRatio, from.Generator.Ran()
@@ -299,21 +299,21 @@ func (b *bench) take(r *record.Round, load record.Load, from *loadgen.Result) {
 		r.ElsewhereBound = time.Duration(from.Elsewhere.Bound)
 	}
 	for stream, h := range streams(load, from) {
-		b.keep(r, stream, h)
+		b.recordHistogram(r, stream, h)
 	}
 }
 
-// agreed keeps what clients and server of an arm by TLS agreed on. It is the same for
-// all: one generator, and servers that are given one certificate.
-func (b *bench) agreed(from *loadgen.Result) {
+// recordTLS records what clients and server of a TLS arm negotiated. It is the same for
+// all: there is one generator, and all servers have the same certificate.
+func (b *bench) recordTLS(from *loadgen.Result) {
 	if t := from.TLS; t != nil && b.run.Manifest.Measures["tls"] == "" {
 		b.run.Manifest.Measures["tls"] = fmt.Sprintf("%s, %s, key exchange %s, the server's own certificate of ECDSA P-256; "+
 			"the generator's part is in latencies and in its own use, never in the server's", t.Version, t.CipherSuite, t.KeyExchange)
 	}
 }
 
-// book copies what the ledger holds of everything since the login.
-func book(t *record.Traffic, from *loadgen.Result) {
+// recordLedger copies the ledger, which covers everything since the login.
+func recordLedger(t *record.Traffic, from *loadgen.Result) {
 	l := from.Ledger
 	t.Checked, t.Clients = int64(from.Deliveries.InAll), from.Login.Count
 	if from.Requests != nil {
@@ -323,7 +323,7 @@ func book(t *record.Traffic, from *loadgen.Result) {
 	t.Altered, t.OtherOrder = int64(l.Altered), int64(l.OtherOrder)
 }
 
-// streams is the histograms of a result that are kept.
+// streams returns the histograms of a result that are kept.
 func streams(load record.Load, from *loadgen.Result) map[string]*hist.Histogram {
 	all := map[string]*hist.Histogram{record.StreamSent: from.FromSend.Histogram, record.StreamLogin: from.Login.Histogram, record.StreamQueue: from.Generator.Queue.Histogram}
 	if from.Requests != nil {
@@ -341,9 +341,9 @@ func streams(load record.Load, from *loadgen.Result) map[string]*hist.Histogram 
 	return all
 }
 
-// keep files a histogram under the round's start and puts its summary into
+// recordHistogram stores a histogram under the round's start and puts its summary into
 // the record.
-func (b *bench) keep(r *record.Round, stream string, from *hist.Histogram) {
+func (b *bench) recordHistogram(r *record.Round, stream string, from *hist.Histogram) {
 	h := from.HDR()
 	if h.TotalCount() == 0 {
 		return

@@ -11,17 +11,17 @@ import (
 	"chatbench/bench/stats"
 )
 
-// byCPUs stands for a flag of chatd's where a server is to have so many CPUs, and as many
+// cpusFlag stands in place of a flag of chatd for the number of CPUs of a server, and of its
 // event loops if it has loops.
-const byCPUs = "cpus"
+const cpusFlag = "cpus"
 
-// scaleRounds is how many rounds a scaling run has that is given no number: all arms stay
-// to the end, for the law is put through all of them.
+// scaleRounds is how many rounds a scaling run has if it is given no number. All arms stay
+// to the end, because the law is fitted to all of them.
 const scaleRounds = 12
 
-// split is the CPUs of the servers, but for those of arms with CPUs of their own, and of
-// the generator: those that were asked for, or else chosen.
-func (c *Config) split(allowed []int) (server, generator []int) {
+// splitCPUs returns the CPUs of the servers (except arms with CPUs of their own) and of
+// the generator: those that were asked for, or chosen ones.
+func (c *Config) splitCPUs(allowed []int) (server, generator []int) {
 	server, generator, _ = machine.Split(allowed)
 	if c.ServerCPUs != nil {
 		server = c.ServerCPUs
@@ -32,9 +32,9 @@ func (c *Config) split(allowed []int) (server, generator []int) {
 	return server, generator
 }
 
-// sizes settles the CPUs that servers may have and, of a scaling run, the numbers of them.
-func (c *Config) sizes(allowed []int) error {
-	_, generator := c.split(allowed)
+// settleCPUCounts sets the CPUs that servers may have and, of a scaling run, the numbers of them.
+func (c *Config) settleCPUCounts(allowed []int) error {
+	_, generator := c.splitCPUs(allowed)
 	if c.order = c.ServerCPUs; c.order == nil {
 		c.order = machine.Order(allowed, generator)
 	}
@@ -43,7 +43,7 @@ func (c *Config) sizes(allowed []int) error {
 	}
 	if c.CPUCounts == nil {
 		free := slices.DeleteFunc(slices.Clone(c.order), func(cpu int) bool { return slices.Contains(generator, cpu) })
-		c.CPUCounts = counts(len(free), len(c.order))
+		c.CPUCounts = defaultCPUCounts(len(free), len(c.order))
 	}
 	for i, n := range c.CPUCounts {
 		if slices.Contains(c.CPUCounts[:i], n) {
@@ -51,18 +51,18 @@ func (c *Config) sizes(allowed []int) error {
 		}
 	}
 	for _, text := range c.Names() {
-		if strings.Contains(text, "@"+byCPUs+"=") {
-			return fmt.Errorf("%w: %s names a number of CPUs, and the scenario %s has several; leave it away, or choose them with -cpus", ErrPlan, text, record.Scale)
+		if strings.Contains(text, "@"+cpusFlag+"=") {
+			return fmt.Errorf("%w: %s names a number of CPUs, but the scenario %s measures several; leave it out, or choose the numbers with -cpus", ErrPlan, text, record.Scale)
 		}
 	}
 	return nil
 }
 
-// counts is the numbers of CPUs to measure with where the generator leaves some free: the
-// powers of two, and all that are free; every number up to as many as determine the law
-// (stats.USLNumbers). One is no series: if no more are free, all there are come second, the
+// defaultCPUCounts returns the numbers of CPUs to measure with if the generator leaves some free: the
+// powers of two, and all that are free; every number up to the count that determines the law
+// (stats.USLNumbers). One number is no series: if only one CPU is free, the second number is all CPUs, the
 // generator's among them.
-func counts(free, all int) (ns []int) {
+func defaultCPUCounts(free, all int) (ns []int) {
 	for n := 1; n < free; n++ {
 		if free <= stats.USLNumbers || n&(n-1) == 0 {
 			ns = append(ns, n)
@@ -80,22 +80,22 @@ func counts(free, all int) (ns []int) {
 	return ns
 }
 
-// expand puts an arm for each number of CPUs in the place of each backend of a scaling run.
-func (p *Plan) expand() {
+// expandCPUCounts replaces each backend of a scaling run by an arm for each number of CPUs.
+func (p *Plan) expandCPUCounts() {
 	if p.Scenario != record.Scale {
 		return
 	}
 	var all []string
 	for _, backend := range p.Backends {
 		for _, n := range p.CPUCounts {
-			all = append(all, fmt.Sprintf("%s@%s=%d", backend, byCPUs, n))
+			all = append(all, fmt.Sprintf("%s@%s=%d", backend, cpusFlag, n))
 		}
 	}
 	p.Backends = all
 }
 
-// size is the CPUs of a server that is to have so many.
-func (p Plan) size(text string) ([]int, error) {
+// serverCPUs returns the CPUs of a server, given their number as a text.
+func (p Plan) serverCPUs(text string) ([]int, error) {
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 || n > len(p.order) {
 		return nil, fmt.Errorf("%w: a server cannot have %q CPUs; give a number from 1 to %d", ErrPlan, text, max(len(p.order), 1))

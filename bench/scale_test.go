@@ -9,32 +9,32 @@ import (
 	"chatbench/bench/record"
 )
 
-func TestCounts(t *testing.T) {
+func TestDefaultCPUCounts(t *testing.T) {
 	for _, c := range []struct {
 		free, all int
 		want      []int
 	}{
 		{1, 2, []int{1, 2}}, {0, 1, []int{1}}, {3, 4, []int{1, 2, 3}}, {4, 5, []int{1, 2, 3, 4}}, {5, 6, []int{1, 2, 4, 5}}, {7, 8, []int{1, 2, 4, 7}}, {8, 9, []int{1, 2, 4, 8}}, {1, 1, []int{1}},
 	} {
-		if got := counts(c.free, c.all); !slices.Equal(got, c.want) {
+		if got := defaultCPUCounts(c.free, c.all); !slices.Equal(got, c.want) {
 			t.Errorf("%d of %d CPUs: %v, want %v", c.free, c.all, got, c.want)
 		}
 	}
 }
 
 // TestScaleArms: each backend has an arm for each number of CPUs, with as many loops if it
-// has loops, and the generator's CPU only where no other is left.
+// has loops, and the generator's CPU only if no other is left.
 func TestScaleArms(t *testing.T) {
 	c := Config{Plan: Quick(record.Scale, []string{"reactors", "uring@loops=3", "goroutine@tls"})}
 	c.GeneratorCPUs = []int{0}
 	if err := c.check(); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.sizes([]int{0, 1, 2, 3, 4}); err != nil {
+	if err := c.settleCPUCounts([]int{0, 1, 2, 3, 4}); err != nil {
 		t.Fatal(err)
 	}
 	has := []Backend{{Name: "reactors", Loops: 2}, {Name: "uring", Loops: 1}, {Name: "goroutine"}}
-	c.spellOut(has)
+	c.expandAll(has)
 	if c.Rounds != scaleRounds || c.looks() {
 		t.Errorf("%d rounds", c.Rounds)
 	}
@@ -65,8 +65,8 @@ func TestScaleRefuses(t *testing.T) {
 	for text, change := range map[string]func(*Config){
 		"twice":             func(c *Config) { c.CPUCounts = []int{1, 1} },
 		"from 1 to 2":       func(c *Config) { c.CPUCounts = []int{4} },
-		"leave it away":     func(c *Config) { c.Backends = []string{"epoll@cpus=2"} },
-		"leave -rate away":  func(c *Config) { c.Rates = Quick(record.Broadcast, nil).Rates },
+		"leave it out":      func(c *Config) { c.Backends = []string{"epoll@cpus=2"} },
+		"leave -rate out":   func(c *Config) { c.Rates = Quick(record.Broadcast, nil).Rates },
 		"budget":            func(c *Config) { c.Budget = 1 },
 		"for the scenario ": func(c *Config) { c.Plan = Quick(record.Broadcast, []string{"epoll"}); c.CPUCounts = []int{1} },
 	} {
@@ -74,11 +74,11 @@ func TestScaleRefuses(t *testing.T) {
 		change(&c)
 		err := c.check()
 		if err == nil {
-			err = c.sizes([]int{0, 1})
+			err = c.settleCPUCounts([]int{0, 1})
 		}
 		if err == nil {
 			has := []Backend{{Name: "epoll"}}
-			c.spellOut(has)
+			c.expandAll(has)
 			_, err = c.arms(func(string) ([]Backend, error) { return has, nil })
 		}
 		if !errors.Is(err, ErrPlan) || !strings.Contains(err.Error(), text) {

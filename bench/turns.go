@@ -19,32 +19,32 @@ import (
 // each, all alive, each with its clients logged in, and all but one frozen.
 type turns struct {
 	*bench
-	load   record.Load
-	stage  *loadgen.Stage
-	stands []*stand
+	load     record.Load
+	stage    *loadgen.Stage
+	turnArms []*turnArm
 }
 
-// stand is one arm in it.
-type stand struct {
+// turnArm is one arm of the round.
+type turnArm struct {
 	round   record.Round
 	process *server.Process
 	meter   *meter.Meter
 	fleet   *loadgen.Fleet
-	err     error // it is over with this arm
-	lost    bool  // so it is: what was sent did not all come
+	err     error // why the arm is not measured any more
+	lost    bool  // deliveries are missing, so it is not measured any more
 
-	froze     meter.Sample // when it was last frozen
-	from, to  meter.Sample // the edges of the slice that is going on
-	all       meter.Sum    // of all slices, those broken off too
-	sum       meter.Sum    // of the slices that count, as all that follows
+	frozenAt  meter.Sample // when it was last frozen
+	from, to  meter.Sample // the edges of the current slice
+	all       meter.Sum    // of all slices, including those that broke off
+	sum       meter.Sum    // of the slices that count, like all that follows
 	pooled    map[string]*hist.Histogram
-	drove     time.Duration // by the generator
-	busy, ran time.Duration // of that
+	driven    time.Duration // how long the generator drove it
+	busy, ran time.Duration // how long of that the generator was busy, and had a CPU
 	base      record.Usage  // what the tree held before the first client came
 }
 
-// inTurns measures the arms of a round in turns. What went wrong with one of
-// them is in failures; an error is that of the whole run.
+// inTurns measures the arms of a round in turns. What went wrong with an
+// arm is in failures; an error ends the whole run.
 func (b *bench) inTurns(ctx context.Context, load record.Load, cells []record.Cell) (rounds []record.Round, failures []error, err error) {
 	t := &turns{bench: b, load: load}
 	if t.stage, err = loadgen.NewStage(ctx, b.threads(load), b.run.Manifest.GeneratorCPUs); err != nil {
@@ -52,32 +52,32 @@ func (b *bench) inTurns(ctx context.Context, load record.Load, cells []record.Ce
 	}
 	defer t.stage.Close()
 	for i, cell := range cells {
-		s := &stand{round: b.blank(i, cell), pooled: make(map[string]*hist.Histogram)}
-		t.stands = append(t.stands, s)
-		s.err = t.enter(ctx, s)
+		s := &turnArm{round: b.newRound(i, cell), pooled: make(map[string]*hist.Histogram)}
+		t.turnArms = append(t.turnArms, s)
+		s.err = t.join(ctx, s)
 		defer func() {
 			if s.process != nil {
 				s.process.Kill()
 			}
 		}()
 	}
-	// No garbage is collected while somebody is measured, but after each slice.
+	// Garbage is not collected while an arm is measured, but after each slice.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	source := rand.New(rand.NewPCG(b.cfg.Seed, uint64(cells[0].Round)<<32|uint64(len(b.run.Rounds))))
 	place := 0
 	for block := 1; block <= load.Slices; block++ {
-		for _, i := range source.Perm(len(t.stands)) {
+		for _, i := range source.Perm(len(t.turnArms)) {
 			place++
-			if s := t.stands[i]; s.err == nil && !s.lost && ctx.Err() == nil {
+			if s := t.turnArms[i]; s.err == nil && !s.lost && ctx.Err() == nil {
 				s.err = t.slice(ctx, s, block, place)
 			}
 		}
 	}
-	for _, s := range t.stands {
+	for _, s := range t.turnArms {
 		if s.err == nil {
-			s.err = t.leave(s)
+			s.err = t.finish(s)
 		}
-		if s.meter != nil { // of the slices that do not count too: it may be why they do not
+		if s.meter != nil { // including slices that do not count: this may be the reason
 			u := s.meter.Usage(&s.all)
 			s.round.Usage.Foreign, s.round.Usage.Uncharged, s.round.Usage.Steal = u.Foreign, u.Uncharged, u.Steal
 		}
@@ -86,8 +86,8 @@ func (b *bench) inTurns(ctx context.Context, load record.Load, cells []record.Ce
 	return rounds, failures, nil
 }
 
-// enter starts an arm's server, logs its clients in and freezes it.
-func (t *turns) enter(ctx context.Context, s *stand) error {
+// join starts an arm's server, logs its clients in and freezes it.
+func (t *turns) join(ctx context.Context, s *turnArm) error {
 	arm := t.arms[s.round.Arm]
 	p, err := t.start(ctx, arm)
 	if err != nil {
@@ -96,46 +96,46 @@ func (t *turns) enter(ctx context.Context, s *stand) error {
 	s.process = p
 	s.meter = &meter.Meter{
 		Root: p.PID, Counters: p.Counters,
-		ServerCPUs: t.run.Manifest.CPUsOf(arm.Name), OtherCPUs: t.run.Manifest.GeneratorCPUs, Ran: t.ran,
+		ServerCPUs: t.run.Manifest.CPUsOf(arm.Name), OtherCPUs: t.run.Manifest.GeneratorCPUs, TaskTime: t.taskTime,
 	}
-	t.note(&s.round, p)
-	s.meter.Hold(&s.base)
-	cfg := t.generator(p.Addr, &s.round, arm, t.load)
+	t.recordServer(&s.round, p)
+	s.meter.ReadMemory(&s.base)
+	cfg := t.loadConfig(p.Addr, &s.round, arm, t.load)
 	cfg.Starved = func() bool { return meter.Starved(p.PID) }
-	cfg.OnTimedStart = func() { s.from = s.meter.Glance() }
-	cfg.OnTimedEnd = func() { s.to = s.meter.Glance() }
+	cfg.OnTimedStart = func() { s.from = s.meter.ReadCounters() }
+	cfg.OnTimedEnd = func() { s.to = s.meter.ReadCounters() }
 	if s.fleet, err = t.stage.Join(cfg); err != nil {
-		return t.blame(ctx, p, err)
+		return t.explain(ctx, p, err)
 	}
 	if err := p.Freeze(); err != nil {
 		return err
 	}
-	s.froze = s.meter.Look()
+	s.frozenAt = s.meter.ReadAll()
 	return nil
 }
 
-// slice lets one arm go on for one slice.
-func (t *turns) slice(ctx context.Context, s *stand, block, place int) error {
+// slice runs one slice of one arm.
+func (t *turns) slice(ctx context.Context, s *turnArm, block, place int) error {
 	runtime.GC()
-	before := s.meter.Look()
-	s.round.FrozenCPU += time.Duration(*s.meter.Between(s.froze, before, meter.Sample{}, meter.Sample{}).CPU)
+	before := s.meter.ReadAll()
+	s.round.FrozenCPU += time.Duration(*s.meter.Between(s.frozenAt, before, meter.Sample{}, meter.Sample{}).CPU)
 	if err := s.process.Thaw(); err != nil {
 		return err
 	}
 	result, edges, err := s.fleet.Slice()
 	if err != nil {
-		s.all.Add(before, before, before, s.meter.Look())
-		return t.blame(ctx, s.process, err)
+		s.all.Add(before, before, before, s.meter.ReadAll())
+		return t.explain(ctx, s.process, err)
 	}
 	if err := s.process.Freeze(); err != nil {
 		return err
 	}
-	after := s.meter.Look()
-	s.froze = after
+	after := s.meter.ReadAll()
+	s.frozenAt = after
 	s.all.Add(before, before, before, after)
 	s.lost = edges.Missing > 0
-	book(&s.round.Traffic, result)
-	t.agreed(result)
+	recordLedger(&s.round.Traffic, result)
+	t.recordTLS(result)
 	one := t.figures(s, result, edges)
 	one.Block, one.Place = block, place
 	if one.Void = rules.Slice(one, t.load, t.run.Manifest.RulesOf(s.round.Arm)); len(s.round.Slices) == 0 {
@@ -152,8 +152,8 @@ func (t *turns) slice(ctx context.Context, s *stand, block, place int) error {
 	return nil
 }
 
-// figures is a slice in figures.
-func (t *turns) figures(s *stand, r *loadgen.Result, e *loadgen.Edges) record.Slice {
+// figures returns the figures of a slice.
+func (t *turns) figures(s *turnArm, r *loadgen.Result, e *loadgen.Edges) record.Slice {
 	u := s.meter.Between(s.from, s.to, meter.Sample{}, meter.Sample{})
 	latency := r.FromDue
 	if t.load.Closed() {
@@ -169,8 +169,8 @@ func (t *turns) figures(s *stand, r *loadgen.Result, e *loadgen.Edges) record.Sl
 	}
 }
 
-// add adds a slice that counts to what the round is in all.
-func (s *stand) add(load record.Load, r *loadgen.Result, e *loadgen.Edges) {
+// add adds a slice that counts to the totals of the round.
+func (s *turnArm) add(load record.Load, r *loadgen.Result, e *loadgen.Edges) {
 	s.round.Wall += load.Duration
 	t, g := &s.round.Traffic, &r.Generator
 	t.Due += int64(r.Messages.Due)
@@ -183,7 +183,7 @@ func (s *stand) add(load record.Load, r *loadgen.Result, e *loadgen.Edges) {
 		t.Chat += int64(r.Requests.HeardInTime)
 		t.ChatLag = max(t.ChatLag, r.Requests.ChatLag.P99NS)
 	}
-	s.drove += time.Duration(g.Wall)
+	s.driven += time.Duration(g.Wall)
 	s.busy += time.Duration(g.BusyRatio * float64(g.Wall))
 	s.ran += time.Duration(g.Ran() * float64(g.Wall))
 	for stream, h := range streams(load, r) {
@@ -191,25 +191,25 @@ func (s *stand) add(load record.Load, r *loadgen.Result, e *loadgen.Edges) {
 		case s.pooled[stream] == nil:
 			s.pooled[stream] = hist.New()
 			s.pooled[stream].Merge(h)
-		case stream != record.StreamLogin: // of which every slice tells the same
+		case stream != record.StreamLogin: // every slice has the same logins
 			s.pooled[stream].Merge(h)
 		}
 	}
 }
 
-// leave completes an arm's record and hears its server out.
-func (t *turns) leave(s *stand) (err error) {
+// finish completes an arm's record and reads its server's counters at its end.
+func (t *turns) finish(s *turnArm) (err error) {
 	r := &s.round
 	for stream, h := range s.pooled {
-		t.keep(r, stream, h)
+		t.recordHistogram(r, stream, h)
 	}
-	if s.drove > 0 {
-		r.Traffic.GeneratorBusy, r.Traffic.GeneratorRan = float64(s.busy)/float64(s.drove), float64(s.ran)/float64(s.drove)
+	if s.driven > 0 {
+		r.Traffic.GeneratorBusy, r.Traffic.GeneratorRan = float64(s.busy)/float64(s.driven), float64(s.ran)/float64(s.driven)
 		r.Usage = s.meter.Usage(&s.sum)
 	}
-	s.meter.Hold(&r.Usage)
+	s.meter.ReadMemory(&r.Usage)
 	r.Usage.RSSBase, r.Usage.PSSBase = s.base.RSS, s.base.PSS
-	r.Usage.SocketMemory = nil // all servers' together
+	r.Usage.SocketMemory = nil // it is of all servers together
 	if err := s.process.Thaw(); err != nil {
 		return err
 	}

@@ -163,7 +163,7 @@ func connect(ctx context.Context, cfg Config) (net.Conn, error) {
 	conn, err := dialer.DialContext(ctx, "tcp", cfg.Server)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("client: cannot reach %s: %w: is the server running there?", cfg.Server, cause(err))
+		return nil, fmt.Errorf("client: cannot reach %s: %w: is the server running there?", cfg.Server, Cause(err))
 	case cfg.TLS == nil:
 		return conn, nil
 	}
@@ -250,14 +250,14 @@ func (c *Client) flush(deadline time.Time) error {
 		c.conn.Close()
 		return err
 	case err != nil:
-		return fmt.Errorf("%w: %w", ErrGone, cause(err))
+		return fmt.Errorf("%w: %w", ErrGone, Cause(err))
 	}
 	return nil
 }
 
-// cause strips what package net puts around an error: the message names the address
+// Cause strips what package net puts around an error, for messages that name the address
 // already.
-func cause(err error) error {
+func Cause(err error) error {
 	var op *net.OpError
 	if errors.As(err, &op) {
 		return op.Err

@@ -77,7 +77,7 @@ func (r *reader) frames() error {
 		case errors.Is(err, io.EOF):
 			return fmt.Errorf("%w: it hung up without a Close", ErrGone)
 		case err != nil:
-			return fmt.Errorf("%w: %w", ErrGone, cause(err))
+			return fmt.Errorf("%w: %w", ErrGone, Cause(err))
 		}
 	}
 }

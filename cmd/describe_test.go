@@ -50,7 +50,7 @@ func TestFish(t *testing.T) {
 		complete -C 'chatd ctl ki'
 		complete -C 'chatd healthc'
 		complete -C 'bench run -backends epoll,gor'`)
-	if want := "epoll\nkick\nhealthcheck\tsay whether a server is well, for images without a shell\nepoll,goroutine\n"; out != want {
+	if want := "epoll\nkick\nhealthcheck\tcheck whether a server is healthy, for images without a shell\nepoll,goroutine\n"; out != want {
 		t.Errorf("%q, want %q", out, want)
 	}
 }

@@ -83,8 +83,8 @@ func TestNothingAllocated(t *testing.T) {
 	}
 }
 
-// TestPrivateBuffers: frames that come while others are being written take
-// turns with them in two buffers, and leave none behind.
+// TestPrivateBuffers: private frames that are queued while others are being written use two
+// buffers in turn, and none is kept at the end.
 func TestPrivateBuffers(t *testing.T) {
 	if racing {
 		t.Skip("allocations are not counted under the race detector")
@@ -118,13 +118,13 @@ func TestPrivateBuffers(t *testing.T) {
 		bob.Wrote(len(p))
 		take(bob)
 		if bob.mail.private != nil || bob.out.own != nil {
-			t.Error("a buffer is kept for a client that waits for nothing")
+			t.Error("a buffer is kept for a client without private frames")
 		}
 	}
 }
 
-// TestLogIsReused: while everybody keeps up, the log takes the same few chunks
-// however much is said.
+// TestLogIsReused: while all clients keep up, the log uses the same few chunks, however
+// much is said.
 func TestLogIsReused(t *testing.T) {
 	if racing {
 		t.Skip("allocations are not counted under the race detector")
@@ -146,8 +146,8 @@ func TestLogIsReused(t *testing.T) {
 	}
 }
 
-// TestLaggardsChunksAreLeft: what a client that was behind made the log keep
-// goes to the collector, but for the spare chunks.
+// TestLaggardsChunksAreLeft: when a client that was behind has caught up, the log keeps only
+// the spare chunks.
 func TestLaggardsChunksAreLeft(t *testing.T) {
 	r := testRoom(1000, Config{LagLimit: 1 << 20})
 	ann, bob := enter(t, r, "ann"), enter(t, r, "bob")
@@ -163,7 +163,7 @@ func TestLaggardsChunksAreLeft(t *testing.T) {
 	}
 }
 
-// TestIdleSession: what a client costs that is in the room and says nothing.
+// TestIdleSession: the memory of a client that is in the room and says nothing.
 func TestIdleSession(t *testing.T) {
 	if n := unsafe.Sizeof(Session{}); n > 384 {
 		t.Errorf("a Session takes %d octets, over 384 it is in the next size of allocations", n)

@@ -10,22 +10,23 @@ import (
 )
 
 const (
-	// announceEvery is the time between two announcements: of everybody who comes
-	// and goes in between one line tells. If each were told of each, a thousand who
-	// log in at once would make a million lines.
+	// announceEvery is the time between two announcements. One line announces all
+	// who joined in between. With a line for each, a thousand clients that log in at
+	// once would cause a million lines.
 	announceEvery = time.Second
-	// namesAnnounced is how many names stand in one line.
+	// namesAnnounced is how many names one line has at most.
 	namesAnnounced = 20
 )
 
-// announcements is who has come and gone and has not been told of yet.
+// announcements is who has joined and left since the last announcement.
 type announcements struct {
 	joined, left []string
-	next         int64 // by Room.clock: before, nothing is told
+	next         int64 // by Room.clock: when the next announcement is allowed
 }
 
-// announceJoin tells the room of one who has joined, now or with the others of this
-// second. One who has left and is back before that was told has never been gone.
+// announceJoin announces that a client has joined, now or together with the others
+// of this second. If the client has left before and that is not announced yet,
+// neither is announced.
 func (r *Room) announceJoin(name string) {
 	if !takeOut(&r.news.left, name) {
 		r.news.joined = append(r.news.joined, name)
@@ -33,7 +34,7 @@ func (r *Room) announceJoin(name string) {
 	r.announceDue()
 }
 
-// announceLeave is announceJoin for one who has left.
+// announceLeave is announceJoin for a client that has left.
 func (r *Room) announceLeave(name string) {
 	if !takeOut(&r.news.joined, name) {
 		r.news.left = append(r.news.left, name)
@@ -41,15 +42,15 @@ func (r *Room) announceLeave(name string) {
 	r.announceDue()
 }
 
-// Gone tells the room, on all its servers, of somebody who is no longer there, and whose
-// server cannot tell.
-func (r *Room) Gone(name string) {
+// AnnounceLeft announces to the room, on all its servers, that a client of another server
+// has left, for a server that has died and cannot announce it itself.
+func (r *Room) AnnounceLeft(name string) {
 	r.mu.Lock()
 	defer r.unlock()
 	r.announceLeave(name)
 }
 
-// takeOut takes a name off a list, if it is there.
+// takeOut removes a name from a list, and says whether it was there.
 func takeOut(names *[]string, name string) bool {
 	i := slices.Index(*names, name)
 	if i >= 0 {
@@ -58,8 +59,8 @@ func takeOut(names *[]string, name string) bool {
 	return i >= 0
 }
 
-// announceDue tells the room who has come and gone, if it is time. As many as there
-// are places may wait to be told of.
+// announceDue announces who has joined and left, if it is time, or if more have left
+// than there are places.
 func (r *Room) announceDue() {
 	news := &r.news
 	if len(news.joined)+len(news.left) == 0 {
@@ -74,7 +75,7 @@ func (r *Room) announceDue() {
 	}
 	news.next = r.in(announceEvery)
 	joined, left := news.joined, news.left
-	news.joined, news.left = nil, nil // saying it can end one who is slow, who has left then
+	news.joined, news.left = nil, nil // the announcement can end a slow client, which then has left
 	if len(joined) > 0 {
 		r.sayEverywhere(wire.AppendNotice(nil, announcement(joined, "joined")))
 	}
@@ -83,7 +84,7 @@ func (r *Room) announceDue() {
 	}
 }
 
-// announcement is the line that tells of some who have joined or left.
+// announcement is the line for clients that have joined or left.
 func announcement(names []string, verb string) string {
 	if len(names) == 1 {
 		return names[0] + " has " + verb

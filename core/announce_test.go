@@ -10,7 +10,7 @@ import (
 	"chatbench/core/wire"
 )
 
-// Thousands who log in at once, and leave at once, are told of in one line a second.
+// If thousands of clients log in or leave at once, there is one line a second about them.
 func TestJoinsInAStorm(t *testing.T) {
 	const clients, seconds = 2000, 4
 	r := testRoom(64<<10, Config{Announce: true})

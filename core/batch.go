@@ -6,22 +6,22 @@ import (
 	"chatbench/core/wire"
 )
 
-// batch is what the frames of one Feed become. They are made safe and encoded
-// here, without the room's lock, and appended to the log in one piece.
+// batch is the output of one Feed. Its frames are made safe and encoded here,
+// without the room's lock, and appended to the log in one piece.
 type batch struct {
 	said     []byte // frames for the room
-	messages int    // in said
-	safe     []byte // text made safe
+	messages int    // frames in said
+	safe     []byte // buffer for text made safe
 	private  []byte // frames for one client
 }
 
-// batches keeps buffers for the next Feed.
+// batches keeps the buffers of batches for reuse.
 var batches = sync.Pool{New: func() any { return new(batch) }}
 
-// batchSize is how many octets are gathered before they are given to the room.
+// batchSize is how many octets a batch gathers before they are appended to the log.
 const batchSize = 32 << 10
 
-// chat adds a client's text to what the room is given.
+// chat adds a client's text to the batch.
 func (b *batch) chat(s *Session, text []byte) {
 	if !wire.IsSafe(text) {
 		b.safe = wire.AppendSafe(b.safe[:0], text)
@@ -36,8 +36,8 @@ func (b *batch) chat(s *Session, text []byte) {
 	s.spend(frameCost + saidOctetCost*(len(b.said)-before))
 }
 
-// sayAll gives the room what was gathered. If the session has ended meanwhile,
-// nothing is said.
+// sayAll says to the room what the batch has gathered. If the session has ended
+// meanwhile, it drops that.
 func (b *batch) sayAll(s *Session) {
 	if b.messages == 0 {
 		return

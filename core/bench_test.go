@@ -11,9 +11,9 @@ import (
 	"chatbench/core/wire"
 )
 
-// BenchmarkFeed is one message of 64 octets: decoded, looked at for control
-// runes, and appended to the log. So many messages come in one Feed. Everybody
-// keeps up; taking the output, once in 4096 messages, is counted too.
+// BenchmarkFeed measures one message of 64 octets: it is decoded, checked for control
+// runes, and appended to the log. The parameter is the number of messages in one Feed. All
+// clients keep up; writing the output, once in 4096 messages, is included.
 func BenchmarkFeed(b *testing.B) {
 	for _, batch := range []int{1, 16} {
 		for _, clients := range []int{1, 1000} {
@@ -34,9 +34,9 @@ func BenchmarkFeed(b *testing.B) {
 	}
 }
 
-// BenchmarkNext is the flush of one session of 1000: what the core does for
-// one write that carries so many messages. Saying them, once for all sessions,
-// is counted too.
+// BenchmarkNext measures the flush of one of 1000 sessions: the work of the core for one
+// write. The parameter is the number of messages in it. Saying them, once for all sessions,
+// is included.
 func BenchmarkNext(b *testing.B) {
 	for _, messages := range []int{0, 1, 16} {
 		b.Run(fmt.Sprintf("messages=%d", messages), func(b *testing.B) {
@@ -53,7 +53,8 @@ func BenchmarkNext(b *testing.B) {
 	}
 }
 
-// BenchmarkRelay is one File frame from a client to another, taken at once.
+// BenchmarkRelay measures one File frame from one client to another, which is written at
+// once.
 func BenchmarkRelay(b *testing.B) {
 	r := NewRoom(Config{Authenticator: OpenDoor{}})
 	all := crowd(b, r, 200, "user%d")
@@ -65,8 +66,9 @@ func BenchmarkRelay(b *testing.B) {
 	}
 }
 
-// BenchmarkTalkers is messages of 64 octets, 60 in each Feed, from so many
-// talkers on a goroutine each, each of whom also takes the output of a listener.
+// BenchmarkTalkers measures messages of 64 octets, 60 in each Feed. The parameter is the
+// number of talkers. Each has a goroutine of its own, which also writes the output of a
+// listener.
 func BenchmarkTalkers(b *testing.B) {
 	const batch = 60
 	in := bytes.Repeat(chat(64), batch)
@@ -94,8 +96,8 @@ func BenchmarkTalkers(b *testing.B) {
 	}
 }
 
-// BenchmarkTick is what a Tick costs with so many clients in the room, of whom
-// some refuse octets and some wait for flood control.
+// BenchmarkTick measures a Tick. The parameters are the number of clients in the room, and
+// how many of them refuse octets and wait for flood control.
 func BenchmarkTick(b *testing.B) {
 	for _, clients := range []int{8000, 1_000_000} {
 		for _, busy := range []int{0, 100} {

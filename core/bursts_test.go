@@ -10,8 +10,8 @@ import (
 	"chatbench/core/wire"
 )
 
-// TestBurstsOfManyEndNobody: as many clients as one address may have, each within
-// its allowance, do not end a reader that takes 4 MB a second.
+// TestBurstsOfManyEndNobody: as many clients as one address may have, each within its
+// allowance, cannot cause the end of a client that reads 4 MB a second.
 func TestBurstsOfManyEndNobody(t *testing.T) {
 	r := testRoom(chunkSize, Config{Flood: Flood{Rate: 20, Burst: 300}})
 	bob := enter(t, r, "bob")
@@ -43,8 +43,8 @@ func TestBurstsOfManyEndNobody(t *testing.T) {
 	}
 }
 
-// TestLateTick: time in which nothing could be written, as the whole process stood
-// still, does not count against a client.
+// TestLateTick: time during which the whole process was stopped does not count when slow
+// clients are ended.
 func TestLateTick(t *testing.T) {
 	r := testRoom(chunkSize, Config{})
 	ann, bob := enter(t, r, "ann"), enter(t, r, "bob")

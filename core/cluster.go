@@ -9,84 +9,83 @@ import (
 	"chatbench/core/wire"
 )
 
-// A room can be on several servers at once, each with a Room of its own. What their
-// clients say then gets its order from a stream that all servers share, not from the
-// log of any one of them:
+// A room can be on several servers at once, each with a Room of its own. A stream that
+// all servers share then orders what their clients say, not the log of one server:
 //
-//   - what clients say is not appended to the log, but gathered into messages. Outgoing
-//     gives the oldest one, which is to be published to the stream;
-//   - Deliver takes in what the stream delivers, on every server, the publisher's too,
-//     in the order of the stream. Only that goes to the log.
+//   - What clients say is not appended to the log, but gathered into messages. Outgoing
+//     returns the oldest one, which is to be published to the stream.
+//   - Deliver takes the messages that the stream delivers, in the order of the stream, on
+//     every server, including the one that published them. Only these go to the log.
 //
-// So every log has the same frames in the same order, but for notices of one server
-// alone. A server publishes one message at a time, and the next when the stream has
-// delivered that: if several were on their way, one could be lost and published again
-// behind the next, and a client's words would change their order. While one is on its
-// way the next one grows, so that the busier the servers, the more frames share a message.
+// So every log has the same frames in the same order, except for notices of one server
+// alone. A server publishes one message at a time, and the next one when the stream has
+// delivered it. With several in flight one could be lost and published again behind the
+// next, and a client's lines would change their order. While a message is in flight the
+// next one grows: the busier the servers, the more frames share a message.
 //
-// A message may be published again as long as it was not delivered. It carries its
-// server and a number, and what has been delivered is not taken twice.
+// A message may be published again until it is delivered. It carries its server and a
+// number, and each number is accepted once.
 
 // MessageMax bounds a message between servers, in octets.
 const MessageMax = 64 << 10
 
-// LargestShared bounds Config.MaxFrame of a room on several servers, in octets: what a
-// frame may grow to once its text is made safe has to fit into one message.
-const LargestShared = 20 << 10
+// LargestClusterFrame bounds Config.MaxFrame of a room on several servers, in octets: a
+// frame whose text has grown because it was made safe must fit into one message.
+const LargestClusterFrame = 20 << 10
 
-// outgoingMessages is how many messages' worth of octets may wait to be delivered,
-// until the input of those who go on talking waits: 1 MiB.
+// outgoingMessages is how many full messages may wait to be delivered. Beyond that, 1
+// MiB, the input of clients that go on talking waits.
 const outgoingMessages = 16
 
-// nodesMost bounds the servers of which the last number is kept. A server that is
-// started again counts as another.
-const nodesMost = 1000
+// maxNodes bounds the servers whose last number is kept. A server that is started again
+// counts as another one.
+const maxNodes = 1000
 
-// Cluster is what a room on several servers asks of the outside: to publish what is
-// said, to see to it that a name is there once, and to pass frames on.
+// Cluster connects a room with its parts on other servers: it publishes messages,
+// makes sure that a name is in the room only once, and forwards frames.
 //
-// No method may block. Those that are called under the room's lock may not call the
+// No method may block. Those that are called under the room's lock must not call the
 // room; the others may, before they return or later, from any goroutine.
 type Cluster interface {
-	// Wake says that there is a message to be published: Room.Outgoing gives it. It is
-	// called under the room's lock, once for each message.
+	// Wake says that there is a message to publish: Room.Outgoing returns it. It is called
+	// under the room's lock, once for each message.
 	Wake()
 	// Claim decides whether a client may have its name, as an Authenticator decides
 	// whether it may log in: it calls l.Answer exactly once. An answer of nil means that
 	// nobody has the name on any server, and that nobody gets it until Release. l has
 	// no password.
 	Claim(l *Login)
-	// Release gives a name back that was claimed. It is called under the room's lock, or
+	// Release releases a name that was claimed. It is called under the room's lock, or
 	// after a claim that was granted too late.
 	Release(folded string)
-	// Elsewhere is who is in the room by way of other servers: how many those are, and
-	// the names of some, of at most so many octets and 2 for each. It is called under
-	// the room's lock.
-	Elsewhere(octets int) (names []string, n int)
-	// Forward passes frames on to the server of their addressee, where Room.TakeForward
-	// takes them, and calls f.Answer exactly once. It is called with the input of a
+	// RemoteNames returns the names of some clients on other servers, and how many clients
+	// there are. The names have at most octets octets together, where each counts 2 octets
+	// more. It is called under the room's lock.
+	RemoteNames(octets int) (names []string, n int)
+	// Forward sends frames to the server of their addressee, which calls
+	// Room.TakeForward, and calls f.Answer exactly once. It is called with the input of a
 	// session locked: f.Answer may be called at once, but nothing else of the core.
 	Forward(f *Forward)
 }
 
-// outgoing is what clients of this server have said that the stream has not delivered
+// outgoing is what clients of this server have said and the stream has not delivered
 // yet. The room's lock guards it.
 type outgoing struct {
 	messages [][]byte     // whole frames, the oldest message first
-	number   uint64       // of the oldest message, or the next one if there is none
-	taken    bool         // the oldest message was given out, and stays as it is
-	octets   atomic.Int64 // of all messages; any goroutine may look
+	number   uint64       // of the oldest message, or of the next one if there is none
+	taken    bool         // Outgoing has returned the oldest message, which does not change any more
+	octets   atomic.Int64 // of all messages; any goroutine may read it
 	spare    [][]byte     // buffers for messages
-	waiting  []*Session   // whose input waits until more is delivered
+	waiting  []*Session   // sessions whose input waits until more is delivered
 }
 
 // sequence is what the stream has delivered. The room's lock guards it.
 type sequence struct {
-	last  uint64 // place in the stream of what was delivered last; 0: nothing yet
+	last  uint64 // position in the stream of the last delivered message; 0: none yet
 	nodes map[string]delivered
 }
 
-// delivered is the last message of a server.
+// delivered is the last delivered message of a server.
 type delivered struct{ number, sequence uint64 }
 
 func (cfg Config) checkCluster() {
@@ -94,16 +93,16 @@ func (cfg Config) checkCluster() {
 	case cfg.Cluster == nil:
 	case cfg.Node == "":
 		panic("core: a room with a Cluster needs Config.Node")
-	case cfg.MaxFrame > LargestShared:
-		panic("core: Config.MaxFrame over LargestShared")
+	case cfg.MaxFrame > LargestClusterFrame:
+		panic("core: Config.MaxFrame over LargestClusterFrame")
 	}
 }
 
 // messageMax is MessageMax, or less where the chunks of the log are smaller.
 func (r *Room) messageMax() int { return min(MessageMax, r.log.chunkSize) }
 
-// outgoingMost is how many octets may wait to be delivered.
-func (r *Room) outgoingMost() int64 { return int64(outgoingMessages * r.messageMax()) }
+// maxOutgoing is how many octets may wait to be delivered.
+func (r *Room) maxOutgoing() int64 { return int64(outgoingMessages * r.messageMax()) }
 
 // sayEverywhere says frames to the room on all servers.
 func (r *Room) sayEverywhere(frames []byte) {
@@ -114,7 +113,7 @@ func (r *Room) sayEverywhere(frames []byte) {
 	r.submit(frames)
 }
 
-// submit adds frames to what is to be published. They fit into one message.
+// submit queues frames to be published. They must fit into one message.
 func (r *Room) submit(frames []byte) {
 	o := &r.outgoing
 	last := len(o.messages) - 1
@@ -133,10 +132,10 @@ func (r *Room) submit(frames []byte) {
 	o.octets.Add(int64(len(frames)))
 }
 
-// Outgoing appends to dst the message that is to be published next, and gives the number
-// that goes with it; 0 if there is none. Until the message has been delivered it is
-// given again, unchanged, with the same number: it may be published as often as need be.
-// Then Cluster.Wake tells of the next one. Any goroutine may call it, one at a time.
+// Outgoing appends to dst the message that is to be published next, and returns its
+// number; 0 if there is none. Until the message is delivered, Outgoing returns it again,
+// unchanged and with the same number, so it may be published several times. Cluster.Wake
+// announces the next one. Any goroutine may call it, one at a time.
 func (r *Room) Outgoing(dst []byte) (number uint64, message []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -148,20 +147,20 @@ func (r *Room) Outgoing(dst []byte) (number uint64, message []byte) {
 	return o.number, append(dst, o.messages[0]...)
 }
 
-// Undelivered is how many octets the clients of this server have said that the stream
-// has not delivered yet.
+// Undelivered is how many octets clients of this server have said and the stream has not
+// delivered yet.
 func (r *Room) Undelivered() int64 { return r.outgoing.octets.Load() }
 
-// waitForStream lists a session as one whose input waits until more of what was said
-// here has been delivered. It is false if there is room for more.
+// waitForStream makes the input of a session wait until the stream has delivered more. It
+// returns false if the session need not wait.
 func (s *Session) waitForStream() bool {
 	r := s.room
-	if r.Undelivered() < r.outgoingMost() {
+	if r.Undelivered() < r.maxOutgoing() {
 		return false
 	}
 	r.mu.Lock()
 	defer r.unlock()
-	if r.Undelivered() < r.outgoingMost() {
+	if r.Undelivered() < r.maxOutgoing() {
 		return false
 	}
 	r.outgoing.waiting = append(r.outgoing.waiting, s)
@@ -169,8 +168,8 @@ func (s *Session) waitForStream() bool {
 	return true
 }
 
-// confirm takes a message of this server's that has been delivered off what is to be
-// published, and lets those go on who wait once half is delivered.
+// confirm removes a delivered message from those to be published. When half is delivered
+// it resumes the sessions that wait.
 func (r *Room) confirm(number uint64) {
 	o := &r.outgoing
 	if len(o.messages) == 0 || number != o.number {
@@ -188,7 +187,7 @@ func (r *Room) confirm(number uint64) {
 	if n > 0 {
 		r.cfg.Cluster.Wake()
 	}
-	if len(o.waiting) > 0 && r.Undelivered() <= r.outgoingMost()/2 {
+	if len(o.waiting) > 0 && r.Undelivered() <= r.maxOutgoing()/2 {
 		waiting := o.waiting
 		o.waiting = nil
 		for _, s := range waiting {
@@ -199,24 +198,24 @@ func (r *Room) confirm(number uint64) {
 
 // Delivery is a message as the stream delivered it.
 type Delivery struct {
-	Sequence uint64    // its place in the stream, from 1: each message has the next one
-	At       time.Time // when the stream took it
+	Sequence uint64    // its position in the stream: 1, 2, 3 and so on
+	At       time.Time // when the stream accepted it
 	Node     string    // Config.Node of the room that published it
-	Number   uint64    // that Outgoing gave with it
-	Frames   []byte    // is not kept
+	Number   uint64    // from Outgoing
+	Frames   []byte    // Deliver does not keep it
 }
 
-// ErrDelivery is the error of Deliver for what no room has published.
+// ErrDelivery means that no room can have published a message.
 var ErrDelivery = errors.New("core: a message of the stream is not whole frames of chat")
 
-// missedText is what those are told who cannot be given all that was said.
+// missedText is the notice for clients that cannot be sent all that was said.
 const missedText = "this server has missed some of what was said: log in again"
 
-// Deliver takes in what the stream has delivered. It is called in the order of the
-// stream, by one goroutine at a time. What was delivered before does nothing. If the
-// sequence has a gap, the room has missed what stood there: everybody in it is told so
-// and ended, and missed is how many messages it was. A message that is not whole frames
-// of chat is left out, and the error says so.
+// Deliver takes a message that the stream has delivered. It is called in the order of the
+// stream, by one goroutine at a time. It ignores messages that were delivered before. If
+// there is a gap in the sequence, the room has missed messages: everybody in it is told
+// so and kicked, and missed is the number of messages. A message that is not whole Chat
+// frames is ignored, with ErrDelivery.
 func (r *Room) Deliver(d Delivery) (missed uint64, err error) {
 	messages, whole := countSaid(d.Frames)
 	if len(d.Frames) > r.messageMax() || !whole {
@@ -249,8 +248,8 @@ func (r *Room) Deliver(d Delivery) (missed uint64, err error) {
 	return missed, nil
 }
 
-// NewStream says that what is delivered from now on is of another stream. Nobody knows
-// what was said at the end of the last one, so everybody in the room is told and ended.
+// NewStream says that deliveries come from another stream from now on. What was said at
+// the end of the last one is unknown, so everybody in the room is told so and kicked.
 func (r *Room) NewStream() {
 	r.mu.Lock()
 	defer r.unlock()
@@ -258,8 +257,8 @@ func (r *Room) NewStream() {
 	r.kick(everybody, missedText)
 }
 
-// isNew says whether a message was not delivered before, from another place in the
-// stream: it was published twice if its publisher could not know that it had been taken.
+// isNew says whether a message was not delivered before. A message can be in the stream
+// twice, if its publisher did not learn that the stream had accepted it.
 func (q *sequence) isNew(d Delivery) bool {
 	before, known := q.nodes[d.Node]
 	if d.Number <= before.number {
@@ -268,7 +267,7 @@ func (q *sequence) isNew(d Delivery) bool {
 	if q.nodes == nil {
 		q.nodes = make(map[string]delivered)
 	}
-	if !known && len(q.nodes) >= nodesMost {
+	if !known && len(q.nodes) >= maxNodes {
 		oldest := ""
 		for node, at := range q.nodes {
 			if oldest == "" || at.sequence < q.nodes[oldest].sequence {
@@ -281,11 +280,11 @@ func (q *sequence) isNew(d Delivery) bool {
 	return true
 }
 
-// noticePrefix is how the frames begin in which the server itself speaks.
+// noticePrefix begins the notices of the server.
 var noticePrefix = []byte("\x00" + wire.ServerName + ": ")
 
-// countSaid says how many frames of clients there are among frames, and whether those
-// are whole frames of chat.
+// countSaid counts the frames of clients, without notices. whole says whether all are
+// whole Chat frames.
 func countSaid(frames []byte) (n int, whole bool) {
 	for len(frames) > 0 {
 		end := bytes.IndexByte(frames[1:], 0)
@@ -300,11 +299,11 @@ func countSaid(frames []byte) (n int, whole bool) {
 	return n, true
 }
 
-// Unwritten says whether somebody in the room who takes all that it is offered has more
-// than so many octets of the log still to be offered. Whoever delivers much then waits
-// for a moment, so as not to outrun the transport. It looks at every client: a few
-// microseconds for each thousand, under the lock.
-func (r *Room) Unwritten(octets int) bool {
+// HasUnwritten says whether the transport still has to write more than so many octets of
+// the log to some client that is not slow. The caller of Deliver then waits for a moment,
+// so that messages do not arrive faster than the transport writes them. HasUnwritten looks
+// at every client: it takes a few microseconds for each thousand, under the lock.
+func (r *Room) HasUnwritten(octets int) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for s := r.granted.first; s != nil; s = s.next {
@@ -315,9 +314,9 @@ func (r *Room) Unwritten(octets int) bool {
 	return false
 }
 
-// TellHere is Tell, but only for those who are in the room by way of this server.
-func (r *Room) TellHere(text string) {
-	notice := wire.AppendNotice(nil, tellable(text))
+// TellLocal is Tell, but only for the clients of this server.
+func (r *Room) TellLocal(text string) {
+	notice := wire.AppendNotice(nil, noticeText(text))
 	r.mu.Lock()
 	defer r.unlock()
 	if r.granted.n > 0 {
@@ -325,10 +324,10 @@ func (r *Room) TellHere(text string) {
 	}
 }
 
-// elsewhere is who is in the room by way of other servers.
-func (r *Room) elsewhere(octets int) (names []string, n int) {
+// remoteNames is Cluster.RemoteNames, or none without a Cluster.
+func (r *Room) remoteNames(octets int) (names []string, n int) {
 	if r.cfg.Cluster == nil {
 		return nil, 0
 	}
-	return r.cfg.Cluster.Elsewhere(octets)
+	return r.cfg.Cluster.RemoteNames(octets)
 }

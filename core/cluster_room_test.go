@@ -12,8 +12,8 @@ import (
 	"chatbench/core/wire"
 )
 
-// Who may come in waits until its name is claimed. Whoever is not let in then, and
-// whoever ends, gives the name back: once.
+// A login that is granted waits until its name is claimed. The name is released once, if the
+// client is not let in then, or when its session ends.
 func TestClaim(t *testing.T) {
 	r, c := node("a", 1<<20, Config{})
 	c.late = true
@@ -42,7 +42,7 @@ func TestClaim(t *testing.T) {
 	late, claim := join("late")
 	late.Leave(ReasonReset)
 	if !claim.Abandoned() {
-		t.Error("the claim of one who has left is not abandoned")
+		t.Error("the claim of a client that has left is not abandoned")
 	}
 	claim.Answer(nil)
 	slow, claim := join("slow")
@@ -59,7 +59,7 @@ func TestClaim(t *testing.T) {
 	}
 }
 
-// Joins and leaves are said to the whole room, also by a server nobody is on any more.
+// Joins and leaves are announced on all servers, even by a server without clients.
 func TestAnnouncedEverywhere(t *testing.T) {
 	st, a, b, ann, bob := twoServers(t, Config{Announce: true})
 	a.others, b.others = []string{"bob"}, []string{"ann"}
@@ -94,11 +94,11 @@ func TestAnnouncedEverywhere(t *testing.T) {
 	}
 }
 
-// What an operator tells goes to the whole room, or to the clients of this server.
+// A notice of an operator goes to all servers with Tell, and to one with TellLocal.
 func TestTellEverywhere(t *testing.T) {
 	st, _, _, ann, bob := twoServers(t, Config{})
 	st.rooms[0].Tell("all")
-	st.rooms[0].TellHere("here\n")
+	st.rooms[0].TellLocal("here\n")
 	st.turn(t)
 	if got := string(take(ann)); got != "\x00server: here\u2424\x00\x00server: all\x00" {
 		t.Errorf("ann is told %q", got)
@@ -108,7 +108,7 @@ func TestTellEverywhere(t *testing.T) {
 	}
 }
 
-// Who asks is told who is here by way of any server, within the bound.
+// The answer to /who has the clients of all servers, within the bound.
 func TestWhoEverywhere(t *testing.T) {
 	_, a, _, ann, _ := twoServers(t, Config{})
 	a.others = []string{"bob", "Åse"}
@@ -126,7 +126,7 @@ func TestWhoEverywhere(t *testing.T) {
 	}
 }
 
-// History is what clients said on any server, at the time of the stream.
+// The history has the lines of all servers, with the times of the stream.
 func TestHistoryOfStream(t *testing.T) {
 	st, _, _, ann, bob := twoServers(t, Config{History: 3, Announce: true})
 	ann.Feed(lines(0, 3))
@@ -141,27 +141,27 @@ func TestHistoryOfStream(t *testing.T) {
 	}
 }
 
-// Unwritten is of those who take what they are offered, and have not been offered it.
-func TestUnwritten(t *testing.T) {
+// HasUnwritten counts octets that were not offered yet, of clients that are not slow.
+func TestHasUnwritten(t *testing.T) {
 	st, _, _, ann, bob := twoServers(t, Config{})
 	ann.Feed(bytes.Repeat(chat(1000), 10))
 	st.turn(t)
 	r := st.rooms[1]
-	if !r.Unwritten(9000) || r.Unwritten(20_000) {
-		t.Errorf("10,000 octets are unwritten: %v over 9,000, %v over 20,000", r.Unwritten(9000), r.Unwritten(20_000))
+	if !r.HasUnwritten(9000) || r.HasUnwritten(20_000) {
+		t.Errorf("10,000 octets are unwritten: %v over 9,000, %v over 20,000", r.HasUnwritten(9000), r.HasUnwritten(20_000))
 	}
 	bob.Next()
 	bob.Wrote(0) // takes no more
-	if r.Unwritten(9000) {
-		t.Error("somebody who takes nothing is waited for")
+	if r.HasUnwritten(9000) {
+		t.Error("a client that does not read is counted")
 	}
 	take(bob)
-	if r.Unwritten(0) {
+	if r.HasUnwritten(0) {
 		t.Error("all is written")
 	}
 }
 
-// TestNothingAllocatedInCluster: neither does what is published and delivered allocate.
+// TestNothingAllocatedInCluster: publishing and delivering allocate nothing.
 func TestNothingAllocatedInCluster(t *testing.T) {
 	if racing {
 		t.Skip("allocations are not counted under the race detector")
@@ -191,22 +191,22 @@ func TestNothingAllocatedInCluster(t *testing.T) {
 	}
 }
 
-// TestClusterConfig: a room cannot be made that could not publish what is said.
+// TestClusterConfig: NewRoom panics if frames would not fit into messages.
 func TestClusterConfig(t *testing.T) {
-	for _, cfg := range []Config{{Cluster: new(fakeCluster)}, {Cluster: new(fakeCluster), Node: "a", MaxFrame: LargestShared + 1}} {
+	for _, cfg := range []Config{{Cluster: new(fakeCluster)}, {Cluster: new(fakeCluster), Node: "a", MaxFrame: LargestClusterFrame + 1}} {
 		func() {
 			defer func() {
 				if recover() == nil {
-					t.Errorf("%+v is taken", cfg)
+					t.Errorf("%+v does not panic", cfg)
 				}
 			}()
 			testRoom(1<<20, cfg)
 		}()
 	}
-	r, _ := node("a", 1<<20, Config{MaxFrame: LargestShared})
+	r, _ := node("a", 1<<20, Config{MaxFrame: LargestClusterFrame})
 	st := &fakeStream{rooms: []*Room{r}}
 	ann := enter(t, r, strings.Repeat("a", maxName))
-	ann.Feed(wire.AppendChat(nil, strings.Repeat("\x01", LargestShared-2)))
+	ann.Feed(wire.AppendChat(nil, strings.Repeat("\x01", LargestClusterFrame-2)))
 	if n := st.turn(t); n != 1 {
 		t.Errorf("the largest frame is %d messages", n)
 	}

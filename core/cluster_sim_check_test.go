@@ -10,39 +10,39 @@ import (
 	"chatbench/core/wire"
 )
 
-// check looks at what must be true at any time.
-func (w *clusterWorld) check() error {
+// check checks what must be true at any time.
+func (sim *clusterSimulation) check() error {
 	seen := map[string]string{}
-	for _, n := range w.nodes {
+	for _, n := range sim.nodes {
 		for name := range n.room.names {
 			if seen[name] != "" {
 				return fmt.Errorf("%s is in the room by way of %s and %s", name, seen[name], n.id)
 			}
 			seen[name] = n.id
 		}
-		if wait := n.room.Undelivered(); wait > n.room.outgoingMost()+int64(n.room.messageMax())+1000 {
+		if wait := n.room.Undelivered(); wait > n.room.maxOutgoing()+int64(n.room.messageMax())+1000 {
 			return fmt.Errorf("%s: %d octets wait for the stream", n.id, wait)
 		}
 		if n.room.Undelivered() > 0 && !n.publish && n.number == 0 {
 			return fmt.Errorf("%s: something is to be published, and nobody is told", n.id)
 		}
 	}
-	return w.wrong
+	return sim.wrong
 }
 
-// idle says that nothing waits for the server or the stream.
+// idle says whether nothing waits for the server or the stream.
 func (n *simNode) idle() bool {
-	return !n.publish && n.number == 0 && len(n.onWay) == 0 && !n.behind() && len(n.claims)+len(n.forwards)+len(n.room.parting) == 0
+	return !n.publish && n.number == 0 && len(n.onWay) == 0 && !n.behind() && len(n.claims)+len(n.forwards)+len(n.room.leaving) == 0
 }
 
-// finish mends everything, has all arrive, and looks at what everybody heard.
-func (w *clusterWorld) finish() error {
-	for _, n := range w.nodes {
+// finish reconnects all servers, delivers all messages, and checks what all clients received.
+func (sim *clusterSimulation) finish() error {
+	for _, n := range sim.nodes {
 		n.cut = false
 	}
 	for range 4000 {
 		busy := false
-		for _, n := range w.nodes {
+		for _, n := range sim.nodes {
 			if len(n.onWay) == 0 {
 				n.send()
 			}
@@ -53,42 +53,42 @@ func (w *clusterWorld) finish() error {
 			n.answerClaim()
 			n.answerForward()
 		}
-		w.tick(100 * time.Millisecond)
-		for _, c := range w.clients {
+		sim.tick(100 * time.Millisecond)
+		for _, c := range sim.clients {
 			if !c.gone {
 				c.got = append(c.got, take(c.session)...)
 				_, closing := c.session.Closing()
 				busy = busy || !closing && c.session.Held()
 			}
 		}
-		if err := w.check(); err != nil {
+		if err := sim.check(); err != nil {
 			return err
 		}
-		if !busy && !slices.ContainsFunc(w.nodes, func(n *simNode) bool { return !n.idle() }) {
+		if !busy && !slices.ContainsFunc(sim.nodes, func(n *simNode) bool { return !n.idle() }) {
 			break
 		}
 	}
-	for _, n := range w.nodes {
+	for _, n := range sim.nodes {
 		r := n.room
-		if !n.idle() || r.Undelivered() != 0 || len(r.outgoing.messages)+len(r.outgoing.waiting)+len(r.again) > 0 {
-			return fmt.Errorf("%s: something is left: %d octets, %d messages, %d and %d wait", n.id, r.Undelivered(), len(r.outgoing.messages), len(r.outgoing.waiting), len(r.again))
+		if !n.idle() || r.Undelivered() != 0 || len(r.outgoing.messages)+len(r.outgoing.waiting)+len(r.busyForwards) > 0 {
+			return fmt.Errorf("%s: something is left: %d octets, %d messages, %d and %d wait", n.id, r.Undelivered(), len(r.outgoing.messages), len(r.outgoing.waiting), len(r.busyForwards))
 		}
 	}
-	for _, c := range w.clients {
-		if err := w.checkHeard(c); err != nil {
-			return fmt.Errorf("client %d of %s: %w", c.id, c.node.id, err)
+	for _, c := range sim.clients {
+		if err := sim.checkReceived(c); err != nil {
+			return fmt.Errorf("client %d of %s: %s", c.id, c.node.id, err)
 		}
 	}
-	return w.checkNames()
+	return sim.checkNames()
 }
 
-// checkHeard holds what a client heard against the order of the stream, and what it said.
-func (w *clusterWorld) checkHeard(c *clusterClient) error {
+// checkReceived compares what a client received with the order of the stream, and with what it said.
+func (sim *clusterSimulation) checkReceived(c *clusterClient) error {
 	if !c.in {
 		return nil
 	}
 	heard := saidIn(chats(c.got))
-	want := w.said[c.from:]
+	want := sim.said[c.from:]
 	if len(heard) > len(want) || !slices.Equal(heard, want[:len(heard)]) {
 		return fmt.Errorf("heard %q, want %q", heard, want)
 	}
@@ -96,7 +96,7 @@ func (w *clusterWorld) checkHeard(c *clusterClient) error {
 		return fmt.Errorf("heard %d frames, want %d", len(heard), len(want))
 	}
 	var said []string
-	for _, f := range w.said {
+	for _, f := range sim.said {
 		if _, text, _ := strings.Cut(strings.TrimSuffix(f, "\x00"), ": "); strings.HasPrefix(text, fmt.Sprintf("%d.", c.id)) {
 			said = append(said, text)
 		}
@@ -111,7 +111,7 @@ func (w *clusterWorld) checkHeard(c *clusterClient) error {
 	return c.checkFiles()
 }
 
-// chats is the Chat frames among frames, of which the last may be half a one.
+// chats is the Chat frames among frames, of which the last may be incomplete.
 func chats(got []byte) (chat []byte) {
 	d := wire.Decoder{Max: wire.MaxFromServer}
 	for {
@@ -126,7 +126,7 @@ func chats(got []byte) (chat []byte) {
 	}
 }
 
-// checkFiles looks that a client got no File frame twice, or behind a later one.
+// checkFiles checks that a client received no File frame twice or out of order.
 func (c *clusterClient) checkFiles() error {
 	d := wire.Decoder{Max: wire.MaxFromServer}
 	for got := c.got; ; {
@@ -145,7 +145,7 @@ func (c *clusterClient) checkFiles() error {
 		sender, text, _ := strings.Cut(string(name), ".")
 		var number int
 		if _, err := fmt.Sscan(text, &number); err != nil {
-			return fmt.Errorf("file %q: %w", name, err)
+			return fmt.Errorf("file %q: %s", name, err)
 		}
 		if last, before := c.received[sender]; before && number <= last {
 			return fmt.Errorf("file %d of client %s after %d", number, sender, last)
@@ -154,19 +154,19 @@ func (c *clusterClient) checkFiles() error {
 	}
 }
 
-// checkNames looks that those names are claimed whose owners are in the room.
-func (w *clusterWorld) checkNames() error {
+// checkNames checks that exactly the names of clients in the room are claimed.
+func (sim *clusterSimulation) checkNames() error {
 	in := 0
-	for _, n := range w.nodes {
+	for _, n := range sim.nodes {
 		for name := range n.room.names {
 			in++
-			if !w.names[name] {
+			if !sim.names[name] {
 				return fmt.Errorf("%s is in the room without its name", name)
 			}
 		}
 	}
-	if in != len(w.names) {
-		return fmt.Errorf("%d are in the room, %d names are claimed", in, len(w.names))
+	if in != len(sim.names) {
+		return fmt.Errorf("%d are in the room, %d names are claimed", in, len(sim.names))
 	}
 	return nil
 }

@@ -14,10 +14,10 @@ import (
 )
 
 // TestClusterSimulation runs random conversations in a room on three servers that a
-// stream joins. Servers are cut off and come back; messages are lost on their way to the
-// stream and published again, get there late, twice and behind newer ones, are delivered
-// late and once more; answers about names and File frames come in any order. All the
-// same everybody hears one order: all of it, and nothing twice.
+// stream connects. Servers are cut off and reconnect. Messages to the stream are lost and
+// published again, arrive late, twice or after newer ones, and are delivered late or again.
+// Answers about names and File frames come in any order. Nevertheless all clients must
+// receive the same lines in the same order, all of them and none twice.
 func TestClusterSimulation(t *testing.T) {
 	for i := range uint64(*simSeeds) {
 		if err := simulateCluster(*simSeed + i); err != nil {
@@ -26,8 +26,8 @@ func TestClusterSimulation(t *testing.T) {
 	}
 }
 
-// clusterWorld is the servers, the stream between them, and the clients.
-type clusterWorld struct {
+// clusterSimulation is the servers, the stream between them, and the clients.
+type clusterSimulation struct {
 	*rand.Rand
 	nodes   []*simNode
 	stream  []Delivery        // in its order; some messages are in it twice
@@ -42,7 +42,7 @@ type clusterWorld struct {
 
 // simNode is one server.
 type simNode struct {
-	*clusterWorld
+	*clusterSimulation
 	id       string
 	room     *Room
 	cut      bool
@@ -74,9 +74,9 @@ func (n *simNode) Claim(l *Login)      { n.claims = append(n.claims, l) }
 func (n *simNode) Release(name string) { delete(n.names, name) }
 func (n *simNode) Forward(f *Forward)  { n.forwards = append(n.forwards, f) }
 
-func (n *simNode) Elsewhere(int) (names []string, count int) { return nil, 0 }
+func (n *simNode) RemoteNames(int) (names []string, count int) { return nil, 0 }
 
-// behind says whether the stream has something that was not delivered here.
+// behind says whether the stream has a message that was not delivered to this server.
 func (n *simNode) behind() bool { return n.next < len(n.stream) }
 
 // simWaker is the transport of every client.
@@ -86,33 +86,33 @@ func (simWaker) WakeRoom()       {}
 func (simWaker) Wake(s *Session) {}
 
 func simulateCluster(seed uint64) error {
-	w := &clusterWorld{Rand: rand.New(rand.NewPCG(seed, 2)), now: start, numbers: map[string]uint64{}, names: map[string]bool{}}
-	chunk := 256 + w.IntN(2048)
-	w.padding = strings.Repeat("~", w.IntN(2)*150)
+	sim := &clusterSimulation{Rand: rand.New(rand.NewPCG(seed, 2)), now: start, numbers: map[string]uint64{}, names: map[string]bool{}}
+	chunk := 256 + sim.IntN(2048)
+	sim.padding = strings.Repeat("~", sim.IntN(2)*150)
 	for i := range 3 {
-		n := &simNode{clusterWorld: w, id: fmt.Sprint("node", i)}
-		n.room = testRoom(chunk, Config{Cluster: n, Node: n.id, LagLimit: []int{400, 1 << 20}[w.IntN(2)], History: w.IntN(2) * 5, Announce: w.IntN(2) == 0})
-		w.nodes = append(w.nodes, n)
+		n := &simNode{clusterSimulation: sim, id: fmt.Sprint("node", i)}
+		n.room = testRoom(chunk, Config{Cluster: n, Node: n.id, LagLimit: []int{400, 1 << 20}[sim.IntN(2)], History: sim.IntN(2) * 5, Announce: sim.IntN(2) == 0})
+		sim.nodes = append(sim.nodes, n)
 	}
-	for range 100 + w.IntN(1500) {
-		w.step()
-		if err := w.check(); err != nil {
+	for range 100 + sim.IntN(1500) {
+		sim.step()
+		if err := sim.check(); err != nil {
 			return err
 		}
 	}
-	return w.finish()
+	return sim.finish()
 }
 
 // step does one random thing.
-func (w *clusterWorld) step() {
-	n := w.nodes[w.IntN(len(w.nodes))]
-	switch k := w.IntN(100); {
+func (sim *clusterSimulation) step() {
+	n := sim.nodes[sim.IntN(len(sim.nodes))]
+	switch k := sim.IntN(100); {
 	case k < 6:
-		w.join(n)
+		sim.join(n)
 	case k < 40:
-		w.feed()
+		sim.feed()
 	case k < 55:
-		w.write()
+		sim.write()
 	case k < 65:
 		n.send()
 	case k < 75:
@@ -124,30 +124,30 @@ func (w *clusterWorld) step() {
 	case k < 93:
 		n.answerForward()
 	case k < 95:
-		w.tick(time.Duration(w.IntN(1500)) * time.Millisecond)
+		sim.tick(time.Duration(sim.IntN(1500)) * time.Millisecond)
 	case k < 97:
 		n.cut = !n.cut
 	case k < 98:
-		w.leave()
+		sim.leave()
 	default:
 		n.arrive()
 		n.deliver()
 	}
 }
 
-func (w *clusterWorld) join(n *simNode) {
-	if len(w.clients) > 20 {
+func (sim *clusterSimulation) join(n *simNode) {
+	if len(sim.clients) > 20 {
 		return
 	}
-	c := &clusterClient{id: len(w.clients), node: n, received: map[string]int{}}
+	c := &clusterClient{id: len(sim.clients), node: n, received: map[string]int{}}
 	c.session = n.room.Join(netip.AddrPort{}, simWaker{}, c)
-	c.session.Feed(wire.AppendCred(nil, fmt.Sprint("name", w.IntN(8)), "x"))
-	w.clients = append(w.clients, c)
+	c.session.Feed(wire.AppendCred(nil, fmt.Sprint("name", sim.IntN(8)), "x"))
+	sim.clients = append(sim.clients, c)
 }
 
-func (w *clusterWorld) someone() *clusterClient {
+func (sim *clusterSimulation) someone() *clusterClient {
 	var live []*clusterClient
-	for _, c := range w.clients {
+	for _, c := range sim.clients {
 		if !c.gone && c.in {
 			live = append(live, c)
 		}
@@ -155,56 +155,56 @@ func (w *clusterWorld) someone() *clusterClient {
 	if len(live) == 0 {
 		return nil
 	}
-	return live[w.IntN(len(live))]
+	return live[sim.IntN(len(live))]
 }
 
-// feed has somebody say a few lines, and send files.
-func (w *clusterWorld) feed() {
-	c := w.someone()
-	if c == nil || c.session.Held() && w.IntN(10) > 0 {
+// feed lets a client say a few lines, and send files.
+func (sim *clusterSimulation) feed() {
+	c := sim.someone()
+	if c == nil || c.session.Held() && sim.IntN(10) > 0 {
 		return
 	}
 	var in []byte
-	for range 1 + w.IntN(6) {
-		if w.IntN(6) == 0 {
-			in = append(in, file(fmt.Sprint("name", w.IntN(9)), fmt.Sprintf("%d.%d", c.id, c.files))...)
+	for range 1 + sim.IntN(6) {
+		if sim.IntN(6) == 0 {
+			in = append(in, file(fmt.Sprint("name", sim.IntN(9)), fmt.Sprintf("%d.%d", c.id, c.files))...)
 			c.files++
 			continue
 		}
-		text := fmt.Sprintf("%d.%d%s", c.id, len(c.lines), w.padding)
+		text := fmt.Sprintf("%d.%d%s", c.id, len(c.lines), sim.padding)
 		in = wire.AppendChat(in, text)
 		c.lines = append(c.lines, text)
 	}
-	cut := w.IntN(len(in) + 1)
+	cut := sim.IntN(len(in) + 1)
 	c.session.Feed(in[:cut])
 	c.session.Feed(in[cut:])
 }
 
-func (w *clusterWorld) write() {
-	if c := w.someone(); c != nil {
+func (sim *clusterSimulation) write() {
+	if c := sim.someone(); c != nil {
 		if p := c.session.Next(); p != nil {
-			n := 1 + w.IntN(len(p))
+			n := 1 + sim.IntN(len(p))
 			c.got = append(c.got, p[:n]...)
 			c.session.Wrote(n)
 		}
 	}
 }
 
-func (w *clusterWorld) leave() {
-	if c := w.someone(); c != nil {
+func (sim *clusterSimulation) leave() {
+	if c := sim.someone(); c != nil {
 		c.gone = true
-		c.session.Leave([]Reason{ReasonEOF, ReasonReset}[w.IntN(2)])
+		c.session.Leave([]Reason{ReasonEOF, ReasonReset}[sim.IntN(2)])
 	}
 }
 
-func (w *clusterWorld) tick(d time.Duration) {
-	w.now = w.now.Add(d)
-	for _, n := range w.nodes {
-		n.room.Tick(w.now)
+func (sim *clusterSimulation) tick(d time.Duration) {
+	sim.now = sim.now.Add(d)
+	for _, n := range sim.nodes {
+		n.room.Tick(sim.now)
 	}
 }
 
-// send publishes what a server has to publish, maybe once more.
+// send publishes the outgoing message of a server, perhaps again.
 func (n *simNode) send() {
 	if n.cut || !n.publish && n.number == 0 {
 		return
@@ -222,7 +222,7 @@ func (n *simNode) send() {
 	}
 }
 
-// arrive has the stream take one of the messages that are on their way.
+// arrive lets the stream accept one of the messages in flight.
 func (n *simNode) arrive() {
 	if len(n.onWay) == 0 {
 		return
@@ -231,7 +231,7 @@ func (n *simNode) arrive() {
 	d := n.onWay[i]
 	n.onWay = slices.Delete(n.onWay, i, i+1)
 	d.Sequence, d.At = uint64(len(n.stream)+1), n.now
-	n.clusterWorld.stream = append(n.stream, d)
+	n.clusterSimulation.stream = append(n.stream, d)
 	if d.Number <= n.numbers[n.id] {
 		return
 	}
@@ -239,7 +239,7 @@ func (n *simNode) arrive() {
 		n.wrong = fmt.Errorf("%s publishes message %d before %d is delivered", n.id, d.Number, n.numbers[n.id]+1)
 	}
 	n.numbers[n.id] = d.Number
-	n.clusterWorld.said = append(n.said, saidIn(d.Frames)...)
+	n.clusterSimulation.said = append(n.said, saidIn(d.Frames)...)
 }
 
 // saidIn is the frames of clients among frames.
@@ -279,7 +279,7 @@ func (n *simNode) deliver() {
 	}
 }
 
-// answerClaim answers a claim, of a server that is cut off with a denial.
+// answerClaim answers a claim; if the server is cut off, with a denial.
 func (n *simNode) answerClaim() {
 	if len(n.claims) == 0 {
 		return
@@ -302,7 +302,7 @@ func (n *simNode) answerClaim() {
 	}
 }
 
-// answerForward passes a File frame on; now and then its answer is lost.
+// answerForward forwards a File frame; sometimes the answer is lost.
 func (n *simNode) answerForward() {
 	if len(n.forwards) == 0 {
 		return

@@ -12,7 +12,7 @@ import (
 	"chatbench/core/wire"
 )
 
-// fakeCluster keeps what a room asks of its Cluster, and answers it at once unless it is late.
+// fakeCluster records the calls of a room, and answers them at once unless late is set.
 type fakeCluster struct {
 	woken    int
 	late     bool
@@ -35,7 +35,7 @@ func (c *fakeCluster) Claim(l *Login) {
 
 func (c *fakeCluster) Release(folded string) { c.released = append(c.released, folded) }
 
-func (c *fakeCluster) Elsewhere(octets int) (names []string, n int) {
+func (c *fakeCluster) RemoteNames(octets int) (names []string, n int) {
 	for _, name := range c.others {
 		if octets -= len(name) + 2; octets < 0 {
 			break
@@ -52,20 +52,20 @@ func (c *fakeCluster) Forward(f *Forward) {
 	}
 }
 
-// node is a room that is one of several.
+// node makes the room of one of several servers.
 func node(name string, chunkSize int, cfg Config) (*Room, *fakeCluster) {
 	c := new(fakeCluster)
 	cfg.Cluster, cfg.Node = c, name
 	return testRoom(chunkSize, cfg), c
 }
 
-// fakeStream joins rooms without any trouble.
+// fakeStream connects rooms without faults.
 type fakeStream struct {
 	rooms []*Room
 	last  uint64
 }
 
-// turn delivers what the rooms have to publish, and says how many messages those were.
+// turn publishes and delivers the outgoing messages of the rooms, and returns how many.
 func (st *fakeStream) turn(t testing.TB) (messages int) {
 	t.Helper()
 	for _, from := range st.rooms {
@@ -87,7 +87,7 @@ func (st *fakeStream) turn(t testing.TB) (messages int) {
 	return messages
 }
 
-// twoServers is a room on two servers, and who is in it by way of each.
+// twoServers makes a room on two servers, with a client on each.
 func twoServers(t *testing.T, cfg Config) (st *fakeStream, a, b *fakeCluster, ann, bob *Session) {
 	ra, a := node("a", 1<<20, cfg)
 	rb, b := node("b", 1<<20, cfg)
@@ -99,8 +99,8 @@ func twoServers(t *testing.T, cfg Config) (st *fakeStream, a, b *fakeCluster, an
 	return st, a, b, ann, bob
 }
 
-// What is said is heard when the stream has delivered it, everywhere in one order, and
-// by the one who says it as well.
+// Messages reach clients, including the sender, when the stream has delivered them, on all
+// servers in the same order.
 func TestOneOrderOnTwoServers(t *testing.T) {
 	st, a, _, ann, bob := twoServers(t, Config{})
 	woken := a.woken
@@ -108,7 +108,7 @@ func TestOneOrderOnTwoServers(t *testing.T) {
 	bob.Feed(wire.AppendChat(nil, "2"))
 	ann.Feed(wire.AppendChat(nil, "3"))
 	if got := string(take(ann)) + string(take(bob)); got != "" {
-		t.Errorf("heard before it was delivered: %q", got)
+		t.Errorf("received before it was delivered: %q", got)
 	}
 	if n := a.woken - woken; n != 1 {
 		t.Errorf("told %d times of one message", n)
@@ -135,8 +135,8 @@ func TestOneOrderOnTwoServers(t *testing.T) {
 	}
 }
 
-// A message stays as it is until it is delivered, however often it is asked for; what is
-// said meanwhile goes into the next ones. Each has whole frames and keeps to the bound.
+// Outgoing returns the same message until it is delivered. What is said meanwhile goes into
+// the next ones. Each message has whole frames and is within the bound.
 func TestOutgoing(t *testing.T) {
 	r, c := node("a", 200, Config{})
 	ann := enter(t, r, "ann")
@@ -175,7 +175,7 @@ func TestOutgoing(t *testing.T) {
 	numbered(t, heard(t, all), 50)
 }
 
-// A message that was published twice, or is delivered again, is heard once.
+// A message that is published or delivered twice reaches clients once.
 func TestDeliveredTwice(t *testing.T) {
 	r, _ := node("b", 1<<20, Config{})
 	bob := enter(t, r, "bob")
@@ -192,15 +192,16 @@ func TestDeliveredTwice(t *testing.T) {
 		}
 	}
 	numbered(t, heard(t, take(bob)), 5)
-	for i := range 3 * nodesMost {
+	for i := range 3 * maxNodes {
 		r.Deliver(said(15+uint64(i), 1, fmt.Sprint("node", i), "x"))
 	}
-	if n := len(r.sequence.nodes); n != nodesMost {
+	if n := len(r.sequence.nodes); n != maxNodes {
 		t.Errorf("the last numbers of %d servers are kept", n)
 	}
 }
 
-// Who cannot be given all that was said is told so, and ended; who comes then stays.
+// Clients for which messages are missing are told so, and their sessions end. Clients that
+// log in later stay.
 func TestMissed(t *testing.T) {
 	for what, miss := range map[string]func(*Room) uint64{
 		"a gap": func(r *Room) uint64 {
@@ -234,7 +235,7 @@ func TestMissed(t *testing.T) {
 	}
 }
 
-// What no room publishes is left out, and nobody loses anything else for it.
+// Messages that no room publishes are ignored, and others are not affected.
 func TestBadDelivery(t *testing.T) {
 	r, _ := node("b", 1000, Config{})
 	bob := enter(t, r, "bob")
@@ -253,7 +254,7 @@ func TestBadDelivery(t *testing.T) {
 	stays(t, bob)
 }
 
-// Who says more than the stream takes has to wait, and loses nothing.
+// The input of a client that says more than the stream accepts waits, and none of it is lost.
 func TestSaidWaitsForStream(t *testing.T) {
 	r, _ := node("a", 1000, Config{})
 	st := &fakeStream{rooms: []*Room{r}}
@@ -265,7 +266,7 @@ func TestSaidWaitsForStream(t *testing.T) {
 	if !ann.Held() {
 		t.Fatalf("%d octets wait to be published, and who goes on talking is not held", r.Undelivered())
 	}
-	if most := r.outgoingMost() + 1000; r.Undelivered() > most {
+	if most := r.maxOutgoing() + 1000; r.Undelivered() > most {
 		t.Errorf("%d octets wait to be published, want %d at most", r.Undelivered(), most)
 	}
 	cid.Feed(wire.AppendChat(nil, "x"))

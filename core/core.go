@@ -2,15 +2,15 @@
 // broadcast log, the relay of file frames, and every limit. It is sans-I/O: a
 // transport feeds it the bytes of its clients and asks it what to write.
 //
-// It refuses to open sockets, start goroutines, read the clock or log; time
-// arrives with Tick, and every way a connection ends is a counted Reason.
+// It does not open sockets, start goroutines, read the clock or log. Time
+// arrives with Tick, and every end of a connection has a Reason, which is counted.
 //
 // # The broadcast log
 //
 // What is said in the room is encoded once and appended once to a log of
-// fixed-size chunks. A session holds only a cursor into it, so that a message
-// costs the core the same however many listen, output takes no memory for each
-// client, and a transport hands the kernel all that a client is behind in one
+// fixed-size chunks. A session has only a cursor into it. So a message costs the
+// core the same however many clients there are, output takes no memory for each
+// client, and a transport passes all that a client is behind to the kernel in one
 // write.
 //
 // # Who may call what
@@ -33,39 +33,39 @@ import (
 	"chatbench/core/wire"
 )
 
-// LargestFrame bounds Config.MaxFrame, in octets: what a frame may grow to
-// once its text is made safe has to fit into one chunk of the log.
+// LargestFrame bounds Config.MaxFrame, in octets: a frame whose text has grown
+// because it was made safe must fit into one chunk of the log.
 const LargestFrame = 64 << 10
 
-// Config is what a room is made with. Zero values take the defaults named.
+// Config configures a room. For zero values the defaults named here are used.
 type Config struct {
-	MaxClients    int // slots, held from Join to Leave; 10,000
-	MaxPending    int // clients not logged in yet; a quarter of the slots, at least 64
+	MaxClients    int // slots, used from Join to Leave; default 10,000
+	MaxPending    int // clients not logged in yet; default a quarter of the slots, at least 64
 	MaxPerAddress int // clients from one address, loopback exempt; 0 is no limit
-	MaxFrame      int // octets, at most LargestFrame; wire.MaxFrame
-	// Banned, if set, says of the address of each client whether it is turned away. It
-	// is called when a client connects, and must not block.
+	MaxFrame      int // octets, at most LargestFrame; default wire.MaxFrame
+	// Banned, if set, says whether clients from an address are turned away. It is called
+	// when a client connects, and must not block.
 	Banned func(netip.Addr) bool
-	// Observe, if set, is told of each login and each end, in the order in which they
+	// Observe, if set, is called for each login and each end, in the order in which they
 	// happen. It is called under the room's lock, so it must neither block nor call
 	// the room. Messages cause no events.
 	Observe func(Event)
-	// Preface, if set, gives what the connections from an address begin with before
-	// their first frame; nil: nothing.
+	// Preface, if set, returns the reader of what the connections from an address begin
+	// with before their first frame; nil: they begin with a frame.
 	Preface          func(peer netip.AddrPort) Preface
-	PrefaceTimeout   time.Duration // from Join until a required preface has come; 5 s. The time to log in begins then
-	LoginTimeout     time.Duration // from Join to granted, absolute; 10 s. Meanwhile little input may wait: see Session.Feed
-	LagLimit         int           // octets a client may be owed for longer than LagTime; 256 KiB
-	LagTime          time.Duration // how long it may be owed more, while it takes less than it is offered; 2 s
-	LagMax           int           // octets of the log that are kept for one client, slow or not; 64 times LagLimit, at least 4 MiB
-	Farewell         time.Duration // how long an end may take: of a client's last words, and of the input of one that has left; 10 s
-	Flood            Flood         // how much a client may say; zero: as much as it likes
-	Announce         bool          // joins and leaves are said to the room
-	History          int           // lines that a newcomer is told of what was said before, and 32 KiB at the most; 0: none
-	Before           []Line        // what was said before the room was made, for that
+	PrefaceTimeout   time.Duration // from Join until a required preface has come; default 5 s. LoginTimeout begins after it
+	LoginTimeout     time.Duration // from Join to granted, absolute; default 10 s. Meanwhile little input may wait: see Session.Feed
+	LagLimit         int           // octets that may wait for a client for longer than LagTime; default 256 KiB
+	LagTime          time.Duration // how long more may wait, while the client takes less than it is offered; default 2 s
+	LagMax           int           // octets of the log that are kept for one client, slow or not; default 64 times LagLimit, at least 4 MiB
+	Farewell         time.Duration // how long the last output of a closing session may take, and the waiting input of a client that has left; default 10 s
+	Flood            Flood         // how much a client may say; zero: no limit
+	Announce         bool          // announce joins and leaves to the room
+	History          int           // lines said before that a new client is sent, in at most 32 KiB; 0: none
+	Before           []Line        // what was said before the room was made, for History
 	AdvertiseClaimed bool          // a DnAck keeps the address its sender claims
-	Cluster          Cluster       // the other servers that have the same room; nil: there are none
-	Node             string        // with a Cluster: what this room is called among them, never used before
+	Cluster          Cluster       // connects the room with its other servers; nil: there are none
+	Node             string        // with a Cluster: the ID of this room among them, never used before
 	Authenticator    Authenticator // who may log in; required
 	Now              time.Time     // the clock's reading now; later ones come with Tick
 }
@@ -113,15 +113,15 @@ func (cfg Config) withDefaults() Config {
 }
 
 // loginInputLimit is how many octets of a client may wait while its login is
-// decided. Who is not known yet gets less memory than others: with 16 KiB, 2,500
-// pending clients take 40 MiB. There is room for a few frames of any size.
+// decided. A client that has not logged in gets less memory than others: with 16
+// KiB, 2,500 pending clients take 40 MiB. That has room for a few frames of any size.
 func (cfg Config) loginInputLimit() int { return max(16<<10, 4*cfg.MaxFrame) }
 
 // Authenticator decides who may log in.
 type Authenticator interface {
 	// Authenticate decides on one login and calls its Answer exactly once,
-	// before it returns or later, from any goroutine. It MUST NOT block:
-	// whoever needs time (hashing a password) answers later.
+	// before it returns or later, from any goroutine. It MUST NOT block: an
+	// implementation that needs time, to hash a password, answers later.
 	Authenticate(l *Login)
 }
 
@@ -133,8 +133,8 @@ func (OpenDoor) Authenticate(l *Login) { l.Answer(nil) }
 
 // Waker is a transport's side of the room, one for each of its event loops or
 // one for all of it. Any goroutine may call its methods, also one that is inside
-// Feed, Next or Wrote of any session. They MUST NOT block nor call back into the
-// core: they note that there is work, no more. They are called after the room's
+// Feed, Next or Wrote of any session. They MUST NOT block and MUST NOT call the
+// core: they only note that there is work. They are called after the room's
 // lock is released, and so may come late: when the session has left, when the
 // Waker has no sessions any more, and when the transport has ended.
 type Waker interface {
@@ -142,8 +142,8 @@ type Waker interface {
 	Wake(s *Session) // this session has output of its own, must close, or may go on after it was Held: see Next
 }
 
-// CheckName decides whether name may log in. canonical is how it is shown,
-// folded how it is compared. The error's text is for the user.
+// CheckName decides whether name may log in. canonical is the name as it is
+// shown, folded the name as it is compared. The error's text is for the user.
 func CheckName(name string) (canonical, folded string, err error) {
 	return checkName([]byte(name))
 }

@@ -7,29 +7,28 @@ import (
 	"chatbench/core/wire"
 )
 
-// defaultFarewell is how long a closing client may take over what it is still owed,
-// and how long the input of one that has left is worked through.
+// defaultFarewell is the default of Config.Farewell.
 const defaultFarewell = 10 * time.Second
 
 // Farewell is Config.Farewell, for a transport that has not read all that a client
-// sent before it left: longer than that it need not read on.
+// sent before it left: it need not read for longer than that.
 func (r *Room) Farewell() time.Duration { return r.cfg.Farewell }
 
-// fullText is what a client is told for whom there is no room.
+// fullText is the reason of ReasonFull, for the client.
 const fullText = "server is full"
 
-// lastWords is what a closing session is still given: the log up to limit,
-// then text. If text is nil it is given nothing at all, not even the log.
-type lastWords struct {
+// lastOutput is the last output of a closing session: the log up to limit, then
+// text. If text is nil there is no output, not even the log.
+type lastOutput struct {
 	text  []byte
 	limit uint64
 }
 
-var nothingMore = &lastWords{}
+var noOutput = &lastOutput{}
 
-// end begins the end of a session: it is out of the room at once. final is
-// what its client is still sent, after all that was said until now; nil for
-// nothing at all, neither that nor the log. Only the first call counts.
+// end begins to close a session, which leaves the room at once. Its client is
+// still sent what was said until now, and then final. If final is nil it is sent
+// nothing more. Only the first call counts.
 func (r *Room) end(s *Session, why Reason, final []byte) {
 	if s.closing.Load() != 0 {
 		return
@@ -37,7 +36,7 @@ func (r *Room) end(s *Session, why Reason, final []byte) {
 	wasIn := s.state == StateGrant
 	if wasIn {
 		r.observe(s, Event{Name: s.name, Folded: s.folded, Reason: why, Stayed: time.Duration(r.clock.Load() - s.deadline)})
-	} else if why != ReasonDenied { // denyLogin tells of those
+	} else if why != ReasonDenied { // denyLogin has reported those
 		r.observe(s, Event{Reason: why})
 	}
 	s.deadline = r.in(r.cfg.Farewell)
@@ -45,13 +44,13 @@ func (r *Room) end(s *Session, why Reason, final []byte) {
 		r.move(s, StateError)
 	}
 	s.state = StateError
-	if final == nil || s.deaf {
-		r.silence(s)
+	if final == nil || s.unwritable {
+		r.discardOutput(s)
 	} else {
-		s.mail.last = &lastWords{final, r.log.end.Load()}
+		s.mail.last = &lastOutput{final, r.log.end.Load()}
 		s.changed.Store(true)
 	}
-	// After changed: whoever sees the session closing finds the last words.
+	// After changed: whoever sees that the session is closing finds its last output.
 	s.closing.Store(1 + uint32(why))
 	if s.pooled && !s.left {
 		r.wake(s)
@@ -62,26 +61,26 @@ func (r *Room) end(s *Session, why Reason, final []byte) {
 		if r.cfg.Cluster != nil {
 			r.cfg.Cluster.Release(s.folded)
 		}
-		r.remember(s)
+		r.saveAllowance(s)
 		r.announceLeave(s.name)
 	}
-	if s.parting {
-		r.release(s) // its transport has let go of it long since
+	if s.leaving {
+		r.release(s) // its transport has called Leave already
 	}
 }
 
-// silence takes back all that a closing session was still to be given, and
-// lets go of the log for it.
-func (r *Room) silence(s *Session) {
+// discardOutput discards all output of a closing session, and releases its place in
+// the log.
+func (r *Room) discardOutput(s *Session) {
 	if s.pooled {
 		r.list(s).remove(s)
 	}
-	s.silent = true
+	s.discarded = true
 	if s.pooled {
 		r.list(s).push(s)
 	}
 	s.mail.start.close()
-	s.mail.private, s.mail.last = nil, nothingMore
+	s.mail.private, s.mail.last = nil, noOutput
 	s.changed.Store(true)
 }
 
@@ -91,9 +90,10 @@ func (r *Room) deny(s *Session, why Reason, text string) {
 	s.state = StateDenied
 }
 
-// TurnAway ends the session of a client for whom its transport has no thread, process or
-// descriptor: the reason is ReasonFull. It is denied, or told so if it is in the room
-// already. To a session that is closing it does nothing. Any goroutine may call it.
+// TurnAway ends the session of a client for which its transport has no thread, process or
+// descriptor, with ReasonFull. The login is denied, or the client gets a notice if it is in
+// the room already. If the session is closing, TurnAway does nothing. Any goroutine may
+// call it.
 func (s *Session) TurnAway() {
 	r := s.room
 	r.mu.Lock()
@@ -107,30 +107,30 @@ func (s *Session) TurnAway() {
 	}
 }
 
-// denyLogin denies a login under a name, which is "" if there is none that could be
-// one. The session is not closing yet.
+// denyLogin denies a login with a name, which is "" if it was not a valid one. The
+// session is not closing yet.
 func (r *Room) denyLogin(s *Session, name, folded, text string) {
 	r.stats.Denials++
 	r.observe(s, Event{Name: name, Folded: folded, Reason: ReasonDenied, Text: text})
 	r.deny(s, ReasonDenied, text)
 }
 
-// bye ends a session whose client said Close.
-func (r *Room) bye(s *Session) {
+// clientClosed ends a session whose client sent Close.
+func (r *Room) clientClosed(s *Session) {
 	r.mu.Lock()
 	defer r.unlock()
 	r.end(s, ReasonBye, nil)
 }
 
-// violation ends a session whose client broke the protocol.
+// violation ends a session whose client violated the protocol.
 func (r *Room) violation(s *Session, why Reason) {
 	r.mu.Lock()
 	defer r.unlock()
 	r.violate(s, why)
 }
 
-// violate is violation for callers that hold the lock. To a session that is
-// closing already, whatever state it was in, it does nothing.
+// violate is violation for callers that hold the lock. If the session is closing
+// already it does nothing.
 func (r *Room) violate(s *Session, why Reason) {
 	r.end(s, why, wire.AppendClose(wire.AppendNotice(nil, r.violationText(why))))
 }

@@ -9,7 +9,7 @@ import (
 	"chatbench/core/wire"
 )
 
-// chunks is how many chunks the log is kept in.
+// chunks is how many chunks the log has.
 func chunks(r *Room) int {
 	r.log.reclaim()
 	n := 1
@@ -19,8 +19,8 @@ func chunks(r *Room) int {
 	return n
 }
 
-// TestEndingKeepsNoLog: whoever is ending lets go of the log, however it ends
-// and whether or not its connection lingers.
+// TestEndingKeepsNoLog: a closing session keeps no chunks of the log, for whatever reason it
+// closes and however long its connection lingers.
 func TestEndingKeepsNoLog(t *testing.T) {
 	badType := []byte{9}
 	for _, tt := range []struct {
@@ -58,8 +58,8 @@ func TestEndingKeepsNoLog(t *testing.T) {
 	}
 }
 
-// TestStuckEndingIsGivenUp: a client that broke the protocol and then reads
-// nothing keeps neither the log nor its connection.
+// TestStuckEndingIsGivenUp: a client that has violated the protocol and then reads nothing
+// keeps neither chunks of the log nor its connection.
 func TestStuckEndingIsGivenUp(t *testing.T) {
 	stuck := func(r *Room) (ann, bob *Session) { return stuckEnding(t, r) }
 	t.Run("too far behind", func(t *testing.T) {
@@ -95,8 +95,8 @@ func TestStuckEndingIsGivenUp(t *testing.T) {
 		bob.Wrote(7) // of a write that was under way
 		ended(t, bob, ReasonBadType)
 		bob.Leave(ReasonReset)
-		if st := r.Snapshot(); st.Ends[ReasonBadType] != 1 || r.ending.n+r.silent.n != 0 {
-			t.Errorf("ends %v, %d still ending", st.Ends, r.ending.n+r.silent.n)
+		if st := r.Snapshot(); st.Ends[ReasonBadType] != 1 || r.ending.n+r.discarded.n != 0 {
+			t.Errorf("ends %v, %d still ending", st.Ends, r.ending.n+r.discarded.n)
 		}
 	})
 	t.Run("one who never was in the room", func(t *testing.T) {
@@ -128,7 +128,7 @@ func TestStuckEndingIsGivenUp(t *testing.T) {
 	})
 }
 
-// TestTurnedAway: those, and only those, who never had a slot.
+// TestTurnedAway: TurnedAway is true for exactly the clients that never had a slot.
 func TestTurnedAway(t *testing.T) {
 	peer := netip.MustParseAddrPort("192.0.2.1:40000")
 	for why, cfg := range map[Reason]Config{
@@ -151,8 +151,8 @@ func TestTurnedAway(t *testing.T) {
 	}
 }
 
-// TestTurnAway: a client that its transport cannot serve is told so, wherever it stands,
-// and the answer to its login comes too late. One that is closing is told nothing more.
+// TestTurnAway: TurnAway denies the login of a client, or sends it a notice, depending on its
+// state. An answer to its login comes too late. If the session is closing it does nothing.
 func TestTurnAway(t *testing.T) {
 	const denied, told = "\x01denied server is full\x00\x03\x00", "\x00server: server is full\x00\x03\x00"
 	var answer func(error)
@@ -197,8 +197,8 @@ func TestTurnAway(t *testing.T) {
 	ended(t, bye, ReasonBye)
 }
 
-// TestLoginKeepsNothing: what waits for a login's answer is let go of when it
-// has come, and nothing is kept when it no longer matters.
+// TestLoginKeepsNothing: input that waits for the answer to a login is not kept after the
+// answer, and not kept at all if the session is closing.
 func TestLoginKeepsNothing(t *testing.T) {
 	var answer func(error)
 	r := testRoom(1000, Config{Authenticator: keeper{&answer}})
@@ -219,8 +219,8 @@ func TestLoginKeepsNothing(t *testing.T) {
 	}
 }
 
-// TestImpatience: what may wait for a login's answer is less than what a client
-// may be behind, but never less than four frames, to the octet.
+// TestImpatience: the limit on input that waits for the answer to a login is exact, and at
+// least four frames.
 func TestImpatience(t *testing.T) {
 	for frame, want := range map[int]int{100: 16 << 10, wire.MaxFrame: 16 << 10, 10_000: 40_000} {
 		var answer func(error)
@@ -250,14 +250,14 @@ func TestImpatience(t *testing.T) {
 	}
 }
 
-// counting counts what it is told.
+// counting is a Waker that counts its calls.
 type counting struct{ room, sessions int }
 
 func (c *counting) WakeRoom()     { c.room++ }
 func (c *counting) Wake(*Session) { c.sessions++ }
 
-// TestWakers: a waker is told of the room while it has a session, once for
-// what is fed in one piece, and of a session when there is something for it.
+// TestWakers: WakeRoom is called for a waker while it has a session, once for each Feed, and
+// Wake for a session when there is output for it.
 func TestWakers(t *testing.T) {
 	r := testRoom(1<<20, Config{})
 	a, b := &counting{}, &counting{}
@@ -307,8 +307,8 @@ func TestWakers(t *testing.T) {
 	ann.Leave(ReasonEOF)
 }
 
-// TestLastWordsAreThere: a writer that sees the session closing and then asks
-// for output is given the last words, also if the end comes at that moment.
+// TestLastWordsAreThere: if a writer sees that the session is closing, its next call of Next
+// returns the last output, even if the end begins at that moment.
 func TestLastWordsAreThere(t *testing.T) {
 	r := testRoom(1<<16, Config{LoginTimeout: time.Hour})
 	for i := range 20_000 {

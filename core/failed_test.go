@@ -9,9 +9,9 @@ import (
 	"chatbench/core/wire"
 )
 
-// TestWriteFailed: once a write has failed nothing is kept for a client, and nobody
-// waits for it. It is not slow, however much is said, and what it said before the
-// end of its connection is heard.
+// TestWriteFailed: after a failed write nothing is kept for a client, and no other client
+// waits for it. It is never slow, and what it sent before the end of its connection is
+// processed.
 func TestWriteFailed(t *testing.T) {
 	r := testRoom(1<<10, Config{LagLimit: 1000, LagTime: time.Second, LagMax: 20_000})
 	ann, bob := enter(t, r, "ann"), enter(t, r, "bob")
@@ -47,8 +47,8 @@ func TestWriteFailed(t *testing.T) {
 	}
 }
 
-// TestWriteFailedReleases: those who wait to send a client frames go on when a
-// write to it has failed.
+// TestWriteFailedReleases: clients that wait to send frames to a client go on when a write to
+// it has failed.
 func TestWriteFailedReleases(t *testing.T) {
 	r := testRoom(1<<20, Config{LagLimit: 1000})
 	ann, bob := enter(t, r, "ann"), enter(t, r, "bob")
@@ -64,13 +64,13 @@ func TestWriteFailedReleases(t *testing.T) {
 	}
 }
 
-// asked is an Authenticator in the hands of a test.
+// asked is an Authenticator that a test provides.
 type asked func(*Login)
 
 func (a asked) Authenticate(l *Login) { a(l) }
 
-// TestWriteFailedEarly: a write may fail before the login is answered, and before
-// the session closes. What waited is worked through by Next, and nothing is given.
+// TestWriteFailedEarly: a write may fail before the login is answered, and before the session
+// closes. Next processes the waiting input, and returns nothing.
 func TestWriteFailedEarly(t *testing.T) {
 	for _, deny := range []bool{false, true} {
 		var bobs *Login

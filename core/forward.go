@@ -7,29 +7,29 @@ import (
 )
 
 // Forward is a File frame, and perhaps a notice after it, for a client that is not on
-// this server. Its sender's input waits until it is answered, so that frames to one
-// addressee keep their order and nobody sends faster than they are taken.
+// this server. The input of the sender waits until it is answered. So frames to one
+// addressee keep their order, and are not sent faster than they are received.
 type Forward struct {
-	To     string // the addressee, as names are compared; maybe nobody
-	Frames []byte // what it is to be given
+	To     string // the folded name of the addressee; there may be no such client
+	Frames []byte // the frames for it
 
-	name    string // the addressee as the sender may be told of it
+	name    string // the name of the addressee, made safe, for notices to the sender
 	session *Session
 	waits   atomic.Bool // for its answer
 }
 
-// Outcome is what came of a Forward.
+// Outcome is the result of a Forward.
 type Outcome uint8
 
 const (
-	Forwarded   Outcome = iota // the addressee is given the frames
+	Forwarded   Outcome = iota // the frames are queued for the addressee
 	NoSuchUser                 // nobody of that name is in the room
-	Busy                       // the addressee has frames enough to take: Forward is called again with the next Tick
-	Unavailable                // the addressee's server cannot be reached, or has not answered: nobody knows
+	Busy                       // the queue of the addressee is full: Forward is called again with the next Tick
+	Unavailable                // the addressee's server cannot be reached, or has not answered: the result is unknown
 )
 
-// Answer says what came of it. It is to be called exactly once for each call of
-// Cluster.Forward; one more panics.
+// Answer sets the outcome. It must be called exactly once for each call of
+// Cluster.Forward; another call panics.
 func (f *Forward) Answer(o Outcome) {
 	if !f.waits.Swap(false) {
 		panic("core: a Forward was answered twice")
@@ -40,7 +40,7 @@ func (f *Forward) Answer(o Outcome) {
 	switch o {
 	case Busy:
 		if s.closing.Load() == 0 {
-			r.again = append(r.again, f)
+			r.busyForwards = append(r.busyForwards, f)
 			r.stats.QueueWaits++
 			return
 		}
@@ -52,17 +52,17 @@ func (f *Forward) Answer(o Outcome) {
 	r.letResume(s)
 }
 
-// forwardAgain asks again about those whose addressees were busy. The room's lock is
+// retryForwards sends the Forwards again whose addressees were busy. The room's lock is
 // not held.
-func (r *Room) forwardAgain() {
+func (r *Room) retryForwards() {
 	if r.cfg.Cluster == nil {
 		return
 	}
 	r.mu.Lock()
-	again := r.again
-	r.again = nil
+	busy := r.busyForwards
+	r.busyForwards = nil
 	r.mu.Unlock()
-	for _, f := range again {
+	for _, f := range busy {
 		f.send()
 	}
 }
@@ -72,9 +72,8 @@ func (f *Forward) send() {
 	f.session.room.cfg.Cluster.Forward(f)
 }
 
-// TakeForward gives a client of this server the frames that a Forward on another one
-// has for it. to is Forward.To. Frames that no server sends are not given: then it is
-// as if there were no such user.
+// TakeForward queues the frames of a Forward of another server for a client of this
+// server. to is Forward.To. It rejects frames that no server sends, with NoSuchUser.
 func (r *Room) TakeForward(to string, frames []byte) Outcome {
 	if !wholeForward(frames) {
 		return NoSuchUser

@@ -11,8 +11,8 @@ import (
 // file is a File frame for somebody, about a file.
 func file(to, name string) []byte { return wire.AppendFile(nil, wire.LsBody, to, []byte(" "+name)) }
 
-// A frame for somebody on another server goes there as that is to see it, and its
-// sender's input waits until it is answered.
+// A frame for a client on another server is forwarded with the name of its sender, whose input
+// waits until the Forward is answered.
 func TestForward(t *testing.T) {
 	st, a, _, ann, bob := twoServers(t, Config{})
 	a.late = true
@@ -47,8 +47,8 @@ func TestForward(t *testing.T) {
 	f.Answer(Forwarded)
 }
 
-// The sharer's address is the one that its server sees, and what is wrong with an
-// acknowledgement is told by that server too.
+// The server of a sharer sets the sharer's address, and sends the notice if an acknowledgement
+// is wrong.
 func TestForwardAck(t *testing.T) {
 	st, a, _, ann, bob := twoServers(t, Config{})
 	pass := func() string {
@@ -71,7 +71,7 @@ func TestForwardAck(t *testing.T) {
 	}
 }
 
-// Whose frame does not arrive is told so.
+// If a frame does not arrive, its sender is told so.
 func TestForwardOutcomes(t *testing.T) {
 	_, a, _, ann, _ := twoServers(t, Config{})
 	for _, tt := range []struct {
@@ -90,8 +90,8 @@ func TestForwardOutcomes(t *testing.T) {
 	}
 }
 
-// A frame for somebody who has enough to take is passed on again with each Tick, before
-// what its sender sends after it. Who takes nothing meanwhile is slow.
+// A frame for a client whose queue is full is forwarded again with each Tick, before later
+// frames of its sender. If that client does not read it is ended as slow.
 func TestForwardToBusy(t *testing.T) {
 	st, a, _, ann, bob := twoServers(t, Config{LagLimit: 4000})
 	a.late = true
@@ -140,7 +140,7 @@ func TestForwardToBusy(t *testing.T) {
 	ended(t, bob, ReasonSlow)
 }
 
-// What a client sent before its FIN is passed on though it has left.
+// Frames that a client sent before its FIN are forwarded after it has left.
 func TestForwardAndGone(t *testing.T) {
 	st, a, _, ann, bob := twoServers(t, Config{})
 	a.late = true
@@ -162,7 +162,7 @@ func TestForwardAndGone(t *testing.T) {
 	ended(t, ann, ReasonEOF)
 }
 
-// Frames that no server sends are not given to anybody.
+// TakeForward rejects frames that no server sends.
 func TestTakeForwardIsChecked(t *testing.T) {
 	r, _ := node("b", 1<<20, Config{})
 	bob := enter(t, r, "bob")

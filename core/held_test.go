@@ -18,7 +18,7 @@ func lines(from, to int) (in []byte) {
 	return in
 }
 
-// heard is the texts that a client took, without the names in front.
+// heard is the texts of the messages that a client has received, without names.
 func heard(t *testing.T, got []byte) (texts []string) {
 	t.Helper()
 	d := wire.Decoder{Max: wire.MaxFromServer}
@@ -56,7 +56,7 @@ func floodRoom(t *testing.T) (r *Room, ann, bob *Session) {
 	return r, enter(t, r, "ann"), enter(t, r, "bob")
 }
 
-// TestPasteArrivesWhole: what people paste is below the burst.
+// TestPasteArrivesWhole: 200 pasted lines are below the burst.
 func TestPasteArrivesWhole(t *testing.T) {
 	r, ann, bob := floodRoom(t)
 	for range 3 {
@@ -74,8 +74,8 @@ func TestPasteArrivesWhole(t *testing.T) {
 	}
 }
 
-// TestFloodWaits: over the burst a client is heard at the rate, in order, and
-// nothing is lost.
+// TestFloodWaits: beyond the burst a client's messages are said at the rate, in order, and
+// none is lost.
 func TestFloodWaits(t *testing.T) {
 	r, ann, bob := floodRoom(t)
 	ann.Feed(lines(0, 700))
@@ -109,8 +109,8 @@ func TestFloodWaits(t *testing.T) {
 	}
 }
 
-// TestAllowanceIsBounded: silence saves up one burst and no more; large
-// messages cost more than short ones; private frames less.
+// TestAllowanceIsBounded: the allowance never grows beyond one burst. Large messages cost
+// more than short ones, and private frames less.
 func TestAllowanceIsBounded(t *testing.T) {
 	r, ann, bob := floodRoom(t)
 	pass(r, time.Hour)
@@ -147,8 +147,7 @@ func TestAllowanceIsBounded(t *testing.T) {
 	}
 }
 
-// TestFloodEnds: a transport that goes on reading a client that is held meets
-// the bound, to the octet.
+// TestFloodEnds: if a transport goes on feeding a session that is Held, the limit is exact.
 func TestFloodEnds(t *testing.T) {
 	for over := range 2 {
 		_, ann, bob := floodRoom(t)
@@ -172,8 +171,8 @@ func TestFloodEnds(t *testing.T) {
 	}
 }
 
-// TestFloodAndGone: what a client said before its FIN is heard, at the rate and
-// for 10 s; its transport has let go of it long since.
+// TestFloodAndGone: what a client sent before its FIN is said after Leave, at the rate and for
+// 10 s.
 func TestFloodAndGone(t *testing.T) {
 	for _, tt := range []struct{ messages, heard int }{{400, 400}, {600, 482}} {
 		r, ann, bob := floodRoom(t)
@@ -189,8 +188,8 @@ func TestFloodAndGone(t *testing.T) {
 		}
 		numbered(t, texts, len(texts))
 		st := r.Snapshot()
-		if st.Clients != 1 || st.Ends[ReasonEOF]+st.Ends[ReasonFlood] != 1 || len(r.parting)+len(r.flooding) > 0 {
-			t.Errorf("it still holds its place: %+v, %d parting", st, len(r.parting))
+		if st.Clients != 1 || st.Ends[ReasonEOF]+st.Ends[ReasonFlood] != 1 || len(r.leaving)+len(r.flooding) > 0 {
+			t.Errorf("it still has its slot: %+v, %d leaving", st, len(r.leaving))
 		}
 		if flood := st.Ends[ReasonFlood] == 1; flood != (tt.messages > tt.heard+2) {
 			t.Errorf("ended for flood: %v", flood)
@@ -198,8 +197,8 @@ func TestFloodAndGone(t *testing.T) {
 	}
 }
 
-// TestQueueWaits: who sends private frames to somebody who has enough of them
-// waits, in order, until they are taken.
+// TestQueueWaits: private frames for a client whose queue is full wait, in order, until the
+// queue is written.
 func TestQueueWaits(t *testing.T) {
 	r := testRoom(1<<20, Config{LagLimit: 4000})
 	ann, bob, cid := enter(t, r, "ann"), enter(t, r, "bob"), enter(t, r, "cid")
@@ -238,7 +237,7 @@ func TestQueueWaits(t *testing.T) {
 	}
 }
 
-// TestQueueIsBounded: however many send, and whatever the room makes of it.
+// TestQueueIsBounded: a private queue is bounded, however many clients send to it.
 func TestQueueIsBounded(t *testing.T) {
 	r := testRoom(1<<20, Config{})
 	bob := enter(t, r, "bob")
@@ -261,8 +260,8 @@ func TestQueueIsBounded(t *testing.T) {
 	}
 }
 
-// TestPrivateAndRoomTakeTurns: a client that is sent private frames without end
-// is given as much of the room beside them.
+// TestPrivateAndRoomTakeTurns: a client that is sent private frames without end gets as many
+// octets of the room.
 func TestPrivateAndRoomTakeTurns(t *testing.T) {
 	r := testRoom(1<<20, Config{})
 	ann, bob, cid := enter(t, r, "ann"), enter(t, r, "bob"), enter(t, r, "cid")
@@ -295,9 +294,8 @@ func TestPrivateAndRoomTakeTurns(t *testing.T) {
 	stays(t, bob)
 }
 
-// TestNobodyWaitsForOneWhoLeft: private frames for a client that has left are
-// taken by nobody; those who wait until they are go on at once, though it keeps
-// its name until it is heard.
+// TestNobodyWaitsForOneWhoLeft: clients that wait to send private frames to a client go on
+// when it has left, though it keeps its name until its input is processed.
 func TestNobodyWaitsForOneWhoLeft(t *testing.T) {
 	r := testRoom(1<<20, Config{Flood: Flood{Rate: 20, Burst: 300}})
 	ann, bob, eve := enter(t, r, "ann"), enter(t, r, "bob"), enter(t, r, "eve")
@@ -317,8 +315,8 @@ func TestNobodyWaitsForOneWhoLeft(t *testing.T) {
 	}
 }
 
-// TestOwnNoticesHoldNobodyWhoLeft: a client that did not take its own notices
-// and says FIN is heard out.
+// TestOwnNoticesHoldNobodyWhoLeft: if a client that waits for its own full queue sends FIN,
+// all its input is processed.
 func TestOwnNoticesHoldNobodyWhoLeft(t *testing.T) {
 	r := testRoom(1<<20, Config{})
 	ann, eve := enter(t, r, "ann"), enter(t, r, "eve")
@@ -352,8 +350,8 @@ func TestClockGoesOn(t *testing.T) {
 	}
 }
 
-// TestAllowanceGoesWithTheName: a client that logs in again has what was left of
-// its allowance, and those who had spent nothing are not remembered.
+// TestAllowanceGoesWithTheName: a client that logs in again has the allowance that it had
+// left, and nothing is kept for clients with a full allowance.
 func TestAllowanceGoesWithTheName(t *testing.T) {
 	r, ann, bob := floodRoom(t)
 	for range 5 {

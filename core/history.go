@@ -7,12 +7,12 @@ import (
 	"chatbench/core/wire"
 )
 
-// historyOctets bounds what a newcomer is told of what was said before, so that it
-// fills no more than half of its private queue at the default LagLimit.
+// historyOctets bounds the history that a new client is sent, so that it fills no more
+// than half of its private queue at the default LagLimit.
 const historyOctets = 32 << 10
 
-// aroundLine is how many octets of the notice of a line stand around its text, at most.
-const aroundLine = len("\x00" + wire.ServerName + ": earlier, 2006-01-02 15:04 UTC, \x00")
+// lineOverhead is how many octets the notice with a line has besides its text, at most.
+const lineOverhead = len("\x00" + wire.ServerName + ": earlier, 2006-01-02 15:04 UTC, \x00")
 
 // Line is something that a client said to the room.
 type Line struct {
@@ -20,14 +20,13 @@ type Line struct {
 	Text []byte // "name: text", made safe, without NUL
 }
 
-// history is the last lines that were said: a ring, of which the oldest is written
-// over. The room's lock guards it.
+// history is a ring buffer of the last lines. The room's lock guards it.
 type history struct {
 	lines []Line
-	said  uint64 // how many were ever said; the next goes to lines[said % len]
+	said  uint64 // how many lines were ever said; the next one goes to lines[said % len]
 }
 
-// newHistory makes one that keeps n lines; the last of before are in it.
+// newHistory makes a history of n lines, which begins with the last of before.
 func newHistory(n int, before []Line) history {
 	h := history{lines: make([]Line, n)}
 	for _, line := range before[max(0, len(before)-n):] {
@@ -42,8 +41,8 @@ func (h *history) add(at time.Time, text []byte) {
 	h.said++
 }
 
-// keep keeps the last lines of so many Chat frames of clients, which are whole, and were
-// said at a time. Notices among them are left out. The room has a history.
+// keep adds whole Chat frames, said at the same time, to the history. messages is how many
+// of them are of clients; notices are left out. The room must have a history.
 func (r *Room) keep(frames []byte, messages int, at time.Time) {
 	h := &r.history
 	for skip := messages - len(h.lines); len(frames) > 0; {
@@ -60,22 +59,22 @@ func (r *Room) keep(frames []byte, messages int, at time.Time) {
 	}
 }
 
-// oldest is the first line that is still there.
+// oldest is the number of the first line that is still kept.
 func (h *history) oldest() uint64 { return h.said - min(h.said, uint64(len(h.lines))) }
 
-// since calls do with each line from the nth on that is still there, oldest first.
+// since calls do with each kept line from the nth on, oldest first.
 func (h *history) since(n uint64, do func(Line)) {
 	for i := max(n, h.oldest()); i < h.said; i++ {
 		do(h.lines[i%uint64(len(h.lines))])
 	}
 }
 
-// fitting is the first of the last lines whose notices together have at most so many
-// octets.
+// fitting is the number of the first line such that the notices of it and all later lines
+// have at most so many octets together.
 func (h *history) fitting(octets int) uint64 {
 	n := h.said
 	for ; n > h.oldest(); n-- {
-		octets -= aroundLine + len(h.lines[(n-1)%uint64(len(h.lines))].Text)
+		octets -= lineOverhead + len(h.lines[(n-1)%uint64(len(h.lines))].Text)
 		if octets < 0 {
 			break
 		}
@@ -83,9 +82,9 @@ func (h *history) fitting(octets int) uint64 {
 	return n
 }
 
-// tellHistory tells a newcomer what was said before it came: as notices with the
-// time, so that no program takes them for what is said now. The day is there as well
-// if a time alone could be of another one.
+// tellHistory sends a new client what was said before: as notices with the time, so
+// that no program takes them for new messages. If a line is more than a day old, the
+// notice has its date too.
 func (r *Room) tellHistory(s *Session) {
 	if r.history.said == 0 || len(r.history.lines) == 0 {
 		return
@@ -94,7 +93,7 @@ func (r *Room) tellHistory(s *Session) {
 	now := r.now()
 	r.history.since(r.history.fitting(historyOctets), func(line Line) {
 		form := "15:04 UTC, "
-		if now.Sub(line.At).Abs() >= 24*time.Hour { // or it was said while the clock was wrong
+		if now.Sub(line.At).Abs() >= 24*time.Hour { // Abs: the clock may have been wrong then
 			form = "2006-01-02 " + form
 		}
 		frames = wire.AppendNotice(frames, "earlier, "+line.At.UTC().Format(form)+string(line.Text))
@@ -102,9 +101,9 @@ func (r *Room) tellHistory(s *Session) {
 	r.post(s, frames)
 }
 
-// HistorySince gives the lines that were said from the nth on, counted from 0 since
-// the room was made, Config.Before among them, as far as they are kept; and how many
-// have been said by now, for the next call.
+// HistorySince returns the kept lines from the nth on, and how many lines have been said
+// by now, which is n of the next call. Lines are counted from 0; those of Config.Before
+// count too.
 func (r *Room) HistorySince(n uint64) (lines []Line, said uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -14,7 +14,7 @@ import (
 
 var from = netip.MustParseAddrPort("192.0.2.1:40000")
 
-// earlier is what a newcomer is told of what was said before, without its time.
+// earlier logs a client in, and returns the history that it is sent, without times.
 func earlier(r *Room, t *testing.T, name string) (lines []string) {
 	t.Helper()
 	s := r.Join(from, quiet{}, nil)
@@ -33,8 +33,8 @@ func earlier(r *Room, t *testing.T, name string) (lines []string) {
 	return lines
 }
 
-// A newcomer is told the last lines that were said, in order, whatever the pieces in
-// which they were said; notices are not among them.
+// A new client is sent the last lines, in order, in whatever pieces they were said, and
+// without notices.
 func TestHistory(t *testing.T) {
 	for _, batch := range []int{1, 3, 40} {
 		r := testRoom(64<<10, Config{History: 10, Announce: true})
@@ -63,7 +63,7 @@ func TestHistory(t *testing.T) {
 	}
 }
 
-// What is told is bounded in octets: the newest lines are.
+// The history that a client is sent is bounded in octets, and has the newest lines.
 func TestHistoryIsBounded(t *testing.T) {
 	r := testRoom(256<<10, Config{History: 1000})
 	ann := enter(t, r, "ann")
@@ -77,8 +77,8 @@ func TestHistoryIsBounded(t *testing.T) {
 	}
 }
 
-// A newcomer costs what it is told, however many lines are kept: all of that is done
-// under the room's lock.
+// The cost of a login depends on the lines that are sent, not on those that are kept, because
+// it is done under the room's lock.
 func TestHistoryCostsWhatIsTold(t *testing.T) {
 	const kept, length = 2000, 4000
 	before := make([]Line, kept)
@@ -96,7 +96,7 @@ func TestHistoryCostsWhatIsTold(t *testing.T) {
 		t.Errorf("%d octets allocated for a login that is told %d at most", n, historyOctets)
 	}
 	lines := earlier(r, t, "bob")
-	if want := historyOctets / (aroundLine + length); len(lines) != want {
+	if want := historyOctets / (lineOverhead + length); len(lines) != want {
 		t.Errorf("told %d lines, %d fit", len(lines), want)
 	}
 	for i, line := range lines {
@@ -106,8 +106,8 @@ func TestHistoryCostsWhatIsTold(t *testing.T) {
 	}
 }
 
-// A line that is a day old or more has its date, for it would look like one of today;
-// so has one of a clock that was wrong.
+// A line that is at least a day old is sent with its date, and so is one from the future,
+// after the clock was wrong.
 func TestHistoryHasDates(t *testing.T) {
 	r := testRoom(64<<10, Config{History: 10, Before: []Line{
 		{start.Add(-7 * 24 * time.Hour), []byte("zoe: 1")}, {start.Add(-24 * time.Hour), []byte("zoe: 2")},
@@ -132,8 +132,8 @@ func TestHistoryHasDates(t *testing.T) {
 	}
 }
 
-// The lines of a room that was before are there, with their time; what was said is
-// given out once to one who keeps it.
+// A room begins with the lines of Config.Before, with their times. HistorySince returns each
+// line once.
 func TestHistoryGoesOn(t *testing.T) {
 	at := time.Date(2026, 5, 4, 13, 37, 0, 0, time.FixedZone("", 9*3600))
 	r := testRoom(64<<10, Config{History: 3, Before: []Line{{at, []byte("zoe: 1")}, {at, []byte("zoe: 2")}, {at, []byte("zoe: 3")}, {at, []byte("zoe: 4")}}})

@@ -1,7 +1,7 @@
 package core
 
-// sessionList is sessions in the order in which they came onto it. A session is
-// on one list at a time, the one for its state. The room's lock guards it.
+// sessionList is a linked list of sessions, in the order in which they were added. A
+// session is on one list at a time, the one for its state. The room's lock guards it.
 type sessionList struct {
 	first, last *Session
 	n           int
@@ -33,23 +33,23 @@ func (l *sessionList) remove(s *Session) {
 	l.n--
 }
 
-// list is the one that a session is on. On the lists of those whose preface
-// is awaited, who log in, and who are ending, the first has the earliest deadline.
+// list is the list that a session is on. On prefacing, pending and ending, the first
+// session has the earliest deadline.
 func (r *Room) list(s *Session) *sessionList {
 	switch {
-	case s.state == StateAuth && s.unprefaced:
+	case s.state == StateAuth && s.needsPreface:
 		return &r.prefacing
 	case s.state == StateAuth:
 		return &r.pending
 	case s.state == StateGrant:
 		return &r.granted
-	case s.silent:
-		return &r.silent
+	case s.discarded:
+		return &r.discarded
 	}
 	return &r.ending
 }
 
-// move puts a session into a state, and on the list for it.
+// move changes the state of a session, and puts it on the list for that state.
 func (r *Room) move(s *Session, st State) {
 	r.list(s).remove(s)
 	s.state = st

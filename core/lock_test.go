@@ -9,7 +9,7 @@ import (
 	"chatbench/core/wire"
 )
 
-// TestWakersAreFree: the transport is told when the room's lock is free.
+// TestWakersAreFree: wakers are called without the room's lock.
 func TestWakersAreFree(t *testing.T) {
 	r := testRoom(200, Config{Announce: true, LagLimit: 100, LagMax: 200, LoginTimeout: time.Second, Flood: Flood{1, 1}})
 	w := &trying{t: t, room: r}
@@ -32,11 +32,11 @@ func TestWakersAreFree(t *testing.T) {
 	cid.Leave(ReasonReset)
 	r.Drain()
 	if w.told < 15 {
-		t.Errorf("the transport was told %d times", w.told)
+		t.Errorf("the waker was called %d times", w.told)
 	}
 }
 
-// trying is a Waker that needs the lock to be free.
+// trying is a Waker that fails if the room's lock is held.
 type trying struct {
 	t    *testing.T
 	room *Room
@@ -48,13 +48,12 @@ func (w *trying) WakeRoom() { w.Wake(nil) }
 func (w *trying) Wake(*Session) {
 	w.told++
 	if !w.room.mu.TryLock() {
-		w.t.Fatal("the transport is told under the room's lock")
+		w.t.Fatal("the waker is called under the room's lock")
 	}
 	w.room.mu.Unlock()
 }
 
-// TestCostlyNames: folding a name, or checking one, does not keep the others
-// from the room.
+// TestCostlyNames: folding or checking a name does not happen under the room's lock.
 func TestCostlyNames(t *testing.T) {
 	costly := strings.Repeat("\u03b9\u0308\u0301", 32) // decomposed, 192 octets
 	for what, in := range map[string][]byte{
@@ -82,7 +81,7 @@ func TestCostlyNames(t *testing.T) {
 				take(ann)
 			}
 		}()
-		// On a busy machine who holds the lock may lose its CPU: one quiet moment will do.
+		// On a busy machine the holder of the lock may lose its CPU: one good try is enough.
 		locked, looks := 1, 1
 		for try := 0; try < 10 && locked*2 > looks; try++ {
 			locked, looks = 0, 0
@@ -98,7 +97,7 @@ func TestCostlyNames(t *testing.T) {
 		close(stop)
 		<-stopped
 		if locked*2 > looks {
-			t.Errorf("%s with a costly name: the room is locked in %d of %d looks", what, locked, looks)
+			t.Errorf("%s with a costly name: the room is locked in %d of %d samples", what, locked, looks)
 		}
 	}
 }

@@ -3,7 +3,7 @@ package core
 import "sync/atomic"
 
 // chunkSize is how many octets a chunk of the log holds. A frame never lies
-// across two chunks, so what a reader is given always ends at a frame's end.
+// across two chunks, so what a reader gets always ends at a frame's end.
 const chunkSize = 1 << 20
 
 // spareChunks bounds the chunks kept for reuse; more are left to the collector.
@@ -68,7 +68,7 @@ func (l *broadcastLog) commit(written []byte) {
 	l.end.Store(l.last.base + uint64(size))
 }
 
-// reclaim takes the chunks at the beginning that every reader has left.
+// reclaim removes the chunks at the beginning that have no readers any more.
 func (l *broadcastLog) reclaim() {
 	for l.first != l.last && l.first.readers.Load() == 0 {
 		c := l.first
@@ -84,7 +84,7 @@ func (l *broadcastLog) reclaim() {
 // cursor is a reader's place in the log. Its zero value reads nothing.
 type cursor struct {
 	chunk *chunk
-	off   int // octets of the chunk that are taken
+	off   int // octets of the chunk that were read
 }
 
 // openCursor is a cursor at the end of the log. The caller holds the
@@ -121,7 +121,7 @@ func (c *cursor) position() uint64 {
 	return c.chunk.base + uint64(c.off)
 }
 
-// close lets go of the log.
+// close removes the cursor from the log.
 func (c *cursor) close() {
 	if c.chunk != nil {
 		c.chunk.readers.Add(-1)

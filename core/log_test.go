@@ -9,10 +9,10 @@ import (
 	"testing"
 )
 
-// TestLogUnderReaders: one appender and readers that come and go, each at full
-// speed and without a lock, over chunks that hold a few numbers: every reader
-// sees every number in turn, and chunks are used again meanwhile. The appender
-// is held back so that the readers stay at its heels, where it is dangerous.
+// TestLogUnderReaders: one appender, and readers that come and go, all at full speed and
+// without a lock, with chunks of a few numbers. Every reader reads all numbers in order,
+// and chunks are reused meanwhile. The appender is slowed down so that the readers stay
+// close behind it, where races are likely.
 func TestLogUnderReaders(t *testing.T) {
 	const octets, numbers, fit, ahead = 8, 80_000, 2, 10
 	l := newBroadcastLog(fit * octets)
@@ -20,8 +20,8 @@ func TestLogUnderReaders(t *testing.T) {
 	var over atomic.Bool
 	made := map[*chunk]bool{}
 
-	// read follows the log from now on until the end, or for some numbers; at
-	// says how far it has come.
+	// read reads the log from now on until the end, or some numbers of it; at is its
+	// position.
 	read := func(most int, at *atomic.Uint64) bool {
 		mu.Lock()
 		c := l.openCursor()
@@ -91,8 +91,8 @@ func counts(t *testing.T, p []byte, next uint64) bool {
 	return true
 }
 
-// TestCursorLimit: a limit is kept to the octet, also where chunks meet, and
-// by a cursor that is beyond it already.
+// TestCursorLimit: a limit is exact, also between chunks, and for a cursor that is beyond it
+// already.
 func TestCursorLimit(t *testing.T) {
 	l := newBroadcastLog(10)
 	ahead := l.openCursor()

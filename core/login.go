@@ -8,7 +8,7 @@ import (
 	"chatbench/core/wire"
 )
 
-// Login is a client's wish to enter the room under a name, for an
+// Login is a client's request to enter the room with a name, for an
 // Authenticator to decide. Any goroutine may call its methods.
 type Login struct {
 	Peer     netip.AddrPort
@@ -17,7 +17,7 @@ type Login struct {
 	Password string
 
 	session  *Session    // nil outside a room
-	answer   func(error) // carries the answer out
+	answer   func(error) // applies the answer
 	answered atomic.Bool
 }
 
@@ -31,9 +31,9 @@ func NewLogin(peer netip.AddrPort, name, password string, answer func(error)) *L
 	return &Login{Peer: peer, Name: name, Folded: folded, Password: password, answer: answer}
 }
 
-// Answer decides the login: nil lets the client in, the text of any other error
-// is what the client is told. It must be called exactly once, also for a login
-// that is Abandoned; a second call panics.
+// Answer decides the login: nil lets the client in, otherwise the client is sent the
+// text of the error. It must be called exactly once, also for a login that is
+// Abandoned; a second call panics.
 func (l *Login) Answer(err error) {
 	if l.answered.Swap(true) {
 		panic("core: an Authenticator answered twice")
@@ -42,10 +42,10 @@ func (l *Login) Answer(err error) {
 }
 
 // Abandoned says that nobody waits for the answer any more: the client has
-// gone, or its session has ended. There is no use in hashing its password.
+// gone, or its session has ended. Its password need not be hashed.
 func (l *Login) Abandoned() bool { return l.session != nil && l.session.closing.Load() != 0 }
 
-// cred takes a Cred frame. It returns the login that the Authenticator has to
+// cred handles a Cred frame. It returns the login that the Authenticator has to
 // decide, nil if there is none.
 func (r *Room) cred(s *Session, body []byte) *Login {
 	user, password, found := bytes.Cut(body, []byte{' '})
@@ -70,8 +70,8 @@ func (r *Room) cred(s *Session, body []byte) *Login {
 	return nil
 }
 
-// decided takes an Authenticator's answer. Who may come in then needs its name on all
-// servers.
+// decided handles an Authenticator's answer. With a Cluster, a client that may log in
+// then has to claim its name on all servers.
 func (s *Session) decided(l *Login, err error) {
 	cluster := s.room.cfg.Cluster
 	if cluster == nil || err != nil || l.Abandoned() {
@@ -87,12 +87,12 @@ func (s *Session) decided(l *Login, err error) {
 	cluster.Claim(claim)
 }
 
-// answered carries the answer to a login out, and then works through what arrived
+// answered applies the answer to a login, and then processes the input that arrived
 // meanwhile. in says whether the client was let in.
 func (s *Session) answered(l *Login, err error) (in bool) {
 	s.in.mu.Lock()
 	defer s.in.mu.Unlock()
-	s.in.hold = notHeld
+	s.in.heldFor = notHeld
 	r := s.room
 	r.mu.Lock()
 	switch {
@@ -109,13 +109,13 @@ func (s *Session) answered(l *Login, err error) (in bool) {
 	r.unlock()
 	waiting := s.in.waiting
 	if len(waiting) > resumeStep && s.in.granted && !s.left {
-		s.in.hold = forTurn // the transport's other clients have their turn in between
+		s.in.heldFor = heldForTurn // the transport serves its other clients in between
 		s.held.Store(true)
 		r.resumeLater(s)
 		return in
 	}
 	s.in.waiting = nil
-	s.feed(waiting) // a Cred among it is a second one, so nothing is asked again
-	s.endParting()
+	s.feed(waiting) // a Cred in it would be a second one, so there is no further login to decide
+	s.endLeaving()
 	return in
 }

@@ -14,32 +14,32 @@ import (
 
 const (
 	maxName = 64 // octets of a name in NFC
-	// maxNameGiven bounds a name as it comes: decomposed it is at most three
-	// times as long, and nothing longer is worth normalizing.
+	// maxNameGiven bounds a name before normalization, in octets: decomposed it is at
+	// most three times as long as in NFC.
 	maxNameGiven = 3 * maxName
-	maxMarks     = 4 // marks on one letter; more make a tower over the line
+	maxMarks     = 4 // marks on one letter; more would cover the lines above
 )
 
-// What is wrong with a name, in the words its user is told.
+// What is wrong with a name, for the user.
 var (
 	errNameEmpty     = errors.New("name is empty")
 	errNameLong      = errors.New("name is longer than 64 bytes")
 	errNameUTF8      = errors.New("name is not UTF-8")
 	errNameDots      = errors.New("name is only dots")
-	errNameSpace     = errors.New("name holds a space")
-	errNameSign      = errors.New("name holds a colon, a slash or a backslash")
-	errNameControl   = errors.New("name holds a control character")
-	errNameInvisible = errors.New("name holds an invisible character")
-	errNameOther     = errors.New("name holds a character that is no letter, digit or ASCII sign")
-	errNameMarks     = errors.New("name holds an accent without a letter, or too many on one")
+	errNameSpace     = errors.New("name contains a space")
+	errNameSign      = errors.New("name contains a colon, a slash or a backslash")
+	errNameControl   = errors.New("name contains a control character")
+	errNameInvisible = errors.New("name contains an invisible character")
+	errNameOther     = errors.New("name contains a character that is not a letter, a digit or ASCII punctuation")
+	errNameMarks     = errors.New("name contains an accent without a letter, or too many on one letter")
 	errNameScripts   = errors.New("name mixes scripts")
 	errNameLookalike = errors.New("name looks like Latin letters but is in another script")
 	errNameReserved  = errors.New("name is reserved")
 )
 
 // checkName decides whether name may log in. canonical is the name in NFC, as
-// it is shown; folded is the name as it is compared. What it refuses is what
-// lets somebody pass for somebody else, break a line, or be impossible to type.
+// it is shown; folded is the name as it is compared. It refuses names that look
+// like another name, that break a line, or that nobody can type.
 func checkName(name []byte) (canonical, folded string, err error) {
 	switch {
 	case len(name) == 0:
@@ -66,8 +66,8 @@ func checkName(name []byte) (canonical, folded string, err error) {
 	return canonical, folded, nil
 }
 
-// foldName is the form in which names are compared, for looking one up. What
-// cannot be a name gives "", which nobody is called.
+// foldName is the form in which names are compared, for looking one up; "", which
+// is nobody's name, if name cannot be one.
 func foldName(name []byte) string {
 	if len(name) > maxNameGiven || !utf8.Valid(name) {
 		return ""
@@ -91,8 +91,7 @@ func asciiFolded(name []byte) bool {
 	return true
 }
 
-// checkRunes looks at what a name is made of: each rune, the marks on letters,
-// and the scripts.
+// checkRunes checks each rune of a name, the marks on letters, and the scripts.
 func checkRunes(name string) error {
 	var scripts scriptSet
 	marks := 0
@@ -118,7 +117,7 @@ func checkRunes(name string) error {
 	return nil
 }
 
-// checkRune decides on one rune for itself.
+// checkRune checks a single rune.
 func checkRune(r rune) error {
 	switch {
 	case unicode.IsControl(r):
@@ -138,7 +137,7 @@ func checkRune(r rune) error {
 }
 
 // isVariant says whether r is only another shape of other letters: full-width,
-// mathematical, a ligature. Some that people type every day are letters here.
+// mathematical, a ligature. Some that people type every day are not counted as such.
 func isVariant(r rune) bool {
 	switch {
 	case r >= 'ㄱ' && r <= 'ㅣ': // single jamo, from a Korean keyboard: ㅎㅎ
@@ -146,7 +145,7 @@ func isVariant(r rune) bool {
 	case r == '\u0e33' || r == '\u0eb3': // Thai and Lao am
 		return false
 	case r >= 0x1100 && r <= 0x11ff || r >= 0xa960 && r <= 0xa97f || r >= 0xd7b0 && r <= 0xd7ff:
-		return true // jamo that NFC has not made a syllable of; they look like the single ones
+		return true // jamo that NFC has not composed to a syllable; they look like the single ones
 	}
 	return !norm.NFKC.IsNormalString(string(r))
 }
@@ -156,7 +155,7 @@ const looksLatin = "асԁеһіјӏорԛѕԝхуүѵьАВЕНІӀЈКМОРС
 	"αγικνορυϲϳΑΒΕΖΗΙΚΜΝΟΡΤΥΧϹϷ" + // Greek
 	"ագզհյոսցօՍՏՕԼ" // Armenian
 
-// checkReading looks at what a name is read as.
+// checkReading refuses names that people would read as another name.
 func checkReading(canonical, folded string) error {
 	switch withoutMarks(folded) {
 	case wire.ServerName, "ѕегѵег": // the latter is Cyrillic
@@ -177,7 +176,7 @@ func checkReading(canonical, folded string) error {
 	return nil
 }
 
-// withoutMarks takes the accents off.
+// withoutMarks removes the accents.
 func withoutMarks(name string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.Is(unicode.M, r) {
@@ -190,8 +189,8 @@ func withoutMarks(name string) string {
 // scriptSet is a set of scripts, a bit for each in everydayScripts.
 type scriptSet uint32
 
-// latin is the letters of living alphabets. What else Unicode counts as Latin
-// is signs of phonetics, many of which look like a letter of the alphabet.
+// latin is the letters of living alphabets. The other characters that Unicode counts
+// as Latin are phonetic signs, many of which look like a letter of the alphabet.
 var latin = &unicode.RangeTable{
 	R16: []unicode.Range16{
 		{Lo: 'A', Hi: 'Z', Stride: 1},
@@ -208,8 +207,8 @@ var latin = &unicode.RangeTable{
 	LatinOffset: 4,
 }
 
-// everydayScripts are the scripts a name may be written in: those in use every
-// day. The first ones can stand together.
+// everydayScripts are the scripts that a name may use: those in everyday use. Some of
+// the first six can be mixed.
 var everydayScripts = []*unicode.RangeTable{
 	latin, unicode.Han, unicode.Hangul, unicode.Hiragana, unicode.Katakana, unicode.Bopomofo,
 	unicode.Arabic, unicode.Armenian, unicode.Bengali, unicode.Cyrillic, unicode.Devanagari,
@@ -236,7 +235,7 @@ var mixtures = []scriptSet{
 	isLatin | isHan | isBopomofo,
 }
 
-// together says whether the scripts may stand in one name.
+// together says whether one name may use all these scripts.
 func (s scriptSet) together() bool {
 	if s&(s-1) == 0 {
 		return true
@@ -249,9 +248,8 @@ func (s scriptSet) together() bool {
 	return false
 }
 
-// scriptOf gives the script of a rune, none for digits, signs and marks that
-// go with any. ok is false for a script, or a letter of no script, that names
-// are not written in.
+// scriptOf returns the script of a rune, none for digits, signs and marks of all
+// scripts. ok is false if names may not use the script, or the rune has none.
 func scriptOf(r rune) (s scriptSet, ok bool) {
 	for i, table := range everydayScripts {
 		if unicode.Is(table, r) {

@@ -104,12 +104,12 @@ func TestCheckNameRefuses(t *testing.T) {
 			t.Errorf("%+q: got %q, %q, %v; want %v", c.name, canonical, folded, err, c.want)
 		}
 		if !wire.Final(c.want.Error()) {
-			t.Errorf("%v: a client would come back with this name", c.want)
+			t.Errorf("%v: a client would try again with this name", c.want)
 		}
 	}
 }
 
-// One user's name in all the forms it can be typed in is one name.
+// All the forms in which a name can be typed are the same name.
 func TestFoldNameFindsEveryForm(t *testing.T) {
 	for _, forms := range [][]string{
 		{"bob", "Bob", "BOB"},
@@ -132,8 +132,8 @@ func TestFoldNameFindsEveryForm(t *testing.T) {
 	}
 }
 
-// Folding a folded name changes nothing, for every letter with case and marks
-// that fold in company.
+// Folding a folded name changes nothing, for every letter with case, together with marks
+// that affect folding.
 func TestFoldingIsStable(t *testing.T) {
 	taken := 0
 	for r := rune(0); r < 0x2000; r++ {
@@ -180,8 +180,8 @@ func TestLookingAPlainNameUpAllocatesNothing(t *testing.T) {
 	}
 }
 
-// FuzzName: a name taken is taken again as it stands and folds to the same, in
-// every form; none holds what could break a line or a frame.
+// FuzzName: a valid name is valid in canonical form too, and folds to the same in every
+// form. No valid name contains what could break a line or a frame.
 func FuzzName(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name []byte) {
 		canonical, folded, err := checkName(name)

@@ -5,21 +5,21 @@ import (
 	"time"
 )
 
-// Event is what an operator's log is told of one client: that it has logged in, or
-// that its connection ends. A login that is denied is such an end, with ReasonDenied.
+// Event is an event for an operator's log: a client has logged in, or its connection
+// ends. A login that is denied is an end with ReasonDenied.
 type Event struct {
-	Granted bool // it has logged in; otherwise it ends
+	Granted bool // the client has logged in; otherwise its connection ends
 	Peer    netip.AddrPort
-	// Name is who it is, and Folded its name as names are compared; "" for one that
-	// never came into the room. With ReasonDenied it is the name that was tried, which
-	// may be anything, a password too: log it only if there is such a user.
+	// Name is the client's name, and Folded the name as it is compared; "" if it never
+	// entered the room. With ReasonDenied it is the name that was tried, which may be
+	// anything, even a password: log it only if there is such a user.
 	Name, Folded string
-	Reason       Reason        // why it ends
-	Text         string        // with ReasonDenied: what the client is told
-	Stayed       time.Duration // how long it was in the room
+	Reason       Reason        // why the connection ends
+	Text         string        // with ReasonDenied: the reason sent to the client
+	Stayed       time.Duration // how long the client was in the room
 }
 
-// observe tells of a session that was granted, or has begun to end.
+// observe reports a session that was granted, or has begun to close.
 func (r *Room) observe(s *Session, e Event) {
 	if r.cfg.Observe != nil {
 		e.Peer = s.peer

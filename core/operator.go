@@ -16,9 +16,9 @@ type User struct {
 	Folded string         `json:"-"` // the name as it is compared
 	Peer   netip.AddrPort `json:"peer"`
 	Since  time.Time      `json:"since"`
-	// Behind is how many octets of what was said it has still to take.
+	// Behind is how many octets of the log are not written to the client yet.
 	Behind uint64 `json:"behind_bytes"`
-	// Held says that its input waits.
+	// Held says that input of the client waits.
 	Held bool `json:"held,omitempty"`
 }
 
@@ -39,9 +39,9 @@ func (r *Room) Users() []User {
 	return users
 }
 
-// Kick ends the sessions of those in the room for whom which is true, and says how
-// many those were. Each is told why, after all that was said until then. which is
-// called under the room's lock, and must not call the room.
+// Kick ends the sessions of the users in the room for whom which is true, and returns
+// how many. Each is sent all that was said until then, and why. which is called under
+// the room's lock, and must not call the room.
 func (r *Room) Kick(which func(User) bool, why string) (kicked int) {
 	r.mu.Lock()
 	defer r.unlock()
@@ -60,7 +60,7 @@ func (r *Room) kick(which func(User) bool, why string) (kicked int) {
 		}
 	}
 	for _, s := range out {
-		if s.closing.Load() == 0 { // telling of one can end another
+		if s.closing.Load() == 0 { // announcing one can end another
 			r.end(s, ReasonKicked, wire.AppendClose(wire.AppendNotice(nil, why)))
 			kicked++
 		}
@@ -68,10 +68,10 @@ func (r *Room) kick(which func(User) bool, why string) (kicked int) {
 	return kicked
 }
 
-// Tell tells everybody in the room something of the operator's, on all its servers. The
-// text is made safe, and cut to 4,000 octets.
+// Tell sends everybody in the room, on all its servers, a notice of the operator. The text
+// is made safe, and cut to 4,000 octets.
 func (r *Room) Tell(text string) {
-	notice := wire.AppendNotice(nil, tellable(text))
+	notice := wire.AppendNotice(nil, noticeText(text))
 	r.mu.Lock()
 	defer r.unlock()
 	if r.granted.n > 0 || r.cfg.Cluster != nil {
@@ -79,20 +79,20 @@ func (r *Room) Tell(text string) {
 	}
 }
 
-// tellable is a text as a notice may have it.
-func tellable(text string) string {
+// noticeText is a text made fit for a notice.
+func noticeText(text string) string {
 	text = string(wire.AppendSafe(nil, []byte(strings.ReplaceAll(text, "\x00", ""))))
 	return strings.ToValidUTF8(text[:min(len(text), 4000)], "")
 }
 
-// whoCommand is a text that is not said to the room: who says it is told who is here.
+// whoCommand is a text that is not said to the room: the answer to it is who is in the room.
 const whoCommand = "/who"
 
 // whoOctets bounds the answer.
 const whoOctets = 4000
 
-// who tells a client who is here. It is false if that has to wait, because the
-// client has its own notices still to take.
+// who sends a client the names in the room. It returns false if that has to wait,
+// because the client's own queue is full.
 func (s *Session) who() bool {
 	r := s.room
 	r.mu.Lock()
@@ -109,9 +109,9 @@ func (s *Session) who() bool {
 		names = append(names, one.name)
 		octets += len(one.name) + 2
 	}
-	elsewhere, n := r.elsewhere(whoOctets - octets)
+	remote, n := r.remoteNames(whoOctets - octets)
 	n += r.granted.n
-	names = append(names, elsewhere...)
+	names = append(names, remote...)
 	slices.Sort(names)
 	text := fmt.Sprintf("%d here: %s", n, strings.Join(names, ", "))
 	if more := n - len(names); more > 0 {

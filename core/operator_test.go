@@ -68,7 +68,7 @@ func TestKickAll(t *testing.T) {
 		take(all[0])
 	}
 	r.Kick(func(User) bool { return true }, "all")
-	if st := r.Snapshot(); st.Granted != 0 || st.Ends[ReasonKicked]+uint64(r.ending.n+r.silent.n) != 20 {
+	if st := r.Snapshot(); st.Granted != 0 || st.Ends[ReasonKicked]+uint64(r.ending.n+r.discarded.n) != 20 {
 		t.Errorf("left: %+v", st)
 	}
 }

@@ -19,39 +19,39 @@ var privateBuffers = sync.Pool{New: func() any { return new(privateFrames) }}
 // privateFrames is frames for one client alone.
 type privateFrames struct{ frames []byte }
 
-// fairShare is how many octets of its own frames, and then of the log, a client
-// is given while octets of the other kind wait.
+// fairShare is how many octets of private frames, and then of the log, Next returns
+// while octets of the other kind wait.
 const fairShare = 64 << 10
 
-// output is what the writer of a session works on. It belongs to the goroutine
-// that calls Next and Wrote; what others leave for it arrives through the
-// mailbox, under the room's lock.
+// output is the state of a session's writer. It belongs to the goroutine that calls
+// Next and Wrote. What others have for it arrives through the mailbox, under the
+// room's lock.
 type output struct {
 	at    cursor
 	batch int32          // octets from at on that were offered and not written; a frame ends there
 	sent  int32          // octets of own that were written
 	own   *privateFrames // frames for this client alone that are being written; nil: none
-	ahead int            // octets of its own that were written since the log was
-	last  *lastWords     // of a closing session; their text is emptied when it moves to own
+	ahead int            // octets of own frames that were written since octets of the log
+	last  *lastOutput    // of a closing session; its text is emptied when it moves to own
 }
 
 // mailbox is what the room has for a session's writer. The room's lock guards it.
 type mailbox struct {
-	start   cursor         // where a session that was just let in begins
+	start   cursor         // where a session that was just let in begins to read the log
 	private *privateFrames // frames for this client alone; nil: none
-	last    *lastWords
+	last    *lastOutput
 }
 
-// Next is the next contiguous octets to write; nil: nothing waits. They stay
-// good until Wrote or Next is called. Next is asked again until it gives nil.
+// Next returns the next contiguous octets to write; nil: there are none. They stay
+// valid until Wrote or Next is called. Call Next again until it returns nil.
 //
 // Frames for this client alone go before what the room says, but never inside a
 // frame of which a part is already written. While both wait they take turns: 64
 // KiB of the one, then 64 KiB of the other.
 //
-// If the session was Held and may go on, Next first works through a step of the
-// input that waited: ask Held afterwards. It may then wait for a Feed of this
-// session that is under way, say something to the room, and call Wakers.
+// If the session was Held and may go on, Next first processes a step of the input
+// that waited: check Held afterwards. It may then wait for a Feed of this session
+// that is running, say something to the room, and call Wakers.
 func (s *Session) Next() []byte {
 	if s.mayResume.Load() {
 		s.resume()
@@ -65,7 +65,7 @@ func (s *Session) Next() []byte {
 		own = o.own.frames[o.sent:]
 	}
 	switch {
-	case o.silent():
+	case o.discarded():
 		return nil
 	case o.batch > 0:
 		return o.at.chunk.buf[o.at.off:][:o.batch]
@@ -84,7 +84,7 @@ func (s *Session) Next() []byte {
 		return p
 	}
 	if len(own) > 0 {
-		o.ahead = 0 // nothing of the log waits; and until they are written Next gives these again
+		o.ahead = 0 // nothing of the log waits; until they are written Next returns these again
 		return own
 	}
 	if o.last == nil || len(o.last.text) == 0 {
@@ -95,16 +95,16 @@ func (s *Session) Next() []byte {
 	return o.own.frames
 }
 
-// Due says whether Next has something to do for which the writer should ask again now:
-// the last words of a session that is closing, input that may go on, frames for this client
-// alone, or what the room had said up to a position (Room.Said). While it is false, Next gives
-// at most what the room has said after that. The writer calls it.
+// Due says whether the writer should call Next now: the session is closing, its input may
+// go on, there are frames for this client alone, or it has not been offered all that the room
+// had said up to a position (Room.Said). While Due is false, Next returns at most what the room
+// has said after that position. The writer calls it.
 func (s *Session) Due(said uint64) bool {
 	return s.closing.Load() != 0 || s.mayResume.Load() || s.changed.Load() || s.queued() > 0 || s.position.Load() < said
 }
 
-// wholeFrames is how many octets of p, which begins and ends with frames of the
-// log, are the frames that begin in the first most octets.
+// wholeFrames is the total length of the frames of p that begin within its first most
+// octets. p is whole frames of the log.
 func wholeFrames(p []byte, most int) int {
 	n := 0
 	for n < len(p) && n < most {
@@ -113,22 +113,22 @@ func wholeFrames(p []byte, most int) int {
 	return n
 }
 
-// silent says that nothing more is written.
-func (o *output) silent() bool { return o.last != nil && o.last.text == nil }
+// discarded says that no more output is written.
+func (o *output) discarded() bool { return o.last != nil && o.last.text == nil }
 
-// closeLog says that the writer reads no more of the log, so that none of it
-// is kept for a client that is going.
+// closeLog stops reading the log, so that none of it is kept for a client that is
+// leaving.
 func (s *Session) closeLog() {
 	s.out.at.close()
 	s.position.Store(forever)
 }
 
-// Wrote says that the first n octets of what Next gave are written. Less than
-// all of them, or none, means that the client takes no more for now: a writer
-// that could write nothing has to say so.
+// Wrote says that the first n octets of what Next returned are written. Less than
+// all of them, also 0, means that the kernel takes no more for this client for now. A
+// writer that could write nothing must call Wrote(0).
 func (s *Session) Wrote(n int) {
 	o := &s.out
-	if o.silent() {
+	if o.discarded() {
 		return
 	}
 	if o.batch > 0 {
@@ -167,7 +167,7 @@ func (s *Session) Wrote(n int) {
 	}
 }
 
-// takeMail takes over what the room has left for the writer.
+// takeMail moves what the room has for the writer from the mailbox to the output.
 func (s *Session) takeMail() {
 	s.room.mu.Lock()
 	defer s.room.unlock()
@@ -177,7 +177,7 @@ func (s *Session) takeMail() {
 	}
 	if m.last != nil {
 		o.last, m.last = m.last, nil
-		if o.silent() {
+		if o.discarded() {
 			s.closeLog()
 			o.own, o.sent = nil, 0
 		}
@@ -185,6 +185,6 @@ func (s *Session) takeMail() {
 	if o.own == nil {
 		o.own, o.sent, m.private = m.private, 0, nil
 	}
-	// Frames that have to wait for the ones being written are asked for again.
+	// Frames in private have to wait for own to be written: then takeMail is called again.
 	s.changed.Store(m.private != nil)
 }

@@ -7,15 +7,15 @@ import (
 	"chatbench/core/wire"
 )
 
-// Preface reads what stands in front of the frames of one connection: a header in
-// which a proxy says on whose behalf it has connected. It is called by one
-// goroutine at a time, and never again once it is done or has failed.
+// Preface reads what precedes the frames of one connection: a header in which a proxy
+// names the client for which it connects. It is called by one goroutine at a time, and
+// not again once it is done or has failed.
 type Preface interface {
 	// Required says that the connection must begin with a header. Until it is read
 	// the client counts for no address.
 	Required() bool
-	// Take is given octets in the order in which they came. done says that the
-	// header has been read, or that there is none where none is required: rest is
+	// Take is called with the octets in the order in which they came. done says that
+	// the header has been read, or that there is none and none is required: rest is
 	// what follows it, and client is the address it names, the zero AddrPort if it
 	// names none. An error ends the session with ReasonPreface. Take keeps nothing
 	// of in.
@@ -25,8 +25,8 @@ type Preface interface {
 // defaultPrefaceTimeout is how long a required preface may take.
 const defaultPrefaceTimeout = 5 * time.Second
 
-// takePreface works through the part of a client's input that stands before its
-// first frame, and returns what follows it. The caller holds in.mu.
+// takePreface processes the part of a client's input that precedes its first frame,
+// and returns what follows it. The caller holds in.mu.
 func (s *Session) takePreface(in []byte) (rest []byte) {
 	if s.closing.Load() != 0 {
 		return nil
@@ -43,8 +43,8 @@ func (s *Session) takePreface(in []byte) (rest []byte) {
 	return rest
 }
 
-// prefaced is told that the preface of a session has been read. The client is now
-// treated as Join treats one that connects from its address.
+// prefaced is called when the preface of a session has been read. From now on the
+// client is treated as if it had connected from the address in the preface.
 func (r *Room) prefaced(s *Session, client netip.AddrPort) {
 	addr := client.Addr()
 	if !addr.IsValid() {
@@ -60,9 +60,9 @@ func (r *Room) prefaced(s *Session, client netip.AddrPort) {
 		r.leaveAddress(s)
 		s.peer = client
 	}
-	if s.unprefaced {
+	if s.needsPreface {
 		r.list(s).remove(s)
-		s.unprefaced = false
+		s.needsPreface = false
 		s.deadline = r.in(r.cfg.LoginTimeout)
 		r.pending.push(s)
 	}
@@ -77,10 +77,10 @@ func (r *Room) prefaced(s *Session, client netip.AddrPort) {
 	r.enterAddress(s)
 }
 
-// crowdedText is what those are told of whose address there are too many.
+// crowdedText is the reason of ReasonAddress, for the client.
 const crowdedText = "too many connections from your address"
 
-// crowded says whether there are as many clients from an address as there may be.
+// crowded says whether an address has as many clients as it may have.
 func (r *Room) crowded(addr netip.Addr) bool {
 	limit, from := r.cfg.MaxPerAddress, Origin(addr)
 	return limit > 0 && !from.IsLoopback() && r.address[from] >= limit
@@ -94,7 +94,7 @@ func (r *Room) enterAddress(s *Session) {
 	}
 }
 
-// leaveAddress takes that back.
+// leaveAddress undoes enterAddress.
 func (r *Room) leaveAddress(s *Session) {
 	if !s.counted {
 		return

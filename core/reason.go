@@ -61,14 +61,14 @@ func (r Reason) String() string {
 // MarshalText gives the name, so that counters by reason read well as JSON.
 func (r Reason) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
-// TurnedAway says whether a client that ended for r was turned away for where it
-// comes from, or for lack of a place. Without a preface, and TurnAway, it never had a
-// slot.
+// TurnedAway says whether r means that a client was turned away because of its address
+// or because there was no place for it. Unless its preface was read first, or the
+// transport called TurnAway, it never had a slot.
 func (r Reason) TurnedAway() bool {
 	return r == ReasonFull || r == ReasonPending || r == ReasonAddress || r == ReasonBanned
 }
 
-// State is where a client stands.
+// State is the state of a client.
 type State uint8
 
 const (

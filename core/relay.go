@@ -12,11 +12,11 @@ import (
 // the ports of services, which a downloader must not be sent to.
 const firstUserPort = 1024
 
-// relay relays a File frame: the name of its addressee is changed for that of
-// its sender, and the room keeps nothing of the transfer. done is false if the
-// frame has to wait, because the private queue of the addressee or of the sender
-// is full. Frames for somebody who may be on another server are forward's, to be
-// sent by the caller.
+// relay relays a File frame: it replaces the name of the addressee with that of the
+// sender. The room keeps nothing of the transfer. done is false if the frame has to
+// wait, because the private queue of the addressee or of the sender is full. If the
+// addressee may be on another server, relay returns a Forward, which the caller has
+// to send.
 func (s *Session) relay(b *batch, f wire.Frame) (done bool, forward *Forward) {
 	r := s.room
 	name, rest, ok := splitFile(f)
@@ -28,7 +28,7 @@ func (s *Session) relay(b *batch, f wire.Frame) (done bool, forward *Forward) {
 	notice := b.fileFrames(s, f, rest)
 	folded := ""
 	r.mu.Lock()
-	to := r.names[string(name)] // most are given as they are compared; that costs no copy
+	to := r.names[string(name)] // most names are folded already; this look-up makes no copy
 	if to == nil && !asciiFolded(name) {
 		r.unlock()
 		folded = foldName(name) // takes too long for the lock
@@ -36,8 +36,8 @@ func (s *Session) relay(b *batch, f wire.Frame) (done bool, forward *Forward) {
 		to = r.names[folded]
 	}
 	defer r.unlock()
-	abroad := to == nil && r.cfg.Cluster != nil
-	if to == nil && !abroad {
+	remote := to == nil && r.cfg.Cluster != nil
+	if to == nil && !remote {
 		notice, b.private = noSuchUser+safe(name), b.private[:0]
 	}
 	switch {
@@ -48,24 +48,24 @@ func (s *Session) relay(b *batch, f wire.Frame) (done bool, forward *Forward) {
 	case to != nil:
 		r.stats.Relayed++
 	}
-	s.spend(privatePrice(f.Command, len(b.private)+len(notice)))
+	s.spend(privateCostOf(f.Command, len(b.private)+len(notice)))
 	if notice != "" {
 		r.notice(s, notice)
 	}
 	switch {
 	case to != nil:
 		r.post(to, b.private)
-	case abroad:
+	case remote:
 		forward = &Forward{To: cmp.Or(folded, string(name)), Frames: bytes.Clone(b.private), name: safe(name), session: s}
 	}
 	return true, forward
 }
 
-// noSuchUser is what the sender of a frame is told of an addressee who is not there.
+// noSuchUser begins the notice to the sender of a frame if there is no addressee of that name.
 const noSuchUser = "No such user: "
 
-// fileFrames makes b.private what the addressee of a File frame is sent, and
-// returns what its sender is told, mostly nothing.
+// fileFrames sets b.private to the frames for the addressee of a File frame. It
+// returns a notice for the sender, mostly "".
 func (b *batch) fileFrames(s *Session, f wire.Frame, rest []byte) (notice string) {
 	b.private = b.private[:0]
 	switch f.Command {
@@ -96,9 +96,9 @@ func (b *batch) nack(s *Session, rest []byte) {
 	b.private = wire.AppendNotice(b.private, "File not found: "+safe(rest[1:]))
 }
 
-// ack passes on where a file can be fetched. The address is the one the sharer
-// is connected from, whatever it claims, so that nobody can send a downloader
-// to a third machine. It returns what is wrong with the sharer's frame.
+// ack relays where a file can be fetched. The address is the one the sharer is
+// connected from, whatever it claims, so that it cannot send a downloader to
+// another machine. It returns a notice if the sharer's frame is wrong.
 func (b *batch) ack(s *Session, body, rest []byte) (notice string) {
 	ack, ok := wire.ParseAck(body)
 	switch {
@@ -117,5 +117,5 @@ func (b *batch) ack(s *Session, body, rest []byte) (notice string) {
 	return ""
 }
 
-// safe is text of a client's as a notice may repeat it.
+// safe makes text of a client safe for a notice.
 func safe(text []byte) string { return string(wire.AppendSafe(nil, text)) }

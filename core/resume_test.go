@@ -55,7 +55,7 @@ func TestReleasedAtOnce(t *testing.T) {
 			stays(t, s)
 			take(s)
 		}
-		most := r.cfg.resumedMost() + (resumeStep/2+1)*70
+		most := r.cfg.maxResumed() + (resumeStep/2+1)*70
 		if n := int64(r.Said() - before); n > most {
 			t.Fatalf("%d octets were said at once, want %d at the most", n, most)
 		}

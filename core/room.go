@@ -11,46 +11,46 @@ import (
 	"chatbench/core/wire"
 )
 
-// Room is the chat room: everybody who is connected, and what is said.
+// Room is the chat room: the connected clients, and what is said.
 type Room struct {
 	cfg     Config
 	began   time.Time
-	resumed atomic.Int64 // octets said by input that had waited, since the last Tick
-	clock   atomic.Int64 // nanoseconds from began to the last Tick, and 1
+	resumed atomic.Int64 // octets said by waiting input since the last Tick
+	clock   atomic.Int64 // 1 plus the nanoseconds from began to the last Tick
 
-	mu        sync.Mutex // guards all below, and the parts of sessions that say so; see unlock
-	log       *broadcastLog
-	names     map[string]*Session // in the room, by folded name
-	granted   sessionList
-	pending   sessionList      // not logged in yet
-	prefacing sessionList      // of whom a preface is required that has not come yet
-	ending    sessionList      // closing, and not left yet
-	silent    sessionList      // of them, given nothing more
-	refusing  []*Session       // took less than they were offered when last looked at
-	flooding  []*Session       // whose input waits for flood control
-	deferred  []*Session       // whose input waits for the next Tick, as much was said by others that waited
-	parting   []*Session       // have left, and their input is not all worked through
-	spent     map[string]int64 // Session.in.fullAt of those who were in the room, by folded name
-	spentMost int              // entries until those that are over are forgotten
-	address   map[netip.Addr]int
-	lagClock  int64       // the clock, but that a Tick adds a quarter of LagTime at the most
-	wakers    []*wakerUse // replaced, not changed in place
-	clients   int         // slots held
-	draining  bool
-	looked    uint64 // position in the log when endFarthest was last called
-	lookEvery uint64 // octets of the log between two calls
-	looking   bool   // endFarthest is at work
-	stats     Stats
-	news      announcements
-	history   history
+	mu            sync.Mutex // guards all below, and the parts of sessions that say so; see unlock
+	log           *broadcastLog
+	names         map[string]*Session // in the room, by folded name
+	granted       sessionList
+	pending       sessionList      // not logged in yet
+	prefacing     sessionList      // a preface is required, and has not come yet
+	ending        sessionList      // closing, and not left yet
+	discarded     sessionList      // closing, not left yet, without output
+	refusing      []*Session       // took less than they were offered when they were last checked
+	flooding      []*Session       // input waits for flood control
+	deferred      []*Session       // input waits for the next Tick, because waiting input of others has said much
+	leaving       []*Session       // left, and not all their input is processed
+	spent         map[string]int64 // Session.in.fullAt of clients that were in the room, by folded name
+	maxSpent      int              // entries at which expired ones are deleted
+	address       map[netip.Addr]int
+	lagClock      int64       // like clock, but each Tick adds at most a quarter of LagTime
+	wakers        []*wakerUse // replaced, not changed in place
+	clients       int         // slots in use
+	draining      bool
+	lagChecked    uint64 // position in the log when enforceLagMax was last called
+	lagCheckEvery uint64 // octets of the log between two calls
+	checkingLag   bool   // enforceLagMax is running
+	stats         Stats
+	news          announcements
+	history       history
 
 	// Of a room on several servers.
-	outgoing outgoing
-	sequence sequence
-	again    []*Forward // whose addressees were busy
+	outgoing     outgoing
+	sequence     sequence
+	busyForwards []*Forward // to be sent again, because their addressees were busy
 
-	// Who is to be told when the lock is released.
-	grew  bool
+	// What unlock tells the wakers.
+	grew  bool // the log has grown
 	woken []*Session
 }
 
@@ -79,21 +79,21 @@ func newRoom(cfg Config, chunkSize int) *Room {
 	r.clock.Store(1)
 	r.lagClock = 1
 	r.outgoing.number = 1
-	r.lookEvery = uint64(min(16<<10, r.cfg.LagMax/8))
+	r.lagCheckEvery = uint64(min(16<<10, r.cfg.LagMax/8))
 	return r
 }
 
-// wake notes a session whose transport is told when the lock is released.
+// wake makes unlock wake the transport of a session.
 func (r *Room) wake(s *Session) {
 	if n := len(r.woken); n == 0 || r.woken[n-1] != s {
 		r.woken = append(r.woken, s)
 	}
 }
 
-// unlock releases the lock, and then tells the wakers what was noted for them
-// meanwhile: they may make system calls, which do not belong under the lock.
+// unlock releases the lock, and then calls the wakers. They may make system calls, which
+// must not be made under the lock.
 func (r *Room) unlock() {
-	var few [4]*Session // mostly enough, so that nothing is allocated
+	var few [4]*Session // usually enough, so that nothing is allocated
 	var woken []*Session
 	wakers := r.wakers
 	if len(r.woken) <= len(few) {
@@ -117,20 +117,20 @@ func (r *Room) unlock() {
 }
 
 // Join takes a new connection into the pool. It never fails: a client that is
-// turned away gets a session that is Closing already and whose Next gives the
-// denial; it holds no slot. w is told when the session has output, and tag is
-// the transport's own, for it to find its connection again. Wake may be called
-// for the session before Join has returned it, but not for one turned away.
+// turned away gets a session that is Closing already and whose Next returns the
+// denial; it has no slot. w is called when the session has output. tag is for the
+// transport, to find its connection. Wake may be called for the session before
+// Join has returned it, but not for one that is turned away.
 func (r *Room) Join(peer netip.AddrPort, w Waker, tag any) *Session {
 	s := &Session{room: r, waker: w, tag: tag, peer: peer}
 	s.in.decoder.Max = r.cfg.MaxFrame
 	s.position.Store(forever)
 	if r.cfg.Preface != nil {
 		if p := r.cfg.Preface(peer); p != nil {
-			s.in.preface, s.unprefaced = &p, p.Required()
+			s.in.preface, s.needsPreface = &p, p.Required()
 		}
 	}
-	banned := !s.unprefaced && r.cfg.Banned != nil && r.cfg.Banned(peer.Addr())
+	banned := !s.needsPreface && r.cfg.Banned != nil && r.cfg.Banned(peer.Addr())
 	r.mu.Lock()
 	defer r.unlock()
 	switch {
@@ -142,12 +142,12 @@ func (r *Room) Join(peer netip.AddrPort, w Waker, tag any) *Session {
 		r.deny(s, ReasonFull, fullText)
 	case r.pending.n+r.prefacing.n >= r.cfg.MaxPending:
 		r.deny(s, ReasonPending, "too many logins at once")
-	case !s.unprefaced && r.crowded(peer.Addr()):
+	case !s.needsPreface && r.crowded(peer.Addr()):
 		r.deny(s, ReasonAddress, crowdedText)
 	default:
 		s.pooled = true
 		s.deadline = r.in(r.cfg.LoginTimeout)
-		if s.unprefaced {
+		if s.needsPreface {
 			s.deadline = r.in(r.cfg.PrefaceTimeout)
 		} else {
 			r.enterAddress(s)
@@ -159,8 +159,8 @@ func (r *Room) Join(peer netip.AddrPort, w Waker, tag any) *Session {
 	return s
 }
 
-// Origin is what the clients of one address are counted by. An IPv6 address
-// counts as its /64: whoever has one address of that has all.
+// Origin is the address by which clients are counted. An IPv6 address counts as its
+// /64, because a client usually has all addresses of it.
 func Origin(addr netip.Addr) netip.Addr {
 	addr = addr.Unmap().WithZone("")
 	if addr.Is6() && !addr.IsLoopback() {
@@ -170,7 +170,7 @@ func Origin(addr netip.Addr) netip.Addr {
 	return addr
 }
 
-// use counts the sessions of a waker; one without sessions is forgotten.
+// use adds n to the number of sessions of a waker, and removes it if it has none.
 func (r *Room) use(w Waker, n int) {
 	i := slices.IndexFunc(r.wakers, func(u *wakerUse) bool { return u.waker == w })
 	if i < 0 {
@@ -182,7 +182,7 @@ func (r *Room) use(w Waker, n int) {
 	}
 }
 
-// release gives a session's slot back.
+// release frees a session's slot, and counts its end.
 func (r *Room) release(s *Session) {
 	reason, _ := s.Closing()
 	r.stats.Ends[reason]++
@@ -195,14 +195,15 @@ func (r *Room) release(s *Session) {
 	r.leaveAddress(s)
 }
 
-// Tick carries the time in: deadlines, clients that are slow, input that waits for
-// flood control, and input of those who have left. Call it every 100 ms or so.
-// What it costs grows with the clients of whom one of these is true, not with all.
+// Tick tells the room the time. It enforces deadlines, ends slow clients, and resumes
+// input that waits for flood control and input of clients that have left. Call it about
+// every 100 ms. Its cost depends on the number of clients in one of these cases, not on
+// all clients.
 func (r *Room) Tick(now time.Time) {
 	r.mu.Lock()
 	before := r.clock.Load()
 	r.clock.Store(max(before, int64(now.Sub(r.began))+1)) // it never goes back
-	// While no Tick came, perhaps nobody could be written to: that is nobody's fault.
+	// While no Tick came, perhaps no client could be written to, and none of them is to blame.
 	r.lagClock += min(r.clock.Load()-before, int64(r.cfg.LagTime/4))
 	r.endLate()
 	r.checkRefusing()
@@ -210,18 +211,19 @@ func (r *Room) Tick(now time.Time) {
 	r.releaseDeferred()
 	r.announceDue()
 	r.unlock()
-	r.resumeParting()
-	r.forwardAgain()
+	r.resumeLeaving()
+	r.retryForwards()
 }
 
 // in is the time after d, by the room's clock.
 func (r *Room) in(d time.Duration) int64 { return r.clock.Load() + int64(d) }
 
-// late says whether a session's deadline is over.
+// late says whether a session's deadline has passed.
 func (r *Room) late(s *Session) bool { return r.clock.Load() > s.deadline }
 
-// Drain sends Close to everyone, after all that was said before, and turns
-// away whoever comes later. The pool is empty when every transport has closed.
+// Drain sends Close to all clients, after all that was said before, and turns
+// away clients that connect later. The pool is empty when the transports have closed
+// all connections.
 func (r *Room) Drain() {
 	r.mu.Lock()
 	defer r.unlock()
@@ -235,53 +237,53 @@ func (r *Room) Drain() {
 	for r.prefacing.n > 0 {
 		r.end(r.prefacing.last, ReasonDrain, wire.AppendClose(nil))
 	}
-	r.news.next = 0 // those on other servers hear now who has left
+	r.news.next = 0 // announce now to other servers who has left
 	r.announceDue()
 }
 
 // Said is how many octets were ever appended to the log. A loop that reads
-// much in one turn flushes in mid-turn when this has grown by much.
+// much in one turn writes to its clients in the middle of it when this has grown by much.
 func (r *Room) Said() uint64 { return r.log.end.Load() }
 
-// say appends frames to the log, which have room in one chunk of it.
+// say appends frames to the log. They must fit into one chunk.
 func (r *Room) say(frames []byte) {
 	r.log.commit(append(r.log.reserve(len(frames)), frames...))
 	r.grew = true
-	if end := r.log.end.Load(); end-r.looked >= r.lookEvery {
-		r.looked = end
-		r.endFarthest()
+	if end := r.log.end.Load(); end-r.lagChecked >= r.lagCheckEvery {
+		r.lagChecked = end
+		r.enforceLagMax()
 	}
 }
 
-// grant lets a client in. What is said of it goes to those who are there
-// already; saying it can end one who is slow, so it comes before they are listed.
+// grant lets a client in. Its announcement goes to the clients that are in the room
+// already. That can end a slow client, so it comes before the names are listed.
 func (r *Room) grant(s *Session) {
 	r.announceJoin(s.name)
-	here := r.whoIsHere()
+	names := r.whoIsHere()
 	r.move(s, StateGrant)
 	s.deadline = r.clock.Load()
 	r.names[s.folded] = s
-	r.recall(s)
+	r.restoreAllowance(s)
 	r.stats.Logins++
 	r.observe(s, Event{Granted: true, Name: s.name, Folded: s.folded})
-	if !s.deaf { // else nobody reads the log
+	if !s.unwritable { // otherwise nothing reads the log for it
 		s.mail.start = r.log.openCursor()
 		s.position.Store(s.mail.start.position())
 	}
 	r.post(s, wire.AppendGranted(nil))
 	if r.cfg.Announce {
-		r.notice(s, here)
+		r.notice(s, names)
 	}
 	r.tellHistory(s)
 }
 
-// whoIsHere is what a newcomer is told: a few names, so that it stays short.
+// whoIsHere is the notice for a new client of who is in the room, with at most 20 names.
 func (r *Room) whoIsHere() string {
 	const most = 20
 	if !r.cfg.Announce {
-		return "" // it is not told
+		return "" // it is not sent
 	}
-	elsewhere, n := r.elsewhere(most * (maxName + 2))
+	remote, n := r.remoteNames(most * (maxName + 2))
 	n += r.granted.n
 	if n == 0 {
 		return "nobody else is here"
@@ -290,7 +292,7 @@ func (r *Room) whoIsHere() string {
 	for s := r.granted.first; s != nil && len(names) < most; s = s.next {
 		names = append(names, s.name)
 	}
-	names = append(names, elsewhere[:min(len(elsewhere), most-len(names))]...)
+	names = append(names, remote[:min(len(remote), most-len(names))]...)
 	slices.Sort(names)
 	if more := n - len(names); more > 0 {
 		names = append(names, "and others")
@@ -298,10 +300,10 @@ func (r *Room) whoIsHere() string {
 	return "here: " + strings.Join(names, ", ")
 }
 
-// post gives a session frames of its own. Callers keep them bounded: see full.
+// post queues private frames for a session. Callers keep the queue bounded: see full.
 func (r *Room) post(s *Session, frames []byte) {
-	if len(frames) == 0 || s.closing.Load() != 0 || s.deaf {
-		return // there is nobody to take them
+	if len(frames) == 0 || s.closing.Load() != 0 || s.unwritable {
+		return // they could not be written
 	}
 	if s.mail.private == nil {
 		s.mail.private = privateBuffers.Get().(*privateFrames)
@@ -312,7 +314,7 @@ func (r *Room) post(s *Session, frames []byte) {
 	r.wake(s)
 }
 
-// notice tells one client something of the server's own.
+// notice queues a notice of the server for one client.
 func (r *Room) notice(s *Session, text string) {
 	r.post(s, wire.AppendNotice(nil, text))
 }

@@ -21,19 +21,19 @@ var update = flag.Bool("update", false, "rewrite what the scripts in testdata ex
 
 // TestScripts runs the conversations in testdata. A script is lines of
 //
-//	room KEY=VALUE…           a new room; see newTheatre
-//	join NAME [IP]            a client connects, from 192.0.2.1 if nothing is said
+//	room KEY=VALUE…           a new room; see newScriptRoom
+//	join NAME [IP]            a client connects, by default from 192.0.2.1
 //	NAME > FRAME [+ FRAME]…   it sends frames in one piece; >> sends octet by octet
-//	NAME stops, NAME goes on  it takes no output; it takes all of it
+//	NAME stops, NAME goes on  it stops reading; it reads on
 //	NAME leaves REASON        its connection is gone
-//	grant NAME, deny NAME WHY the Authenticator answers, if it is a late one
+//	grant NAME, deny NAME WHY the Authenticator answers, if the room has the setting late
 //	wait DURATION             time passes
 //	drain                     the server is going down
-//	counters                  what the room has counted
+//	counters                  print the counters of the room
 //
 // FRAME is CHAT text, CRED text, CLOSE, FILE COMMAND text, or RAW octets, with
-// Go's escapes. Indented lines are what follows: frames given to clients (<),
-// ends with reason and state, counters. They are compared, and rewritten
+// Go's escapes. The indented lines after a line are its result: frames sent to clients
+// (<), ends with reason and state, counters. They are compared, and rewritten
 // with -update.
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
@@ -46,7 +46,7 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := perform(t, string(want))
+			got := runScript(t, string(want))
 			if *update {
 				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
 					t.Fatal(err)
@@ -74,10 +74,10 @@ func compareScripts(t *testing.T, file, got, want string) {
 	}
 }
 
-// perform runs a script and returns it with what followed each line.
-func perform(t *testing.T, script string) string {
+// runScript runs a script and returns it with the result after each line.
+func runScript(t *testing.T, script string) string {
 	var out strings.Builder
-	var th *theatre
+	var sr *scriptRoom
 	for i, line := range strings.Split(strings.TrimSuffix(script, "\n"), "\n") {
 		if strings.HasPrefix(line, "  ") {
 			continue
@@ -87,32 +87,32 @@ func perform(t *testing.T, script string) string {
 			continue
 		}
 		if rest, ok := strings.CutPrefix(line, "room"); ok {
-			th = newTheatre(t, rest)
+			sr = newScriptRoom(t, rest)
 			continue
 		}
-		if err := th.do(line); err != nil {
+		if err := sr.do(line); err != nil {
 			t.Fatalf("line %d: %q: %v", i+1, line, err)
 		}
-		for _, happened := range th.observe() {
-			out.WriteString("  " + happened + "\n")
+		for _, result := range sr.observe() {
+			out.WriteString("  " + result + "\n")
 		}
 	}
 	return out.String()
 }
 
-// theatre is a room with named clients.
-type theatre struct {
+// scriptRoom is the room of a script and its named clients.
+type scriptRoom struct {
 	room    *Room
 	late    bool // the Authenticator answers later
 	now     time.Time
-	clients []*player
-	gone    []*player
+	clients []*scriptClient
+	gone    []*scriptClient
 	report  []string
-	feeding *player
+	feeding *scriptClient
 }
 
-// player is one client of a script.
-type player struct {
+// scriptClient is one client of a script.
+type scriptClient struct {
 	name    string
 	session *Session
 	answer  func(error)
@@ -121,13 +121,13 @@ type player struct {
 	ended   bool
 }
 
-func (*theatre) WakeRoom()     {}
-func (*theatre) Wake(*Session) {}
+func (*scriptRoom) WakeRoom()     {}
+func (*scriptRoom) Wake(*Session) {}
 
-func (th *theatre) Authenticate(l *Login) {
+func (sr *scriptRoom) Authenticate(l *Login) {
 	switch {
-	case th.late:
-		th.feeding.answer = l.Answer
+	case sr.late:
+		sr.feeding.answer = l.Answer
 	case l.Password == "wrong":
 		l.Answer(errors.New("wrong name or password"))
 	default:
@@ -135,17 +135,17 @@ func (th *theatre) Authenticate(l *Login) {
 	}
 }
 
-// newTheatre reads a room line: late, announce and claimed are switches,
-// clients, pending, address, frame, lag and timeout are limits.
-func newTheatre(t *testing.T, settings string) *theatre {
-	th := &theatre{now: time.Unix(1e9, 0)}
-	cfg := Config{Authenticator: th, Now: th.now}
+// newScriptRoom makes a room from the settings of a room line: late, announce and claimed
+// are switches; clients, pending, address, frame, lag and timeout are limits.
+func newScriptRoom(t *testing.T, settings string) *scriptRoom {
+	sr := &scriptRoom{now: time.Unix(1e9, 0)}
+	cfg := Config{Authenticator: sr, Now: sr.now}
 	for _, setting := range strings.Fields(settings) {
 		key, value, _ := strings.Cut(setting, "=")
 		n, _ := strconv.Atoi(value)
 		switch key {
 		case "late":
-			th.late = true
+			sr.late = true
 		case "announce":
 			cfg.Announce = true
 		case "claimed":
@@ -166,42 +166,42 @@ func newTheatre(t *testing.T, settings string) *theatre {
 			t.Fatalf("unknown setting %q", key)
 		}
 	}
-	th.room = NewRoom(cfg)
-	return th
+	sr.room = NewRoom(cfg)
+	return sr
 }
 
-func (th *theatre) do(line string) error {
+func (sr *scriptRoom) do(line string) error {
 	first, rest, _ := strings.Cut(line, " ")
 	name, more, _ := strings.Cut(rest, " ")
 	switch first {
 	case "join":
 		peer := netip.AddrPortFrom(netip.MustParseAddr(cmp.Or(more, "192.0.2.1")), 40000)
-		p := &player{name: name, session: th.room.Join(peer, th, nil)}
+		p := &scriptClient{name: name, session: sr.room.Join(peer, sr, nil)}
 		p.decoder.Max = wire.MaxFromServer
-		th.clients = append(th.clients, p)
+		sr.clients = append(sr.clients, p)
 	case "wait":
 		d, err := time.ParseDuration(rest)
-		th.now = th.now.Add(d)
-		th.room.Tick(th.now)
+		sr.now = sr.now.Add(d)
+		sr.room.Tick(sr.now)
 		return err
 	case "drain":
-		th.room.Drain()
+		sr.room.Drain()
 	case "counters":
-		th.count()
+		sr.count()
 	case "grant", "deny":
-		return th.answer(first, name, more)
+		return sr.answer(first, name, more)
 	default:
-		p := th.find(first)
+		p := sr.find(first)
 		if p == nil {
-			return errors.New("nobody of that name")
+			return errors.New("there is no client of that name")
 		}
-		return th.act(p, name, more)
+		return sr.act(p, name, more)
 	}
 	return nil
 }
 
-func (th *theatre) find(name string) *player {
-	for _, p := range slices.Backward(th.clients) {
+func (sr *scriptRoom) find(name string) *scriptClient {
+	for _, p := range slices.Backward(sr.clients) {
 		if p.name == name {
 			return p
 		}
@@ -209,11 +209,11 @@ func (th *theatre) find(name string) *player {
 	return nil
 }
 
-func (th *theatre) answer(verb, name, why string) error {
-	i := slices.IndexFunc(th.gone, func(p *player) bool { return p.name == name })
-	p := th.find(name)
+func (sr *scriptRoom) answer(verb, name, why string) error {
+	i := slices.IndexFunc(sr.gone, func(p *scriptClient) bool { return p.name == name })
+	p := sr.find(name)
 	if p == nil && i >= 0 {
-		p = th.gone[i]
+		p = sr.gone[i]
 	}
 	if p == nil || p.answer == nil {
 		return errors.New("no login waits")
@@ -226,8 +226,8 @@ func (th *theatre) answer(verb, name, why string) error {
 	return nil
 }
 
-// act is what a client does.
-func (th *theatre) act(p *player, verb, rest string) error {
+// act carries out an action of a client.
+func (sr *scriptRoom) act(p *scriptClient, verb, rest string) error {
 	switch verb {
 	case "stops":
 		p.stopped = true
@@ -239,8 +239,8 @@ func (th *theatre) act(p *player, verb, rest string) error {
 			return fmt.Errorf("no reason %q", rest)
 		}
 		p.session.Leave(Reason(i))
-		th.gone = append(th.gone, p)
-		th.clients = slices.DeleteFunc(th.clients, func(q *player) bool { return p == q })
+		sr.gone = append(sr.gone, p)
+		sr.clients = slices.DeleteFunc(sr.clients, func(q *scriptClient) bool { return p == q })
 	case ">", ">>":
 		var in []byte
 		for frame := range strings.SplitSeq(rest, " + ") {
@@ -250,7 +250,7 @@ func (th *theatre) act(p *player, verb, rest string) error {
 			}
 			in = append(in, f...)
 		}
-		th.feeding = p
+		sr.feeding = p
 		step := len(in)
 		if verb == ">>" {
 			step = 1
@@ -260,7 +260,7 @@ func (th *theatre) act(p *player, verb, rest string) error {
 			clear(piece) // the room must not keep it
 		}
 	default:
-		return errors.New("what is it to do?")
+		return fmt.Errorf("unknown action %q", verb)
 	}
 	return nil
 }
@@ -270,7 +270,7 @@ var (
 	commandNames = []string{"LS_REQ", "LS_START", "LS_BODY", "LS_END", "DN_REQ", "DN_ACK", "DN_NACK"}
 )
 
-// encode makes a frame of its notation.
+// encode encodes a frame from its notation.
 func encode(notation string) ([]byte, error) {
 	kind, text, _ := strings.Cut(notation, " ")
 	var head []byte
@@ -295,11 +295,11 @@ func encode(notation string) ([]byte, error) {
 	return append(append(head, body...), 0), err
 }
 
-// observe takes what the clients are given, and what ended.
-func (th *theatre) observe() []string {
-	seen := th.report
-	th.report = nil
-	for _, p := range th.clients {
+// observe returns the frames that the clients receive, and the ends of sessions.
+func (sr *scriptRoom) observe() []string {
+	seen := sr.report
+	sr.report = nil
+	for _, p := range sr.clients {
 		why, closing := p.session.Closing()
 		for out := p.take(); out != nil; out = p.take() {
 			for _, f := range p.decode(out) {
@@ -314,7 +314,7 @@ func (th *theatre) observe() []string {
 	return seen
 }
 
-func (p *player) take() []byte {
+func (p *scriptClient) take() []byte {
 	if p.stopped {
 		return nil
 	}
@@ -325,7 +325,7 @@ func (p *player) take() []byte {
 	return out
 }
 
-func (p *player) decode(out []byte) (frames []string) {
+func (p *scriptClient) decode(out []byte) (frames []string) {
 	for {
 		f, rest, ok, err := p.decoder.Next(out)
 		if err != nil {
@@ -350,15 +350,15 @@ func (p *player) decode(out []byte) (frames []string) {
 	}
 }
 
-func (th *theatre) count() {
-	st := th.room.Snapshot()
+func (sr *scriptRoom) count() {
+	st := sr.room.Snapshot()
 	ends := ""
 	for why, n := range st.Ends {
 		if n > 0 {
 			ends += fmt.Sprintf(" %v=%d", Reason(why), n)
 		}
 	}
-	th.report = append(th.report,
+	sr.report = append(sr.report,
 		fmt.Sprintf("clients=%d pending=%d granted=%d", st.Clients, st.Pending, st.Granted),
 		fmt.Sprintf("logins=%d denials=%d messages=%d relayed=%d", st.Logins, st.Denials, st.Messages, st.Relayed),
 		"ends:"+cmp.Or(ends, " none"))

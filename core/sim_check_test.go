@@ -6,50 +6,50 @@ import (
 	"time"
 )
 
-// compare holds the states of the sessions against the model.
-func (w *world) compare() error {
+// compare compares the states of the sessions with the model.
+func (sim *simulation) compare() error {
 	switch {
-	case w.late:
+	case sim.late:
 		return errors.New("the transport is woken for a client that has left")
-	case w.model.wrong != nil:
-		return w.model.wrong
-	case uint64(w.model.octets) != w.room.Said():
-		return fmt.Errorf("the room has said %d octets, the model %d", w.room.Said(), w.model.octets)
+	case sim.model.wrong != nil:
+		return sim.model.wrong
+	case uint64(sim.model.octets) != sim.room.Said():
+		return fmt.Errorf("the room has said %d octets, the model %d", sim.room.Said(), sim.model.octets)
 	}
-	for _, c := range w.clients {
-		w.endSlow(c)
+	for _, c := range sim.clients {
+		sim.endSlow(c)
 		why, closing := c.session.Closing()
 		if closing != c.over {
 			return fmt.Errorf("client %d: closing %v (%v), the model says %v, it has left: %v", c.id, closing, why, c.over, c.gone)
 		}
-		if err := w.waits(c); err != nil {
+		if err := sim.waits(c); err != nil {
 			return err
 		}
-		if err := w.givenUp(c); err != nil {
+		if err := sim.givenUp(c); err != nil {
 			return err
 		}
-		most := w.room.cfg.LagMax + int(w.room.lookEvery) + 1024 // and private frames
-		if behind := w.model.behind(c); !c.over && !c.gone && behind > most {
+		most := sim.room.cfg.LagMax + int(sim.room.lagCheckEvery) + 1024 // and private frames
+		if behind := sim.model.behind(c); !c.over && !c.gone && behind > most {
 			return fmt.Errorf("client %d is %d octets behind and not ended", c.id, behind)
 		}
 	}
 	return nil
 }
 
-// endSlow tells the model of a client that was ended as slow, if it had to be.
-func (w *world) endSlow(c *simClient) {
+// endSlow ends a client in the model that the room has ended as slow, if that was right.
+func (sim *simulation) endSlow(c *simClient) {
 	if why, closing := c.session.Closing(); !closing || why != ReasonSlow || c.over || c.gone {
 		return
 	}
-	far := w.room.behind(c.session) > w.room.cfg.LagMax || w.model.behind(c) > w.room.cfg.LagMax
-	if since := c.refusedSince; !far && (since.IsZero() || w.lagNow.Sub(since) < w.room.cfg.LagTime) {
-		w.model.wrong = fmt.Errorf("client %d ended as slow, %d octets behind, refusing since %v", c.id, w.model.behind(c), since)
+	far := sim.room.behind(c.session) > sim.room.cfg.LagMax || sim.model.behind(c) > sim.room.cfg.LagMax
+	if since := c.refusedSince; !far && (since.IsZero() || sim.lagNow.Sub(since) < sim.room.cfg.LagTime) {
+		sim.model.wrong = fmt.Errorf("client %d ended as slow, %d octets behind, refusing since %v", c.id, sim.model.behind(c), since)
 	}
-	w.model.end(c)
+	sim.model.end(c)
 }
 
-// waits looks whether what waits of a client's input has to.
-func (w *world) waits(c *simClient) error {
+// waits checks whether the waiting input of a client has to wait.
+func (sim *simulation) waits(c *simClient) error {
 	s := c.session
 	if c.over {
 		return nil
@@ -57,79 +57,79 @@ func (w *world) waits(c *simClient) error {
 	if s.mayResume.Load() && !c.gone && !c.woken {
 		return fmt.Errorf("client %d may go on and its transport is not woken", c.id)
 	}
-	if n := s.queued(); n > w.room.cfg.queueLimit()+512 {
+	if n := s.queued(); n > sim.room.cfg.queueLimit()+512 {
 		return fmt.Errorf("client %d has %d private octets to take", c.id, n)
 	}
-	if s.in.hold == forFlood && !s.mayResume.Load() && w.model.allowance(c) > 1 {
-		return fmt.Errorf("client %d waits for flood control with an allowance of %v", c.id, w.model.allowance(c))
+	if s.in.heldFor == heldForFlood && !s.mayResume.Load() && sim.model.allowance(c) > 1 {
+		return fmt.Errorf("client %d waits for flood control with an allowance of %v", c.id, sim.model.allowance(c))
 	}
-	if len(c.todo) > 0 && s.in.hold == notHeld {
+	if len(c.todo) > 0 && s.in.heldFor == notHeld {
 		return fmt.Errorf("client %d: frames are left, and nothing holds them: %+v", c.id, c.todo)
 	}
 	return nil
 }
 
-// givenUp looks whether a client that is ending was given up, and had to be.
-func (w *world) givenUp(c *simClient) error {
+// givenUp checks whether the output of a closing client was discarded, and had to be.
+func (sim *simulation) givenUp(c *simClient) error {
 	switch {
-	case !c.over || c.silent || c.gone:
+	case !c.over || c.discarded || c.gone:
 		return nil
 	case c.ended.IsZero():
-		c.ended = w.now
+		c.ended = sim.now
 	}
-	if !c.session.silent {
+	if !c.session.discarded {
 		return nil
 	}
-	c.silent = true
-	slow := !c.refusedSince.IsZero() && w.lagNow.Sub(c.refusedSince) >= w.room.cfg.LagTime
-	if kept := w.model.kept(c); !slow && kept <= w.room.cfg.LagMax && !w.now.After(c.ended.Add(defaultFarewell)) {
-		return fmt.Errorf("client %d was given up %v after its end, %d octets kept", c.id, w.now.Sub(c.ended), kept)
+	c.discarded = true
+	slow := !c.refusedSince.IsZero() && sim.lagNow.Sub(c.refusedSince) >= sim.room.cfg.LagTime
+	if kept := sim.model.kept(c); !slow && kept <= sim.room.cfg.LagMax && !sim.now.After(c.ended.Add(defaultFarewell)) {
+		return fmt.Errorf("client %d was given up %v after its end, %d octets kept", c.id, sim.now.Sub(c.ended), kept)
 	}
 	return nil
 }
 
-// finish gives everybody time, writes everything out, and looks that nothing is
-// left: whatever waited is worked through.
-func (w *world) finish() error {
+// finish lets time pass, writes all output, and checks that nothing is left: all waiting
+// input must have been processed.
+func (sim *simulation) finish() error {
 	for waits := true; waits; {
 		waits = false
-		w.pass(time.Second)
-		for _, c := range w.live() {
+		sim.pass(time.Second)
+		for _, c := range sim.live() {
 			for p := c.session.Next(); p != nil; p = c.session.Next() {
-				w.model.work(c)
-				w.took(c, p, len(p))
+				sim.model.work(c)
+				sim.took(c, p, len(p))
 			}
-			w.model.work(c)
+			sim.model.work(c)
 			waits = waits || !c.over && c.answer == nil && len(c.todo) > 0
 		}
-		if err := w.compare(); err != nil {
+		if err := sim.compare(); err != nil {
 			return err
 		}
-		if w.now.Sub(time.Unix(1e9, 0)) > 24*time.Hour {
+		if sim.now.Sub(time.Unix(1e9, 0)) > 24*time.Hour {
 			return errors.New("somebody waits for ever")
 		}
 	}
-	for _, c := range w.live() {
+	for _, c := range sim.live() {
 		for p := c.session.Next(); p != nil; p = c.session.Next() {
-			w.took(c, p, len(p))
+			sim.took(c, p, len(p))
 		}
-		if err := w.model.check(c, !c.silent); err != nil {
+		if err := sim.model.check(c, !c.discarded); err != nil {
 			return err
 		}
-		w.leave(c)
+		sim.leave(c)
 	}
-	for _, c := range w.clients {
+	for _, c := range sim.clients {
 		if c.answer != nil {
-			w.answer(c)
+			sim.answer(c)
 		}
 	}
 	for range 12 {
-		w.pass(time.Second)
+		sim.pass(time.Second)
 	}
-	if err := w.compare(); err != nil {
+	if err := sim.compare(); err != nil {
 		return err
 	}
-	r := w.room
+	r := sim.room
 	st := r.Snapshot()
 	var ends uint64
 	for _, n := range st.Ends {
@@ -137,12 +137,12 @@ func (w *world) finish() error {
 	}
 	r.log.reclaim()
 	switch {
-	case ends != uint64(w.joined):
-		return fmt.Errorf("%d clients joined, %d ends are counted", w.joined, ends)
-	case st.Clients+st.Pending+st.Granted+r.ending.n+r.silent.n+len(r.names)+len(r.wakers) != 0:
+	case ends != uint64(sim.joined):
+		return fmt.Errorf("%d clients joined, %d ends are counted", sim.joined, ends)
+	case st.Clients+st.Pending+st.Granted+r.ending.n+r.discarded.n+len(r.names)+len(r.wakers) != 0:
 		return fmt.Errorf("an empty room still holds %+v, names %v", st, r.names)
-	case len(r.refusing)+len(r.flooding)+len(r.parting) != 0:
-		return fmt.Errorf("an empty room still watches %d, %d and %d", len(r.refusing), len(r.flooding), len(r.parting))
+	case len(r.refusing)+len(r.flooding)+len(r.leaving) != 0:
+		return fmt.Errorf("an empty room still watches %d, %d and %d", len(r.refusing), len(r.flooding), len(r.leaving))
 	case r.log.first != r.log.last || r.log.last.readers.Load() != 0:
 		return fmt.Errorf("the log still has readers")
 	}

@@ -8,8 +8,8 @@ import (
 	"chatbench/core/wire"
 )
 
-// model is the chat restated at the level of whole frames: who is owed what.
-// It shares no code with the room but the names of things.
+// model is a model of the chat at the level of whole frames: which frames each client
+// has to receive. It shares no code with the room except constants.
 type model struct {
 	cfg    Config
 	said   []string // every frame of the room, in order
@@ -26,8 +26,8 @@ type simFrame struct {
 	end  int
 }
 
-// simClient is one client: what it still has to send, what it is owed, and
-// what came.
+// simClient is one client: what it still has to send, what it has to receive, and
+// what it has received.
 type simClient struct {
 	id       int
 	session  *Session
@@ -46,32 +46,32 @@ type simClient struct {
 	allowed      float64   // of flood control, in parts of 1/1024 frame
 	allowedAt    time.Time // when that was right
 
-	in       bool // in the room
-	was      bool // has been in the room
-	over     bool // closing: owed nothing new
-	silent   bool // closing without a last word: any prefix will do
-	ended    time.Time
-	gone     bool // has left
-	parting  bool // and ends when its login is answered
-	turned   bool // away: it never held a slot
-	from, to int  // of model.said; to counts when over
-	private  []string
-	final    []string
-	got      []byte
+	in        bool // in the room
+	was       bool // has been in the room
+	over      bool // closing: owed nothing new
+	discarded bool // closing without a last word: any prefix will do
+	ended     time.Time
+	gone      bool // has left
+	leaving   bool // and ends when its login is answered
+	turned    bool // away: it never held a slot
+	from, to  int  // of model.said; to counts when over
+	private   []string
+	final     []string
+	got       []byte
 }
 
-// notice is a frame in which the server speaks.
+// notice is a frame with a notice of the server.
 func notice(text string) string { return "\x00server: " + text + "\x00" }
 
 const closeFrame = "\x03\x00"
 
-// end takes a client out of the room.
+// end removes a client from the room.
 func (m *model) end(c *simClient, final ...string) {
 	if c.over {
 		return
 	}
 	c.over, c.to, c.final = true, len(m.said), final
-	c.silent = len(final) == 0
+	c.discarded = len(final) == 0
 	if c.in {
 		delete(m.names, c.name)
 		m.spent[c.name] = c
@@ -79,7 +79,7 @@ func (m *model) end(c *simClient, final ...string) {
 	c.in = false
 }
 
-// work works through the frames of a client that do not wait in its session.
+// work processes the frames of a client that do not wait in its session.
 func (m *model) work(c *simClient) {
 	until := c.fed - len(c.session.in.waiting)
 	for len(c.todo) > 0 && c.todo[0].end <= until {
@@ -96,19 +96,19 @@ func (m *model) work(c *simClient) {
 	}
 }
 
-// refill is what time adds to the allowance of a client.
+// refill adds to the allowance of a client for the time that has passed.
 func (m *model) refill(c *simClient) {
 	c.allowed = min(c.allowed+m.now.Sub(c.allowedAt).Seconds()*m.cfg.Flood.Rate*1024, float64(m.cfg.Flood.Burst)*1024)
 	c.allowedAt = m.now
 }
 
-// allowance is what a client has at the moment.
+// allowance is the current allowance of a client.
 func (m *model) allowance(c *simClient) float64 {
 	m.refill(c)
 	return c.allowed
 }
 
-// frame is what a whole frame from a client does.
+// frame processes a whole frame of a client.
 func (m *model) frame(c *simClient, f string) {
 	switch {
 	case c.over:
@@ -148,7 +148,7 @@ func (m *model) file(c *simClient, f string) {
 	target := m.names[to]
 	if target == nil {
 		c.private = append(c.private, notice("No such user: "+to))
-		c.allowed -= filePrice(f) + float64(len("No such user: "+to))
+		c.allowed -= fileCost(f) + float64(len("No such user: "+to))
 		return
 	}
 	frames := []string{f[:2] + c.name + rest + "\x00"}
@@ -156,18 +156,18 @@ func (m *model) file(c *simClient, f string) {
 		frames = append(frames, notice("File not found:"+rest))
 	}
 	target.private = append(target.private, frames...)
-	c.allowed -= filePrice(f) + float64(size(frames))
+	c.allowed -= fileCost(f) + float64(size(frames))
 }
 
-// filePrice is what a File frame costs beside its octets.
-func filePrice(f string) float64 {
+// fileCost is the cost of a File frame without its octets.
+func fileCost(f string) float64 {
 	if f[1] == 0 || f[1] == 4 {
 		return 1024 / 4
 	}
 	return 1024 / 64
 }
 
-// decided is what an Authenticator's answer does.
+// decided applies an Authenticator's answer.
 func (m *model) decided(c *simClient, err error) {
 	c.answer = nil
 	switch {
@@ -187,15 +187,15 @@ func (m *model) decided(c *simClient, err error) {
 	}
 }
 
-// part ends a client that has left and has been heard.
+// part ends a client that has left, if all its input is processed.
 func (m *model) part(c *simClient) {
-	if c.parting && c.answer == nil && c.session.in.hold == notHeld {
+	if c.leaving && c.answer == nil && c.session.in.heldFor == notHeld {
 		m.end(c)
 	}
 }
 
-// check compares what a client got with what it is owed. whole says that
-// nothing more will come, so that all of it has to be there.
+// check compares what a client has received with what it has to receive. whole says
+// that all of it must have been received.
 func (m *model) check(c *simClient, whole bool) error {
 	room, private, final := m.owed(c), c.private, c.final
 	var d wire.Decoder
@@ -232,7 +232,7 @@ func (m *model) check(c *simClient, whole bool) error {
 	return nil
 }
 
-// owed is what the room has said to a client.
+// owed is the frames that the room has said to a client.
 func (m *model) owed(c *simClient) []string {
 	switch {
 	case !c.was:
@@ -243,12 +243,12 @@ func (m *model) owed(c *simClient) []string {
 	return m.said[c.from:]
 }
 
-// behind is how many octets a client has not taken.
+// behind is how many octets were not written to a client yet.
 func (m *model) behind(c *simClient) int {
 	return size(m.owed(c)) + size(c.private) - len(c.got)
 }
 
-// kept is how many octets a client that is ending keeps in the log, and its own.
+// kept is how many octets of the log and of private frames are kept for a closing client.
 func (m *model) kept(c *simClient) int {
 	return size(m.said[c.from:]) + size(c.private) - len(c.got)
 }

@@ -16,8 +16,8 @@ var (
 )
 
 // TestSimulation runs random conversations with random splits of the input,
-// random partial writes of the output and random time. A model says what every
-// client is owed, who is slow, and what flood control lets through.
+// random partial writes of the output and random time. A model computes what each
+// client has to receive, which clients are slow, and what flood control allows.
 func TestSimulation(t *testing.T) {
 	for i := range uint64(*simSeeds) {
 		if err := simulate(*simSeed + i); err != nil {
@@ -26,86 +26,86 @@ func TestSimulation(t *testing.T) {
 	}
 }
 
-// world is a room, its transport and its clients, driven by one random source.
-type world struct {
+// simulation is a room, its transport and its clients, driven by one random source.
+type simulation struct {
 	*rand.Rand
 	room    *Room
 	model   model
 	clients []*simClient
 	now     time.Time
-	lagNow  time.Time  // that counts against those who are slow
-	asked   *simClient // who is feeding, for the Authenticator
-	single  bool       // frames are fed one at a time, for each may end somebody
+	lagNow  time.Time  // the clock for slow clients
+	feeding *simClient // the client that feeds, for the Authenticator
+	single  bool       // frames are fed one at a time, because each may end a client
 	joined  int
-	late    bool // somebody was woken who has left
+	late    bool // a client was woken after it left
 }
 
-func (w *world) WakeRoom() {}
+func (sim *simulation) WakeRoom() {}
 
-func (w *world) Wake(s *Session) {
+func (sim *simulation) Wake(s *Session) {
 	c := s.tag.(*simClient)
 	c.woken = true
-	w.late = w.late || c.gone
+	sim.late = sim.late || c.gone
 }
 
-func (w *world) Authenticate(l *Login) { w.asked.answer = l.Answer }
+func (sim *simulation) Authenticate(l *Login) { sim.feeding.answer = l.Answer }
 
 func simulate(seed uint64) error {
-	w := &world{Rand: rand.New(rand.NewPCG(seed, 1)), now: time.Unix(1e9, 0), lagNow: time.Unix(1e9, 0)}
-	w.model.names, w.model.spent = map[string]*simClient{}, map[string]*simClient{}
-	cfg := Config{MaxClients: 6, MaxPending: 4, Authenticator: w, Now: w.now, LagLimit: 1 << 20}
-	switch w.IntN(5) {
-	case 0: // people are slow, and their private queues are short
+	sim := &simulation{Rand: rand.New(rand.NewPCG(seed, 1)), now: time.Unix(1e9, 0), lagNow: time.Unix(1e9, 0)}
+	sim.model.names, sim.model.spent = map[string]*simClient{}, map[string]*simClient{}
+	cfg := Config{MaxClients: 6, MaxPending: 4, Authenticator: sim, Now: sim.now, LagLimit: 1 << 20}
+	switch sim.IntN(5) {
+	case 0: // slow clients, with short private queues
 		cfg.LagLimit = 300
 	case 1: // the log is short
-		w.single, cfg.LagMax = true, 500+w.IntN(3000)
-	case 2: // people are hurried
-		cfg.Flood = Flood{Rate: 1 + 20*w.Float64(), Burst: 1 + w.IntN(20)}
+		sim.single, cfg.LagMax = true, 500+sim.IntN(3000)
+	case 2: // flood control
+		cfg.Flood = Flood{Rate: 1 + 20*sim.Float64(), Burst: 1 + sim.IntN(20)}
 	case 3:
-		cfg.Flood = Flood{Rate: 1 + 20*w.Float64(), Burst: 1 + w.IntN(20)}
+		cfg.Flood = Flood{Rate: 1 + 20*sim.Float64(), Burst: 1 + sim.IntN(20)}
 		cfg.LagLimit = 300
 	}
-	w.room = newRoom(cfg, 256+w.IntN(4096))
-	w.model.cfg, w.model.now = w.room.cfg, w.now
-	for range 50 + w.IntN(400) {
-		if err := w.step(); err != nil {
+	sim.room = newRoom(cfg, 256+sim.IntN(4096))
+	sim.model.cfg, sim.model.now = sim.room.cfg, sim.now
+	for range 50 + sim.IntN(400) {
+		if err := sim.step(); err != nil {
 			return err
 		}
 	}
-	if w.IntN(2) == 0 {
-		w.room.Drain()
-		for _, c := range w.clients {
-			w.model.end(c, closeFrame)
+	if sim.IntN(2) == 0 {
+		sim.room.Drain()
+		for _, c := range sim.clients {
+			sim.model.end(c, closeFrame)
 		}
 	}
-	return w.finish()
+	return sim.finish()
 }
 
 // step does one random thing and compares room and model.
-func (w *world) step() error {
-	live := w.live()
-	switch k := w.IntN(100); {
+func (sim *simulation) step() error {
+	live := sim.live()
+	switch k := sim.IntN(100); {
 	case len(live) == 0 || k < 6:
-		w.join()
+		sim.join()
 	case k < 50:
-		w.feed(live[w.IntN(len(live))])
+		sim.feed(live[sim.IntN(len(live))])
 	case k < 85:
-		if err := w.write(live[w.IntN(len(live))]); err != nil {
+		if err := sim.write(live[sim.IntN(len(live))]); err != nil {
 			return err
 		}
 	case k < 91:
-		w.answerOne()
+		sim.answerOne()
 	case k < 96:
-		w.tick()
+		sim.tick()
 	default:
-		w.leave(live[w.IntN(len(live))])
+		sim.leave(live[sim.IntN(len(live))])
 	}
-	return w.compare()
+	return sim.compare()
 }
 
-func (w *world) live() []*simClient {
+func (sim *simulation) live() []*simClient {
 	var live []*simClient
-	for _, c := range w.clients {
+	for _, c := range sim.clients {
 		if !c.gone {
 			live = append(live, c)
 		}
@@ -113,43 +113,43 @@ func (w *world) live() []*simClient {
 	return live
 }
 
-func (w *world) join() {
+func (sim *simulation) join() {
 	held, pending := 0, 0
-	for _, c := range w.clients {
-		if !c.turned && (!c.gone || c.parting && !c.over) {
+	for _, c := range sim.clients {
+		if !c.turned && (!c.gone || c.leaving && !c.over) {
 			held++
 		}
 		if !c.was && !c.over && !c.turned {
 			pending++
 		}
 	}
-	c := &simClient{id: w.joined, lazy: w.IntN(3) == 0}
-	w.joined++
-	c.session = w.room.Join(netip.AddrPort{}, w, c)
-	w.clients = append(w.clients, c)
-	c.deadline = w.now.Add(10 * time.Second)
+	c := &simClient{id: sim.joined, lazy: sim.IntN(3) == 0}
+	sim.joined++
+	c.session = sim.room.Join(netip.AddrPort{}, sim, c)
+	sim.clients = append(sim.clients, c)
+	c.deadline = sim.now.Add(10 * time.Second)
 	c.turned = held >= 6 || pending >= 4
 	switch {
 	case held >= 6:
-		w.model.end(c, "\x01denied server is full\x00", closeFrame)
+		sim.model.end(c, "\x01denied server is full\x00", closeFrame)
 	case pending >= 4:
-		w.model.end(c, "\x01denied too many logins at once\x00", closeFrame)
+		sim.model.end(c, "\x01denied too many logins at once\x00", closeFrame)
 	}
 }
 
-// randomFrame is what a client may send next, mostly sense.
-func (w *world) randomFrame(c *simClient) string {
+// randomFrame is a random frame of a client, mostly a valid one.
+func (sim *simulation) randomFrame(c *simClient) string {
 	names := []string{"ann", "bob", "cid", "dora", "nobody"}
-	if !c.was && w.IntN(10) > 0 {
-		return "\x01" + names[w.IntN(4)] + " pass word\x00"
+	if !c.was && sim.IntN(10) > 0 {
+		return "\x01" + names[sim.IntN(4)] + " pass word\x00"
 	}
-	name := names[w.IntN(len(names))]
-	switch k := w.IntN(40); {
+	name := names[sim.IntN(len(names))]
+	switch k := sim.IntN(40); {
 	case k < 20:
 		texts := []string{"", "hi", "안녕하세요", "a\nb", "\x1b[2J", "c1 \u009b x", "0123456789 0123456789 0123456789 0123456789"}
-		return "\x00" + texts[w.IntN(len(texts))] + "\x00"
+		return "\x00" + texts[sim.IntN(len(texts))] + "\x00"
 	case k < 35:
-		cmd := w.IntN(7)
+		cmd := sim.IntN(7)
 		if cmd == 5 {
 			cmd = 6 // the address of an acknowledgement has tests of its own
 		}
@@ -159,26 +159,26 @@ func (w *world) randomFrame(c *simClient) string {
 		return "\x02" + string(rune(cmd)) + name + " a file.txt\x00"
 	}
 	odd := []string{"\x03\x00", "\x01again x\x00", "\x09\x00", "\x02\x04" + name + "\x00"}
-	if w.IntN(3) > 0 {
+	if sim.IntN(3) > 0 {
 		return "\x00...\x00"
 	}
-	return odd[w.IntN(len(odd))]
+	return odd[sim.IntN(len(odd))]
 }
 
 // feed gives the room some octets of a client, which may end in mid-frame.
-func (w *world) feed(c *simClient) {
-	if w.single && c.answer != nil || c.session.Held() && w.IntN(3) > 0 {
-		return // a burst of what waits could end somebody, or the transport can wait
+func (sim *simulation) feed(c *simClient) {
+	if sim.single && c.answer != nil || c.session.Held() && sim.IntN(3) > 0 {
+		return // a burst of waiting input could end a client; or the transport stops reading
 	}
 	var in []byte
-	for n := 1 + w.IntN(4); n > 0; n-- {
+	for n := 1 + sim.IntN(4); n > 0; n-- {
 		if len(c.unsent) == 0 {
-			c.sending = w.randomFrame(c)
+			c.sending = sim.randomFrame(c)
 			c.unsent = []byte(c.sending)
 		}
 		k := len(c.unsent)
-		if w.IntN(3) == 0 {
-			k = 1 + w.IntN(k)
+		if sim.IntN(3) == 0 {
+			k = 1 + sim.IntN(k)
 		}
 		in, c.unsent = append(in, c.unsent[:k]...), c.unsent[k:]
 		c.fed += k
@@ -186,127 +186,127 @@ func (w *world) feed(c *simClient) {
 		if len(c.unsent) == 0 || c.sending[0] > 3 {
 			c.todo = append(c.todo, simFrame{c.sending, c.fed})
 		}
-		if w.single || k < len(c.sending) {
+		if sim.single || k < len(c.sending) {
 			break
 		}
 	}
-	w.asked = c
+	sim.feeding = c
 	c.session.Feed(in)
-	w.model.work(c)
+	sim.model.work(c)
 }
 
-// write takes some output of a client, sometimes only a part.
-func (w *world) write(c *simClient) error {
+// write writes some output to a client, sometimes only a part.
+func (sim *simulation) write(c *simClient) error {
 	c.woken = false
-	for range 1 + w.IntN(3) {
+	for range 1 + sim.IntN(3) {
 		p := c.session.Next()
-		w.model.work(c)
+		sim.model.work(c)
 		if p == nil {
 			return nil
 		}
 		n := len(p)
 		switch {
-		case c.lazy && w.IntN(10) > 0:
-			n = w.IntN(min(n, 10))
-		case w.IntN(2) == 0:
-			n = w.IntN(n + 1)
+		case c.lazy && sim.IntN(10) > 0:
+			n = sim.IntN(min(n, 10))
+		case sim.IntN(2) == 0:
+			n = sim.IntN(n + 1)
 		}
-		w.took(c, p, n)
+		sim.took(c, p, n)
 	}
-	return w.model.check(c, false)
+	return sim.model.check(c, false)
 }
 
 // took is a write of which the client took n octets.
-func (w *world) took(c *simClient, p []byte, n int) {
+func (sim *simulation) took(c *simClient, p []byte, n int) {
 	c.got = append(c.got, p[:n]...)
 	c.session.Wrote(n)
 	c.refuses = n < len(p)
-	if !w.over(c) {
+	if !sim.over(c) {
 		c.refusedSince = time.Time{}
 	}
 }
 
-// over says whether a client is owed more than it may be for long.
-func (w *world) over(c *simClient) bool {
-	owed := w.model.behind(c)
+// over says whether more output waits for a client than may wait for long.
+func (sim *simulation) over(c *simClient) bool {
+	owed := sim.model.behind(c)
 	if c.over {
-		owed = w.room.owed(c.session)
+		owed = sim.room.owed(c.session)
 	}
-	return owed > w.room.cfg.LagLimit || c.session.hasWaiters.Load()
+	return owed > sim.room.cfg.LagLimit || c.session.hasWaiters.Load()
 }
 
-// answerOne decides a login, maybe of a client that has gone.
-func (w *world) answerOne() {
-	if c := w.clients[w.IntN(len(w.clients))]; c.answer != nil {
-		w.answer(c)
+// answerOne answers a login, perhaps of a client that has left.
+func (sim *simulation) answerOne() {
+	if c := sim.clients[sim.IntN(len(sim.clients))]; c.answer != nil {
+		sim.answer(c)
 	}
 }
 
-func (w *world) answer(c *simClient) {
+func (sim *simulation) answer(c *simClient) {
 	var err error
-	if w.IntN(5) == 0 {
+	if sim.IntN(5) == 0 {
 		err = errors.New("wrong name or password")
 	}
 	c.answer(err)
-	w.model.decided(c, err)
-	w.model.work(c)
-	w.model.part(c)
+	sim.model.decided(c, err)
+	sim.model.work(c)
+	sim.model.part(c)
 }
 
-func (w *world) tick() {
-	w.pass(time.Duration(w.IntN(3000)) * time.Millisecond)
+func (sim *simulation) tick() {
+	sim.pass(time.Duration(sim.IntN(3000)) * time.Millisecond)
 }
 
-func (w *world) pass(d time.Duration) {
-	w.now = w.now.Add(d)
-	w.lagNow = w.lagNow.Add(min(d, w.room.cfg.LagTime/4))
-	w.model.now = w.now
-	var parting []*simClient // in the order in which they are heard
-	for _, s := range w.room.parting {
-		parting = append(parting, s.tag.(*simClient))
+func (sim *simulation) pass(d time.Duration) {
+	sim.now = sim.now.Add(d)
+	sim.lagNow = sim.lagNow.Add(min(d, sim.room.cfg.LagTime/4))
+	sim.model.now = sim.now
+	var leaving []*simClient // in the order in which their input is processed
+	for _, s := range sim.room.leaving {
+		leaving = append(leaving, s.tag.(*simClient))
 	}
 	slow := map[*simClient]bool{}
-	for _, c := range w.clients {
+	for _, c := range sim.clients {
 		switch {
 		case c.gone:
-		case !c.refuses || !w.over(c):
+		case !c.refuses || !sim.over(c):
 			c.refusedSince = time.Time{}
 		case c.refusedSince.IsZero():
-			c.refusedSince = w.lagNow
+			c.refusedSince = sim.lagNow
 		default:
-			slow[c] = !c.over && w.lagNow.Sub(c.refusedSince) >= w.room.cfg.LagTime
+			slow[c] = !c.over && sim.lagNow.Sub(c.refusedSince) >= sim.room.cfg.LagTime
 		}
 	}
-	w.room.Tick(w.now)
-	for _, c := range w.clients {
-		if !c.was && !c.over && w.now.After(c.deadline) {
-			w.model.end(c, "\x01denied no login in time\x00", closeFrame)
+	sim.room.Tick(sim.now)
+	for _, c := range sim.clients {
+		if !c.was && !c.over && sim.now.After(c.deadline) {
+			sim.model.end(c, "\x01denied no login in time\x00", closeFrame)
 		}
-		w.endSlow(c)
+		sim.endSlow(c)
 		if why, closing := c.session.Closing(); slow[c] && (!closing || why != ReasonSlow) {
-			w.model.wrong = fmt.Errorf("client %d has refused %d octets since %v and is not ended", c.id, w.model.behind(c), w.lagNow.Sub(c.refusedSince))
+			sim.model.wrong = fmt.Errorf("client %d has refused %d octets since %v and is not ended", c.id, sim.model.behind(c), sim.lagNow.Sub(c.refusedSince))
 		}
 	}
-	for _, c := range parting {
-		if why, closing := c.session.Closing(); closing && why == ReasonFlood && w.now.After(c.deadline) {
-			w.model.end(c)
+	for _, c := range leaving {
+		if why, closing := c.session.Closing(); closing && why == ReasonFlood && sim.now.After(c.deadline) {
+			sim.model.end(c)
 		}
-		w.model.work(c)
-		w.model.part(c)
+		sim.model.work(c)
+		sim.model.part(c)
 	}
 }
 
-// leave breaks a connection off. After a FIN what waits is still to be heard.
-func (w *world) leave(c *simClient) {
+// leave ends a connection. After a FIN the waiting input must still be processed.
+func (sim *simulation) leave(c *simClient) {
 	why := ReasonReset
-	if w.IntN(3) > 0 {
+	if sim.IntN(3) > 0 {
 		why = ReasonEOF
-		c.parting = c.session.in.hold != notHeld && !c.over
+		c.leaving = c.session.in.heldFor != notHeld && !c.over
 	}
-	if !c.parting {
-		w.model.end(c)
-	} else if c.session.in.hold != forLogin {
-		c.deadline = w.now.Add(defaultFarewell)
+	if !c.leaving {
+		sim.model.end(c)
+	} else if c.session.in.heldFor != heldForLogin {
+		c.deadline = sim.now.Add(defaultFarewell)
 	}
 	c.session.Leave(why)
 	c.session.Leave(ReasonReset)

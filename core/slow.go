@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// A client is slow when, for LagTime without a break, the kernel refuses octets
-// for it and it is over a limit: it is owed more than LagLimit, or others wait to
-// send it private frames. So what others said in an instant never ends anybody who
-// reads. LagMax protects memory: no more of the log than that is kept for anybody,
-// slow or not.
+// A client is slow if, for LagTime without a break, the kernel takes less than it is
+// offered for it, and more than LagLimit waits to be written to it, or others wait to
+// send it private frames. So a client that reads is never ended because others said
+// much in an instant. LagMax protects memory: no more of the log than that is kept for
+// any client, slow or not.
 
-// owed is how many octets a session has to be given, of the log and of its own.
+// owed is how many octets wait to be written to a session, of the log and its own.
 func (r *Room) owed(s *Session) int { return r.behind(s) + s.queued() }
 
 // behind is how many octets of the log are kept for a session.
@@ -23,16 +23,16 @@ func (r *Room) behind(s *Session) int {
 	return int(min(end-position, math.MaxInt32))
 }
 
-// over says whether a session is over the limit: that must not last for LagTime.
+// over says whether a session is over the limit, which must not last for LagTime.
 func (r *Room) over(s *Session) bool {
 	return s.hasWaiters.Load() || r.owed(s) > r.cfg.LagLimit
 }
 
-// queued is how many octets of its own a session has to be given.
+// queued is how many octets of private frames wait to be written to a session.
 func (s *Session) queued() int { return int(s.private.Load()) }
 
-// tookAll notes whether the client took all it was offered. If not, the Ticks that
-// follow look at it. The writer calls it.
+// tookAll notes whether the client took all it was offered. If not, the following
+// Ticks check it. The writer calls it.
 func (s *Session) tookAll(all bool) {
 	r := s.room
 	if s.overSince.Load() != 0 && !r.over(s) {
@@ -42,7 +42,7 @@ func (s *Session) tookAll(all bool) {
 		return
 	}
 	s.refused.Store(!all)
-	if all || s.listed.Load() { // in this order: the room looks at them in the other
+	if all || s.listed.Load() { // refused is set before listed is read: checkRefusing does the reverse
 		return
 	}
 	r.mu.Lock()
@@ -53,13 +53,13 @@ func (s *Session) tookAll(all bool) {
 	r.unlock()
 }
 
-// checkRefusing looks at the clients that took less than they were offered. It ends
-// those that were over the limit for too long, and takes those off the list that
+// checkRefusing checks the clients that took less than they were offered. It ends
+// those that were over the limit for too long, and removes those from the list that
 // take all again. The room's lock is held.
 func (r *Room) checkRefusing() {
 	kept := r.refusing[:0]
 	for _, s := range r.refusing {
-		ended := s.left || s.silent
+		ended := s.left || s.discarded
 		if !ended && s.refused.Load() {
 			r.endIfSlow(s)
 			kept = append(kept, s)
@@ -84,42 +84,42 @@ func (r *Room) endIfSlow(s *Session) {
 	case since == 0:
 		s.overSince.Store(r.lagClock)
 	case r.lagClock-since >= int64(r.cfg.LagTime):
-		r.giveUp(s)
+		r.endSlowSession(s)
 	}
 }
 
-// giveUp ends a slow session. One that is closing already is given nothing more.
-func (r *Room) giveUp(s *Session) {
+// endSlowSession ends a slow session. If it is closing already, its output is discarded.
+func (r *Room) endSlowSession(s *Session) {
 	if s.closing.Load() == 0 {
 		r.end(s, ReasonSlow, nil)
 		return
 	}
-	r.silence(s)
+	r.discardOutput(s)
 	r.wake(s)
 }
 
-// endFarthest sees to it, as the log grows, that nobody keeps more of it than
-// LagMax. It looks at everybody only if some chunk is kept that begins so far back.
-func (r *Room) endFarthest() {
+// enforceLagMax ends the sessions for which more of the log than LagMax would have to be
+// kept. It looks at the sessions only if the log has a chunk that begins so far back.
+func (r *Room) enforceLagMax() {
 	r.log.reclaim()
-	if r.looking || r.log.end.Load()-r.log.first.base <= uint64(r.cfg.LagMax) {
+	if r.checkingLag || r.log.end.Load()-r.log.first.base <= uint64(r.cfg.LagMax) {
 		return
 	}
-	r.looking = true // whoever is ended is announced, and so makes the log grow
+	r.checkingLag = true // ending a session announces that, and so makes the log grow
 	for _, list := range []*sessionList{&r.granted, &r.ending} {
 		for s := list.first; s != nil; {
 			next := s.next
 			if r.behind(s) > r.cfg.LagMax {
-				r.giveUp(s)
+				r.endSlowSession(s)
 			}
 			s = next
 		}
 	}
-	r.looking = false
+	r.checkingLag = false
 }
 
-// endLate ends logins that took too long, and gives up the closing sessions that
-// take too long over their last words.
+// endLate ends logins that took too long, and discards the output of closing sessions
+// that take too long.
 func (r *Room) endLate() {
 	for s := r.prefacing.first; s != nil && r.late(s); s = r.prefacing.first {
 		r.violate(s, ReasonPreface)
@@ -128,7 +128,7 @@ func (r *Room) endLate() {
 		r.deny(s, ReasonLoginTimeout, "no login in time")
 	}
 	for s := r.ending.first; s != nil && r.late(s); s = r.ending.first {
-		r.silence(s)
+		r.discardOutput(s)
 		r.wake(s)
 	}
 }

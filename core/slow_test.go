@@ -257,7 +257,7 @@ func TestSlowOnesFillAChunk(t *testing.T) {
 		ended(t, s, ReasonSlow)
 	}
 	stays(t, ann)
-	if st := r.Snapshot(); st.Granted != 1 || len(r.names) != 1 || r.silent.n != len(others) {
-		t.Errorf("the room holds %d, %d names, %d ending", st.Granted, len(r.names), r.silent.n)
+	if st := r.Snapshot(); st.Granted != 1 || len(r.names) != 1 || r.discarded.n != len(others) {
+		t.Errorf("the room holds %d, %d names, %d ending", st.Granted, len(r.names), r.discarded.n)
 	}
 }

@@ -2,21 +2,21 @@ package core
 
 import "strconv"
 
-// Stats is what a room has counted since it was made.
+// Stats is the counters of a room.
 type Stats struct {
-	Clients  int    `json:"clients"` // slots held now
+	Clients  int    `json:"clients"` // slots in use now
 	Pending  int    `json:"pending"` // of them, not logged in yet
 	Granted  int    `json:"granted"` // of them, in the room
 	Logins   uint64 `json:"logins"`
 	Denials  uint64 `json:"denials"`
 	Messages uint64 `json:"messages"`   // Chat frames of clients that were said
-	Relayed  uint64 `json:"relayed"`    // File frames passed on
+	Relayed  uint64 `json:"relayed"`    // File frames relayed
 	Said     uint64 `json:"said_bytes"` // octets of the log
-	// How often the input of a client had to wait: for flood control, and for an
-	// addressee of private frames.
+	// How often the input of a client had to wait for flood control, and for a full
+	// private queue.
 	FloodWaits uint64 `json:"flood_waits"`
 	QueueWaits uint64 `json:"queue_waits"`
-	// In a room on several servers: for what was said here to be delivered by the stream.
+	// In a room on several servers: how often it had to wait for the stream.
 	StreamWaits uint64 `json:"stream_waits,omitempty"`
 	Ends        Ends   `json:"ends"` // connections ended, by reason
 }
@@ -38,7 +38,7 @@ func (e Ends) MarshalJSON() ([]byte, error) {
 	return append(b, '}'), nil
 }
 
-// Snapshot is the room's counters now.
+// Snapshot returns the current Stats.
 func (r *Room) Snapshot() Stats {
 	r.mu.Lock()
 	defer r.unlock()
@@ -48,16 +48,16 @@ func (r *Room) Snapshot() Stats {
 	return st
 }
 
-// Backlog is what is kept at a moment for clients that are behind.
+// Backlog is what the room keeps for clients that are behind.
 type Backlog struct {
-	Chunks   int    `json:"chunks"`        // of the log that are kept, 1 MiB each
-	Slowest  uint64 `json:"slowest_bytes"` // octets of the log that the client farthest behind has still to take
-	Refusing int    `json:"refusing"`      // clients that took less than they were offered when they were last looked at
+	Chunks   int    `json:"chunks"`        // chunks of the log that are kept, 1 MiB each
+	Slowest  uint64 `json:"slowest_bytes"` // octets of the log not yet written to the client farthest behind
+	Refusing int    `json:"refusing"`      // clients that took less than they were offered when they were last checked
 	Waiting  int    `json:"waiting"`       // clients in the room whose input waits
 }
 
-// Backlog looks at every client in the room: a few microseconds for each thousand
-// of them, under the lock.
+// Backlog returns the current Backlog. It looks at every client in the room: that takes
+// a few microseconds for each thousand of them, under the lock.
 func (r *Room) Backlog() Backlog {
 	r.mu.Lock()
 	defer r.mu.Unlock()

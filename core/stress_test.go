@@ -14,18 +14,18 @@ import (
 	"chatbench/core/wire"
 )
 
-// patience is how long a wake-up may be missing before a test says it is lost.
-const patience = time.Minute
+// wakeTimeout is how long a wake-up may take. It is lost if it takes longer.
+const wakeTimeout = time.Minute
 
-// stage is a room used from many goroutines at once, over tiny chunks.
-type stage struct {
+// stressTest is a room used from many goroutines at once, over tiny chunks.
+type stressTest struct {
 	t       *testing.T
 	room    *Room
 	answers sync.WaitGroup
 }
 
 // Authenticate answers from goroutines of its own, and denies some.
-func (st *stage) Authenticate(l *Login) {
+func (st *stressTest) Authenticate(l *Login) {
 	st.answers.Go(func() {
 		if l.Password == "wrong" {
 			l.Answer(errors.New("wrong name or password"))
@@ -35,10 +35,10 @@ func (st *stage) Authenticate(l *Login) {
 	})
 }
 
-// loop is a transport's thread: it sleeps until it is woken, and then writes
-// for its sessions.
+// loop is a transport's event loop: it sleeps until it is woken, and then writes
+// to its clients.
 type loop struct {
-	bell     chan struct{}
+	wake     chan struct{}
 	sessions []*loopSession
 }
 
@@ -48,11 +48,11 @@ type loopSession struct {
 	over bool
 }
 
-func newLoop() *loop { return &loop{bell: make(chan struct{}, 1)} }
+func newLoop() *loop { return &loop{wake: make(chan struct{}, 1)} }
 
 func (l *loop) WakeRoom() {
 	select {
-	case l.bell <- struct{}{}:
+	case l.wake <- struct{}{}:
 	default:
 	}
 }
@@ -80,8 +80,8 @@ func (l *loop) run(t *testing.T, random *rand.Rand) {
 			return
 		}
 		select {
-		case <-l.bell:
-		case <-time.After(patience):
+		case <-l.wake:
+		case <-time.After(wakeTimeout):
 			t.Error("a wake-up is lost")
 			return
 		}
@@ -104,8 +104,8 @@ func (s *loopSession) write(random *rand.Rand) {
 	}
 }
 
-// split takes a stream apart: what the room said, and the frames for this
-// client alone.
+// split splits a stream into what the room said, and the frames for this client
+// alone.
 func split(t *testing.T, got []byte) (room []byte, own []string) {
 	for _, f := range framesOf(t, got) {
 		if f[0] == byte(wire.Chat) && !bytes.HasPrefix([]byte(f), []byte("\x00server: ")) {
@@ -118,12 +118,11 @@ func split(t *testing.T, got []byte) (room []byte, own []string) {
 }
 
 // TestManyGoroutines feeds, writes, ticks, answers, joins and leaves from
-// goroutines of their own. Everybody who was there throughout is given the same
-// octets in one order with Close at the end, the others a piece of them, and no
-// wake-up is lost.
+// goroutines of their own. All clients that stay receive the same octets in the same
+// order, with Close at the end. The others receive a part of them. No wake-up is lost.
 func TestManyGoroutines(t *testing.T) {
 	const feeders, messages, visits = 3, 3000, 40
-	st := &stage{t: t}
+	st := &stressTest{t: t}
 	st.room = testRoom(100, Config{Authenticator: st, LagLimit: 1 << 30, MaxPending: 1000})
 	var visited, fed atomic.Bool
 	var said atomic.Uint64
@@ -171,13 +170,12 @@ func TestManyGoroutines(t *testing.T) {
 	loops.Wait()
 	st.check(fixed, heard[0], heard[1])
 	if n := st.room.Snapshot().Messages; n != said.Load() {
-		t.Errorf("%d messages are counted, %d were said", n, said.Load())
+		t.Errorf("%d messages were counted, %d were said", n, said.Load())
 	}
 }
 
-// feedMany says so many messages, and goes on slowly until others have heard
-// enough; in pieces of all sizes, and asking for lists now and then. It returns
-// how many it said.
+// feedMany says a number of messages, and continues slowly until enough is set. It feeds
+// pieces of all sizes, and sometimes asks for a list. It returns how many messages it said.
 func feedMany(s *Session, id, messages int, enough *atomic.Bool) (said uint64) {
 	random := rand.New(rand.NewPCG(2, uint64(id)))
 	var in []byte
@@ -200,9 +198,9 @@ func feedMany(s *Session, id, messages int, enough *atomic.Bool) (said uint64) {
 	return said
 }
 
-// visit joins, listens for a while and leaves, so many times. It returns what
-// each visitor was given.
-func (st *stage) visit(id, times int) (heard [][]byte) {
+// visit joins, reads for a while and leaves, a number of times. It returns what it
+// received each time.
+func (st *stressTest) visit(id, times int) (heard [][]byte) {
 	random := rand.New(rand.NewPCG(3, uint64(id)))
 	for n := range times {
 		l := newLoop()
@@ -213,9 +211,9 @@ func (st *stage) visit(id, times int) (heard [][]byte) {
 		s := l.join(st.room, password, fmt.Sprintf("v%d%d", id, n%3))
 		for least := random.IntN(1000); !s.over && len(s.got) < least; {
 			select {
-			case <-l.bell:
+			case <-l.wake:
 				s.write(random)
-			case <-time.After(patience):
+			case <-time.After(wakeTimeout):
 				st.t.Error("a wake-up is lost")
 				return heard
 			}
@@ -229,17 +227,17 @@ func (st *stage) visit(id, times int) (heard [][]byte) {
 	return heard
 }
 
-// check compares all that was heard, and looks that nothing is left.
-func (st *stage) check(fixed []*loop, visited ...[][]byte) {
+// check compares all that was received, and checks that nothing is left in the room.
+func (st *stressTest) check(fixed []*loop, visited ...[][]byte) {
 	all, _ := split(st.t, fixed[0].sessions[0].got)
 	for _, l := range fixed {
 		for _, s := range l.sessions {
 			room, own := split(st.t, s.got)
 			if !bytes.Equal(room, all) {
-				st.t.Errorf("%s was given %d octets by the room, the first client %d: not the same", s.name, len(room), len(all))
+				st.t.Errorf("%s received %d octets from the room, the first client %d: they differ", s.name, len(room), len(all))
 			}
 			if len(own) < 2 || own[0] != "\x01granted\x00" || own[len(own)-1] != "\x03\x00" {
-				st.t.Errorf("%s was not greeted, or not sent Close", s.name)
+				st.t.Errorf("%s was not granted, or not sent Close", s.name)
 			}
 			s.Leave(ReasonEOF)
 		}
@@ -250,7 +248,7 @@ func (st *stage) check(fixed []*loop, visited ...[][]byte) {
 			room, _ := split(st.t, got)
 			heard += len(room)
 			if !bytes.Contains(all, room) {
-				st.t.Errorf("a visitor was given %q, which the room did not say in one piece", room)
+				st.t.Errorf("a visitor received %q, which the room did not say in one piece", room)
 			}
 		}
 	}
@@ -258,9 +256,9 @@ func (st *stage) check(fixed []*loop, visited ...[][]byte) {
 	r.log.reclaim()
 	switch snap := r.Snapshot(); {
 	case heard == 0:
-		st.t.Error("no visitor heard anything")
-	case snap.Clients+snap.Pending+snap.Granted+r.ending.n+r.silent.n+len(r.names)+len(r.wakers) != 0:
-		st.t.Errorf("an empty room holds %+v", snap)
+		st.t.Error("no visitor received anything")
+	case snap.Clients+snap.Pending+snap.Granted+r.ending.n+r.discarded.n+len(r.names)+len(r.wakers) != 0:
+		st.t.Errorf("an empty room has %+v", snap)
 	case r.log.first != r.log.last || r.log.last.readers.Load() != 0:
 		st.t.Error("the log has readers when all are gone")
 	}

@@ -5,31 +5,32 @@ import (
 	"time"
 )
 
-// Agent makes a run the part of one of several processes, each with some of the
-// clients of one room, maybe on machines of their own. All have the same Config but for this,
-// the server's address and the CPUs. Who drives whom, and who says what and when, follows from
-// it; so each checks what its own clients got of all senders without being told.
+// Agent makes a run one part of a load that several processes share, maybe on several
+// machines. Each process has some of the clients of one room. All processes have the same
+// Config, except for Agent, the server's address and the CPUs. Who drives which client, and who
+// says what and when, follows from it, so each process can check what its own clients received
+// from all senders.
 //
-// Two things it has to be told: when the load starts, and at the end how much the senders
-// of others have sent, so that it knows what it waits for. Latencies of these are kept apart, for they
-// sent by another clock: see Elsewhere.
+// Two things a process cannot compute: when the load starts, and at the end how much the senders
+// of the other processes have sent. Latencies of those messages are kept apart, because their
+// senders use another clock: see Elsewhere.
 type Agent struct {
 	First, All int // its threads are First, First+1, … of All of the room
 
-	// Ready is called when its clients are in, on its first thread. It returns when the
-	// load starts, by the clock of this process, which is later.
+	// Ready is called on the first thread when this process's clients are in the room. It returns
+	// the start of the load, by this process's clock. The start lies in the future.
 	Ready func() (start time.Time, err error)
-	// Settle is called when its senders have sent all they will, on a goroutine of its own, with how
-	// many messages each sender of the room has sent, 0 of those elsewhere. It
-	// returns that of all, when it is known.
+	// Settle is called on a goroutine of its own when the senders of this process have sent
+	// everything. sent is the number of messages of each sender of the room, 0 for senders of
+	// other processes. It returns the numbers of all senders as soon as they are known.
 	Settle func(sent []uint64) (all []uint64, err error)
 }
 
-// errSettle is for counts that are not those of the room.
+// errSettle is returned if Settle gives another number of senders than the room has.
 var errSettle = errors.New("loadgen: the number of senders is another than that of the room")
 
-// apart takes the shares of the other agents away.
-func (c *common) apart(cfg *Config, senders []int) {
+// keepOwnShares removes the shares of the other agents.
+func (c *common) keepOwnShares(cfg *Config, senders []int) {
 	c.shares = c.shares[c.agent.First : c.agent.First+cfg.Threads]
 	if cfg.Threads == c.agent.All {
 		return
@@ -40,33 +41,34 @@ func (c *common) apart(cfg *Config, senders []int) {
 			here[client] = true
 		}
 	}
-	c.away = make([]bool, len(senders))
+	c.elsewhere = make([]bool, len(senders))
 	for s, client := range senders {
-		c.away[s] = !here[client]
+		c.elsewhere[s] = !here[client]
 	}
-	c.said.Elsewhere(c.away)
+	c.sentLog.Elsewhere(c.elsewhere)
 }
 
-// settle waits until this agent's senders are through, and then until those of all agents
-// are: that is one more who sends. The function it returns waits for the end of that.
-func (gs *generators) settle() (wait func() error) {
+// startSettling begins to wait until the senders of this agent have sent everything, and then
+// until those of all agents have. It counts as one more sender until then. The function it
+// returns waits for the end.
+func (gs *generators) startSettling() (wait func() error) {
 	gs.sending.Add(1)
-	gs.through = make(chan bool)
+	gs.ownSent = make(chan bool)
 	ended := make(chan error, 1)
 	go func() {
-		ended <- gs.settled()
+		ended <- gs.settle()
 	}()
 	return func() error { return <-ended }
 }
 
-func (gs *generators) settled() error {
-	<-gs.through
+func (gs *generators) settle() error {
+	<-gs.ownSent
 	if gs.all[0].interrupted.Load() {
 		return nil
 	}
 	sent := make([]uint64, len(gs.cfg.senders()))
-	if gs.said != nil {
-		sent = gs.said.Sent()
+	if gs.sentLog != nil {
+		sent = gs.sentLog.Sent()
 	}
 	all, err := gs.agent.Settle(sent)
 	if err == nil && len(all) != len(sent) {
@@ -76,48 +78,48 @@ func (gs *generators) settled() error {
 		gs.interrupt()
 		return err
 	}
-	if gs.away != nil {
-		gs.said.Settle(all)
+	if gs.elsewhere != nil {
+		gs.sentLog.Settle(all)
 	}
 	gs.sending.Add(-1)
 	return nil
 }
 
-// planSize is how many messages of a schedule a plan remembers.
-const planSize = 1 << 17
+// dueTimesKept is how many messages dueTimes remembers.
+const dueTimesKept = 1 << 17
 
-// plan remembers when the latest messages of a schedule are due, so that those of
-// senders elsewhere can be timed when they arrive.
-type plan struct {
+// dueTimes remembers when the latest messages of a schedule are due, so that messages of
+// senders in other processes can be timed when they arrive.
+type dueTimes struct {
 	dues  []int64 // a ring, counted from the start of the schedule
 	known uint64  // messages whose due time was asked for
 }
 
-func newPlan() *plan { return &plan{dues: make([]int64, planSize)} }
+func newDueTimes() *dueTimes { return &dueTimes{dues: make([]int64, dueTimesKept)} }
 
-// at is when message n of a schedule is due; not ok if that is forgotten.
-func (p *plan) at(s Schedule, n uint64) (due int64, ok bool) {
+// at returns when message n of a schedule is due; ok is false if that is forgotten.
+func (p *dueTimes) at(s Schedule, n uint64) (due int64, ok bool) {
 	for ; p.known <= n; p.known++ {
-		p.dues[p.known%planSize] = int64(s.Due(p.known))
+		p.dues[p.known%dueTimesKept] = int64(s.Due(p.known))
 	}
-	return p.dues[n%planSize], p.known-n <= planSize
+	return p.dues[n%dueTimesKept], p.known-n <= dueTimesKept
 }
 
-// dueAfter is when message n of the section is due, counted from its start.
+// dueAfter returns when message n of the section is due, counted from the section's start.
 func (b *broadcast) dueAfter(n uint64) int64 {
-	if b.plan != nil {
-		if due, ok := b.plan.at(b.schedule, n); ok {
+	if b.dueTimes != nil {
+		if due, ok := b.dueTimes.at(b.schedule, n); ok {
 			return due
 		}
 	}
 	return int64(b.schedule.Due(n))
 }
 
-// planned is when a message of a sender elsewhere is due: the senders take turns.
-func (b *broadcast) planned(sender int, seq uint64) (due int64, ok bool) {
-	if b.plan == nil {
+// dueElsewhere returns when a message of a sender in another process is due. The senders take turns.
+func (b *broadcast) dueElsewhere(sender int, seq uint64) (due int64, ok bool) {
+	if b.dueTimes == nil {
 		return 0, true
 	}
-	due, ok = b.plan.at(b.schedule, seq*uint64(len(b.senders))+uint64(sender))
+	due, ok = b.dueTimes.at(b.schedule, seq*uint64(len(b.senders))+uint64(sender))
 	return b.origin + due, ok
 }

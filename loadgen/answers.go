@@ -8,27 +8,26 @@ import (
 	"chatbench/loadgen/ledger"
 )
 
-// remembered is how many frames that were passed over a stream remembers, and
-// how far it looks back for one that comes again.
-const remembered = 256
+// maxMissed is how many skipped frames a stream remembers, and how many requests it looks back
+// for a frame that comes again.
+const maxMissed = 256
 
-// stream is the frames of one direction of one pair, in their order. The frame
-// at next must come; any other is an error, which is classed by where it
-// should have come.
+// stream is the frames of one direction of one pair, in order. The frame at next must come.
+// Any other frame is an error, which is classified by the place where it should have come.
 type stream struct {
 	next   uint64
-	missed []uint64 // places that were passed over, the latest
+	missed []uint64 // the latest places that were skipped
 }
 
-// take goes through the frames that came for client i.
-func (r *relay) take(i, end int, now int64) error {
+// received handles the frames that came for client i.
+func (r *relay) received(i, end int, now int64) error {
 	if i >= len(r.links) {
-		return r.chat.take(i, end, now)
+		return r.chat.received(i, end, now)
 	}
 	d := &r.links[i].decoder
 	for in := r.in[r.front:end]; ; {
 		f, rest, ok, err := d.Next(in)
-		if err != nil { // no frame of any kind: what follows in this read is lost with it
+		if err != nil { // not a frame: the rest of this read is lost too
 			r.tally.Altered++
 			*d = wire.Decoder{Max: wire.MaxFromServer}
 			return nil
@@ -39,11 +38,11 @@ func (r *relay) take(i, end int, now int64) error {
 		in = rest
 		switch f.Type {
 		case wire.File:
-			r.frame(i, f, now)
+			r.fileFrame(i, f, now)
 		case wire.Close:
-			return r.lost(i, ledger.ErrClosed)
+			return r.connectionLost(i, ledger.ErrClosed)
 		default:
-			if err := r.chatter(i, f, now); err != nil {
+			if err := r.chatFrame(i, f, now); err != nil {
 				return err
 			}
 		}
@@ -55,12 +54,12 @@ var (
 	notFound   = []byte("File not found: ")
 )
 
-// chatter deals with what is said to an asker or a sharer: by the server,
-// because it has to or of its own accord, or by those who talk meanwhile.
-func (r *relay) chatter(i int, f wire.Frame, now int64) error {
+// chatFrame handles what an asker or a sharer is told: by the server, as an answer or on its
+// own initiative, or by the clients that talk at the same time.
+func (r *relay) chatFrame(i int, f wire.Frame, now int64) error {
 	if said, ok := bytes.CutPrefix(f.Body, serverSays); ok && f.Type == wire.Chat {
 		if i%2 == 0 && r.isNext(i, f) {
-			r.frame(i, f, now)
+			r.fileFrame(i, f, now)
 			return nil
 		}
 		if bytes.HasPrefix(said, notFound) {
@@ -68,40 +67,40 @@ func (r *relay) chatter(i int, f wire.Frame, now int64) error {
 			return nil
 		}
 		r.notices++
-		r.links[i].said = string(said[:min(len(said), 200)])
+		r.links[i].notice = string(said[:min(len(said), 200)])
 		return nil
 	}
-	r.scratch = append(r.scratch[:0], r.chat.held[i]...)
+	r.scratch = append(r.scratch[:0], r.chat.partial[i]...)
 	r.scratch = append(append(append(r.scratch, byte(f.Type)), f.Body...), 0)
-	return r.chat.hear(i, r.scratch, now)
+	return r.chat.feedLedger(i, r.scratch, now)
 }
 
-// frame books a frame that came for client i.
-func (r *relay) frame(i int, f wire.Frame, now int64) {
+// fileFrame handles a FILE frame, or the server's refusal, that came for client i.
+func (r *relay) fileFrame(i int, f wire.Frame, now int64) {
 	if !r.isNext(i, f) {
-		r.stray(i, f, now)
+		r.classifyUnexpected(i, f, now)
 		return
 	}
-	r.came(i, now)
+	r.acceptExpected(i, now)
 }
 
-// came books the frame that had to come next.
-func (r *relay) came(i int, now int64) {
+// acceptExpected counts the frame that had to come next.
+func (r *relay) acceptExpected(i int, now int64) {
 	a := &r.pairs[i/2]
 	if i%2 == 1 {
-		r.arrive(now)
+		r.countDelivery(now)
 		n := a.arrived.next >> 8
 		a.arrived.next += 1 << 8
-		r.answer(i, n)
+		r.queueAnswer(i, n)
 		return
 	}
 	n, at := a.answers.next>>8, int(a.answers.next&0xff)
 	if r.requests.kind(i/2, n) == refused && at == 1 {
-		r.told++ // by the server itself: nothing was passed on
+		r.noticesReceived++ // by the server itself: no frame was forwarded
 	} else {
-		r.arrive(now)
+		r.countDelivery(now)
 	}
-	a.answers.next = r.after(i, a.answers.next)
+	a.answers.next = r.nextPlace(i, a.answers.next)
 	if a.answers.next>>8 == n {
 		return
 	}
@@ -115,15 +114,15 @@ func (r *relay) came(i int, now int64) {
 	}
 }
 
-func (r *relay) arrive(now int64) {
+func (r *relay) countDelivery(now int64) {
 	r.delivered++
 	if r.timed(now) {
 		r.inTime++
 	}
 }
 
-// answer queues the whole answer to a request.
-func (r *relay) answer(sharer int, n uint64) {
+// queueAnswer queues the whole answer to a request.
+func (r *relay) queueAnswer(sharer int, n uint64) {
 	l := &r.links[sharer]
 	frames := r.requests.frames(sharer/2, n)
 	if r.requests.kind(sharer/2, n) == refused {
@@ -134,18 +133,18 @@ func (r *relay) answer(sharer int, n uint64) {
 	}
 }
 
-// isNext says whether a frame is the one that must come, octet for octet.
+// isNext says whether a frame is the expected one, octet for octet.
 func (r *relay) isNext(i int, f wire.Frame) bool {
 	a := &r.pairs[i/2]
 	next := a.answers.next
 	if i%2 == 1 {
 		next = a.arrived.next
 	}
-	return next>>8 < a.asked && r.is(i, f, next)
+	return next>>8 < a.asked && r.isFrameAt(i, f, next)
 }
 
-// is says whether a frame is the one of a place.
-func (r *relay) is(i int, f wire.Frame, place uint64) bool {
+// isFrameAt says whether a frame is the one that belongs at a place.
+func (r *relay) isFrameAt(i int, f wire.Frame, place uint64) bool {
 	if i%2 == 1 {
 		r.scratch = r.requests.appendRequest(r.scratch[:0], i/2, place>>8, i-1)
 	} else {
@@ -161,55 +160,55 @@ func (r *relay) is(i int, f wire.Frame, place uint64) bool {
 	return bytes.Equal(f.Body, want)
 }
 
-// after is the place after another.
-func (r *relay) after(i int, place uint64) uint64 {
+// nextPlace returns the place after another one.
+func (r *relay) nextPlace(i int, place uint64) uint64 {
 	if i%2 == 0 && int(place&0xff)+1 < r.requests.frames(i/2, place>>8) {
 		return place + 1
 	}
 	return (place>>8 + 1) << 8
 }
 
-// stray classes a frame that is not the one that had to come. It may allocate:
-// the run is void.
-func (r *relay) stray(i int, f wire.Frame, now int64) {
+// classifyUnexpected counts a frame that is not the expected one as reordered, duplicated or
+// altered. It may allocate: the run is void.
+func (r *relay) classifyUnexpected(i int, f wire.Frame, now int64) {
 	a := &r.pairs[i/2]
 	s := &a.answers
 	if i%2 == 1 {
 		s = &a.arrived
 	}
 	for _, place := range s.missed {
-		if r.is(i, f, place) {
+		if r.isFrameAt(i, f, place) {
 			s.missed = slices.DeleteFunc(s.missed, func(p uint64) bool { return p == place })
 			r.tally.Reordered++
-			r.arrive(now)
+			r.countDelivery(now)
 			if i%2 == 1 {
-				r.answer(i, place>>8)
+				r.queueAnswer(i, place>>8)
 			}
 			return
 		}
 	}
 	passed := []uint64{}
-	for place := s.next; place>>8 < a.asked && len(passed) < remembered; place = r.after(i, place) {
-		if !r.is(i, f, place) {
+	for place := s.next; place>>8 < a.asked && len(passed) < maxMissed; place = r.nextPlace(i, place) {
+		if !r.isFrameAt(i, f, place) {
 			passed = append(passed, place)
 			continue
 		}
 		s.missed = append(s.missed, passed...)
-		s.missed = s.missed[max(0, len(s.missed)-remembered):]
-		if i%2 == 0 { // answers that were passed over count as given: nobody waits for them
+		s.missed = s.missed[max(0, len(s.missed)-maxMissed):]
+		if i%2 == 0 { // skipped answers count as given: nothing waits for them
 			r.answered += place>>8 - s.next>>8
 		}
 		s.next = place
-		r.came(i, now)
+		r.acceptExpected(i, now)
 		return
 	}
-	for back := s.next; back > 0 && s.next>>8-back>>8 <= remembered; {
+	for back := s.next; back > 0 && s.next>>8-back>>8 <= maxMissed; {
 		if back&0xff > 0 {
 			back--
 		} else {
 			back = (back>>8-1)<<8 | uint64(r.lastFrame(i, back>>8-1))
 		}
-		if r.is(i, f, back) {
+		if r.isFrameAt(i, f, back) {
 			r.tally.Duplicated++
 			return
 		}
@@ -217,7 +216,7 @@ func (r *relay) stray(i int, f wire.Frame, now int64) {
 	r.tally.Altered++
 }
 
-// lastFrame is the place within request n of the frame that ends it.
+// lastFrame returns the place, within request n, of the frame that ends it.
 func (r *relay) lastFrame(i int, n uint64) int {
 	if i%2 == 1 {
 		return 0
@@ -225,9 +224,8 @@ func (r *relay) lastFrame(i int, n uint64) int {
 	return r.requests.frames(i/2, n) - 1
 }
 
-// untaken is the frames of requests that the kernel never took; a request it
-// took in part is among them.
-func (r *relay) untaken() (frames uint64) {
+// unsentFrames counts the frames of requests that the kernel has not taken, or only in part.
+func (r *relay) unsentFrames() (frames uint64) {
 	for p := range r.pairs {
 		for n := r.pairs[p].taken; n < r.pairs[p].asked; n++ {
 			frames += uint64(r.requests.relayed(p, n))
@@ -248,18 +246,18 @@ func (r *relay) fill(to *Part) {
 	to.FromDue.Histogram, to.FromSend.Histogram = r.fromDue, r.fromSend
 	to.Requests = &Requests{
 		Pairs: len(r.pairs), Files: q.files, Downloads: q.downloads, Answered: r.answered,
-		Unanswered: r.asked - r.unasked - min(r.answered, r.asked-r.unasked),
+		Unanswered: r.asked - r.unsentRequests - min(r.answered, r.asked-r.unsentRequests),
 		Rate:       float64(r.cfg.ChatRate), Chat: Latency{Histogram: r.chat.book.FromDue}, ChatLag: Latency{Histogram: r.chat.lags},
 		Heard: r.chat.book.Delivered(), HeardInTime: r.chat.book.InTime(),
 	}
-	heard := r.chat.book.Tally()
-	missing := r.expected - r.untaken() - r.delivered + r.refusals - r.told
+	chat := r.chat.book.Tally()
+	missing := r.expected - r.unsentFrames() - r.delivered + r.noticesExpected - r.noticesReceived
 	to.Sum.Tally = ledger.Tally{
-		Lost:       missing - min(missing, r.tally.Altered) + heard.Lost,
-		Duplicated: r.tally.Duplicated + heard.Duplicated,
-		Reordered:  r.tally.Reordered + heard.Reordered,
-		Altered:    r.tally.Altered + heard.Altered,
-		OtherOrder: heard.OtherOrder,
+		Lost:       missing - min(missing, r.tally.Altered) + chat.Lost,
+		Duplicated: r.tally.Duplicated + chat.Duplicated,
+		Reordered:  r.tally.Reordered + chat.Reordered,
+		Altered:    r.tally.Altered + chat.Altered,
+		OtherOrder: chat.OtherOrder,
 	}
 	to.Notices = r.notices + r.chat.book.Notices()
 	r.pace.fill(&to.Result)

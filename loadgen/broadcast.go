@@ -11,36 +11,36 @@ import (
 	"chatbench/loadgen/message"
 )
 
-// broadcast is the load of talk: everybody hears what the senders say. It is
-// also what somebody says beside another load, and, without senders, silence.
+// broadcast is the load in which everybody receives what the senders say. It is also the chat
+// during another load, and, without senders, silence.
 type broadcast struct {
 	*generator
 	pace
 	script   message.Script
 	window   int // closed loop; 0: open
 	book     *ledger.Book
-	schedule Schedule // open loop; nil: closed, or silence
-	plan     *plan    // of the schedule, where there are other agents; else nil
-	number   uint64   // the next message of the schedule
-	first    uint64   // the number of its first one in this section
-	nextDue  int64    // when the next is due
-	fresh    bool     // closed loop: nothing is sent in this section yet
-	waiting  uint64   // messages that are due and the kernel did not take yet
-	dirty    []int    // senders to whom something was queued
-	senders  []sender // of the whole room
-	senderOf []int    // of each client its number as a sender, or -1
-	held     [][]byte // of each client: an unfinished frame
+	schedule Schedule  // open loop; nil: closed, or silence
+	dueTimes *dueTimes // of the schedule, where there are other agents; else nil
+	number   uint64    // the next message of the schedule
+	first    uint64    // the number of its first one in this section
+	nextDue  int64     // when the next is due
+	fresh    bool      // closed loop: nothing has been sent in this section yet
+	waiting  uint64    // messages that are due and that the kernel has not taken yet
+	dirty    []int     // senders to whom something was queued
+	senders  []sender  // of the whole room
+	senderOf []int     // of each client its number as a sender, or -1
+	partial  [][]byte  // of each client: an unfinished frame
 	out      []byte
 }
 
-// sender is what a client that sends has besides.
+// sender is what a client has in addition if it sends.
 type sender struct {
 	client  int
-	own     bool   // it is not another generator's
+	own     bool   // this generator drives it
 	queued  uint64 // messages to send so far
 	tried   uint64 // messages the kernel was offered
 	taken   uint64 // octets the kernel took
-	blocked bool   // the kernel takes no more for now
+	blocked bool   // the kernel takes no more at the moment
 	dirty   bool
 }
 
@@ -61,13 +61,13 @@ func newBroadcast(g *generator) *broadcast {
 	at := c.senders()
 	b.book = ledger.New(ledger.Config{
 		Script: b.script, Clients: c.Clients, Senders: at, Window: b.window, Reach: g.reach,
-		Receivers: g.own, Said: g.said, Server: g.server, Elsewhere: g.away, Planned: b.planned,
+		Receivers: g.own, SentLog: g.sentLog, Server: g.server, Elsewhere: g.elsewhere, DueElsewhere: b.dueElsewhere,
 	})
-	if g.away != nil && b.schedule != nil {
-		b.plan = newPlan()
+	if g.elsewhere != nil && b.schedule != nil {
+		b.dueTimes = newDueTimes()
 	}
 	b.senders, b.dirty = make([]sender, len(at)), make([]int, 0, len(at))
-	b.senderOf, b.held = make([]int, c.Clients), make([][]byte, c.Clients)
+	b.senderOf, b.partial = make([]int, c.Clients), make([][]byte, c.Clients)
 	for i := range b.senderOf {
 		b.senderOf[i] = -1
 	}
@@ -76,19 +76,19 @@ func newBroadcast(g *generator) *broadcast {
 		b.senderOf[at[i]] = i
 	}
 	for _, i := range g.own {
-		b.held[i] = make([]byte, 0, min(b.script.SaidLen(), 512))
+		b.partial[i] = make([]byte, 0, min(b.script.BroadcastLen(), 512))
 		if s := b.senderOf[i]; s >= 0 {
 			b.senders[s].own = true
 		}
 	}
 	b.out = make([]byte, writeSize+b.script.FrameLen())
-	g.room(b.script.SaidLen())
+	g.reserve(b.script.BroadcastLen())
 	return b
 }
 
 func (b *broadcast) begin() {
 	b.book.Timed(b.from, b.to)
-	b.forget()
+	b.reset()
 	b.fresh, b.first = true, b.number
 	if b.schedule != nil {
 		b.schedule = again(b.schedule, b.cfg.Seed+b.sections)
@@ -96,7 +96,7 @@ func (b *broadcast) begin() {
 	}
 }
 
-// offer sends what is due by now; in a closed loop, the first window.
+// offer sends what is due by now; in a closed loop it sends the first window.
 func (b *broadcast) offer(now int64) error {
 	if b.schedule == nil {
 		if b.window > 0 && b.fresh && now >= b.origin {
@@ -109,7 +109,7 @@ func (b *broadcast) offer(now int64) error {
 		return nil
 	}
 	// Every generator goes through the whole schedule, so that a message has the same
-	// number, sender and due time however many there are.
+	// number, sender and due time whatever the number of generators.
 	for b.nextDue <= now && b.nextDue < b.to {
 		if i := int(b.number % uint64(len(b.senders))); b.senders[i].own {
 			b.health.worked = true
@@ -134,7 +134,7 @@ func (b *broadcast) offer(now int64) error {
 func (b *broadcast) queue(i int, now int64) error {
 	s := &b.senders[i]
 	if b.waiting >= maxBacklog || s.queued-s.taken/uint64(b.script.FrameLen()) >= b.book.Reach() {
-		return fmt.Errorf("%w: %v after the start %d messages are due that it does not read; give a lower rate",
+		return fmt.Errorf("%w: %v after the start it has not read %d messages that are due; give a lower rate",
 			ErrBackpressure, time.Duration(now-b.origin).Round(time.Millisecond), b.waiting)
 	}
 	b.book.Due(i, s.queued, b.nextDue)
@@ -144,7 +144,7 @@ func (b *broadcast) queue(i int, now int64) error {
 	if timed {
 		b.due++
 	}
-	if s.blocked { // the generator was here in time, the server was not
+	if s.blocked { // the generator was in time, the server was not
 		s.tried = s.queued
 		if timed {
 			b.lags.Record(now-b.nextDue, 1)
@@ -157,7 +157,7 @@ func (b *broadcast) queue(i int, now int64) error {
 	return nil
 }
 
-// refill lets a sender of a closed loop send as many as have come back.
+// refill lets a sender of a closed loop send as many messages as have come back.
 func (b *broadcast) refill(i int) error {
 	s := &b.senders[i]
 	if may := b.book.Echoed(i) + uint64(b.window); may > s.queued {
@@ -180,8 +180,8 @@ func (b *broadcast) refillAll() error {
 	return nil
 }
 
-// flush gives the kernel what is queued, until it takes no more. The texts are
-// written anew: a backlog takes no memory.
+// flush gives the kernel what is queued, until the kernel takes no more. Texts are generated
+// again each time, so a backlog takes no memory.
 func (b *broadcast) flush(i int) error {
 	s := &b.senders[i]
 	frame := uint64(b.script.FrameLen())
@@ -195,26 +195,25 @@ func (b *broadcast) flush(i int) error {
 			b.script.PutFrame(b.out[k*frame:], uint64(s.client), first+k)
 		}
 		now := b.now()
-		b.lag(i, now)
+		b.recordLag(i, now)
 		b.book.Offer(i, first, first+n, now)
 		b.health.sends++
 		took, err := b.write(s.client, b.out[s.taken%frame:n*frame])
 		switch {
 		case err == nil:
-			b.took(i, uint64(took), now)
+			b.recordSent(i, uint64(took), now)
 		case err == unix.EAGAIN:
 			s.blocked = true
-			return b.hold(s.client)
+			return b.watchWritable(s.client)
 		case err != unix.EINTR:
-			return b.last(s.client, err)
+			return b.writeError(s.client, err)
 		}
 	}
 	return nil
 }
 
-// lag notes how late the messages are that the kernel is now offered for the
-// first time.
-func (b *broadcast) lag(i int, now int64) {
+// recordLag records how late the messages are that the kernel is offered now for the first time.
+func (b *broadcast) recordLag(i int, now int64) {
 	s := &b.senders[i]
 	if b.schedule == nil {
 		return
@@ -226,8 +225,8 @@ func (b *broadcast) lag(i int, now int64) {
 	}
 }
 
-// took notes what the kernel took: a message is sent with its last octet.
-func (b *broadcast) took(i int, octets uint64, now int64) {
+// recordSent notes what the kernel took: a message is sent with its last octet.
+func (b *broadcast) recordSent(i int, octets uint64, now int64) {
 	s := &b.senders[i]
 	frame := uint64(b.script.FrameLen())
 	before := s.taken / frame
@@ -239,23 +238,22 @@ func (b *broadcast) took(i int, octets uint64, now int64) {
 	}
 }
 
-// take gives the ledger what was left over for a client and what lies in
-// in[front:end].
-func (b *broadcast) take(i, end int, now int64) error {
-	start := b.front - len(b.held[i])
-	copy(b.in[start:], b.held[i])
-	return b.hear(i, b.in[start:end], now)
+// received gives the ledger the client's unfinished frame and what is in in[front:end].
+func (b *broadcast) received(i, end int, now int64) error {
+	start := b.front - len(b.partial[i])
+	copy(b.in[start:], b.partial[i])
+	return b.feedLedger(i, b.in[start:end], now)
 }
 
-// hear gives the ledger p, which begins with what was left over for the client.
-func (b *broadcast) hear(i int, p []byte, now int64) error {
+// feedLedger gives p to the ledger. p begins with the client's unfinished frame.
+func (b *broadcast) feedLedger(i int, p []byte, now int64) error {
 	rest, err := b.book.Receive(i, p, now)
-	b.held[i] = append(b.held[i][:0], rest...)
+	b.partial[i] = append(b.partial[i][:0], rest...)
 	switch {
 	case errors.Is(err, ledger.ErrClosed):
-		return b.lost(i, err)
+		return b.connectionLost(i, err)
 	case errors.Is(err, ledger.ErrBehind):
-		return fmt.Errorf("%w: %s is too far behind what was sent (%v after the start)", ErrBackpressure, message.Name(i), b.age(now))
+		return fmt.Errorf("%w: %s is too far behind what was sent (%v after the start); give a lower rate", ErrBackpressure, message.Name(i), b.sinceStart(now))
 	}
 	return err
 }
@@ -266,14 +264,14 @@ func (b *broadcast) writable(i int) error {
 		return nil
 	}
 	b.senders[s].blocked = false
-	if err := b.release(i); err != nil {
+	if err := b.unwatchWritable(i); err != nil {
 		return err
 	}
 	return b.flush(s)
 }
 
-// served sends what has become possible: the next message of a window or, so
-// that it does not wait for the other clients, what has become due meanwhile.
+// served sends what has become possible: the next message of a window, or what has become due
+// in the meantime, so that it does not wait for the other clients.
 func (b *broadcast) served(i int, now int64) error {
 	if b.window == 0 {
 		return b.offer(now)
@@ -295,7 +293,7 @@ func (b *broadcast) overtaken() uint64 { return b.book.Overtaken() }
 func (b *broadcast) notice(i int) string { return b.book.Notice(i) }
 
 func (b *broadcast) fill(r *Part) {
-	r.Size, r.Frame = b.script.Size, b.script.SaidLen()
+	r.Size, r.Frame = b.script.Size, b.script.BroadcastLen()
 	r.Messages.InAll, r.Messages.Unsent = b.book.Messages(), b.waiting
 	r.Deliveries.InAll, r.Deliveries.InTime = b.book.Delivered(), b.book.InTime()
 	r.Deliveries.Due = b.due * uint64(r.Clients)
@@ -303,7 +301,7 @@ func (b *broadcast) fill(r *Part) {
 	if b.server != nil {
 		r.Servers = &Servers{Within: Latency{Histogram: b.book.Within}, Across: Latency{Histogram: b.book.Across}}
 	}
-	if b.away != nil {
+	if b.elsewhere != nil {
 		r.Elsewhere = &Elsewhere{Latency: Latency{Histogram: b.book.Elsewhere}}
 	}
 	r.Sum, r.Notices = b.book.Sum(), b.book.Notices()

@@ -44,7 +44,7 @@ func run(t *testing.T, cfg Config) *Result {
 	return r
 }
 
-// Against an honest server every message is delivered to everybody, checked,
+// With a correct server every message is delivered to everybody, checked,
 // and timed if and only if it belongs to the timed section.
 func TestOpenLoop(t *testing.T) {
 	address := startNull(t)
@@ -84,7 +84,7 @@ func TestOpenLoop(t *testing.T) {
 }
 
 // In a closed loop no sender is ever more than its window ahead of its echo,
-// and the result says that it is no open loop.
+// and the result says that it is a closed loop.
 func TestClosedLoop(t *testing.T) {
 	r := run(t, Config{Server: startNull(t), Clients: 10, Senders: 10, Window: 3, Warmup: 50 * time.Millisecond, Duration: 100 * time.Millisecond})
 	if !r.Ledger.Clean() || r.Void() || r.Loop != "closed" || r.Arrivals != "window" {
@@ -95,7 +95,7 @@ func TestClosedLoop(t *testing.T) {
 	}
 }
 
-// What the kernel takes only in part goes on where it stopped.
+// If the kernel takes only a part of a write, the rest is sent later.
 func TestPartialWrites(t *testing.T) {
 	r := run(t, Config{Server: startNull(t), Clients: 3, Senders: 2, Window: 1000, Size: 4001, Duration: 200 * time.Millisecond})
 	if !r.Ledger.Clean() || r.Messages.Unsent != 0 || r.Messages.InAll < 2*1000 {
@@ -133,7 +133,7 @@ func TestNothingAllocatedPerDelivery(t *testing.T) {
 }
 
 // A server that damages one delivery in 10^5, for one client or for all, is
-// caught every time, and the damage is counted as what it is.
+// detected every time, and the damage is classified correctly.
 func TestSabotageIsCaught(t *testing.T) {
 	for _, damage := range []string{"", "drop", "duplicate", "reorder", "alter"} {
 		for i := range uint64(3) {
@@ -168,7 +168,7 @@ func TestSabotageIsCaught(t *testing.T) {
 }
 
 // A stall of the server is in the latency of every message that was due
-// meanwhile: no coordinated omission.
+// during the stall: no coordinated omission.
 func TestStallIsSeen(t *testing.T) {
 	s := newRoom(t, 1, func(r *room) {
 		r.stall = func(said int) time.Duration {
@@ -203,8 +203,8 @@ func TestConnectionLost(t *testing.T) {
 	}
 }
 
-// A server that does not read is not waited for silently, nor buffered for
-// without end.
+// The generator neither waits silently for a server that does not read, nor buffers without
+// bound.
 func TestBackpressure(t *testing.T) {
 	s := newRoom(t, 1, func(r *room) { r.stall = func(int) time.Duration { return time.Second } })
 	_, err := Run(context.Background(), Config{Server: s.Addr().String(), Clients: 2, Senders: 1, Rate: 1e6, Size: 4000, Duration: 10 * time.Second})
@@ -243,7 +243,7 @@ func TestLoginErrors(t *testing.T) {
 	}
 }
 
-// A server that accepts and says nothing is given up on.
+// The generator gives up on a server that accepts connections and says nothing.
 func TestSilentServer(t *testing.T) {
 	s := newRoom(t, 1, func(*room) {})
 	s.Lock() // nobody gets in

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestDigest: the digest is always the same, and another if anything is that agents have to agree on.
+// TestDigest: the digest is always the same, and differs if anything differs on which agents have to agree.
 func TestDigest(t *testing.T) {
 	of := func(threads int, change func(*Config)) string {
 		cfg := Config{Clients: 20, Senders: 4, Rate: 1000, Size: 33, Seed: 1}

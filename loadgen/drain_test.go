@@ -7,7 +7,7 @@ import (
 	"chatbench/loadgen/ledger"
 )
 
-// counted is a load of which a test says how much has arrived.
+// counted is a load that has received as much as the test says.
 type counted struct {
 	load
 	delivered uint64
@@ -15,8 +15,8 @@ type counted struct {
 
 func (c *counted) counts() (messages, delivered, missing uint64) { return 0, c.delivered, 1 }
 
-// TestThreadsGiveUp: a thread to which nothing comes waits as long as something comes to another, and gives up when
-// nothing has come to any for Drain.
+// TestThreadsGiveUp: a thread that receives nothing waits as long as another one receives something, and gives up when
+// none has received anything for Drain.
 func TestThreadsGiveUp(t *testing.T) {
 	s, err := NewStage(t.Context(), 2, nil)
 	if err != nil {
@@ -53,8 +53,8 @@ func TestThreadsGiveUp(t *testing.T) {
 	}
 }
 
-// TestTail: the last message once more is found even if it comes when every thread has all it waits for, in one piece and
-// in slices.
+// TestTail: a duplicate of the last message is found even if it comes when every thread has received everything, in one
+// piece and in slices.
 func TestTail(t *testing.T) {
 	set := func(r *room) { r.script.Seed, r.script.Size, r.messages = 1, 64, 1<<40 }
 	for name, measure := range map[string]func(cfg Config, again func()) (*Result, error){
@@ -83,8 +83,8 @@ func TestTail(t *testing.T) {
 			r, err := measure(cfg, func() {
 				room.Lock()
 				defer room.Unlock()
-				frame := make([]byte, room.script.SaidLen())
-				room.script.PutSaid(frame, uint64(cfg.senders()[0]), 19)
+				frame := make([]byte, room.script.BroadcastLen())
+				room.script.PutBroadcast(frame, uint64(cfg.senders()[0]), 19)
 				room.members[victim].conn.Write(frame)
 			})
 			if err != nil || r.Ledger != (ledger.Tally{Duplicated: 1}) || r.Messages.InAll != 20 {

@@ -20,7 +20,7 @@ const (
 // joining is a client on its way into the room.
 type joining struct {
 	connected bool
-	asked     bool // its login is sent
+	loginSent bool // its login is sent
 	in        bool
 	started   int64
 	decoder   wire.Decoder
@@ -31,14 +31,14 @@ type fleet struct {
 	*generator
 	addresses []endpoint // of the servers
 	joining   []joining  // by client
-	started   int        // of its own clients
-	inside    int        // of these
-	latest    int64      // when somebody last got in
-	begun     int64      // with a ramp: when the first client is due, but for stops
-	stopped   bool       // the first part is in, and has been held against the rest
+	started   int        // how many of its clients have begun to connect
+	loggedIn  int        // how many of these are in the room
+	lastLogin int64      // when the last login was answered
+	rampStart int64      // with a ramp: when the first client is due, moved by the length of the stop
+	paused    bool       // the stop after the First clients is over
 }
 
-// endpoint is a server's address as connect(2) takes it.
+// endpoint is a server's address in the form that connect(2) takes.
 type endpoint struct {
 	unix.Sockaddr
 	family int
@@ -46,10 +46,10 @@ type endpoint struct {
 
 // connect logs all clients in, a bounded number at a time.
 func (g *generator) connect() (err error) {
-	if err := allowFiles(uint64(g.beside + g.cfg.Clients + spareFiles)); err != nil {
+	if err := allowFiles(uint64(g.otherClients + g.cfg.Clients + spareFiles)); err != nil {
 		return err
 	}
-	f := &fleet{generator: g, joining: make([]joining, g.cfg.Clients), latest: g.now(), begun: g.now()}
+	f := &fleet{generator: g, joining: make([]joining, g.cfg.Clients), lastLogin: g.now(), rampStart: g.now()}
 	for _, server := range g.servers {
 		a, err := resolve(server)
 		if err != nil {
@@ -58,14 +58,14 @@ func (g *generator) connect() (err error) {
 		f.addresses = append(f.addresses, a)
 	}
 	if g.cfg.TLS != nil {
-		g.secure = newSecure(g.cfg.TLS, g.servers, g.cfg.Clients)
+		g.tls = newFleetTLS(g.cfg.TLS, g.servers, g.cfg.Clients)
 	}
 	if g.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return fmt.Errorf("loadgen: epoll_create1: %w", err)
 	}
-	for f.inside < len(f.own) {
-		if f.inside == f.coming() {
-			if err := f.stop(); err != nil {
+	for f.loggedIn < len(f.own) {
+		if f.loggedIn == f.nextStop() {
+			if err := f.pause(); err != nil {
 				return err
 			}
 		}
@@ -82,40 +82,39 @@ func (g *generator) connect() (err error) {
 	return nil
 }
 
-// mayStart says whether one more client may connect once it is due.
+// mayStart says whether one more client may connect, if it is due.
 func (f *fleet) mayStart() bool {
-	return f.started < f.coming() && f.started-f.inside < f.cfg.Joining
+	return f.started < f.nextStop() && f.started-f.loggedIn < f.cfg.Joining
 }
 
-// coming is how many clients come before the next stop, if there is one.
-func (f *fleet) coming() int {
-	if f.cfg.First > 0 && !f.stopped {
+// nextStop is how many clients may connect before the next stop: Config.First of them, or all.
+func (f *fleet) nextStop() int {
+	if f.cfg.First > 0 && !f.paused {
 		return f.cfg.First
 	}
 	return len(f.own)
 }
 
-// stop lets nobody come for Duration and calls OnFirst. Then the ramp goes on
-// with the client who is next, as if there had been no stop.
-func (f *fleet) stop() error {
+// pause lets no client connect for Duration and calls OnFirst. Then the ramp goes on with the
+// next client, as if there had been no stop.
+func (f *fleet) pause() error {
 	for from := f.now(); f.now()-from < int64(f.cfg.Duration); {
 		if err := f.wait(); err != nil {
 			return err
 		}
 	}
 	call(f.cfg.OnFirst)
-	f.begun += max(0, f.now()-f.due(f.cfg.First))
-	f.stopped = true
+	f.rampStart += max(0, f.now()-f.due(f.cfg.First))
+	f.paused = true
 	return nil
 }
 
-// due is when client i is to connect.
+// due returns when client i has to connect.
 func (f *fleet) due(i int) int64 {
-	return f.begun + int64(float64(f.cfg.Ramp)*float64(i)/float64(len(f.fds)))
+	return f.rampStart + int64(float64(f.cfg.Ramp)*float64(i)/float64(len(f.fds)))
 }
 
-// wait deals with what happens in the next tenth of a second, or until the next
-// client is due.
+// wait handles what happens in the next tenth of a second, or until the next client is due.
 func (f *fleet) wait() error {
 	timeout := int64(100)
 	if f.mayStart() {
@@ -133,10 +132,10 @@ func (f *fleet) wait() error {
 	if f.interrupted.Load() {
 		return ErrInterrupted
 	}
-	f.shown.clients.Store(int64(f.inside))
-	if f.started > f.inside && f.now()-max(f.latest, f.joining[f.own[f.started-1]].started) > int64(f.cfg.Connect) {
+	f.shown.clients.Store(int64(f.loggedIn))
+	if f.started > f.loggedIn && f.now()-max(f.lastLogin, f.joining[f.own[f.started-1]].started) > int64(f.cfg.Connect) {
 		return fmt.Errorf("%w: %d of %d clients are in, and %s answered no other login for %v",
-			ErrUnreachable, f.inside, len(f.own), f.cfg.Server, f.cfg.Connect)
+			ErrUnreachable, f.loggedIn, len(f.own), f.cfg.Server, f.cfg.Connect)
 	}
 	return nil
 }
@@ -144,7 +143,7 @@ func (f *fleet) wait() error {
 // start begins to connect client i.
 func (f *fleet) start(i int) error {
 	if f.joining[i].started = f.now(); f.cfg.Ramp > 0 {
-		f.late.Record(f.joining[i].started-f.due(i), 1)
+		f.connectLag.Record(f.joining[i].started-f.due(i), 1)
 		f.joining[i].started = f.due(i)
 	}
 	to := f.addresses[f.serverOf(i)]
@@ -160,7 +159,7 @@ func (f *fleet) start(i int) error {
 		return fmt.Errorf("loadgen: TCP_NODELAY: %w", err)
 	}
 	if f.cfg.Scenario != Idle {
-		f.queue.ask(i, fd)
+		f.queue.enable(i, fd)
 	}
 	if err := unix.Connect(fd, to.Sockaddr); err != nil && err != unix.EINPROGRESS {
 		return f.unreachable(i, err)
@@ -173,7 +172,7 @@ func (f *fleet) start(i int) error {
 
 func (f *fleet) unreachable(i int, err error) error {
 	switch {
-	case errors.Is(err, unix.ECONNREFUSED) && f.inside == 0:
+	case errors.Is(err, unix.ECONNREFUSED) && f.loggedIn == 0:
 		return fmt.Errorf("%w: nothing listens on %s; start the server first", ErrUnreachable, f.servers[f.serverOf(i)])
 	case errors.Is(err, unix.EADDRNOTAVAIL):
 		return fmt.Errorf("%w: no local port is left after %d connections; widen net.ipv4.ip_local_port_range", ErrUnreachable, i)
@@ -181,7 +180,7 @@ func (f *fleet) unreachable(i int, err error) error {
 	return fmt.Errorf("%w: connection %d to %s: %v", ErrUnreachable, i+1, f.servers[f.serverOf(i)], err)
 }
 
-// serverOf is the place of a client's server among the servers.
+// serverOf returns the index of a client's server.
 func (c *common) serverOf(client int) int {
 	if c.server == nil {
 		return 0
@@ -189,23 +188,23 @@ func (c *common) serverOf(client int) int {
 	return c.server[client]
 }
 
-// step goes one step on with client i: connected, it shakes hands where there is
-// TLS, then it logs in; logged in, it is in the room and what else came is the ledger's.
+// step handles an event of client i on its way into the room: once connected it does the TLS
+// handshake if there is one, then it logs in. What comes after the login goes to the ledger.
 func (f *fleet) step(i int) error {
 	switch j := &f.joining[i]; {
 	case !j.connected:
 		return f.connected(i)
-	case !j.asked:
+	case !j.loginSent:
 		return f.handshake(i)
 	case j.in:
 		_, err := f.receive(i)
 		return err
 	}
 	n, _, err := f.read(i)
-	return f.got(i, n, err)
+	return f.readLoginAnswer(i, n, err)
 }
 
-// connected begins what follows when client i has its connection, or none.
+// connected handles the end of connect(2) for client i, whether it succeeded or failed.
 func (f *fleet) connected(i int) error {
 	fd := f.fds[i]
 	if code, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR); err != nil || code != 0 {
@@ -215,79 +214,79 @@ func (f *fleet) connected(i int) error {
 	if err := f.watch(unix.EPOLL_CTL_MOD, i, unix.EPOLLIN); err != nil {
 		return fmt.Errorf("loadgen: epoll_ctl: %w", err)
 	}
-	if f.secure == nil {
+	if f.tls == nil {
 		return f.login(i)
 	}
-	f.secure.sessions[i] = newSession(fd, f.secure.configs[f.serverOf(i)])
+	f.tls.sessions[i] = newSession(fd, f.tls.configs[f.serverOf(i)])
 	return f.shake(i, nil, nil)
 }
 
 // login sends the login of client i.
 func (f *fleet) login(i int) error {
-	f.joining[i].asked = true
+	f.joining[i].loginSent = true
 	if _, err := f.write(i, wire.AppendCred(nil, message.Name(i), password)); err != nil {
-		return f.last(i, err)
+		return f.writeError(i, err)
 	}
 	return nil
 }
 
-// got takes what one read brought to client i, whose login is not answered yet.
-func (f *fleet) got(i, n int, err error) error {
+// readLoginAnswer handles one read of client i, whose login has not been answered yet.
+func (f *fleet) readLoginAnswer(i, n int, err error) error {
 	switch {
 	case err == unix.EAGAIN || err == unix.EINTR:
 		return nil
 	case err != nil || n == 0:
-		return f.lost(i, err)
+		return f.connectionLost(i, err)
 	}
-	return f.answer(i, n)
+	return f.parseLoginAnswer(i, n)
 }
 
-// answer looks for the answer to a login in what came, n octets from front on.
-func (f *fleet) answer(i, n int) error {
+// parseLoginAnswer looks for the answer to a login in the n octets from front on.
+func (f *fleet) parseLoginAnswer(i, n int) error {
 	j := &f.joining[i]
 	for in := f.in[f.front : f.front+n]; ; {
 		frame, rest, ok, err := j.decoder.Next(in)
 		switch {
 		case err != nil:
-			return fmt.Errorf("%w: %s answers a login with what is no frame (%v); is it a chat server?", ErrUnreachable, f.servers[f.serverOf(i)], err)
+			return fmt.Errorf("%w: %s answers a login with something that is not a frame (%v); give the address of a chat server", ErrUnreachable, f.servers[f.serverOf(i)], err)
 		case !ok:
 			return nil
 		case frame.Type == wire.Cred && string(frame.Body) == wire.Granted:
 			j.in = true
-			f.inside++
-			f.latest = f.now()
-			f.logins.Record(f.latest-j.started, 1)
+			f.loggedIn++
+			f.lastLogin = f.now()
+			f.logins.Record(f.lastLogin-j.started, 1)
 			if len(rest) == 0 {
 				return nil
 			}
 			copy(f.in[f.front:], rest)
-			return f.load.take(i, f.front+len(rest), f.latest)
+			return f.load.received(i, f.front+len(rest), f.lastLogin)
 		case frame.Type == wire.Cred:
-			return fmt.Errorf("%w: %s was told %q; is the server open to anybody (-open), and its pool large enough?", ErrDenied, message.Name(i), frame.Body)
+			return fmt.Errorf("%w: %s was told %q; start the server with -open and with room for all clients", ErrDenied, message.Name(i), frame.Body)
 		case frame.Type == wire.Close:
-			return f.lost(i, nil)
+			return f.connectionLost(i, nil)
 		}
 		in = rest // a notice before the answer
 	}
 }
 
-// last is what to say of a client to which nothing can be written any more:
-// what the server said last is read first.
-func (g *generator) last(i int, cause error) error {
+// writeError returns the error for a client to which nothing can be written any more. It reads
+// what the server said last first.
+func (g *generator) writeError(i int, cause error) error {
 	for range 1000 {
 		n, now, err := g.read(i)
 		if err != nil || n == 0 {
 			break
 		}
-		if err := g.load.take(i, g.front+n, now); err != nil {
+		if err := g.load.received(i, g.front+n, now); err != nil {
 			return err
 		}
 	}
-	return g.lost(i, cause)
+	return g.connectionLost(i, cause)
 }
 
-// lost says that a client's connection is gone and what the server said to it.
-func (g *generator) lost(i int, cause error) error {
+// connectionLost returns the error for a client whose connection is gone, with what the server said to it.
+func (g *generator) connectionLost(i int, cause error) error {
 	how := "the server closed that of"
 	if cause != nil && !errors.Is(cause, ledger.ErrClosed) {
 		how = fmt.Sprintf("%v, that of", cause)
@@ -298,22 +297,22 @@ func (g *generator) lost(i int, cause error) error {
 	}
 	when := "at login"
 	if g.origin > 0 {
-		when = fmt.Sprintf("%v after the start", g.age(g.now()))
+		when = fmt.Sprintf("%v after the start", g.sinceStart(g.now()))
 	}
 	return fmt.Errorf("%w: %s %s %s%s", ErrDisconnected, how, message.Name(i), when, said)
 }
 
-// disconnect says goodbye for everybody.
+// disconnect logs all clients out.
 func (g *generator) disconnect() {
 	goodbye := wire.AppendClose(nil)
 	for i, fd := range g.fds {
 		if fd < 0 {
 			continue
 		}
-		if g.secure == nil {
+		if g.tls == nil {
 			unix.Write(fd, goodbye)
-		} else if s := g.secure.sessions[i]; s != nil {
-			s.leave(goodbye)
+		} else if s := g.tls.sessions[i]; s != nil {
+			s.shutdown(goodbye)
 		}
 		unix.Close(fd)
 	}
@@ -322,7 +321,7 @@ func (g *generator) disconnect() {
 	}
 }
 
-// resolve turns HOST:PORT into what connect(2) takes.
+// resolve turns HOST:PORT into the form that connect(2) takes.
 func resolve(server string) (endpoint, error) {
 	a, err := net.ResolveTCPAddr("tcp", server)
 	if err != nil {

@@ -17,66 +17,66 @@ const (
 	maxEvents = 1024      // of one epoll_wait
 )
 
-// generator is one run, whatever its load: connections, clock, sections, and
-// its measurement of itself; with several threads, that of one of them. Everything in it
-// belongs to its locked thread but what is atomic. Clients have the same
-// numbers in all generators of a room.
+// generator is one run, whatever its load: connections, clock, sections, and its measurement
+// of itself. If there are several threads, each has a generator. Everything in it belongs to
+// its locked thread, except for atomic fields. A client has the same number in all
+// generators of a room.
 type generator struct {
 	*common
-	cfg    Config
-	load   load
-	place  int   // among the generators of the room
-	own    []int // its clients, in ascending order
-	epoll  int
-	fds    []int   // by client; -1: none yet, or another's
-	secure *secure // nil: they speak no TLS
-	logins *hist.Histogram
-	late   *hist.Histogram // the generator's own lateness in connecting, with a ramp
+	cfg        Config
+	load       load
+	place      int   // among the generators of the room
+	own        []int // its clients, in ascending order
+	epoll      int
+	fds        []int     // by client; -1: none yet, or another's
+	tls        *fleetTLS // nil: they speak no TLS
+	logins     *hist.Histogram
+	connectLag *hist.Histogram // the generator's own lateness in connecting, with a ramp
 
-	sliced   bool   // a fleet on a stage, which calls the hooks itself
-	beside   int    // clients of other fleets in this process
-	reach    int    // octets of the room's stream that the ledger remembers; 0: its own choice
-	origin   int64  // the load starts
-	sections uint64 // begun before this one: slices have two each
-	from     int64  // the timed section begins
-	to       int64  // and ends
-	health   health
-	queue    *queue
-	through  bool   // it sends nothing more in this section
-	settled  bool   // and no other does
-	had      uint64 // deliveries by then
-	quiet    int64  // when the turn began whose poll found nothing; 0: the last poll found something
-	asked    int64  // when it was last asked whether the server starves
+	sliced        bool   // a fleet on a stage, which calls the hooks itself
+	otherClients  int    // clients of other fleets in this process
+	reach         int    // octets of the room's stream that the ledger remembers; 0: its own choice
+	origin        int64  // when the load starts
+	sections      uint64 // begun before this one: slices have two each
+	from          int64  // when the timed section begins
+	to            int64  // when it ends
+	health        health
+	queue         *queueSampler
+	doneSending   bool   // this generator sends nothing more in this section
+	allSent       bool   // no generator does
+	lastDelivered uint64 // deliveries when that was last checked
+	quiet         int64  // when the turn began whose poll found nothing; 0: the last poll found something
+	lastAsked     int64  // when something last arrived, or the server was found starved
 
 	events []unix.EpollEvent
-	in     []byte // room for what was left over, then for one recv
-	front  int    // length of that room
+	in     []byte // room for an unfinished frame, followed by room for one recv
+	front  int    // the length of the first of these
 
 	interrupted atomic.Bool
-	shown       shown
+	shown       published
 }
 
 // load is what a run puts on the server. Its methods run on the generator's thread.
 type load interface {
-	// begin: the clock is set, from now on messages are due.
+	// begin: the clock is set; messages are due from now on.
 	begin()
 	// offer sends what is due by now.
 	offer(now int64) error
-	// take gets what came for client i at now, in[front:end].
-	take(i, end int, now int64) error
-	// writable: the kernel takes more for client i, whose send it refused.
+	// received gets what came for client i at now, in[front:end].
+	received(i, end int, now int64) error
+	// writable: the kernel accepts data of client i again, after it had refused a send.
 	writable(i int) error
-	// served: what client i had is dealt with; what may follow from it is sent.
+	// served: the input of client i is handled; what may follow from it is sent.
 	served(i int, now int64) error
-	// counts is how far the load is: messages sent, deliveries, and those of
-	// what is due or sent that are still to come.
+	// counts says how far the load is: messages sent, deliveries, and those
+	// deliveries of due or sent messages that are still missing.
 	counts() (messages, delivered, missing uint64)
 	// unsent is how many messages are due that the kernel has not taken.
 	unsent() uint64
-	// overtaken is how many deliveries can come no more, for a later one of the
-	// same sender has come: whatever kept the server, these are lost.
+	// overtaken is how many deliveries cannot come any more, because a later one of the
+	// same sender has come: these are lost, whatever delayed the server.
 	overtaken() uint64
-	// notice is what the server last told client i, "" for nothing.
+	// notice is what the server last told client i; "" if it said nothing.
 	notice(i int) string
 	// fill puts what was measured into the part.
 	fill(p *Part)
@@ -84,22 +84,22 @@ type load interface {
 
 func newGenerator(cfg Config, c *common, place, reach int) *generator {
 	g := &generator{
-		common: c,
-		place:  place,
-		own:    c.shares[place],
-		reach:  reach,
-		cfg:    cfg,
-		epoll:  -1,
-		fds:    make([]int, cfg.Clients),
-		logins: hist.New(),
-		late:   hist.New(),
-		events: make([]unix.EpollEvent, maxEvents),
+		common:     c,
+		place:      place,
+		own:        c.shares[place],
+		reach:      reach,
+		cfg:        cfg,
+		epoll:      -1,
+		fds:        make([]int, cfg.Clients),
+		logins:     hist.New(),
+		connectLag: hist.New(),
+		events:     make([]unix.EpollEvent, maxEvents),
 	}
 	for i := range g.fds {
 		g.fds[i] = -1
 	}
 	g.cfg.Joining = max(1, cfg.Joining/len(c.shares))
-	g.health, g.queue = newHealth(), newQueue(cfg.Clients, g.own)
+	g.health, g.queue = newHealth(), newQueueSampler(cfg.Clients, g.own)
 	if cfg.Scenario == Relay {
 		g.load = newRelay(g)
 	} else {
@@ -112,7 +112,7 @@ func newGenerator(cfg Config, c *common, place, reach int) *generator {
 // now is the time since base.
 func (g *generator) now() int64 { return int64(time.Since(g.base)) }
 
-// drive goes on until the section is over and all has arrived, or nothing more does.
+// drive runs until the section is over and everything has arrived, or nothing arrives any more.
 func (g *generator) drive() error {
 	defer g.stopSending()
 	for {
@@ -126,16 +126,16 @@ func (g *generator) drive() error {
 // begin sets the clock of a load that starts at origin: the timed section begins
 // after a warm-up.
 func (g *generator) begin(origin int64, warmup, duration time.Duration) {
-	g.through, g.settled = false, false
+	g.doneSending, g.allSent = false, false
 	g.origin = origin
 	g.from = g.origin + int64(warmup)
 	g.to = g.from + int64(duration)
-	g.asked = g.to
+	g.lastAsked = g.to
 	g.load.begin()
 	g.shown.phase.Store(int32(warming))
 }
 
-// turn does once whatever there is to do: offer what is due, take what came.
+// turn does once what there is to do: send what is due, handle what came.
 func (g *generator) turn() (done bool, err error) {
 	start := g.now()
 	g.health.turn(start)
@@ -149,7 +149,7 @@ func (g *generator) turn() (done bool, err error) {
 	return false, err
 }
 
-// poll serves the clients that have something at now, and says whether there were any.
+// poll serves the clients that have input or can be written to, and says whether there were any.
 func (g *generator) poll(now int64) (some bool, err error) {
 	n, err := unix.EpollWait(g.epoll, g.events, 0)
 	if err != nil && err != unix.EINTR {
@@ -168,8 +168,8 @@ func (g *generator) poll(now int64) (some bool, err error) {
 	return n > 0 || err == unix.EINTR, nil
 }
 
-// tail takes what came after the generator had all it waited for, when the others have that too: a message
-// that was doubled may come last. It takes no longer than Drain.
+// tail handles what comes after everything that was expected has arrived, here and at the other
+// generators: a duplicate may come last. It takes at most Drain.
 func (g *generator) tail() error {
 	for until := g.now() + int64(g.cfg.Drain); g.now() < until; {
 		if some, err := g.poll(g.now()); !some || err != nil {
@@ -179,7 +179,7 @@ func (g *generator) tail() error {
 	return nil
 }
 
-// serve deals with one event of one client in the turn that began at now.
+// serve handles one event of one client in the turn that began at now.
 func (g *generator) serve(events uint32, i int, now int64) error {
 	if events&^unix.EPOLLOUT != 0 {
 		var err error
@@ -195,28 +195,28 @@ func (g *generator) serve(events uint32, i int, now int64) error {
 	return g.load.served(i, now)
 }
 
-// receive takes what came for one client with one recv. All that came in it
-// came now: the clock is read once.
+// receive reads from one client with one recv. Everything in it counts as received now: the
+// clock is read once.
 func (g *generator) receive(i int) (now int64, err error) {
 	n, now, err := g.read(i)
 	switch {
 	case err == unix.EAGAIN || err == unix.EINTR:
 		return now, nil
 	case err != nil || n == 0:
-		return now, g.lost(i, err)
+		return now, g.connectionLost(i, err)
 	}
 	g.health.recvs++
 	g.health.octets += uint64(n)
-	return now, g.load.take(i, g.front+n, now)
+	return now, g.load.received(i, g.front+n, now)
 }
 
-// progress passes from section to section, and says when the run is done.
+// progress moves from section to section, and says when the run is done.
 func (g *generator) progress(now int64) (done bool, err error) {
 	if g.interrupted.Load() {
 		return false, ErrInterrupted
 	}
 	begun, ended := g.health.begun, g.health.ended
-	g.health.pass(now, g.from, g.to)
+	g.health.noteTime(now, g.from, g.to)
 	calls := !g.sliced && g.place == 0
 	if g.health.begun != begun && calls {
 		call(g.cfg.OnTimedStart)
@@ -224,7 +224,7 @@ func (g *generator) progress(now int64) (done bool, err error) {
 	if g.health.ended != ended && calls {
 		call(g.cfg.OnTimedEnd)
 	}
-	g.show(now)
+	g.publish(now)
 	if now < g.to {
 		return false, nil
 	}
@@ -232,16 +232,16 @@ func (g *generator) progress(now int64) (done bool, err error) {
 	if unsent == 0 {
 		g.stopSending()
 	}
-	settled := g.sending.Load() == 0 // asked before what is missing: after that, nothing is sent
+	settled := g.sending.Load() == 0 // read before counts: after that nothing is sent
 	_, delivered, missing := g.load.counts()
-	if delivered != g.had || settled != g.settled {
-		g.settled, g.had, g.asked = settled, delivered, now
-		g.latest.Store(now)
+	if delivered != g.lastDelivered || settled != g.allSent {
+		g.allSent, g.lastDelivered, g.lastAsked = settled, delivered, now
+		g.lastArrival.Store(now)
 	}
 	switch {
 	case settled && missing == 0:
 		return true, nil
-	case settled || unsent > 0: // else another still sends, or finds out that it cannot
+	case settled || unsent > 0: // otherwise another generator is still sending
 		return g.givesUp(now)
 	}
 	return false, nil
@@ -249,10 +249,10 @@ func (g *generator) progress(now int64) (done bool, err error) {
 
 // stopSending tells the others that this generator sends nothing more in this section.
 func (g *generator) stopSending() {
-	if !g.through {
-		g.through = true
+	if !g.doneSending {
+		g.doneSending = true
 		if g.sending.Add(-1) == 1 && g.agent != nil {
-			close(g.common.through)
+			close(g.common.ownSent)
 		}
 	}
 }
@@ -260,24 +260,24 @@ func (g *generator) stopSending() {
 // starvedDrains is how many times Drain a server may be kept from its CPU.
 const starvedDrains = 10
 
-// givesUp says whether what is missing is lost. The generator may have been
-// without a CPU itself: it gives up only if it has looked since, and found nothing. As long
-// as something arrives at another, it may be next.
+// givesUp says whether what is missing is lost. The generator may have been without a CPU
+// itself, so it gives up only after it has polled and found nothing. While another generator
+// still receives something, this one may be next.
 func (g *generator) givesUp(now int64) (bool, error) {
-	arrived := max(g.to, g.latest.Load())
+	arrived := max(g.to, g.lastArrival.Load())
 	switch {
-	case g.quiet-max(arrived, g.asked) <= int64(g.cfg.Drain):
+	case g.quiet-max(arrived, g.lastAsked) <= int64(g.cfg.Drain):
 		return false, nil
 	case g.cfg.Starved == nil || g.load.overtaken() > 0 || !g.cfg.Starved():
 		return true, nil
 	case now-arrived > starvedDrains*int64(g.cfg.Drain):
-		return false, fmt.Errorf("%w: for %v nothing arrived, and it waited for a turn", ErrStarved, time.Duration(now-arrived).Round(time.Second))
+		return false, fmt.Errorf("%w: nothing arrived for %v while the server was ready to run; give the server a CPU of its own", ErrStarved, time.Duration(now-arrived).Round(time.Second))
 	}
-	g.asked = now
+	g.lastAsked = now
 	return false, nil
 }
 
-// call calls a hook that may not be there.
+// call calls a hook, unless it is nil.
 func call(hook func()) {
 	if hook != nil {
 		hook()
@@ -286,29 +286,30 @@ func call(hook func()) {
 
 func (g *generator) timed(t int64) bool { return t >= g.from && t < g.to }
 
-// watch says what client i is watched for from now on.
+// watch sets the events that epoll reports of client i.
 func (g *generator) watch(op, i int, events uint32) error {
 	return unix.EpollCtl(g.epoll, op, g.fds[i], &unix.EpollEvent{Events: events, Fd: int32(i)})
 }
 
-// hold waits until the kernel takes more for client i, and release no longer.
-func (g *generator) hold(i int) error {
+// watchWritable also waits until the kernel accepts more data of client i; unwatchWritable
+// stops that.
+func (g *generator) watchWritable(i int) error {
 	return g.watch(unix.EPOLL_CTL_MOD, i, unix.EPOLLIN|unix.EPOLLOUT)
 }
 
-func (g *generator) release(i int) error { return g.watch(unix.EPOLL_CTL_MOD, i, unix.EPOLLIN) }
+func (g *generator) unwatchWritable(i int) error { return g.watch(unix.EPOLL_CTL_MOD, i, unix.EPOLLIN) }
 
-func (g *generator) age(now int64) time.Duration {
+func (g *generator) sinceStart(now int64) time.Duration {
 	return time.Duration(now - g.origin).Round(time.Millisecond)
 }
 
 // write is one write of client i, as of write(2).
 func (g *generator) write(i int, p []byte) (int, error) {
-	if g.secure == nil {
+	if g.tls == nil {
 		return unix.Write(g.fds[i], p)
 	}
-	return g.secure.sessions[i].write(p)
+	return g.tls.sessions[i].write(p)
 }
 
-// room makes room for what is left over of frames that are so long as received.
-func (g *generator) room(frame int) { g.front = max(g.front, ledger.MaxHeld(frame)) }
+// reserve makes room in front of the input for the unfinished part of frames of this length.
+func (g *generator) reserve(frame int) { g.front = max(g.front, ledger.MaxHeld(frame)) }

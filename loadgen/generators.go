@@ -11,7 +11,7 @@ import (
 )
 
 // generators drive the clients of one room, each its share of them on a thread of its own.
-// Their methods are called on the first thread, but for interrupt.
+// Their methods are called on the first thread, except for interrupt.
 type generators struct {
 	*common
 	cfg     Config
@@ -22,19 +22,19 @@ type generators struct {
 // common is what the generators of a room share. No generator waits for another while
 // it sends or receives.
 type common struct {
-	base    time.Time    // all times count from here
-	agent   *Agent       // nil: there is no other process
-	servers []string     // HOST:PORT of each; clients are spread over them in turn
-	server  []int        // of each client: its server among these; nil: there is one
-	shares  [][]int      // the clients of each generator
-	said    *ledger.Said // nil: there is one generator
-	away    []bool       // senders of other agents; nil: there are none
-	sending atomic.Int32 // generators that may still send in this section, and one for all other agents
-	latest  atomic.Int64 // when something last arrived at any of them after the section
-	through chan bool    // closed when it is but that one
+	base        time.Time       // all times count from here
+	agent       *Agent          // nil: there is no other process
+	servers     []string        // HOST:PORT of each; clients are spread over them in turn
+	server      []int           // of each client: the index of its server; nil: there is one server
+	shares      [][]int         // the clients of each generator
+	sentLog     *ledger.SentLog // nil: there is one generator
+	elsewhere   []bool          // senders of other agents; nil: there are none
+	sending     atomic.Int32    // generators that may still send in this section, plus one for all other agents
+	lastArrival atomic.Int64    // when something last arrived at any of them after the section
+	ownSent     chan bool       // closed when the generators of this process send no more
 }
 
-// newCommon is for a load that is filled in.
+// newCommon makes it for a Config whose defaults are filled in.
 func newCommon(cfg *Config, reach int) *common {
 	c := &common{base: time.Now(), servers: strings.Split(cfg.Server, ",")}
 	at := cfg.senders()
@@ -42,12 +42,12 @@ func newCommon(cfg *Config, reach int) *common {
 	if c.agent = cfg.Agent; c.agent != nil {
 		all = c.agent.All
 	}
-	c.server, c.shares = deal(cfg.Clients, at, len(c.servers), all)
+	c.server, c.shares = assignClients(cfg.Clients, at, len(c.servers), all)
 	if all > 1 {
-		c.said = ledger.NewSaid(len(at), cfg.Window, reach)
+		c.sentLog = ledger.NewSentLog(len(at), cfg.Window, reach)
 	}
 	if c.agent != nil {
-		c.apart(cfg, at)
+		c.keepOwnShares(cfg, at)
 	}
 	if len(c.servers) == 1 {
 		c.server = nil
@@ -55,10 +55,10 @@ func newCommon(cfg *Config, reach int) *common {
 	return c
 }
 
-// deal deals clients out to servers and threads in turn, first those who send and
-// then the others, so that every thread has its part of both on every server. It gives the server
+// assignClients spreads clients over servers and threads in turn: first those that send, then
+// the others, so that every thread has some of both on every server. It returns the server
 // of each client, and the clients of each thread.
-func deal(clients int, senders []int, servers, threads int) (server []int, shares [][]int) {
+func assignClients(clients int, senders []int, servers, threads int) (server []int, shares [][]int) {
 	server, thread := make([]int, clients), make([]int, clients)
 	dealt, sends := 0, make([]bool, clients)
 	give := func(client int) {
@@ -81,8 +81,8 @@ func deal(clients int, senders []int, servers, threads int) (server []int, share
 	return server, shares
 }
 
-// newGenerators makes those of a load that is filled in, each on its thread, where
-// its memory then is.
+// newGenerators makes the generators of a Config whose defaults are filled in, each on its
+// thread, so that its memory is allocated there.
 func newGenerators(cfg Config, t *threads, reach int) *generators {
 	gs := &generators{common: newCommon(&cfg, reach), cfg: cfg, threads: t, all: make([]*generator, len(t.jobs))}
 	t.each(func(i int) error {
@@ -92,8 +92,7 @@ func newGenerators(cfg Config, t *threads, reach int) *generators {
 	return gs
 }
 
-// each does a job with every generator, on its thread. Where one fails, the others are
-// interrupted.
+// each calls job with every generator, on its thread. If one fails, the others are interrupted.
 func (gs *generators) each(job func(*generator) error) error {
 	return gs.threads.each(func(i int) error {
 		err := job(gs.all[i])
@@ -120,8 +119,8 @@ func (gs *generators) disconnect() {
 	})
 }
 
-// drive is one section, from its warm-up to the last delivery: it begins after a lead,
-// at the same instant for all, and ends when the last generator is done.
+// drive runs one section, from its warm-up to the last delivery. The section begins after a lead,
+// at the same instant for all generators, and ends when the last generator is done.
 func (gs *generators) drive(lead, warmup, duration time.Duration) error {
 	gs.sending.Store(int32(len(gs.all)))
 	origin := gs.all[0].now() + int64(lead)
@@ -131,7 +130,7 @@ func (gs *generators) drive(lead, warmup, duration time.Duration) error {
 		if err != nil {
 			return err
 		}
-		origin, settled = int64(start.Sub(gs.base)), gs.settle()
+		origin, settled = int64(start.Sub(gs.base)), gs.startSettling()
 	}
 	err := gs.each(func(g *generator) error {
 		g.begin(origin, warmup, duration)
@@ -145,7 +144,7 @@ func (gs *generators) drive(lead, warmup, duration time.Duration) error {
 
 func (gs *generators) tail() error { return gs.each((*generator).tail) }
 
-// counts are those of all generators: see load.
+// counts are the sums over all generators: see load.
 func (gs *generators) counts() (messages, delivered, missing uint64) {
 	for _, g := range gs.all {
 		m, d, k := g.load.counts()
@@ -154,7 +153,7 @@ func (gs *generators) counts() (messages, delivered, missing uint64) {
 	return messages, delivered, missing
 }
 
-// parts are what each generator measured.
+// parts returns what each generator measured.
 func (gs *generators) parts() []*Part {
 	parts := make([]*Part, len(gs.all))
 	for i, g := range gs.all {
@@ -163,16 +162,16 @@ func (gs *generators) parts() []*Part {
 	return parts
 }
 
-// Part is what one thread measured of a room. Its latencies are histograms
-// alone, without a summary, and its ledger is the sum.
+// Part is what one thread measured of a room. Its latencies are histograms without a
+// summary, and its ledger is a Sum.
 type Part struct {
 	Result
 	Sum ledger.Sum `json:"sum"`
 }
 
-// Whole says whether parts that were sent from elsewhere can be merged: each has all its histograms,
-// and all have the same.
-func Whole(parts []*Part) bool {
+// Mergeable says whether parts from other processes can be merged: each has all its histograms,
+// and all parts have the same histograms.
+func Mergeable(parts []*Part) bool {
 	for _, p := range parts {
 		if p == nil || len(p.latencies()) != len(parts[0].latencies()) || p.Servers == nil != (parts[0].Servers == nil) {
 			return false
@@ -186,8 +185,8 @@ func Whole(parts []*Part) bool {
 	return len(parts) > 0
 }
 
-// merge is the result of a room by the parts of all its generators. Histograms are
-// merged exactly: they have the same buckets, and counts are added.
+// merge computes the result of a room from the parts of all its generators. Merged histograms
+// are exact: all have the same buckets, and counts are added.
 func merge(parts []*Part, cfg *Config) *Result {
 	r := parts[0].Result
 	sums := make([]ledger.Sum, len(parts))

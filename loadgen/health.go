@@ -8,9 +8,9 @@ import (
 	"chatbench/loadgen/hist"
 )
 
-// counters is what the generator does, counted since it began.
+// counters count what the generator does, since it began.
 type counters struct {
-	busy, idle int64  // nanoseconds in turns with something to do, and without
+	busy, idle int64  // nanoseconds in turns with something to do, and in turns without
 	polls      uint64 // epoll_wait
 	recvs      uint64
 	octets     uint64 // received
@@ -30,7 +30,7 @@ type health struct {
 	samples       []metrics.Sample
 }
 
-// pace is how a load kept to its schedule.
+// pace records how well a load kept to its schedule.
 type pace struct {
 	lags    *hist.Histogram // from due to the first attempt to send, of timed messages
 	due     uint64          // messages due in the timed section
@@ -40,8 +40,8 @@ type pace struct {
 
 func newPace() pace { return pace{lags: hist.New()} }
 
-// forget begins a section anew.
-func (p *pace) forget() {
+// reset begins a new section.
+func (p *pace) reset() {
 	p.lags.Reset()
 	p.due, p.sent, p.stalled = 0, 0, 0
 }
@@ -51,7 +51,7 @@ func (p *pace) fill(r *Result) {
 	r.Generator.Lag.Histogram, r.Generator.Stalled = p.lags, p.stalled
 }
 
-// reading is what the kernel and the runtime say of us.
+// reading is what the kernel and the Go runtime report about this process.
 type reading struct {
 	usage   unix.Rusage // of the generator's thread
 	objects uint64      // ever allocated by the process
@@ -73,9 +73,8 @@ func (h *health) turn(now int64) {
 	h.started, h.worked = now, false
 }
 
-// pass notes that it is now: where the timed section begins or ends, what has
-// been counted is kept.
-func (h *health) pass(now, from, to int64) {
+// noteTime is told the time: at the edges of the timed section it stores the counters.
+func (h *health) noteTime(now, from, to int64) {
 	if !h.begun && now >= from {
 		h.begun, h.first = true, h.counters
 		h.read(&h.before)
@@ -92,19 +91,19 @@ func (h *health) read(r *reading) {
 	r.objects = h.samples[0].Value.Uint64()
 }
 
-// Generator is what the generator says of itself, over the timed section.
+// Generator is what the generator measured of itself, over the timed section.
 type Generator struct {
-	// Lag is how late the generator came to each message: from when it was due
-	// to the first attempt to send it. To wait for a server that does not read
-	// is no lag; how many messages had to is Stalled.
+	// Lag is how late the generator was with each message: from when it was due
+	// to the first attempt to send it. Waiting for a server that does not read
+	// is not lag; Stalled counts the messages that had to wait.
 	Lag     Latency `json:"lag"`
 	Stalled uint64  `json:"stalled_messages"`
-	// Queue is how long what came lay in the generator's own receive queue, by
+	// Queue is how long received data waited in the generator's own receive queue, by
 	// reads of a few of the clients, from the kernel's timestamp of the newest
 	// segment of each. It is part of every latency.
 	Queue Latency `json:"receive_queue"`
 
-	BusyRatio   float64 `json:"busy_ratio"` // time in turns with something to do; of several threads, the busiest one's
+	BusyRatio   float64 `json:"busy_ratio"` // share of the time in turns with something to do; of several threads the busiest one's
 	CPUUser     int64   `json:"cpu_user_ns"`
 	CPUSystem   int64   `json:"cpu_system_ns"`
 	Wall        int64   `json:"wall_ns"`
@@ -117,25 +116,25 @@ type Generator struct {
 	Sends       uint64  `json:"sends"`
 	HeapObjects uint64  `json:"heap_objects_allocated"` // by the whole process
 
-	// Threads is each of several threads; nil where there is one. Times and counts above
-	// are then the sums over all of them.
+	// Threads has an element for each of several threads; nil if there is one. Times and counts
+	// above are then sums over all of them.
 	Threads []Thread `json:"threads,omitempty"`
 }
 
 // Thread is one of several threads of a generator.
 type Thread struct {
 	BusyRatio float64 `json:"busy_ratio"`
-	Ran       float64 `json:"ran"`        // for how much of the time it had a CPU
+	Ran       float64 `json:"ran"`        // the share of the time in which it had a CPU
 	LagP99    int64   `json:"lag_p99_ns"` // of its own messages
 }
 
-// thread is g's, which is of one thread, as one of several.
+// thread converts g, which is of one thread, to one of several threads.
 func (g *Generator) thread() Thread {
 	return Thread{BusyRatio: g.BusyRatio, Ran: g.Ran(), LagP99: g.Lag.Histogram.Summary().P99NS}
 }
 
-// WorstLag is the lag's p99; of several threads, that of the worst, in nanoseconds: one
-// late thread among many is no hundredth of all messages.
+// WorstLag is the p99 of the lag in nanoseconds; of several threads the largest one: the messages
+// of one late thread among many may be less than a hundredth of all.
 func (g *Generator) WorstLag() int64 {
 	worst := g.Lag.P99NS
 	for _, t := range g.Threads {
@@ -144,8 +143,8 @@ func (g *Generator) WorstLag() int64 {
 	return worst
 }
 
-// Ran is for how much of the time the thread had a CPU; of several, the one that had
-// it least. It spins: less than all of it means that something else ran there.
+// Ran is the share of the time in which the thread had a CPU; of several threads the smallest
+// share. The thread spins: less than 1 means that something else ran on its CPU.
 func (g *Generator) Ran() float64 {
 	ran := float64(g.CPUUser+g.CPUSystem) / float64(max(g.Wall, 1))
 	for i, t := range g.Threads {
@@ -156,7 +155,7 @@ func (g *Generator) Ran() float64 {
 	return ran
 }
 
-// add adds another thread's, but for its latencies.
+// add adds another thread's figures, except for its latencies.
 func (g *Generator) add(other *Generator) {
 	if g.Threads == nil {
 		g.Threads = []Thread{g.thread()}

@@ -1,55 +1,55 @@
-// Package loadgen puts load on a chat server and measures what its users
-// would have: how long each message takes to each of them, and that every one
-// of them comes, once, in order and unaltered.
+// Package loadgen puts load on a chat server and measures what its users would
+// experience: how long each message takes to reach each of them, and whether
+// every message arrives once, in order and unaltered.
 //
-// There are three loads. Broadcast: some talk and all hear it. Relay: half of
-// the clients ask the other half for lists of files, and for files, and what
-// counts is a whole answer; others may talk meanwhile. Idle: all log in, one by
-// one or at a pace, and keep silent.
+// There are three loads. Broadcast: some clients talk and all receive it. Relay: half of
+// the clients ask the other half for lists of files, and for files, and an answer counts
+// when it is complete; further clients may talk at the same time. Idle: all log in, one by
+// one or at a given pace, and stay silent.
 //
 // # Method
 //
-// A thread, locked and if wanted pinned, spins: it reads no sleep and no
-// timer between two messages. Every octet of every delivery is checked, of
-// what is said by package ledger, of file frames here. In the open loop message n is sent when its Schedule says,
+// A thread, locked and pinned on request, spins: it neither sleeps nor uses a timer between
+// two messages. Every octet of every delivery is checked: chat by package ledger, file
+// frames in this package. In the open loop message n is sent when its Schedule says,
 // whatever the server does, and latency counts from then: a stall of the
 // server, or of the generator, is in the figure. In the closed loop each sender
-// keeps a window of messages without their echo: that finds saturation and
+// keeps a window of messages that have not come back: that finds saturation and
 // nothing else, and the result is labelled so. After the timed section nothing
-// is sent and the run waits until everything has come; what does not is lost.
+// is sent and the run waits until everything has come; what does not come is lost.
 //
-// By TLS the same thread encrypts and decrypts: it holds the connections of package
-// tls over its own sockets, and no other thread or socket is between. What that takes
-// is in the generator's own use, and in every latency: a delivery has come when it is
+// With TLS the same thread encrypts and decrypts: it runs the connections of package
+// tls over its own sockets, with no other thread or socket in between. The time for that
+// is in the generator's own CPU use, and in every latency: a delivery has come when it is
 // decrypted. It allocates a little for each record.
 //
-// With several threads each drives its share of the clients, with an epoll, a ledger and
+// If there are several threads each drives its share of the clients, with an epoll, a ledger and
 // histograms of its own, and none waits for another while it sends or receives. They start and end at
-// the same instants, and go through the same schedule, of which each sends what its own
-// clients say: the load is the same as one thread's. At the end histograms are added up, and
-// ledgers put together: every receiver got every message of every sender, in one order.
+// the same instants, and go through the same schedule, of which each sends the messages of its own
+// clients: the load is the same as one thread's. At the end histograms are added up, and
+// ledgers are merged: every receiver got every message of every sender, in one order.
 //
-// The clients may be spread over several servers that have one room together: what crossed
-// from one to another is then shown apart.
+// The clients may be spread over several servers that share one room. Latencies of messages
+// that crossed from one server to another are then reported separately as well.
 //
-// The generator measures itself: its lag, how busy it was, and (given its
-// ceiling against the server of package null) how far below its own limit it
-// stayed. Result says when the figures may be its own and not the server's.
+// The generator measures itself: its lag, how busy it was, and (if its ceiling
+// against the server of package null is known) how far below its own limit it
+// stayed. Result says when the figures may be the generator's and not the server's.
 //
 // # What it refuses
 //
 // It never lowers the load to what the server takes, never skips a delivery,
-// and reports no figures of a run that did not end: a connection lost on the
-// way is an error, not a sample. The room must be its own: what anybody else
+// and reports no figures of a run that was broken off: a lost connection
+// is an error, not a sample. It must have the room to itself: what anybody else
 // says there counts as altered.
 //
 // # Many servers in turns
 //
-// A Stage holds a fleet of clients for each of several servers and drives one
-// at a time, for slices of a load with nothing under way at their edges.
+// A Stage has a fleet of clients for each of several servers and drives one fleet
+// at a time, in slices of load. At the edges of a slice nothing is in flight.
 //
 // Run may be called from any goroutine; runs at the same time in one
-// process disturb one another.
+// process disturb each other.
 package loadgen
 
 import (
@@ -71,14 +71,14 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	return Merge(parts, cfg), nil
 }
 
-// Merge is the result of a load by the parts of all threads that drove it.
+// Merge computes the result of a load from the parts of all threads that drove it.
 func Merge(parts []*Part, cfg Config) *Result {
 	cfg = cfg.withDefaults()
 	return merge(parts, &cfg)
 }
 
 // Parts is Run for one of several agents: it puts its part of the load on the server, and
-// gives what each of its threads measured, to be merged with the parts of all others.
+// returns what each of its threads measured, to be merged with the parts of all others.
 func Parts(ctx context.Context, cfg Config) ([]*Part, error) {
 	if err := cfg.Check(); err != nil {
 		return nil, err
@@ -110,14 +110,14 @@ func Parts(ctx context.Context, cfg Config) ([]*Part, error) {
 	return gs.parts(), nil
 }
 
-// startLead is how long before its start a load is told when that is.
+// startLead is how long before the start of a load its start time is fixed.
 const startLead = time.Millisecond
 
 // Ceiling finds how many deliveries a second the generator itself can check
-// with as many clients and frames of the same size: a closed loop of a second
-// against a null server in this process, whose thread runs on nullCPU, and
-// beside a relay load nobody talks. Set Config.Ceiling to it. There is none for TLS,
-// which the null server does not speak, and none for several threads or servers.
+// with the same clients and frames of the same size: a closed loop of a second
+// against a null server in this process, whose thread runs on nullCPU. A relay load
+// is measured without chat. Set Config.Ceiling to the result. There is no ceiling for TLS,
+// which the null server does not speak, nor for several threads or servers.
 func Ceiling(ctx context.Context, cfg Config, nullCPU []int) (float64, error) {
 	switch cfg = cfg.withDefaults(); {
 	case cfg.TLS != nil:

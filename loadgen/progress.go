@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Phase is the section a run is in.
+// Phase is the section that a run is in.
 type Phase int32
 
 // The sections in their order.
@@ -31,12 +31,12 @@ type Progress struct {
 }
 
 const (
-	showEvery   = 50 * time.Millisecond  // the generator's thread
-	reportEvery = 250 * time.Millisecond // the one who looks on
+	publishEvery = 50 * time.Millisecond  // the generator's thread
+	reportEvery  = 250 * time.Millisecond // calls of Config.Progress
 )
 
-// shown is what the generator's thread lets others see.
-type shown struct {
+// published is what the generator's thread lets other goroutines read.
+type published struct {
 	next       int64 // its own: when to show again
 	phase      atomic.Int32
 	clients    atomic.Int64
@@ -45,13 +45,13 @@ type shown struct {
 	deliveries atomic.Uint64
 }
 
-// show updates what others see, now and then.
-func (g *generator) show(now int64) {
+// publish updates what other goroutines read, from time to time.
+func (g *generator) publish(now int64) {
 	s := &g.shown
 	if now < s.next {
 		return
 	}
-	s.next = now + int64(showEvery)
+	s.next = now + int64(publishEvery)
 	switch {
 	case now >= g.to:
 		s.phase.Store(int32(draining))
@@ -64,7 +64,7 @@ func (g *generator) show(now int64) {
 	s.deliveries.Store(deliveries)
 }
 
-// report calls the Progress callback until the function it returns is called.
+// report calls the Progress callback until the function that it returns is called.
 func (gs *generators) report() (stop func()) {
 	if gs.cfg.Progress == nil {
 		return func() {}
@@ -93,8 +93,8 @@ func (gs *generators) report() (stop func()) {
 	}
 }
 
-// progress is how far all generators are, and their deliveries so far. The phase is that
-// of the first.
+// progress returns how far all generators are, and their deliveries so far. The phase is that
+// of the first generator.
 func (gs *generators) progress() (p Progress, deliveries uint64) {
 	first := &gs.all[0].shown
 	p.Phase, p.Left = Phase(first.phase.Load()), time.Duration(first.left.Load())

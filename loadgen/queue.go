@@ -16,10 +16,10 @@ const (
 	maxSampled  = 64
 )
 
-// queue samples how long what came for a few of the clients lay in the
+// queueSampler measures how long received data of a few clients waited in the
 // generator's own sockets: from the kernel's receive timestamp
-// (SO_TIMESTAMPNS) to the return of the recvmsg(2) that took it. That time is
-// part of every latency, and is the generator's and not the server's.
+// (SO_TIMESTAMPNS) to the return of the recvmsg(2) that read it. That time is
+// part of every latency, and is caused by the generator and not by the server.
 //
 // The unit is the read: each counts once, however many frames it took. TCP gives
 // the timestamp of the newest segment among what one recvmsg returned, and
@@ -33,14 +33,14 @@ const (
 // waits makes it wrong, by the step (below zero counts as zero).
 //
 // The kernel begins to stamp a moment after the first socket of the machine asked
-// for it, which is long before the timed section. A read without a stamp is in no
+// for it, which is long before the timed section. A read without a timestamp is in no
 // figure.
 //
-// The stamp itself costs every packet that this machine receives one reading of
-// the clock, in its softirq, as long as a socket asks for stamps: some 30 ns of
+// The timestamp itself costs every packet that this machine receives one reading of
+// the clock, in its softirq, as long as a socket asks for timestamps: some 30 ns of
 // the several µs that a packet costs, for all servers alike. Clients that are not
-// sampled are read as before. A queue belongs to the generator's thread.
-type queue struct {
+// sampled are read as before. A queueSampler belongs to the generator's thread.
+type queueSampler struct {
 	sampled []bool // by client
 	waits   *hist.Histogram
 	// What recvmsg is given; unix.Recvmsg would allocate it at each call.
@@ -49,10 +49,10 @@ type queue struct {
 	control [8]uint64 // room for one control message, aligned
 }
 
-// newQueue chooses who is sampled among a generator's own clients: evenly, each in the
-// middle of its share of them, so that no place (the first are served first) is theirs.
-func newQueue(clients int, own []int) *queue {
-	q := &queue{sampled: make([]bool, clients), waits: hist.New()}
+// newQueueSampler chooses the sampled clients among a generator's own clients: evenly, each in the
+// middle of its group, so that no place has an advantage (the first clients are served first).
+func newQueueSampler(clients int, own []int) *queueSampler {
+	q := &queueSampler{sampled: make([]bool, clients), waits: hist.New()}
 	n := samples(len(own))
 	for k := range n {
 		q.sampled[own[(2*k+1)*len(own)/(2*n)]] = true
@@ -60,20 +60,20 @@ func newQueue(clients int, own []int) *queue {
 	return q
 }
 
-// samples is how many of so many clients are sampled.
+// samples is how many of that many clients are sampled.
 func samples(clients int) int { return min(max(clients/sampleEvery, 1), maxSampled, clients) }
 
-// ask asks the kernel to stamp what comes for client i, if it is sampled. Where
-// the kernel does not know how, nobody is sampled: the figure is absent.
-func (q *queue) ask(i, fd int) {
+// enable makes the kernel stamp what client i receives, if it is sampled. If the kernel
+// cannot do that, no client is sampled and the figure is absent.
+func (q *queueSampler) enable(i, fd int) {
 	if q.sampled[i] {
 		q.sampled[i] = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1) == nil
 	}
 }
 
-// read takes what came for a sampled client, and says when recvmsg returned and
-// how long the newest of it waited; a wait below 0 is not known. It allocates nothing.
-func (q *queue) read(fd int, p []byte) (n int, at time.Time, wait int64, err error) {
+// read reads from a sampled client. It returns when recvmsg returned and how long the newest
+// data waited; a wait below 0 is not known. It allocates nothing.
+func (q *queueSampler) read(fd int, p []byte) (n int, at time.Time, wait int64, err error) {
 	q.piece.Base = &p[0]
 	q.piece.SetLen(len(p))
 	q.message.Iov = &q.piece
@@ -92,9 +92,9 @@ func (q *queue) read(fd int, p []byte) (n int, at time.Time, wait int64, err err
 	return int(took), at, max(at.UnixNano()-stamp, 0), nil
 }
 
-// stamp is the timestamp in the first octets of the control message buffer, in
+// stamp returns the timestamp in the first octets of the control message buffer, in
 // nanoseconds since 1970.
-func (q *queue) stamp(octets int) (ns int64, ok bool) {
+func (q *queueSampler) stamp(octets int) (ns int64, ok bool) {
 	h := (*unix.Cmsghdr)(unsafe.Pointer(&q.control))
 	if octets < unix.CmsgLen(int(unsafe.Sizeof(unix.Timespec{}))) || h.Level != unix.SOL_SOCKET || h.Type != unix.SCM_TIMESTAMPNS {
 		return 0, false
@@ -103,21 +103,21 @@ func (q *queue) stamp(octets int) (ns int64, ok bool) {
 	return t.Nano(), true
 }
 
-// read is one recv of client i into in[front:], and when it returned; by TLS, when
-// what it brought was decrypted.
+// read is one recv of client i into in[front:]. It returns when recv returned; with TLS, when
+// the data was decrypted.
 func (g *generator) read(i int) (n int, now int64, err error) {
-	if g.secure == nil {
+	if g.tls == nil {
 		return g.recv(i, g.in[g.front:])
 	}
-	if n, now, err = g.recv(i, g.secure.in); err != nil || n == 0 {
+	if n, now, err = g.recv(i, g.tls.in); err != nil || n == 0 {
 		return n, now, err
 	}
-	n, err = g.secure.sessions[i].open(g.in[g.front:], g.secure.in[:n])
+	n, err = g.tls.sessions[i].decrypt(g.in[g.front:], g.tls.in[:n])
 	return n, g.now(), err
 }
 
-// recv is one recv of client i, and when it returned. Waits in the receive queue
-// are counted from the beginning of the timed section on, its drain included: of
+// recv is one recv of client i; it returns when recv returned. Waits in the receive queue
+// are counted from the beginning of the timed section on, its drain included; in
 // a slice, between its edges.
 func (g *generator) recv(i int, into []byte) (n int, now int64, err error) {
 	if !g.queue.sampled[i] {

@@ -37,7 +37,7 @@ func sampledPair(t *testing.T, sampled bool) (*net.TCPConn, *generator) {
 	g := newGenerator(cfg, newCommon(&cfg, 0), 0, 0)
 	g.fds[0] = int(file.Fd())
 	if g.queue.sampled[0] = sampled; sampled {
-		g.queue.ask(0, g.fds[0])
+		g.queue.enable(0, g.fds[0])
 		if !g.queue.sampled[0] {
 			t.Skip("this kernel stamps nothing")
 		}
@@ -45,7 +45,7 @@ func sampledPair(t *testing.T, sampled bool) (*net.TCPConn, *generator) {
 	g.origin = 1                                                                                  // the load has begun, long ago
 	for end := time.Now().Add(10 * time.Second); sampled && g.queue.waits.Summary().Count == 0; { // the kernel takes its time to begin
 		near.Write([]byte("a"))
-		arrived(t, g.fds[0], 1)
+		waitForData(t, g.fds[0], 1)
 		if g.read(0); time.Now().After(end) {
 			t.Fatal("nothing is stamped")
 		}
@@ -54,8 +54,8 @@ func sampledPair(t *testing.T, sampled bool) (*net.TCPConn, *generator) {
 	return near.(*net.TCPConn), g
 }
 
-// arrived waits until so many octets can be read.
-func arrived(t *testing.T, fd, octets int) {
+// waitForData waits until that many octets can be read.
+func waitForData(t *testing.T, fd, octets int) {
 	t.Helper()
 	for end := time.Now().Add(10 * time.Second); ; {
 		n, err := unix.IoctlGetInt(fd, unix.TIOCINQ)
@@ -68,13 +68,13 @@ func arrived(t *testing.T, fd, octets int) {
 	}
 }
 
-// TestQueueWait: what lies in the socket counts from its arrival to the read,
-// and of several segments the newest.
+// TestQueueWait: data in the socket waits from its arrival to the read;
+// of several segments the newest counts.
 func TestQueueWait(t *testing.T) {
 	const lay = 30 * time.Millisecond
 	near, g := sampledPair(t, true)
 	near.Write([]byte("a"))
-	arrived(t, g.fds[0], 1)
+	waitForData(t, g.fds[0], 1)
 	time.Sleep(lay)
 	if n, _, err := g.read(0); n != 1 || err != nil {
 		t.Fatalf("%d octets, %v", n, err)
@@ -87,7 +87,7 @@ func TestQueueWait(t *testing.T) {
 	time.Sleep(lay)
 	before := time.Now()
 	near.Write([]byte("b"))
-	arrived(t, g.fds[0], 2)
+	waitForData(t, g.fds[0], 2)
 	if n, _, err := g.read(0); n != 2 || err != nil {
 		t.Fatalf("%d octets, %v", n, err)
 	}
@@ -96,26 +96,26 @@ func TestQueueWait(t *testing.T) {
 	}
 }
 
-// TestQueueSection: what is read before the timed section is in no figure.
+// TestQueueSection: a read before the timed section is in no figure.
 func TestQueueSection(t *testing.T) {
 	near, g := sampledPair(t, true)
 	g.from = int64(time.Hour)
 	near.Write([]byte("a"))
-	arrived(t, g.fds[0], 1)
+	waitForData(t, g.fds[0], 1)
 	g.read(0)
 	if n := g.queue.waits.Summary().Count; n != 0 {
 		t.Errorf("%d waits before the timed section", n)
 	}
 }
 
-// TestReadAllocates: nothing, sampled or not.
+// TestReadAllocates: a read allocates nothing, sampled or not.
 func TestReadAllocates(t *testing.T) {
 	for _, sampled := range []bool{false, true} {
 		near, g := sampledPair(t, sampled)
 		one := []byte("a")
 		allocated := testing.AllocsPerRun(50, func() {
 			near.Write(one)
-			arrived(t, g.fds[0], 1)
+			waitForData(t, g.fds[0], 1)
 			if n, _, err := g.read(0); n != 1 || err != nil {
 				t.Fatalf("%d octets, %v", n, err)
 			}
@@ -126,7 +126,7 @@ func TestReadAllocates(t *testing.T) {
 	}
 }
 
-// TestSampled: one in sixteen, within its bounds, evenly.
+// TestSampled: one client in sixteen is sampled, within bounds, evenly spread.
 func TestSampled(t *testing.T) {
 	for clients, want := range map[int]int{1: 1, 2: 1, 31: 1, 32: 2, 100: 6, 1000: 62, 8000: 64} {
 		var at []int
@@ -134,7 +134,7 @@ func TestSampled(t *testing.T) {
 		for i := range all {
 			all[i] = i
 		}
-		for i, sampled := range newQueue(clients, all).sampled {
+		for i, sampled := range newQueueSampler(clients, all).sampled {
 			if sampled {
 				at = append(at, i)
 			}
@@ -153,8 +153,8 @@ func TestSampled(t *testing.T) {
 	}
 }
 
-// TestQueueInLatency: the wait is part of the latency, so of a single client the
-// longest wait is no longer than the slowest delivery.
+// TestQueueInLatency: the wait is part of the latency, so for a single client the
+// longest wait is at most the slowest delivery.
 func TestQueueInLatency(t *testing.T) {
 	address := startNull(t)
 	r := run(t, Config{Server: address, Clients: 1, Rate: 2000, Duration: 200 * time.Millisecond})

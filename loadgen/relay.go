@@ -16,32 +16,32 @@ import (
 const maxRequests = 1 << 10
 
 // relay is the load of file frames: clients 2p ask, clients 2p+1 answer them,
-// all through the server. Whoever talks meanwhile are clients of their own, so
-// that nobody's frames are cut by another's.
+// all through the server. The clients that talk at the same time are others, so
+// chat frames never interleave with file frames of the same client.
 type relay struct {
 	*generator
 	pace
-	chat     *broadcast // what is said meanwhile, maybe nothing
+	chat     *broadcast // the chat at the same time; it may be silent
 	requests requests
 	arrivals Schedule // open loop; nil: closed
 	number   uint64   // the next request of the schedule
 	first    uint64   // the number of its first one in this section
 	fresh    bool     // closed loop: nothing is asked in this section yet
-	nextDue  int64    // when it is due
+	nextDue  int64    // when that request is due
 	links    []link   // by client
 	pairs    []pair
 	dirty    []int // askers to whom something was queued
 
-	fromDue, fromSend *hist.Histogram
-	asked, answered   uint64 // requests
-	unasked           uint64 // of them the kernel has not taken yet
-	expected          uint64 // frames that all requests make
-	dueFrames         uint64 // those of requests due in the timed section
-	refusals, told    uint64 // notices that the server owed, and gave
-	delivered, inTime uint64 // of these that came
-	tally             ledger.Tally
-	notices           uint64
-	scratch           []byte
+	fromDue, fromSend                *hist.Histogram
+	asked, answered                  uint64 // requests
+	unsentRequests                   uint64 // how many of them the kernel has not taken yet
+	expected                         uint64 // frames that all requests cause
+	dueFrames                        uint64 // those of requests due in the timed section
+	noticesExpected, noticesReceived uint64 // notices of refusal
+	delivered, inTime                uint64 // frames that came
+	tally                            ledger.Tally
+	notices                          uint64
+	scratch                          []byte
 }
 
 // link is a client's connection.
@@ -51,10 +51,10 @@ type link struct {
 	sent    int    // octets of them that the kernel took
 	blocked bool   // it takes no more for now
 	dirty   bool
-	said    string // by the server, in a notice that nobody had to expect
+	notice  string // the server's latest notice that answers no request
 }
 
-// pair is who asks and who answers. A place is request<<8 | frame.
+// pair is a client that asks and the client that answers it. A place is request<<8 | frame.
 type pair struct {
 	asked   uint64   // requests
 	taken   uint64   // by the kernel, whole
@@ -97,7 +97,7 @@ func newRelay(g *generator) *relay {
 
 func (r *relay) begin() {
 	r.chat.begin()
-	r.forget()
+	r.reset()
 	r.fromDue.Reset()
 	r.fromSend.Reset()
 	r.inTime, r.dueFrames = 0, 0
@@ -111,7 +111,7 @@ func (r *relay) begin() {
 	}
 }
 
-// address is that of a socket without its port.
+// address returns the address of a socket without its port.
 func address(a unix.Sockaddr) netip.Addr {
 	switch a := a.(type) {
 	case *unix.SockaddrInet4:
@@ -138,7 +138,7 @@ func (r *relay) offer(now int64) error {
 	}
 	r.health.worked = true
 	for ; r.nextDue <= now && r.nextDue < r.to; r.nextDue = r.origin + int64(r.arrivals.Due(r.number-r.first)) {
-		if err := r.schedule(int(r.number%uint64(len(r.pairs))), now); err != nil {
+		if err := r.queueDue(int(r.number%uint64(len(r.pairs))), now); err != nil {
 			return err
 		}
 		r.number++
@@ -153,18 +153,18 @@ func (r *relay) offer(now int64) error {
 	return nil
 }
 
-// schedule gives the request that is due to its asker.
-func (r *relay) schedule(p int, now int64) error {
+// queueDue gives the request that is due to its asker.
+func (r *relay) queueDue(p int, now int64) error {
 	a, l := &r.pairs[p], &r.links[2*p]
 	if a.asked-a.answers.next>>8 >= maxRequests {
-		return fmt.Errorf("%w: %v after the start %s waits for %d answers; give a lower rate", ErrBackpressure, r.age(now), r.requests.user[2*p], maxRequests)
+		return fmt.Errorf("%w: %v after the start %s waits for %d answers; give a lower rate", ErrBackpressure, r.sinceStart(now), r.requests.user[2*p], maxRequests)
 	}
 	timed := r.timed(r.nextDue)
 	if timed {
 		r.due++
 		r.dueFrames += uint64(r.requests.relayed(p, a.asked))
 	}
-	r.ask(p, r.nextDue)
+	r.queueRequest(p, r.nextDue)
 	if l.blocked { // the generator was here in time, the server was not
 		a.tried = a.asked
 		if timed {
@@ -178,8 +178,8 @@ func (r *relay) schedule(p int, now int64) error {
 	return nil
 }
 
-// ask queues the next request of a pair.
-func (r *relay) ask(p int, due int64) {
+// queueRequest queues the next request of a pair.
+func (r *relay) queueRequest(p int, due int64) {
 	a, l := &r.pairs[p], &r.links[2*p]
 	before := len(l.out)
 	l.out = r.requests.appendRequest(l.out, p, a.asked, 2*p+1)
@@ -187,18 +187,18 @@ func (r *relay) ask(p int, due int64) {
 	a.times[a.asked%maxRequests] = stamps{due: due, end: a.queued}
 	r.expected += uint64(r.requests.relayed(p, a.asked))
 	if r.requests.kind(p, a.asked) == refused {
-		r.refusals++
+		r.noticesExpected++
 	}
 	a.asked++
 	r.asked++
-	r.unasked++
+	r.unsentRequests++
 }
 
-// refill lets an asker of a closed loop ask as often as it was answered.
+// refill lets an asker of a closed loop ask as many times as it was answered.
 func (r *relay) refill(p int) {
 	a := &r.pairs[p]
 	for a.asked < a.answers.next>>8+uint64(r.cfg.Window) {
-		r.ask(p, 0)
+		r.queueRequest(p, 0)
 	}
 }
 
@@ -212,13 +212,13 @@ func (r *relay) refillAll() error {
 	return nil
 }
 
-// flush gives the kernel what a client has to send, until it takes no more.
+// flush gives the kernel what a client has to send, until the kernel takes no more.
 func (r *relay) flush(i int) error {
 	l := &r.links[i]
 	for !l.blocked && l.sent < len(l.out) {
 		now := r.now()
 		if i%2 == 0 {
-			r.lag(i/2, now)
+			r.recordLag(i/2, now)
 		}
 		r.health.sends++
 		n, err := r.write(i, l.out[l.sent:])
@@ -226,14 +226,14 @@ func (r *relay) flush(i int) error {
 		case err == nil:
 			l.sent += n
 			if i%2 == 0 {
-				r.took(i/2, uint64(n), now)
+				r.recordSent(i/2, uint64(n), now)
 			}
 		case err == unix.EAGAIN:
 			l.blocked = true
 			l.out, l.sent = l.out[:copy(l.out, l.out[l.sent:])], 0
-			return r.hold(i)
+			return r.watchWritable(i)
 		case err != unix.EINTR:
-			return r.last(i, err)
+			return r.writeError(i, err)
 		}
 	}
 	if l.sent == len(l.out) {
@@ -242,9 +242,8 @@ func (r *relay) flush(i int) error {
 	return nil
 }
 
-// lag notes how late the requests are that the kernel is now offered for the
-// first time.
-func (r *relay) lag(p int, now int64) {
+// recordLag records how late the requests are that the kernel is offered now for the first time.
+func (r *relay) recordLag(p int, now int64) {
 	a := &r.pairs[p]
 	if r.arrivals == nil {
 		return
@@ -256,14 +255,14 @@ func (r *relay) lag(p int, now int64) {
 	}
 }
 
-// took notes what the kernel took: a request is sent with its last octet.
-func (r *relay) took(p int, octets uint64, now int64) {
+// recordSent notes what the kernel took: a request is sent with its last octet.
+func (r *relay) recordSent(p int, octets uint64, now int64) {
 	a := &r.pairs[p]
 	a.octets += octets
 	for a.taken < a.asked && a.times[a.taken%maxRequests].end <= a.octets {
 		a.times[a.taken%maxRequests].sent = now
 		a.taken++
-		r.unasked--
+		r.unsentRequests--
 		if r.timed(now) {
 			r.sent++
 		}
@@ -279,7 +278,7 @@ func (r *relay) writable(i int) error {
 		return nil
 	}
 	l.blocked = false
-	if err := r.release(i); err != nil {
+	if err := r.unwatchWritable(i); err != nil {
 		return err
 	}
 	return r.flush(i)
@@ -301,11 +300,11 @@ func (r *relay) served(i int, now int64) error {
 }
 
 func (r *relay) counts() (messages, delivered, missing uint64) {
-	said, heard, unheard := r.chat.counts()
-	return r.asked + said, r.delivered + heard, r.asked - r.answered + r.unasked + unheard
+	sent, received, missing := r.chat.counts()
+	return r.asked + sent, r.delivered + received, r.asked - r.answered + r.unsentRequests + missing
 }
 
-func (r *relay) unsent() uint64 { return r.unasked + r.chat.unsent() }
+func (r *relay) unsent() uint64 { return r.unsentRequests + r.chat.unsent() }
 
 func (r *relay) overtaken() uint64 {
 	n := r.chat.overtaken()
@@ -316,8 +315,8 @@ func (r *relay) overtaken() uint64 {
 }
 
 func (r *relay) notice(i int) string {
-	if i < len(r.links) && r.links[i].said != "" {
-		return r.links[i].said
+	if i < len(r.links) && r.links[i].notice != "" {
+		return r.links[i].notice
 	}
 	return r.chat.notice(i)
 }

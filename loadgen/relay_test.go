@@ -20,14 +20,14 @@ func relayLoad(address string) Config {
 	}
 }
 
-// patient is how long nothing may arrive from a server that loses nothing: a
-// hundred times what it takes one that has a CPU.
-const patient = 20 * time.Second
+// longDrain is how long nothing may arrive from a server that loses nothing: a
+// hundred times what a server with a CPU needs.
+const longDrain = 20 * time.Second
 
-// served runs a load in which something must arrive in the timed section. Where
-// the machine gave neither the generator nor the server a CPU in time, which is
-// not what is tested, the section is made longer.
-func served(t *testing.T, cfg *Config) (r *Result) {
+// runUntilDelivered runs a load in which something must arrive in the timed section. If
+// neither the generator nor the server got a CPU in time, which is
+// not what is tested, it makes the section longer.
+func runUntilDelivered(t *testing.T, cfg *Config) (r *Result) {
 	t.Helper()
 	for range 3 {
 		if r = run(t, *cfg); r.Deliveries.InTime > 0 {
@@ -39,8 +39,8 @@ func served(t *testing.T, cfg *Config) (r *Result) {
 	return r
 }
 
-// Against an honest server every request is answered, whole and in order, by
-// whom it was for, and what is said meanwhile is heard by everybody.
+// With a correct server every request is answered, completely and in order, by
+// the right client, and everybody receives the chat.
 func TestRelay(t *testing.T) {
 	address := startNull(t)
 	for name, change := range map[string]func(*Config){
@@ -52,9 +52,9 @@ func TestRelay(t *testing.T) {
 		"long names":    func(c *Config) { c.Window, c.Files, c.Size = 64, 64, 255 },
 	} {
 		cfg := relayLoad(address)
-		cfg.Drain, cfg.Objective = patient, 5*time.Second // a hundred times the usual: it may be slow
+		cfg.Drain, cfg.Objective = longDrain, 5*time.Second // a hundred times the usual: it may be slow
 		change(&cfg)
-		r := served(t, &cfg)
+		r := runUntilDelivered(t, &cfg)
 		if !r.Ledger.Clean() || r.Messages.InAll == 0 || r.Requests.Answered != r.Messages.InAll {
 			t.Errorf("%s: %d of %d requests answered; %+v", name, r.Requests.Answered, r.Messages.InAll, r.Ledger)
 		}
@@ -84,10 +84,10 @@ func TestRelay(t *testing.T) {
 	}
 }
 
-// One frame in a whole run that is damaged, or given to another than it was
-// for, is caught, and where it can be told, as what it is. It is one that has a name
-// in it: requests for a list are all alike, so that two of them in another order are
-// no damage, and which frame comes when is the machine's.
+// One frame in a whole run that is damaged, or delivered to the wrong client,
+// is found, and classified correctly where that is possible. It is a frame with a name
+// in it: requests for a list are all equal, so swapping two of them is
+// no damage, and the machine determines which frame comes when.
 func TestRelaySabotageIsCaught(t *testing.T) {
 	for damage, want := range map[string]func(ledger.Tally) bool{
 		"":          ledger.Tally.Clean,
@@ -95,15 +95,15 @@ func TestRelaySabotageIsCaught(t *testing.T) {
 		"duplicate": func(l ledger.Tally) bool { return l == ledger.Tally{Duplicated: 1} },
 		"reorder":   func(l ledger.Tally) bool { return l.Reordered > 0 },
 		"alter":     func(l ledger.Tally) bool { return l.Altered == 1 },
-		"untold":    func(l ledger.Tally) bool { return l.Lost > 0 },
+		"no notice": func(l ledger.Tally) bool { return l.Lost > 0 },
 		"misroute":  func(l ledger.Tally) bool { return l.Altered == 1 },
 	} {
 		for seed, spoils := range []wire.Command{wire.LsBody, wire.DnReq} {
 			seed := uint64(seed)
-			s := newRoom(t, seed, func(r *room) { r.damage, r.spoils = damage, spoils })
+			s := newRoom(t, seed, func(r *room) { r.damage, r.damagedCommand = damage, spoils })
 			cfg := relayLoad(s.Addr().String())
-			cfg.Rate, cfg.Seed, cfg.Warmup, cfg.Drain = 1500, seed, 0, patient
-			if damage == "untold" { // the last of them is waited for in vain
+			cfg.Rate, cfg.Seed, cfg.Warmup, cfg.Drain = 1500, seed, 0, longDrain
+			if damage == "no notice" { // the last of them is waited for in vain
 				cfg.Drain = 200 * time.Millisecond
 			}
 			if r := run(t, cfg); !want(r.Ledger) || damage != "" && !r.Void() {
@@ -113,7 +113,7 @@ func TestRelaySabotageIsCaught(t *testing.T) {
 	}
 }
 
-// Nothing is allocated for a frame that is right.
+// Nothing is allocated for a correct frame.
 func TestNothingAllocatedPerFrame(t *testing.T) {
 	cfg := relayLoad(startNull(t))
 	cfg.Window, cfg.ChatRate = 16, 100
@@ -134,8 +134,8 @@ func TestRelayWindowHolds(t *testing.T) {
 	}
 }
 
-// In every moment the same share of the pairs asks for files, and half of those
-// are refused.
+// At every moment the same share of the pairs asks for files, and half of those
+// requests are refused.
 func TestRequestsAreMixed(t *testing.T) {
 	q := requests{files: 5, downloads: 4}
 	frames := 0
@@ -154,7 +154,7 @@ func TestRequestsAreMixed(t *testing.T) {
 	}
 }
 
-// Those who are idle are let in one by one, timed, and hold still.
+// Idle clients log in one by one, are timed, and stay silent.
 func TestIdle(t *testing.T) {
 	r := run(t, Config{Scenario: Idle, Server: startNull(t), Clients: 50, Duration: 100 * time.Millisecond})
 	if r.Void() || r.Login.Count != 50 || r.Login.P50NS <= 0 || r.Messages.InAll != 0 || r.Loop != None {
@@ -162,7 +162,7 @@ func TestIdle(t *testing.T) {
 	}
 }
 
-// With a ramp they come when they are due, and not one by one.
+// With a ramp clients connect when they are due, and not one by one.
 func TestRamp(t *testing.T) {
 	begun := time.Now()
 	r := run(t, Config{Scenario: Idle, Server: startNull(t), Clients: 20, Ramp: 300 * time.Millisecond, Duration: time.Millisecond})
@@ -171,9 +171,9 @@ func TestRamp(t *testing.T) {
 	}
 }
 
-// TestFirst: a part of the idle comes first, and while OnFirst is called nobody
-// else is there. The others are due as if there had been no stop: the stop is in
-// no login and in no lateness.
+// TestFirst: a part of the idle clients connects first, and while OnFirst is called no
+// other client is connected. The others are due as if there had been no stop: the stop is in
+// no login time and in no lateness.
 func TestFirst(t *testing.T) {
 	const stop = 400 * time.Millisecond
 	for _, ramp := range []time.Duration{0, time.Millisecond, 40 * time.Millisecond} {
@@ -202,7 +202,7 @@ func TestFirst(t *testing.T) {
 	}
 }
 
-// connected is how many connections to a port of this machine its clients hold.
+// connected is how many connections to a port of this machine its clients have.
 func connected(t *testing.T, server string) (n int) {
 	t.Helper()
 	to, err := netip.ParseAddrPort(server)

@@ -10,31 +10,30 @@ import (
 // maxFileName is the longest a file's name may be on Linux, in octets.
 const maxFileName = 255
 
-// maxFiles bounds a list of files: a place within an answer fits into an octet.
+// maxFiles bounds a list of files: the place of a frame within an answer fits into an octet.
 const maxFiles = 64
 
-// requests is what askers ask and sharers answer. Like what users say it is a
-// pure function of its number, so that both ends of a pair know every octet of
-// what must come.
+// requests is what askers ask and sharers answer. Like a chat message, a request is a
+// pure function of its number, so that both ends of a pair know every octet that must come.
 type requests struct {
 	names     message.Script
 	files     int        // in each list
-	downloads int        // each so manieth request of a pair is for a file; 0: none
+	downloads int        // one request in so many of a pair is for a file; 0: none
 	user      []string   // of each client its name
-	addr      netip.Addr // from which sharers are connected, as the server must tell askers
+	addr      netip.Addr // the address of the sharers, which the server must tell askers
 }
 
 // kind is what a request asks for.
 type kind int
 
 const (
-	list    kind = iota // of files
-	file                // that can be had
-	refused             // a file that cannot
+	list    kind = iota // a list of files
+	file                // a file that the sharer has
+	refused             // a file that the sharer refuses
 )
 
-// The pairs ask for files at different times, so that there is the same mix of
-// requests in every moment.
+// The pairs ask for files at different times, so that the mix of requests is the same at
+// every moment.
 func (q *requests) kind(pair int, n uint64) kind {
 	n += uint64(pair)
 	switch d := uint64(q.downloads); {
@@ -54,7 +53,7 @@ func (q *requests) relayed(pair int, n uint64) int {
 	return 1 + 1
 }
 
-// mean is relayed over many requests.
+// mean is the mean of relayed over many requests.
 func (q *requests) mean() float64 {
 	if q.downloads == 0 {
 		return float64(q.relayed(0, 0))
@@ -63,7 +62,7 @@ func (q *requests) mean() float64 {
 	return ((d-1)*float64(1+q.files+2) + 2) / d
 }
 
-// frames is how many frames an asker gets in answer: what was relayed, and
+// frames is how many frames an asker receives as an answer: those that were relayed, and
 // after a refusal the server's notice.
 func (q *requests) frames(pair int, n uint64) int {
 	switch q.kind(pair, n) {
@@ -84,8 +83,8 @@ func (q *requests) appendRequest(dst []byte, pair int, n uint64, other int) []by
 	return q.appendNamed(dst, wire.DnReq, other, pair, n, 0)
 }
 
-// appendAnswer appends frame at of the answer to request n of a pair; the
-// server's notice is nothing that is sent, only received.
+// appendAnswer appends frame at of the answer to request n of a pair. The server's notice is
+// only received, never sent.
 func (q *requests) appendAnswer(dst []byte, pair int, n uint64, at, other int) []byte {
 	switch q.kind(pair, n) {
 	case list:

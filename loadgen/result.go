@@ -12,22 +12,22 @@ import (
 // Schema is the version of Result as JSON.
 const Schema = 2
 
-// How a load goes on.
+// The kinds of loops.
 const (
-	Open   = "open"   // by its schedule, whatever the server does
+	Open   = "open"   // messages are sent by a schedule, whatever the server does
 	Closed = "closed" // each sender waits for its window
 	None   = "none"   // nothing is sent
 )
 
 // Result is what a run measured.
 //
-// Which messages and which deliveries are timed: a message belongs to the
+// Which messages and deliveries are timed: a message belongs to the
 // timed section if it was due in it (closed loop: sent in it). The latency of
-// each of its deliveries counts whenever it arrives, so that the slow ones are
+// each of its deliveries counts whenever it arrives, so that slow deliveries are
 // not cut off; messages of the warm-up have no latency. A rate counts what
-// happened in the timed section: the messages the kernel took in it, and the
-// deliveries that arrived in it, divided by its length; what arrives late
-// in a section is made up for by what arrives late from before it, as
+// happened in the timed section: the messages that the kernel took in it, and the
+// deliveries that arrived in it, divided by its length. Deliveries that arrive after
+// the section are balanced by those from before it that arrive within, as
 // long as the server keeps up. The ledger counts everything, warm-up included.
 type Result struct {
 	Schema   int       `json:"schema"`
@@ -48,28 +48,28 @@ type Result struct {
 
 	Messages   Messages   `json:"messages"`
 	Deliveries Deliveries `json:"deliveries"`
-	// PerMessage is how many deliveries a message makes, on average.
+	// PerMessage is how many deliveries a message causes, on average.
 	PerMessage float64 `json:"deliveries_per_message"`
 
-	// FromDue is the latency as a user has it: a stall of the server or the
+	// FromDue is the latency that a user experiences: a stall of the server or the
 	// generator is in it. Empty in a closed loop, where nothing is due.
 	FromDue  Latency `json:"latency_from_due"`
 	FromSend Latency `json:"latency_from_send"`
 
-	// Servers is the latencies once more where the room is on several servers: nil of one.
+	// Servers has the latencies again, split by server, if the room is on several servers; else nil.
 	Servers *Servers `json:"servers,omitempty"`
 
-	// Elsewhere is the latency of what senders of another agent than the receiver's said:
-	// nil where there is one process. It is in no other latency.
+	// Elsewhere is the latency of messages whose sender another agent drives; nil if there is
+	// one process. It is in no other latency.
 	Elsewhere *Elsewhere `json:"elsewhere,omitempty"`
 
-	// Login is from connect (with a ramp, from when that was due) to the answer
-	// to the login, of every client; a TLS handshake lies between.
+	// Login is from connect (with a ramp: from when that was due) to the answer
+	// to the login, of every client. A TLS handshake is included.
 	Login Latency `json:"login"`
-	// Requests says more of a relay load; nil of any other.
+	// Requests is present in a relay load only.
 	Requests *Requests `json:"requests,omitempty"`
 
-	// TLS is what the clients and the server agreed on; nil: they speak none. What
+	// TLS is what the clients and the server negotiated; nil without TLS. The time in which
 	// the generator itself encrypts and decrypts is in its busy ratio and its CPU, and
 	// in every latency: a delivery has come when it is decrypted.
 	TLS *TLS `json:"tls,omitempty"`
@@ -78,15 +78,15 @@ type Result struct {
 	Ledger    ledger.Tally `json:"ledger"`
 	Notices   uint64       `json:"server_notices"`
 
-	// Violations is what the server did wrong or did not manage. Not empty: the
+	// Violations is what the server did wrong or did not manage. If it is not empty the
 	// result is void, exit status 3.
 	Violations []string `json:"violations"`
-	// GeneratorLimited is why the figures may be the generator's and not the
-	// server's. Not empty: never print them as the server's.
+	// GeneratorLimited says why the figures may be the generator's and not the
+	// server's. If it is not empty, never print them as the server's.
 	GeneratorLimited []string `json:"generator_limited"`
 }
 
-// Messages counts what was said.
+// Messages counts the messages that were sent.
 type Messages struct {
 	InAll     uint64  `json:"in_all"` // warm-up included
 	Unsent    uint64  `json:"unsent"` // that were due, but the server never read
@@ -100,11 +100,11 @@ func (m *Messages) add(other *Messages) {
 	m.Due, m.Sent = m.Due+other.Due, m.Sent+other.Sent
 }
 
-// Deliveries counts what was heard; every octet of each was checked.
+// Deliveries counts what was received; every octet of each delivery was checked.
 type Deliveries struct {
 	InAll     uint64  `json:"in_all"` // warm-up included
 	Timed     uint64  `json:"timed"`  // latencies: of deliveries of timed messages; relay: of whole answers
-	Due       uint64  `json:"due"`    // that the messages due in the timed section make
+	Due       uint64  `json:"due"`    // that the messages due in the timed section cause
 	InTime    uint64  `json:"in_time"`
 	PerSecond float64 `json:"per_second"`
 }
@@ -113,22 +113,21 @@ func (d *Deliveries) add(other *Deliveries) {
 	d.InAll, d.Due, d.InTime = d.InAll+other.InAll, d.Due+other.Due, d.InTime+other.InTime
 }
 
-// Servers is how a room on several servers delivers, from when a message was due (closed
-// loop: sent): to the clients of the server it was said to, and to those of the others.
+// Servers has the latencies of a room on several servers, from when a message was due (closed
+// loop: sent): to clients of the sender's own server, and to clients of the others.
 type Servers struct {
 	Within Latency `json:"latency_within_a_server"`
 	Across Latency `json:"latency_across_servers"`
 }
 
-// Elsewhere is a latency from when a message was due by the receiver's clock, though
-// a sender on another clock kept to it: right to within Bound. Empty in a closed loop.
+// Elsewhere is a latency from when a message was due by the receiver's clock, although
+// the sender used another clock. It is right to within Bound. Empty in a closed loop.
 type Elsewhere struct {
 	Latency Latency `json:"latency"`
 	Bound   int64   `json:"bound_ns"` // the largest sum of two agents' bounds on their clocks' offsets, drift while the load went on included
 }
 
-// Requests is what a relay load has besides: who asked what, and how those who
-// talked meanwhile were heard.
+// Requests is what a relay load measures in addition: the requests, and the chat at the same time.
 type Requests struct {
 	Pairs      int     `json:"pairs"`
 	Files      int     `json:"files_in_a_list"`
@@ -137,13 +136,13 @@ type Requests struct {
 	Unanswered uint64  `json:"unanswered"` // of those the server read
 	Rate       float64 `json:"chat_messages_per_second"`
 	Chat       Latency `json:"chat_latency_from_due"`
-	// ChatLag is the generator's own lateness in what was said.
+	// ChatLag is the generator's own lateness with the chat.
 	ChatLag     Latency `json:"chat_lag"`
 	Heard       uint64  `json:"chat_deliveries"`
 	HeardInTime uint64  `json:"chat_deliveries_in_time"`
 }
 
-// Latency is a distribution: its summary, and all of it.
+// Latency is a distribution: its summary and the whole histogram.
 type Latency struct {
 	hist.Summary
 	Histogram *hist.Histogram `json:"histogram"`
@@ -154,7 +153,7 @@ func latency(h *hist.Histogram) Latency { return Latency{h.Summary(), h} }
 // Void says whether the result must not be used as a measurement of the server.
 func (r *Result) Void() bool { return len(r.Violations) > 0 }
 
-// latencies are all that a result has, in a fixed order.
+// latencies returns all latencies of a result, in a fixed order.
 func (r *Result) latencies() []*Latency {
 	all := []*Latency{&r.FromDue, &r.FromSend, &r.Login, &r.Generator.Lag, &r.Generator.Queue}
 	if r.Requests != nil {
@@ -169,19 +168,19 @@ func (r *Result) latencies() []*Latency {
 	return all
 }
 
-// part is what the generator measured.
+// part returns what the generator measured.
 func (g *generator) part() *Part {
 	c := &g.cfg
 	p := &Part{Result: Result{
 		Schema: Schema, Scenario: c.Scenario, Loop: Open, Arrivals: "fixed",
 		Server: c.Server, Clients: c.Clients, Senders: c.Senders, Rate: float64(c.Rate), Window: c.Window, Seed: c.Seed,
 		Started: g.base.Add(time.Duration(g.origin)), Warmup: int64(c.Warmup), Duration: int64(c.Duration),
-		PerMessage: c.PerMessage(), TLS: g.agreed(), Generator: g.health.report(),
+		PerMessage: c.PerMessage(), TLS: g.negotiated(), Generator: g.health.report(),
 	}}
 	g.load.fill(p)
 	p.Login.Histogram, p.Generator.Queue.Histogram = g.logins, g.queue.waits
 	if c.Scenario == Idle {
-		p.Generator.Lag.Histogram = g.late
+		p.Generator.Lag.Histogram = g.connectLag
 	}
 	switch {
 	case c.Scenario == Idle:
@@ -194,7 +193,7 @@ func (g *generator) part() *Part {
 	return p
 }
 
-// complete fills in what follows from counts and latencies, and judges.
+// complete fills in what follows from counts and latencies, and judges the result.
 func (r *Result) complete(c *Config) {
 	seconds := c.Duration.Seconds()
 	r.Messages.PerSecond = float64(r.Messages.Sent) / seconds
@@ -236,7 +235,7 @@ func (r *Result) judge(c *Config) {
 		limited("%.1f M deliveries/s are above 70 %% of the generator's ceiling of %.1f M", r.Deliveries.PerSecond/1e6, c.Ceiling/1e6)
 	}
 	if r.Loop != Open {
-		// Nothing is due and nothing lags: ask whether the thread, which spins, could.
+		// Nothing is due, so there is no lag: check whether the thread, which spins, had its CPU.
 		if ran := r.Generator.Ran(); ran < 0.9 {
 			limited("its thread had a CPU for %.0f %% of the time only; something else runs there", 100*ran)
 		}
@@ -248,9 +247,9 @@ func (r *Result) judge(c *Config) {
 	r.judgeRate(c, violated, limited)
 }
 
-// judgeRate compares what was sent and heard in time with what was due, to 1 %.
-// Beyond that a message may be as late as the rule on lag lets it, and a
-// delivery take as long as the objective: as much may be missing at the end of
+// judgeRate compares what was sent and received in time with what was due, to 1 %.
+// In addition a message may be as late as the rule on lag allows, and a
+// delivery may take as long as the objective: that much may be missing at the end of
 // the section, or left over at its beginning.
 func (r *Result) judgeRate(c *Config, violated, limited func(string, ...any)) {
 	due := float64(r.Messages.Due)

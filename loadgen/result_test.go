@@ -8,8 +8,8 @@ import (
 	"chatbench/loadgen/hist"
 )
 
-// A result of 100 clients at 1000/s over 5 s that nothing is wrong with, and
-// what each rule says when one thing is.
+// A result of 100 clients at 1000/s over 5 s that is correct, and
+// what each rule reports when one thing is wrong.
 func TestJudge(t *testing.T) {
 	for name, c := range map[string]struct {
 		change            func(*Result, *Config)
@@ -60,8 +60,8 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// TestWorstLag: of several threads the lag is judged by that of the worst, however few messages
-// it has among all.
+// TestWorstLag: of several threads the one with the largest lag counts, however few of all messages
+// it has.
 func TestWorstLag(t *testing.T) {
 	var parts []*Part
 	for i := range 4 {

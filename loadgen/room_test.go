@@ -11,8 +11,8 @@ import (
 	"chatbench/loadgen/message"
 )
 
-// room is a small and correct broadcast server, unless it is told to damage
-// what it delivers, or to stall, or to be rude.
+// room is a small and correct broadcast server, unless a test makes it damage
+// deliveries, stall, or break the protocol.
 type room struct {
 	net.Listener
 	script   message.Script
@@ -35,11 +35,11 @@ type room struct {
 	said    int
 	done    uint64 // damages done, in deliveries
 
-	// spoils is the kind of file frames of which one is damaged.
-	spoils  wire.Command
-	spoiled bool
+	// damagedCommand is the kind of file frames of which one is damaged.
+	damagedCommand wire.Command
+	spoiled        bool
 
-	// odd, if set, says who sees two messages of different senders the other way round.
+	// odd, if set, says which clients see two messages of different senders in the other order.
 	odd   func(name string) bool
 	early []byte // the first of the two, as long as it is held back
 }
@@ -55,7 +55,7 @@ type member struct {
 
 const damageOdds = 1e-5
 
-// newRoom starts a room that set has made what it is.
+// newRoom starts a room that set has configured.
 func newRoom(t *testing.T, seed uint64, set func(*room)) *room {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -78,8 +78,8 @@ func (r *room) accept(l net.Listener) {
 	}
 }
 
-// also is one more address of the room, as if it were on one more server.
-func (r *room) also(t *testing.T) string {
+// addListener adds an address of the room, as if it were on one more server.
+func (r *room) addListener(t *testing.T) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -165,7 +165,7 @@ func (r *room) write(m *member) {
 	}
 }
 
-// say gives everybody a frame, damaged now and then and at least once.
+// say sends everybody a frame, damaged from time to time and at least once.
 func (r *room) say(frame []byte) {
 	r.Lock()
 	defer r.Unlock()
@@ -181,7 +181,7 @@ func (r *room) say(frame []byte) {
 		victim = r.random.IntN(len(r.members))
 	}
 	if r.all {
-		out := r.spoil(&r.common, frame, victim >= 0, uint64(len(r.members)))
+		out := r.damageFrame(&r.common, frame, victim >= 0, uint64(len(r.members)))
 		for _, m := range r.members {
 			m.queue = append(m.queue, out...)
 			m.more.Signal()
@@ -193,7 +193,7 @@ func (r *room) say(frame []byte) {
 		if r.odd != nil && r.odd(m.name) {
 			m.queue = append(m.queue, swapped...)
 		} else {
-			m.queue = append(m.queue, r.spoil(m, frame, i == victim, 1)...)
+			m.queue = append(m.queue, r.damageFrame(m, frame, i == victim, 1)...)
 		}
 		m.more.Signal()
 	}
@@ -203,8 +203,8 @@ func (r *room) say(frame []byte) {
 	}
 }
 
-// swap is what those get who are odd: from the 150th message on the first that has another
-// sender than its successor is held back until that is said, once.
+// swap returns what odd clients get: from the 150th message on, the first one that has another
+// sender than its successor is sent after its successor, once.
 func (r *room) swap(frame []byte) (out []byte) {
 	sender := func(frame []byte) string { return string(frame[1 : 1+message.NameLen]) }
 	switch {
@@ -222,12 +222,12 @@ func (r *room) swap(frame []byte) (out []byte) {
 	return out
 }
 
-// spoil is what a member gets for a frame, which for each of n counts as one damage.
-func (r *room) spoil(m *member, frame []byte, must bool, n uint64) (out []byte) {
+// damageFrame returns what a member gets for a frame. Damage counts n times.
+func (r *room) damageFrame(m *member, frame []byte, must bool, n uint64) (out []byte) {
 	if r.damage == "" {
 		return frame
 	}
-	sender, seq, ok := r.script.ParseSaid(frame)
+	sender, seq, ok := r.script.ParseBroadcast(frame)
 	if !ok {
 		panic("no message: " + string(frame))
 	}
@@ -259,7 +259,7 @@ func (r *room) damages() uint64 {
 	return r.done
 }
 
-// pass passes a file frame on, once in a run damaged if the room is to.
+// pass forwards a file frame, damaged once in a run if the room has to.
 func (r *room) pass(from string, f wire.Frame) {
 	r.Lock()
 	defer r.Unlock()
@@ -269,7 +269,7 @@ func (r *room) pass(from string, f wire.Frame) {
 	}
 	to := r.names[string(name)]
 	frame := wire.AppendFile(nil, f.Command, from, rest)
-	if f.Command == wire.DnNack && r.damage != "untold" {
+	if f.Command == wire.DnNack && r.damage != "no notice" {
 		frame = wire.AppendNotice(frame, "File not found: "+string(rest[1:]))
 	}
 	r.passed++
@@ -280,7 +280,7 @@ func (r *room) pass(from string, f wire.Frame) {
 		frame = append(frame, held...)
 		delete(to.held, 0)
 	}
-	if r.passed >= 100 && f.Command == r.spoils && !r.spoiled {
+	if r.passed >= 100 && f.Command == r.damagedCommand && !r.spoiled {
 		r.spoiled = true
 		switch r.damage {
 		case "drop":

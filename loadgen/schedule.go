@@ -8,8 +8,8 @@ import (
 )
 
 // Schedule says when each message of an open loop is due. It is a pure
-// function of the message's number, the rate and (if random) the seed: it
-// knows nothing of the server, so that a server that stalls does not make the
+// function of the message's number, the rate and (if random) the seed. It
+// knows nothing of the server, so a server that stalls cannot make the
 // load wait for it.
 type Schedule interface {
 	// Due is when message n is due, counted from the start. It never
@@ -22,7 +22,7 @@ type Schedule interface {
 
 // Fixed is the schedule of equal distances: message n is due at n/rate.
 //
-// The distance is not rounded, the product is: no error adds up over a run.
+// The product is rounded, not the distance: no error adds up over a run.
 func Fixed(rate units.Rate) Schedule { return fixed(rate) }
 
 type fixed units.Rate
@@ -62,8 +62,8 @@ func (p *poisson) Due(n uint64) time.Duration {
 	return time.Duration(p.sum * 1e9)
 }
 
-// again is the same schedule for another section. Random distances are drawn
-// anew; those of the first seed are those of the first section.
+// again returns the same schedule for another section. Random distances are drawn
+// again; the first section has those of the first seed.
 func again(s Schedule, seed uint64) Schedule {
 	if p, random := s.(*poisson); random {
 		p.seed, p.n, p.sum = seed, 0, 0

@@ -14,20 +14,20 @@ import (
 	"chatbench/internal/tlsflags"
 )
 
-// cipherSize is of one recv of a client that speaks TLS. What that decrypts to, with a
-// record whose first part came before (17 KiB at the most), fits into one read of
-// readSize: decrypting takes octets away.
+// cipherSize is the size of one recv of a client that speaks TLS. The decrypted data, together
+// with a record whose first part came before (at most 17 KiB), fits into one read of
+// readSize: decrypting makes data shorter.
 const cipherSize = readSize - 32<<10
 
-// secure is the TLS of a fleet.
-type secure struct {
+// fleetTLS is the TLS of a fleet.
+type fleetTLS struct {
 	configs  []*tls.Config // by server
 	in       []byte        // room for one recv
 	sessions []*session    // by client; nil: not connected yet
 }
 
-func newSecure(cfg *tls.Config, servers []string, clients int) *secure {
-	s := &secure{in: make([]byte, cipherSize), sessions: make([]*session, clients)}
+func newFleetTLS(cfg *tls.Config, servers []string, clients int) *fleetTLS {
+	s := &fleetTLS{in: make([]byte, cipherSize), sessions: make([]*session, clients)}
 	for _, server := range servers {
 		own := cfg.Clone()
 		own.NextProtos, own.MinVersion = []string{wire.Protocol}, tls.VersionTLS13
@@ -39,40 +39,40 @@ func newSecure(cfg *tls.Config, servers []string, clients int) *secure {
 	return s
 }
 
-// session is the TLS of one client: package tls over a socket that never blocks, on
-// the generator's thread, and nowhere else. So there is no other thread, no second way
-// through the kernel and no queue between a client and its server; what encrypting and
-// decrypting takes is in the generator's own use of its CPU; and when the generator
-// has nothing to do, nothing is under way.
+// session is the TLS of one client: package tls over a socket that never blocks, only on
+// the generator's thread. So there is no other thread, no second way
+// through the kernel and no queue between a client and its server; the time for encrypting and
+// decrypting is in the generator's own CPU use; and when the generator
+// has nothing to do, nothing is in flight.
 //
-// Package tls takes what has come from in and leaves what it has to send in out. Out
-// of in it takes all, and keeps what is no whole record yet. Of a Read without input
-// it gets EAGAIN, which is a timeout to it: the next Read goes on.
+// Package tls reads received data from in and writes what it has to send to out. It
+// reads all of in, and keeps an incomplete record. A Read without input
+// returns EAGAIN, which package tls treats as a timeout: the next Read continues.
 type session struct {
-	fd      int
-	conn    *tls.Conn
-	in      []byte // received, not taken by conn yet
-	out     []byte // encrypted, not taken by the kernel yet
-	refused int    // octets of a write of which a part is in out
+	fd           int
+	conn         *tls.Conn
+	in           []byte // received, not taken by conn yet
+	out          []byte // encrypted, not taken by the kernel yet
+	pendingWrite int    // octets of a write that the kernel has taken only in part
 
-	// A handshake cannot go on after an error, so it is a coroutine that waits in the
-	// middle of a Read, until shake has more for it. It runs on the thread of whoever
+	// A handshake cannot continue after an error, so it is a coroutine that waits inside
+	// a Read until shake has more data for it. It runs on the thread that
 	// calls next or stop, which must be that of newSession.
 	next  func() (struct{}, bool)
 	stop  func()
-	wait  func() bool // false: it is to end; nil: there is no handshake
-	ended error       // why nothing more comes for a handshake
+	wait  func() bool // returns false if the handshake has to end; nil: there is no handshake
+	ended error       // why a handshake gets no more data
 	err   error       // of the handshake that is over
 }
 
-// newSession makes the session of a socket that has connected; shake begins its handshake.
+// newSession makes the session of a connected socket; shake begins its handshake.
 func newSession(fd int, cfg *tls.Config) *session {
 	s := &session{fd: fd}
 	s.conn = tls.Client(socket{s}, cfg)
 	s.next, s.stop = iter.Pull(func(yield func(struct{}) bool) {
 		s.wait = func() bool { return yield(struct{}{}) }
 		s.err = s.conn.Handshake()
-		if err := s.flush(); s.err == nil { // after an error it is an alert that is flushed
+		if err := s.flush(); s.err == nil { // after an error this flushes an alert
 			s.err = err
 		}
 		s.wait = nil
@@ -80,8 +80,8 @@ func newSession(fd int, cfg *tls.Config) *session {
 	return s
 }
 
-// shake goes on with the handshake by what has come, or says to it why nothing more
-// will. When it is done, in has what came behind it.
+// shake continues the handshake with received data, or tells it why no more
+// will come. When the handshake is done, in has the data that followed it.
 func (s *session) shake(in []byte, ended error) (done bool, err error) {
 	s.in, s.ended = in, ended
 	if _, waits := s.next(); waits {
@@ -90,32 +90,32 @@ func (s *session) shake(in []byte, ended error) (done bool, err error) {
 	return true, s.err
 }
 
-// open decrypts what has come. p has room for it, see cipherSize; the rest is as of
-// read(2): no octet and no error is the end, and EAGAIN that there is no whole record.
-func (s *session) open(p, in []byte) (n int, err error) {
+// decrypt decrypts received data. p has room for it, see cipherSize. The result is that of
+// read(2): no octet and no error is the end; EAGAIN means that there is no complete record.
+func (s *session) decrypt(p, in []byte) (n int, err error) {
 	s.in = in
 	for err == nil {
 		var k int
 		k, err = s.conn.Read(p[n:])
 		n += k
 	}
-	s.flush() // an answer of TLS's own, if there is one; what is left goes with the next write
+	s.flush() // a TLS answer, if there is one; the next write sends what is left
 	if n > 0 || err == io.EOF {
-		return n, nil // another error is there again at the next read
+		return n, nil // the next read returns any other error again
 	}
 	return 0, err
 }
 
-// write is as write(2), of writeSize octets at the most, and one call of the kernel. A
-// write that the kernel takes only in part is refused with EAGAIN, and reported when it
-// has taken the rest: so no message is sent before its last octet is. The next write
-// must begin with what was refused, as after any refusal.
+// write is like write(2), of at most writeSize octets, and calls the kernel once. If
+// the kernel takes only a part, write returns EAGAIN, and reports the octets when the kernel has
+// taken the rest: so no message counts as sent before its last octet is. The next write
+// must begin with the refused octets, as after any EAGAIN.
 func (s *session) write(p []byte) (n int, err error) {
 	if err := s.flush(); err != nil {
 		return 0, err
 	}
-	if s.refused > 0 {
-		n, s.refused = s.refused, 0
+	if s.pendingWrite > 0 {
+		n, s.pendingWrite = s.pendingWrite, 0
 		return n, nil
 	}
 	p = p[:min(len(p), writeSize)]
@@ -126,14 +126,14 @@ func (s *session) write(p []byte) (n int, err error) {
 	case nil:
 		return len(p), nil
 	case unix.EAGAIN:
-		s.refused = len(p)
+		s.pendingWrite = len(p)
 		fallthrough
 	default:
 		return 0, err
 	}
 }
 
-// flush gives the kernel what is encrypted. EAGAIN: it does not take all of it now.
+// flush gives encrypted data to the kernel. EAGAIN: the kernel does not take all of it now.
 func (s *session) flush() error {
 	for len(s.out) > 0 {
 		n, err := unix.Write(s.fd, s.out)
@@ -147,19 +147,19 @@ func (s *session) flush() error {
 	return nil
 }
 
-// leave says goodbye, and that nothing more comes, as far as the kernel takes it now.
-// A handshake that is under way ends.
-func (s *session) leave(goodbye []byte) {
+// shutdown sends goodbye and a TLS close notification, as far as the kernel takes them now.
+// It ends a handshake that is under way.
+func (s *session) shutdown(goodbye []byte) {
 	s.stop()
 	if _, err := s.write(goodbye); err == nil && s.conn.CloseWrite() == nil {
 		s.flush()
 	}
 }
 
-// socket is a session as package tls sees it: the connection below.
+// socket is the connection below package tls.
 type socket struct{ *session }
 
-// Read gives what has come. With nothing there a handshake waits for more.
+// Read returns received data. A handshake waits for more if there is none.
 func (s socket) Read(p []byte) (int, error) {
 	for len(s.in) == 0 {
 		switch {
@@ -192,49 +192,49 @@ func (socket) SetDeadline(time.Time) error      { return nil } // nothing here w
 func (socket) SetReadDeadline(time.Time) error  { return nil }
 func (socket) SetWriteDeadline(time.Time) error { return nil }
 
-// shake goes on with the TLS handshake of client i by what has come; when it is done
+// shake continues the TLS handshake of client i with received data. When the handshake is done
 // the client logs in.
 func (f *fleet) shake(i int, in []byte, ended error) error {
-	s := f.secure.sessions[i]
+	s := f.tls.sessions[i]
 	done, err := s.shake(in, ended)
 	switch {
 	case err != nil:
 		k := f.serverOf(i)
-		return fmt.Errorf("%w: no TLS with %s (connection %d): %w", ErrUnreachable, f.servers[k], i+1, tlsflags.Explain(err, f.secure.configs[k].ServerName))
+		return fmt.Errorf("%w: no TLS with %s (connection %d): %w", ErrUnreachable, f.servers[k], i+1, tlsflags.Explain(err, f.tls.configs[k].ServerName))
 	case !done:
 		return nil
 	}
 	if err := f.login(i); err != nil {
 		return err
 	}
-	n, err := s.open(f.in[f.front:], s.in) // what came right behind the handshake
-	return f.got(i, n, err)
+	n, err := s.decrypt(f.in[f.front:], s.in) // data that followed the handshake
+	return f.readLoginAnswer(i, n, err)
 }
 
-// handshake takes what came for client i, whose TLS handshake is under way.
+// handshake reads from client i, whose TLS handshake is under way.
 func (f *fleet) handshake(i int) error {
-	n, err := unix.Read(f.fds[i], f.secure.in)
+	n, err := unix.Read(f.fds[i], f.tls.in)
 	switch {
 	case err == unix.EAGAIN || err == unix.EINTR:
 		return nil
 	case err == nil && n == 0:
 		err = io.EOF
 	}
-	return f.shake(i, f.secure.in[:max(n, 0)], err)
+	return f.shake(i, f.tls.in[:max(n, 0)], err)
 }
 
-// TLS is what the clients and their server have agreed on.
+// TLS is what the clients and their server negotiated.
 type TLS struct {
 	Version     string `json:"version"`      // "TLS 1.3"
 	CipherSuite string `json:"cipher_suite"` // "TLS_AES_128_GCM_SHA256"
 	KeyExchange string `json:"key_exchange"` // "X25519MLKEM768"
 }
 
-// agreed is what the first client and the server have agreed on; nil: there is no TLS.
-func (g *generator) agreed() *TLS {
-	if g.secure == nil || g.secure.sessions[g.own[0]] == nil {
+// negotiated is what the first client and the server negotiated; nil without TLS.
+func (g *generator) negotiated() *TLS {
+	if g.tls == nil || g.tls.sessions[g.own[0]] == nil {
 		return nil
 	}
-	s := g.secure.sessions[g.own[0]].conn.ConnectionState()
+	s := g.tls.sessions[g.own[0]].conn.ConnectionState()
 	return &TLS{Version: tls.VersionName(s.Version), CipherSuite: tls.CipherSuiteName(s.CipherSuite), KeyExchange: s.CurveID.String()}
 }

@@ -24,8 +24,8 @@ import (
 	"chatbench/loadgen/message"
 )
 
-// identity is a certificate for 127.0.0.1 in a server's configuration, and trust in it
-// in a client's.
+// identity is a certificate for 127.0.0.1 in a server's configuration, and a client's
+// configuration that trusts it.
 func identity(t *testing.T) (server, client *tls.Config) {
 	t.Helper()
 	certFile, keyFile := certtest.Write(t, t.TempDir(), time.Hour, "127.0.0.1")
@@ -42,8 +42,8 @@ func identity(t *testing.T) (server, client *tls.Config) {
 	return &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{wire.Protocol}}, &tls.Config{RootCAs: pool}
 }
 
-// trickle is a listener whose connections send each octet alone, as long as a handshake
-// takes about.
+// trickle is a listener whose connections write octet by octet, for about as long as a handshake
+// takes.
 type trickle struct{ net.Listener }
 
 func (l trickle) Accept() (net.Conn, error) {
@@ -70,8 +70,8 @@ func (c *trickling) Write(p []byte) (n int, err error) {
 	return n, err
 }
 
-// Every load is the same by TLS: all is delivered, whole and in order, and the result
-// says what was spoken.
+// Every load works the same with TLS: everything is delivered, completely and in order, and the result
+// says what was negotiated.
 func TestLoadsByTLS(t *testing.T) {
 	server, client := identity(t)
 	for name, cfg := range map[string]Config{
@@ -85,8 +85,8 @@ func TestLoadsByTLS(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newRoom(t, 1, func(r *room) { r.Listener = tls.NewListener(trickle{r.Listener}, server) })
 			cfg.Server, cfg.TLS, cfg.Seed = s.Addr().String(), client, 5
-			cfg.Warmup, cfg.Duration, cfg.Drain, cfg.Objective = 50*time.Millisecond, 200*time.Millisecond, patient, 5*time.Second
-			served := served
+			cfg.Warmup, cfg.Duration, cfg.Drain, cfg.Objective = 50*time.Millisecond, 200*time.Millisecond, longDrain, 5*time.Second
+			served := runUntilDelivered
 			if cfg.Scenario == Idle {
 				cfg.Warmup, served = 0, func(t *testing.T, cfg *Config) *Result { return run(t, *cfg) }
 			}
@@ -98,7 +98,7 @@ func TestLoadsByTLS(t *testing.T) {
 				t.Errorf("%d deliveries of %d messages to %d", r.Deliveries.InAll, r.Messages.InAll, r.Clients)
 			}
 			if cfg.Scenario != Idle && r.Generator.Queue.Count == 0 {
-				t.Error("nobody's receive queue was sampled")
+				t.Error("no receive queue was sampled")
 			}
 			if r.TLS == nil || r.TLS.Version != "TLS 1.3" || !strings.HasPrefix(r.TLS.CipherSuite, "TLS_") || r.TLS.KeyExchange == "" {
 				t.Errorf("agreed on %+v", r.TLS)
@@ -110,7 +110,7 @@ func TestLoadsByTLS(t *testing.T) {
 	}
 }
 
-// What a server loses, and that it ends a client, is seen by TLS too.
+// Lost messages and a closed connection are found with TLS too.
 func TestFaultsByTLS(t *testing.T) {
 	server, client := identity(t)
 	cfg := Config{TLS: client, Clients: 40, Senders: 5, Rate: 10_000, Duration: 200 * time.Millisecond, Drain: time.Second}
@@ -130,7 +130,7 @@ func TestFaultsByTLS(t *testing.T) {
 	}
 }
 
-// In slices nothing is left on its way through TLS at the end of one: neither input
+// At the end of a slice nothing is left in TLS: neither input
 // that was not decrypted, nor output that the kernel has not taken.
 func TestSlicesByTLS(t *testing.T) {
 	server, client := identity(t)
@@ -140,7 +140,7 @@ func TestSlicesByTLS(t *testing.T) {
 		"relay":  {Scenario: Relay, Pairs: 2, Rate: 1000, ChatRate: 200, Senders: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cfg.Warmup, cfg.Duration, cfg.Drain, cfg.Seed, cfg.TLS = 10*time.Millisecond, 30*time.Millisecond, patient, 1, client
+			cfg.Warmup, cfg.Duration, cfg.Drain, cfg.Seed, cfg.TLS = 10*time.Millisecond, 30*time.Millisecond, longDrain, 1, client
 			set := func(r *room) { r.Listener = tls.NewListener(r.Listener, server) }
 			fleets := newStage(t, cfg, newRoom(t, 1, set), newRoom(t, 2, set))
 			for turn := range 6 {
@@ -152,9 +152,9 @@ func TestSlicesByTLS(t *testing.T) {
 				if !r.Ledger.Clean() || e.Missing != 0 || e.Deliveries == 0 || r.TLS == nil {
 					t.Errorf("slice %d: %+v, edges %+v, TLS %v", turn, r.Ledger, e, r.TLS)
 				}
-				for i, s := range f.generators.all[0].secure.sessions {
+				for i, s := range f.generators.all[0].tls.sessions {
 					waiting, err := unix.IoctlGetInt(s.fd, unix.TIOCINQ)
-					if err != nil || waiting != 0 || len(s.in)+len(s.out)+s.refused != 0 {
+					if err != nil || waiting != 0 || len(s.in)+len(s.out)+s.pendingWrite != 0 {
 						t.Errorf("slice %d, client %d: %d octets in the socket, %d in, %d out, %v", turn, i, waiting, len(s.in), len(s.out), err)
 					}
 				}
@@ -163,7 +163,7 @@ func TestSlicesByTLS(t *testing.T) {
 	}
 }
 
-// A server that is not the one, or no server of TLS, is one line that says what to do.
+// If a server is not trusted, or speaks no TLS, the error is one line that says what to do.
 func TestServersNotTrusted(t *testing.T) {
 	server, client := identity(t)
 	old, other := server.Clone(), client.Clone()
@@ -182,7 +182,7 @@ func TestServersNotTrusted(t *testing.T) {
 				r.Listener = tls.NewListener(r.Listener, c.server)
 			}
 		})
-		_, err := Run(context.Background(), Config{Server: s.Addr().String(), TLS: c.client, Clients: 3, Rate: 100, Connect: patient})
+		_, err := Run(context.Background(), Config{Server: s.Addr().String(), TLS: c.client, Clients: 3, Rate: 100, Connect: longDrain})
 		if !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
@@ -197,7 +197,7 @@ func TestServersNotTrusted(t *testing.T) {
 	}
 }
 
-// Handshakes that never end are given up like logins, and nothing is left of them.
+// Handshakes that never end time out like logins, and leave nothing behind.
 func TestHandshakeNeverEnds(t *testing.T) {
 	_, client := identity(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0") // whose backlog takes connections
@@ -210,15 +210,15 @@ func TestHandshakeNeverEnds(t *testing.T) {
 	if !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "0 of 3 clients are in") {
 		t.Errorf("%v", err)
 	}
-	for end := time.Now().Add(patient); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(longDrain); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%d goroutines where %d were", runtime.NumGoroutine(), before)
 		}
 	}
 }
 
-// secured is a session that has shaken hands with a server, whose end of the
-// connection takes little that is not read.
+// secured is a session that has completed its handshake with a server, whose end of the
+// connection buffers little.
 func secured(t *testing.T) (*session, *tls.Conn) {
 	t.Helper()
 	server, client := identity(t)
@@ -242,7 +242,7 @@ func secured(t *testing.T) (*session, *tls.Conn) {
 	buf := make([]byte, 64<<10)
 	done, err := s.shake(nil, nil)
 	for !done && err == nil {
-		done, err = s.shake(buf[:came(t, s.fd, buf)], nil)
+		done, err = s.shake(buf[:readAvailable(t, s.fd, buf)], nil)
 	}
 	if err := errors.Join(err, <-shaken); err != nil {
 		t.Fatal(err)
@@ -250,10 +250,10 @@ func secured(t *testing.T) (*session, *tls.Conn) {
 	return s, there
 }
 
-// came waits for input and reads it.
-func came(t *testing.T, fd int, buf []byte) int {
+// readAvailable waits for input and reads it.
+func readAvailable(t *testing.T, fd int, buf []byte) int {
 	t.Helper()
-	for end := time.Now().Add(patient); ; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(longDrain); ; time.Sleep(time.Millisecond) {
 		n, err := unix.Read(fd, buf)
 		if err == nil {
 			return n
@@ -264,7 +264,7 @@ func came(t *testing.T, fd int, buf []byte) int {
 	}
 }
 
-// A write that the kernel takes in part is reported when it has taken all, and goes on
+// A write that the kernel takes in part is reported when the kernel has taken everything, and continues
 // where it stopped.
 func TestRefusedWrites(t *testing.T) {
 	s, there := secured(t)
@@ -286,7 +286,7 @@ func TestRefusedWrites(t *testing.T) {
 			t.Fatal(n, err)
 		default:
 			refusals++
-			if err := take(written-got.Len(), patient); err != nil {
+			if err := take(written-got.Len(), longDrain); err != nil {
 				t.Fatalf("%d octets are said to be written; the server has %d, then %v", written, got.Len(), err)
 			}
 			if err := take(len(text)-got.Len(), time.Millisecond); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -297,13 +297,13 @@ func TestRefusedWrites(t *testing.T) {
 			}
 		}
 	}
-	if err := take(len(text)-got.Len(), patient); err != nil || refusals == 0 || !bytes.Equal(got.Bytes(), text) {
+	if err := take(len(text)-got.Len(), longDrain); err != nil || refusals == 0 || !bytes.Equal(got.Bytes(), text) {
 		t.Errorf("%d refusals; %d of %d octets came, or others, %v", refusals, got.Len(), len(text), err)
 	}
 }
 
-// Records come whole wherever the stream is cut, several at a time or in pieces, and
-// so does its end.
+// Records are decrypted wherever the stream is split, several at a time or in pieces, and
+// so is its end.
 func TestRecordsInPieces(t *testing.T) {
 	for name, next := range map[string]func(int) int{
 		"octets": func(int) int { return 1 },
@@ -313,7 +313,7 @@ func TestRecordsInPieces(t *testing.T) {
 	}
 }
 
-// inPieces decrypts a stream that is cut at lengths each of which next makes of the one before.
+// inPieces decrypts a stream that is split into lengths; next computes each from the one before.
 func inPieces(t *testing.T, next func(int) int) {
 	s, there := secured(t)
 	var text, sealed []byte
@@ -331,7 +331,7 @@ func inPieces(t *testing.T, next func(int) int) {
 	}()
 	buf := make([]byte, 64<<10)
 	for n := 1; n > 0; sealed = append(sealed, buf[:n]...) {
-		n = came(t, s.fd, buf)
+		n = readAvailable(t, s.fd, buf)
 	}
 	if err := <-sent; err != nil {
 		t.Fatal(err)
@@ -340,7 +340,7 @@ func inPieces(t *testing.T, next func(int) int) {
 	plain := make([]byte, readSize)
 	for step := 1; len(sealed) > 0; step = next(step) {
 		step = min(step, len(sealed))
-		n, err := s.open(plain, sealed[:step])
+		n, err := s.decrypt(plain, sealed[:step])
 		if sealed = sealed[step:]; n == 0 && err != unix.EAGAIN && len(sealed) > 0 || n > 0 && err != nil {
 			t.Fatalf("%d octets and %v, with %d still to come", n, err, len(sealed))
 		}
@@ -348,21 +348,21 @@ func inPieces(t *testing.T, next func(int) int) {
 			t.Fatalf("with %d octets still to come: what came is not what was sent", len(sealed))
 		}
 	}
-	if n, err := s.open(plain, nil); n != 0 || err != nil || len(got) != len(text) {
+	if n, err := s.decrypt(plain, nil); n != 0 || err != nil || len(got) != len(text) {
 		t.Errorf("%d of %d octets came, and then %d, %v, where the end was due", len(got), len(text), n, err)
 	}
 }
 
-// What was altered on its way ends the connection.
+// An altered record ends the connection.
 func TestAlteredRecord(t *testing.T) {
 	s, there := secured(t)
 	if _, err := fmt.Fprint(there, "hello"); err != nil {
 		t.Fatal(err)
 	}
 	buf := make([]byte, 1000)
-	n := came(t, s.fd, buf)
+	n := readAvailable(t, s.fd, buf)
 	buf[n-1] ^= 1
-	if k, err := s.open(make([]byte, readSize), buf[:n]); k != 0 || err == nil || err == unix.EAGAIN {
+	if k, err := s.decrypt(make([]byte, readSize), buf[:n]); k != 0 || err == nil || err == unix.EAGAIN {
 		t.Errorf("%d octets, %v", k, err)
 	}
 }

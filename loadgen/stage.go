@@ -7,12 +7,12 @@ import (
 )
 
 // stageReach is how many octets of a room's stream the ledger of a fleet on a
-// stage remembers: less than that of a single fleet, for many are there at
-// once, and nobody falls behind by more than a slice.
+// stage remembers. It is less than that of a single fleet: there are many at
+// the same time, and no receiver falls behind by more than a slice.
 const stageReach = 8 << 20
 
-// Stage holds fleets that are logged in to servers of their own, and drives one
-// of them at a time, all from the same threads, which are locked and maybe pinned. So
+// Stage has fleets of clients, each logged in to a server of its own, and drives one
+// fleet at a time, all from the same threads, which are locked and pinned on request. So
 // servers can be compared in turns of a few milliseconds.
 //
 // It belongs to one goroutine.
@@ -22,8 +22,8 @@ type Stage struct {
 	fleets  []*Fleet // that have not left
 }
 
-// NewStage starts so many threads: one on any of the given CPUs, or each of several on
-// one for itself; no CPUs: anywhere. With several, all fleets are of broadcast loads.
+// NewStage starts that many threads: a single thread runs on any of the CPUs, several have
+// one CPU each; without CPUs they run anywhere. Several threads drive only broadcast loads.
 func NewStage(ctx context.Context, threads int, cpus []int) (*Stage, error) {
 	if err := checkThreads(threads, cpus); err != nil {
 		return nil, err
@@ -35,7 +35,7 @@ func NewStage(ctx context.Context, threads int, cpus []int) (*Stage, error) {
 	return &Stage{ctx: ctx, threads: t}, nil
 }
 
-// Close takes everybody home who is still there and ends the threads.
+// Close logs all fleets out and ends the threads.
 func (s *Stage) Close() {
 	for len(s.fleets) > 0 {
 		s.fleets[0].Leave()
@@ -52,9 +52,9 @@ type Fleet struct {
 }
 
 // Join logs a fleet in. Of the Config, Warmup and Duration are the lead-in and
-// the counted part of each of its slices, Drain how long nothing may arrive at
-// the end of either before the rest is lost; Threads and CPU are the stage's, and the hooks are
-// called by Slice. The server must be awake.
+// the counted part of each of its slices; Drain is how long nothing may arrive at
+// the end of either before the rest is lost; Threads and CPU are the stage's, and Slice
+// calls the hooks. The server must not be frozen.
 func (s *Stage) Join(cfg Config) (*Fleet, error) {
 	cfg.Threads, cfg.CPU = len(s.threads.jobs), nil
 	if err := cfg.Check(); err != nil {
@@ -68,16 +68,16 @@ func (s *Stage) Join(cfg Config) (*Fleet, error) {
 		return nil, configError("an idle load sends nothing, so it has no slices; give a broadcast or relay load")
 	}
 	f := &Fleet{stage: s}
-	beside := 0
+	others := 0
 	for _, other := range s.fleets {
-		beside += other.generators.cfg.Clients
+		others += other.generators.cfg.Clients
 	}
 	s.threads.first(func() error {
 		f.generators = newGenerators(cfg, s.threads, stageReach)
 		return nil
 	})
 	for _, g := range f.generators.all {
-		g.sliced, g.beside = true, beside
+		g.sliced, g.otherClients = true, others
 	}
 	f.unwatch = context.AfterFunc(s.ctx, f.generators.interrupt)
 	s.fleets = append(s.fleets, f)
@@ -89,19 +89,19 @@ func (s *Stage) Join(cfg Config) (*Fleet, error) {
 }
 
 // Slice drives the fleet once: a lead-in and its drain, OnTimedStart, the
-// counted part and its drain, OnTimedEnd. Between the hooks is all that the
-// counted messages cause and nothing else: at both edges nothing is under way.
-// Due times begin anew with each part.
+// counted part and its drain, OnTimedEnd. Everything that the counted messages cause
+// happens between the hooks, and nothing else does: nothing is in flight at either edge.
+// Each part has due times of its own.
 //
-// The Result is of this slice alone, but for Messages.InAll, Deliveries.InAll,
-// Login, Ledger and Notices, which are of the fleet so far. Where Edges.Missing
-// is not 0, what was sent did not all come: the fleet must not be driven again.
+// The Result is of this slice alone, except for Messages.InAll, Deliveries.InAll,
+// Login, Ledger and Notices, which are of the fleet so far. If Edges.Missing
+// is not 0, deliveries are missing: the fleet must not be driven again.
 // An error means the same.
 func (f *Fleet) Slice() (*Result, *Edges, error) {
 	gs, e := f.generators, &Edges{}
 	first := gs.all[0]
 	err := f.stage.threads.first(func() error {
-		if err := f.part(gs.cfg.Warmup); err != nil {
+		if err := f.section(gs.cfg.Warmup); err != nil {
 			return err
 		}
 		_, before, missing := gs.counts()
@@ -113,7 +113,7 @@ func (f *Fleet) Slice() (*Result, *Edges, error) {
 		}
 		call(gs.cfg.OnTimedStart)
 		began := first.now()
-		if err := f.part(gs.cfg.Duration); err != nil {
+		if err := f.section(gs.cfg.Duration); err != nil {
 			return err
 		}
 		ended := first.now()
@@ -129,19 +129,19 @@ func (f *Fleet) Slice() (*Result, *Edges, error) {
 	return merge(gs.parts(), &gs.cfg), e, nil
 }
 
-// Edges is what lies between the two edges of a slice's counted part.
+// Edges is what happened between the two edges of a slice's counted part.
 type Edges struct {
 	Wall       time.Duration
-	Drain      time.Duration // of it, from when no more was sent to the last delivery
-	Deliveries uint64        // all of them: of a relay load also what was said meanwhile
-	Missing    uint64        // that never came
+	Drain      time.Duration // the part of it from the last message sent to the last delivery
+	Deliveries uint64        // all deliveries, in a relay load those of chat too
+	Missing    uint64        // deliveries that never came
 }
 
-// part is one section of a slice, which starts at once; with several threads, as soon
+// section is one section of a slice. It starts at once; with several threads, as soon
 // as all of them know of it.
-func (f *Fleet) part(long time.Duration) error {
+func (f *Fleet) section(duration time.Duration) error {
 	gs := f.generators
-	if long == 0 {
+	if duration == 0 {
 		return nil
 	}
 	lead := time.Duration(0)
@@ -151,14 +151,14 @@ func (f *Fleet) part(long time.Duration) error {
 	for _, g := range gs.all {
 		g.queue.waits.Reset()
 	}
-	err := gs.drive(lead, 0, long)
+	err := gs.drive(lead, 0, duration)
 	for _, g := range gs.all {
 		g.sections++
 	}
 	return err
 }
 
-// Leave says goodbye for the fleet; it may be called again.
+// Leave logs the fleet out; it may be called again.
 func (f *Fleet) Leave() {
 	if f.gone {
 		return

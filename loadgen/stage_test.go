@@ -28,7 +28,7 @@ func newStage(t *testing.T, cfg Config, rooms ...*room) []*Fleet {
 }
 
 // TestSlices: in turns, each slice is counted by itself, everything is checked,
-// and between the edges lies what the counted part has sent, whole.
+// and everything that the counted part has sent arrives between the edges.
 func TestSlices(t *testing.T) {
 	for name, cfg := range map[string]Config{
 		"open":         {Clients: 5, Senders: 2, Rate: 1000},
@@ -94,7 +94,7 @@ func TestSliceLoses(t *testing.T) {
 	}
 }
 
-// TestFirstWindow: to send the first windows of a closed loop is work, though
+// TestFirstWindow: sending the first windows of a closed loop counts as work, even if
 // nothing comes back.
 func TestFirstWindow(t *testing.T) {
 	for name, cfg := range map[string]Config{
@@ -113,8 +113,8 @@ func TestFirstWindow(t *testing.T) {
 	}
 }
 
-// TestStageLeave: who has left holds no descriptors any more, so the next fleet
-// asks for none of them.
+// TestStageLeave: a fleet that has left has no descriptors any more, so the next fleet
+// needs no more than before.
 func TestStageLeave(t *testing.T) {
 	r := newRoom(t, 1, func(r *room) { r.script.Seed, r.script.Size, r.messages = 1, 64, 1<<40 })
 	s, err := NewStage(context.Background(), 1, nil)
@@ -131,8 +131,8 @@ func TestStageLeave(t *testing.T) {
 	join() // and stays
 	for range 3 {
 		f := join()
-		if n := f.generators.all[0].beside; n != 3 {
-			t.Errorf("%d clients are said to be there besides, want the 3 of the fleet that stayed", n)
+		if n := f.generators.all[0].otherClients; n != 3 {
+			t.Errorf("%d other clients, want the 3 of the fleet that stayed", n)
 		}
 		f.Leave()
 		f.Leave()

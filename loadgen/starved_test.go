@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// TestStarved: a server that is kept from its CPU is waited for, and what it
-// then delivers was not lost. What was lost, is, however much it starves, and
-// nobody is waited for for ever.
+// TestStarved: the generator waits for a server that is kept from its CPU, and what the server
+// then delivers was not lost. What was lost counts as lost, however much the server starves, and
+// the generator does not wait for ever.
 func TestStarved(t *testing.T) {
 	const drain = 30 * time.Millisecond
 	for _, c := range []struct {

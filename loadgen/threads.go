@@ -9,19 +9,19 @@ import (
 	"chatbench/loadgen/pin"
 )
 
-// threads are OS threads that are locked, maybe pinned, and do one job after the
-// other. The first of them also says what the others do: a job that only it does
-// costs no switch to another.
+// threads are OS threads that are locked, pinned on request, and do one job after the
+// other. The first of them also tells the others what to do: a job for the first alone
+// costs no switch to another thread.
 type threads struct {
 	jobs  []chan func()
 	lower func() // gives GOMAXPROCS back
 }
 
-// startThreads starts n of them. One thread runs on any of the CPUs given; of several
-// each has one for itself. Without CPUs they run anywhere.
+// startThreads starts n threads. A single thread runs on any of the given CPUs; of several
+// each has one CPU. Without CPUs they run anywhere.
 func startThreads(n int, cpus []int) (*threads, error) {
 	t := &threads{lower: func() {}}
-	if n > 1 { // they spin, and whoever else there is needs a processor too
+	if n > 1 { // the threads spin, and other goroutines need a processor too
 		t.lower = processors.Extra(n - 1)
 	}
 	for i := range n {
@@ -63,8 +63,8 @@ func (t *threads) first(job func() error) error {
 }
 
 // each does a job on every thread at the same time, and waits for all of them. It must
-// be called on the first. Of several errors it returns the one that is not the
-// consequence of another.
+// be called on the first thread. Of several errors it returns the one that caused
+// the others.
 func (t *threads) each(job func(i int) error) error {
 	others := make(chan error, len(t.jobs))
 	for i, jobs := range t.jobs[1:] {

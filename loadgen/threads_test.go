@@ -14,14 +14,14 @@ import (
 	"chatbench/loadgen/message"
 )
 
-// TestDeal: every thread has its share of senders and of others on every server, to one
-// of each, and every client is somebody's.
-func TestDeal(t *testing.T) {
+// TestAssignClients: every thread has its share of senders and of other clients on every server, to within one
+// of each, and every client belongs to a thread.
+func TestAssignClients(t *testing.T) {
 	for _, c := range []struct{ clients, senders, servers, threads int }{
 		{1, 1, 1, 1}, {10, 3, 1, 1}, {100, 10, 1, 2}, {100, 10, 2, 1}, {100, 10, 2, 2}, {100, 100, 3, 4}, {1000, 7, 3, 8}, {6, 1, 2, 3},
 	} {
 		at := Config{Clients: c.clients, Senders: c.senders}.senders()
-		server, shares := deal(c.clients, at, c.servers, c.threads)
+		server, shares := assignClients(c.clients, at, c.servers, c.threads)
 		seen := make([]bool, c.clients)
 		senders, others := make(map[[2]int]int), make(map[[2]int]int)
 		for thread, share := range shares {
@@ -40,7 +40,7 @@ func TestDeal(t *testing.T) {
 			}
 		}
 		if slices.Contains(seen, false) {
-			t.Errorf("%+v: not all are dealt", c)
+			t.Errorf("%+v: some clients are not assigned", c)
 		}
 		for thread := range c.threads {
 			for s := range c.servers {
@@ -56,7 +56,7 @@ func TestDeal(t *testing.T) {
 	}
 }
 
-// TestThreadsOpenLoop: however many threads there are, the same messages are due at the same
+// TestThreadsOpenLoop: whatever the number of threads, the same messages are due at the same
 // times, and each is delivered to everybody, checked, and timed if it belongs to the
 // timed section.
 func TestThreadsOpenLoop(t *testing.T) {
@@ -139,7 +139,7 @@ func TestThreadsClosedStart(t *testing.T) {
 	}
 }
 
-// TestThreadsFindSabotage: what a server does wrong to a single client is found, whichever
+// TestThreadsFindSabotage: damage to a delivery to a single client is found, whichever
 // thread drives it and whoever was the sender.
 func TestThreadsFindSabotage(t *testing.T) {
 	for _, damage := range []string{"", "drop", "duplicate", "reorder", "alter"} {
@@ -168,12 +168,12 @@ func TestThreadsFindSabotage(t *testing.T) {
 	}
 }
 
-// TestThreadsCompareOrders: if all clients of one thread see two messages the other way round
-// than those of the other, no ledger finds anything, but together they do.
+// TestThreadsCompareOrders: if all clients of one thread see two messages in another order
+// than those of the other thread, no ledger finds anything, but together they do.
 func TestThreadsCompareOrders(t *testing.T) {
 	for _, odd := range []bool{false, true} {
 		cfg := Config{Threads: 2, Clients: 10, Senders: 4, Rate: 2000, Duration: 200 * time.Millisecond, Seed: 1}
-		_, shares := deal(cfg.Clients, cfg.senders(), 1, 2)
+		_, shares := assignClients(cfg.Clients, cfg.senders(), 1, 2)
 		var names []string
 		for _, i := range shares[1] {
 			names = append(names, message.Name(i))
@@ -193,8 +193,8 @@ func TestThreadsCompareOrders(t *testing.T) {
 	}
 }
 
-// TestThreadsInSlices: slices of several threads are those of one, and each thread's
-// schedule goes on where it was.
+// TestThreadsInSlices: slices with several threads are like those with one, and each thread's
+// schedule continues where it was.
 func TestThreadsInSlices(t *testing.T) {
 	s, err := NewStage(context.Background(), 2, nil)
 	if err != nil {
@@ -232,7 +232,7 @@ func TestThreadsInSlices(t *testing.T) {
 	}
 }
 
-// TestThreadsFail: what one thread fails with ends the others, and is what is said.
+// TestThreadsFail: an error of one thread ends the others, and is the error of the run.
 func TestThreadsFail(t *testing.T) {
 	before := runtime.GOMAXPROCS(0)
 	s := newRoom(t, 1, func(r *room) { r.cutAt = 100 })
@@ -268,14 +268,14 @@ func TestThreadsFail(t *testing.T) {
 	}
 }
 
-// TestSeveralServers: clients are spread over the servers of one room, everybody hears
-// everybody, and the latencies of what crossed are apart from the others'.
+// TestSeveralServers: clients are spread over the servers of one room, everybody receives
+// all messages, and latencies between servers are reported separately.
 func TestSeveralServers(t *testing.T) {
 	for _, threads := range []int{1, 2} {
 		for _, window := range []int{0, 2} {
 			s := newRoom(t, 1, func(r *room) { r.script = message.Script{Size: 64, Seed: 1} })
 			cfg := Config{
-				Server: s.Addr().String() + "," + s.also(t), Threads: threads, Clients: 9, Senders: 3, Rate: 1000, Seed: 1,
+				Server: s.Addr().String() + "," + s.addListener(t), Threads: threads, Clients: 9, Senders: 3, Rate: 1000, Seed: 1,
 				Duration: 100 * time.Millisecond,
 			}
 			if window > 0 {
@@ -285,7 +285,7 @@ func TestSeveralServers(t *testing.T) {
 			if !r.Ledger.Clean() || r.Deliveries.InAll != 9*r.Messages.InAll || r.Servers == nil {
 				t.Fatalf("%+v, %+v of %d messages", r.Ledger, r.Deliveries, r.Messages.InAll)
 			}
-			server, _ := deal(9, cfg.senders(), 2, threads)
+			server, _ := assignClients(9, cfg.senders(), 2, threads)
 			at := make(map[string]int)
 			s.Lock()
 			for _, m := range s.members {

@@ -20,18 +20,18 @@ import (
 	"chatbench/server/history"
 )
 
-// Found is what Check found.
+// Found is the result of Check.
 type Found struct {
-	Problems   []error  // what keeps the server from starting
-	Warnings   []string // what it starts with, and its operator may not have meant
-	MaxClients int      // how many clients there may be; 0 if that is among the problems
-	Listen     string   // where they would connect
+	Problems   []error  // each keeps the server from starting
+	Warnings   []string // settings with which it starts, but that may be mistakes
+	MaxClients int      // how many clients there may be; 0 if a problem prevents that from being known
+	Listen     string   // where clients would connect
 }
 
-// Check looks for all that would keep a server with these options from starting, as
-// whoever runs it, and serves nobody. It loads what the options name, connects to the
-// NATS servers, and binds each address for a moment. A server that is already there is found too, as an address
-// in use.
+// Check finds all that would keep a server with these options from starting, as the current
+// user. It loads the files that the options name, connects to the NATS servers, and binds each
+// address for a moment, but serves no clients. If such a server is running already, its
+// addresses are in use, which is a problem too.
 func Check(ctx context.Context, o Options) (f Found) {
 	o.Log = slog.New(slog.DiscardHandler)
 	o.useSockets()
@@ -49,7 +49,7 @@ func Check(ctx context.Context, o Options) (f Found) {
 	if o.HistoryFile != "" {
 		f.add(history.Check(o.HistoryFile))
 	}
-	if o.clustered() && cluster.GoodRoom(o.Cluster.Room) {
+	if o.clustered() && cluster.ValidRoom(o.Cluster.Room) {
 		joined := o.Cluster
 		joined.Log = o.Log
 		f.add(cluster.Check(ctx, joined))
@@ -69,14 +69,14 @@ func (f *Found) warn(format string, args ...any) {
 	f.Warnings = append(f.Warnings, fmt.Sprintf(format, args...))
 }
 
-// limits holds the clients against the file limit.
+// limits compares the number of clients with the file limit.
 func (f *Found) limits(o Options) error {
 	nofile, err := raiseFileLimit()
 	if err == nil {
 		f.MaxClients, err = fitClients(o.MaxClients, o.Backend, o.loops(), carriedDescriptors(o), nofile, o.Log)
 	}
 	if err == nil && o.MaxClients == 0 && f.MaxClients < DefaultMaxClients {
-		f.warn("%d clients at most, not %d: that is what backend %s and a file limit of %d (ulimit -Hn) carry",
+		f.warn("at most %d clients, not %d: backend %s and a file limit of %d (ulimit -Hn) allow no more",
 			f.MaxClients, DefaultMaxClients, o.Backend.Name, nofile)
 	}
 	return err
@@ -94,7 +94,7 @@ func (f *Found) users(o Options) error {
 	return err
 }
 
-// bans loads the bans file, which is replaced when there is a ban.
+// bans loads the bans file, and checks that it can be replaced.
 func bans(o Options) error {
 	g, err := gate.New(gate.Config{Bans: o.Bans, Log: o.Log})
 	if err != nil {
@@ -106,7 +106,7 @@ func bans(o Options) error {
 	}
 	dir := filepath.Dir(o.Bans)
 	if err := unix.Access(dir, unix.W_OK|unix.X_OK); err != nil {
-		return fmt.Errorf("server: bans cannot be kept in %s: %w: choose another -bans, or let the user of chatd write there", dir, err)
+		return fmt.Errorf("server: cannot keep bans in %s: %w: choose another -bans, or let the user of chatd write there", dir, err)
 	}
 	return nil
 }
@@ -126,8 +126,8 @@ func (f *Found) certificate(o Options) error {
 	return nil
 }
 
-// addresses binds all addresses together, and lets them go. Those of sockets that were
-// passed are bound.
+// addresses binds all addresses at the same time, and releases them. Those of passed sockets
+// are bound already.
 func (f *Found) addresses(ctx context.Context, o Options) {
 	for _, a := range []struct {
 		flag, address string
@@ -144,7 +144,7 @@ func (f *Found) addresses(ctx context.Context, o Options) {
 	}
 }
 
-// bind binds an address; nil where there is none, or it means nothing and is among
+// bind binds an address. It returns nil if there is none, or if it is invalid, which is among
 // the problems already.
 func bind(ctx context.Context, flag, address string) (net.Listener, error) {
 	if _, _, err := net.SplitHostPort(address); err != nil {

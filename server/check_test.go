@@ -40,7 +40,7 @@ func TestCheckFindsAll(t *testing.T) {
 	}
 }
 
-// TestCheckServesNobody: what Check has approved can be started, on the same port.
+// TestCheckServesNobody: after Check the server can be started, on the same port.
 func TestCheckServesNobody(t *testing.T) {
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -65,7 +65,7 @@ func TestCheckServesNobody(t *testing.T) {
 	}
 }
 
-// TestCheckWarns: what starts, but hardly as it was meant.
+// TestCheckWarns: Check warns of settings that are valid but probably mistakes.
 func TestCheckWarns(t *testing.T) {
 	users := usersFile(t)
 	writeUsers(t, users)
@@ -73,12 +73,12 @@ func TestCheckWarns(t *testing.T) {
 	o.Open, o.Users, o.MaxClients, o.Backend.MaxClients = false, users, 0, 500
 	f := Check(t.Context(), o)
 	if len(f.Problems) > 0 || f.MaxClients != 500 || len(f.Warnings) != 2 ||
-		!strings.HasPrefix(f.Warnings[0], "500 clients at most, not 10000: ") || f.Warnings[1] != users+" has no users: nobody can log in, see chatd user" {
+		!strings.HasPrefix(f.Warnings[0], "at most 500 clients, not 10000: ") || f.Warnings[1] != users+" has no users: nobody can log in, see chatd user" {
 		t.Errorf("found %+v", f)
 	}
 }
 
-// TestCheckAddress: an address that means nothing is one problem, not two.
+// TestCheckAddress: an invalid address is one problem, not two.
 func TestCheckAddress(t *testing.T) {
 	for listen, want := range map[string]string{
 		"nowhere":                "no HOST:PORT",
@@ -117,8 +117,8 @@ func TestCheckListeners(t *testing.T) {
 	}
 }
 
-// TestCheckExpired: a certificate whose time is over is refused, one whose time is
-// nearly over is a warning.
+// TestCheckExpired: an expired certificate is a problem, and one that expires soon is a
+// warning.
 func TestCheckExpired(t *testing.T) {
 	o := options(new(logged))
 	o.TLSCert, o.TLSKey = certtest.Write(t, t.TempDir(), -time.Hour, "127.0.0.1")
@@ -133,8 +133,8 @@ func TestCheckExpired(t *testing.T) {
 	}
 }
 
-// TestCheckFiles: what would keep the socket, the bans or the history from being made
-// is found, and nothing is made.
+// TestCheckFiles: Check finds what would keep the socket, the bans or the history from being
+// made, and makes nothing.
 func TestCheckFiles(t *testing.T) {
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }

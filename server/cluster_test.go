@@ -12,7 +12,7 @@ import (
 	"chatbench/core/wire"
 )
 
-// startNATS is a NATS server with JetStream in this process.
+// startNATS starts a NATS server with JetStream in this process.
 func startNATS(t *testing.T) (url string) {
 	t.Helper()
 	s, err := natsd.NewServer(&natsd.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true})
@@ -27,8 +27,8 @@ func startNATS(t *testing.T) (url string) {
 	return s.ClientURL()
 }
 
-// Two servers over different transports have one room: what is said, names, who is there,
-// and history. When one of them ends, the others hear of it at once.
+// Two servers with different transports share one room: messages, names, /who and history.
+// When one of them ends, clients of the other are told at once who has left.
 func TestTwoServers(t *testing.T) {
 	url := startNATS(t)
 	join := func(o *Options) {
@@ -36,7 +36,7 @@ func TestTwoServers(t *testing.T) {
 	}
 	a := launch(t, join)
 	b := launch(t, func(o *Options) { join(o); o.Backend = goroutine.Backend })
-	enter := func(s *Server, name string) *talker {
+	enter := func(s *Server, name string) *wireClient {
 		return talk(t, connect(t, "127.0.0.1", s.Addr().String(), nil)).enter(name)
 	}
 	alice, bob := enter(a, "alice"), enter(b, "bob")
@@ -55,10 +55,10 @@ func TestTwoServers(t *testing.T) {
 	if l := a.listening(); l.Cluster == nil || l.Cluster.Room != "lobby" || l.Cluster.Age != 24*time.Hour || l.Cluster.Node == b.listening().Cluster.Node {
 		t.Errorf("listening: %+v", l.Cluster)
 	}
-	if st, is := (operator{a}).Stats().(operatorStats); !is || st.Cluster == nil || st.Cluster.Elsewhere != 1 || st.Cluster.Lost {
+	if st, is := (operator{a}).Stats().(operatorStats); !is || st.Cluster == nil || st.Cluster.Remote != 1 || st.Cluster.CutOff {
 		t.Errorf("stats: %+v", st.Cluster)
 	}
-	if st := a.sources().Cluster.Stats(); st.Elsewhere != 1 || st.Sequence == 0 {
+	if st := a.sources().Cluster.Stats(); st.Remote != 1 || st.Sequence == 0 {
 		t.Errorf("metrics: %+v", st)
 	}
 	alice.send(wire.AppendChat(nil, "last words"))
@@ -73,16 +73,16 @@ func TestTwoServers(t *testing.T) {
 	alice.await(wire.Chat, "UTC, alice: last words")
 }
 
-// A server does not start where there is no NATS, and says so; chatd check too.
+// Without NATS a server does not start, and the error says so. Check finds that too.
 func TestNoNATS(t *testing.T) {
 	o := options(new(logged))
 	o.Cluster.URLs, o.Cluster.Room = "nats://user:secret@127.0.0.1:1", "lobby"
 	_, err := Start(t.Context(), o)
-	if err == nil || !strings.Contains(err.Error(), "no NATS server of nats://…@127.0.0.1:1 can be reached") || strings.Contains(err.Error(), "secret") {
+	if err == nil || !strings.Contains(err.Error(), "cannot reach a NATS server at nats://…@127.0.0.1:1") || strings.Contains(err.Error(), "secret") {
 		t.Errorf("Start: %v", err)
 	}
 	found := Check(t.Context(), o)
-	if len(found.Problems) != 1 || !strings.Contains(found.Problems[0].Error(), "no NATS server of") {
+	if len(found.Problems) != 1 || !strings.Contains(found.Problems[0].Error(), "cannot reach a NATS server at") {
 		t.Errorf("Check: %v", found.Problems)
 	}
 	o.Cluster.URLs = startNATS(t)

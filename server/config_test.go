@@ -9,7 +9,7 @@ import (
 	"chatbench/backends"
 )
 
-// TestConfigOfTheTransport: what the room is told of sizes, the transport is too.
+// TestConfigOfTheTransport: the transport gets the same sizes as the room.
 func TestConfigOfTheTransport(t *testing.T) {
 	enough := errors.New("that is all the test wants")
 	var got backends.Config

@@ -13,7 +13,7 @@ import (
 	"chatbench/core/wire"
 )
 
-// failregex is the patterns of the filter in deploy/, as Go writes them.
+// failregex is the patterns of the filter in deploy/, converted to Go's syntax.
 func failregex(t *testing.T) (all []*regexp.Regexp) {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join("..", "deploy", "fail2ban", "filter.d", "chatd.conf"))
@@ -44,7 +44,7 @@ func failregex(t *testing.T) (all []*regexp.Regexp) {
 	return all
 }
 
-// What the filter looks for are reasons that the log can have.
+// The filter searches only for reasons that the log can have.
 func TestFail2banKnowsTheReasons(t *testing.T) {
 	data, err := os.ReadFile(filepath.Join("..", "deploy", "fail2ban", "filter.d", "chatd.conf"))
 	if err != nil {
@@ -60,7 +60,7 @@ func TestFail2banKnowsTheReasons(t *testing.T) {
 	}
 	for _, reason := range strings.Split(string(found[1]), "|") {
 		if !known[reason] {
-			t.Errorf("the filter looks for the reason %q, which there is not", reason)
+			t.Errorf("the filter searches for the reason %q, which does not exist", reason)
 		}
 	}
 }
@@ -77,8 +77,8 @@ func banned(patterns []*regexp.Regexp, log string) (addrs []string) {
 	return addrs
 }
 
-// fail2ban finds those who guess or are rude in what the server writes, as text and
-// as JSON, from a file and from the journal, and nobody else.
+// fail2ban finds the clients that guess passwords or violate the protocol in the log of the
+// server, as text and as JSON, from a file and from the journal, and no other clients.
 func TestFail2banFindsWhoIsRefused(t *testing.T) {
 	patterns := failregex(t)
 	if len(patterns) != 2 {

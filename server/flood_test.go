@@ -10,8 +10,8 @@ import (
 	"chatbench/core/wire"
 )
 
-// A server over TCP, flooded with logins that are cut off at once, lets in who has
-// the right password and comes from elsewhere.
+// While a server is flooded with logins that are cut off at once, a client at another address
+// can log in with the right password.
 func TestFloodOverTCP(t *testing.T) {
 	path := usersFile(t)
 	names := []string{"alice", "bob", "carol"}

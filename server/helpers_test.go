@@ -19,18 +19,19 @@ import (
 	"chatbench/backends"
 	"chatbench/backends/epoll"
 	"chatbench/client"
+	"chatbench/server/admin"
 	"chatbench/server/gate"
 )
 
-// peer is a client's address where it does not matter.
+// peer is an arbitrary address of a client.
 var peer = netip.MustParseAddrPort("192.0.2.1:4000")
 
-// waitFor gives what happens elsewhere the time it needs.
+// waitFor waits until a condition is true.
 func waitFor(t *testing.T, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !done(); {
 		if time.Now().After(deadline) {
-			t.Fatal("waited in vain")
+			t.Fatal("timed out")
 		}
 		time.Sleep(time.Millisecond)
 	}
@@ -56,7 +57,7 @@ func (l *logged) has(part string) func() bool {
 	}
 }
 
-// options are those of an open server over epoll on a free port.
+// options are the options of an open server with epoll on a free port.
 func options(log io.Writer) Options {
 	o := Defaults()
 	o.Backend, o.Listen, o.Open, o.MaxClients = epoll.Backend, "127.0.0.1:0", true, 100
@@ -65,7 +66,7 @@ func options(log io.Writer) Options {
 	return o
 }
 
-// running is a Run at work in this process.
+// running is a call of Run in this process.
 type running struct {
 	t      *testing.T
 	log    *logged
@@ -116,10 +117,10 @@ func (r *running) line(v any) bool {
 	return true
 }
 
-// last is what the server printed at its end; there is nothing after it.
+// last is the last line that the server prints.
 type last struct {
 	Event    string
-	Counters counters
+	Counters admin.TransportStats
 	Room     map[string]uint64
 	Ends     map[string]uint64
 	Logins   gate.Stats
@@ -162,7 +163,7 @@ func (r *running) mustLogin(user, password string) *client.Client {
 	return c
 }
 
-// denied is the reason a login is turned away with.
+// denied logs in, which must be denied, and returns the reason.
 func (r *running) denied(user, password string) string {
 	r.t.Helper()
 	_, err := r.login(user, password)
@@ -173,10 +174,10 @@ func (r *running) denied(user, password string) string {
 	return d.Reason
 }
 
-// hashOfSecret is made beforehand: under the race detector a hash takes seconds.
+// hashOfSecret is precomputed: under the race detector a hash takes seconds.
 const hashOfSecret = "$2a$10$6JUXRmpa1CYi2qUDRTGBLup4JpU5E4jV/fMMFHGI.AMaVfnTtepYC"
 
-// writeUsers makes a users file in which everybody's password is secret.
+// writeUsers makes a users file in which all passwords are "secret".
 func writeUsers(t *testing.T, path string, names ...string) {
 	t.Helper()
 	var text strings.Builder
@@ -190,19 +191,19 @@ func writeUsers(t *testing.T, path string, names ...string) {
 
 func usersFile(t *testing.T) string { return filepath.Join(t.TempDir(), "users.txt") }
 
-// engine is a transport that does as a test says.
-type engine struct {
+// fakeTransport is a transport for tests.
+type fakeTransport struct {
 	done     chan struct{}
 	err      error
 	shutdown func(context.Context) error
 }
 
-func (e *engine) Addr() netip.AddrPort               { return netip.MustParseAddrPort("127.0.0.1:1") }
-func (e *engine) Shutdown(ctx context.Context) error { return e.shutdown(ctx) }
-func (e *engine) Done() <-chan struct{}              { return e.done }
-func (e *engine) Err() error                         { return e.err }
+func (e *fakeTransport) Addr() netip.AddrPort               { return netip.MustParseAddrPort("127.0.0.1:1") }
+func (e *fakeTransport) Shutdown(ctx context.Context) error { return e.shutdown(ctx) }
+func (e *fakeTransport) Done() <-chan struct{}              { return e.done }
+func (e *fakeTransport) Err() error                         { return e.err }
 
-func engineBackend(e *engine, err error) backends.Backend {
+func fakeBackend(e *fakeTransport, err error) backends.Backend {
 	return backends.Backend{Name: "scripted", FDsPerClient: 1, Start: func(backends.Config) (backends.Server, error) {
 		return e, err
 	}}

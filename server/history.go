@@ -9,14 +9,14 @@ import (
 )
 
 const (
-	// writeHistoryEvery is how often what was said is written to the history file: as
-	// much is lost if the server is killed.
+	// writeHistoryEvery is how often lines are written to the history file. Those of the last
+	// such interval are lost if the server is killed.
 	writeHistoryEvery = time.Second
-	// historyErrorEvery bounds the log: a full disk stays full for a while.
+	// historyErrorEvery limits log lines about errors: a full disk stays full for a while.
 	historyErrorEvery = time.Minute
 )
 
-// historyFile is a history.File, or what stands for one in a test.
+// historyFile is a history.File, or a fake in tests.
 type historyFile interface {
 	Append([]core.Line) error
 	Long() bool
@@ -24,32 +24,32 @@ type historyFile interface {
 	Close() error
 }
 
-// historyWriter writes what was said in a room to the history file. The disk may take
-// its time: nobody else waits for it.
+// historyWriter writes the lines of a room to the history file, on a goroutine of its own,
+// so that nothing else waits for the disk.
 type historyWriter struct {
 	room   *core.Room
 	file   historyFile
 	log    *slog.Logger
-	next   uint64    // the first line that is not written
-	failed time.Time // when the log was last told of an error
+	next   uint64    // number of the first line that is not written
+	failed time.Time // when an error was last logged
 	quit   chan struct{}
 	ended  chan struct{}
 }
 
-// openHistory opens the history file; before is what it holds.
+// openHistory opens the history file; before is the lines in it.
 func openHistory(o Options) (file *history.File, before []core.Line, err error) {
 	file, found, err := history.Open(o.HistoryFile, o.History)
 	if err != nil {
 		return nil, nil, err
 	}
 	if found.Torn > 0 || found.Damaged > 0 {
-		o.Log.Warn("the history file was damaged, what is whole stays", "file", o.HistoryFile, "octets_cut_off", found.Torn, "lines_left_out", found.Damaged)
+		o.Log.Warn("the history file was damaged: undamaged lines are kept", "file", o.HistoryFile, "octets_cut_off", found.Torn, "lines_left_out", found.Damaged)
 	}
 	return file, found.Lines, nil
 }
 
-// newHistoryWriter begins with what was said after so many lines, with which the room
-// was made.
+// newHistoryWriter writes the lines that are said after the first before lines, which the room
+// was made with.
 func newHistoryWriter(room *core.Room, file historyFile, before int, log *slog.Logger) *historyWriter {
 	w := &historyWriter{room: room, file: file, log: log, next: uint64(before), quit: make(chan struct{}), ended: make(chan struct{})}
 	go w.run()
@@ -70,7 +70,7 @@ func (w *historyWriter) run() {
 	}
 }
 
-// write writes what was said since it last could.
+// write writes the lines that are not written yet.
 func (w *historyWriter) write(now time.Time) {
 	lines, said := w.room.HistorySince(w.next)
 	if len(lines) == 0 {
@@ -89,7 +89,7 @@ func (w *historyWriter) write(now time.Time) {
 	}
 }
 
-// rewrite writes all that is kept to a new file. If that is in place, all is written.
+// rewrite replaces the file by one with all lines that are kept.
 func (w *historyWriter) rewrite() error {
 	lines, said := w.room.HistorySince(0)
 	replaced, err := w.file.Rewrite(lines)
@@ -103,7 +103,7 @@ func (w *historyWriter) rewrite() error {
 func (w *historyWriter) close() {
 	close(w.quit)
 	<-w.ended
-	w.failed = time.Time{} // this error would be the last word
+	w.failed = time.Time{} // so that an error is logged
 	w.write(time.Now())
 	if err := w.file.Close(); err != nil {
 		w.log.Error("history file", "err", err)

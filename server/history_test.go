@@ -14,8 +14,8 @@ import (
 	"chatbench/server/history"
 )
 
-// What was said before a server ended is told to those who come to the next one, as
-// much of it as is kept.
+// Clients of a server are sent the lines that were said before its restart, as far as they
+// are kept.
 func TestHistoryOutlivesServer(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "history")
 	keep := func(o *Options) { o.History, o.HistoryFile = 3, path }
@@ -43,7 +43,7 @@ func TestHistoryOutlivesServer(t *testing.T) {
 	}
 }
 
-// A torn file is said once, and is no reason not to start.
+// A torn file is logged once, and does not keep the server from starting.
 func TestTornHistory(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "history")
 	f, _, err := history.Open(path, 3)
@@ -76,8 +76,8 @@ func TestTornHistory(t *testing.T) {
 	}
 }
 
-// A disk that takes nothing is told to the log once a minute; when it takes something
-// again, it gets what the room still has.
+// A full disk is logged once a minute. When there is space again, the lines that the room still
+// has are written.
 func TestHistoryOnFullDisk(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "history")
 	file, _, err := history.Open(path, 5)
@@ -86,7 +86,7 @@ func TestHistoryOnFullDisk(t *testing.T) {
 	}
 	log := new(logged)
 	room := core.NewRoom(core.Config{Authenticator: core.OpenDoor{}, Now: time.Now(), History: 5})
-	s := room.Join(peer, deafWaker{}, nil)
+	s := room.Join(peer, noWaker{}, nil)
 	s.Feed(wire.AppendCred(nil, "alice", "x"))
 	disk := &brokenDisk{file, true}
 	w := &historyWriter{room: room, file: disk, log: options(log).Log}
@@ -112,8 +112,7 @@ func TestHistoryOnFullDisk(t *testing.T) {
 	}
 }
 
-// A new file that is in place is not written again, though there was an error when it
-// was put there.
+// If the file was replaced with an error, its lines are not written again.
 func TestHistoryRewrittenWithError(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "history")
 	file, _, err := history.Open(path, 5)
@@ -121,7 +120,7 @@ func TestHistoryRewrittenWithError(t *testing.T) {
 		t.Fatal(err)
 	}
 	room := core.NewRoom(core.Config{Authenticator: core.OpenDoor{}, Now: time.Now(), History: 5})
-	s := room.Join(peer, deafWaker{}, nil)
+	s := room.Join(peer, noWaker{}, nil)
 	s.Feed(wire.AppendCred(nil, "alice", "x"))
 	say := func(text string) { s.Feed(wire.AppendChat(nil, text)) }
 	w := &historyWriter{room: room, file: &lateDisk{file, func() { say("two") }}, log: options(new(logged)).Log}
@@ -144,8 +143,8 @@ func TestHistoryRewrittenWithError(t *testing.T) {
 	}
 }
 
-// lateDisk is to be rewritten once, while something is said, and does not take the new
-// name at once.
+// lateDisk asks for one Rewrite. During that a line is said, and it returns an error though the
+// file is replaced.
 type lateDisk struct {
 	historyFile
 	meanwhile func()
@@ -165,13 +164,13 @@ func (d *lateDisk) Rewrite(lines []core.Line) (bool, error) {
 	return replaced, errDisk
 }
 
-// deafWaker is a transport that does nothing.
-type deafWaker struct{}
+// noWaker is a transport that does nothing.
+type noWaker struct{}
 
-func (deafWaker) WakeRoom()          {}
-func (deafWaker) Wake(*core.Session) {}
+func (noWaker) WakeRoom()          {}
+func (noWaker) Wake(*core.Session) {}
 
-// brokenDisk takes nothing while it is broken.
+// brokenDisk returns errors while it is broken.
 type brokenDisk struct {
 	historyFile
 	broken bool

@@ -9,16 +9,16 @@ import (
 	"chatbench/backends"
 )
 
-// spareDescriptors is what the process needs beside its clients: the listener,
-// the transport's own, files being read, and the connections of clients that
-// have been turned away and are still saying goodbye.
+// spareDescriptors is how many descriptors the process needs besides those of its clients:
+// for the listener, the transport itself, files that are read, and connections of clients
+// that were turned away and are being closed.
 const spareDescriptors = 64
 
-// loopDescriptors is what each event loop beyond the first needs: a listener and one in
-// reserve, what it waits with, and what wakes it.
+// loopDescriptors is how many descriptors each event loop beyond the first needs: a listener,
+// one in reserve, one to wait for events, and one to be woken.
 const loopDescriptors = 4
 
-// loops is how many event loops the transport has, as far as that can be told.
+// loops is how many event loops the transport has; 1 if that is not known.
 func (o *Options) loops() int {
 	switch {
 	case o.Loops > 0:
@@ -43,30 +43,31 @@ func raiseFileLimit() (int, error) {
 	return int(min(limit.Max, 1<<31-1)), nil
 }
 
-// carriedDescriptors is how many descriptors a client of the front or of the browser
-// page costs beside the transport's: its own connection, and the one to the transport.
-// If there are both, browsers that have loaded the page and do not talk count as well.
+// carriedDescriptors is how many descriptors a client of the front or of the browser page
+// needs besides those of the transport: one for its own connection, and one for the
+// connection to the transport. With both, browsers that have loaded the page and are not
+// logged in count too.
 func carriedDescriptors(o Options) int {
 	switch {
-	case o.fronted() && o.Web != "":
+	case o.hasFront() && o.Web != "":
 		return 3
-	case o.fronted() || o.Web != "":
+	case o.hasFront() || o.Web != "":
 		return 2
 	}
 	return 0
 }
 
-// fitClients settles how many clients there may be: what was asked for, if the
-// transport and the file limit can carry it, or else an error; and as many as
-// fit where nothing was asked for. There are so many event loops, and each client costs so
-// many descriptors more than the transport's.
+// fitClients returns how many clients there may be. If a number was asked for, it is that
+// number, or an error if the transport or the file limit does not allow it. Otherwise it is
+// as many as fit. loops is the number of event loops, and more is how many descriptors each
+// client needs besides those of the transport.
 func fitClients(asked int, b backends.Backend, loops, more, nofile int, log *slog.Logger) (int, error) {
 	own := max(b.FDsPerClient, 1)
 	each, spare, most := own+more, spareDescriptors+loopDescriptors*(loops-1), b.MaxClients
 	if more > 0 {
-		spare += spareDescriptors // those turned away have connections to the transport too
+		spare += spareDescriptors // clients that are turned away have connections to the transport too
 		if b.PerClient == "" {
-			most = most * own / each // a bound that is not of threads or processes is one of descriptors
+			most = most * own / each // a bound that is not on threads or processes is one on descriptors
 		}
 	}
 	fit := max((nofile-spare)/each, 0)
@@ -74,7 +75,7 @@ func fitClients(asked int, b backends.Backend, loops, more, nofile int, log *slo
 	case asked > 0 && most > 0 && asked > most:
 		return 0, misuse("-max-clients %d: backend %s carries at most %d: lower it or choose another backend",
 			asked, b.Name, most)
-	case fit == 0 && nofile-spare+loopDescriptors*(loops-1) >= each: // with one loop some would fit
+	case fit == 0 && nofile-spare+loopDescriptors*(loops-1) >= each: // with one loop some clients would fit
 		return 0, misuse("%d event loops of backend %s leave no descriptors for clients, the file limit is %d: lower -loops, or raise the limit (ulimit -Hn)",
 			loops, b.Name, nofile)
 	case fit == 0:

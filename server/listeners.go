@@ -18,16 +18,16 @@ import (
 	"chatbench/server/web"
 )
 
-// turnedAway is how many connections the front takes beside those of as many clients as
-// there may be: so one too many is told so.
+// turnedAway is how many connections the front accepts in addition to the maximum of
+// clients, so that clients beyond the maximum are told that the server is full.
 const turnedAway = 16
 
-// Sockets are listening sockets that another process has opened, as systemd does; see
+// Sockets are listening sockets that another process, such as systemd, has opened; see
 // package activation. nil: the server opens its own.
 type Sockets struct{ Chat, Web, Admin *net.TCPListener }
 
-// useSockets has each of the sockets that were passed be the address it stands for: so
-// what is refused of an address is refused of the socket.
+// useSockets replaces addresses by those of the passed sockets, so that the checks of
+// addresses apply to sockets too.
 func (o *Options) useSockets() {
 	for _, passed := range []struct {
 		listener *net.TCPListener
@@ -39,7 +39,7 @@ func (o *Options) useSockets() {
 	}
 }
 
-// close closes the sockets; those that somebody else has closed already, too.
+// close closes the sockets. Some may be closed already.
 func (s Sockets) close() {
 	for _, l := range []*net.TCPListener{s.Chat, s.Web, s.Admin} {
 		if l != nil {
@@ -48,40 +48,40 @@ func (s Sockets) close() {
 	}
 }
 
-// fronted says whether clients come to the front, not to the transport itself: by TLS, or
-// to a socket that was passed.
-func (o *Options) fronted() bool { return o.tls() || o.Sockets.Chat != nil }
+// hasFront says whether clients connect to the front and not to the transport itself: with
+// TLS, or if a socket was passed.
+func (o *Options) hasFront() bool { return o.tls() || o.Sockets.Chat != nil }
 
-// listeners is what stands between clients and the transport: the front, the browser
-// page, and the carrier of both. With neither, the transport is alone.
+// listeners is the parts between clients and the transport: the front, the browser page, and
+// the carrier of both. Without front and page, clients connect to the transport itself.
 type listeners struct {
 	opts   Options
-	secret []byte // by which the transport knows the carrier
+	secret []byte // with which the carrier proves its PROXY headers
 	cert   *front.Certificate
-	chat   net.Listener // of the front; nil: the transport itself listens where clients come
+	chat   net.Listener // of the front; nil: clients connect to the transport itself
 	page   net.Listener
 
 	carrier *front.Carrier
 	front   *front.Front
 	web     *web.Server
 
-	work  sync.WaitGroup // the watch over the certificate, and those who accept
-	ended context.CancelFunc
-	lower func() // gives the processor back
+	work             sync.WaitGroup     // the goroutines that watch the certificate and accept
+	stopWatching     context.CancelFunc // of the certificate
+	releaseProcessor func()
 }
 
-// newListeners loads the certificate, and binds or takes what was passed. Nobody is
-// accepted before serve.
+// newListeners loads the certificate, and binds the addresses or uses the passed sockets.
+// serve begins to accept clients.
 func newListeners(o Options) (*listeners, error) {
-	l := &listeners{opts: o, secret: make([]byte, 32), ended: func() {}, lower: func() {}}
-	rand.Read(l.secret) // it does not fail
+	l := &listeners{opts: o, secret: make([]byte, 32), stopWatching: func() {}, releaseProcessor: func() {}}
+	rand.Read(l.secret) // never fails
 	var err error
 	if o.tls() {
 		if l.cert, err = front.LoadCertificate(o.TLSCert, o.TLSKey, o.Log); err != nil {
 			return nil, err
 		}
 	}
-	if o.fronted() {
+	if o.hasFront() {
 		if l.chat, err = l.listen("-listen", o.Listen, o.Sockets.Chat); err != nil {
 			return nil, err
 		}
@@ -95,11 +95,11 @@ func newListeners(o Options) (*listeners, error) {
 	return l, nil
 }
 
-// listen listens at an address, or to the socket that was passed for it.
+// listen listens on an address, or on the socket that was passed for it.
 func (l *listeners) listen(flag, address string, passed *net.TCPListener) (net.Listener, error) {
 	options := tcp.Options{SendBuffer: l.opts.SendBuffer, Backlog: l.opts.Backlog}
 	if passed != nil {
-		l.opts.Log.Info("a socket was passed, it takes the place of "+flag, "addr", address)
+		l.opts.Log.Info("using a passed socket instead of "+flag, "addr", address)
 		return tcp.Adopt(passed, options)
 	}
 	listener, err := tcp.Listen(address, options)
@@ -109,7 +109,7 @@ func (l *listeners) listen(flag, address string, passed *net.TCPListener) (net.L
 	return listener, nil
 }
 
-// close gives up what newListeners has bound.
+// close closes the listeners of newListeners.
 func (l *listeners) close() {
 	for _, listener := range []net.Listener{l.chat, l.page} {
 		if listener != nil {
@@ -118,7 +118,7 @@ func (l *listeners) close() {
 	}
 }
 
-// transport is where the transport listens.
+// transport is the address on which the transport listens.
 func (l *listeners) transport() string {
 	if l.chat != nil {
 		return "127.0.0.1:0"
@@ -126,7 +126,7 @@ func (l *listeners) transport() string {
 	return l.opts.Listen
 }
 
-// preface is what connections to the transport begin with.
+// preface says which connections to the transport begin with a PROXY header.
 func (l *listeners) preface() func(netip.AddrPort) core.Preface {
 	switch {
 	case l.chat != nil:
@@ -139,19 +139,19 @@ func (l *listeners) preface() func(netip.AddrPort) core.Preface {
 	return nil
 }
 
-// serve accepts clients for a transport that listens at target. banned and refused
-// are as front.Config has them.
+// serve accepts clients for a transport that listens at target. banned and refused are
+// those of front.Config.
 func (l *listeners) serve(target netip.AddrPort, banned func(netip.Addr) bool, refused func(netip.AddrPort, string, string)) {
 	if l.chat == nil && l.page == nil {
 		return
 	}
 	o := l.opts
 	l.carrier = front.NewCarrier(target, l.secret, o.Linger)
-	// A transport's loop may wait with its processor in hand: what stands before it is
-	// not to wait for that.
-	l.lower = processors.Extra(1)
+	// A transport's loop may keep its processor while it waits. The front and the page should
+	// not wait for that.
+	l.releaseProcessor = processors.Extra(1)
 	ctx, cancel := context.WithCancel(context.Background())
-	l.ended = cancel
+	l.stopWatching = cancel
 	var secure *tls.Config
 	if l.cert != nil {
 		l.work.Go(func() { l.cert.Watch(ctx) })
@@ -171,14 +171,13 @@ func (l *listeners) serve(target netip.AddrPort, banned func(netip.Addr) bool, r
 		})
 		l.work.Go(func() {
 			if err := l.web.Serve(l.page); err != nil {
-				o.Log.Error("the page is not served any more", "err", err)
+				o.Log.Error("the server of the page has ended", "err", err)
 			}
 		})
 	}
 }
 
-// addr is where clients connect that speak the protocol, if that is not where the
-// transport listens.
+// addr is the address of the front, if there is one.
 func (l *listeners) addr() (addr netip.AddrPort, isFront bool) {
 	if l.chat == nil {
 		return netip.AddrPort{}, false
@@ -186,7 +185,7 @@ func (l *listeners) addr() (addr netip.AddrPort, isFront bool) {
 	return tcp.Bound(l.chat), true
 }
 
-// url is where browsers find the page; "" if there is none.
+// url is the URL of the page; "" if there is none.
 func (l *listeners) url() string {
 	if l.page == nil {
 		return ""
@@ -201,7 +200,7 @@ func (l *listeners) url() string {
 	return fmt.Sprintf("%s://%s:%d/", scheme, cmp.Or(name, "localhost"), at.Port())
 }
 
-// stopAccepting has nobody come any more; those who are carried stay.
+// stopAccepting stops accepting clients. Connections that are carried stay.
 func (l *listeners) stopAccepting() {
 	if l.front != nil {
 		l.front.StopAccepting()
@@ -211,8 +210,8 @@ func (l *listeners) stopAccepting() {
 	}
 }
 
-// shutdown waits until all that is carried has ended, and cuts what is left when ctx
-// ends: then it returns ctx's error. The transport is ending too.
+// shutdown waits until all carried connections have ended, which the end of the transport
+// brings about. If ctx ends before, it cuts those that are left and returns ctx's error.
 func (l *listeners) shutdown(ctx context.Context) (err error) {
 	if l.carrier != nil {
 		err = l.carrier.Shutdown(ctx)
@@ -223,8 +222,8 @@ func (l *listeners) shutdown(ctx context.Context) (err error) {
 	if l.web != nil {
 		l.web.Shutdown()
 	}
-	l.ended()
+	l.stopWatching()
 	l.work.Wait()
-	l.lower()
+	l.releaseProcessor()
 	return err
 }

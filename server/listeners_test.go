@@ -28,7 +28,7 @@ import (
 	"chatbench/internal/certtest"
 )
 
-// launch runs a server to the end of the test, which has to end in order.
+// launch runs a server until the end of the test. It must end without an error.
 func launch(t *testing.T, change func(*Options)) *Server {
 	t.Helper()
 	o := options(new(logged))
@@ -48,7 +48,7 @@ func launch(t *testing.T, change func(*Options)) *Server {
 	return s
 }
 
-// certificate is one for 127.0.0.1, and a client's trust in it.
+// certificate makes a certificate for 127.0.0.1, and a client configuration that trusts it.
 func certificate(t *testing.T) (certFile, keyFile string, trust *tls.Config) {
 	t.Helper()
 	certFile, keyFile = certtest.Write(t, t.TempDir(), time.Hour, "127.0.0.1")
@@ -67,7 +67,7 @@ const (
 	v1line = "PROXY TCP4 203.0.113.9 192.0.2.1 51000 443\r\n"
 )
 
-// connect connects from an address of this machine, and says something first.
+// connect connects from an address of this machine, and sends something first.
 func connect(t *testing.T, from, to string, first []byte) net.Conn {
 	t.Helper()
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
@@ -114,9 +114,9 @@ func browse(t *testing.T, from, page, forwarded string, trust *tls.Config) net.C
 	return websocket.NetConn(ctx, c, websocket.MessageBinary)
 }
 
-// come has clients log in, each in another way, and looks at where each is said to
-// be: to the operator, and to others, whom it tells where to fetch a file.
-func come(t *testing.T, s *Server, ways map[string]net.Conn, addresses map[string]string) {
+// checkPeers logs clients in, each over another path, and checks the address of each that the
+// operator sees, and that other clients are sent to fetch a file.
+func checkPeers(t *testing.T, s *Server, ways map[string]net.Conn, addresses map[string]string) {
 	t.Helper()
 	for way, conn := range ways {
 		c := talk(t, conn).enter(way)
@@ -127,7 +127,7 @@ func come(t *testing.T, s *Server, ways map[string]net.Conn, addresses map[strin
 			}
 		}
 		if !strings.HasPrefix(at, addresses[way]) {
-			t.Errorf("%s: the operator is told %s, want %s", way, at, addresses[way])
+			t.Errorf("%s: the operator sees %s, want %s", way, at, addresses[way])
 		}
 		host, _, err := net.SplitHostPort(at)
 		if err != nil {
@@ -135,12 +135,12 @@ func come(t *testing.T, s *Server, ways map[string]net.Conn, addresses map[strin
 		}
 		c.send(wire.AppendAck(nil, wire.Ack{Name: []byte(way), File: []byte("a b"), Addr: netip.MustParseAddr("198.51.100.77"), Port: 2000}))
 		if f := c.await(wire.File, "a b"); string(f.Body) != fmt.Sprintf("%s a b %s 2000", way, host) {
-			t.Errorf("%s: others are told %q", way, f.Body)
+			t.Errorf("%s: others are sent %q", way, f.Body)
 		}
 	}
 }
 
-// refused reads to the end of a connection on which nobody may log in.
+// refused reads a connection to its end. The login on it must be refused.
 func refused(t *testing.T, what string, c net.Conn) {
 	t.Helper()
 	c.Write(wire.AppendCred(nil, "mallory", "x"))
@@ -151,7 +151,7 @@ func refused(t *testing.T, what string, c net.Conn) {
 
 var ends = []backends.Backend{epoll.Backend, goroutine.Backend, process.Backend}
 
-// Without TLS there may be a proxy, a page, and clients of neither, side by side.
+// Without TLS clients can connect directly, through a proxy, and with the page.
 func TestWaysWithoutTLS(t *testing.T) {
 	for _, b := range ends {
 		t.Run(b.Name, func(t *testing.T) {
@@ -160,7 +160,7 @@ func TestWaysWithoutTLS(t *testing.T) {
 			})
 			addr := s.Addr().String()
 			direct := connect(t, "127.0.0.1", addr, nil)
-			come(t, s, map[string]net.Conn{
+			checkPeers(t, s, map[string]net.Conn{
 				"direct":   direct,
 				"v1":       connect(t, proxy, addr, []byte(v1line)),
 				"v2":       connect(t, proxy, addr, version2(t, nil)),
@@ -178,7 +178,7 @@ func TestWaysWithoutTLS(t *testing.T) {
 	}
 }
 
-// With TLS nobody comes to the transport but by the front and the page.
+// With TLS clients can reach the transport only through the front and the page.
 func TestWaysWithTLS(t *testing.T) {
 	certFile, keyFile, trust := certificate(t)
 	for _, b := range ends {
@@ -189,7 +189,7 @@ func TestWaysWithTLS(t *testing.T) {
 			})
 			addr := s.Addr().String()
 			direct := tls.Client(connect(t, "127.0.0.1", addr, nil), trust)
-			come(t, s, map[string]net.Conn{
+			checkPeers(t, s, map[string]net.Conn{
 				"direct":  direct,
 				"v1":      tls.Client(connect(t, proxy, addr, []byte(v1line)), trust),
 				"v2":      tls.Client(connect(t, proxy, addr, version2(t, nil)), trust),
@@ -200,9 +200,9 @@ func TestWaysWithTLS(t *testing.T) {
 			})
 			refused(t, "version 1 from elsewhere", connect(t, "127.0.0.1", addr, []byte(v1line)))
 			refused(t, "no TLS", connect(t, "127.0.0.1", addr, nil))
-			inner := s.engine.Addr().String()
+			inner := s.transport.Addr().String()
 			if inner == addr {
-				t.Error("clients come to the transport itself")
+				t.Error("clients connect to the transport itself")
 			}
 			refused(t, "the transport, without a header", connect(t, "127.0.0.1", inner, nil))
 			refused(t, "the transport, with another secret", connect(t, "127.0.0.1", inner, version2(t, make([]byte, 32))))
@@ -220,7 +220,7 @@ func TestWaysWithTLS(t *testing.T) {
 	}
 }
 
-// The page works where the transport listens on no loopback address.
+// The page works if the transport listens on an address that is not loopback.
 func TestPageBesidePublicAddress(t *testing.T) {
 	own := publicAddress(t)
 	users := usersFile(t)
@@ -257,16 +257,16 @@ func TestPublicWithTLS(t *testing.T) {
 	s := launch(t, func(o *Options) {
 		o.Listen, o.Web, o.Open, o.Users, o.TLSCert, o.TLSKey = "0.0.0.0:0", "0.0.0.0:0", false, users, certFile, keyFile
 	})
-	if got := s.Addr().Addr(); got != netip.IPv4Unspecified() || !s.engine.Addr().Addr().IsLoopback() {
-		t.Errorf("listens on %v, the transport on %v", got, s.engine.Addr())
+	if got := s.Addr().Addr(); got != netip.IPv4Unspecified() || !s.transport.Addr().Addr().IsLoopback() {
+		t.Errorf("listens on %v, the transport on %v", got, s.transport.Addr())
 	}
 	if c, err := net.Dial("tcp", fmt.Sprintf("[::1]:%d", s.Addr().Port())); err == nil {
 		c.Close()
-		t.Error("0.0.0.0 is open to IPv6 as well")
+		t.Error("0.0.0.0 also listens on IPv6")
 	}
 }
 
-// Whatever part cannot start, none of the others is left: the same ports can be had.
+// If any part cannot start, all others are stopped: the same ports can be bound again.
 func TestNothingLeftBehind(t *testing.T) {
 	certFile, keyFile, _ := certificate(t)
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -285,7 +285,7 @@ func TestNothingLeftBehind(t *testing.T) {
 		"there is no certificate":                                    func(o *Options) { o.TLSCert = "none.pem" },
 		"is in use: stop what listens there, or choose another -web": func(o *Options) { o.Web = taken.Addr().String() },
 		"another kind":       func(o *Options) { o.History, o.HistoryFile = 5, certFile },
-		"no room for anyone": func(o *Options) { o.Backend = engineBackend(nil, fmt.Errorf("no room for anyone")) },
+		"no room for anyone": func(o *Options) { o.Backend = fakeBackend(nil, fmt.Errorf("no room for anyone")) },
 	} {
 		o := options(new(logged))
 		o.Open, o.Users, o.Listen, o.Web, o.TLSCert, o.TLSKey = false, users, free.Addr().String(), "127.0.0.1:0", certFile, keyFile
@@ -301,8 +301,8 @@ func TestNothingLeftBehind(t *testing.T) {
 	}
 }
 
-// Those who came by TLS and by the page are told what was said before, and that it is
-// the end; what was counted is in the last line.
+// Clients with TLS and of the page are sent what was said before the end, and Close. Their
+// counters are in the last line.
 func TestDrainOfCarried(t *testing.T) {
 	certFile, keyFile, trust := certificate(t)
 	var s *Server
@@ -314,7 +314,7 @@ func TestDrainOfCarried(t *testing.T) {
 		alice.await(wire.Chat, "alice: last words") // the server has it
 		stopped := make(chan error)
 		go func() { stopped <- s.Stop(context.Background()) }()
-		for _, c := range []*talker{alice, bob} {
+		for _, c := range []*wireClient{alice, bob} {
 			if c == bob {
 				c.await(wire.Chat, "alice: last words")
 			}
@@ -331,7 +331,7 @@ func TestDrainOfCarried(t *testing.T) {
 	}
 }
 
-// One who does not leave is cut when the time for draining is over.
+// A client that does not leave is cut when the time for draining is over.
 func TestCarriedIsCut(t *testing.T) {
 	certFile, keyFile, trust := certificate(t)
 	o := options(new(logged))
@@ -342,7 +342,7 @@ func TestCarriedIsCut(t *testing.T) {
 	}
 	talk(t, tls.Client(connect(t, "127.0.0.1", s.Addr().String(), nil), trust)).enter("alice")
 	if err := s.Stop(context.Background()); err == nil {
-		t.Error("Stop does not say that it had to cut")
+		t.Error("Stop returns no error though it had to cut a connection")
 	}
 }
 
@@ -362,7 +362,7 @@ func TestReloadCertificate(t *testing.T) {
 	talk(t, tls.Client(connect(t, "127.0.0.1", s.Addr().String(), nil), trust)).enter("alice")
 }
 
-// What is printed can be opened, also where the page listens on all addresses.
+// The printed URL can be opened, even if the page listens on all addresses.
 func TestPageCanBeOpened(t *testing.T) {
 	certFile, keyFile := certtest.Write(t, t.TempDir(), time.Hour, "*.example.org", "chat.example.org")
 	s := launch(t, func(o *Options) {

@@ -8,8 +8,8 @@ import (
 	"chatbench/loadgen"
 )
 
-// The load generator's clients, spread over two servers of one room, each get every message of
-// all, once, in one order: what was said to their own server, and what crossed to it.
+// The load generator's clients, spread over two servers of one room, all receive every message
+// once and in the same order, those of their own server and those of the other.
 func TestLoadOnTwoServers(t *testing.T) {
 	url := startNATS(t)
 	join := func(o *Options) {
@@ -28,6 +28,6 @@ func TestLoadOnTwoServers(t *testing.T) {
 		t.Errorf("%+v; %d messages, %d deliveries", r.Ledger, r.Messages.InAll, r.Deliveries.InAll)
 	}
 	if within, across := r.Servers.Within.Count, r.Servers.Across.Count; within != 10*150 || across != 10*150 {
-		t.Errorf("%d deliveries by the server they were said to, %d by the other", within, across)
+		t.Errorf("%d deliveries by the server of the sender, %d by the other", within, across)
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// SIGHUP takes the users file as it is now; a bad one changes nothing; who is
-// logged in stays so.
+// SIGHUP loads the users file again. A bad file changes nothing. Clients that are logged in
+// stay.
 func TestReloadOnSIGHUP(t *testing.T) {
 	path := usersFile(t)
 	writeUsers(t, path, "alice", "bob")
@@ -26,7 +26,7 @@ func TestReloadOnSIGHUP(t *testing.T) {
 	waitFor(t, r.log.has("users=2"))
 	carol := r.mustLogin("carol", "secret") // the new one does
 	if got := r.denied("dave", "top secret"); got != "wrong name or password" {
-		t.Errorf("who is unknown is denied with %q", got)
+		t.Errorf("an unknown user is denied with %q", got)
 	}
 	if err := carol.Say("hi"); err != nil {
 		t.Fatal(err)
@@ -39,11 +39,11 @@ func TestReloadOnSIGHUP(t *testing.T) {
 		t.Error(err)
 	}
 	if r.log.has("secret")() || r.log.has("dave")() {
-		t.Error("the log holds a password, or a name that was not let in")
+		t.Error("the log contains a password, or a name that was not let in")
 	}
 }
 
-// A file that is bad at the start is refused with its line.
+// The error for a file that is bad at the start names the line.
 func TestBadUsersFile(t *testing.T) {
 	path := usersFile(t)
 	if err := os.WriteFile(path, []byte("alice\n"), 0o600); err != nil {

@@ -10,36 +10,33 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 )
 
-// statusEvery is how often the service manager may be told how many clients there
-// are, and notifyFor how long the last of what it is told may take.
 const (
-	statusEvery = 5 * time.Second
-	notifyFor   = time.Second
+	statusInterval = 5 * time.Second // least time between two reports of the number of clients
+	closeTimeout   = time.Second     // how long close waits until all states are sent
 )
 
-// notifier tells the service manager how the server is: sd_notify(3). A nil notifier,
-// as of a process that none has started, tells nothing.
+// notifier reports the state of the server to the service manager: sd_notify(3). A nil
+// notifier, of a process that no service manager has started, reports nothing.
 //
-// What is told waits in a queue for a goroutine of its own, for a manager that does
-// not read would hold up whoever writes to it. If the queue is full it is not read,
-// and what comes then is dropped.
+// States wait in a queue for a goroutine that sends them, because sending blocks if the
+// manager does not read. If the queue is full, further states are dropped.
 //
-// tick is for the server's ticker alone, close is called once, the others are for any
-// goroutine; what comes after close is told to nobody.
+// Only the server's ticker calls tick. close is called once. Any goroutine may call the other
+// methods; after close they do nothing.
 type notifier struct {
 	addr   netip.AddrPort
 	log    *slog.Logger
 	states chan string
 	closed chan struct{}
-	done   chan struct{} // all has been told
+	done   chan struct{} // closed when all states are sent
 
-	beatEvery time.Duration // 0: nobody watches
-	beat      time.Time     // when the last one was
-	shown     time.Time     // when the status was last looked at
-	clients   int           // that it shows
+	watchdogInterval time.Duration // 0: there is no watchdog
+	lastWatchdog     time.Time     // when the watchdog was last notified
+	lastStatus       time.Time     // when the number of clients was last checked
+	clients          int           // the number that was last reported
 }
 
-// newNotifier is nil where NOTIFY_SOCKET is not set.
+// newNotifier returns nil if NOTIFY_SOCKET is not set.
 func newNotifier(addr netip.AddrPort, log *slog.Logger) *notifier {
 	if os.Getenv("NOTIFY_SOCKET") == "" {
 		return nil
@@ -47,21 +44,21 @@ func newNotifier(addr netip.AddrPort, log *slog.Logger) *notifier {
 	n := &notifier{addr: addr, log: log, states: make(chan string, 16), closed: make(chan struct{}), done: make(chan struct{})}
 	watchdog, err := daemon.SdWatchdogEnabled(false)
 	if err != nil {
-		log.Warn("the watchdog of the service manager gets no sign of life", "err", err)
+		log.Warn("cannot notify the watchdog of the service manager", "err", err)
 	}
-	n.beatEvery = watchdog / 2
+	n.watchdogInterval = watchdog / 2
 	go n.send()
 	return n
 }
 
-// send tells what is in the queue, in order, and after close what is left in it.
+// send sends the states in the queue, in order, and after close those that are left.
 func (n *notifier) send() {
 	defer close(n.done)
 	failed := false
 	send := func(state string) {
 		if _, err := daemon.SdNotify(false, state); err != nil && !failed {
 			failed = true
-			n.log.Warn("the service manager cannot be told how the server is", "err", err)
+			n.log.Warn("cannot report to the service manager", "err", err)
 		}
 	}
 	for {
@@ -87,11 +84,11 @@ func (n *notifier) tell(state string) {
 	}
 }
 
-// ready says that the server is at work, and as it was told to be.
+// ready reports that the server is running with its current settings.
 func (n *notifier) ready() { n.tell(daemon.SdNotifyReady) }
 
-// reloading says that it reads its files again. What it returns says that this is
-// over, whether it is as it was or as the files have it now.
+// reloading reports that the server reloads its files. The function that it returns reports
+// that this has ended, successfully or not.
 func (n *notifier) reloading() (ready func()) {
 	n.tell(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
 	return n.ready
@@ -99,27 +96,27 @@ func (n *notifier) reloading() (ready func()) {
 
 func (n *notifier) stopping() { n.tell(daemon.SdNotifyStopping) }
 
-// tick gives a sign of life if it is time for one, and shows how many clients there
-// are if that has changed.
+// tick notifies the watchdog if it is time, and reports the number of clients if that has
+// changed.
 func (n *notifier) tick(now time.Time, clients func() int) {
 	if n == nil {
 		return
 	}
-	if n.beatEvery > 0 && now.Sub(n.beat) >= n.beatEvery-tickEvery {
-		n.beat = now
+	if n.watchdogInterval > 0 && now.Sub(n.lastWatchdog) >= n.watchdogInterval-tickEvery {
+		n.lastWatchdog = now
 		n.tell(daemon.SdNotifyWatchdog)
 	}
-	if now.Sub(n.shown) < statusEvery {
+	if now.Sub(n.lastStatus) < statusInterval {
 		return
 	}
-	if c := clients(); c != n.clients || n.shown.IsZero() {
+	if c := clients(); c != n.clients || n.lastStatus.IsZero() {
 		n.clients = c
 		n.tell(fmt.Sprintf("STATUS=%d clients on %s", c, n.addr))
 	}
-	n.shown = now
+	n.lastStatus = now
 }
 
-// close waits until all has been told, but not for a manager that does not read.
+// close waits until all states are sent, but at most for closeTimeout.
 func (n *notifier) close() {
 	if n == nil {
 		return
@@ -127,6 +124,6 @@ func (n *notifier) close() {
 	close(n.closed)
 	select {
 	case <-n.done:
-	case <-time.After(notifyFor):
+	case <-time.After(closeTimeout):
 	}
 }

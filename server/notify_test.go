@@ -16,13 +16,13 @@ import (
 	"chatbench/core"
 )
 
-// manager is what systemd is to a service: a socket that states come to.
+// manager is a fake service manager: a socket that receives states.
 type manager struct {
 	*testing.T
 	conn *net.UnixConn
 }
 
-// newManager makes this process a service of it, with a watchdog if that is not 0.
+// newManager makes this process a service of a manager, with a watchdog if that is not 0.
 func newManager(t *testing.T, watchdog time.Duration) *manager {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "notify")
@@ -40,7 +40,7 @@ func newManager(t *testing.T, watchdog time.Duration) *manager {
 	return &manager{t, conn}
 }
 
-// next is the next state, or "" if none comes for so long.
+// next is the next state, or "" if none comes in time.
 func (m *manager) next(patience time.Duration) string {
 	m.Helper()
 	if err := m.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
@@ -56,7 +56,7 @@ func (m *manager) next(patience time.Duration) string {
 	return string(b[:n])
 }
 
-// await reads states until one begins like that.
+// await reads states until one that begins with start.
 func (m *manager) await(start string) string {
 	m.Helper()
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
@@ -68,7 +68,7 @@ func (m *manager) await(start string) string {
 	return ""
 }
 
-// TestNotify: the service manager is told of each turn in a server's life.
+// TestNotify: the service manager is notified of start, reload and stop.
 func TestNotify(t *testing.T) {
 	m := newManager(t, 0)
 	path := usersFile(t)
@@ -82,7 +82,7 @@ func TestNotify(t *testing.T) {
 	var since int64
 	state := m.await("RELOADING=1")
 	if n, err := fmt.Sscanf(state, "RELOADING=1\nMONOTONIC_USEC=%d", &since); n != 1 || err != nil || since <= 0 {
-		t.Errorf("a reload is told as %q", state)
+		t.Errorf("the state of a reload is %q", state)
 	}
 	m.await("READY=1")
 	signalSelf(t, unix.SIGTERM)
@@ -107,8 +107,8 @@ func TestFailedReload(t *testing.T) {
 	m.await("READY=1")
 }
 
-// TestWatchdog: signs of life come while the room is carried the time, and no more
-// once it is stuck.
+// TestWatchdog: the watchdog is notified while the ticker runs, and no longer when the room is
+// stuck.
 func TestWatchdog(t *testing.T) {
 	m := newManager(t, 200*time.Millisecond)
 	log := new(logged)
@@ -137,7 +137,7 @@ func TestWatchdog(t *testing.T) {
 	m.await("X_STUCK=1")
 	for more := 0; m.next(time.Second) != ""; more++ { // the tick that was under way may have one
 		if more > 1 {
-			t.Fatal("the room is stuck, and the service manager is told that all is well")
+			t.Fatal("the room is stuck, and the watchdog is still notified")
 		}
 	}
 	close(release)
@@ -147,21 +147,21 @@ func TestWatchdog(t *testing.T) {
 	}
 }
 
-// TestNoManager: without a service manager nothing is told, and nothing fails.
+// TestNoManager: without a service manager nothing is sent, and nothing fails.
 func TestNoManager(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", "")
 	n := newNotifier(peer, options(new(logged)).Log)
 	if n != nil {
-		t.Error("there is a notifier")
+		t.Error("newNotifier is not nil")
 	}
 	n.ready()
 	n.reloading()()
 	n.stopping()
-	n.tick(time.Now(), func() int { t.Error("clients are counted for nobody"); return 0 })
+	n.tick(time.Now(), func() int { t.Error("clients are counted without a manager"); return 0 })
 	n.close()
 }
 
-// TestDeafManager: one that does not read holds nobody up.
+// TestDeafManager: a manager that does not read blocks nothing.
 func TestDeafManager(t *testing.T) {
 	newManager(t, 0)
 	n := newNotifier(peer, options(new(logged)).Log)
@@ -171,7 +171,7 @@ func TestDeafManager(t *testing.T) {
 	n.close()
 }
 
-// TestManagerGone: that it cannot be told is said in the log, once.
+// TestManagerGone: if the manager cannot be reached, that is logged once.
 func TestManagerGone(t *testing.T) {
 	m := newManager(t, 0)
 	m.conn.Close()
@@ -182,7 +182,7 @@ func TestManagerGone(t *testing.T) {
 	n.close()
 	log.mu.Lock()
 	defer log.mu.Unlock()
-	if got := strings.Count(log.text.String(), "cannot be told"); got != 1 {
-		t.Errorf("the log says it %d times: %s", got, log.text.String())
+	if got := strings.Count(log.text.String(), "cannot report to the service manager"); got != 1 {
+		t.Errorf("logged %d times: %s", got, log.text.String())
 	}
 }

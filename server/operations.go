@@ -18,25 +18,25 @@ import (
 	"chatbench/server/gate"
 )
 
-// Operations is what an operator has, besides signals, to look into a server at work
-// and to act on it.
+// Operations configures how an operator, besides signals, can inspect and control a running
+// server.
 type Operations struct {
 	Bans    string // path of the bans file; "": bans end with the process
 	Control string // path of the control socket; "": none
 	Admin   string // TCP address of metrics, health and the live page; "": none
-	// AdminExposed allows Admin to be an address that others can reach: it has no
-	// password, and no encryption.
+	// AdminExposed allows Admin to be an address that others can reach, though it has no
+	// password and no encryption.
 	AdminExposed  bool
 	AdminProfiles bool // serve profiles of the process there
 }
 
-// check refuses options that cannot be meant.
+// check refuses invalid options.
 func (o *Operations) check(ctx context.Context) error {
 	switch {
 	case o.Admin == "" && o.AdminExposed:
-		return misuse("-admin-exposed is for -admin HOST:PORT: say where, or leave it out")
+		return misuse("-admin-exposed needs -admin HOST:PORT: add that, or leave it out")
 	case o.Admin == "" && o.AdminProfiles:
-		return misuse("-admin-pprof is for -admin HOST:PORT: say where, or leave it out")
+		return misuse("-admin-pprof needs -admin HOST:PORT: add that, or leave it out")
 	case o.Admin == "" || o.AdminExposed:
 		return nil
 	}
@@ -49,7 +49,7 @@ func (o *Operations) check(ctx context.Context) error {
 	case err != nil:
 		return misuse("-admin %s: %q is no address of this machine: %v", o.Admin, host, err)
 	case !local:
-		return misuse("-admin would show everybody on the network how the server does at %s: use 127.0.0.1, or allow it with -admin-exposed", o.Admin)
+		return misuse("-admin would show the state of the server to everybody on the network at %s: use 127.0.0.1, or allow it with -admin-exposed", o.Admin)
 	}
 	return nil
 }
@@ -64,8 +64,8 @@ type operations struct {
 	work    sync.WaitGroup
 }
 
-// listenOperations binds what is asked for, so that it is known before the server
-// starts whether it can be had. Afterwards serve or abandon has to be called.
+// listenOperations binds the control socket and the admin listener, if they are configured,
+// before the server starts. Afterwards serve or abandon must be called.
 func listenOperations(o Options) (*operations, error) {
 	ops := &operations{log: o.Log, opts: o.Operations}
 	var err error
@@ -83,10 +83,10 @@ func listenOperations(o Options) (*operations, error) {
 	return ops, nil
 }
 
-// listenAdmin listens where Admin says, or to the socket that was passed for it.
+// listenAdmin listens on the address Admin, or on the socket that was passed for it.
 func listenAdmin(o Options) (net.Listener, error) {
 	if o.Sockets.Admin != nil {
-		o.Log.Info("a socket was passed, it takes the place of -admin", "addr", o.Admin)
+		o.Log.Info("using a passed socket instead of -admin", "addr", o.Admin)
 		return o.Sockets.Admin, nil
 	}
 	l, err := net.Listen(tcp.Network(o.Admin), o.Admin)
@@ -96,7 +96,7 @@ func listenAdmin(o Options) (net.Listener, error) {
 	return l, nil
 }
 
-// abandon gives up what was bound and does not serve.
+// abandon closes what listenOperations has bound, if serve was not called.
 func (ops *operations) abandon() {
 	if ops.control != nil {
 		ops.control.Close()
@@ -106,7 +106,7 @@ func (ops *operations) abandon() {
 	}
 }
 
-// serve lets the operator look at s and act on it.
+// serve serves requests about s.
 func (ops *operations) serve(s *Server) {
 	if ops.control != nil {
 		ops.work.Go(func() { ops.control.Serve(operator{s}) })
@@ -118,12 +118,12 @@ func (ops *operations) serve(s *Server) {
 	ops.log.Info("admin listening", "addr", ops.admin.Addr())
 	ops.work.Go(func() {
 		if err := ops.admin.Serve(); err != nil {
-			ops.log.Error("the admin listener ended by itself", "err", err)
+			ops.log.Error("the admin listener has ended by itself", "err", err)
 		}
 	})
 }
 
-// close ends both. It returns when requests that have come are answered.
+// close ends both. It returns when the requests that have come are answered.
 func (ops *operations) close() {
 	if ops.control != nil {
 		ops.control.Close()
@@ -134,11 +134,11 @@ func (ops *operations) close() {
 	ops.work.Wait()
 }
 
-// sources is what the admin listener shows.
+// sources is the parts of the server that the admin listener shows.
 func (s *Server) sources() admin.Sources {
 	from := admin.Sources{
 		Backend: s.opts.Backend.Name, MaxClients: s.opts.MaxClients,
-		Room: s.room, Transport: &s.counters, Gate: s.gate, Lines: s.lines, Draining: s.draining.Load,
+		Room: s.room, Transport: &s.counters, Gate: s.gate, Lines: s.accessLog, Draining: s.draining.Load,
 		Carrier: s.listeners.carrier,
 	}
 	if s.listeners.cert != nil {
@@ -156,7 +156,7 @@ func (s *Server) sources() admin.Sources {
 	return from
 }
 
-// operator is the server as its control socket sees it.
+// operator implements control.Operator.
 type operator struct{ *Server }
 
 var _ control.Operator = operator{}
@@ -173,7 +173,7 @@ func (o operator) Unban(target string) error { return o.gate.Unban(target) }
 func (o operator) Kick(name string) (ended int, err error) {
 	_, folded, err := core.CheckName(name)
 	if err != nil {
-		return 0, fmt.Errorf("%q is no name: %w", name, err)
+		return 0, fmt.Errorf("%q is not a name: %w", name, err)
 	}
 	ended = o.room.Kick(func(u core.User) bool { return u.Folded == folded }, wire.Kicked)
 	if ended == 0 {
@@ -182,7 +182,7 @@ func (o operator) Kick(name string) (ended int, err error) {
 	return ended, nil
 }
 
-// Ban bans, and ends the sessions of those who are banned by it.
+// Ban bans a target, and ends the sessions of users who are banned by that.
 func (o operator) Ban(target string, d time.Duration) (gate.Ban, int, error) {
 	ban, err := o.gate.Ban(target, d)
 	if err != nil && !errors.As(err, new(gate.NotSaved)) {
@@ -196,30 +196,30 @@ func (o operator) Say(text string) int {
 	return o.room.Snapshot().Granted
 }
 
-// Drain has Run end the server. A second one changes nothing.
+// Drain makes Run end the server. Further calls do nothing.
 func (o operator) Drain() {
 	select {
-	case o.asked <- struct{}{}:
+	case o.drainRequested <- struct{}{}:
 	default:
 	}
 }
 
-// operatorStats is what "chatd ctl stats" gives.
+// operatorStats is the output of "chatd ctl stats".
 type operatorStats struct {
-	Backend   string       `json:"backend"`
-	Draining  bool         `json:"draining"`
-	Room      core.Stats   `json:"room"`
-	Backlog   core.Backlog `json:"backlog"`
-	Logins    gate.Stats   `json:"logins"`
-	Transport counters     `json:"transport"`
-	// Cluster is absent if the room is on this server alone.
+	Backend   string               `json:"backend"`
+	Draining  bool                 `json:"draining"`
+	Room      core.Stats           `json:"room"`
+	Backlog   core.Backlog         `json:"backlog"`
+	Logins    gate.Stats           `json:"logins"`
+	Transport admin.TransportStats `json:"transport"`
+	// Cluster is absent if the room is only on this server.
 	Cluster *cluster.Stats `json:"cluster,omitempty"`
 }
 
 func (o operator) Stats() any {
 	stats := operatorStats{
 		Backend: o.opts.Backend.Name, Draining: o.draining.Load(), Room: o.Snapshot(), Backlog: o.room.Backlog(),
-		Logins: o.gate.Stats(), Transport: readCounters(&o.counters),
+		Logins: o.gate.Stats(), Transport: admin.ReadTransport(&o.counters),
 	}
 	if o.cluster != nil {
 		joined := o.cluster.Stats()

@@ -34,7 +34,7 @@ func operated(t *testing.T, users ...string) (r *running, usersPath, socket stri
 	return r, usersPath, socket
 }
 
-// ask asks over the control socket, and wants it to go well.
+// ask sends a request to the control socket, which must succeed.
 func ask(t *testing.T, socket string, r control.Request) control.Answer {
 	t.Helper()
 	a, err := control.Ask(socket, r)
@@ -44,14 +44,14 @@ func ask(t *testing.T, socket string, r control.Request) control.Answer {
 	return a
 }
 
-// lastNotice is what the server said to a client before it ended it.
+// lastNotice is the last notice to a client before its session ended.
 func lastNotice(t *testing.T, c *client.Client) string {
 	t.Helper()
 	all := notices(t, c)
 	return append(all, "")[max(len(all)-1, 0)]
 }
 
-// notices is all that the server said to a client until it ended it.
+// notices is all notices to a client until its session ended.
 func notices(t *testing.T, c *client.Client) (all []string) {
 	t.Helper()
 	for {
@@ -69,7 +69,7 @@ func notices(t *testing.T, c *client.Client) (all []string) {
 	}
 }
 
-// The operator sees who is in the room, has one go, keeps one out, and tells the rest.
+// The operator lists the users in the room, kicks one, bans one, and sends a notice to the others.
 func TestOperated(t *testing.T) {
 	r, _, socket := operated(t, "alice", "bob", "carol")
 	alice, bob, carol := r.mustLogin("alice", "secret"), r.mustLogin("bob", "secret"), r.mustLogin("carol", "secret")
@@ -116,8 +116,8 @@ func TestOperated(t *testing.T) {
 	}
 }
 
-// On reload whoever was removed or has another password now has to go, and is told
-// why; the others stay. SIGHUP and the control socket do the same.
+// After a reload, users who were removed or have another password now are told why, and their
+// sessions end; the others stay. SIGHUP and the control socket do the same.
 func TestReloadExpels(t *testing.T) {
 	r, path, socket := operated(t, "alice", "bob", "carol")
 	alice, bob, carol := r.mustLogin("alice", "secret"), r.mustLogin("bob", "secret"), r.mustLogin("carol", "secret")
@@ -179,8 +179,8 @@ func get(t *testing.T, url string) (code int, body string) {
 // What the admin listener shows is what happened, and it shows it while the server
 // drains.
 func TestAdminOfAServer(t *testing.T) {
-	e := &engine{done: make(chan struct{}), shutdown: func(ctx context.Context) error { <-ctx.Done(); return nil }}
-	draining := start(t, func(o *Options) { o.Backend, o.Admin, o.Drain = engineBackend(e, nil), "127.0.0.1:0", time.Hour })
+	e := &fakeTransport{done: make(chan struct{}), shutdown: func(ctx context.Context) error { <-ctx.Done(); return nil }}
+	draining := start(t, func(o *Options) { o.Backend, o.Admin, o.Drain = fakeBackend(e, nil), "127.0.0.1:0", time.Hour })
 	waitFor(t, draining.log.has("admin listening"))
 	url := draining.adminURL()
 	if code, body := get(t, url+"/readyz"); code != http.StatusOK || body != "ready\n" {
@@ -296,8 +296,8 @@ func TestOperationsInUse(t *testing.T) {
 		want string
 	}{
 		{Operations{Admin: "0.0.0.0:9100"}, "-admin-exposed"}, {Operations{Admin: ":9100"}, "-admin-exposed"},
-		{Operations{Admin: "127.0.0.1"}, "no HOST:PORT"}, {Operations{AdminProfiles: true}, "-admin-pprof is for -admin"},
-		{Operations{AdminExposed: true}, "-admin-exposed is for -admin"},
+		{Operations{Admin: "127.0.0.1"}, "no HOST:PORT"}, {Operations{AdminProfiles: true}, "-admin-pprof needs -admin"},
+		{Operations{AdminExposed: true}, "-admin-exposed needs -admin"},
 	} {
 		o := options(new(logged))
 		o.Operations = c.o

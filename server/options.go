@@ -19,44 +19,43 @@ import (
 	"chatbench/server/cluster"
 )
 
-// DefaultMaxClients is the pool where nobody asked for another, or less if the
-// transport or the file limit cannot carry as many.
+// DefaultMaxClients is the default maximum of clients. It is less if the transport or the
+// file limit does not allow so many.
 const DefaultMaxClients = 10_000
 
-// mostHistory bounds Options.History: of each line a server keeps a copy in memory.
-const mostHistory = 10_000
+// maxHistory bounds Options.History: the server keeps a copy of each line in memory.
+const maxHistory = 10_000
 
-// leastLagMax is room for the largest frames that one client can have the room
-// make at once.
-const leastLagMax = 1 << 20
+// minLagMax has room for the largest output that one client can cause at once.
+const minLagMax = 1 << 20
 
-// Options is what a server is made of.
+// Options configures a server.
 type Options struct {
 	Backend backends.Backend
-	// Backends are all that the program has, for an error to name others; nil: it does not.
+	// Backends are all that the program has, for errors that suggest others; nil: errors name none.
 	Backends []backends.Backend
 	Listen   string // TCP address; a loopback one unless there is a certificate, or Insecure
-	// Sockets that another process has opened: each takes the place of Listen, Web or
-	// Admin. Start closes them with the server, and when it fails.
+	// Sockets that another process has opened: each replaces Listen, Web or Admin. They are
+	// closed with the server, and if Start fails.
 	Sockets Sockets
 
 	Users    string // path of the users file; "" with Open
-	Open     bool   // any password lets in
+	Open     bool   // any name and password may log in
 	Insecure bool   // passwords may cross a network unencrypted
 
-	// TLS is spoken where Listen says if there is a certificate; both files are PEM.
+	// Paths of the certificate and its key (PEM). With them Listen uses TLS.
 	TLSCert, TLSKey string
-	TLSMin          uint16 // the oldest version that is spoken: tls.VersionTLS13 or 12
+	TLSMin          uint16 // the oldest version that is allowed: tls.VersionTLS13 or 12
 
 	Web        string         // TCP address of the browser page, "" for none
 	WebOrigins []string       // further hosts whose pages may connect, see web.Config
-	ProxyFrom  []netip.Prefix // proxies: what comes from them begins with a PROXY header
+	ProxyFrom  []netip.Prefix // proxies: connections from them begin with a PROXY header
 
-	History     int    // lines that newcomers are told of what was said before; 0: none
-	HistoryFile string // where they outlive the server, "" for nowhere
+	History     int    // lines said before that new clients are sent; 0: none
+	HistoryFile string // where these lines are kept when the server ends, "" for nowhere
 
-	MaxClients       int // 0: as many of DefaultMaxClients as fit
-	MaxPending       int // 0: a quarter of the pool, at least 64
+	MaxClients       int // 0: DefaultMaxClients, or as many as fit
+	MaxPending       int // 0: a quarter of MaxClients, at least 64
 	MaxPerAddress    int // 0: no limit
 	MaxFrame         int
 	LoginTimeout     time.Duration
@@ -68,25 +67,25 @@ type Options struct {
 	AdvertiseClaimed bool       // relay the address a sharer claims, not the one it has
 	LoginThrottle    units.Rate // wrong passwords by address and name, perAddress times as many by address; 0 is off
 
-	Cluster cluster.Config // the other servers of the room; without URLs there are none. Log, History and Entering are set by Start
+	Cluster cluster.Config // the other servers of the room; without URLs there are none. Start sets Log, History and Entering
 
-	Operations // what an operator has besides signals
+	Operations // how an operator can inspect and control the server
 
 	Coalesce   backends.Coalesce
 	SendBuffer int // SO_SNDBUF; 0 leaves it to the kernel
 	Backlog    int
-	SpawnAhead int // processes that wait for clients, where there is one for each
-	Loops      int // event loops, where their number can be chosen; 0: as many as the backend has by default
+	SpawnAhead int // processes that wait for clients, if the backend has a process for each client
+	Loops      int // event loops, if the backend allows to choose their number; 0: its default
 	Linger     time.Duration
-	Drain      time.Duration // how long the end may take before connections are cut
+	Drain      time.Duration // how long Stop may take before it cuts connections
 
-	JSON bool      // readiness and end as JSON lines
-	Out  io.Writer // where they go, and the line for people
+	JSON bool      // print readiness and final counters as JSON lines
+	Out  io.Writer // for these lines, or the one for people
 	Log  *slog.Logger
 }
 
-// Misuse is an error in what was asked for, as against one of the machine. Its
-// text names the flags of chatd.
+// Misuse is an error in the options, as opposed to one of the machine. Its text names
+// the flags of chatd.
 type Misuse struct{ text string }
 
 func (m Misuse) Error() string { return "server: " + m.text }
@@ -95,7 +94,7 @@ func misuse(format string, args ...any) error {
 	return Misuse{fmt.Sprintf(format, args...)}
 }
 
-// check refuses options that cannot be meant, for the first of their problems.
+// check returns the first problem of the options.
 func (o *Options) check(ctx context.Context) error {
 	if all := o.problems(ctx); len(all) > 0 {
 		return all[0]
@@ -103,7 +102,7 @@ func (o *Options) check(ctx context.Context) error {
 	return nil
 }
 
-// problems is why options cannot be meant: each is a Misuse.
+// problems returns all problems of the options, each of them a Misuse.
 func (o *Options) problems(ctx context.Context) (all []error) {
 	refuse := func(is bool, format string, args ...any) {
 		if is {
@@ -116,8 +115,8 @@ func (o *Options) problems(ctx context.Context) (all []error) {
 		"-spawn-ahead is for a backend with a process for each client, not for %s: leave it out", o.Backend.Name)
 	refuse(o.Loops > 0 && o.Backend.Loops == nil,
 		"-loops is not for backend %s: leave it out, or use %s", o.Backend.Name, cmp.Or(backends.Looping(o.Backends), "a backend whose number of event loops can be chosen"))
-	refuse(o.LagMax > 0 && o.LagMax < max(o.LagLimit, leastLagMax),
-		"-lag-max %v is below %v: raise it, or leave it out", units.Size(o.LagMax), units.Size(max(o.LagLimit, leastLagMax)))
+	refuse(o.LagMax > 0 && o.LagMax < max(o.LagLimit, minLagMax),
+		"-lag-max %v is below %v: raise it, or leave it out", units.Size(o.LagMax), units.Size(max(o.LagLimit, minLagMax)))
 	refuse(o.Coalesce != backends.CoalesceOff && !o.Backend.Coalesces,
 		"-coalesce is not for backend %s: leave it out, or use %s", o.Backend.Name, cmp.Or(backends.Coalescing(o.Backends), "a backend that obeys it"))
 	refuse(o.MaxFrame > core.LargestFrame, "-max-frame %d is over %d, the most a frame may be", o.MaxFrame, core.LargestFrame)
@@ -134,7 +133,7 @@ func (o *Options) problems(ctx context.Context) (all []error) {
 		{"-max-pending", int64(o.MaxPending), 0, math.MaxInt32},
 		{"-max-per-address", int64(o.MaxPerAddress), 0, math.MaxInt32},
 		{"-max-frame", int64(o.MaxFrame), 256, math.MaxInt32}, // a login fits
-		{"-history", int64(o.History), 0, mostHistory},
+		{"-history", int64(o.History), 0, maxHistory},
 		{"-lag-limit", int64(o.LagLimit), 4 << 10, math.MaxInt32},
 		{"-lag-max", int64(o.LagMax), 0, math.MaxInt32},
 		{"-lag-time", int64(o.LagTime), int64(time.Millisecond), math.MaxInt64},
@@ -159,10 +158,10 @@ func (o *Options) problems(ctx context.Context) (all []error) {
 	return all
 }
 
-// clustered says whether the room is on other servers too.
+// clustered says whether the room is on several servers.
 func (o *Options) clustered() bool { return o.Cluster.URLs != "" }
 
-// clusterProblems is problems of what joins the room to those of other servers.
+// clusterProblems returns the problems of the options of a room on several servers.
 func (o *Options) clusterProblems() (all []error) {
 	refuse := func(is bool, format string, args ...any) {
 		if is {
@@ -172,20 +171,20 @@ func (o *Options) clusterProblems() (all []error) {
 	c := o.Cluster
 	if !o.clustered() {
 		refuse(c.Room != "" || c.Credentials != "" || c.CA != "" || c.Cert != "" || c.Key != "",
-			"-cluster-room, -cluster-creds, -cluster-ca, -cluster-cert and -cluster-key are for -cluster URL,…: say where NATS is, or leave them out")
+			"-cluster-room, -cluster-creds, -cluster-ca, -cluster-cert and -cluster-key need -cluster URL,…: add that, or leave them out")
 		return all
 	}
-	refuse(!cluster.GoodRoom(c.Room), "-cluster needs -cluster-room NAME, the same for all servers of the room: letters, digits, - and _, 32 at the most")
-	refuse(o.HistoryFile != "", "-history-file is for a server alone: with -cluster what was said is in the stream, leave it out")
-	refuse(o.MaxFrame > core.LargestShared, "-max-frame %d is over %d, the most a frame may be with -cluster", o.MaxFrame, core.LargestShared)
-	refuse((c.Cert == "") != (c.Key == ""), "-cluster-cert and -cluster-key belong together: say both, or none")
-	refuse(c.MaxAge != 0 && c.MaxAge < time.Minute, "-cluster-age %v is below a minute: a server that is cut off for that long would miss what was said", c.MaxAge)
-	refuse(c.MaxBytes < 1<<20, "-cluster-size %v is below 1 MiB", units.Size(c.MaxBytes))
-	refuse(c.Replicas < 1 || c.Replicas > 5, "-cluster-replicas %d is not within 1 to 5", c.Replicas)
+	refuse(!cluster.ValidRoom(c.Room), "-cluster needs -cluster-room NAME, the same for all servers of the room: letters, digits, - and _, at most 32")
+	refuse(o.HistoryFile != "", "-history-file cannot be used with -cluster, where the stream keeps what was said: leave it out")
+	refuse(o.MaxFrame > core.LargestClusterFrame, "-max-frame %d is over %d, the limit with -cluster: lower it", o.MaxFrame, core.LargestClusterFrame)
+	refuse((c.Cert == "") != (c.Key == ""), "-cluster-cert and -cluster-key belong together: give both, or none")
+	refuse(c.MaxAge != 0 && c.MaxAge < time.Minute, "-cluster-age %v is below 1m: a server that is cut off for longer would miss messages: raise it", c.MaxAge)
+	refuse(c.MaxBytes < 1<<20, "-cluster-size %v is below 1MiB: raise it", units.Size(c.MaxBytes))
+	refuse(c.Replicas < 1 || c.Replicas > 5, "-cluster-replicas %d is not from 1 to 5", c.Replicas)
 	return all
 }
 
-// checkPage is checkAddress for the browser page, if there is one.
+// checkPage checks the address of the browser page, if there is one.
 func (o *Options) checkPage(ctx context.Context) error {
 	if o.Web == "" {
 		return nil
@@ -193,10 +192,11 @@ func (o *Options) checkPage(ctx context.Context) error {
 	return o.checkAddress(ctx, "-web", o.Web)
 }
 
-// tls says whether clients are spoken to with TLS.
+// tls says whether TLS is used.
 func (o *Options) tls() bool { return o.TLSCert != "" }
 
-// checkAddress keeps open doors and plaintext passwords off the network.
+// checkAddress refuses addresses on which strangers could log in with any password, or on
+// which passwords would cross the network unencrypted.
 func (o *Options) checkAddress(ctx context.Context, flag, address string) error {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil || port == "" {
@@ -217,8 +217,8 @@ func (o *Options) checkAddress(ctx context.Context, flag, address string) error 
 	return nil
 }
 
-// onlyLoopback says whether host means this machine and nothing else. No host
-// means every address there is.
+// onlyLoopback says whether all addresses of a host are loopback addresses. An empty host
+// means all addresses of the machine.
 func onlyLoopback(ctx context.Context, host string) (bool, error) {
 	if host == "" {
 		return false, nil
@@ -238,8 +238,8 @@ func onlyLoopback(ctx context.Context, host string) (bool, error) {
 	return true, nil
 }
 
-// Defaults is what chatd is without flags, but for who may log in and where
-// output goes.
+// Defaults is the options of chatd without flags. Backend, Users or Open, Out and Log are not
+// set.
 func Defaults() Options {
 	return Options{
 		Listen: "127.0.0.1:9000", MaxPerAddress: 64, MaxFrame: wire.MaxFrame,

@@ -37,17 +37,17 @@ func TestMisuse(t *testing.T) {
 		{"open page", func(o *Options) { o.Web = "0.0.0.0:0" }, "-open would let everybody"},
 		{"plaintext page", func(o *Options) { o.Open, o.Users, o.Web = false, "x", "192.0.2.1:1" }, "use 127.0.0.1 for -web"},
 		{"file of no history", func(o *Options) { o.HistoryFile = "x" }, "-history-file needs -history"},
-		{"endless history", func(o *Options) { o.History = mostHistory + 1 }, "-history is out of range"},
+		{"endless history", func(o *Options) { o.History = maxHistory + 1 }, "-history is out of range"},
 		{"no room", func(o *Options) { o.Cluster.URLs = "nats://x" }, "-cluster needs -cluster-room NAME"},
 		{"bad room", func(o *Options) { o.Cluster.URLs, o.Cluster.Room = "nats://x", "a.b" }, "-cluster needs -cluster-room NAME"},
-		{"room of no cluster", func(o *Options) { o.Cluster.Room = "a" }, "say where NATS is"},
+		{"room of no cluster", func(o *Options) { o.Cluster.Room = "a" }, "need -cluster URL"},
 		{"history twice", func(o *Options) {
 			o.Cluster.URLs, o.Cluster.Room, o.History, o.HistoryFile = "nats://x", "a", 1, "x"
-		}, "-history-file is for a server alone"},
+		}, "-history-file cannot be used with -cluster"},
 		{"frame too large for others", func(o *Options) { o.Cluster.URLs, o.Cluster.Room, o.MaxFrame = "nats://x", "a", 32<<10 }, "-max-frame 32768 is over 20480"},
 		{"half a certificate", func(o *Options) { o.Cluster.URLs, o.Cluster.Room, o.Cluster.Cert = "nats://x", "a", "x" }, "belong together"},
-		{"short stream", func(o *Options) { o.Cluster.URLs, o.Cluster.Room, o.Cluster.MaxAge = "nats://x", "a", time.Second }, "-cluster-age 1s is below a minute"},
-		{"small stream", func(o *Options) { o.Cluster.URLs, o.Cluster.Room, o.Cluster.MaxBytes = "nats://x", "a", 1 }, "-cluster-size 1B is below 1 MiB"},
+		{"short stream", func(o *Options) { o.Cluster.URLs, o.Cluster.Room, o.Cluster.MaxAge = "nats://x", "a", time.Second }, "-cluster-age 1s is below 1m"},
+		{"small stream", func(o *Options) { o.Cluster.URLs, o.Cluster.Room, o.Cluster.MaxBytes = "nats://x", "a", 1 }, "-cluster-size 1B is below 1MiB"},
 		{"no copies", func(o *Options) { o.Cluster.URLs, o.Cluster.Room, o.Cluster.Replicas = "nats://x", "a", 0 }, "-cluster-replicas 0"},
 		{"too many clients", func(o *Options) { o.MaxClients = 1 << 30 }, "lower it to"},
 	} {

@@ -13,10 +13,11 @@ import (
 
 	"chatbench/backends"
 	"chatbench/core"
+	"chatbench/server/admin"
 	"chatbench/server/gate"
 )
 
-// listening is the first JSON line: the server is ready, and how it is set.
+// listening is the first JSON line: the server is ready. It has the settings.
 type listening struct {
 	Event         string        `json:"event"`
 	Backend       string        `json:"backend"`
@@ -40,18 +41,18 @@ type listening struct {
 	Coalesce      string        `json:"coalesce,omitempty"` // auto or a time; absent: off
 	Announce      bool          `json:"announce"`
 	Open          bool          `json:"open"`
-	TLS           string        `json:"tls,omitempty"`        // the oldest version that is spoken; absent: none
+	TLS           string        `json:"tls,omitempty"`        // the oldest version that is allowed; absent: none
 	Page          string        `json:"page,omitempty"`       // URL of the browser page
 	ProxyFrom     int           `json:"proxy_from,omitempty"` // prefixes of trusted proxies
 	History       int           `json:"history,omitempty"`    // lines
-	Cluster       *clusterLine  `json:"cluster,omitempty"`    // absent: the room is on this server alone
+	Cluster       *clusterLine  `json:"cluster,omitempty"`    // absent: the room is only on this server
 }
 
-// clusterLine is what a server has in common with the others of its room.
+// clusterLine describes the room on several servers.
 type clusterLine struct {
 	Room     string        `json:"room"`
-	Node     string        `json:"node"`          // what this server is called among them
-	Age      time.Duration `json:"stream_age_ns"` // what the stream keeps; 0: for ever
+	Node     string        `json:"node"`          // the ID of this server
+	Age      time.Duration `json:"stream_age_ns"` // how long the stream keeps messages; 0: for ever
 	Octets   int64         `json:"stream_bytes"`
 	Replicas int           `json:"replicas"`
 }
@@ -82,66 +83,47 @@ func (s *Server) listening() listening {
 	return l
 }
 
-// stopped is the second and last JSON line: what the server has done.
+// stopped is the second and last JSON line: the counters.
 type stopped struct {
-	Event    string       `json:"event"`
-	Counters counters     `json:"counters"`
-	Room     roomStats    `json:"room"`
-	Ends     core.Ends    `json:"ends"`
-	Logins   gate.Stats   `json:"logins"` // with an open door all are right, or banned
-	Front    *frontStats  `json:"front,omitempty"`
-	Page     *pageStats   `json:"page,omitempty"`
-	NoTarget int64        `json:"no_target,omitempty"` // clients of the two for whom the transport took no connection
-	GivenUp  string       `json:"given_up,omitempty"`  // parts of the end that were stuck, with commas between
-	Runtime  runtimeStats `json:"runtime"`
-	Error    string       `json:"error"`
+	Event    string               `json:"event"`
+	Counters admin.TransportStats `json:"counters"`
+	Room     roomStats            `json:"room"`
+	Ends     core.Ends            `json:"ends"`
+	Logins   gate.Stats           `json:"logins"` // with -open all are right, or banned
+	Front    *frontStats          `json:"front,omitempty"`
+	Page     *pageStats           `json:"page,omitempty"`
+	NoTarget int64                `json:"no_target,omitempty"` // clients of front and page for which the connection to the transport failed
+	GivenUp  string               `json:"given_up,omitempty"`  // parts that did not end in time, separated by commas
+	Runtime  runtimeStats         `json:"runtime"`
+	Error    string               `json:"error"`
 }
 
-// roomStats is the room's, but for the ends, which have a place of their own.
+// roomStats is the counters of the room, without Ends, which stopped has.
 type roomStats struct {
 	core.Stats
 	Ends *struct{} `json:"ends,omitempty"`
 }
 
-type counters struct {
-	Accepts       int64 `json:"accepts"`
-	AcceptErrors  int64 `json:"accept_errors"`
-	NoDescriptors int64 `json:"no_descriptors"`
-	Reads         int64 `json:"reads"`
-	BytesIn       int64 `json:"bytes_in"`
-	Writes        int64 `json:"writes"`
-	BytesOut      int64 `json:"bytes_out"`
-	Stalls        int64 `json:"stalls"`
-}
-
-func readCounters(c *backends.Counters) counters {
-	return counters{
-		Accepts: c.Accepts.Load(), AcceptErrors: c.AcceptErrors.Load(), NoDescriptors: c.NoDescriptors.Load(),
-		Reads: c.Reads.Load(), BytesIn: c.BytesIn.Load(),
-		Writes: c.Writes.Load(), BytesOut: c.BytesOut.Load(), Stalls: c.Stalls.Load(),
-	}
-}
-
-// frontStats is how connections ended that came for TLS and never came to the
-// transport, and so are in no other counter; accepts is all that came.
+// frontStats counts the connections of the front that never reached the transport, and so
+// are in no other counter, by reason. Accepts counts all connections.
 type frontStats struct {
 	Accepts   int64 `json:"accepts"`
 	BadHeader int64 `json:"bad_header"` // a PROXY header that is wrong, missing or late
 	BadTLS    int64 `json:"bad_tls"`    // a handshake that failed
 	TimedOut  int64 `json:"timed_out"`  // a handshake that took too long
-	TooMany   int64 `json:"too_many"`   // no place among the handshakes under way
+	TooMany   int64 `json:"too_many"`   // too many handshakes
 	Banned    int64 `json:"banned"`     // the address is banned
 }
 
 // pageStats is the same for browsers.
 type pageStats struct {
 	Opened  int64 `json:"opened"`   // WebSockets
-	Refused int64 `json:"refused"`  // of another origin, by another host's name, or no WebSocket
-	TooMany int64 `json:"too_many"` // as many as may be were open, or without one from an address
-	Banned  int64 `json:"banned"`   // requests from an address that is banned
+	Refused int64 `json:"refused"`  // requests with a wrong origin or host, or not of a WebSocket
+	TooMany int64 `json:"too_many"` // too many WebSockets, or too many other connections from an address
+	Banned  int64 `json:"banned"`   // requests from a banned address
 }
 
-// count writes down what the listeners have counted.
+// count adds the counters of the listeners to the line.
 func (l *listeners) count(line *stopped) {
 	if l.front != nil {
 		c := &l.front.Counters
@@ -159,13 +141,13 @@ func (l *listeners) count(line *stopped) {
 	}
 }
 
-// runtimeStats is the Go runtime's part, as it was before the drain.
+// runtimeStats is the statistics of the Go runtime before the drain.
 type runtimeStats struct {
 	GCCycles      uint32 `json:"gc_cycles"`
 	GCPauseNS     uint64 `json:"gc_pause_total_ns"`
 	HeapBytes     uint64 `json:"heap_bytes"`
 	Goroutines    int    `json:"goroutines"`
-	GoroutinesMax int    `json:"goroutines_max"` // seen by the ticker
+	GoroutinesMax int    `json:"goroutines_max"` // the peak that the ticker has seen
 	Threads       uint64 `json:"threads"`
 }
 
@@ -181,12 +163,12 @@ func readRuntime() runtimeStats {
 	return r
 }
 
-// stoppedLine is valid once Stop has returned.
+// stoppedLine makes the last line. Call it after Stop has returned.
 func (s *Server) stoppedLine(r runtimeStats, failed error) stopped {
 	st := s.room.Snapshot()
-	r.GoroutinesMax = max(s.peak, r.Goroutines)
+	r.GoroutinesMax = max(s.peakGoroutines, r.Goroutines)
 	line := stopped{
-		Event: "stopped", Counters: readCounters(&s.counters), Room: roomStats{Stats: st}, Ends: st.Ends,
+		Event: "stopped", Counters: admin.ReadTransport(&s.counters), Room: roomStats{Stats: st}, Ends: st.Ends,
 		Logins: s.gate.Stats(), GivenUp: strings.Join(s.givenUp, ", "), Runtime: r,
 	}
 	s.listeners.count(&line)
@@ -196,7 +178,7 @@ func (s *Server) stoppedLine(r runtimeStats, failed error) stopped {
 	return line
 }
 
-// printLine prints one line for machines.
+// printLine prints a JSON line.
 func printLine(w io.Writer, line any) error {
 	text, err := json.Marshal(line)
 	if err != nil {

@@ -12,11 +12,11 @@ import (
 	"chatbench/core/units"
 )
 
-// Run serves until SIGTERM, SIGINT, the control socket's drain or the end of ctx,
-// drains, and returns nil; a second such signal cuts what is left, a third ends
-// the process. SIGHUP loads users, bans and the certificate again. It returns an
-// error if the server could not start or its transport ended by itself. systemd
-// is told all of that, if it waits for it.
+// Run serves until SIGTERM, SIGINT, the drain command of the control socket or the end of
+// ctx. Then it drains, and returns nil. A second signal cuts the remaining connections, a
+// third one ends the process. SIGHUP loads users, bans and the certificate again. Run
+// returns an error if the server cannot start or its transport ends by itself. If systemd
+// has started the process, its state is reported to systemd.
 func Run(ctx context.Context, o Options) error {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
@@ -42,7 +42,7 @@ func Run(ctx context.Context, o Options) error {
 	return failed
 }
 
-// serve waits for a reason to stop; an error if it is not a wish.
+// serve waits for a reason to stop. It returns an error if that is the end of the transport.
 func (s *Server) serve(ctx context.Context, signals <-chan os.Signal) error {
 	log := s.opts.Log
 	for {
@@ -50,9 +50,9 @@ func (s *Server) serve(ctx context.Context, signals <-chan os.Signal) error {
 		case <-ctx.Done():
 			return nil
 		case <-s.Done():
-			log.Error("the transport ended by itself", "err", s.Err())
+			log.Error("the transport has ended by itself", "err", s.Err())
 			return s.Err()
-		case <-s.asked:
+		case <-s.drainRequested:
 			log.Info("draining", "asked", "control", "at_most", s.opts.Drain)
 			return nil
 		case sig := <-signals:
@@ -67,7 +67,7 @@ func (s *Server) serve(ctx context.Context, signals <-chan os.Signal) error {
 	}
 }
 
-// stopOn stops the server, and cuts it short on one more signal.
+// stopOn stops the server. On another signal it cuts the remaining connections.
 func (s *Server) stopOn(signals chan os.Signal) {
 	ctx, cut := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -80,7 +80,7 @@ func (s *Server) stopOn(signals chan os.Signal) {
 			case sig := <-signals:
 				if sig != unix.SIGHUP {
 					signal.Stop(signals) // the next one ends the process
-					s.opts.Log.Warn("cutting the connections that are left", "signal", sig.String())
+					s.opts.Log.Warn("cutting the remaining connections", "signal", sig.String())
 					cut()
 				}
 			}

@@ -83,8 +83,8 @@ func TestDrainOnSIGTERM(t *testing.T) {
 	}
 }
 
-// A connection that will not end is cut when the time for draining is over, or
-// at the second signal. Neither is a failure.
+// A connection that does not end is cut when the time for draining is over, or at the second
+// signal. Neither is an error of Run.
 func TestCut(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -96,12 +96,12 @@ func TestCut(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			draining := make(chan struct{})
-			e := &engine{done: make(chan struct{}), shutdown: func(ctx context.Context) error {
+			e := &fakeTransport{done: make(chan struct{}), shutdown: func(ctx context.Context) error {
 				close(draining)
 				<-ctx.Done()
 				return ctx.Err()
 			}}
-			r := start(t, func(o *Options) { o.Backend, o.Drain = engineBackend(e, nil), c.drain })
+			r := start(t, func(o *Options) { o.Backend, o.Drain = fakeBackend(e, nil), c.drain })
 			signalSelf(t, unix.SIGINT)
 			<-draining
 			c.cut(t)
@@ -115,7 +115,7 @@ func TestCut(t *testing.T) {
 	}
 }
 
-// stuckLog is a log that nobody reads from some time on, until it is freed.
+// stuckLog is a log whose writes block from some time on, until it is freed.
 type stuckLog struct {
 	logged
 	stuck atomic.Bool
@@ -129,7 +129,7 @@ func (l *stuckLog) Write(p []byte) (int, error) {
 	return l.logged.Write(p)
 }
 
-// stuckDisk takes nothing until it is freed.
+// stuckDisk blocks until it is freed.
 type stuckDisk struct {
 	historyFile
 	free chan struct{}
@@ -139,8 +139,7 @@ func (d stuckDisk) Append([]core.Line) error { <-d.free; return nil }
 func (d stuckDisk) Long() bool               { return false }
 func (d stuckDisk) Close() error             { return nil }
 
-// The end does not wait for a disk, an operator or a reader of the log that is stuck,
-// and says so.
+// Stop does not wait for a disk, a control request or a log that is stuck, and reports that.
 func TestStopGivesUp(t *testing.T) {
 	free := make(chan struct{})
 	defer close(free)
@@ -155,11 +154,11 @@ func TestStopGivesUp(t *testing.T) {
 	alice.send(wire.AppendChat(nil, "to be kept"))
 	waitFor(t, func() bool { return s.Snapshot().Messages == 1 })
 	alice.conn.Close()
-	s.endFor = 20 * time.Millisecond
+	s.endTimeout = 20 * time.Millisecond
 	s.history = newHistoryWriter(s.room, stuckDisk{free: free}, 0, o.Log)
 	s.ops.work.Go(func() { <-free })
 	log.stuck.Store(true)
-	s.lines.Refused(peer, "banned", "")
+	s.accessLog.Refused(peer, "banned", "")
 	stopped := make(chan error, 1)
 	go func() { stopped <- s.Stop(context.Background()) }()
 	select {
@@ -168,15 +167,15 @@ func TestStopGivesUp(t *testing.T) {
 			t.Errorf("Stop: %v, given up: %q", err, got)
 		}
 	case <-time.After(20 * time.Second):
-		t.Error("Stop waits for what is stuck")
+		t.Error("Stop waits for a part that is stuck")
 	}
 }
 
 // A transport that ends by itself ends the server, which says why.
 func TestEngineEnds(t *testing.T) {
 	for _, why := range []error{errors.New("the ring is broken"), nil} {
-		e := &engine{done: make(chan struct{}), err: why, shutdown: func(context.Context) error { return nil }}
-		r := start(t, func(o *Options) { o.Backend = engineBackend(e, nil) })
+		e := &fakeTransport{done: make(chan struct{}), err: why, shutdown: func(context.Context) error { return nil }}
+		r := start(t, func(o *Options) { o.Backend = fakeBackend(e, nil) })
 		close(e.done)
 		l, err := r.end()
 		if err == nil || l.Error != err.Error() || !strings.Contains(l.Error, "backend scripted ended by itself") {

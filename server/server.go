@@ -1,11 +1,11 @@
 // Package server composes a chat server: one room, one transport, the TLS front
-// and the browser page before it, the gate that decides who comes in, the access
-// log, what an operator has to look and act, the ticker that carries the time in,
-// the history file, and the end, drained or cut. server/command, the command line
-// of chatd, is a wrapper of Run.
+// and the browser page before it, the gate that decides who may log in, the access
+// log, the control socket and the admin listener, the ticker that tells the room the
+// time, the history file, and the end of the server. server/command, the command line
+// of chatd, calls Run.
 //
-// It refuses to know any transport by name (it is given one), to serve more
-// clients than the file limit allows, and to let passwords cross a network by
+// It knows no transport by name (it is given one). It refuses to serve more clients
+// than the file limit allows, and to let passwords cross a network unencrypted by
 // accident.
 //
 // Any goroutine may call the methods of a Server. Run takes over the signals
@@ -33,42 +33,43 @@ import (
 	"chatbench/server/history"
 )
 
-// endTimeout bounds how long the end waits for each part that depends on others: on a
-// disk, on a client of the control socket, on whoever reads the log.
+// endTimeout bounds how long Stop waits for each part that depends on something outside:
+// on a disk, on a client of the control socket, on the reader of the log.
 const endTimeout = 2 * time.Second
 
-// tickEvery is the grain of login deadlines, flood control and what is slow.
+// tickEvery is the resolution of login deadlines, flood control and the detection of slow
+// clients.
 const tickEvery = 100 * time.Millisecond
 
-// Server is a chat server at work.
+// Server is a running chat server.
 type Server struct {
-	opts     Options
-	nofile   int
-	room     *core.Room
-	gate     *gate.Gate
-	lines    *accesslog.Log
-	ops      *operations
-	engine   backends.Server
-	counters backends.Counters
-	notify   atomic.Pointer[notifier] // Run's; nil without
-	history  *historyWriter           // nil: nothing is written
-	cluster  *cluster.Cluster         // nil: the room is on this server alone
+	opts      Options
+	nofile    int
+	room      *core.Room
+	gate      *gate.Gate
+	accessLog *accesslog.Log
+	ops       *operations
+	transport backends.Server
+	counters  backends.Counters
+	notify    atomic.Pointer[notifier] // set by Run
+	history   *historyWriter           // nil: there is no history file
+	cluster   *cluster.Cluster         // nil: the room is only on this server
 
 	listeners *listeners
 
-	asked    chan struct{} // an operator wants the server to drain
-	draining atomic.Bool
-	stop     sync.Once
-	stopped  error
-	endFor   time.Duration // endTimeout, or less in a test
-	givenUp  []string      // parts that did not end in that time
-	quit     chan struct{}
-	ticker   sync.WaitGroup
-	peak     int // goroutines, the ticker's until it has ended
+	drainRequested chan struct{} // by the control socket
+	draining       atomic.Bool
+	stop           sync.Once
+	stopped        error
+	endTimeout     time.Duration // the constant, or less in a test
+	givenUp        []string      // parts that did not end in that time
+	quit           chan struct{}
+	ticker         sync.WaitGroup
+	peakGoroutines int // belongs to the ticker until that has ended
 }
 
-// Start checks the options, binds and serves in the background. ctx bounds the
-// start only. An error that is a Misuse says that the options cannot be meant.
+// Start checks the options, binds the addresses and serves in the background. ctx is
+// only for the start. An error that is a Misuse is one in the options.
 func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	defer func() {
 		if err != nil {
@@ -89,14 +90,14 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	if o.MaxPending == 0 {
 		o.MaxPending = max(o.MaxClients/4, 64)
 	}
-	s := &Server{opts: o, nofile: nofile, quit: make(chan struct{}), asked: make(chan struct{}, 1), endFor: endTimeout}
+	s := &Server{opts: o, nofile: nofile, quit: make(chan struct{}), drainRequested: make(chan struct{}, 1), endTimeout: endTimeout}
 	if err := s.start(); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-// start starts the parts, each after those it needs. An error leaves none behind.
+// start starts the parts, each after those that it needs. If it fails, none is left running.
 func (s *Server) start() (err error) {
 	o := s.opts
 	var undo []func()
@@ -114,7 +115,7 @@ func (s *Server) start() (err error) {
 	if s.gate, err = gate.New(gate.Config{Users: o.Users, Bans: o.Bans, Throttle: o.LoginThrottle, Log: o.Log}); err != nil {
 		return err
 	}
-	s.lines = accesslog.New(accesslog.Config{Log: o.Log, Known: s.gate.Known, RefusedOnly: o.Open})
+	s.accessLog = accesslog.New(accesslog.Config{Log: o.Log, Known: s.gate.Known, RefusedOnly: o.Open})
 	undo = append(undo, s.closeGate)
 	if s.listeners, err = newListeners(o); err != nil {
 		return err
@@ -134,8 +135,8 @@ func (s *Server) start() (err error) {
 	if s.cluster != nil {
 		undo = append(undo, s.cluster.Close)
 	}
-	s.counters.TimeTurns = o.Admin != "" // nobody else is told
-	s.engine, err = o.Backend.Start(backends.Config{
+	s.counters.TimeTurns = o.Admin != "" // only the metrics show them
+	s.transport, err = o.Backend.Start(backends.Config{
 		Listen: s.listeners.transport(), Room: s.room, Counters: &s.counters, Log: o.Log,
 		MaxClients: o.MaxClients, SendBuffer: o.SendBuffer, Backlog: o.Backlog, SpawnAhead: o.SpawnAhead, Loops: o.Loops, Linger: o.Linger,
 		MaxFrame: o.MaxFrame, Coalesce: o.Coalesce,
@@ -143,7 +144,7 @@ func (s *Server) start() (err error) {
 	if err != nil {
 		return startError(o, err)
 	}
-	s.listeners.serve(s.engine.Addr(), s.gate.Banned, s.lines.Refused) // nothing fails from here on
+	s.listeners.serve(s.transport.Addr(), s.gate.Banned, s.accessLog.Refused) // no errors from here on
 	if file != nil {
 		s.history = newHistoryWriter(s.room, file, len(before), o.Log)
 	}
@@ -152,7 +153,7 @@ func (s *Server) start() (err error) {
 	return nil
 }
 
-// newRoom makes the room, joined to those of other servers if there are any.
+// newRoom makes the room, and joins it with those of other servers if there are any.
 func (s *Server) newRoom(before []core.Line) (*core.Room, error) {
 	o := s.opts
 	cfg := core.Config{
@@ -161,7 +162,7 @@ func (s *Server) newRoom(before []core.Line) (*core.Room, error) {
 		LagTime: o.LagTime, LagMax: o.LagMax, Flood: o.Flood,
 		Announce: o.Announce, AdvertiseClaimed: o.AdvertiseClaimed,
 		Preface: s.listeners.preface(), History: o.History, Before: before,
-		Authenticator: s.gate, Banned: s.gate.Banned, Observe: s.lines.Observe, Now: time.Now(),
+		Authenticator: s.gate, Banned: s.gate.Banned, Observe: s.accessLog.Observe, Now: time.Now(),
 	}
 	if !o.clustered() {
 		return core.NewRoom(cfg), nil
@@ -183,24 +184,24 @@ func (s *Server) newRoom(before []core.Line) (*core.Room, error) {
 	return room, nil
 }
 
-// startError is why a transport did not start.
+// startError explains why a transport did not start.
 func startError(o Options, err error) error {
-	if told := addressError("-listen", o.Listen, err); told != nil {
-		return told
+	if explained := addressError("-listen", o.Listen, err); explained != nil {
+		return explained
 	}
 	return fmt.Errorf("server: backend %s did not start: %w", o.Backend.Name, err)
 }
 
-// bindError is why an address could not be bound.
+// bindError explains why an address could not be bound.
 func bindError(flag, address string, err error) error {
-	if told := addressError(flag, address, err); told != nil {
-		return told
+	if explained := addressError(flag, address, err); explained != nil {
+		return explained
 	}
 	return fmt.Errorf("server: %s: %w", flag, err)
 }
 
-// addressError says what to do about an address that cannot be had; nil if err is
-// about something else.
+// addressError says what to do about an address that cannot be bound; nil if err has
+// another cause.
 func addressError(flag, address string, err error) error {
 	switch {
 	case errors.Is(err, unix.EADDRINUSE):
@@ -213,7 +214,7 @@ func addressError(flag, address string, err error) error {
 	return nil
 }
 
-// tick carries the time into the room until the server has stopped.
+// tick tells the room the time until the server has stopped.
 func (s *Server) tick() {
 	t := time.NewTicker(tickEvery)
 	defer t.Stop()
@@ -221,7 +222,7 @@ func (s *Server) tick() {
 		select {
 		case now := <-t.C:
 			s.room.Tick(now)
-			s.peak = max(s.peak, runtime.NumGoroutine())
+			s.peakGoroutines = max(s.peakGoroutines, runtime.NumGoroutine())
 			s.notify.Load().tick(now, func() int { return s.room.Snapshot().Clients })
 		case <-s.quit:
 			return
@@ -229,35 +230,34 @@ func (s *Server) tick() {
 	}
 }
 
-// Addr is where clients connect that speak the protocol, with TLS if there is a
-// certificate.
+// Addr is the address to which clients connect, with TLS if there is a certificate.
 func (s *Server) Addr() netip.AddrPort {
 	if addr, isFront := s.listeners.addr(); isFront {
 		return addr
 	}
-	return s.engine.Addr()
+	return s.transport.Addr()
 }
 
-// Page is where browsers find the page, "" if there is none.
+// Page is the URL of the page, "" if there is none.
 func (s *Server) Page() string { return s.listeners.url() }
 
-// Snapshot is what the room has counted.
+// Snapshot returns the counters of the room.
 func (s *Server) Snapshot() core.Stats { return s.room.Snapshot() }
 
-// Reload reads the users, the bans and the certificate again; what is bad is an error
-// and stays as it was. Whoever was removed, has another password now or is banned is
-// told so and has to go.
+// Reload reads the users, the bans and the certificate again. If a file is bad, that is an
+// error, and its old content stays in use. Users who were removed, have another password now
+// or are banned are told so, and their sessions end.
 func (s *Server) Reload() (ended int, err error) {
 	defer s.notify.Load().reloading()()
 	if s.opts.Users == "" && s.opts.Bans == "" && s.listeners.cert == nil {
-		return 0, errors.New("server: there is nothing to load again: no users, no bans, no certificate")
+		return 0, errors.New("server: nothing to reload: the server has no users file, no bans file and no certificate")
 	}
 	expelled, err := s.gate.Reload()
 	for _, x := range expelled {
 		ended += s.room.Kick(x.Who, x.Why)
 	}
 	if ended > 0 {
-		s.opts.Log.Info("ended for what was loaded", "sessions", ended)
+		s.opts.Log.Info("ended sessions after the reload", "sessions", ended)
 	}
 	if s.listeners.cert != nil {
 		if bad := s.listeners.cert.Reload(); bad != nil {
@@ -268,21 +268,21 @@ func (s *Server) Reload() (ended int, err error) {
 }
 
 // Done is closed when the transport has ended, by Stop or by itself.
-func (s *Server) Done() <-chan struct{} { return s.engine.Done() }
+func (s *Server) Done() <-chan struct{} { return s.transport.Done() }
 
 // Err is why the transport ended by itself, if it did. Valid after Done.
 func (s *Server) Err() error {
-	if err := s.engine.Err(); err != nil {
+	if err := s.transport.Err(); err != nil {
 		return fmt.Errorf("server: backend %s ended by itself: %w", s.opts.Backend.Name, err)
 	}
 	return fmt.Errorf("server: backend %s ended by itself", s.opts.Backend.Name)
 }
 
-// Stop sends everybody what was said before and a Close, and returns when all
-// connections have ended and nothing is left behind. Those who take longer
-// than Options.Drain, or than ctx lasts, are cut, and it returns ctx's error.
-// What is stuck then, as the history's disk, is given up after 2 s, and the log
-// and the last line say so. Later calls return the same.
+// Stop sends all clients what was said before and a Close, and returns when all
+// connections and parts of the server have ended. Connections that last longer than
+// Options.Drain, or than ctx, are cut, and Stop returns ctx's error. For parts that do
+// not end, because of the disk of the history for example, it waits 2 s; the log and the
+// last line name them. Later calls return the same.
 func (s *Server) Stop(ctx context.Context) error {
 	s.stop.Do(func() {
 		ctx, cancel := context.WithTimeout(ctx, s.opts.Drain)
@@ -290,7 +290,7 @@ func (s *Server) Stop(ctx context.Context) error {
 		s.draining.Store(true)
 		s.listeners.stopAccepting()
 		s.room.Drain()
-		s.stopped = s.engine.Shutdown(ctx)
+		s.stopped = s.transport.Shutdown(ctx)
 		if err := s.listeners.shutdown(ctx); s.stopped == nil {
 			s.stopped = err
 		}
@@ -308,23 +308,23 @@ func (s *Server) Stop(ctx context.Context) error {
 	return s.stopped
 }
 
-// closeGate ends what decides and tells of logins, when nobody comes any more.
+// closeGate ends the gate and the access log, when there are no more clients.
 func (s *Server) closeGate() {
 	s.gate.Close()
-	s.finish("access log", s.lines.Close)
+	s.finish("access log", s.accessLog.Close)
 }
 
-// finish ends a part, but waits for it no longer than endFor. The log is told on a
-// goroutine of its own, for it may be what is stuck.
+// finish ends a part, but waits for it no longer than endTimeout. It logs on a goroutine of
+// its own, because it may be the log that blocks.
 func (s *Server) finish(part string, end func()) {
 	done := make(chan struct{})
 	go func() { defer close(done); end() }()
-	late := time.NewTimer(s.endFor)
+	late := time.NewTimer(s.endTimeout)
 	defer late.Stop()
 	select {
 	case <-done:
 	case <-late.C:
 		s.givenUp = append(s.givenUp, part)
-		go s.opts.Log.Warn("the end does not wait for what is stuck", "part", part, "waited", s.endFor)
+		go s.opts.Log.Warn("a part has not ended, and the server does not wait for it", "part", part, "waited", s.endTimeout)
 	}
 }

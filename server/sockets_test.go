@@ -18,7 +18,7 @@ import (
 	"chatbench/core/wire"
 )
 
-// passedSocket is a listening socket with nothing set but what package net sets.
+// passedSocket is a listening socket with the default options of package net.
 func passedSocket(t *testing.T) *net.TCPListener {
 	t.Helper()
 	var lc net.ListenConfig
@@ -31,8 +31,8 @@ func passedSocket(t *testing.T) *net.TCPListener {
 	return l.(*net.TCPListener)
 }
 
-// To sockets that were passed clients come as to those of the server's own, and nobody
-// comes to the transport but by them.
+// Clients can connect to passed sockets as to those that the server opens, and cannot reach the
+// transport in another way.
 func TestWaysToPassedSockets(t *testing.T) {
 	for _, b := range ends {
 		t.Run(b.Name, func(t *testing.T) {
@@ -48,7 +48,7 @@ func TestWaysToPassedSockets(t *testing.T) {
 				t.Errorf("the admin listener answers %d", code)
 			}
 			direct := connect(t, "127.0.0.1", addr, nil)
-			come(t, s, map[string]net.Conn{
+			checkPeers(t, s, map[string]net.Conn{
 				"direct": direct,
 				"v1":     connect(t, proxy, addr, []byte(v1line)),
 				"v2":     connect(t, proxy, addr, version2(t, nil)),
@@ -56,7 +56,7 @@ func TestWaysToPassedSockets(t *testing.T) {
 			}, map[string]string{"direct": direct.LocalAddr().String(), "v1": behind, "v2": behind, "page": "127.0.0.3:"})
 			refused(t, "version 1 from elsewhere", connect(t, "127.0.0.1", addr, []byte(v1line)))
 			refused(t, "no header from a proxy", connect(t, proxy, addr, nil))
-			inner := s.engine.Addr().String()
+			inner := s.transport.Addr().String()
 			refused(t, "the transport, without a header", connect(t, "127.0.0.1", inner, nil))
 			refused(t, "the transport, with another secret", connect(t, "127.0.0.1", inner, version2(t, make([]byte, 32))))
 			waitFor(t, func() bool { return s.Snapshot().Ends[core.ReasonPreface] == 2 })
@@ -67,7 +67,7 @@ func TestWaysToPassedSockets(t *testing.T) {
 	}
 }
 
-// Those who came to a socket that was passed are told of the end.
+// Clients of a passed socket are sent Close at the end.
 func TestDrainOfPassedSocket(t *testing.T) {
 	s := launch(t, func(o *Options) { o.Sockets.Chat = passedSocket(t) })
 	alice := talk(t, connect(t, "127.0.0.1", s.Addr().String(), nil)).enter("alice")
@@ -80,7 +80,7 @@ func TestDrainOfPassedSocket(t *testing.T) {
 	}
 }
 
-// What is refused of an address is refused of a socket, and the socket is closed.
+// A socket is refused if its address would be, and is then closed.
 func TestPassedSocketIsChecked(t *testing.T) {
 	l, err := net.Listen("tcp", "0.0.0.0:0")
 	if err != nil {
@@ -90,7 +90,7 @@ func TestPassedSocketIsChecked(t *testing.T) {
 	o := options(new(logged))
 	o.Sockets.Chat = l.(*net.TCPListener)
 	if _, err := Start(t.Context(), o); err == nil {
-		t.Fatal("an open door to the network")
+		t.Fatal("an open server on a public address was not refused")
 	}
 	if c, err := net.Dial("tcp", addr); err == nil {
 		c.Close()
@@ -98,8 +98,8 @@ func TestPassedSocketIsChecked(t *testing.T) {
 	}
 }
 
-// A peer that falls silent is given up by the server's own end of its connection in the
-// time that transports have for it, whatever stands before the transport.
+// The server gives up a peer that does not answer any more as fast as the transports must, even
+// if the front or the page accepts the connection.
 func TestSilentPeersAreGivenUp(t *testing.T) {
 	certFile, keyFile, trust := certificate(t)
 	secure := func(o *Options) { o.TLSCert, o.TLSKey, o.Web = certFile, keyFile, "127.0.0.1:0" }
@@ -132,7 +132,7 @@ func TestSilentPeersAreGivenUp(t *testing.T) {
 	}
 }
 
-// givenUp looks at the sockets of this process that are connected to a client.
+// givenUp checks the options of the sockets of this process that are connected to a client.
 func givenUp(t *testing.T, what string, client net.Addr) {
 	t.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")

@@ -1,6 +1,5 @@
-// Package all is the table of transports: the only place that names them all.
-// Only cmd/chatd and tests import it, since it links every transport's library.
-// It holds no state; any goroutine may call it.
+// Package all is the table of transports, the only place that names all of them. Only cmd/chatd and tests
+// import it, because it links the library of every transport. It has no state; any goroutine may call it.
 package all
 
 import (

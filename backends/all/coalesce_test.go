@@ -10,13 +10,12 @@ import (
 	"chatbench/backends/backendtest"
 )
 
-var everyCoalescing = flag.Bool("every-coalescing", false, "TestConformanceCoalescing holds every transport that lets output wait to all of the suite, not three to a part")
+var everyCoalescing = flag.Bool("every-coalescing", false, "TestConformanceCoalescing runs the whole suite for every transport that coalesces, not a part for three")
 
-// coalescing is the settings that are tried.
+// coalescing is the settings that are tested.
 var coalescing = []backends.Coalesce{backends.Coalesce(time.Millisecond), backends.CoalesceAuto}
 
-// TestConformanceCoalescing: what the suite asks of transports holds for those that let
-// output wait too.
+// TestConformanceCoalescing: transports that can let output wait pass the suite when it waits.
 func TestConformanceCoalescing(t *testing.T) {
 	some := map[string]bool{"epoll": true, "uring": true, "goroutine": true}
 	for _, b := range all.All() {

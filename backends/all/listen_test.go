@@ -11,8 +11,7 @@ import (
 	"chatbench/core"
 )
 
-// TestCannotListen: the transports of this module say in the same words why they
-// cannot listen.
+// TestCannotListen: all transports of this module return the same error if they cannot listen.
 func TestCannotListen(t *testing.T) {
 	cfg := backends.Config{Counters: new(backends.Counters), Log: slog.New(slog.DiscardHandler), MaxClients: 10, Backlog: 10, Linger: time.Second}
 	cfg.Listen = "127.0.0.1:0"
@@ -26,7 +25,7 @@ func TestCannotListen(t *testing.T) {
 		_, want := socket.Listen(cfg)
 		for _, b := range all.All() {
 			cfg.Room = core.NewRoom(core.Config{Authenticator: core.OpenDoor{}, Now: time.Now()})
-			server, err := b.Start(cfg) // also where it could not run: that it finds out later
+			server, err := b.Start(cfg) // even if it cannot run on this machine, which it checks later
 			if err == nil {
 				t.Errorf("%s listens on %s, where nobody can", b.Name, addr)
 				_ = server.Shutdown(t.Context())

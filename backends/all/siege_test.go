@@ -23,17 +23,16 @@ import (
 )
 
 var (
-	siege  = flag.Bool("siege", false, "lay siege to every transport (make siege)")
-	cycles = flag.Int("siege.cycles", 10_000, "how often a client connects, logs in and is gone")
+	siege  = flag.Bool("siege", false, "run TestSiege, a minute for each transport (make siege)")
+	cycles = flag.Int("siege.cycles", 10_000, "how often a client of TestSiege connects, logs in and disconnects")
 )
 
-// TestSiege runs every transport as a server under load and makes trouble for
-// it: clients that stop reading, clients that come and go, a child that is
-// killed, descriptors that run out. Those who only talk must not notice: the
-// generator checks every delivery and says so with its exit code.
+// TestSiege runs every transport as a server under load, and causes faults: clients that stop reading,
+// clients that come and go, a child that is killed, descriptors that run out. The other clients must not
+// notice: the load generator checks every delivery, and its exit code says whether all came.
 func TestSiege(t *testing.T) {
 	if !*siege {
-		t.Skip("a minute for each transport: make siege")
+		t.Skip("it takes a minute for each transport: make siege")
 	}
 	bin := t.TempDir()
 	build := exec.Command("go", "build", "-o", bin+"/", "chatbench/cmd/chatd", "chatbench/cmd/loadgen")
@@ -70,7 +69,7 @@ func besiege(t *testing.T, b backends.Backend, c backends.Coalesce, bin string) 
 	time.Sleep(2 * time.Second) // the load has begun
 
 	for i := range 5 {
-		s.login(t, fmt.Sprintf("stopped%d", i)) // and never reads
+		s.login(t, fmt.Sprintf("stopped%d", i)) // which never reads
 	}
 	s.comeAndGo(t)
 	if b.PerClient == backends.OwnProcess {
@@ -80,7 +79,7 @@ func besiege(t *testing.T, b backends.Backend, c backends.Coalesce, bin string) 
 	s.login(t, "afterwards").Close()
 
 	if err := <-loaded; err != nil {
-		t.Errorf("those who only talked noticed: %v\n%s", err, said.String())
+		t.Errorf("the other clients noticed: %v\n%s", err, said.String())
 	}
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Error(err)
@@ -90,7 +89,7 @@ func besiege(t *testing.T, b backends.Backend, c backends.Coalesce, bin string) 
 	}
 }
 
-// server is a chatd at work.
+// server is a running chatd.
 type server struct {
 	cmd  *exec.Cmd
 	addr string
@@ -151,30 +150,29 @@ func (s *server) login(t *testing.T, name string) net.Conn {
 	return c
 }
 
-// comeAndGo connects, logs in and leaves, again and again, half of the times
-// with a reset.
+// comeAndGo connects, logs in and disconnects again and again, half of the times with a reset.
 func (s *server) comeAndGo(t *testing.T) {
 	n := *cycles
 	before := descriptors(t, s.cmd.Process.Pid)
 	for i := range n {
-		c, err := s.enter("visitor" + strconv.Itoa(i))
+		c, err := s.enter("brief" + strconv.Itoa(i))
 		if err != nil {
-			t.Fatalf("visit %d of %d: %v", i, n, err)
+			t.Fatalf("login %d of %d: %v", i, n, err)
 		}
 		if i%2 == 0 {
 			c.(*net.TCPConn).SetLinger(0)
 		}
 		c.Close()
 	}
-	const slack = 8 // of those that are just going
+	const slack = 8 // connections that are not closed yet
 	for end := time.Now().Add(20 * time.Second); descriptors(t, s.cmd.Process.Pid) > before+slack; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("%d descriptors before %d visits, %d after", before, n, descriptors(t, s.cmd.Process.Pid))
+			t.Fatalf("%d descriptors before %d connections, %d after", before, n, descriptors(t, s.cmd.Process.Pid))
 		}
 	}
 }
 
-// killChild kills the process of a client of ours and of nobody else's.
+// killChild kills the process of one client, which it logs in for that.
 func (s *server) killChild(t *testing.T) {
 	before := children(t, s.cmd.Process.Pid)
 	c := s.login(t, "victim")
@@ -196,7 +194,7 @@ func (s *server) killChild(t *testing.T) {
 	}
 }
 
-// exhaust takes the server's descriptors away, knocks, and gives them back.
+// exhaust leaves the server hardly any descriptors, connects clients, and restores the limit.
 func (s *server) exhaust(t *testing.T) {
 	pid := s.cmd.Process.Pid
 	var old unix.Rlimit
@@ -208,14 +206,14 @@ func (s *server) exhaust(t *testing.T) {
 	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, &tight, nil); err != nil {
 		t.Fatal(err)
 	}
-	var knocking []net.Conn
+	var connecting []net.Conn
 	for range 50 {
 		if c, err := net.DialTimeout("tcp", s.addr, time.Second); err == nil {
-			knocking = append(knocking, c)
+			connecting = append(connecting, c)
 		}
 	}
 	time.Sleep(2 * time.Second)
-	for _, c := range knocking {
+	for _, c := range connecting {
 		c.Close()
 	}
 	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, &old, nil); err != nil {

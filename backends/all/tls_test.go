@@ -28,10 +28,10 @@ import (
 	"chatbench/server/front"
 )
 
-var everyByTLS = flag.Bool("every-by-tls", false, "TestConformanceTLS holds every transport to the suite by TLS, not four")
+var everyByTLS = flag.Bool("every-by-tls", false, "TestConformanceTLS runs the suite over TLS for every transport, not only for four")
 
-// TestConformanceTLS: what the suite asks of transports holds for those who come by
-// TLS too, but where a case is about sockets that are the transport's own.
+// TestConformanceTLS: the suite passes for clients over TLS too, except for cases about the transport's own
+// sockets.
 func TestConformanceTLS(t *testing.T) {
 	transports := []backends.Backend{epoll.Backend, goroutine.Backend, process.Backend, gnet.Backend}
 	if *everyByTLS {
@@ -42,7 +42,7 @@ func TestConformanceTLS(t *testing.T) {
 	}
 }
 
-// byTLS is the way by a front.
+// byTLS is the way through a front that speaks TLS.
 func byTLS(t *testing.T) backendtest.Through {
 	certFile, keyFile := certtest.Write(t, t.TempDir(), time.Hour, "127.0.0.1")
 	log := slog.New(slog.DiscardHandler)
@@ -76,7 +76,7 @@ func byTLS(t *testing.T) backendtest.Through {
 					cancel()
 				}
 				if err := carrier.Shutdown(over); err != nil && !cut {
-					t.Errorf("the transport has ended, and clients are carried: %v", err)
+					t.Errorf("the transport has ended, and clients are still connected to the front: %v", err)
 				}
 				f.Shutdown()
 			}
@@ -84,7 +84,7 @@ func byTLS(t *testing.T) backendtest.Through {
 	}
 }
 
-// secureConn is a client's connection by TLS.
+// secureConn is a client's connection over TLS.
 type secureConn struct {
 	*tls.Conn
 	*net.TCPConn
@@ -105,16 +105,16 @@ func (c *secureConn) SetDeadline(t time.Time) error      { return c.Conn.SetDead
 func (c *secureConn) SetReadDeadline(t time.Time) error  { return c.Conn.SetReadDeadline(t) }
 func (c *secureConn) SetWriteDeadline(t time.Time) error { return c.Conn.SetWriteDeadline(t) }
 
-// SetLinger with 0 has Close reset the connection: without close_notify.
+// SetLinger with 0 makes Close reset the connection, without close_notify.
 func (c *secureConn) SetLinger(sec int) error {
 	c.reset = sec == 0
 	return c.TCPConn.SetLinger(sec)
 }
 
-// Close resets the connection if input is unread, and then the client's own kernel
-// destroys what it has not sent. By TLS that is more than by TCP alone, as the front's
-// window fills with small segments: so it waits until all is sent, or none of it has been
-// for a while, as the front may have stopped reading.
+// Close would reset the connection if input is unread, and then the client's own kernel discards what it has
+// not sent. Over TLS that is more than over TCP alone, because small segments fill the front's window. So
+// Close waits until everything is sent, or until nothing was sent for a while, because the front may have
+// stopped reading.
 func (c *secureConn) Close() error {
 	if c.reset {
 		return c.TCPConn.Close()
@@ -143,9 +143,9 @@ func skipByTLS(name string) string {
 		"socket-":     "it is about the transport's sockets",
 		"address-fam": "it is about the transport's listener",
 		"left-behind": "it is about the transport's descriptors",
-		"proxy-":      "it has headers of its own",
+		"proxy-":      "a connection over TLS begins with a header of its own",
 		"threads":     "it is about the transport's threads and processes",
-		"hostile-":    "it measures times, of a transport alone",
+		"hostile-":    "it measures the times of a transport alone",
 	} {
 		if strings.Contains(name, part) {
 			return why

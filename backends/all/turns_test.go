@@ -16,11 +16,10 @@ import (
 	"chatbench/core/wire"
 )
 
-// noTurns are the transports that have no loop, or do not tell how long its turns take.
+// noTurns are the transports that have no loop, or do not time its turns.
 var noTurns = []string{"goroutine", "thread", "evio"}
 
-// TestTurns: each transport with a loop tells how long its turns take, if it is asked,
-// and none does unasked.
+// TestTurns: each transport with a loop times its turns if TimeTurns is set, and none does otherwise.
 func TestTurns(t *testing.T) {
 	for _, b := range all.All() {
 		t.Run(b.Name, func(t *testing.T) {
@@ -39,7 +38,7 @@ func TestTurns(t *testing.T) {
 	}
 }
 
-// speak has a client log in to a transport, say something and hear it.
+// speak makes a client log in to a transport, say something and receive it.
 func speak(t *testing.T, b backends.Backend, counters *backends.Counters) {
 	t.Helper()
 	room := core.NewRoom(core.Config{Authenticator: core.OpenDoor{}, Now: time.Now()})

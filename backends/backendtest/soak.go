@@ -28,17 +28,17 @@ func soak(h *harness) {
 		h.Logf("repeat with %s=%d", seedVariable, seed)
 	}()
 	r := h.open(func(s *settings) { s.net.SendBuffer, s.room.LagLimit = 16<<10, 16<<20 })
-	m := &model{rig: r, rng: rand.New(rand.NewPCG(seed, 0)), here: make([]*member, slots)}
+	m := &model{rig: r, rng: rand.New(rand.NewPCG(seed, 0)), bySlot: make([]*soakClient, slots)}
 	observer := r.login("observer")
 	heard := observer.listen("the end")
 	for range steps {
 		m.step(m.rng.IntN(slots))
 	}
-	for _, mem := range m.here {
-		if mem != nil {
-			mem.talk(1)
-			own := func() int { return int(mem.transcript.own.Load()) }
-			r.eventually(func() bool { return own() == mem.said }, "%s receives all of its %d messages (%d)", mem.c.name, mem.said, own)
+	for _, sc := range m.bySlot {
+		if sc != nil {
+			sc.talk(1)
+			own := func() int { return int(sc.transcript.own.Load()) }
+			r.eventually(func() bool { return own() == sc.said }, "%s receives all of its %d messages (%d)", sc.c.name, sc.said, own)
 		}
 	}
 	observer.say("the end")
@@ -46,121 +46,121 @@ func soak(h *harness) {
 	m.check(order)
 }
 
-// member is one client from its login to its end.
-type member struct {
-	m          *model
-	slot       int
-	c          *client
-	transcript *transcript
-	said       int            // complete messages sent
-	sent       map[string]int // complete file frames sent, by addressee
-	half       []byte         // the rest of a frame whose beginning has been sent
-	halfSent   func()         // to be called when the rest is sent
-	whole      bool           // it left in a way in which everything it sent is delivered
-	ended      bool
+// soakClient is one client from its login to its end.
+type soakClient struct {
+	m            *model
+	slot         int
+	c            *client
+	transcript   *transcript
+	said         int            // complete messages sent
+	sent         map[string]int // complete file frames sent, by addressee
+	unsentRest   []byte         // the rest of a frame whose beginning has been sent
+	onRestSent   func()         // to be called when the rest is sent
+	allDelivered bool           // it left in a way in which everything it sent is delivered
+	ended        bool
 }
 
 // model is what has happened in the soak so far.
 type model struct {
-	rig  *rig
-	rng  *rand.Rand
-	here []*member // by slot; nil if the slot is free
-	all  []*member
+	rig    *rig
+	rng    *rand.Rand
+	bySlot []*soakClient // by slot; nil if the slot is free
+	all    []*soakClient
 }
 
 // step has the client in a slot do something.
 func (m *model) step(slot int) {
-	mem := m.here[slot]
-	if mem == nil {
+	sc := m.bySlot[slot]
+	if sc == nil {
 		m.arrive(slot)
 		return
 	}
 	switch n := m.rng.IntN(100); {
 	case n < 40:
-		mem.talk(1)
+		sc.talk(1)
 	case n < 50:
-		mem.talk(1 + m.rng.IntN(60))
+		sc.talk(1 + m.rng.IntN(60))
 	case n < 60:
-		mem.talkHalf()
+		sc.talkHalf()
 	case n < 90:
-		mem.relay()
+		sc.relay()
 	default:
-		mem.leave(m.rng.IntN(5))
-		m.here[slot] = nil
+		sc.leave(m.rng.IntN(5))
+		m.bySlot[slot] = nil
 	}
 }
 
 func (m *model) arrive(slot int) {
 	r := m.rig
-	mem := &member{m: m, slot: slot, sent: map[string]int{}}
-	mem.c = r.login(fmt.Sprintf("p%dn%d", slot, len(m.all)))
-	mem.c.buf = make([]byte, 1+m.rng.IntN(8<<10))
-	mem.transcript = mem.c.record("the end")
-	m.here[slot] = mem
-	m.all = append(m.all, mem)
+	sc := &soakClient{m: m, slot: slot, sent: map[string]int{}}
+	sc.c = r.login(fmt.Sprintf("p%dn%d", slot, len(m.all)))
+	sc.c.buf = make([]byte, 1+m.rng.IntN(8<<10))
+	sc.transcript = sc.c.record("the end")
+	m.bySlot[slot] = sc
+	m.all = append(m.all, sc)
 }
 
 // flush sends the rest of a frame that is half sent.
-func (mem *member) flush() {
-	if mem.half != nil {
-		mem.c.send(mem.half)
-		mem.halfSent()
-		mem.half = nil
+func (sc *soakClient) flush() {
+	if sc.unsentRest != nil {
+		sc.c.send(sc.unsentRest)
+		sc.onRestSent()
+		sc.unsentRest = nil
 	}
 }
 
-func (mem *member) talk(n int) {
-	mem.flush()
+func (sc *soakClient) talk(n int) {
+	sc.flush()
 	var out []byte
 	for i := range n {
-		out = wire.AppendChat(out, fmt.Sprintf("no %d", mem.said+i))
+		out = wire.AppendChat(out, fmt.Sprintf("no %d", sc.said+i))
 	}
-	mem.c.send(out)
-	mem.said += n
+	sc.c.send(out)
+	sc.said += n
 }
 
 // talkHalf sends a part of a frame; the rest is sent before what comes next.
-func (mem *member) talkHalf() {
-	mem.flush()
-	out := wire.AppendChat(nil, fmt.Sprintf("no %d", mem.said))
-	cut := 1 + mem.m.rng.IntN(len(out)-1)
-	mem.c.send(out[:cut])
-	mem.half, mem.halfSent = out[cut:], func() { mem.said++ }
+func (sc *soakClient) talkHalf() {
+	sc.flush()
+	out := wire.AppendChat(nil, fmt.Sprintf("no %d", sc.said))
+	cut := 1 + sc.m.rng.IntN(len(out)-1)
+	sc.c.send(out[:cut])
+	sc.unsentRest, sc.onRestSent = out[cut:], func() { sc.said++ }
 }
 
 // relay sends a file frame to another client, or to nobody.
-func (mem *member) relay() {
-	mem.flush()
+func (sc *soakClient) relay() {
+	sc.flush()
 	name := "nobody"
-	if to := mem.m.here[mem.m.rng.IntN(len(mem.m.here))]; to != nil {
+	if to := sc.m.bySlot[sc.m.rng.IntN(len(sc.m.bySlot))]; to != nil {
 		name = to.c.name
 	}
-	mem.c.send(wire.AppendFile(nil, wire.LsBody, name, fmt.Appendf(nil, " file %d", mem.sent[name])))
-	mem.sent[name]++
+	sc.c.send(wire.AppendFile(nil, wire.LsBody, name, fmt.Appendf(nil, " file %d", sc.sent[name])))
+	sc.sent[name]++
 }
 
 // leave ends a client in one of five ways.
-func (mem *member) leave(way int) {
-	mem.ended = true
+func (sc *soakClient) leave(way int) {
+	sc.ended = true
 	switch way {
 	case 0:
-		mem.c.hangUp()
+		sc.c.hangUp()
 	case 1:
-		mem.c.reset()
+		sc.c.reset()
 	case 2:
-		mem.flush()
-		mem.c.send(wire.AppendClose(nil))
-		mem.whole = true
+		sc.flush()
+		sc.c.send(wire.AppendClose(nil))
+		sc.allDelivered = true
 	case 3:
-		mem.c.finish()
-		mem.whole = true
+		sc.c.finish()
+		sc.allDelivered = true
 	case 4:
-		mem.flush()
-		mem.c.send([]byte{9})
-		mem.whole = true
+		sc.flush()
+		sc.c.send([]byte{9})
+		sc.allDelivered = true
 	}
-	if mem.whole {
-		<-mem.transcript.done
-		mem.c.hangUp()
+	if sc.allDelivered {
+		<-sc.transcript.done
+		sc.c.hangUp()
 	}
 }

@@ -10,12 +10,12 @@ import (
 
 // transcript is everything that a client is sent, until its end.
 type transcript struct {
-	done  chan struct{}
-	texts []string            // what was said in the room
-	files map[string][]string // file frames by sender
-	last  error               // nil: the last text was heard
-	own   atomic.Int64        // of texts, the client's own
-	odd   string              // a frame that should not have come
+	done       chan struct{}
+	texts      []string            // what was said in the room
+	files      map[string][]string // file frames by sender
+	last       error               // nil: the last text was heard
+	own        atomic.Int64        // of texts, the client's own
+	unexpected string              // a frame that should not have come
 }
 
 // record collects what comes, up to the text that ends with last or to the end of the
@@ -52,7 +52,7 @@ func (e *transcript) take(f wire.Frame, self string) {
 		from, rest, _ := strings.Cut(body, " ")
 		e.files[from] = append(e.files[from], rest)
 	case f.Type == wire.Cred:
-		e.odd = show(f)
+		e.unexpected = show(f)
 	}
 }
 
@@ -66,74 +66,74 @@ func (m *model) check(order []string) {
 		}
 		at[text] = i
 	}
-	for _, mem := range m.all {
-		mem.checkSaid(order)
-		if mem.ended {
-			mem.c.hangUp()
+	for _, sc := range m.all {
+		sc.checkSaid(order)
+		if sc.ended {
+			sc.c.hangUp()
 		}
-		<-mem.transcript.done
-		mem.checkHeard(order, at)
+		<-sc.transcript.done
+		sc.checkHeard(order, at)
 	}
-	for _, mem := range m.all {
-		mem.checkFiles()
+	for _, sc := range m.all {
+		sc.checkFiles()
 	}
 }
 
-// checkSaid checks that the observer received what this member said, in order: all of
+// checkSaid checks that the observer received what this client said, in order: all of
 // it, or a part if the connection broke.
-func (mem *member) checkSaid(order []string) {
+func (sc *soakClient) checkSaid(order []string) {
 	heard := 0
 	for _, text := range order {
-		if from, said, ok := strings.Cut(text, ": "); ok && from == mem.c.name {
+		if from, said, ok := strings.Cut(text, ": "); ok && from == sc.c.name {
 			if want := fmt.Sprint("no ", heard); said != want {
-				mem.m.rig.Fatalf("%s: %q came, want %q", mem.c.name, said, want)
+				sc.m.rig.Fatalf("%s: %q came, want %q", sc.c.name, said, want)
 			}
 			heard++
 		}
 	}
-	if all := mem.whole || !mem.ended; heard > mem.said || all && heard != mem.said {
-		mem.m.rig.Fatalf("%s said %d messages and %d were heard", mem.c.name, mem.said, heard)
+	if all := sc.allDelivered || !sc.ended; heard > sc.said || all && heard != sc.said {
+		sc.m.rig.Fatalf("%s said %d messages and %d were heard", sc.c.name, sc.said, heard)
 	}
 }
 
-// checkHeard checks that a member received a part of the order without a gap, and up to
+// checkHeard checks that a client received a part of the order without a gap, and up to
 // the end if it stayed.
-func (mem *member) checkHeard(order []string, at map[string]int) {
-	h, texts := mem.m.rig.harness, mem.transcript.texts
-	if mem.transcript.odd != "" {
-		h.Fatalf("%s was sent %s", mem.c.name, mem.transcript.odd)
+func (sc *soakClient) checkHeard(order []string, at map[string]int) {
+	h, texts := sc.m.rig.harness, sc.transcript.texts
+	if sc.transcript.unexpected != "" {
+		h.Fatalf("%s was sent %s", sc.c.name, sc.transcript.unexpected)
 	}
-	if !mem.ended && mem.transcript.last != nil {
-		h.Fatalf("%s stayed, and after %d messages: %v", mem.c.name, len(texts), mem.transcript.last)
+	if !sc.ended && sc.transcript.last != nil {
+		h.Fatalf("%s stayed, and after %d messages: %v", sc.c.name, len(texts), sc.transcript.last)
 	}
 	if len(texts) == 0 {
 		return
 	}
 	first, ok := at[texts[0]]
 	if !ok {
-		h.Fatalf("%s received %q, which the observer did not", mem.c.name, texts[0])
+		h.Fatalf("%s received %q, which the observer did not", sc.c.name, texts[0])
 	}
-	diff(h, "the observer", order[first:min(first+len(texts), len(order))], mem.c.name, texts)
-	if !mem.ended {
-		checkSequence(h, texts, mem.c.name, "no", mem.said)
+	diff(h, "the observer", order[first:min(first+len(texts), len(order))], sc.c.name, texts)
+	if !sc.ended {
+		checkSequence(h, texts, sc.c.name, "no", sc.said)
 	}
 }
 
 // checkFiles checks that the file frames of each sender came in order, and all of them
 // if both stayed.
-func (mem *member) checkFiles() {
-	h := mem.m.rig.harness
-	for from, files := range mem.transcript.files {
+func (sc *soakClient) checkFiles() {
+	h := sc.m.rig.harness
+	for from, files := range sc.transcript.files {
 		for i, file := range files {
 			if want := fmt.Sprint("file ", i); file != want {
-				h.Fatalf("%s was sent %q from %s, want %q", mem.c.name, file, from, want)
+				h.Fatalf("%s was sent %q from %s, want %q", sc.c.name, file, from, want)
 			}
 		}
 	}
-	for _, from := range mem.m.all {
-		sent, got := from.sent[mem.c.name], len(mem.transcript.files[from.c.name])
-		if got > sent || !mem.ended && (from.whole || !from.ended) && got != sent {
-			h.Fatalf("%s sent %d file frames to %s, and %d came", from.c.name, sent, mem.c.name, got)
+	for _, from := range sc.m.all {
+		sent, got := from.sent[sc.c.name], len(sc.transcript.files[from.c.name])
+		if got > sent || !sc.ended && (from.allDelivered || !from.ended) && got != sent {
+			h.Fatalf("%s sent %d file frames to %s, and %d came", from.c.name, sent, sc.c.name, got)
 		}
 	}
 }

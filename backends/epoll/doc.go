@@ -1,5 +1,4 @@
-// Package epoll is the transport of one thread and epoll(7): the model the
-// course report ends with.
+// Package epoll is the transport of one thread and epoll(7), the last model of the course report.
 //
 // # Model
 //
@@ -13,18 +12,18 @@
 //	│            is behind          │
 //	└───────────────────────────────┘
 //
-// A turn takes all input that is ready before it writes anything, so that the
-// busier the server is, the more messages share a write.
+// A turn reads all input that is ready before it writes anything. So the busier the server is, the more
+// messages share a write.
 //
 // # Who owns what
 //
-// The loop's goroutine owns the listener, the connections and the epoll
-// descriptor. Other goroutines (a login that is answered, the room's clock)
-// leave a note and ring an eventfd, and only if the loop sleeps.
+// The loop's goroutine owns the listener, the connections and the epoll descriptor. Other goroutines (one
+// that answers a login, the room's clock) queue their wakes and ring an eventfd, but only if the loop
+// sleeps.
 //
 // # Known limits
 //
-// One core at the most. Nothing else is known.
+// It uses one core at most. No other limit is known.
 package epoll
 
 import (
@@ -32,7 +31,7 @@ import (
 	"chatbench/backends/internal/readiness"
 )
 
-// Backend is the transport's line in the table.
+// Backend describes the transport.
 var Backend = backends.Backend{
 	Name:         "epoll",
 	Model:        "one thread waits for all clients in epoll",

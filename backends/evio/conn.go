@@ -28,7 +28,7 @@ type conn struct {
 	fd            int // a duplicate of evio's descriptor
 	session       *core.Session
 	index         int         // in loop.live
-	posted        atomic.Bool // is in loop.mail
+	inWakes       atomic.Bool // is in loop.wakes
 	dataRequested bool        // evio will call Data for it
 
 	private  bool   // may have output that is not in the log

@@ -28,8 +28,8 @@
 //
 // evio's loop owns the connections: every callback runs on its goroutine, and every field of
 // a conn belongs to it. evio has one piece of output of each client, and is given the next
-// when that one is sent; the rest stays in the core. Other goroutines leave a note and ring
-// the bell. Connections wait in the kernel until the accepting goroutine makes evio watch its
+// when that one is sent; the rest stays in the core. Other goroutines queue their wakes and
+// ring the bell. Connections wait in the kernel until the accepting goroutine makes evio watch its
 // listener for one of them.
 //
 // # Known limits
@@ -71,7 +71,7 @@ import "chatbench/backends"
 
 const name = "evio"
 
-// Backend is the transport's entry in the table.
+// Backend describes the transport.
 var Backend = backends.Backend{
 	Name:         name,
 	Model:        "an event loop of evio waits for all clients in epoll",

@@ -64,7 +64,7 @@ func (l *loop) over() {
 		}
 	}
 	l.mu.Lock()
-	l.mail, l.mailClosed = nil, true
+	l.wakes, l.wakesClosed = nil, true
 	l.mu.Unlock()
 }
 

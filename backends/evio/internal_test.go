@@ -28,18 +28,18 @@ func TestLayoutOfAnother(t *testing.T) {
 	}
 }
 
-// quiet is a Waker that does nothing.
-type quiet struct{}
+// nopWaker is a Waker that does nothing.
+type nopWaker struct{}
 
-func (quiet) WakeRoom()          {}
-func (quiet) Wake(*core.Session) {}
+func (nopWaker) WakeRoom()          {}
+func (nopWaker) Wake(*core.Session) {}
 
 // TestFeedWaits: one read of short messages with a long name is not fed at once, because it
 // makes more output than a client may be behind. Nothing of it is lost.
 func TestFeedWaits(t *testing.T) {
 	room := core.NewRoom(core.Config{Authenticator: core.OpenDoor{}})
 	l := newLoop(backends.Config{Room: room})
-	c := &conn{loop: l, session: room.Join(netip.AddrPort{}, quiet{}, nil)}
+	c := &conn{loop: l, session: room.Join(netip.AddrPort{}, nopWaker{}, nil)}
 	const messages = readSize / 2
 	name := strings.Repeat("n", 60)
 	rest := append(wire.AppendCred(nil, name, "x"), make([]byte, readSize)...)
@@ -61,7 +61,7 @@ func TestFeedWaits(t *testing.T) {
 func TestRoundGoesOnWithoutFlooder(t *testing.T) {
 	room := core.NewRoom(core.Config{Authenticator: core.OpenDoor{}})
 	l := newLoop(backends.Config{Room: room})
-	c := &conn{loop: l, session: room.Join(netip.AddrPort{}, quiet{}, nil)}
+	c := &conn{loop: l, session: room.Join(netip.AddrPort{}, nopWaker{}, nil)}
 	c.view.out = reflect.ValueOf(new([]byte)).Elem()
 	c.unfed, c.hasMore, c.inRound = make([]byte, maxUnfed+1), true, true
 	l.round = 1
@@ -83,7 +83,7 @@ func TestLastWordsOfStalled(t *testing.T) {
 	room := core.NewRoom(core.Config{Authenticator: core.OpenDoor{}})
 	for i := range 20_000 {
 		c := &conn{loop: newLoop(backends.Config{Room: room}), evio: mutedConn{}, unfed: []byte{0}} // so that it is not read
-		c.session = room.Join(netip.AddrPort{}, quiet{}, nil)
+		c.session = room.Join(netip.AddrPort{}, nopWaker{}, nil)
 		c.view.out = reflect.ValueOf(new([]byte)).Elem()
 		over := make(chan struct{})
 		go func() {

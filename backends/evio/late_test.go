@@ -12,6 +12,6 @@ import (
 func TestLateWakes(t *testing.T) {
 	backendtest.LateWakes(t, Backend, func(s backends.Server) (core.Waker, any, func() int) {
 		l := s.(*server).loop
-		return l, &conn{loop: l}, func() int { return len(l.mail) }
+		return l, &conn{loop: l}, func() int { return len(l.wakes) }
 	})
 }

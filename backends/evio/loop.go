@@ -26,13 +26,13 @@ type loop struct {
 	bell bell
 
 	// Set by any goroutine.
-	roomGrew   atomic.Bool // the log has grown
-	stopping   atomic.Bool
-	cutting    atomic.Pointer[error] // why connections are cut
-	lines      loglimit.Limit
-	mu         sync.Mutex
-	mail       []*conn // sessions with output of their own, or that must close
-	mailClosed bool    // the loop has ended: nobody reads the mail
+	roomGrew    atomic.Bool // the log has grown
+	stopping    atomic.Bool
+	cutting     atomic.Pointer[error] // why connections are cut
+	logLimit    loglimit.Limit
+	mu          sync.Mutex
+	wakes       []*conn // sessions with output of their own, or that must close
+	wakesClosed bool    // the loop has ended: wakes are discarded
 
 	// Set before evio runs the loop.
 	addr     netip.AddrPort // where it is bound
@@ -54,7 +54,7 @@ type loop struct {
 	open        []*conn // have output under way
 	waiting     []*conn // have unfed input
 	closedUnfed int     // how many of these evio has closed
-	spareMail   []*conn
+	spareWakes  []*conn
 	lingering   linger.Queue[*conn]
 	round       int       // connections the round waits for
 	roundStart  uint64    // Room.Said when it began
@@ -78,12 +78,12 @@ func (l *loop) WakeRoom() {
 func (l *loop) Wake(s *core.Session) { l.note(s.Tag().(*conn)) }
 
 func (l *loop) note(c *conn) {
-	if c.posted.Load() || c.posted.Swap(true) {
+	if c.inWakes.Load() || c.inWakes.Swap(true) {
 		return
 	}
 	l.mu.Lock()
-	if !l.mailClosed {
-		l.mail = append(l.mail, c)
+	if !l.wakesClosed {
+		l.wakes = append(l.wakes, c)
 	}
 	l.mu.Unlock()
 	l.bell.ring()
@@ -116,7 +116,7 @@ func (l *loop) opened(ec lib.Conn) (_ []byte, opts lib.Options, _ lib.Action) {
 	c, err := l.adopt(ec)
 	if err != nil {
 		l.cfg.Counters.NoDescriptors.Add(1)
-		l.lines.Warn(l.cfg.Log, "a connection is turned away", "backend", name, "err", err)
+		l.logLimit.Warn(l.cfg.Log, "a connection is turned away", "backend", name, "err", err)
 		return nil, opts, lib.Close
 	}
 	l.cfg.Counters.Accepts.Add(1)

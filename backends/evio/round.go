@@ -15,7 +15,7 @@ const maxIdleTurns = 2
 // turn is run when the bell was rung. It keeps the rounds going.
 func (l *loop) turn() lib.Action {
 	l.bell.beginTurn()
-	l.readMail()
+	l.handleWakes()
 	l.look()
 	if l.roomGrew.Load() && l.round == 0 {
 		l.begin()
@@ -32,15 +32,15 @@ func (l *loop) turn() lib.Action {
 	return lib.None
 }
 
-// readMail requests Data for the sessions that the room has woken.
-func (l *loop) readMail() {
+// handleWakes requests Data for the sessions that the room has woken.
+func (l *loop) handleWakes() {
 	l.mu.Lock()
-	mail := l.mail
-	l.mail = l.spareMail
+	wakes := l.wakes
+	l.wakes = l.spareWakes
 	l.mu.Unlock()
-	for i, c := range mail {
-		c.posted.Store(false)
-		mail[i] = nil
+	for i, c := range wakes {
+		c.inWakes.Store(false)
+		wakes[i] = nil
 		c.private = true
 		if c.gone {
 			continue
@@ -51,7 +51,7 @@ func (l *loop) readMail() {
 			c.requestData()
 		}
 	}
-	l.spareMail = mail[:0]
+	l.spareWakes = wakes[:0]
 }
 
 // begin begins a round: each client that takes anything is given everything it is behind.

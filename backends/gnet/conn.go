@@ -56,7 +56,7 @@ func (c *conn) Close() {
 		return
 	}
 	if err := c.gnet.EventLoop().Close(c.gnet); err != nil {
-		c.loop.lines.Error(c.loop.cfg.Log, "gnet cannot close a connection", "backend", name, "err", err)
+		c.loop.logLimit.Error(c.loop.cfg.Log, "gnet cannot close a connection", "backend", name, "err", err)
 	}
 }
 

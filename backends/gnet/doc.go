@@ -23,8 +23,8 @@
 //
 // gnet's loop owns the connections: every callback and every task runs on its goroutine.
 // gnet's own output buffer has one piece of a client's output at a time, of up to 256 KiB;
-// the rest stays in the core. Other goroutines leave a note and ring, with one Execute for
-// all notes. The accepting goroutine owns the listener until Shutdown closes it.
+// the rest stays in the core. Other goroutines queue their wakes and ring, with one Execute for
+// all of them. The accepting goroutine owns the listener until Shutdown closes it.
 //
 // # Known limits
 //
@@ -53,7 +53,7 @@ import "chatbench/backends"
 
 const name = "gnet"
 
-// Backend is the transport's entry in the table.
+// Backend describes the transport.
 var Backend = backends.Backend{
 	Name:         name,
 	Model:        "an event loop of gnet waits for all clients in epoll",

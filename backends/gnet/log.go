@@ -11,8 +11,8 @@ import (
 // logger passes on what gnet logs: errors, a few lines a second, since every connection may
 // cause one, and the rest at debug level.
 type logger struct {
-	to    *slog.Logger
-	lines *loglimit.Limit
+	to       *slog.Logger
+	logLimit *loglimit.Limit
 }
 
 func (l logger) Debugf(format string, args ...any) { l.log(slog.LevelDebug, format, args) }
@@ -29,6 +29,6 @@ func (l logger) log(level slog.Level, format string, args []any) {
 	case level < slog.LevelWarn:
 		l.to.Log(context.Background(), level, fmt.Sprintf(format, args...), "backend", name)
 	default:
-		l.lines.Log(l.to, level, fmt.Sprintf(format, args...), "backend", name)
+		l.logLimit.Log(l.to, level, fmt.Sprintf(format, args...), "backend", name)
 	}
 }

@@ -29,12 +29,12 @@ const (
 // implements gnet's callbacks.
 type loop struct {
 	lib.BuiltinEventEngine
-	cfg     backends.Config
-	adapter *loopadapter.Adapter
-	accept  acceptor.Conns
-	engine  *lib.Client
-	bell    bell
-	lines   loglimit.Limit
+	cfg      backends.Config
+	adapter  *loopadapter.Adapter
+	accept   acceptor.Conns
+	engine   *lib.Client
+	bell     bell
+	logLimit loglimit.Limit
 }
 
 func newLoop(cfg backends.Config, accept acceptor.Conns) *loop {

@@ -29,7 +29,7 @@ func (l *loop) open() (err error) {
 	l.engine, err = lib.NewClient(l,
 		lib.WithNumEventLoop(1),
 		lib.WithReadBufferCap(readSize),
-		lib.WithLogger(logger{l.cfg.Log, &l.lines}))
+		lib.WithLogger(logger{l.cfg.Log, &l.logLimit}))
 	if err != nil {
 		return err
 	}

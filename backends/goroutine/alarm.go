@@ -8,9 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// alarm calls a function at a time that was set, to some 50 µs. It is a timerfd(2)
-// that Go's netpoller watches: a runtime that has nothing to run waits for its own timers in
-// whole milliseconds.
+// alarm calls a function at a given time, within about 50 µs. It is a timerfd(2) that Go's
+// netpoller watches: for its own timers an idle runtime waits in whole milliseconds.
 type alarm struct {
 	fd    int
 	file  *os.File // of fd
@@ -37,14 +36,14 @@ func newAlarm(ring func()) (*alarm, error) {
 	return a, nil
 }
 
-// set has the alarm ring once, in so long a time, and not when it was set to before.
+// set makes the alarm ring once, after the given time. It replaces an earlier time.
 func (a *alarm) set(in time.Duration) {
 	when := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(max(in, 1)))} // 0 would stop it
-	// It can fail only for a descriptor or a time that is none.
+	// It fails only for an invalid descriptor or time.
 	_ = unix.TimerfdSettime(a.fd, 0, &when, nil)
 }
 
-// close ends the alarm. set is not called any more.
+// close ends the alarm. set must not be called any more.
 func (a *alarm) close() {
 	a.file.Close()
 	<-a.ended

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// TestAlarm: it rings when it was set to and not before, once, and is gone when it is closed.
+// TestAlarm: an alarm rings once, at its time and not before, and no more after close.
 func TestAlarm(t *testing.T) {
 	rings := make(chan time.Time, 10)
 	a, err := newAlarm(func() { rings <- time.Now() })

@@ -14,8 +14,8 @@ import (
 	"chatbench/core/wire"
 )
 
-// TestTurnAllocatesNothing: neither a message nor a delivery of it allocates, whether
-// output waits or not.
+// TestTurnAllocatesNothing: neither a message nor its delivery allocates, whether output waits or
+// not.
 func TestTurnAllocatesNothing(t *testing.T) {
 	if racing {
 		t.Skip("allocations are not counted under the race detector")
@@ -62,7 +62,7 @@ func turnAllocatesNothing(t *testing.T, c backends.Coalesce) {
 			}
 		}
 	}
-	talk(messages) // what is made once
+	talk(messages) // first, for what is allocated only once
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	talk(messages)

@@ -8,11 +8,10 @@ import (
 	"chatbench/core"
 )
 
-// TestLateWakes: wakes that come when Shutdown has returned write to nobody's
-// descriptor and are kept nowhere.
+// TestLateWakes: wakes after Shutdown write to no descriptor, and are not kept.
 func TestLateWakes(t *testing.T) {
 	backendtest.LateWakes(t, Backend, func(s backends.Server) (core.Waker, any, func() int) {
 		r := s.(*server).rounds
-		return r, &conn{server: s.(*server)}, func() int { return len(r.mail) }
+		return r, &conn{server: s.(*server)}, func() int { return len(r.wakes) }
 	})
 }

@@ -12,13 +12,13 @@ import (
 
 const readSize = 32 << 10
 
-// readBuffers are shared by all readers. A reader holds one only while there
-// is something to read, so that an idle client costs none.
+// readBuffers are shared by all readers. A reader has one only while there is something to read,
+// so that an idle client costs none.
 var readBuffers = sync.Pool{New: func() any { return new([readSize]byte) }}
 
-// readAll feeds the session until nothing can come any more.
+// readAll feeds the session until the client has ended.
 func (c *conn) readAll() {
-	reason := core.ReasonReset // if a deadline or cutOff ends it
+	reason := core.ReasonReset // if a deadline or cutOff ends the read
 	c.raw.Read(func(fd uintptr) (done bool) {
 		why, done := c.read(int(fd))
 		if done {
@@ -29,8 +29,8 @@ func (c *conn) readAll() {
 	c.readerEnds(reason)
 }
 
-// read takes what is there. It reads until there is nothing more even after a
-// short read, for a FIN that came along with the bytes is announced but once.
+// read reads until there is nothing more, even after a short read: a FIN that came together with
+// the input is announced only once.
 func (c *conn) read(fd int) (why core.Reason, done bool) {
 	buf := readBuffers.Get().(*[readSize]byte)
 	defer readBuffers.Put(buf)
@@ -41,7 +41,7 @@ func (c *conn) read(fd int) (why core.Reason, done bool) {
 		case n > 0:
 			counters.Reads.Add(1)
 			counters.BytesIn.Add(int64(n))
-			if !c.feed(buf[:n], fd) && c.late() {
+			if !c.feed(buf[:n], fd) && c.lingerOver() {
 				return core.ReasonReset, true
 			}
 			if c.dropped {
@@ -58,9 +58,8 @@ func (c *conn) read(fd int) (why core.Reason, done bool) {
 	}
 }
 
-// feed gives the session its bytes, in pieces between which the writers may
-// have their turn. It is false once the session is closing: what comes then is
-// thrown away.
+// feed feeds the session in steps, between which the writers have their turn. It returns false if
+// the session is closing; the input is discarded then.
 func (c *conn) feed(in []byte, fd int) (open bool) {
 	for len(in) > 0 {
 		if _, closing := c.session.Closing(); closing {
@@ -73,30 +72,29 @@ func (c *conn) feed(in []byte, fd int) (open bool) {
 	}
 	if c.session.Held() {
 		c.waitWhileHeld(fd)
-	} else if c.absence.Noticed() {
-		c.droppedFor, c.dropped = c.absence.Over(time.Now())
+	} else if c.peer.Left() {
+		c.droppedFor, c.dropped = c.peer.Expired(time.Now())
 	}
 	return true
 }
 
-// waitWhileHeld keeps the reader from reading on while its session is Held. It ends
-// too when the session is to close, for what comes then is thrown away, when nothing
-// more can be written, for then only reading shows how the client ended, and when
-// the client has left and its time is over.
+// waitWhileHeld blocks the reader while its session is Held. It also ends when the session is
+// closing, because then input is discarded; when nothing more can be written, because then only
+// reading shows how the client ended; and when the client has left and its time is over.
 func (c *conn) waitWhileHeld(fd int) {
-	c.readerWaits.Store(true) // before the session is asked: the writer looks in the other order
+	c.readerWaits.Store(true) // before mustWait: the writer does the two in the other order
 	now := time.Now()
-	next := c.absence.Next(now)
+	next := c.peer.NextCheck(now)
 	c.mu.Lock()
-	timer := time.AfterFunc(next.Sub(now), c.wakeReader) // which waits for the lock
+	timer := time.AfterFunc(next.Sub(now), c.wakeReader) // it waits for the lock
 	for c.mustWait() {
 		c.readerCond.Wait()
 		if now := time.Now(); !now.Before(next) && c.mustWait() {
-			c.droppedFor, c.dropped = c.absence.Look(fd, c.reset.Load(), now, c.server.cfg.Room.Farewell())
+			c.droppedFor, c.dropped = c.peer.Check(fd, c.reset.Load(), now, c.server.cfg.Room.Farewell())
 			if c.dropped {
 				break
 			}
-			next = c.absence.Next(now)
+			next = c.peer.NextCheck(now)
 			timer.Reset(next.Sub(now))
 		}
 	}
@@ -111,7 +109,7 @@ func (c *conn) mustWait() bool {
 	return c.session.Held() && !closing && !c.gone.Load() && c.writer.state != ended
 }
 
-// wakeReader has a reader that waits look again whether it has to.
+// wakeReader makes a reader that waits check whether it still has to.
 func (c *conn) wakeReader() {
 	if c.readerWaits.Load() {
 		c.mu.Lock()

@@ -8,34 +8,35 @@ import (
 	"chatbench/core"
 )
 
-// paceOctets is how much may be said beyond what the last round began with
-// before readers wait for the writers: less than backends.FlushAfter, for each
-// reader that does not wait yet may feed another step.
+// paceOctets is how many octets may be said since the last round began before readers wait for
+// the writers. It is less than backends.FlushAfter, because every reader that does not wait yet
+// may feed another step.
 const paceOctets = 64 << 10
 
-// rounds is the transport's Waker: a goroutine that hands out turns to write. In
-// a round it wakes the writers that have output and waits until each has written
-// what it could; what is said meanwhile waits for the next round. So under load a write carries all that was said during the round before.
+// rounds is the transport's Waker: a goroutine that starts the writers, in rounds. In a round it
+// wakes the writers that have output and waits until each has written what it could. What is said
+// meanwhile waits for the next round. So under load a write carries everything that was said
+// during the round before.
 type rounds struct {
 	room    *core.Room
 	wakeAll func() // wakes every writer
 
-	bell     chan struct{} // there is work; never blocks who rings
+	bell     chan struct{} // there is work; ring never blocks
 	quit     chan struct{}
 	ended    chan struct{}
 	finished chan struct{} // the last writer of a round is done
 
-	grown atomic.Bool // the log has grown since the last round began
-	busy  atomic.Int64
-	begun atomic.Uint64 // what was said when the last whole round began
+	grown      atomic.Bool // the log has grown since the last round began
+	writers    atomic.Int64
+	roundStart atomic.Uint64 // Room.Said when the last whole round began
 
-	waits *waits // nil: output does not wait
+	coalescing *coalescing // nil: output does not wait
 
-	mu         sync.Mutex
-	mail       []*core.Session // have output of their own, or must close
-	taken      []*core.Session
-	mailClosed bool       // run has ended: nobody reads the mail
-	turned     *sync.Cond // a round has ended
+	mu          sync.Mutex
+	wakes       []*core.Session // sessions with output of their own, or that must close
+	spareWakes  []*core.Session
+	wakesClosed bool       // run has ended: wakes are discarded
+	roundEnded  *sync.Cond // signals the end of a round
 }
 
 func newRounds(room *core.Room, wakeAll func()) *rounds {
@@ -47,7 +48,7 @@ func newRounds(room *core.Room, wakeAll func()) *rounds {
 		ended:    make(chan struct{}),
 		finished: make(chan struct{}, 1),
 	}
-	r.turned = sync.NewCond(&r.mu)
+	r.roundEnded = sync.NewCond(&r.mu)
 	return r
 }
 
@@ -58,14 +59,14 @@ func (r *rounds) WakeRoom() {
 	}
 }
 
-// Wake notes that a session has something for its writer.
+// Wake notes that a session has output of its own, or must close.
 func (r *rounds) Wake(s *core.Session) {
-	if s.Tag().(*conn).noted.Swap(true) {
+	if s.Tag().(*conn).inWakes.Swap(true) {
 		return
 	}
 	r.mu.Lock()
-	if !r.mailClosed {
-		r.mail = append(r.mail, s)
+	if !r.wakesClosed {
+		r.wakes = append(r.wakes, s)
 	}
 	r.mu.Unlock()
 	r.ring()
@@ -78,7 +79,7 @@ func (r *rounds) ring() {
 	}
 }
 
-// run works the rounds off until stop.
+// run runs rounds until stop.
 func (r *rounds) run() {
 	defer close(r.ended)
 	for {
@@ -91,76 +92,74 @@ func (r *rounds) run() {
 	}
 }
 
-// stop ends run. No connection is left. Whoever is woken later is not noted.
+// stop ends run, when no connection is left. Later wakes are discarded.
 func (r *rounds) stop() {
 	close(r.quit)
 	<-r.ended
-	if r.waits != nil {
-		r.waits.alarm.close()
+	if r.coalescing != nil {
+		r.coalescing.alarm.close()
 	}
 	r.mu.Lock()
-	r.mail, r.mailClosed = nil, true
+	r.wakes, r.wakesClosed = nil, true
 	r.mu.Unlock()
 }
 
-// round wakes the writers that have output. What the room has said may be left for a
-// later round.
+// round runs a round. It is not whole if output of the room is left for a later round.
 func (r *rounds) round() {
-	r.busy.Store(1) // so that the round does not end while it begins
+	r.writers.Store(1) // so that the round does not end before all writers are woken
 	said := r.room.Said()
-	whole := r.waits == nil || !r.grown.Load() || !r.outputWaits(time.Now(), said)
+	whole := r.coalescing == nil || !r.grown.Load() || !r.outputWaits(time.Now(), said)
 	r.mu.Lock()
-	r.mail, r.taken = r.taken[:0], r.mail
+	r.wakes, r.spareWakes = r.spareWakes[:0], r.wakes
 	r.mu.Unlock()
-	for i, s := range r.taken {
-		r.taken[i] = nil
+	for i, s := range r.spareWakes {
+		r.spareWakes[i] = nil
 		c := s.Tag().(*conn)
-		c.noted.Store(false)
+		c.inWakes.Store(false)
 		if _, closing := s.Closing(); closing {
-			c.urge()
+			c.wakeStalledWriter()
 		}
 		c.wake()
 	}
 	if whole && r.grown.Swap(false) {
 		r.wakeAll()
 	}
-	if r.busy.Add(-1) != 0 {
+	if r.writers.Add(-1) != 0 {
 		<-r.finished
 	}
 	if !whole {
 		return
 	}
 	r.mu.Lock()
-	r.begun.Store(said)
-	r.turned.Broadcast()
+	r.roundStart.Store(said)
+	r.roundEnded.Broadcast()
 	r.mu.Unlock()
 }
 
-// join counts a writer into the round that is beginning.
-func (r *rounds) join() { r.busy.Add(1) }
+// join adds a writer to the round that begins.
+func (r *rounds) join() { r.writers.Add(1) }
 
-// leave counts it out: it has written what it could.
+// leave says that a writer has written what it could.
 func (r *rounds) leave() {
-	if r.busy.Add(-1) == 0 {
+	if r.writers.Add(-1) == 0 {
 		r.finished <- struct{}{}
 	}
 }
 
-// pace holds a reader back while writers that could write have not had their
-// turn. Without it a fast sender would be read on and on, and clients that do
-// read would seem slow. It never waits for a client.
+// pace blocks a reader while writers have not had their turn. Without it a fast sender would be
+// read on and on, and clients that do read would count as slow. It never waits for a client.
 func (r *rounds) pace() {
 	said := r.room.Said()
-	if said < r.begun.Load()+paceOctets {
+	if said < r.roundStart.Load()+paceOctets {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for said >= r.begun.Load()+paceOctets {
+	for said >= r.roundStart.Load()+paceOctets {
 		r.WakeRoom()
-		if r.waits != nil {
-			r.ring() // output that waits has to go now
+		if r.coalescing != nil {
+			r.ring() // output that waits has to be written now
 		}
-		r.turned.Wait()
+		r.roundEnded.Wait()
 	}
 }

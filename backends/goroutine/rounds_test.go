@@ -10,8 +10,8 @@ import (
 	"chatbench/core/wire"
 )
 
-// TestPace: a reader that feeds much is held back while a round goes on, and
-// let go when one that began after it has ended.
+// TestPace: a reader that feeds much is blocked while a round runs, until a round has ended that
+// began after what it fed.
 func TestPace(t *testing.T) {
 	room := core.NewRoom(core.Config{Authenticator: core.OpenDoor{}})
 	began, end := make(chan struct{}), make(chan struct{})
@@ -21,7 +21,7 @@ func TestPace(t *testing.T) {
 	})
 	go r.run()
 	room.Join(netip.AddrPort{}, r, new(conn)) // whom the room wakes
-	talker := room.Join(netip.AddrPort{}, deafWaker{}, nil)
+	talker := room.Join(netip.AddrPort{}, nopWaker{}, nil)
 	talker.Feed(wire.AppendCred(nil, "talker", "x"))
 	say := func(octets int) { talker.Feed(wire.AppendChat(nil, strings.Repeat("x", octets))) }
 
@@ -37,7 +37,7 @@ func TestPace(t *testing.T) {
 	<-began
 	select {
 	case <-paced:
-		t.Fatal("a reader was let go before the writers had what it fed")
+		t.Fatal("a reader went on before the writers had what it fed")
 	case <-time.After(20 * time.Millisecond):
 	}
 	close(end)
@@ -50,8 +50,8 @@ func TestPace(t *testing.T) {
 	close(began)
 }
 
-// deafWaker takes no notice.
-type deafWaker struct{}
+// nopWaker is a Waker that does nothing.
+type nopWaker struct{}
 
-func (deafWaker) WakeRoom()          {}
-func (deafWaker) Wake(*core.Session) {}
+func (nopWaker) WakeRoom()          {}
+func (nopWaker) Wake(*core.Session) {}

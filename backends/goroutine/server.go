@@ -1,17 +1,15 @@
 package goroutine
 
 import (
-	"context"
-	"fmt"
 	"net"
-	"net/netip"
 	"sync"
 
 	"chatbench/backends"
 	"chatbench/backends/internal/acceptor"
+	"chatbench/backends/internal/lifecycle"
 )
 
-// Backend is this transport's line in the table.
+// Backend describes the transport.
 var Backend = backends.Backend{
 	Name:         "goroutine",
 	Model:        "a goroutine reads each client, another writes while there is output; Go's netpoller waits",
@@ -22,19 +20,19 @@ var Backend = backends.Backend{
 	Start:        start,
 }
 
-// server is the transport at work.
+// server is the running transport.
 type server struct {
+	*lifecycle.Server
 	cfg    backends.Config
 	accept acceptor.Conns
 	rounds *rounds
 
 	mu      sync.Mutex
 	conns   []*conn
-	cut     error // why connections are cut; nil while they are not
+	cutting bool
 	clients sync.WaitGroup
 
-	stop sync.Once
-	done chan struct{} // nothing is left
+	once sync.Once // begins to end
 }
 
 func start(cfg backends.Config) (backends.Server, error) {
@@ -42,9 +40,10 @@ func start(cfg backends.Config) (backends.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{cfg: cfg, accept: accept, done: make(chan struct{})}
+	s := &server{cfg: cfg, accept: accept}
+	s.Server = lifecycle.New(accept.Addr(), s.stop)
 	s.rounds = newRounds(cfg.Room, s.wakeAll)
-	if s.rounds.waits, err = newWaits(cfg.Coalesce, s.rounds); err != nil {
+	if s.rounds.coalescing, err = newCoalescing(cfg.Coalesce, s.rounds); err != nil {
 		accept.Abandon()
 		return nil, err
 	}
@@ -53,16 +52,7 @@ func start(cfg backends.Config) (backends.Server, error) {
 	return s, nil
 }
 
-// Addr is where the server is bound.
-func (s *server) Addr() netip.AddrPort { return s.accept.Addr() }
-
-// Done is closed when nothing is left.
-func (s *server) Done() <-chan struct{} { return s.done }
-
-// Err is nil: this transport does not end by itself.
-func (s *server) Err() error { return nil }
-
-// take accepts a connection and starts what it needs.
+// take accepts a connection and starts its reader and writer.
 func (s *server) take() error {
 	nc, err := s.accept.Conn()
 	if err != nil {
@@ -70,35 +60,35 @@ func (s *server) take() error {
 	}
 	raw, err := nc.SyscallConn()
 	if err != nil {
-		panic("goroutine: an accepted connection that is none: " + err.Error())
+		panic("goroutine: an accepted connection has no descriptor: " + err.Error())
 	}
 	c := newConn(s, nc, raw)
 	s.mu.Lock()
-	c.place = len(s.conns)
+	c.index = len(s.conns)
 	s.conns = append(s.conns, c)
-	cut := s.cut != nil
+	cutting := s.cutting
 	s.mu.Unlock()
 	s.clients.Add(1)
 	c.begin(s.cfg.Room.Join(nc.RemoteAddr().(*net.TCPAddr).AddrPort(), s.rounds, c))
-	if cut {
+	if cutting {
 		c.cutOff()
 	}
 	return nil
 }
 
-// forget takes a connection that has ended off the list.
+// forget removes a connection that has ended from the list.
 func (s *server) forget(c *conn) {
 	s.mu.Lock()
 	last := len(s.conns) - 1
 	moved := s.conns[last]
-	s.conns[c.place], moved.place = moved, c.place
+	s.conns[c.index], moved.index = moved, c.index
 	s.conns[last] = nil
 	s.conns = s.conns[:last]
 	s.mu.Unlock()
 	s.clients.Done()
 }
 
-// wakeAll gives every connection its turn to write.
+// wakeAll gives every writer its turn.
 func (s *server) wakeAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -107,36 +97,27 @@ func (s *server) wakeAll() {
 	}
 }
 
-// Shutdown stops accepting and waits for the connections to end; those which
-// are left when ctx ends are cut.
-func (s *server) Shutdown(ctx context.Context) error {
-	s.stop.Do(func() { go s.wind() })
-	select {
-	case <-s.done:
-	case <-ctx.Done():
-		s.cutAll(ctx.Err())
-		<-s.done
+// stop tells the server to end when its connections have, or to cut them.
+func (s *server) stop(cut bool) {
+	s.once.Do(func() { go s.end() })
+	if cut {
+		s.cutAll()
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.cut
 }
 
-// wind waits for everything to end.
-func (s *server) wind() {
+// end ends the parts in the order of their dependencies.
+func (s *server) end() {
 	s.accept.Close()
 	s.clients.Wait()
 	s.rounds.stop()
-	close(s.done)
+	s.Ended(nil)
 }
 
 // cutAll ends the connections that are left, and those still to come.
-func (s *server) cutAll(why error) {
+func (s *server) cutAll() {
 	s.mu.Lock()
 	conns := append([]*conn(nil), s.conns...)
-	if s.cut == nil && len(conns) > 0 {
-		s.cut = fmt.Errorf("goroutine: %d connections were cut: %w", len(conns), why)
-	}
+	s.cutting = true
 	s.mu.Unlock()
 	for _, c := range conns {
 		c.cutOff()

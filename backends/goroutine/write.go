@@ -11,42 +11,41 @@ import (
 	"chatbench/backends"
 )
 
-// What a connection's writer is doing.
+// writerState is the state of a connection's writer.
 type writerState uint8
 
 const (
-	writing writerState = iota // it writes what there is
-	again                      // and more may have come since it looked
-	parked                     // nothing waits: it has no goroutine
-	stalled                    // it waits for the client to take something
-	ended                      // it is no more
+	writing      writerState = iota // it writes
+	writingAgain                    // it writes, and was woken since it last asked for output
+	parked                          // it has nothing to write, and no goroutine
+	stalled                         // it waits for the client to take something
+	ended                           // it has ended
 )
 
-// writer is the writing half of a connection. There is a goroutine for it only
-// while there is output; that goroutine owns what follows state and inRound.
+// writer is the writing half of a connection. It has a goroutine only while there is output. That
+// goroutine owns the fields after inRound.
 type writer struct {
-	state   writerState           // under conn.mu
-	inRound bool                  // the round waits for it; under conn.mu
-	run     func()                // conn.writeAll and conn.write, as values made
-	give    func(fd uintptr) bool // once, so that a turn allocates nothing
-	over    bool                  // nothing is to be written any more
-	waited  bool                  // it has been stalled
-	written int                   // octets in this turn
+	state        writerState           // under conn.mu
+	inRound      bool                  // the round waits for it; under conn.mu
+	writeAllFunc func()                // conn.writeAll and conn.write, as values that are made
+	writeFunc    func(fd uintptr) bool // only once, so that a turn allocates nothing
+	over         bool                  // nothing will be written any more
+	wasStalled   bool                  // state is stalled, or was before the poller woke it
+	written      int                   // octets in this turn
 }
 
-// wake gives the writer its turn in the round that is beginning. Only rounds
-// calls it. A writer that is stalled is left alone: it looks anyway, when its
-// client takes something.
+// wake gives the writer its turn in the round that begins. Only rounds calls it. A stalled writer
+// is not woken: it asks for output anyway when its client takes something.
 func (c *conn) wake() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch w := &c.writer; w.state {
 	case writing:
-		w.state = again
+		w.state = writingAgain
 	case parked:
 		w.state, w.inRound = writing, true
 		c.server.rounds.join()
-		go w.run()
+		go w.writeAllFunc()
 	}
 }
 
@@ -57,12 +56,12 @@ func (c *conn) writeAll() {
 	}
 }
 
-// writeTurn writes until nothing waits. over says that nothing ever will.
+// writeTurn writes until there is no output. over means that there never will be any.
 func (c *conn) writeTurn() (over bool) {
 	w := &c.writer
 	w.written = 0
 	for {
-		err := c.raw.Write(w.give)
+		err := c.raw.Write(w.writeFunc)
 		c.resume()
 		switch {
 		case err == nil && w.over:
@@ -72,23 +71,23 @@ func (c *conn) writeTurn() (over bool) {
 			if c.park() {
 				return false
 			}
-		case errors.Is(err, os.ErrDeadlineExceeded): // it was urged
-			c.net.SetWriteDeadline(time.Time{}) // before it looks: what comes later urges again
-		default: // cut off
+		case errors.Is(err, os.ErrDeadlineExceeded): // by wakeStalledWriter
+			c.net.SetWriteDeadline(time.Time{}) // before the writer asks for output: a later call sets it again
+		default: // the connection was closed
 			return true
 		}
 	}
 }
 
-// write writes until nothing waits, or until the client takes no more: then it
-// is not done, and is called again when the client has taken some.
+// write writes until there is no output, or until the client takes no more. Then it returns false,
+// and is called again when the client has taken some.
 func (c *conn) write(fd uintptr) (done bool) {
 	c.resume()
 	w, counters := &c.writer, c.server.cfg.Counters
 	for !c.gone.Load() {
 		_, closing := c.session.Closing()
 		out := c.session.Next()
-		c.wakeReader() // Next may have worked through what waited
+		c.wakeReader() // Next may have fed the input that waited
 		if out == nil {
 			if closing {
 				w.over = true
@@ -103,14 +102,14 @@ func (c *conn) write(fd uintptr) (done bool) {
 			counters.BytesOut.Add(int64(n))
 			c.session.Wrote(n)
 			if w.written += n; n == len(out) {
-				c.mayLeaveRound()
+				c.leaveRoundIfMuch()
 				continue
 			}
 		case err == unix.EINTR:
 			continue
 		case err != unix.EAGAIN:
-			// The reader goes on: what the client sent before is still there.
-			// The kernel tells of a reset only once; one after a FIN is EPIPE.
+			// The reader goes on, because input may still be unread. The kernel reports a
+			// reset only once. A reset after a FIN is EPIPE.
 			c.reset.Store(err == unix.ECONNRESET)
 			c.session.WriteFailed()
 			w.over = true
@@ -126,11 +125,11 @@ func (c *conn) write(fd uintptr) (done bool) {
 	return true
 }
 
-// park ends a turn. It is false if there may be more to write already.
+// park ends a turn. It returns false if the writer was woken meanwhile, and has to go on.
 func (c *conn) park() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.writer.state == again {
+	if c.writer.state == writingAgain {
 		c.writer.state = writing
 		return false
 	}
@@ -139,37 +138,38 @@ func (c *conn) park() bool {
 	return true
 }
 
-// stall ends a turn for the round, though not all is written.
+// stall lets the round end without this writer, which waits for its client.
 func (c *conn) stall() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.writer.state, c.writer.waited = stalled, true
+	c.writer.state, c.writer.wasStalled = stalled, true
 	c.leaveRound()
 }
 
-// resume follows a stall.
+// resume ends the stalled state.
 func (c *conn) resume() {
-	if !c.writer.waited {
+	if !c.writer.wasStalled {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.writer.state, c.writer.waited = writing, false
+	c.writer.state, c.writer.wasStalled = writing, false
 }
 
-// mayLeaveRound ends a turn for the round if much was written: somebody who is
-// sent file frames without a pause has always more, and others wait for the next.
-func (c *conn) mayLeaveRound() {
+// leaveRoundIfMuch lets the round end without this writer if it has written much: a client that is
+// sent file frames without a pause always has more, and must not keep the others from the next
+// round.
+func (c *conn) leaveRoundIfMuch() {
 	if c.writer.written < backends.FlushAfter {
 		return
 	}
-	c.writer.written = math.MinInt // once a turn
+	c.writer.written = math.MinInt // only once in a turn
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.leaveRound()
 }
 
-// leaveRound lets the round end without this writer. c.mu is held.
+// leaveRound tells the round not to wait for this writer. c.mu is held.
 func (c *conn) leaveRound() {
 	if c.writer.inRound {
 		c.writer.inRound = false

@@ -22,7 +22,7 @@
 // # Who owns what
 //
 // The poller's goroutine owns the clients, and is the only one that writes or closes.
-// Other goroutines leave a note and ring. The library has at most one piece of a client's
+// Other goroutines queue their wakes and ring. The library has at most one piece of a client's
 // output at a time, of up to 256 KiB, or 16 KiB if the client is slow; the rest stays in
 // the core. The accepting goroutine owns the listener until Shutdown closes it.
 //
@@ -45,7 +45,7 @@
 //     old event may then close the connection that gets the descriptor next. Here
 //     connections are added, written and closed only on the poller's goroutine.
 //   - It calls OnClose on another goroutine, after the descriptor is closed. OnClose only
-//     leaves a note.
+//     queues a wake.
 //   - Its acceptor spins while accept(2) fails, and stops only together with all
 //     connections. So connections are accepted here, at the cost of two more descriptors
 //     for a moment.
@@ -63,7 +63,7 @@ import "chatbench/backends"
 
 const name = "nbio"
 
-// Backend is the transport's entry in the table.
+// Backend describes the transport.
 var Backend = backends.Backend{
 	Name:         name,
 	Model:        "a poller of lesismal/nbio waits for all clients in epoll",

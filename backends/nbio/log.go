@@ -18,8 +18,8 @@ func init() { logging.SetLogger(&logged) }
 var logged logger
 
 type logger struct {
-	to    atomic.Pointer[slog.Logger]
-	lines loglimit.Limit // for errors: every connection may cause one
+	to       atomic.Pointer[slog.Logger]
+	logLimit loglimit.Limit // for errors: every connection may cause one
 }
 
 func setLog(l *slog.Logger) { logged.to.Store(l) }
@@ -30,7 +30,7 @@ func (l *logger) say(level slog.Level, format string, args []any) {
 	case level < slog.LevelWarn:
 		to.Log(context.Background(), level, "nbio", "says", fmt.Sprintf(format, args...))
 	default:
-		l.lines.Log(to, level, "nbio", "says", fmt.Sprintf(format, args...))
+		l.logLimit.Log(to, level, "nbio", "says", fmt.Sprintf(format, args...))
 	}
 }
 

@@ -22,14 +22,14 @@ const (
 
 // loop is one nbio engine, and the adapter that runs on it.
 type loop struct {
-	cfg     backends.Config
-	adapter *loopadapter.Adapter
-	accept  acceptor.Conns
-	engine  *lib.Engine
-	bell    *bell
-	first   sync.Once
-	turns   chan struct{} // closed after the poller's first turn
-	lines   loglimit.Limit
+	cfg      backends.Config
+	adapter  *loopadapter.Adapter
+	accept   acceptor.Conns
+	engine   *lib.Engine
+	bell     *bell
+	first    sync.Once
+	turns    chan struct{} // closed after the poller's first turn
+	logLimit loglimit.Limit
 
 	arrivals chan *net.TCPConn
 
@@ -162,6 +162,6 @@ func descriptor(lc *lib.Conn) (number int) {
 // miss gives up a connection that the library does not take.
 func (l *loop) miss(err error) {
 	l.cfg.Counters.NoDescriptors.Add(1)
-	l.lines.Warn(l.cfg.Log, "a connection is turned away", "backend", name, "err", err)
+	l.logLimit.Warn(l.cfg.Log, "a connection is turned away", "backend", name, "err", err)
 	l.adapter.JoinDone()
 }

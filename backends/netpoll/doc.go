@@ -21,7 +21,7 @@
 //
 // # Who owns what
 //
-// The poller's goroutine owns the clients. Other goroutines leave a note and ring. The
+// The poller's goroutine owns the clients. Other goroutines queue their wakes and ring. The
 // library has at most one piece of a client's output at a time, of up to 256 KiB; it does
 // not copy pieces of 4 KiB and more, but sends them from the core's log. The rest stays in
 // the core. The accepting goroutine owns the listening socket until Shutdown closes it.
@@ -64,7 +64,7 @@ import "chatbench/backends"
 
 const name = "netpoll"
 
-// Backend is the transport's entry in the table.
+// Backend describes the transport.
 var Backend = backends.Backend{
 	Name:         name,
 	Model:        "a poller of cloudwego/netpoll waits for all clients in epoll",

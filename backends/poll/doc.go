@@ -10,22 +10,22 @@
 //	│   └───── write to each, once ─┼──────► ○ ○ ○
 //	└───────────────────────────────┘
 //
-// The loop is the one of epoll. What differs is the wait: the list of all
-// descriptors is handed to the kernel every time, and all of it is looked
-// through, so an idle client costs something in every turn.
+// The loop is that of the epoll transport. Only the wait differs: the list of all descriptors is passed
+// to the kernel each time, and the loop looks through all of it. So an idle client costs something in
+// every turn.
 //
 // # Who owns what
 //
-// The loop's goroutine owns the listener, the connections and the list. Other
-// goroutines leave a note and ring an eventfd, and only if the loop sleeps.
+// The loop's goroutine owns the listener, the connections and the list. Other goroutines queue their wakes
+// and ring an eventfd, but only if the loop sleeps.
 //
 // # Known limits
 //
-// One core at the most, and a turn grows with the clients that are there, not
-// with those that speak. The kernel takes no list that is longer than
-// RLIMIT_NOFILE: when the limit is lowered below what is open already, the list
-// goes in pieces, and what happens beyond the first piece is noticed up to 5 ms
-// later.
+//   - It uses one core at most, and the cost of a turn grows with the number of connected clients, not
+//     with those that talk.
+//   - The kernel accepts no list that is longer than RLIMIT_NOFILE. If the limit is lowered below the
+//     number of open descriptors, the list is polled in pieces, and events beyond the first piece are
+//     noticed up to 5 ms later.
 package poll
 
 import (
@@ -33,7 +33,7 @@ import (
 	"chatbench/backends/internal/readiness"
 )
 
-// Backend is the transport's line in the table.
+// Backend describes the transport.
 var Backend = backends.Backend{
 	Name:         "poll",
 	Model:        "one thread waits for all clients in poll",

@@ -9,30 +9,30 @@ import (
 	"chatbench/backends/internal/readiness"
 )
 
-// poller is poll(2): the whole list goes to the kernel with every wait, and the
-// whole answer is looked through.
+// poller is poll(2): each wait copies the whole list to the kernel, and looks through all of its
+// answer.
 type poller struct {
 	fds     []unix.PollFd
-	ids     []readiness.ID // beside fds
-	place   map[int]int    // of a descriptor in both
+	ids     []readiness.ID // parallel to fds
+	index   map[int]int    // of a descriptor in both
 	timeout unix.Timespec
-	from    int // where the next look begins, so that nobody starves
+	from    int // where the next scan begins, so that no descriptor starves
 }
 
-func newPoller() (readiness.Poller, error) { return &poller{place: map[int]int{}}, nil }
+func newPoller() (readiness.Poller, error) { return &poller{index: map[int]int{}}, nil }
 
 func (p *poller) Add(id readiness.ID) error {
-	if _, found := p.place[id.FD()]; found {
+	if _, found := p.index[id.FD()]; found {
 		return unix.EEXIST
 	}
-	p.place[id.FD()] = len(p.fds)
+	p.index[id.FD()] = len(p.fds)
 	p.fds = append(p.fds, unix.PollFd{Fd: int32(id.FD()), Events: unix.POLLIN | unix.POLLRDHUP})
 	p.ids = append(p.ids, id)
 	return nil
 }
 
 func (p *poller) Want(id readiness.ID, read, write bool) error {
-	i, found := p.place[id.FD()]
+	i, found := p.index[id.FD()]
 	if !found {
 		return unix.ENOENT
 	}
@@ -47,15 +47,15 @@ func (p *poller) Want(id readiness.ID, read, write bool) error {
 }
 
 func (p *poller) Remove(id readiness.ID) {
-	i, found := p.place[id.FD()]
+	i, found := p.index[id.FD()]
 	if !found {
 		return
 	}
 	last := len(p.fds) - 1
-	delete(p.place, id.FD())
+	delete(p.index, id.FD())
 	if i != last {
 		p.fds[i], p.ids[i] = p.fds[last], p.ids[last]
-		p.place[p.ids[i].FD()] = i
+		p.index[p.ids[i].FD()] = i
 	}
 	p.fds, p.ids = p.fds[:last], p.ids[:last]
 }
@@ -95,14 +95,13 @@ func (p *poller) poll(fds []unix.PollFd, timeout time.Duration, brief bool) (int
 		uintptr(unsafe.Pointer(readiness.Timespec(&p.timeout, timeout))), 0, 0, 0)
 }
 
-// pieceTime is how long a client may go unnoticed while the list goes to the
-// kernel in pieces.
+// pieceTime is how long input may go unnoticed while the list is polled in pieces.
 const pieceTime = 5 * time.Millisecond
 
-// pollPieces is poll for a list that is longer than RLIMIT_NOFILE: the kernel
-// then refuses all of it with EINVAL. That happens when the limit is lowered
-// (prlimit(2)) below what is open already. No piece may be waited for alone, so
-// the wait is on the first, which has the doorbell and the listener, and short.
+// pollPieces is poll for a list that is longer than RLIMIT_NOFILE, which the kernel refuses with EINVAL.
+// That happens if the limit is lowered (prlimit(2)) below the number of open descriptors. It must not
+// wait long for one piece alone, so it waits briefly, for the first piece, which has the doorbell and
+// the listener.
 func (p *poller) pollPieces(timeout time.Duration, brief bool) (ready int, err error) {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {

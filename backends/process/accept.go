@@ -6,110 +6,57 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"chatbench/backends"
 	"chatbench/backends/internal/socket"
 	"chatbench/core"
 )
 
 const (
-	kidTasks    = 4                      // threads of a child, at most
-	spareTasks  = 32                     // for the runtime of this process, which ends without them, and for others
-	turnAccepts = 64                     // connections taken in a turn
-	restTime    = 100 * time.Millisecond // how long the listener rests when accepting is of no use
-	quietTime   = 20 * time.Millisecond  // without a newcomer, before children are forked to wait
+	childTasks = 4                     // threads of a child, at most
+	spareTasks = 32                    // left for this process, which ends if the runtime cannot start a thread, and for others
+	quietTime  = 20 * time.Millisecond // without a new client, before children are forked ahead
 )
 
-// listener is the listening socket. It is not watched while it rests, because
-// descriptors or processes have run out.
-type listener struct {
-	fd      int // -1 once stopped
-	addr    netip.AddrPort
-	reserve *socket.Reserve
-	until   time.Time // when a rest ends; zero: not resting
-}
+func (l *loop) watchListener() error { return l.poller.add(l.listener.FD, unix.EPOLLIN, l.accept) }
 
-func listen(cfg backends.Config) (*listener, error) {
-	fd, addr, err := socket.ListenFD(cfg, false)
-	if err != nil {
-		return nil, err
-	}
-	reserve, err := socket.NewReserve()
-	if err != nil {
-		_ = unix.Close(fd)
-		return nil, err
-	}
-	return &listener{fd: fd, addr: addr, reserve: reserve}, nil
-}
-
-func (n *listener) resting() bool { return !n.until.IsZero() }
-
-func (n *listener) close() {
-	_ = unix.Close(n.fd)
-	n.fd = -1
-	n.until = time.Time{}
-	n.reserve.Close()
-}
-
-func (l *loop) watchListener() error {
-	return l.poller.add(l.listener.fd, unix.EPOLLIN, l.accept)
-}
-
-// stopListening takes no more connections. It may be called again.
-func (l *loop) stopListening() {
-	if l.listener.fd >= 0 {
-		l.poller.remove(l.listener.fd)
-		l.listener.close()
-	}
-}
-
-// rest stops accepting for a while.
-func (l *loop) rest(err error) {
-	if l.listener.fd < 0 {
-		return
-	}
-	l.lines.Warn(l.cfg.Log, "accepting rests", "for", restTime, "err", err)
-	l.poller.remove(l.listener.fd)
-	l.listener.until = time.Now().Add(restTime)
-}
-
-// endRest accepts again when the listener has rested long enough.
-func (l *loop) endRest(now time.Time) {
-	if now.Before(l.listener.until) {
-		return
-	}
-	if l.watchListener() == nil {
-		l.listener.until = time.Time{}
-	}
-}
-
-// accept takes the connections that wait, at most turnAccepts of them.
+// accept accepts the connections that wait. If that fails the listener is not watched for a
+// while.
 func (l *loop) accept() {
-	for range turnAccepts {
-		fd, peer, err := socket.Accept(l.listener.fd)
-		switch {
-		case err == nil:
-			l.join(fd, peer)
-			continue
-		case err == unix.EAGAIN:
-			return
-		}
-		l.cfg.Counters.AcceptErrors.Add(1)
-		if !socket.Exhausted(err) || !l.listener.reserve.TurnAway(l.listener.fd) {
-			l.rest(err)
-			return
-		}
-		l.cfg.Counters.NoDescriptors.Add(1)
+	if !l.listener.AcceptReady(l.join) {
+		l.poller.remove(l.listener.FD)
 	}
 }
 
-// takeTasks looks whether there are threads and processes for one child more. Those of
-// children that are ordered are not there yet, nor those of clients who are promised
-// one, as far as none waits for them.
-func (l *loop) takeTasks() error {
-	return l.tasks.Take(kidTasks, kidTasks*(l.ordered+l.orderedMore+max(l.promised-len(l.waiting), 0)))
+// pauseAccepting stops accepting for a while because of err.
+func (l *loop) pauseAccepting(err error) {
+	if l.listener.FD >= 0 {
+		l.listener.Pause(err)
+		l.poller.remove(l.listener.FD)
+	}
 }
 
-// hasTasks is the same for a client, which is turned away if there are none.
+// resumeAccepting watches the listener again when its pause is over.
+func (l *loop) resumeAccepting(now time.Time) {
+	if l.listener.PauseOver(now) && l.watchListener() == nil {
+		l.listener.Resume()
+	}
+}
+
+// stopListening closes the listener. It may be called again.
+func (l *loop) stopListening() {
+	if l.listener.FD >= 0 {
+		l.poller.remove(l.listener.FD)
+		l.listener.Close()
+	}
+}
+
+// takeTasks checks that the limits allow one more child. Children that are requested do not
+// count against the limits yet, and neither do those of clients that are promised one and for
+// which none waits: takeTasks adds both.
+func (l *loop) takeTasks() error {
+	return l.tasks.Take(childTasks, childTasks*(l.requested+l.requestedAhead+max(l.promised-len(l.waiting), 0)))
+}
+
+// hasTasks is takeTasks for a client, which has to be turned away if it returns false.
 func (l *loop) hasTasks() bool {
 	if l.promised < len(l.waiting) {
 		return true
@@ -117,84 +64,84 @@ func (l *loop) hasTasks() bool {
 	err := l.takeTasks()
 	if err != nil {
 		l.cfg.Counters.NoDescriptors.Add(1)
-		l.lines.Warn(l.cfg.Log, "a connection is turned away", "err", err)
+		l.logLimit.Warn(l.cfg.Log, "a connection is turned away", "err", err)
 	}
 	return err == nil
 }
 
 // join makes a client of an accepted socket.
 func (l *loop) join(fd int, peer netip.AddrPort) {
-	l.cfg.Counters.Accepts.Add(1)
-	c := &client{place: len(l.live), socket: fd}
+	c := &client{index: len(l.live), socket: fd}
 	l.live = append(l.live, c)
 	c.session = l.cfg.Room.Join(peer, l, c)
 	if _, closing := c.session.Closing(); closing {
-		l.sendAway(c)
+		l.refuse(c)
 		return
 	}
 	l.begin(c)
 }
 
-// order finds a child for a client whose socket is read by nobody else from now on. One
-// that is promised a child has its tasks.
-func (l *loop) order(c *client) {
+// requestChild gives a client to a child that waits, or requests one from the forker. From now
+// on the loop does not read the client's socket. A client that was promised a child has its
+// tasks already.
+func (l *loop) requestChild(c *client) {
 	l.inputs.remove(c.socket)
 	if l.cfg.SpawnAhead > 0 {
 		l.joinedAt = time.Now()
 	}
 	switch {
 	case l.handOver(c):
-	case !c.stage.promised() && !l.hasTasks(): // it was being sent away
+	case !c.stage.promised() && !l.hasTasks(): // it was being refused
 		l.leave(c, core.ReasonReset)
-	case l.ordered >= maxOrdered:
-		l.move(c, due)
-		l.due = append(l.due, c)
+	case l.requested >= maxRequested:
+		l.move(c, queued)
+		l.queue = append(l.queue, c)
 	default:
 		l.move(c, served)
-		l.ordered++
-		l.forker.orders <- order{c, c.socket, c.session.Peer().String()} // has room: maxOrdered
+		l.requested++
+		l.forker.requests <- forkRequest{c, c.socket, c.session.Peer().String()} // has room: maxRequested
 		c.socket = -1
 	}
 }
 
-// orderDue orders children for those for whom too many were ordered before.
-func (l *loop) orderDue() {
-	for len(l.due) > 0 && (l.ordered < maxOrdered || len(l.waiting) > 0) {
-		c := l.due[0]
-		l.due[0] = nil
-		l.due = l.due[1:]
-		if c.stage == due {
-			l.order(c)
+// requestQueued requests children for queued clients, as far as maxRequested allows.
+func (l *loop) requestQueued() {
+	for len(l.queue) > 0 && (l.requested < maxRequested || len(l.waiting) > 0) {
+		c := l.queue[0]
+		l.queue[0] = nil
+		l.queue = l.queue[1:]
+		if c.stage == queued {
+			l.requestChild(c)
 		}
 	}
 }
 
-// handOver gives a client to a child that waits, if there is one.
+// handOver gives a client to a child that waits. It returns false if none does.
 func (l *loop) handOver(c *client) bool {
 	for len(l.waiting) > 0 {
 		k := l.waiting[0] // the one that has had the most time to start
 		l.waiting = l.waiting[1:]
-		err := unix.Sendmsg(k.handle, []byte{0}, unix.UnixRights(c.socket), nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+		err := unix.Sendmsg(k.handoff, []byte{0}, unix.UnixRights(c.socket), nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 		if err != nil {
 			k.kill() // it has died already
 			continue
 		}
 		l.move(c, served)
-		l.closeEnd(&c.socket)
-		l.closeEnd(&k.handle)
+		l.closeFD(&c.socket)
+		l.closeFD(&k.handoff)
 		l.attach(c, k)
 		return true
 	}
 	return false
 }
 
-// spawnAhead orders children to wait for clients, if there are not enough. To
-// fork while clients come would take the processor from those it is to serve:
-// unless half are gone it waits for a quiet moment.
+// spawnAhead requests children that wait for clients, if there are too few. Forking while
+// clients come would take the processor from those clients. So if more than half of the children
+// are left, it waits until no client has come for quietTime.
 func (l *loop) spawnAhead() {
 	l.quietAt = time.Time{}
-	missing := l.cfg.SpawnAhead - len(l.waiting) - l.orderedMore
-	if missing <= 0 || l.stopping.Load() || l.ordered > 0 || l.listener.resting() {
+	missing := l.cfg.SpawnAhead - len(l.waiting) - l.requestedAhead
+	if missing <= 0 || l.stopping.Load() || l.requested > 0 || l.listener.Paused() {
 		return
 	}
 	if missing <= l.cfg.SpawnAhead/2 {
@@ -203,72 +150,72 @@ func (l *loop) spawnAhead() {
 			return
 		}
 	}
-	for ; missing > 0 && l.orderedMore < aheadAtATime; missing-- {
+	for ; missing > 0 && l.requestedAhead < maxRequestedAhead; missing-- {
 		if err := l.takeTasks(); err != nil {
-			l.lines.Warn(l.cfg.Log, "no child is forked to wait for a client", "err", err)
-			l.quietAt = time.Now().Add(restTime)
+			l.logLimit.Warn(l.cfg.Log, "no child can be forked ahead of its client", "err", err)
+			l.quietAt = time.Now().Add(socket.AcceptPause)
 			return
 		}
-		l.orderedMore++
-		l.forker.orders <- order{socket: -1}
+		l.requestedAhead++
+		l.forker.requests <- forkRequest{socket: -1}
 	}
 }
 
-// dismiss sends the children away that wait for a client.
-func (l *loop) dismiss() {
+// endWaiting ends the children that wait for a client.
+func (l *loop) endWaiting() {
 	for _, k := range l.waiting {
-		l.closeEnd(&k.handle)
+		l.closeFD(&k.handoff)
 	}
 	l.waiting = nil
 }
 
-// takeForked takes what came of orders.
+// takeForked handles the results of the forker.
 func (l *loop) takeForked() {
 	l.mu.Lock()
 	forked := l.forked
 	l.forked = l.spareForked
 	l.mu.Unlock()
 	for i, r := range forked {
-		forked[i] = result{}
+		forked[i] = forkResult{}
 		if r.client == nil {
-			l.orderedMore--
+			l.requestedAhead--
 		} else {
-			l.ordered--
+			l.requested--
 		}
-		l.take(r)
+		l.takeResult(r)
 	}
 	l.spareForked = forked[:0]
-	l.orderDue()
+	l.requestQueued()
 }
 
-// take takes what came of one order.
-func (l *loop) take(r result) {
+// takeResult handles the result of one request.
+func (l *loop) takeResult(r forkResult) {
 	switch {
 	case r.err != nil:
-		l.rest(r.err)
+		l.pauseAccepting(r.err)
 		if r.client != nil {
 			l.unserved(r.client, r.socket)
 		}
-	case !l.adopt(r.kid):
+	case !l.adopt(r.child):
 		if r.client != nil {
 			l.leave(r.client, core.ReasonReset)
 		}
 	case r.client == nil:
-		l.waiting = append(l.waiting, r.kid)
+		l.waiting = append(l.waiting, r.child)
 	default:
-		l.attach(r.client, r.kid)
+		l.attach(r.client, r.child)
 	}
 }
 
-// unserved tells a client that it gets no child, on its socket, which the forker has
-// given back.
+// unserved turns a client away for which no child could be forked. The forker has given back
+// its socket.
 func (l *loop) unserved(c *client, socket int) {
 	c.socket = socket
 	if c.gone { // cut meanwhile
-		l.closeEnd(&c.socket)
+		l.closeFD(&c.socket)
 		return
 	}
 	l.cfg.Counters.NoDescriptors.Add(1)
 	c.session.TurnAway()
-	l.sendAway(c)
+	l.refuse(c)
 }

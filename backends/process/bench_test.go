@@ -11,8 +11,8 @@ import (
 	"chatbench/core"
 )
 
-// BenchmarkConnect takes the time from connect to granted, one client after the
-// other: with a fork for each, and with children that wait.
+// BenchmarkConnect measures the time from connect to granted, one client after the other: with a
+// fork for each client, and with children that wait.
 func BenchmarkConnect(b *testing.B) {
 	for _, ahead := range []int{0, 50} {
 		b.Run(fmt.Sprint("ahead=", ahead), func(b *testing.B) {

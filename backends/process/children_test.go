@@ -20,9 +20,9 @@ import (
 	"chatbench/core/wire"
 )
 
-// talk has a client say count messages, no further ahead than the others hear,
-// and calls halfway on the way. All others hear all.
-func talk(t *testing.T, talker *caller, others []*caller, count int, halfway func()) {
+// talk makes a client say count messages, a step ahead of the others at most, and calls halfway
+// in the middle. All others have to receive all messages.
+func talk(t *testing.T, talker *testClient, others []*testClient, count int, halfway func()) {
 	t.Helper()
 	const step = 50
 	for i := 0; i < count; i += step {
@@ -42,12 +42,11 @@ func talk(t *testing.T, talker *caller, others []*caller, count int, halfway fun
 	}
 }
 
-// TestKilledChild: a child that is killed under traffic ends its client and
-// nobody else.
+// TestKilledChild: killing a child under traffic ends its client and no other.
 func TestKilledChild(t *testing.T) {
 	r := open(t, nil)
 	talker := r.login("talker")
-	var others []*caller
+	var others []*testClient
 	for i := range 5 {
 		others = append(others, r.login(fmt.Sprint("c", i)))
 	}
@@ -73,8 +72,8 @@ func TestKilledChild(t *testing.T) {
 	}
 }
 
-// TestSignalsForTheParent: what is sent to all processes of a server to end it
-// ends no client before the server does.
+// TestSignalsForTheParent: a signal that is sent to all processes of a server, to end it, ends no
+// client before the server does.
 func TestSignalsForTheParent(t *testing.T) {
 	r := open(t, nil)
 	talker := r.login("talker")
@@ -86,15 +85,15 @@ func TestSignalsForTheParent(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	talk(t, talker, []*caller{other}, 200, func() {})
+	talk(t, talker, []*testClient{other}, 200, func() {})
 	r.room.Drain()
 	if got, err := other.frame(); got != "\x03\x00" {
 		t.Errorf("%q, %v in place of Close", got, err)
 	}
 }
 
-// TestStoppedChild: a child that does nothing more holds nobody up. Its client
-// ends as slow, and it is killed.
+// TestStoppedChild: a child that is stopped delays no other client. Its own client ends as slow,
+// and the child is killed.
 func TestStoppedChild(t *testing.T) {
 	r := open(t, nil)
 	talker := r.login("talker")
@@ -107,7 +106,7 @@ func TestStoppedChild(t *testing.T) {
 	text := strings.Repeat("x", 4000)
 	for r.room.Snapshot().Ends[core.ReasonSlow] == 0 {
 		talker.say(text)
-		for _, c := range []*caller{talker, other} {
+		for _, c := range []*testClient{talker, other} {
 			if got, err := c.frame(); len(got) != len("\x00talker: \x00")+len(text) {
 				t.Fatalf("%.20q, %v", got, err)
 			}
@@ -116,7 +115,7 @@ func TestStoppedChild(t *testing.T) {
 	r.eventually(func() bool { return len(children(os.Getpid())) == 2 }, "the child has been reaped")
 }
 
-// TestNoZombies: who comes and goes leaves no process behind, dead or alive.
+// TestNoZombies: clients that come and go leave no process behind, not even a zombie.
 func TestNoZombies(t *testing.T) {
 	r := open(t, nil)
 	var group sync.WaitGroup
@@ -136,8 +135,7 @@ func TestNoZombies(t *testing.T) {
 	r.eventually(func() bool { return len(children(os.Getpid())) == 0 }, "no child is left")
 }
 
-// TestSpawnAhead: children wait, clients are handed to them, and their number
-// is made up again.
+// TestSpawnAhead: children wait, clients are given to them, and new ones are forked.
 func TestSpawnAhead(t *testing.T) {
 	const ahead = 3
 	r := open(t, func(_ *core.Config, cfg *backends.Config) { cfg.SpawnAhead = ahead })
@@ -159,7 +157,7 @@ func TestSpawnAhead(t *testing.T) {
 			return len(lines) == n
 		}, "%d children", n)
 		for _, line := range lines {
-			if !strings.HasSuffix(line, "client to come") {
+			if !strings.HasSuffix(line, "waits for a client") {
 				t.Errorf("a child is %q, though others wait", line)
 			}
 		}
@@ -169,7 +167,7 @@ func TestSpawnAhead(t *testing.T) {
 	have(ahead + 1)
 	other := r.login("other")
 	have(ahead + 2)
-	talk(t, talker, []*caller{other}, 200, func() {})
+	talk(t, talker, []*testClient{other}, 200, func() {})
 
 	killed := children(os.Getpid())
 	for pid := range killed { // one that waits or one with a client
@@ -200,15 +198,15 @@ func TestSpawnAheadBurst(t *testing.T) {
 	r.eventually(func() bool { return len(children(os.Getpid())) == clients+4 }, "a child for each, and 4 that wait")
 }
 
-// TestCaughtEarly: a child pays for no package but those it uses. The last of them to be
-// initialised is syscall, and after that it is the child's turn: one import more, and a
-// server's child initialises a hundred packages before, in twice the time and memory.
+// TestCaughtEarly: a child initialises only the packages it uses. The last of them is syscall;
+// after that the child begins. One more import, and the child of a server would first initialise a
+// hundred packages, which takes twice the time and memory.
 func TestCaughtEarly(t *testing.T) {
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(child.Environment(true, 4096, 1000), "GODEBUG=inittrace=1") // descriptor 3 is missing
 	out, err := cmd.CombinedOutput()
-	if cmd.ProcessState.ExitCode() != child.Misled {
-		t.Fatalf("the child ended with %v, it should have found nothing to do: %s", err, out)
+	if cmd.ProcessState.ExitCode() != child.BadSetup {
+		t.Fatalf("the child ended with %v, want an error in its setup: %s", err, out)
 	}
 	last := ""
 	for line := range strings.Lines(string(out)) {
@@ -221,9 +219,8 @@ func TestCaughtEarly(t *testing.T) {
 	}
 }
 
-// TestNoForkForTheUnwelcome: who finds the server full is told so without a
-// child of its own.
-func TestNoForkForTheUnwelcome(t *testing.T) {
+// TestNoForkWhenFull: a client that finds the server full is told so without a child.
+func TestNoForkWhenFull(t *testing.T) {
 	var counters *backends.Counters
 	r := open(t, func(room *core.Config, cfg *backends.Config) { room.MaxClients, counters = 1, cfg.Counters })
 	talker := r.login("talker")
@@ -251,10 +248,10 @@ func TestNoForkForTheUnwelcome(t *testing.T) {
 	}
 }
 
-// TestNoForkBeforeTheLogin: who says nothing, logs in wrongly, breaks the protocol or
-// leaves gets no child; who is let in gets one.
+// TestNoForkBeforeTheLogin: a client that sends nothing, is denied, breaks the protocol or leaves
+// gets no child; one that is granted gets one.
 func TestNoForkBeforeTheLogin(t *testing.T) {
-	right := door(func(l *core.Login) {
+	right := authFunc(func(l *core.Login) {
 		switch l.Password {
 		case "later":
 			time.AfterFunc(5*time.Millisecond, func() { l.Answer(errors.New("wrong")) })
@@ -267,14 +264,14 @@ func TestNoForkBeforeTheLogin(t *testing.T) {
 	r := open(t, func(room *core.Config, _ *backends.Config) { room.Authenticator = right })
 	talker := r.login("talker")
 	const times = 20
-	var silent []*caller
+	var silent []*testClient
 	for range times {
 		silent = append(silent, dial(t, r.server.Addr().String()))
 		for said, answer := range map[string]string{
-			"\x01bob wrong\x00\x00unheard\x00": "\x01denied wrong\x00\x03\x00",
-			"\x01bob later\x00\x00unheard\x00": "\x01denied wrong\x00\x03\x00",
-			"\x00no login\x00":                 "\x00server: log in first\x00\x03\x00",
-			"\x03\x00":                         "",
+			"\x01bob wrong\x00\x00undelivered\x00": "\x01denied wrong\x00\x03\x00",
+			"\x01bob later\x00\x00undelivered\x00": "\x01denied wrong\x00\x03\x00",
+			"\x00no login\x00":                     "\x00server: log in first\x00\x03\x00",
+			"\x03\x00":                             "",
 		} {
 			c := dial(t, r.server.Addr().String())
 			io.WriteString(c, said[:2])
@@ -302,19 +299,19 @@ func TestNoForkBeforeTheLogin(t *testing.T) {
 	}
 }
 
-// door is an Authenticator in the hands of a test.
-type door func(l *core.Login)
+// authFunc is a function as an Authenticator.
+type authFunc func(l *core.Login)
 
-func (d door) Authenticate(l *core.Login) { d(l) }
+func (f authFunc) Authenticate(l *core.Login) { f(l) }
 
-// TestManyAtOnce: more clients are let in at once than children are ordered, and each
-// has what it sent behind its login heard, a frame that is cut included.
+// TestManyAtOnce: more logins are granted at once than children are requested. What each client
+// sent after its login is delivered, including a frame that was split.
 func TestManyAtOnce(t *testing.T) {
 	const clients = 200
 	gate, answers := make(chan struct{}), make(chan *core.Login, clients)
-	late := door(func(l *core.Login) { answers <- l })
+	late := authFunc(func(l *core.Login) { answers <- l })
 	r := open(t, func(room *core.Config, _ *backends.Config) { room.Authenticator = late })
-	var all []*caller
+	var all []*testClient
 	for i := range clients {
 		c := dial(t, r.server.Addr().String())
 		io.WriteString(c, fmt.Sprintf("\x01c%d x\x00\x00fir", i))
@@ -326,7 +323,7 @@ func TestManyAtOnce(t *testing.T) {
 			(<-answers).Answer(nil)
 		}
 	}()
-	r.eventually(func() bool { return len(answers) == clients }, "all ask to be let in")
+	r.eventually(func() bool { return len(answers) == clients }, "all logins are asked about")
 	close(gate)
 	for _, c := range all {
 		if got, err := c.frame(); got != "\x01granted\x00" {
@@ -341,7 +338,7 @@ func TestManyAtOnce(t *testing.T) {
 		for range clients {
 			text, err := c.frame()
 			if err != nil || !strings.HasSuffix(text, ": first\x00") || heard[text] {
-				t.Fatalf("%q, %v in place of another's first words", text, err)
+				t.Fatalf("%q, %v in place of the first message of another client", text, err)
 			}
 			heard[text] = true
 		}
@@ -351,16 +348,16 @@ func TestManyAtOnce(t *testing.T) {
 	}
 }
 
-// TestMuchToSayAtTheEnd: a client that is let in and told to go at once is owed more than
-// its socket takes. It is sent all of it when it reads.
-func TestMuchToSayAtTheEnd(t *testing.T) {
+// TestMuchOutputAtTheEnd: a client is granted and told to leave at once, and there is more output
+// for it than its socket takes. It is sent all of it when it reads.
+func TestMuchOutputAtTheEnd(t *testing.T) {
 	var before []core.Line
 	for i := range 20 {
 		before = append(before, core.Line{At: time.Now(), Text: fmt.Appendf(nil, "bob: %d %01000d", i, 0)})
 	}
 	var counters *backends.Counters
 	var in atomic.Pointer[core.Room]
-	let := door(func(l *core.Login) { l.Answer(nil); in.Load().Drain() })
+	let := authFunc(func(l *core.Login) { l.Answer(nil); in.Load().Drain() })
 	r := open(t, func(room *core.Config, cfg *backends.Config) {
 		room.Authenticator, room.History, room.Before = let, len(before), before
 		counters, cfg.SendBuffer = cfg.Counters, 4<<10

@@ -12,40 +12,40 @@ import (
 
 // client is one connection.
 type client struct {
-	session *core.Session
-	place   int         // in loop.live
-	mailed  atomic.Bool // is in loop.mail
-	stage   stage
-	head    *head         // while it is opening
-	kid     *kid          // nil: there is none for it yet
-	socket  int           // -1: a child has it, or the forker
-	blocked bool          // the pipe took less than was offered
-	paused  bool          // is not read: its session is Held
-	awaited bool          // input is held back for it
-	leaving bool          // nothing more is written; the child is to end
-	gone    bool          // Leave was called
-	until   time.Time     // when leaving ends
-	tardy   time.Time     // until when input is not held back for it
-	vain    time.Duration // how long that was last; 0: it has taken all since
+	session     *core.Session
+	index       int         // in loop.live
+	inWakes     atomic.Bool // is in loop.wakes
+	stage       stage
+	preamble    *preamble     // while it is opening
+	child       *childProc    // nil: it has none yet
+	socket      int           // -1: a child or the forker owns it
+	blocked     bool          // the pipe took less than was offered
+	paused      bool          // not read, because its session is Held
+	awaited     bool          // input pauses for it
+	leaving     bool          // nothing more is written, and the child has to end
+	gone        bool          // Leave was called
+	until       time.Time     // when it is killed; zero: it is not in loop.lingering
+	exemptUntil time.Time     // until when input does not pause for it
+	exemptFor   time.Duration // how long it was exempt last; 0: it has taken everything since
 }
 
-// readPipe takes what a client has sent, a little in a turn.
+// readPipe reads what a client has sent, a part in each turn.
 func (l *loop) readPipe(c *client) {
 	if n, err := l.readSteps(c); n == 0 && err != unix.EAGAIN {
-		l.closeEnd(&c.kid.up)
-		l.told(c)
+		l.closeFD(&c.child.fromChild)
+		l.inputEnded(c)
 	}
 }
 
-// readSteps feeds a client's session from its pipe, in steps between which others
-// are written to if much was said: up to turnSteps of them, and none while input
-// is held back, which is EAGAIN as well. n is what the last read brought.
+// readSteps feeds a client's session from its pipe, in at most turnSteps steps. Between two
+// steps it flushes if much was said. While input pauses it returns EAGAIN. n is how many octets the
+// last read returned.
 func (l *loop) readSteps(c *client) (n int, err error) {
 	for range turnSteps {
-		if l.hold.active() {
+		if l.inputPause.active() {
 			return 0, unix.EAGAIN
 		}
-		n, err = quick(unix.SYS_READ, c.kid.up, l.buf)
+		n, err = rawCall(unix.SYS_READ, c.child.fromChild, l.buf)
 		if err == unix.EINTR {
 			return 0, unix.EAGAIN
 		}
@@ -64,12 +64,12 @@ func (l *loop) readSteps(c *client) (n int, err error) {
 	return n, err
 }
 
-// pauseOrResume stops reading a client whose session is Held, and goes on when it
-// is not any more. When a child ends meanwhile, the descriptor of its process
-// tells, and what is in its pipe is read to the end.
+// pauseOrResume stops reading a client whose session is Held, and reads it again when it is not
+// Held any more. If its child ends meanwhile, its pidfd becomes readable, and then its pipe is
+// read to the end.
 func (l *loop) pauseOrResume(c *client) {
 	held := c.session.Held() && !c.gone && !c.leaving
-	if held == c.paused || c.kid == nil || c.kid.up < 0 {
+	if held == c.paused || c.child == nil || c.child.fromChild < 0 {
 		return
 	}
 	c.paused = held
@@ -77,8 +77,8 @@ func (l *loop) pauseOrResume(c *client) {
 	if held {
 		events = 0
 	}
-	if err := l.inputs.modify(c.kid.up, events); err != nil {
-		l.lines.Warn(l.cfg.Log, "a client's pipes cannot be watched", "peer", c.session.Peer(), "err", err)
+	if err := l.inputs.modify(c.child.fromChild, events); err != nil {
+		l.logLimit.Warn(l.cfg.Log, "a client's pipes cannot be watched", "peer", c.session.Peer(), "err", err)
 		l.kill(c)
 	}
 }
@@ -88,7 +88,7 @@ func (l *loop) feed(c *client, in []byte) {
 		return
 	}
 	if _, closing := c.session.Closing(); closing {
-		return // thrown away
+		return // discard it
 	}
 	l.cfg.Counters.Reads.Add(1)
 	l.cfg.Counters.BytesIn.Add(int64(len(in)))
@@ -96,12 +96,12 @@ func (l *loop) feed(c *client, in []byte) {
 	c.session.Feed(in)
 }
 
-// attend looks after a session that has output of its own or must close.
-func (l *loop) attend(c *client) {
+// handleWoken handles a session that has output of its own, or must close.
+func (l *loop) handleWoken(c *client) {
 	switch {
 	case c.gone:
 		return
-	case c.kid == nil:
+	case c.child == nil:
 		l.decided(c)
 		return
 	case !c.blocked:
@@ -112,7 +112,7 @@ func (l *loop) attend(c *client) {
 	if !closing || c.leaving || c.session.Next() != nil {
 		return
 	}
-	// It is cut off: what the pipe has not taken is not sent.
+	// The core gives nothing more: what the pipe has not taken is not sent.
 	if why == core.ReasonSlow {
 		l.kill(c)
 	} else {
@@ -120,7 +120,7 @@ func (l *loop) attend(c *client) {
 	}
 }
 
-// unblock goes on writing to a pipe that was full.
+// unblock writes again to a pipe that was full.
 func (l *loop) unblock(c *client) {
 	if c.blocked {
 		c.blocked = false
@@ -128,19 +128,19 @@ func (l *loop) unblock(c *client) {
 	}
 }
 
-// write gives the pipe what waits for a client, and ends the output when a
-// closing session has no more.
+// write writes what waits for a client to its pipe, and finishes the client when a closing
+// session has nothing more.
 func (l *loop) write(c *client) {
-	if c.leaving || c.gone || c.kid == nil {
+	if c.leaving || c.gone || c.child == nil {
 		return
 	}
-	_, closing := c.session.Closing() // before Next, which then gives the last words
+	_, closing := c.session.Closing() // before Next, which then returns the last output
 	for {
 		p := c.session.Next()
 		if p == nil {
 			break
 		}
-		n, err := quick(unix.SYS_WRITE, c.kid.down, p)
+		n, err := rawCall(unix.SYS_WRITE, c.child.toChild, p)
 		if n > 0 {
 			l.cfg.Counters.Writes.Add(1)
 			l.cfg.Counters.BytesOut.Add(int64(n))
@@ -155,26 +155,26 @@ func (l *loop) write(c *client) {
 			return
 		}
 		l.cfg.Counters.Stalls.Add(1)
-		c.blocked = true // until the poller says that the child has read
-		l.await(c)
+		c.blocked = true // until the child has read from the pipe
+		l.pauseInputFor(c)
 		if c.paused {
-			l.pauseOrResume(c) // Next may have worked through what waited
+			l.pauseOrResume(c) // Next may have fed the input that waited
 		}
 		return
 	}
 	l.caughtUp(c)
-	c.vain = 0
+	c.exemptFor = 0
 	if c.paused {
-		l.pauseOrResume(c) // Next may have worked through what waited
+		l.pauseOrResume(c) // Next may have fed the input that waited
 	}
 	if closing {
 		l.finish(c)
 	}
 }
 
-// told takes the end of what comes from a child: it has sent FIN to its client,
-// or has its client's, or it has died.
-func (l *loop) told(c *client) {
+// inputEnded handles the end of the pipe from a child: the child has sent FIN to its client, has
+// received the client's FIN, or has died.
+func (l *loop) inputEnded(c *client) {
 	why, closing := c.session.Closing()
 	switch {
 	case c.leaving:
@@ -183,13 +183,13 @@ func (l *loop) told(c *client) {
 			wait = min(wait, linger.Brief)
 		}
 		l.lingering.set(c, time.Now().Add(wait))
-	case !closing: // one that is closing is still sent its last words
+	case !closing: // otherwise the client is still sent what is left
 		l.finish(c)
 	}
 }
 
-// finish ends what a client is sent. The child sends FIN when that is done, and
-// exits after the client's.
+// finish closes the pipe to a child. The child sends FIN when it has sent everything, and exits
+// after the client's FIN.
 func (l *loop) finish(c *client) {
 	if c.leaving {
 		return
@@ -199,34 +199,34 @@ func (l *loop) finish(c *client) {
 	if c.paused {
 		l.pauseOrResume(c)
 	}
-	l.closeEnd(&c.kid.down)
-	wait := lastWords
-	if c.kid.up < 0 { // the client's FIN is there
+	l.closeFD(&c.child.toChild)
+	wait := flushTime
+	if c.child.fromChild < 0 { // the client has sent FIN
 		wait = l.cfg.Linger
 	}
 	l.lingering.set(c, time.Now().Add(wait))
 }
 
-// kill ends a client by ending its child. It has gone when that is reaped.
+// kill ends a client by killing its child. The client leaves when the child is reaped.
 func (l *loop) kill(c *client) {
 	c.leaving = true
 	l.caughtUp(c)
-	c.kid.kill()
+	c.child.kill()
 }
 
-// leave takes a client out of the room and off the list.
+// leave leaves a client's session and removes it from the list.
 func (l *loop) leave(c *client, why core.Reason) {
 	if c.gone {
 		return
 	}
 	c.gone = true
-	l.move(c, away)
+	l.move(c, refused)
 	l.caughtUp(c)
-	l.closeEnd(&c.socket)
+	l.closeFD(&c.socket)
 	c.session.Leave(why)
 	last := len(l.live) - 1
-	l.live[c.place] = l.live[last]
-	l.live[c.place].place = c.place
+	l.live[c.index] = l.live[last]
+	l.live[c.index].index = c.index
 	l.live[last] = nil
 	l.live = l.live[:last]
 }
@@ -236,27 +236,26 @@ func (l *loop) cutAll() {
 	for len(l.live) > 0 {
 		c := l.live[len(l.live)-1]
 		l.leave(c, core.ReasonCut)
-		if c.kid != nil {
+		if c.child != nil {
 			l.kill(c)
 		}
 	}
 }
 
-// lastWords is how long a child may take to send its client what is in the pipe
-// when that is closed. The kernel gives up a client that takes nothing sooner, so
-// that only one that was stopped takes longer.
-const lastWords = time.Minute
+// flushTime is how long a child may take to send what is in its pipe when that is closed. The
+// kernel gives up a client that takes nothing earlier than that, so only a child that was stopped
+// takes longer.
+const flushTime = time.Minute
 
-// lingerers are the clients whose children are to end by themselves, each by
-// its time.
+// lingerers are the clients whose children have to end by themselves within a time.
 type lingerers struct {
 	clients []*client
-	next    time.Time // no client's time ends before
+	next    time.Time // when the first time ends, or earlier
 }
 
 func (q *lingerers) len() int { return len(q.clients) }
 
-// set gives a client its time, or another.
+// set sets or changes the time of a client.
 func (q *lingerers) set(c *client, until time.Time) {
 	if c.until.IsZero() {
 		q.clients = append(q.clients, c)
@@ -267,7 +266,7 @@ func (q *lingerers) set(c *client, until time.Time) {
 	}
 }
 
-// killLingering ends those whose time is over.
+// killLingering kills the children whose time is over.
 func (l *loop) killLingering(now time.Time) {
 	q := &l.lingering
 	if now.Before(q.next) {
@@ -282,10 +281,10 @@ func (l *loop) killLingering(now time.Time) {
 		case c.gone:
 		case now.Before(until):
 			q.set(c, until)
-		case c.kid == nil:
+		case c.child == nil:
 			l.leave(c, core.ReasonReset)
 		default:
-			if c.kid.up < 0 { // it lives, so it was its client's FIN, or the session is closing
+			if c.child.fromChild < 0 { // the child lives, so its client has sent FIN, or the session is closing
 				l.leave(c, core.ReasonEOF)
 			}
 			l.kill(c)

@@ -8,14 +8,14 @@ const (
 	headerFixed  = 16
 )
 
-// header follows the PROXY header that may stand before a client's first frame, so
-// far as to find its end. Whether one may come, and what it says, the parent judges:
-// if it is none, or too long, that ends the client.
+// header finds the end of a PROXY header in front of a client's first frame. Whether a header is
+// allowed, and what it says, is for the room: it ends a client whose header is invalid or too
+// long.
 type header struct {
-	first byte // its first octet
-	seen  int  // octets of it
+	first byte // the first octet
+	seen  int  // octets so far
 	rest  int  // of version 2: how many follow the fixed part
-	over  bool // it has come, or there is none
+	over  bool // it is complete, or there is none
 }
 
 // skip returns what follows the header.

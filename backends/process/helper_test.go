@@ -18,16 +18,16 @@ import (
 	"chatbench/core/wire"
 )
 
-const patience = 20 * time.Second
+const timeout = 20 * time.Second
 
-// rig is a server at work.
+// rig is a running server.
 type rig struct {
 	testing.TB
 	room   *core.Room
 	server backends.Server
 }
 
-// begin starts a server. Its end is the caller's.
+// begin starts a server. The caller has to end it.
 func begin(change func(*core.Config, *backends.Config)) (*core.Room, backends.Server, error) {
 	room := core.Config{MaxClients: 500, MaxPending: 500, Authenticator: core.OpenDoor{}, Now: time.Now()}
 	cfg := backends.Config{Listen: "127.0.0.1:0", Counters: new(backends.Counters), Log: slog.New(slog.DiscardHandler),
@@ -50,7 +50,7 @@ func open(t testing.TB, change func(*core.Config, *backends.Config)) *rig {
 	r := &rig{t, room, server}
 	t.Cleanup(func() {
 		room.Drain()
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), timeout)
 		defer cancel()
 		if err := server.Shutdown(ctx); err != nil {
 			t.Errorf("Shutdown: %v", err)
@@ -65,7 +65,7 @@ func open(t testing.TB, change func(*core.Config, *backends.Config)) *rig {
 // eventually waits until cond holds.
 func (r *rig) eventually(cond func() bool, format string, args ...any) {
 	r.Helper()
-	for deadline := time.Now().Add(patience); !cond(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(timeout); !cond(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			r.Fatalf("never happened: "+format, args...)
 		}
@@ -77,29 +77,29 @@ func (r *rig) ended(why core.Reason, n uint64) {
 	r.eventually(func() bool { return r.room.Snapshot().Ends[why] == n }, "%d ends by %v; there are %d", n, why, r.room.Snapshot().Ends[why])
 }
 
-// caller is a client.
-type caller struct {
+// testClient is a client.
+type testClient struct {
 	net.Conn
 	in *bufio.Reader
 }
 
-func dial(t testing.TB, addr string) *caller {
+func dial(t testing.TB, addr string) *testClient {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return callerOn(t, conn)
+	return newTestClient(t, conn)
 }
 
-func callerOn(t testing.TB, conn net.Conn) *caller {
+func newTestClient(t testing.TB, conn net.Conn) *testClient {
 	t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(patience))
-	return &caller{conn, bufio.NewReader(conn)}
+	conn.SetDeadline(time.Now().Add(timeout))
+	return &testClient{conn, bufio.NewReader(conn)}
 }
 
 // enter logs a client in.
-func (c *caller) enter(t testing.TB, name string) *caller {
+func (c *testClient) enter(t testing.TB, name string) *testClient {
 	t.Helper()
 	c.Write(wire.AppendCred(nil, name, "x"))
 	if got, err := c.frame(); got != "\x01granted\x00" {
@@ -108,13 +108,13 @@ func (c *caller) enter(t testing.TB, name string) *caller {
 	return c
 }
 
-func (r *rig) login(name string) *caller {
+func (r *rig) login(name string) *testClient {
 	r.Helper()
 	return dial(r, r.server.Addr().String()).enter(r, name)
 }
 
 // frame reads one frame whose body is not empty.
-func (c *caller) frame() (string, error) {
+func (c *testClient) frame() (string, error) {
 	first, err := c.in.ReadByte()
 	if err != nil {
 		return "", err
@@ -123,10 +123,10 @@ func (c *caller) frame() (string, error) {
 	return string(first) + body, err
 }
 
-func (c *caller) say(text string) { c.Write(wire.AppendChat(nil, text)) }
+func (c *testClient) say(text string) { c.Write(wire.AppendChat(nil, text)) }
 
 // hears reads the next n messages of a speaker, counted from first.
-func (c *caller) hears(speaker string, first, n int) error {
+func (c *testClient) hears(speaker string, first, n int) error {
 	for i := first; i < first+n; i++ {
 		got, err := c.frame()
 		if want := fmt.Sprintf("\x00%s: %d\x00", speaker, i); got != want {
@@ -136,7 +136,7 @@ func (c *caller) hears(speaker string, first, n int) error {
 	return nil
 }
 
-// children lists the processes below one, the dead that nobody reaped included.
+// children lists the children of a process, including zombies.
 func children(parent int) map[int]bool {
 	all := map[int]bool{}
 	tasks, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", parent))
@@ -151,7 +151,7 @@ func children(parent int) map[int]bool {
 	return all
 }
 
-// newChild is the one child that is there now and was not before.
+// newChild returns the only child that is not in before.
 func (r *rig) newChild(before map[int]bool) (child int) {
 	r.Helper()
 	for pid := range children(os.Getpid()) {

@@ -8,16 +8,15 @@ import (
 	"chatbench/core"
 )
 
-// TestLateWakes: wakes that come when Shutdown has returned write to nobody's
-// descriptor and are kept nowhere.
+// TestLateWakes: wakes after Shutdown write to no descriptor, and are not kept.
 func TestLateWakes(t *testing.T) {
 	var l *loop
 	backendtest.LateWakes(t, Backend, func(s backends.Server) (core.Waker, any, func() int) {
 		l = s.(*server).loop
-		return l, &client{gone: true}, func() int { return len(l.mail) }
+		return l, &client{gone: true}, func() int { return len(l.wakes) }
 	})
 	backendtest.Untouched(t, func() {
-		l.bell.Sleep() // as when the loop ends while somebody rings
+		l.bell.Sleep() // as if the loop ended while another goroutine rings
 		l.bell.Ring()
 	})
 }

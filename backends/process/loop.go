@@ -12,17 +12,18 @@ import (
 
 	"chatbench/backends"
 	"chatbench/backends/internal/readiness"
+	"chatbench/backends/internal/socket"
 	"chatbench/backends/internal/tasks"
 	"chatbench/backends/process/child"
 	"chatbench/core"
 	"chatbench/internal/loglimit"
 )
 
-// turnSteps is how often a client is read before others have their turn.
+// turnSteps is how often a client is read in a turn.
 const turnSteps = child.FromClient / backends.FeedStep
 
-// How long the loop waits with its processor in hand when it has nothing to do;
-// in between others may have it.
+// A loop that has nothing to do first waits briefTimes times for briefTime without giving its
+// processor away (see readiness.Call). Between these waits other goroutines may run.
 const (
 	briefTime  = 2 * time.Millisecond
 	briefTimes = 10
@@ -30,43 +31,43 @@ const (
 
 // loop is the parent's one event loop.
 type loop struct {
-	cfg      backends.Config
-	poller   *poller // of all that is no input, and of inputs
-	inputs   *poller // of the pipes that bring what clients sent
-	bell     *readiness.Doorbell
-	listener *listener
-	forker   *forker
-	tasks    tasks.Budget
-	lines    loglimit.Limit // of clients who cannot be served
-	deaths   loglimit.Limit // of children
+	cfg           backends.Config
+	poller        *poller // everything but inputs; inputs is in it
+	inputs        *poller // the pipes and sockets from which clients are read
+	bell          *readiness.Doorbell
+	listener      *socket.Listener
+	forker        *forker
+	tasks         tasks.Budget
+	logLimit      loglimit.Limit // for clients that cannot be served
+	childLogLimit loglimit.Limit // for children that have died
 
-	// Work noted by any goroutine.
-	roomGrew   atomic.Bool
-	mu         sync.Mutex
-	mail       []*client // sessions with output of their own, or that must close
-	mailClosed bool      // nobody reads the mail any more
-	forked     []result
-	stopping   atomic.Bool
-	cutting    atomic.Bool
+	// Set by any goroutine.
+	roomGrew    atomic.Bool
+	mu          sync.Mutex
+	wakes       []*client // sessions that the room has woken: they have output of their own, or must close
+	wakesClosed bool      // run has ended: wakes are discarded
+	forked      []forkResult
+	stopping    atomic.Bool
+	cutting     atomic.Bool
 
-	// The loop's own.
-	live        []*client
-	kids        []*kid    // not reaped yet
-	waiting     []*kid    // of them, without a client
-	due         []*client // for whom no child is ordered yet; some may be gone
-	promised    int       // clients that are deciding or due
-	ordered     int       // children ordered for a client
-	orderedMore int       // and to wait for one
-	joinedAt    time.Time // when the newest client came, if children are spawned ahead
-	quietAt     time.Time // when to look again whether to; zero: when something happens
-	lingering   lingerers
-	hold        hold
-	spareMail   []*client
-	spareForked []result
-	buf         []byte
-	flushedAt   uint64 // Room.Said at the last flush of the room
-	read        int    // octets since the last flush
-	timer       backends.TurnTimer
+	// Used only by the loop's goroutine.
+	live           []*client
+	children       []*childProc // not reaped yet
+	waiting        []*childProc // those that wait for a client
+	queue          []*client    // those for which no child is requested yet; some may be gone
+	promised       int          // clients that are deciding or queued
+	requested      int          // children requested for clients
+	requestedAhead int          // children requested ahead
+	joinedAt       time.Time    // when the newest client came, if children are forked ahead
+	quietAt        time.Time    // when spawnAhead has to be called again; zero: at the next event
+	lingering      lingerers
+	inputPause     inputPause
+	spareWakes     []*client
+	spareForked    []forkResult
+	buf            []byte
+	flushedAt      uint64 // Room.Said at the last flush of the room
+	read           int    // octets since the last flush
+	timer          backends.TurnTimer
 }
 
 func newLoop(cfg backends.Config) (*loop, error) {
@@ -78,11 +79,11 @@ func newLoop(cfg backends.Config) (*loop, error) {
 		l.close()
 		return nil, err
 	}
-	l.forker = newForker(cfg, l.took)
+	l.forker = newForker(cfg, l.noteForked)
 	return l, nil
 }
 
-// open makes what the loop waits with and for.
+// open makes the pollers, the doorbell and the listener.
 func (l *loop) open() (err error) {
 	if l.poller, err = newPoller(); err != nil {
 		return err
@@ -93,7 +94,7 @@ func (l *loop) open() (err error) {
 	if l.bell, err = readiness.NewDoorbell(); err != nil {
 		return fmt.Errorf("process: %w", err)
 	}
-	if l.listener, err = listen(l.cfg); err != nil {
+	if l.listener, err = socket.ListenLoop(l.cfg, false); err != nil {
 		return err
 	}
 	err = errors.Join(
@@ -106,10 +107,10 @@ func (l *loop) open() (err error) {
 	return nil
 }
 
-// close gives up what open made, as far as it came.
+// close closes what open has made, even if open failed.
 func (l *loop) close() {
-	if l.listener != nil && l.listener.fd >= 0 {
-		l.listener.close()
+	if l.listener != nil {
+		l.listener.Close()
 	}
 	if l.bell != nil {
 		l.bell.Close()
@@ -131,26 +132,26 @@ func (l *loop) WakeRoom() {
 // Wake notes that a session has output of its own, or must close.
 func (l *loop) Wake(s *core.Session) {
 	c := s.Tag().(*client)
-	if c.mailed.Load() || c.mailed.Swap(true) {
+	if c.inWakes.Load() || c.inWakes.Swap(true) {
 		return
 	}
 	l.mu.Lock()
-	if !l.mailClosed {
-		l.mail = append(l.mail, c)
+	if !l.wakesClosed {
+		l.wakes = append(l.wakes, c)
 	}
 	l.mu.Unlock()
 	l.bell.Ring()
 }
 
-// took notes what came of an order. The forking goroutine calls it.
-func (l *loop) took(r result) {
+// noteForked notes a result of the forker, whose goroutine calls it.
+func (l *loop) noteForked(r forkResult) {
 	l.mu.Lock()
 	l.forked = append(l.forked, r)
 	l.mu.Unlock()
 	l.bell.Ring()
 }
 
-// stop tells the loop to end when its connections have, or to cut them.
+// stop makes the loop end when its connections have ended, or cuts them.
 func (l *loop) stop(cut bool) {
 	if cut {
 		l.cutting.Store(true)
@@ -159,11 +160,11 @@ func (l *loop) stop(cut bool) {
 	l.bell.Ring()
 }
 
-// run turns until the loop is told to stop and its last child is reaped.
+// run runs turns until the loop is stopped and its last child is reaped.
 func (l *loop) run() error {
 	defer l.close()
 	defer l.forker.end()
-	defer l.closeMail()
+	defer l.closeWakes()
 	for {
 		l.spawnAhead()
 		if l.stopping.Load() && l.stopped() {
@@ -180,58 +181,58 @@ func (l *loop) run() error {
 		}
 		l.takeForked()
 		l.flush()
-		if l.hold.active() {
-			l.lookAtAwaited(time.Now())
+		if l.inputPause.active() {
+			l.checkAwaited(time.Now())
 		}
 		if l.lingering.len() > 0 {
 			l.killLingering(time.Now())
 		}
-		if l.listener.resting() {
-			l.endRest(time.Now())
+		if l.listener.Paused() {
+			l.resumeAccepting(time.Now())
 		}
 		l.timer.Over()
 	}
 }
 
-// closeMail has what is noted from here on forgotten.
-func (l *loop) closeMail() {
+// closeWakes discards wakes, these and later ones.
+func (l *loop) closeWakes() {
 	l.mu.Lock()
-	l.mail, l.mailClosed = nil, true
+	l.wakes, l.wakesClosed = nil, true
 	l.mu.Unlock()
 }
 
-// abandon ends everything when the loop cannot be told of its ends any more.
+// abandon ends everything when the loop cannot wait for events any more.
 func (l *loop) abandon() {
 	l.stopListening()
-	l.due = nil
+	l.queue = nil
 	l.forker.end()
 	l.takeForked()
 	l.cutAll()
-	l.dismiss()
-	for len(l.kids) > 0 {
-		l.reap(l.kids[len(l.kids)-1])
+	l.endWaiting()
+	for len(l.children) > 0 {
+		l.reap(l.children[len(l.children)-1])
 	}
 }
 
-// stopped says whether a loop that is to stop has come to its end.
+// stopped says whether a loop that was stopped has ended everything.
 func (l *loop) stopped() bool {
 	l.stopListening()
-	l.dismiss()
+	l.endWaiting()
 	if l.cutting.Load() {
 		l.cutAll()
 	}
-	return len(l.live)+len(l.kids)+l.ordered+l.orderedMore == 0
+	return len(l.live)+len(l.children)+l.requested+l.requestedAhead == 0
 }
 
-// wait sleeps until there is work, without losing any noted meanwhile: the loop
-// says that it sleeps before it looks for the last time.
+// wait sleeps until there is work. The loop marks itself as sleeping before it checks for work
+// for the last time, so no wake is lost.
 func (l *loop) wait() (n int, err error) {
-	timeout := l.patience()
+	timeout := l.maxSleep()
 	l.bell.Sleep()
 	if l.hasWork() {
 		timeout = 0
 	}
-	if l.ordered+l.orderedMore == 0 || timeout == 0 { // the forker may be in need of the processor
+	if l.requested+l.requestedAhead == 0 || timeout == 0 { // otherwise the forker needs the processor
 		n, err = l.waitBriefly(timeout)
 	}
 	if n == 0 && err == nil && timeout != 0 {
@@ -241,14 +242,14 @@ func (l *loop) wait() (n int, err error) {
 	return n, err
 }
 
-// waitBriefly waits with the processor in hand; readiness.Call tells why.
+// waitBriefly waits without giving the processor away; see readiness.Call.
 func (l *loop) waitBriefly(timeout time.Duration) (n int, err error) {
 	brief, times := timeout, 1
 	if timeout < 0 || timeout > briefTime {
 		brief, times = briefTime, briefTimes
 	}
 	for range times {
-		runtime.Gosched() // whoever else is ready goes first
+		runtime.Gosched() // let other goroutines run first
 		if n, err = l.poller.wait(brief, true); n > 0 || err != nil {
 			break
 		}
@@ -256,8 +257,8 @@ func (l *loop) waitBriefly(timeout time.Duration) (n int, err error) {
 	return n, err
 }
 
-// patience is how long the loop may sleep if nothing happens; negative: for ever.
-func (l *loop) patience() time.Duration {
+// maxSleep is how long the loop may sleep if nothing happens; negative means for ever.
+func (l *loop) maxSleep() time.Duration {
 	var next time.Time
 	sooner := func(t time.Time) {
 		if next.IsZero() || t.Before(next) {
@@ -267,11 +268,11 @@ func (l *loop) patience() time.Duration {
 	if l.lingering.len() > 0 {
 		sooner(l.lingering.next)
 	}
-	if l.listener.resting() {
-		sooner(l.listener.until)
+	if l.listener.Paused() {
+		sooner(l.listener.PausedUntil)
 	}
-	if l.hold.active() {
-		sooner(l.hold.look)
+	if l.inputPause.active() {
+		sooner(l.inputPause.nextCheck)
 	}
 	if !l.quietAt.IsZero() {
 		sooner(l.quietAt)
@@ -283,12 +284,12 @@ func (l *loop) patience() time.Duration {
 }
 
 func (l *loop) hasWork() bool {
-	if l.roomGrew.Load() || l.cutting.Load() && len(l.live) > 0 || l.stopping.Load() && l.listener.fd >= 0 {
+	if l.roomGrew.Load() || l.cutting.Load() && len(l.live) > 0 || l.stopping.Load() && l.listener.FD >= 0 {
 		return true
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.mail)+len(l.forked) > 0
+	return len(l.wakes)+len(l.forked) > 0
 }
 
 // flushIfMuch flushes in the middle of a turn if much was read or said.
@@ -298,26 +299,27 @@ func (l *loop) flushIfMuch() {
 	}
 }
 
-// flush writes to every client all that it is behind, once.
+// flush writes to each client, once, everything it is behind, and handles the sessions that were
+// woken.
 func (l *loop) flush() {
 	l.read = 0
 	if l.roomGrew.Load() {
-		l.roomGrew.Store(false) // before the log is read: what comes later wakes again
+		l.roomGrew.Store(false) // before the log is read: later messages wake again
 		l.flushedAt = l.cfg.Room.Said()
-		for _, c := range l.live { // write ends no client
+		for _, c := range l.live { // write removes no client from the list
 			if !c.blocked {
 				l.write(c)
 			}
 		}
 	}
 	l.mu.Lock()
-	mail := l.mail
-	l.mail = l.spareMail
+	wakes := l.wakes
+	l.wakes = l.spareWakes
 	l.mu.Unlock()
-	for i, c := range mail {
-		c.mailed.Store(false)
-		mail[i] = nil
-		l.attend(c)
+	for i, c := range wakes {
+		c.inWakes.Store(false)
+		wakes[i] = nil
+		l.handleWoken(c)
 	}
-	l.spareMail = mail[:0]
+	l.spareWakes = wakes[:0]
 }

@@ -7,28 +7,28 @@ import (
 	"chatbench/core/wire"
 )
 
-// A client gets a child when it is let in. Until then the loop reads it: whoever
-// connects without an account, or says nothing, costs a descriptor and no process.
-// The loop reads the first frame, which is the login, and no octet more, so that the
-// child begins with a frame. What a client sends while its login is decided waits in
-// its socket. If it leaves meanwhile, all that is read here.
+// A client gets a child when its login is granted. Until then the loop reads it, so that a client
+// without an account, or one that sends nothing, costs a descriptor and no process. The loop
+// reads exactly the first frame, which is the login, so that the child begins with a whole
+// frame. What the client sends while its login is decided waits in the socket. If the client
+// leaves meanwhile, the loop reads that too.
 
-// stage is how far a client has come.
+// stage is the stage of a client.
 type stage uint8
 
 const (
-	opening  stage = iota // what it begins with is read here
-	deciding              // its login is being decided, and it is watched for its end
-	due                   // to have a child, while maxOrdered others wait for their children
-	served                // by a child, or one is being forked for it
-	parting               // it has left while its login was decided, and is read to the end
-	away                  // told all that there is, and its end is awaited
+	opening      stage = iota // the loop reads its preamble
+	deciding                  // its login is being decided; the loop watches for its FIN
+	queued                    // waits in loop.queue, because maxRequested children are requested
+	served                    // it has a child, or one is being forked for it
+	readingToEnd              // it left while its login was decided; the loop reads what it sent
+	refused                   // our FIN is sent, and the loop waits for the client's
 )
 
-// promised says that a child will be forked for the client, if it is let in.
-func (s stage) promised() bool { return s == deciding || s == due }
+// promised says that the client will get a child if its login is granted.
+func (s stage) promised() bool { return s == deciding || s == queued }
 
-// move has a client come to a stage, and keeps count of those who are promised a child.
+// move moves a client to a stage, and counts the clients that are promised a child.
 func (l *loop) move(c *client, to stage) {
 	if c.stage.promised() {
 		l.promised--
@@ -39,33 +39,33 @@ func (l *loop) move(c *client, to stage) {
 	c.stage = to
 }
 
-// head follows what a client begins with: the PROXY header there may be, and the first
-// frame.
-type head struct {
+// preamble finds the end of what the loop reads of a client: a PROXY header, if there is one, and
+// the first frame.
+type preamble struct {
 	header  header
 	decoder wire.Decoder
 }
 
-// take says how many of the next octets belong to it, and whether it ends there. What
-// is no frame has no end: the room ends the client.
-func (h *head) take(in []byte) (n int, whole bool) {
-	_, rest, whole, err := h.decoder.Next(h.header.skip(in))
+// take returns how many of the next octets belong to the preamble, and whether it is complete
+// with them. After an invalid frame it is never complete, and the room ends the client.
+func (p *preamble) take(in []byte) (n int, whole bool) {
+	_, rest, whole, err := p.decoder.Next(p.header.skip(in))
 	if err != nil {
 		return len(in), false
 	}
 	return len(in) - len(rest), whole
 }
 
-// begin begins to read a client that has just come.
+// begin begins to read a new client.
 func (l *loop) begin(c *client) {
-	c.head = &head{decoder: wire.Decoder{Max: l.forker.maxFrame}}
+	c.preamble = &preamble{decoder: wire.Decoder{Max: l.forker.maxFrame}}
 	if err := l.inputs.add(c.socket, unix.EPOLLIN, func() { l.readOpening(c) }); err != nil {
-		l.lines.Warn(l.cfg.Log, "a client cannot be watched", "peer", c.session.Peer(), "err", err)
+		l.logLimit.Warn(l.cfg.Log, "a client cannot be watched", "peer", c.session.Peer(), "err", err)
 		l.leave(c, core.ReasonReset)
 	}
 }
 
-// readOpening takes what a client begins with, or its end.
+// readOpening reads the preamble of a client, or its end.
 func (l *loop) readOpening(c *client) {
 	if c.stage != opening {
 		l.readToEnd(c)
@@ -76,32 +76,32 @@ func (l *loop) readOpening(c *client) {
 		l.left(c, err)
 		return
 	}
-	n, whole := c.head.take(l.buf[:n])
+	n, whole := c.preamble.take(l.buf[:n])
 	if got, err := receive(c.socket, l.buf[:n], 0); got != n {
-		l.left(c, err) // not on Linux: they are there
+		l.left(c, err) // cannot happen on Linux: the octets were there
 		return
 	}
 	if whole {
-		if !l.hasTasks() { // it would be let in, and cut off then
+		if !l.hasTasks() { // now, so that it is not granted and then cut off
 			c.session.TurnAway()
 		}
-		c.head = nil
+		c.preamble = nil
 		l.move(c, deciding)
 		if err := l.inputs.modify(c.socket, unix.EPOLLRDHUP); err != nil {
-			panic("process: the poller has lost a client: " + err.Error())
+			panic("process: the poller does not watch a client that it should: " + err.Error())
 		}
 	}
 	l.feed(c, l.buf[:n])
 	l.flushIfMuch()
 }
 
-// readToEnd takes all that a client has sent that leaves while its login is decided. If
-// it is let in by now, its child does.
+// readToEnd reads everything that a client has sent that left while its login was decided. If
+// the login is granted by now, the child reads it.
 func (l *loop) readToEnd(c *client) {
 	if c.stage == deciding && c.session.State() == core.StateGrant {
 		return
 	}
-	l.move(c, parting)
+	l.move(c, readingToEnd)
 	for {
 		n, err := receive(c.socket, l.buf, 0)
 		if n == 0 {
@@ -113,27 +113,27 @@ func (l *loop) readToEnd(c *client) {
 	}
 }
 
-// left takes the end of a client that has no child, or an error.
+// left handles the end of a client that has no child, or a read error.
 func (l *loop) left(c *client, err error) {
 	_, closing := c.session.Closing()
 	switch {
-	case err == unix.EAGAIN || err == unix.EINTR: // there is more to come
+	case err == unix.EAGAIN || err == unix.EINTR: // it has not ended
 	case err != nil:
 		l.leave(c, core.ReasonReset)
 	case closing:
-		l.sendAway(c) // it is still sent its last words
+		l.refuse(c) // it is still sent what is left
 	default:
 		l.leave(c, core.ReasonEOF)
 	}
 }
 
-// decided looks what has become of the login of a client that has no child.
+// decided handles a wake of a client that has no child: its login is decided, or it must close.
 func (l *loop) decided(c *client) {
 	_, closing := c.session.Closing()
 	switch {
-	case closing && c.stage <= due:
-		l.sendAway(c)
-	case c.stage < due && c.session.State() == core.StateGrant:
-		l.order(c)
+	case closing && c.stage <= queued:
+		l.refuse(c)
+	case c.stage < queued && c.session.State() == core.StateGrant:
+		l.requestChild(c)
 	}
 }

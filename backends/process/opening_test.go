@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// TestHead: what a client begins with ends with its first frame, in whatever two pieces
-// it comes, behind a PROXY header too. What is no frame has no end.
-func TestHead(t *testing.T) {
+// TestPreamble: the preamble ends with the first frame, however it is split in two, and also
+// after a PROXY header. An invalid frame has no end.
+func TestPreamble(t *testing.T) {
 	const (
 		signature = "\r\n\r\n\x00\r\nQUIT\n"
 		first     = "\x01bob x\x00"
@@ -30,7 +30,7 @@ func TestHead(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			all := c.in + c.behind
 			for cut := range len(all) + 1 {
-				h, taken, over := new(head), 0, false
+				h, taken, over := new(preamble), 0, false
 				for _, piece := range []string{all[:cut], all[cut:]} {
 					if !over && piece != "" {
 						var n int

@@ -16,7 +16,7 @@ import (
 	"chatbench/core/wire"
 )
 
-// asServer makes the test binary a server that another test kills.
+// asServer is the environment variable that makes the test binary a server, for a test to kill.
 const asServer = "PROCESS_TEST_SERVER"
 
 func TestMain(m *testing.M) {
@@ -31,10 +31,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestChildrenEndWithParent: when the parent is killed its children end: one
-// that waits for either side, one whose client reads nothing, one that sends
-// its last words to a client that does not read, one that waits for the FIN of
-// its client, and those that wait for a client.
+// TestChildrenEndWithParent: when the parent is killed its children end: one that waits for
+// both sides, one whose client reads nothing, one that sends what is left to a client that does
+// not read, one that waits for its client's FIN, and those that wait for a client.
 func TestChildrenEndWithParent(t *testing.T) {
 	parent := exec.Command("/proc/self/exe")
 	parent.Env = append(os.Environ(), asServer+"=1")
@@ -52,40 +51,40 @@ func TestChildrenEndWithParent(t *testing.T) {
 	addr, _, _ := strings.Cut(line, " ")
 
 	talker := dial(t, addr).enter(t, "talker")
-	deaf, half := dialNarrow(t, addr).enter(t, "deaf"), dialNarrow(t, addr).enter(t, "half")
+	neverReads, half := dialNarrow(t, addr).enter(t, "neverReads"), dialNarrow(t, addr).enter(t, "half")
 	lingers := dial(t, addr).enter(t, "lingers")
 	lingers.Write(wire.AppendClose(nil))
 	if got, err := lingers.frame(); err == nil {
 		t.Fatalf("%q in place of FIN", got)
 	}
 	text := strings.Repeat("x", 4000)
-	for i := range 200 { // what the deaf are sent fills all that is on the way
+	for i := range 200 { // fills every buffer on the way to those who do not read
 		talker.say(fmt.Sprint(i, text))
 		if _, err := talker.frame(); err != nil {
 			t.Fatal(err)
 		}
 	}
 	half.Conn.(*net.TCPConn).CloseWrite()
-	defer deaf.Close()
-	deadline := time.Now().Add(patience)
-	kids := children(parent.Process.Pid)
-	for ; len(kids) != 4+2; kids = children(parent.Process.Pid) {
+	defer neverReads.Close()
+	deadline := time.Now().Add(timeout)
+	pids := children(parent.Process.Pid)
+	for ; len(pids) != 4+2; pids = children(parent.Process.Pid) {
 		if time.Now().After(deadline) {
-			t.Fatalf("the server has %d children, 4 with clients and 2 that wait are due", len(kids))
+			t.Fatalf("the server has %d children, want 4 with clients and 2 that wait", len(pids))
 		}
 		time.Sleep(time.Millisecond)
 	}
-	for quiet(kids) < 2 && time.Now().Before(deadline) { // half and lingers
+	for closedPipes(pids) < 2 && time.Now().Before(deadline) { // half and lingers
 		time.Sleep(time.Millisecond)
 	}
 	parent.Process.Kill()
-	for pid := range kids {
+	for pid := range pids {
 		for alive(pid) {
 			if time.Now().After(deadline) {
-				for pid := range kids {
+				for pid := range pids {
 					syscall.Kill(pid, syscall.SIGKILL)
 				}
-				t.Fatalf("child %d lives on without its parent", pid)
+				t.Fatalf("child %d is still alive without its parent", pid)
 			}
 			time.Sleep(5 * time.Millisecond)
 		}
@@ -93,7 +92,7 @@ func TestChildrenEndWithParent(t *testing.T) {
 }
 
 // dialNarrow connects a client whose kernel keeps little for it.
-func dialNarrow(t *testing.T, addr string) *caller {
+func dialNarrow(t *testing.T, addr string) *testClient {
 	t.Helper()
 	narrow := func(_, _ string, raw syscall.RawConn) error {
 		return raw.Control(func(fd uintptr) { syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4<<10) })
@@ -102,12 +101,12 @@ func dialNarrow(t *testing.T, addr string) *caller {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return callerOn(t, conn)
+	return newTestClient(t, conn)
 }
 
-// quiet counts the children that have closed the pipe to their parent.
-func quiet(kids map[int]bool) (n int) {
-	for pid := range kids {
+// closedPipes counts the children that have closed the pipe to their parent.
+func closedPipes(pids map[int]bool) (n int) {
+	for pid := range pids {
 		if _, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/1", pid)); err != nil {
 			n++
 		}
@@ -115,7 +114,7 @@ func quiet(kids map[int]bool) (n int) {
 	return n
 }
 
-// alive says whether a process is there and not merely waits to be reaped.
+// alive says whether a process exists and has not ended: a zombie has.
 func alive(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	_, state, _ := strings.Cut(string(stat), ") ")

@@ -11,17 +11,17 @@ import (
 	"chatbench/core"
 )
 
-// TestNoDescriptorsForAChild: a client that is let in, and whose child cannot be forked,
-// is told so. When there are descriptors again so are children.
+// TestNoDescriptorsForAChild: a client whose login is granted, and whose child cannot be forked, is
+// told so. When there are descriptors again, children are forked again.
 func TestNoDescriptorsForAChild(t *testing.T) {
 	var counters *backends.Counters
 	logins := make(chan *core.Login, 1)
 	r := open(t, func(room *core.Config, cfg *backends.Config) {
-		room.Authenticator = door(func(l *core.Login) { logins <- l })
+		room.Authenticator = authFunc(func(l *core.Login) { logins <- l })
 		counters = cfg.Counters
 	})
 	c := dial(t, r.server.Addr().String())
-	io.WriteString(c, "\x01bob x\x00\x00unheard\x00")
+	io.WriteString(c, "\x01bob x\x00\x00undelivered\x00")
 	login := <-logins
 	restore := noDescriptors(t)
 	login.Answer(nil)
@@ -46,7 +46,7 @@ func TestNoDescriptorsForAChild(t *testing.T) {
 	}
 }
 
-// TestNoSocketPair: what could not be made is not closed in place of standard input.
+// TestNoSocketPair: if no pair can be made, its descriptors are not 0, which would be closed later.
 func TestNoSocketPair(t *testing.T) {
 	restore := noDescriptors(t)
 	ours, theirs, err := process.SocketPair()
@@ -56,7 +56,7 @@ func TestNoSocketPair(t *testing.T) {
 	}
 }
 
-// noDescriptors has this process get no more descriptors, until restore.
+// noDescriptors lets this process open no more descriptors, until restore is called.
 func noDescriptors(t *testing.T) (restore func()) {
 	t.Helper()
 	var before unix.Rlimit

@@ -13,8 +13,7 @@ import (
 	"chatbench/core/wire"
 )
 
-// TestConformanceByLoops holds more loops than the machine has processors to
-// the contract.
+// TestConformanceByLoops checks several numbers of loops against the contract.
 func TestConformanceByLoops(t *testing.T) {
 	for _, loops := range []int{2, 4, 8} {
 		if loops == runtime.GOMAXPROCS(0) {
@@ -27,8 +26,8 @@ func TestConformanceByLoops(t *testing.T) {
 	}
 }
 
-// talk lets six clients say 7 MiB among them, all at once, and says how long
-// it takes until all have heard all of it.
+// talk lets six clients say 7 MiB together, all at once, and returns how long it takes until all have
+// received all of it.
 func talk(t *testing.T, loops int) time.Duration {
 	const clients, each, length = 6, 1200, 972
 	r := serve(t, loops)
@@ -62,8 +61,8 @@ func talk(t *testing.T, loops int) time.Duration {
 	return took
 }
 
-// TestTalkByLoops: loops that wait for one another must not wait for one that
-// has nothing to do, nor in a circle.
+// TestTalkByLoops: loops that wait for each other must not wait for a loop that has nothing to do, nor in a
+// circle.
 func TestTalkByLoops(t *testing.T) {
 	one := talk(t, 1)
 	for _, loops := range []int{2, 3, 4, 8} {
@@ -76,8 +75,8 @@ func TestTalkByLoops(t *testing.T) {
 	}
 }
 
-// TestSteadyTalkByLoops: one client says 64 KiB a second, and the others' words
-// come back to them soon. A busy machine may make one attempt slow, not three.
+// TestSteadyTalkByLoops: one client says 64 KiB a second, and the others soon receive their own messages. A
+// busy machine may make one attempt slow, but not three.
 func TestSteadyTalkByLoops(t *testing.T) {
 	for _, loops := range []int{1, 2, 8} {
 		t.Run(fmt.Sprint(loops), func(t *testing.T) {
@@ -94,8 +93,8 @@ func TestSteadyTalkByLoops(t *testing.T) {
 	}
 }
 
-// steadyTalk gives the longest of all round trips, logins among them, and how
-// many there were beside the logins.
+// steadyTalk returns the longest of all round trips, including logins, and how many there were without
+// logins.
 func steadyTalk(t *testing.T, loops int, length time.Duration) (worst time.Duration, n int) {
 	const clients = 5
 	r := serve(t, loops)
@@ -109,7 +108,7 @@ func steadyTalk(t *testing.T, loops int, length time.Duration) (worst time.Durat
 	if _, err := talker.conn.Write(bytes.Repeat(frame, before/len(frame))); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(patience); r.room.Said() < before; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(timeout); r.room.Said() < before; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d octets were said of %d", r.room.Said(), before)
 		}

@@ -16,11 +16,10 @@ import (
 	"chatbench/core/wire"
 )
 
-// patience is how long anything may take before it counts as not happening.
-const patience = 20 * time.Second
+// timeout is how long a test waits for anything.
+const timeout = 20 * time.Second
 
-// withLoops is the transport with so many loops, however many processors there
-// are.
+// withLoops returns the transport with the given number of loops.
 func withLoops(n int) backends.Backend {
 	return backends.Backend{
 		Name: fmt.Sprintf("reactors with %d loops", n),
@@ -30,8 +29,8 @@ func withLoops(n int) backends.Backend {
 	}
 }
 
-// raiseProcs gives every loop a processor until the test ends, as GOMAXPROCS
-// does where the transport runs.
+// raiseProcs raises GOMAXPROCS to the number of loops until the test ends, as it is where the transport
+// runs.
 func raiseProcs(t testing.TB, n int) {
 	if old := runtime.GOMAXPROCS(0); n > old {
 		runtime.GOMAXPROCS(n)
@@ -39,7 +38,7 @@ func raiseProcs(t testing.TB, n int) {
 	}
 }
 
-// rig is one server at work.
+// rig is a running server.
 type rig struct {
 	t      testing.TB
 	room   *core.Room
@@ -71,7 +70,7 @@ func serve(t testing.TB, loops int) *rig {
 	}()
 	t.Cleanup(func() {
 		room.Drain()
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), timeout)
 		defer cancel()
 		if err := server.Shutdown(ctx); err != nil {
 			t.Errorf("Shutdown: %v", err)
@@ -95,7 +94,7 @@ func (r *rig) login(i int) *client {
 		r.t.Fatal(err)
 	}
 	r.t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(3 * patience))
+	conn.SetDeadline(time.Now().Add(3 * timeout))
 	c := &client{conn, bufio.NewReaderSize(conn, 64<<10), fmt.Sprintf("c%063d", i)}
 	if _, err := conn.Write(wire.AppendCred(nil, c.name, "x")); err != nil {
 		r.t.Fatal(err)
@@ -131,7 +130,7 @@ func (c *client) hear(octets int) error {
 	return nil
 }
 
-// ends is how many clients have left the room, and why.
+// ends lists how many clients have left the room, by reason.
 func (r *rig) ends() string {
 	text := ""
 	for why, n := range r.room.Snapshot().Ends {

@@ -16,9 +16,8 @@ import (
 	"chatbench/backends/internal/socket"
 )
 
-// spread connects so many clients and gives how many connections each loop has, most
-// first. It asks the kernel: an epoll descriptor's /proc/self/fdinfo has a line for each
-// descriptor that it watches.
+// spread connects clients and returns how many connections each loop has, in descending order. It asks the
+// kernel: the /proc/self/fdinfo of an epoll descriptor has a line for each descriptor that it watches.
 func spread(t testing.TB, loops, clients int) (each []int) {
 	t.Helper()
 	before := watched(t)
@@ -30,7 +29,7 @@ func spread(t testing.TB, loops, clients int) (each []int) {
 		}
 		t.Cleanup(func() { c.Close() })
 	}
-	for end := time.Now().Add(patience); r.room.Snapshot().Clients < clients; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(timeout); r.room.Snapshot().Clients < clients; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%d of %d clients were accepted", r.room.Snapshot().Clients, clients)
 		}
@@ -45,8 +44,7 @@ func spread(t testing.TB, loops, clients int) (each []int) {
 	return each
 }
 
-// watched is how many descriptors each epoll descriptor of this process watches, but for
-// that of the Go runtime, which is opened by whoever uses a socket first.
+// watched returns how many descriptors each epoll descriptor of this process watches.
 func watched(t testing.TB) map[string]int {
 	t.Helper()
 	all := make(map[string]int)
@@ -68,8 +66,8 @@ func watched(t testing.TB) map[string]int {
 	return all
 }
 
-// kernelSpread is how many of so many connections the kernel gives to each of the
-// listeners that share a port, most first.
+// kernelSpread returns how many connections the kernel gives to each of several listeners that share a port,
+// in descending order.
 func kernelSpread(t testing.TB, listeners, clients int) (each []int) {
 	t.Helper()
 	cfg := backends.Config{Listen: "127.0.0.1:0", Backlog: 2 * clients}
@@ -107,8 +105,8 @@ func kernelSpread(t testing.TB, listeners, clients int) (each []int) {
 	return each
 }
 
-// TestSpread: all loops have as many connections, give or take one for each loop that
-// accepts at the same moment. It logs what the kernel would have done alone: -v shows both.
+// TestSpread: all loops have the same number of connections, give or take one for each loop that accepts at
+// the same moment. With -v it also shows how the kernel alone would have spread them.
 func TestSpread(t *testing.T) {
 	const clients = 1000
 	for _, loops := range []int{2, 4, 8} {

@@ -1,5 +1,5 @@
-// Package selectio is the transport of one thread and select(2). Its name as a
-// backend is "select", which is not one Go lets a package have.
+// Package selectio is the transport of one thread and select(2). The backend is called "select", which
+// cannot be the name of a Go package.
 //
 // # Model
 //
@@ -11,19 +11,19 @@
 //	│   └───── write to each, once ─┼──────► ○ ○ ○
 //	└───────────────────────────────┘
 //
-// The loop is the one of epoll. What differs is the wait: bit sets are copied
-// to the kernel and back every time, and all bits are looked through.
+// The loop is that of the epoll transport. Only the wait differs: bit sets are copied to the kernel and
+// back each time, and the loop looks through all bits.
 //
 // # Who owns what
 //
-// The loop's goroutine owns the listener, the connections and the bit sets.
-// Other goroutines leave a note and ring an eventfd, and only if the loop sleeps.
+// The loop's goroutine owns the listener, the connections and the bit sets. Other goroutines queue their
+// wakes and ring an eventfd, but only if the loop sleeps.
 //
 // # Known limits
 //
-// Descriptors from 1024 on cannot be watched: such a connection is turned away
-// with a line in the log, and chatd refuses a pool that could come there. One
-// core at the most, and a turn grows with the highest descriptor.
+//   - Descriptors from 1024 on cannot be watched: such a connection is turned away with a line in the
+//     log, and chatd refuses to start with so many clients that it could happen.
+//   - It uses one core at most, and the cost of a turn grows with the highest descriptor.
 package selectio
 
 import (
@@ -33,10 +33,10 @@ import (
 	"chatbench/backends/internal/readiness"
 )
 
-// otherDescriptors is how many the process may need for anything but clients.
+// otherDescriptors is how many descriptors the process may need besides those of clients.
 const otherDescriptors = 64
 
-// Backend is the transport's line in the table.
+// Backend describes the transport.
 var Backend = backends.Backend{
 	Name:         "select",
 	Model:        "one thread waits for all clients in select",

@@ -10,16 +10,16 @@ import (
 	"chatbench/backends/internal/readiness"
 )
 
-// poller is select(2): two bit sets of 1024 descriptors go to the kernel with
-// every wait and come back changed.
+// poller is select(2): each wait copies two bit sets of 1024 descriptors to the kernel, which returns
+// them changed.
 type poller struct {
-	known              unix.FdSet // what is registered
-	read, write        unix.FdSet // what is watched
-	readable, writable unix.FdSet // what the kernel made of it
+	known              unix.FdSet // registered descriptors
+	read, write        unix.FdSet // watched descriptors
+	readable, writable unix.FdSet // ready descriptors
 	timeout            unix.Timespec
 	ids                [unix.FD_SETSIZE]readiness.ID
-	top                int // all registered descriptors are below
-	from               int // where the next look begins, so that nobody starves
+	top                int // one more than the highest registered descriptor
+	from               int // where the next scan begins, so that no descriptor starves
 }
 
 func newPoller() (readiness.Poller, error) { return &poller{}, nil }
@@ -27,7 +27,7 @@ func newPoller() (readiness.Poller, error) { return &poller{}, nil }
 func (p *poller) Add(id readiness.ID) error {
 	fd := id.FD()
 	if fd >= unix.FD_SETSIZE {
-		return fmt.Errorf("selectio: descriptor %d: select(2) takes those below %d", fd, unix.FD_SETSIZE)
+		return fmt.Errorf("selectio: select(2) cannot watch descriptor %d, only those below %d: allow fewer clients", fd, unix.FD_SETSIZE)
 	}
 	if p.has(fd) {
 		return unix.EEXIST

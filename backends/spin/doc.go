@@ -12,18 +12,17 @@
 //	│ and again                     │
 //	└───────────────────────────────┘
 //
-// The loop is the one of epoll without the wait: it asks every client, all the
-// time.
+// The loop is that of the epoll transport without the wait: it reads every client all the time.
 //
 // # Who owns what
 //
-// The loop's goroutine owns the listener and the connections. Other goroutines
-// leave a note, which the next turn finds.
+// The loop's goroutine owns the listener and the connections. Other goroutines queue their wakes, which
+// the next turn handles.
 //
 // # Known limits
 //
-// It burns a core, by design, when nobody speaks as when everybody does, and a
-// turn makes a system call for each client that is there.
+// It uses a whole core all the time, by design, and makes a system call for each connected client in
+// each turn.
 package spin
 
 import (
@@ -31,7 +30,7 @@ import (
 	"chatbench/backends/internal/readiness"
 )
 
-// Backend is the transport's line in the table.
+// Backend describes the transport.
 var Backend = backends.Backend{
 	Name:         "spin",
 	Model:        "one thread asks all clients in turn, without ever waiting",

@@ -8,27 +8,27 @@ import (
 	"chatbench/backends/internal/readiness"
 )
 
-// poller waits for nothing: it says of every descriptor, in turn, that it may
-// be ready, and the loop finds out by trying.
+// poller does not wait: it reports every descriptor as ready, in turn, and the loop finds out by
+// trying.
 type poller struct {
 	watched []readiness.Event
-	place   map[int]int // of a descriptor in watched
+	index   map[int]int // of a descriptor in watched
 	from    int         // where the next turn begins
 }
 
-func newPoller() (readiness.Poller, error) { return &poller{place: map[int]int{}}, nil }
+func newPoller() (readiness.Poller, error) { return &poller{index: map[int]int{}}, nil }
 
 func (p *poller) Add(id readiness.ID) error {
-	if _, found := p.place[id.FD()]; found {
+	if _, found := p.index[id.FD()]; found {
 		return unix.EEXIST
 	}
-	p.place[id.FD()] = len(p.watched)
+	p.index[id.FD()] = len(p.watched)
 	p.watched = append(p.watched, readiness.Event{ID: id, Readable: true})
 	return nil
 }
 
 func (p *poller) Want(id readiness.ID, read, write bool) error {
-	i, found := p.place[id.FD()]
+	i, found := p.index[id.FD()]
 	if !found {
 		return unix.ENOENT
 	}
@@ -37,15 +37,15 @@ func (p *poller) Want(id readiness.ID, read, write bool) error {
 }
 
 func (p *poller) Remove(id readiness.ID) {
-	i, found := p.place[id.FD()]
+	i, found := p.index[id.FD()]
 	if !found {
 		return
 	}
 	last := len(p.watched) - 1
-	delete(p.place, id.FD())
+	delete(p.index, id.FD())
 	if i != last {
 		p.watched[i] = p.watched[last]
-		p.place[p.watched[i].ID.FD()] = i
+		p.index[p.watched[i].ID.FD()] = i
 	}
 	p.watched = p.watched[:last]
 }

@@ -7,8 +7,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"chatbench/backends/internal/absence"
 	"chatbench/backends/internal/linger"
+	"chatbench/backends/internal/peerwatch"
 	"chatbench/core"
 )
 
@@ -27,15 +27,15 @@ type conn struct {
 	place       place
 	futexWords  pair
 
-	gone   atomic.Bool // write nothing more: the client is gone, or is cut off
-	cut    atomic.Bool // Shutdown has cut it off
-	reset  bool        // a write has reported a reset, which no read will; the writer's
-	late   atomic.Bool // the client has not sent FIN in time
-	unread atomic.Bool // the reader has ended
-	reason core.Reason // why it has; set before unread
+	gone       atomic.Bool // write nothing more: the client is gone, or is cut off
+	cut        atomic.Bool // Shutdown has cut it off
+	reset      bool        // a write has reported a reset, which no read will; the writer's
+	lingerOver atomic.Bool // the client has not sent FIN in time
+	readerDone atomic.Bool // the reader has ended
+	reason     core.Reason // why it has; set before readerDone
 
 	// Used only by the reader.
-	absence    absence.Watch
+	peer       peerwatch.Watch
 	dropped    bool        // the client left while Held, and its time is over
 	droppedFor core.Reason // how it left
 
@@ -79,7 +79,7 @@ func (c *conn) readerEnds(why core.Reason) {
 		c.gone.Store(true)
 		c.interrupt()
 	}
-	c.unread.Store(true)
+	c.readerDone.Store(true)
 	c.bell.ring()
 }
 
@@ -90,11 +90,11 @@ func (c *conn) linger() {
 	if why, _ := c.session.Closing(); why.TurnedAway() {
 		wait = min(wait, linger.Brief)
 	}
-	for until := time.Now().Add(wait); !c.unread.Load(); {
-		if c.late.Load() {
+	for until := time.Now().Add(wait); !c.readerDone.Load(); {
+		if c.lingerOver.Load() {
 			c.bell.wait()
 		} else if !c.bell.waitUntil(until) {
-			c.late.Store(true)
+			c.lingerOver.Store(true)
 			c.interrupt()
 		}
 	}

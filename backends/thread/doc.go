@@ -64,7 +64,7 @@ import "chatbench/backends"
 
 const name = "thread"
 
-// Backend is the transport's entry in the table.
+// Backend describes the transport.
 var Backend = backends.Backend{
 	Name:         name,
 	Model:        "two threads for each client, one in recv(2), one in send(2) or waiting for its turn",

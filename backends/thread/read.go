@@ -60,10 +60,10 @@ func (c *conn) received(in []byte, err error) (why core.Reason, over bool) {
 		if c.dropped {
 			return c.droppedFor, true
 		}
-		return core.ReasonReset, c.late.Load()
+		return core.ReasonReset, c.lingerOver.Load()
 	case err == unix.EINTR:
 		return 0, false
-	case err == nil && !c.late.Load():
+	case err == nil && !c.lingerOver.Load():
 		return core.ReasonEOF, true
 	}
 	return core.ReasonReset, true
@@ -83,8 +83,8 @@ func (c *conn) feed(in []byte) {
 	}
 	if c.session.Held() {
 		c.waitWhileHeld()
-	} else if c.absence.Noticed() {
-		c.droppedFor, c.dropped = c.absence.Over(time.Now())
+	} else if c.peer.Left() {
+		c.droppedFor, c.dropped = c.peer.Expired(time.Now())
 	}
 }
 
@@ -94,13 +94,13 @@ func (c *conn) feed(in []byte) {
 // over.
 func (c *conn) waitWhileHeld() {
 	c.readerWaits.Store(true) // before mustWait: the writer does the two in the other order
-	for next := c.absence.Next(time.Now()); c.mustWait() && !c.dropped; {
+	for next := c.peer.NextCheck(time.Now()); c.mustWait() && !c.dropped; {
 		if c.readerBell.waitUntil(next) {
 			continue
 		}
 		now := time.Now()
-		c.droppedFor, c.dropped = c.absence.Look(c.fd, false, now, c.server.cfg.Room.Farewell())
-		next = c.absence.Next(now)
+		c.droppedFor, c.dropped = c.peer.Check(c.fd, false, now, c.server.cfg.Room.Farewell())
+		next = c.peer.NextCheck(now)
 	}
 	c.readerWaits.Store(false)
 }

@@ -31,9 +31,9 @@ type rounds struct {
 	left   atomic.Int64  // writers of the open round that are not done
 	done   bell          // tells the coordinator that left is 0
 
-	begun   atomic.Uint64 // Room.Said when the last round began
-	turns   atomic.Uint32 // rounds that have ended; readers sleep on it
-	waiting atomic.Int32  // readers that sleep
+	roundStart atomic.Uint64 // Room.Said when the last round began
+	turns      atomic.Uint32 // rounds that have ended; readers sleep on it
+	waiting    atomic.Int32  // readers that sleep
 }
 
 // WakeRoom notes that the log has grown.
@@ -75,7 +75,7 @@ func (r *rounds) round() {
 	if some {
 		r.done.wait()
 	}
-	r.begun.Store(said)
+	r.roundStart.Store(said)
 	r.turns.Add(1)
 	if r.waiting.Load() > 0 {
 		wakeAll(&r.turns)
@@ -87,8 +87,8 @@ func (r *rounds) round() {
 // client.
 func (r *rounds) pace() {
 	for {
-		turn := r.turns.Load() // before begun, which is changed before turns
-		if said, begun := r.room.Said(), r.begun.Load(); begun > said || said-begun < paceOctets {
+		turn := r.turns.Load() // before roundStart, which is changed before turns
+		if said, begun := r.room.Said(), r.roundStart.Load(); begun > said || said-begun < paceOctets {
 			return
 		}
 		r.WakeRoom()

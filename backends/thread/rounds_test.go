@@ -100,18 +100,18 @@ func TestBell(t *testing.T) {
 	if b.waitUntil(time.Now()) {
 		t.Error("heard twice")
 	}
-	const strokes = 2000
+	const rings = 2000
 	var back bell
 	go func() {
-		for range strokes {
+		for range rings {
 			b.wait()
 			back.ring()
 		}
 	}()
-	for i := range strokes {
+	for i := range rings {
 		b.ring()
 		if !back.waitUntil(time.Now().Add(10 * time.Second)) {
-			t.Fatalf("stroke %d was not heard", i)
+			t.Fatalf("ring %d was not heard", i)
 		}
 	}
 }

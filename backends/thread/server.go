@@ -3,7 +3,6 @@ package thread
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"runtime"
 	"sync"
 
@@ -11,6 +10,7 @@ import (
 
 	"chatbench/backends"
 	"chatbench/backends/internal/acceptor"
+	"chatbench/backends/internal/lifecycle"
 	"chatbench/backends/internal/tasks"
 	"chatbench/internal/processors"
 )
@@ -27,6 +27,7 @@ const minProcessors = 16
 
 // server is the running transport.
 type server struct {
+	*lifecycle.Server
 	cfg    backends.Config
 	accept *acceptor.Acceptor
 	rounds *rounds
@@ -40,9 +41,8 @@ type server struct {
 	cutting bool
 	clients sync.WaitGroup
 
-	stop     sync.Once
+	once     sync.Once // closes stopping
 	stopping chan struct{}
-	done     chan struct{}
 }
 
 func start(cfg backends.Config) (backends.Server, error) {
@@ -64,8 +64,8 @@ func start(cfg backends.Config) (backends.Server, error) {
 		tasks:    tasks.Budget{Margin: spareThreads},
 		places:   make(chan struct{}, cfg.MaxClients+maxTurnedAway),
 		stopping: make(chan struct{}),
-		done:     make(chan struct{}),
 	}
+	s.Server = lifecycle.New(accept.Addr(), s.stop)
 	lower := processors.AtLeast(minProcessors)
 	coordinating := make(chan struct{})
 	go func() {
@@ -77,15 +77,6 @@ func start(cfg backends.Config) (backends.Server, error) {
 	go s.end(coordinating, lower)
 	return s, nil
 }
-
-// Addr is where the server is bound.
-func (s *server) Addr() netip.AddrPort { return s.accept.Addr() }
-
-// Done is closed when the server has ended.
-func (s *server) Done() <-chan struct{} { return s.done }
-
-// Err is nil: the server does not end by itself.
-func (s *server) Err() error { return nil }
 
 // take accepts a connection and starts its threads, if the limits allow it.
 func (s *server) take() error {
@@ -150,26 +141,15 @@ func (s *server) forget(c *conn) {
 	s.clients.Done()
 }
 
-// Shutdown stops accepting and waits for the connections to end; those which
-// are left when ctx ends are cut.
-func (s *server) Shutdown(ctx context.Context) error {
-	s.stop.Do(func() { close(s.stopping) })
-	select {
-	case <-s.done:
-		return nil
-	case <-ctx.Done():
-	}
-	select {
-	case <-s.done: // before ctx ended, or at the same time
-		return nil
-	default:
+// stop tells the server to end when its connections have, or to cut them.
+func (s *server) stop(cut bool) {
+	s.once.Do(func() { close(s.stopping) })
+	if cut {
 		s.cutAll()
-		<-s.done
-		return context.Cause(ctx)
 	}
 }
 
-// end ends the parts in the order of their dependencies, after Shutdown was called.
+// end ends the parts in the order of their dependencies, after stop was called.
 func (s *server) end(coordinating <-chan struct{}, lower func()) {
 	<-s.stopping
 	s.accept.Close()
@@ -178,7 +158,7 @@ func (s *server) end(coordinating <-chan struct{}, lower func()) {
 	s.rounds.stop()
 	<-coordinating
 	lower()
-	close(s.done)
+	s.Ended(nil)
 }
 
 // cutAll cuts the connections that are left, and those still to come.

@@ -7,11 +7,11 @@ import (
 	"chatbench/backends/internal/coalesce"
 )
 
-// What the room has said may wait for more, if Config.Coalesce says so: the log counts as
-// grown meanwhile (Member.Grew), so that nobody rings at the loop for more of it. What is for one client alone,
-// and the end of a session with all that was said before, never waits.
+// With Config.Coalesce the output of the room may wait for more. Meanwhile Member.Grew stays true, so
+// that further messages do not wake the loop. Output for one client alone never waits, and neither
+// does a session that ends, with everything that was said before.
 
-// startCoalescing is for the loop's thread.
+// startCoalescing sets up the controller. It is called on the loop's thread.
 func (l *loop) startCoalescing() {
 	if l.cfg.Coalesce != backends.CoalesceOff {
 		l.clock = coalesce.ThreadClock(time.Now())
@@ -19,22 +19,21 @@ func (l *loop) startCoalescing() {
 	}
 }
 
-// writeDue ends a turn: it writes to every client all that it is behind, unless that
-// is to wait.
-func (l *loop) writeDue() {
-	if l.coalesce == nil || !l.member.Grew() || l.behind() || !l.coalesce.Waits(l.woke, l.moment()) {
+// flushUnlessWaiting ends a turn: it flushes, unless the output of the room waits.
+func (l *loop) flushUnlessWaiting() {
+	if l.coalesce == nil || !l.member.Grew() || l.behind() || !l.coalesce.Waits(l.turnBegan, l.moment()) {
 		l.flush()
 		return
 	}
 	l.read = 0
-	l.member.Fed()
-	l.flushMail()
+	l.member.EndFeeding()
+	l.handleWakes()
 }
 
-// stillWaits says whether what the room has said waits, and may go on.
+// stillWaits says whether the output of the room waits, and may wait longer.
 func (l *loop) stillWaits() bool { return l.coalesce.Waiting() && !l.behind() }
 
-// moment is what the controller is told.
+// moment is what the controller has to know.
 func (l *loop) moment() coalesce.Moment {
 	m := coalesce.Moment{Time: time.Now(), Said: l.cfg.Room.Said()}
 	if l.cfg.Coalesce == backends.CoalesceAuto {
@@ -43,10 +42,10 @@ func (l *loop) moment() coalesce.Moment {
 	return m
 }
 
-// untilDue is for how long the loop may sleep while output waits, where it otherwise would
-// for timeout. It keeps its processor meanwhile, and so looks again soon.
+// untilDue is how long the loop may sleep while output waits, if otherwise it might sleep for
+// timeout. It keeps its processor, so it sleeps briefly, and then checks again.
 func (l *loop) untilDue(timeout time.Duration) time.Duration {
-	left := min(max(l.coalesce.Left(time.Now()), 0), holdTime)
+	left := min(max(l.coalesce.Left(time.Now()), 0), briefWait)
 	if timeout >= 0 {
 		left = min(left, timeout)
 	}

@@ -13,8 +13,7 @@ import (
 	"chatbench/core/wire"
 )
 
-// TestMuchDoesNotWait: what others than the loop's own clients have said waits, but not if
-// it is much.
+// TestMuchDoesNotWait: messages of clients of other loops wait, unless they are much.
 func TestMuchDoesNotWait(t *testing.T) {
 	cfg := testConfig()
 	cfg.Room = core.NewRoom(core.Config{Authenticator: core.OpenDoor{}, Now: time.Now()})
@@ -24,20 +23,20 @@ func TestMuchDoesNotWait(t *testing.T) {
 	defer l.bell.Close()
 	l.member = loopgroup.New(cfg.Room, l.bell)[0]
 	l.startCoalescing()
-	l.woke = time.Now()
-	session := cfg.Room.Join(netip.AddrPort{}, l, &conn{loop: l, seat: -1})
+	l.turnBegan = time.Now()
+	session := cfg.Room.Join(netip.AddrPort{}, l, &conn{loop: l, recipientIndex: -1})
 	session.Feed(wire.AppendCred(nil, "alice", "x"))
-	clear(l.mail) // it has no connection
-	l.mail = l.mail[:0]
+	clear(l.wakes) // it has no connection
+	l.wakes = l.wakes[:0]
 	say := func() { session.Feed(wire.AppendChat(nil, strings.Repeat("x", 900))) }
 	say()
-	if l.writeDue(); !l.member.Grew() || l.hasWork() {
+	if l.flushUnlessWaiting(); !l.member.Grew() || l.hasWork() {
 		t.Error("a message is written at once, or the loop does not sleep")
 	}
 	for range 1 + backends.FlushAfter/900 {
 		say()
 	}
-	if l.writeDue(); l.member.Grew() || l.coalesce.Waiting() {
+	if l.flushUnlessWaiting(); l.member.Grew() || l.coalesce.Waiting() {
 		t.Error("much that was said waits")
 	}
 }

@@ -8,10 +8,10 @@ import (
 	"chatbench/core"
 )
 
-// finish sends our FIN after the last octet; the connection then waits for the
-// client's, so that closing does not reset it and destroy what is on its way.
+// finish sends our FIN after the last octet. The connection then waits for the client's FIN, because
+// closing earlier could reset it and destroy data on its way.
 func (l *loop) finish(c *conn) {
-	c.leaving = true
+	c.finSent = true
 	l.removeRecipient(c)
 	c.paused, c.backlog = false, nil
 	_ = unix.Shutdown(c.fd, unix.SHUT_WR)
@@ -24,22 +24,22 @@ func (l *loop) finish(c *conn) {
 	l.receive(c)
 }
 
-// endLingering closes the connections that have waited for a FIN long enough.
+// endLingering closes the connections whose Linger is over.
 func (l *loop) endLingering(now time.Time) {
 	for c, ok := l.lingering.Pop(now); ok; c, ok = l.lingering.Pop(now) {
 		l.drop(c, core.ReasonReset)
 	}
 }
 
-// drop ends a connection that is gone. What is in flight is ended by a shutdown,
-// which cannot miss it as a cancel can; and after that the kernel sends nothing of
-// what the session lets go of here.
+// drop leaves a connection's session, and closes the connection when nothing is in flight. A
+// shutdown ends what is in flight; unlike a cancel it cannot miss it. After the shutdown the kernel
+// sends none of the octets that the session gives up here.
 func (l *loop) drop(c *conn, why core.Reason) {
 	if c.gone {
 		return
 	}
 	c.gone = true
-	l.member.Left()
+	l.member.ConnEnded()
 	l.removeRecipient(c)
 	c.backlog = nil
 	if c.sending || c.receiving {
@@ -49,35 +49,35 @@ func (l *loop) drop(c *conn, why core.Reason) {
 	l.release(c)
 }
 
-// release closes a connection that is gone when nothing is in flight any more. If a
-// receive has taken something after the shutdown it is reset, as closing resets it where
-// something is unread: the kernel has not told the client of the room that the receive
-// made, and a client whose window was full would wait for it.
+// release closes a dropped connection if nothing is in flight any more. If a receive took input
+// after the shutdown, the connection is reset, as close(2) resets it when input is unread. The kernel
+// does not tell the client of the window that this receive opened, so a client whose window was full
+// would wait for that.
 func (l *loop) release(c *conn) {
 	if c.sending || c.receiving {
 		return
 	}
-	if c.unread {
+	if c.discarded {
 		_ = unix.SetsockoptLinger(c.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 	}
 	_ = unix.Close(c.fd)
 	l.conns[c.fd] = nil
 	last := len(l.live) - 1
-	l.live[c.place] = l.live[last]
-	l.live[c.place].place = c.place
+	l.live[c.index] = l.live[last]
+	l.live[c.index].index = c.index
 	l.live[last] = nil
 	l.live = l.live[:last]
 }
 
 // cutAll ends every connection at once.
 func (l *loop) cutAll() {
-	for i := len(l.live) - 1; i >= 0; i-- { // drop may take out the one it is at
+	for i := len(l.live) - 1; i >= 0; i-- { // drop may remove the current one
 		l.drop(l.live[i], core.ReasonCut)
 	}
 	l.cut = true
 }
 
-// abort ends all connections of a loop that cannot go on: there will be no more
+// abort ends all connections of a loop that cannot go on, because there will be no more
 // completions.
 func (l *loop) abort() {
 	for {

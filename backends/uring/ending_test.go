@@ -11,9 +11,9 @@ import (
 	"chatbench/core"
 )
 
-// Clients that are dropped while they talk are reset, though a receive that was in flight
-// takes the last of what they say: the kernel does not tell them of the room that this
-// makes, so one whose window was full would wait for it, and ask, for minutes.
+// Clients that are dropped while they talk are reset, even if a receive that was in flight takes their last
+// input: the kernel does not announce the window that this opens, so a client whose window was full would
+// wait, and probe, for minutes.
 func TestDroppedWhileItTalks(t *testing.T) {
 	const clients = 30
 	r := serve(t, core.Config{}, 0)
@@ -21,8 +21,8 @@ func TestDroppedWhileItTalks(t *testing.T) {
 	for i := range clients {
 		c := r.login(fmt.Sprintf("c%d", i), 0)
 		talk.Go(func() {
-			c.Write([]byte{9}) // no such type: the server says FIN, and reads on for its linger
-			c.SetWriteDeadline(time.Now().Add(patience))
+			c.Write([]byte{9}) // an unknown type: the server sends FIN, and reads for Linger
+			c.SetWriteDeadline(time.Now().Add(timeout))
 			for said := make([]byte, 1<<20); ; {
 				if _, err := c.Write(said); err != nil {
 					if errors.Is(err, os.ErrDeadlineExceeded) {

@@ -9,115 +9,115 @@ import (
 	"chatbench/core"
 )
 
-// flush writes to every client all that it is behind, once, and submits that.
+// flush writes to each client, once, everything it is behind, handles the sessions that were woken,
+// and submits the sends.
 func (l *loop) flush() {
 	l.read = 0
-	l.member.Fed()
+	l.member.EndFeeding()
 	writing := l.member.BeginWriting()
 	if writing {
 		if l.coalesce != nil {
 			l.coalesce.Writes(l.moment())
 		}
-		for i := len(l.recipients) - 1; i >= 0; i-- { // write may take out the one it is at
+		for i := len(l.recipients) - 1; i >= 0; i-- { // write may remove the current one
 			l.write(l.recipients[i])
 		}
 	}
-	l.flushMail()
+	l.handleWakes()
 	if writing {
 		l.member.EndWriting()
 	}
 }
 
-// flushMail looks after the sessions that have output of their own, or must close, and
-// submits what is to be sent.
-func (l *loop) flushMail() {
+// handleWakes handles the sessions that were woken, and submits the sends.
+func (l *loop) handleWakes() {
 	l.mu.Lock()
-	mail := l.mail
-	l.mail = l.spareMail
+	wakes := l.wakes
+	l.wakes = l.spareWakes
 	l.mu.Unlock()
-	for i, c := range mail {
-		c.mailed.Store(false)
-		mail[i] = nil
-		l.attend(c)
+	for i, c := range wakes {
+		c.inWakes.Store(false)
+		wakes[i] = nil
+		l.handleWoken(c)
 	}
-	l.spareMail = mail[:0]
-	l.exchange()
+	l.spareWakes = wakes[:0]
+	l.submitSends()
 }
 
-// exchange submits the sends that are filled in, and those that follow from their
-// completions. A send that is not complete then has found the socket full. If the ring
-// fails, the loop's next wait says why.
-func (l *loop) exchange() {
-	for len(l.offered) > 0 {
-		offered, round := l.offered, l.round
-		l.offered = l.spareOffer[:0]
+// submitSends submits the sends that are filled in, and those that follow from their completions. A
+// send that is not complete then has found the socket full. If the ring fails, the loop's next wait
+// reports why.
+func (l *loop) submitSends() {
+	for len(l.unsubmitted) > 0 {
+		submitted, round := l.unsubmitted, l.round
+		l.unsubmitted = l.spareUnsubmitted[:0]
 		l.round++
 		if l.ring.Submit() != nil {
 			return
 		}
 		l.reap()
-		for i, c := range offered {
-			offered[i] = nil
+		for i, c := range submitted {
+			submitted[i] = nil
 			if c.sending && c.round == round && !c.blocked && !c.gone {
 				l.stalled(c)
 			}
 		}
-		l.spareOffer = offered[:0]
+		l.spareUnsubmitted = submitted[:0]
 	}
 }
 
-// addRecipient puts a connection among those that are written to when the room has
-// grown. Those that are not logged in, or are blocked, cost a flush nothing.
+// addRecipient adds a connection to those that a flush writes to. Connections that are not logged
+// in, or are blocked, cost a flush nothing.
 func (l *loop) addRecipient(c *conn) {
-	if c.inRoom && !c.blocked && !c.failed && !c.leaving && c.seat < 0 {
-		c.seat = len(l.recipients)
+	if c.inRoom && !c.blocked && !c.failed && !c.finSent && c.recipientIndex < 0 {
+		c.recipientIndex = len(l.recipients)
 		l.recipients = append(l.recipients, c)
 	}
 }
 
-// removeRecipient takes a connection out again.
+// removeRecipient removes it again.
 func (l *loop) removeRecipient(c *conn) {
-	if c.seat < 0 {
+	if c.recipientIndex < 0 {
 		return
 	}
 	last := len(l.recipients) - 1
-	l.recipients[c.seat] = l.recipients[last]
-	l.recipients[c.seat].seat = c.seat
+	l.recipients[c.recipientIndex] = l.recipients[last]
+	l.recipients[c.recipientIndex].recipientIndex = c.recipientIndex
 	l.recipients[last] = nil
 	l.recipients = l.recipients[:last]
-	c.seat = -1
+	c.recipientIndex = -1
 }
 
-// attend looks after a session that has output of its own or must close.
-func (l *loop) attend(c *conn) {
+// handleWoken handles a session that has output of its own, or must close.
+func (l *loop) handleWoken(c *conn) {
 	if c.gone {
 		return
 	}
 	_, closing := c.session.Closing()
 	if !closing {
-		// Before it is in the room, a session has output only when it closes.
+		// A session that is not granted has output only when it closes.
 		c.inRoom = true
 		l.addRecipient(c)
 	}
-	c.due = l.cfg.Room.Said()
+	c.dueUpTo = l.cfg.Room.Said()
 	switch {
 	case !c.sending:
 		l.write(c)
 	case closing:
-		// It may be given nothing more, and must not be asked while a send is in flight.
-		c.undoing = true
+		// The core may have nothing more for it. Next must not be called while a send is in flight.
+		c.cancelling = true
 		l.stopSending(c)
 	}
 }
 
-// write fills in a send of what waits for a client, if none is in flight, and ends the
-// connection when a closing session has no more.
+// write fills in a send of what waits for a client, if none is in flight, and finishes the
+// connection when a closing session has nothing more.
 func (l *loop) write(c *conn) {
-	if c.sending || c.leaving || c.gone {
+	if c.sending || c.finSent || c.gone {
 		return
 	}
-	// In this order: a session that was closing before it had nothing more will
-	// never have more.
+	// In this order: if a session was closing before Next returned nothing, it will never have
+	// more.
 	_, closing := c.session.Closing()
 	p := c.session.Next()
 	if p == nil {
@@ -125,28 +125,28 @@ func (l *loop) write(c *conn) {
 			l.finish(c)
 		}
 		if c.paused {
-			l.pauseOrResume(c) // Next may have worked through what waited
+			l.pauseOrResume(c) // Next may have fed the input that waited
 		}
 		return
 	}
-	c.sending, c.flight, c.round = true, p, l.round
-	l.ring.Send(c.fd, p, user(c.fd, forSend))
-	l.offered = append(l.offered, c)
+	c.sending, c.inFlight, c.round = true, p, l.round
+	l.ring.Send(c.fd, p, userData(c.fd, forSend))
+	l.unsubmitted = append(l.unsubmitted, c)
 }
 
 // stopSending cancels the send of a client.
 func (l *loop) stopSending(c *conn) {
 	if c.sending {
-		l.ring.Cancel(user(c.fd, forSend), user(c.fd, forStopSend))
+		l.ring.Cancel(userData(c.fd, forSend), userData(c.fd, forStopSend))
 	}
 }
 
-// sent handles the completion of a send. What the room has said since the flush began, or
-// since the client last had output of its own, waits for the next flush: with it this one would go on
-// for as long as others talk.
+// sent handles the completion of a send. What the room has said since the flush began, or since the
+// client last had output of its own, waits for the next flush. Otherwise this one would go on for
+// as long as others talk.
 func (l *loop) sent(c *conn, done *ring.CQE) {
-	offered, all := len(c.flight), false
-	c.sending, c.flight, c.blocked, c.undoing = false, nil, false, false
+	offered, all := len(c.inFlight), false
+	c.sending, c.inFlight, c.blocked, c.cancelling = false, nil, false, false
 	if c.gone {
 		l.release(c)
 		return
@@ -159,7 +159,7 @@ func (l *loop) sent(c *conn, done *ring.CQE) {
 		l.cfg.Counters.Writes.Add(1)
 		l.cfg.Counters.BytesOut.Add(int64(n))
 		if !all {
-			l.cfg.Counters.Stalls.Add(1) // what follows waits for the socket
+			l.cfg.Counters.Stalls.Add(1) // the rest waits for the socket
 		}
 	case unix.ECANCELED, unix.EINTR:
 	case unix.EPIPE, unix.ECONNRESET:
@@ -171,34 +171,33 @@ func (l *loop) sent(c *conn, done *ring.CQE) {
 	}
 	l.addRecipient(c)
 	switch {
-	case !all || c.session.Due(max(c.due, l.member.Began())):
+	case !all || c.session.Due(max(c.dueUpTo, l.member.FlushedAt())):
 		l.write(c)
 	case c.paused:
-		l.pauseOrResume(c) // Next may have worked through what waited
+		l.pauseOrResume(c) // Next may have fed the input that waited
 	}
 }
 
-// sendFailed handles a client that is gone. What it said before may still be
-// unread: reading on finds that, and then the end. The kernel tells of a reset only
-// once; one that comes after a FIN is EPIPE.
+// sendFailed handles a client that is gone. Input may still be unread: the loop reads on, to the end.
+// The kernel reports a reset only once. A reset after a FIN is EPIPE.
 func (l *loop) sendFailed(c *conn, err unix.Errno) {
 	c.failed = true
 	l.removeRecipient(c)
 	c.session.WriteFailed()
 	c.reset = c.reset || err == unix.ECONNRESET
-	if l.endsWithItsWords(c) {
+	if l.dropIfFinished(c) {
 		return
 	}
-	if c.paused { // nobody reads on
-		if why, over := c.absence.Look(c.fd, c.reset, time.Now(), l.cfg.Room.Farewell()); over {
+	if c.paused { // it is not read now
+		if why, expired := c.peer.Check(c.fd, c.reset, time.Now(), l.cfg.Room.Farewell()); expired {
 			l.drop(c, why)
 		}
 	}
 }
 
-// endsWithItsWords drops a client that has sent FIN and whose last words the kernel
-// takes no more of.
-func (l *loop) endsWithItsWords(c *conn) bool {
+// dropIfFinished drops a client that has sent FIN and does not take the last output of its closing
+// session.
+func (l *loop) dropIfFinished(c *conn) bool {
 	_, closing := c.session.Closing()
 	if closing && c.eof {
 		l.drop(c, core.ReasonEOF)
@@ -206,13 +205,13 @@ func (l *loop) endsWithItsWords(c *conn) bool {
 	return c.gone
 }
 
-// stalled handles a send that the socket did not take at once: it stays in flight.
+// stalled handles a send that the socket has not taken at once. It stays in flight.
 func (l *loop) stalled(c *conn) {
 	c.blocked = true
 	l.removeRecipient(c)
 	c.session.Wrote(0)
 	l.cfg.Counters.Stalls.Add(1)
-	if !l.endsWithItsWords(c) && c.paused {
-		l.pauseOrResume(c) // Next may have worked through what waited
+	if !l.dropIfFinished(c) && c.paused {
+		l.pauseOrResume(c) // Next may have fed the input that waited
 	}
 }

@@ -15,13 +15,13 @@ import (
 	"chatbench/core/wire"
 )
 
-// silentWaker is of a session that no loop writes to.
-type silentWaker struct{}
+// nopWaker is a Waker that does nothing.
+type nopWaker struct{}
 
-func (silentWaker) WakeRoom()          {}
-func (silentWaker) Wake(*core.Session) {}
+func (nopWaker) WakeRoom()          {}
+func (nopWaker) Wake(*core.Session) {}
 
-// ringLoop is a loop that does not run, with its ring, on the test's thread, and a socket.
+// ringLoop returns a loop that does not run, with a ring on the test's thread, and a socket.
 func ringLoop(t *testing.T) (*loop, int) {
 	t.Helper()
 	if err := Backend.Runs(); err != nil {
@@ -49,23 +49,23 @@ func ringLoop(t *testing.T) (*loop, int) {
 	return l, pair[0]
 }
 
-// TestSentWaitsForTheNextFlush: a completion has the loop send on what was due when its flush
-// began, and what is for the client alone, but not what others have said since: a flush would
-// go on for as long as they talk.
+// TestSentWaitsForTheNextFlush: after a completion the loop sends what was said before its flush began, and
+// what is for the client alone, but not what others have said since. Otherwise a flush would go on for as
+// long as they talk.
 func TestSentWaitsForTheNextFlush(t *testing.T) {
 	l, fd := ringLoop(t)
-	c := &conn{loop: l, fd: fd, seat: -1}
+	c := &conn{loop: l, fd: fd, recipientIndex: -1}
 	c.session = l.cfg.Room.Join(netip.AddrPort{}, l, c)
 	c.session.Feed(wire.AppendCred(nil, "alice", "x"))
-	other := l.cfg.Room.Join(netip.AddrPort{}, silentWaker{}, nil)
+	other := l.cfg.Room.Join(netip.AddrPort{}, nopWaker{}, nil)
 	other.Feed(wire.AppendCred(nil, "bob", "x"))
 	say := func(text string) { other.Feed(wire.AppendChat(nil, text)) }
-	complete := func(short int) { l.sent(c, &ring.CQE{Res: int32(len(c.flight) - short)}) }
+	complete := func(short int) { l.sent(c, &ring.CQE{Res: int32(len(c.inFlight) - short)}) }
 
-	l.attend(c) // she is granted
+	l.handleWoken(c) // she is granted
 	complete(0)
 	if c.sending {
-		t.Fatalf("%q is sent to one who is owed nothing", c.flight)
+		t.Fatalf("%q is sent to one who is owed nothing", c.inFlight)
 	}
 	say("one")
 	l.member.BeginWriting()
@@ -76,8 +76,8 @@ func TestSentWaitsForTheNextFlush(t *testing.T) {
 		t.Error("what is left of a send is not sent on")
 	}
 	complete(0)
-	if c.sending || !l.member.Grew() || c.seat < 0 {
-		t.Errorf("sending %v, grew %v, seat %d: what was said since should wait for the next flush", c.sending, l.member.Grew(), c.seat)
+	if c.sending || !l.member.Grew() || c.recipientIndex < 0 {
+		t.Errorf("sending %v, grew %v, recipientIndex %d: what was said since should wait for the next flush", c.sending, l.member.Grew(), c.recipientIndex)
 	}
 	l.member.BeginWriting()
 	l.write(c)
@@ -87,17 +87,17 @@ func TestSentWaitsForTheNextFlush(t *testing.T) {
 		t.Error("a frame for the client alone waits")
 	}
 	if complete(0); c.sending {
-		t.Errorf("%q is sent, and should wait for the next flush", c.flight)
+		t.Errorf("%q is sent, and should wait for the next flush", c.inFlight)
 	}
 	c.session.Feed(wire.AppendFile(nil, wire.LsReq, "alice", nil))
-	l.attend(c)
+	l.handleWoken(c)
 	say("four")
 	complete(0)
-	if want := "\x00bob: three\x00\x00bob: four\x00"; string(c.flight) != want {
-		t.Errorf("%q goes along with a frame for the client alone, want %q", c.flight, want)
+	if want := "\x00bob: three\x00\x00bob: four\x00"; string(c.inFlight) != want {
+		t.Errorf("%q goes along with a frame for the client alone, want %q", c.inFlight, want)
 	}
 	if complete(0); c.sending {
-		t.Errorf("%q is sent, and should wait for the next flush", c.flight)
+		t.Errorf("%q is sent, and should wait for the next flush", c.inFlight)
 	}
 	l.cfg.Room.Drain()
 	if complete(0); !c.sending {

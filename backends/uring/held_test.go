@@ -14,8 +14,8 @@ import (
 	"chatbench/core/wire"
 )
 
-// TestHeldIsNotRead: of a client whose session is Held, no more is read than the kernel
-// had handed over before.
+// TestHeldIsNotRead: of a client whose session is Held, no more input is read than the kernel had returned
+// before.
 func TestHeldIsNotRead(t *testing.T) {
 	r := serve(t, core.Config{Flood: core.Flood{Rate: 0.001, Burst: 1}}, 0)
 	alice := r.login("alice", 0)
@@ -36,8 +36,8 @@ func TestHeldIsNotRead(t *testing.T) {
 	}
 }
 
-// TestBacklogComesFirst: what comes while there is a backlog waits behind it, also when the
-// session is not Held any more.
+// TestBacklogComesFirst: while there is a backlog, new input is appended to it, even when the session is not
+// Held any more.
 func TestBacklogComesFirst(t *testing.T) {
 	room := core.NewRoom(core.Config{Authenticator: core.OpenDoor{}, Now: time.Now()})
 	cfg := testConfig()
@@ -46,12 +46,12 @@ func TestBacklogComesFirst(t *testing.T) {
 	l.bell, _ = readiness.NewDoorbell()
 	defer l.bell.Close()
 	l.member = loopgroup.New(room, l.bell)[0]
-	c := &conn{loop: l, seat: -1, ended: true} // nothing more comes
+	c := &conn{loop: l, recipientIndex: -1, ended: true} // nothing more comes
 	c.session = room.Join(netip.AddrPort{}, l, c)
 	c.session.Feed(wire.AppendCred(nil, "alice", "x"))
 	c.session.Wrote(len(c.session.Next()))
 	c.backlog = wire.AppendChat(nil, "first")
-	l.hear(c, wire.AppendChat(nil, "second"))
+	l.feedOrQueue(c, wire.AppendChat(nil, "second"))
 	if p := c.session.Next(); p != nil {
 		t.Errorf("%q was said", p)
 	}
@@ -62,9 +62,9 @@ func TestBacklogComesFirst(t *testing.T) {
 	}
 }
 
-// TestHeldKeepsOrder: a client sends at once what takes the kernel many buffers, and
-// flood control lets go on a little at a time. All of it is heard, in order, however
-// the receive that stays was stopped and begun again; its FIN comes after it.
+// TestHeldKeepsOrder: a client sends at once what fills many buffers, and flood control lets only a little
+// pass at a time. All of it is delivered, in order, though the receive is stopped and started again and
+// again; the client's FIN comes after it.
 func TestHeldKeepsOrder(t *testing.T) {
 	const messages = 4000
 	r := serve(t, core.Config{Flood: core.Flood{Rate: 8000, Burst: 100}, MaxClients: 100}, 0)

@@ -14,10 +14,10 @@ import (
 	"chatbench/core/wire"
 )
 
-// patience is how long anything may take before it counts as not happening.
-const patience = 20 * time.Second
+// timeout is how long a test waits for anything.
+const timeout = 20 * time.Second
 
-// rig is a server at work, with its inside.
+// rig is a running server.
 type rig struct {
 	t        *testing.T
 	room     *core.Room
@@ -76,7 +76,7 @@ func (r *rig) login(name string, readBuffer int) *net.TCPConn {
 			r.t.Fatal(err)
 		}
 	}
-	c.SetDeadline(time.Now().Add(3 * patience))
+	c.SetDeadline(time.Now().Add(3 * timeout))
 	if _, err := c.Write(wire.AppendCred(nil, name, "x")); err != nil {
 		r.t.Fatal(err)
 	}
@@ -91,15 +91,14 @@ func (r *rig) login(name string, readBuffer int) *net.TCPConn {
 // eventually waits until cond holds.
 func (r *rig) eventually(cond func() bool, format string, args ...any) {
 	r.t.Helper()
-	for end := time.Now().Add(patience); !cond(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(timeout); !cond(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			r.t.Fatalf("never happened: "+format, args...)
 		}
 	}
 }
 
-// say sends a message and waits until the one who says it has heard it. It gives what
-// was heard.
+// say sends a message and waits until its sender receives it. It returns what the sender received.
 func (r *rig) say(c *net.TCPConn, name, text string) []byte {
 	r.t.Helper()
 	if _, err := c.Write(wire.AppendChat(nil, text)); err != nil {

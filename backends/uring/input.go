@@ -8,34 +8,33 @@ import (
 	"chatbench/core"
 )
 
-// received is something to work through for a connection: what a completion of its
-// receive has brought, or that it may go on with what waits in it.
+// received is input of a connection: from a completion of its receive, or, if resumed, what waits in
+// its backlog.
 type received struct {
 	conn    *conn
 	resumed bool
-	res     int32 // octets that have come, 0 for the end, or an error
+	res     int32 // octets received, 0 for the end, or an error
 	buffer  uint16
-	full    bool // buffer has the octets, and is to be given back
+	full    bool // buffer has the octets, and has to be given back
 }
 
-// receive has the kernel receive what a client sends, if it is to be read and the
-// kernel does not do so already.
+// receive starts a receive, if the client has to be read and none is in flight.
 func (l *loop) receive(c *conn) {
 	if c.receiving || c.ended || c.paused || c.gone || len(c.backlog) > 0 {
 		return
 	}
 	c.receiving = true
-	l.ring.Receive(c.fd, bufferGroup, user(c.fd, forReceive))
+	l.ring.Receive(c.fd, bufferGroup, userData(c.fd, forReceive))
 }
 
-// stopReceiving ends the receive of a client, some time soon.
+// stopReceiving cancels the receive of a client.
 func (l *loop) stopReceiving(c *conn) {
 	if c.receiving {
-		l.ring.Cancel(user(c.fd, forReceive), user(c.fd, forStopReceive))
+		l.ring.Cancel(userData(c.fd, forReceive), userData(c.fd, forStopReceive))
 	}
 }
 
-// received notes what a completion of a receive has brought.
+// received queues the input of a completion.
 func (l *loop) received(c *conn, done *ring.CQE) {
 	in := received{conn: c, res: done.Res}
 	in.buffer, in.full = done.Buffer()
@@ -45,7 +44,7 @@ func (l *loop) received(c *conn, done *ring.CQE) {
 		case done.Res == 0:
 			c.ended = true
 		case done.Res < 0:
-			c.ended = !goesOn(done.Err())
+			c.ended = !canReceiveAgain(done.Err())
 		}
 	}
 	if !c.gone {
@@ -53,21 +52,21 @@ func (l *loop) received(c *conn, done *ring.CQE) {
 		return
 	}
 	if in.full {
-		c.unread = true
+		c.discarded = true
 		l.buffers.GiveBack(in.buffer)
 	}
 	l.release(c)
 }
 
-// goesOn says whether a client can be received from again after an error: there was no
-// buffer, or the receive was cancelled.
-func goesOn(err unix.Errno) bool {
+// canReceiveAgain says whether a receive may be repeated after an error: there was no buffer, or the
+// receive was cancelled.
+func canReceiveAgain(err unix.Errno) bool {
 	return err == unix.ENOBUFS || err == unix.ECANCELED || err == unix.EINTR
 }
 
-// takeInput works through all that has come.
+// takeInput handles all input.
 func (l *loop) takeInput() {
-	for i := 0; i < len(l.input); i++ { // it may grow
+	for i := 0; i < len(l.input); i++ { // the list may grow
 		l.take(l.input[i])
 	}
 	clear(l.input)
@@ -77,10 +76,10 @@ func (l *loop) takeInput() {
 func (l *loop) take(in received) {
 	c := in.conn
 	if in.full {
-		if in.res > 0 && !c.leaving && !c.gone {
+		if in.res > 0 && !c.finSent && !c.gone {
 			l.cfg.Counters.Reads.Add(1)
 			l.cfg.Counters.BytesIn.Add(int64(in.res))
-			l.hear(c, l.buffers.Octets(in.buffer, int(in.res)))
+			l.feedOrQueue(c, l.buffers.Octets(in.buffer, int(in.res)))
 		}
 		l.buffers.GiveBack(in.buffer)
 	}
@@ -91,14 +90,14 @@ func (l *loop) take(in received) {
 		l.resume(c)
 	case in.res == 0:
 		l.endOfInput(c)
-	case in.res < 0 && !goesOn(unix.Errno(-in.res)):
+	case in.res < 0 && !canReceiveAgain(unix.Errno(-in.res)):
 		l.drop(c, core.ReasonReset)
 	}
 	l.receive(c)
 }
 
-// hear takes what a client has sent: it is fed, or it waits.
-func (l *loop) hear(c *conn, in []byte) {
+// feedOrQueue feeds input of a client, or appends it to the backlog if there is one.
+func (l *loop) feedOrQueue(c *conn, in []byte) {
 	if c.paused || len(c.backlog) > 0 {
 		c.backlog = append(c.backlog, in...)
 		return
@@ -106,18 +105,18 @@ func (l *loop) hear(c *conn, in []byte) {
 	l.feed(c, in)
 }
 
-// feed hands on what a client has sent, in steps. Between two steps clients may
-// be written to, and that can end the one that is being read. What is left when its
-// session is Held waits.
+// feed feeds what a client has sent, in steps. Between two steps the loop may write to its clients,
+// and that can end the client that is being fed. When its session is Held, the rest waits in the
+// backlog.
 func (l *loop) feed(c *conn, in []byte) {
-	for len(in) > 0 && !c.leaving && !c.gone {
+	for len(in) > 0 && !c.finSent && !c.gone {
 		step := min(len(in), backends.FeedStep)
-		l.member.Feeding()
+		l.member.BeginFeeding()
 		c.session.Feed(in[:step])
 		in = in[step:]
 		l.read += step
 		l.catchUp()
-		if c.session.Held() && !c.leaving && !c.gone {
+		if c.session.Held() && !c.finSent && !c.gone {
 			c.backlog = append(c.backlog, in...)
 			break
 		}
@@ -125,8 +124,8 @@ func (l *loop) feed(c *conn, in []byte) {
 	l.pauseOrResume(c)
 }
 
-// catchUp is called after each step of input. It writes to the clients if much
-// has been said since the loop last did, and lets other loops do the same.
+// catchUp is called after each step of input. It flushes if much was said since the last flush, and
+// waits if other loops have to do so.
 func (l *loop) catchUp() {
 	if l.read > turnOctets || l.behind() {
 		l.flush()
@@ -134,16 +133,16 @@ func (l *loop) catchUp() {
 	l.member.Pace(l)
 }
 
-// behind says whether much was said since the loop last wrote it.
+// behind says whether much was said that the loop has not begun to write.
 func (l *loop) behind() bool {
 	return l.member.Behind(l.cfg.Room.Said())
 }
 
-// pauseOrResume stops reading a client whose session is Held, and goes on when it
-// is not any more.
+// pauseOrResume stops reading a client whose session is Held, and reads it again when it is not
+// Held any more.
 func (l *loop) pauseOrResume(c *conn) {
 	held := c.session.Held()
-	if held == c.paused || c.leaving || c.gone {
+	if held == c.paused || c.finSent || c.gone {
 		return
 	}
 	c.paused = held
@@ -155,15 +154,15 @@ func (l *loop) pauseOrResume(c *conn) {
 	l.input = append(l.input, received{conn: c, resumed: true})
 }
 
-// resume goes on with a client whose session is not Held any more.
+// resume feeds the backlog of a client whose session is not Held any more.
 func (l *loop) resume(c *conn) {
-	if c.paused || c.leaving {
-		return // not any more
+	if c.paused || c.finSent {
+		return // that has changed meanwhile
 	}
 	in := c.backlog
 	c.backlog = nil
 	l.feed(c, in)
-	if c.eof && !c.paused && !c.leaving && !c.gone {
+	if c.eof && !c.paused && !c.finSent && !c.gone {
 		l.endOfInput(c)
 	}
 }
@@ -175,12 +174,12 @@ func (l *loop) endOfInput(c *conn) {
 	switch {
 	case c.reset:
 		l.drop(c, core.ReasonReset)
-	case c.leaving:
+	case c.finSent:
 		l.drop(c, core.ReasonEOF)
 	case closing && !c.blocked:
-		l.write(c) // its last words come first
+		l.write(c) // the last output comes first
 	case !closing && (c.paused || len(c.backlog) > 0):
-		// What it sent before comes first.
+		// The input before it comes first.
 	default:
 		l.drop(c, core.ReasonEOF)
 	}

@@ -10,127 +10,127 @@ import (
 	"golang.org/x/sys/unix"
 
 	"chatbench/backends"
-	"chatbench/backends/internal/absence"
 	"chatbench/backends/internal/coalesce"
 	"chatbench/backends/internal/linger"
 	"chatbench/backends/internal/loopgroup"
+	"chatbench/backends/internal/peerwatch"
 	"chatbench/backends/internal/readiness"
 	"chatbench/backends/internal/ring"
+	"chatbench/backends/internal/socket"
 	"chatbench/core"
 )
 
 const (
-	submissions = 1024              // operations that one enter hands over at most
-	bufferSize  = backends.FeedStep // octets of what has come that one completion brings
+	submissions = 1024              // operations submitted by one enter at most
+	bufferSize  = backends.FeedStep // octets of input in one completion
 	bufferCount = 256               // a power of two
-	// kernelAtOnce is how many operations that became ready the kernel works on in one call
+	// kernelAtOnce is how many ready operations the kernel completes in one call
 	// (IO_LOCAL_TW_DEFAULT_MAX of io_uring/io_uring.h, since Linux 6.13).
 	kernelAtOnce = 20
 	bufferGroup  = 0         // the only one
-	turnOctets   = 256 << 10 // fed in a turn before it flushes in the middle
-	leastQueued  = 4096      // completions for which there is room; others wait in the kernel's memory
-	perClient    = 2         // completions of a client in a turn, as a rule
+	turnOctets   = 256 << 10 // octets fed before the loop flushes in the middle of a turn
+	leastQueued  = 4096      // least room for completions; more wait in the kernel's memory
+	perClient    = 2         // completions of one client in a turn, usually
 )
 
-// What an operation is for: the lowest octet of what it is submitted with. Above it is the descriptor.
+// What an operation is for: the lowest octet of its user data. The descriptor is above it.
 const (
 	forBell = iota
 	forListener
 	forReceive
 	forSend
-	forStopListener // cancels
+	forStopListener // these three cancel
 	forStopReceive
 	forStopSend
 )
 
-func user(fd int, what uint64) uint64 { return uint64(fd)<<8 | what }
+func userData(fd int, what uint64) uint64 { return uint64(fd)<<8 | what }
 
-// loop is an event loop with its listener and its connections.
+// loop is one event loop, with its listener and its connections.
 type loop struct {
 	cfg      backends.Config
-	clients  int               // that it has if all have as many
-	member   *loopgroup.Member // of the loops of the server
+	clients  int               // how many it has if all loops have the same number
+	member   *loopgroup.Member // in the group of the room's loops
 	ring     *ring.Ring
 	buffers  *ring.Buffers
-	listener *listener
+	listener listener
 	bell     *readiness.Doorbell
 
-	// Work noted by any goroutine.
-	mu       sync.Mutex // guards mail and ended
-	mail     []*conn    // sessions with output of their own, or that must close
+	// Set by any goroutine.
+	mu       sync.Mutex // guards wakes and ended
+	wakes    []*conn    // sessions that the room has woken: they have output of their own, or must close
 	ended    bool
 	stopping atomic.Bool
 	cutting  atomic.Bool
 
-	// The loop's own.
-	conns       []*conn // by descriptor
-	live        []*conn
-	recipients  []*conn // in the room and not blocked: who is written to when it has grown
-	lingering   linger.Queue[*conn]
-	held        absence.List[*conn]
-	spareMail   []*conn
-	completions [256]ring.CQE
-	input       []received // in the order in which it is to be worked through
-	offered     []*conn    // whose sends are filled in and not submitted
-	spareOffer  []*conn
-	round       uint32 // of submitting sends
-	read        int    // octets since the last flush
-	cut         bool   // all connections are dropped
-	timer       backends.TurnTimer
+	// Used only by the loop's goroutine.
+	conns            []*conn // by descriptor
+	live             []*conn
+	recipients       []*conn // granted and not blocked: a flush writes to these
+	lingering        linger.Queue[*conn]
+	held             peerwatch.List[*conn]
+	spareWakes       []*conn
+	completions      [256]ring.CQE
+	input            []received // input in the order in which it has to be handled
+	unsubmitted      []*conn    // connections whose sends are filled in and not submitted
+	spareUnsubmitted []*conn
+	round            uint32 // number of the current submission of sends
+	read             int    // octets since the last flush
+	cut              bool   // all connections are dropped
+	timer            backends.TurnTimer
 
-	// Of a loop whose output may wait.
-	coalesce *coalesce.Controller // nil: it does not
-	clock    coalesce.CPUClock
-	woke     time.Time // when the turn began
+	// If output may wait.
+	coalesce  *coalesce.Controller // nil: output does not wait
+	clock     coalesce.CPUClock
+	turnBegan time.Time // when the turn began
 }
 
 // conn is one connection.
 type conn struct {
-	loop    *loop
-	fd      int
-	session *core.Session
-	place   int         // in loop.live
-	seat    int         // in loop.recipients; -1: not there
-	mailed  atomic.Bool // is in loop.mail
-	inRoom  bool        // was granted, as far as the loop knows
+	loop           *loop
+	fd             int
+	session        *core.Session
+	index          int         // in loop.live
+	recipientIndex int         // in loop.recipients, or -1
+	inWakes        atomic.Bool // is in loop.wakes
+	inRoom         bool        // its login was granted, as far as the loop knows
 
-	sending bool   // a send is in flight,
-	flight  []byte // of these octets,
-	round   uint32 // offered in this round
-	due     uint64 // what the room had said when it last had output of its own: it goes along
-	blocked bool   // the send in flight has found the socket full
-	undoing bool   // the send in flight is to be cancelled
-	failed  bool   // a send has failed, and there are no more
+	sending    bool   // a send is in flight
+	inFlight   []byte // the octets of that send
+	round      uint32 // the round in which it was submitted
+	dueUpTo    uint64 // Room.Said when it last had output of its own: it is sent everything up to there
+	blocked    bool   // the send in flight found the socket full
+	cancelling bool   // the send in flight has to be cancelled
+	failed     bool   // a send has failed, and there are no more
 
 	receiving bool   // a receive is in flight
-	ended     bool   // the last receive has found the end, or an error
-	eof       bool   // that it was the end has been worked through, but what comes before it has not
-	paused    bool   // is not read: its session is Held
-	backlog   []byte // came before reading stopped, and is not fed yet
+	ended     bool   // the last receive found the end, or an error
+	eof       bool   // the client's FIN is handled, but input before it may wait in backlog
+	paused    bool   // not read, because its session is Held
+	backlog   []byte // input that is not fed yet
 
-	absence absence.Watch
-	reset   bool // a send has told so, and no receive will
-	leaving bool // our FIN is sent
-	gone    bool // its session has left; its descriptor is closed when nothing is in flight
-	unread  bool // a receive has taken something of it when it was gone
+	peer      peerwatch.Watch
+	reset     bool // a send has reported a reset, which no receive will
+	finSent   bool // our FIN is sent
+	gone      bool // its session was left; the descriptor is closed when nothing is in flight
+	discarded bool // a receive took input after it was dropped
 }
 
-// newLoop makes one of so many loops, without its ring, which openRing makes on the
-// loop's thread, and without the others.
+// newLoop makes one of the given number of loops. openRing makes its ring, on the loop's thread.
 func newLoop(cfg backends.Config, loops int) (*loop, error) {
 	l := &loop{cfg: cfg, clients: (cfg.MaxClients + loops - 1) / loops, timer: cfg.Counters.TurnTimer()}
 	var err error
-	if l.listener, err = listen(cfg, loops > 1); err != nil {
+	if l.listener.Listener, err = socket.ListenLoop(cfg, loops > 1); err != nil {
 		return nil, err
 	}
 	if l.bell, err = readiness.NewDoorbell(); err != nil {
-		l.listener.close()
+		l.listener.Close()
 		return nil, fmt.Errorf("uring: %w", err)
 	}
 	return l, nil
 }
 
-// openRing makes the ring. If it fails, close is called all the same.
+// openRing makes the ring. close has to be called even if it fails.
 func (l *loop) openRing() error {
 	queued := max(perClient*l.clients, leastQueued)
 	r, err := ring.New(submissions, queued)
@@ -145,7 +145,7 @@ func (l *loop) openRing() error {
 }
 
 func (l *loop) close() {
-	l.listener.close()
+	l.listener.Close()
 	if l.ring != nil {
 		l.ring.Close()
 	}
@@ -161,36 +161,36 @@ func (l *loop) WakeRoom() { l.member.WakeRoom() }
 // Wake notes that a session has output of its own, or must close.
 func (l *loop) Wake(s *core.Session) {
 	c := s.Tag().(*conn)
-	if c.mailed.Load() || c.mailed.Swap(true) {
+	if c.inWakes.Load() || c.inWakes.Swap(true) {
 		return
 	}
 	l.mu.Lock()
 	if !l.ended {
-		l.mail = append(l.mail, c)
+		l.wakes = append(l.wakes, c)
 	}
 	l.mu.Unlock()
 	l.member.Wake()
 }
 
-// HasOutput is for loopgroup.Loop.
+// HasOutput implements loopgroup.Loop.
 func (l *loop) HasOutput() bool {
-	return l.member.Grew() || l.hasMail()
+	return l.member.Grew() || l.hasWakes()
 }
 
-// hasMail says whether a session has output of its own, or must close.
-func (l *loop) hasMail() bool {
+// hasWakes says whether sessions were woken that are not handled yet.
+func (l *loop) hasWakes() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.mail) > 0
+	return len(l.wakes) > 0
 }
 
-// Flush is for loopgroup.Loop.
+// Flush implements loopgroup.Loop.
 func (l *loop) Flush() { l.flush() }
 
-// Cutting is for loopgroup.Loop.
+// Cutting implements loopgroup.Loop.
 func (l *loop) Cutting() bool { return l.cutting.Load() }
 
-// run turns until the loop is told to stop and its last connection is gone.
+// run runs turns until the loop is stopped and its last connection has ended.
 func (l *loop) run() error {
 	defer l.close()
 	defer l.member.End()
@@ -204,7 +204,7 @@ func (l *loop) run() error {
 		err := l.wait()
 		l.timer.Begin()
 		if l.coalesce != nil {
-			l.woke = time.Now()
+			l.turnBegan = time.Now()
 		}
 		if err == nil {
 			err = l.gather()
@@ -215,21 +215,21 @@ func (l *loop) run() error {
 		}
 		l.takeInput()
 		l.adoptArrivals()
-		l.writeDue()
+		l.flushUnlessWaiting()
 		if l.lingering.Len() > 0 {
 			l.endLingering(time.Now())
 		}
 		if l.held.Len() > 0 {
-			l.held.Look(time.Now())
+			l.held.Check(time.Now())
 		}
-		if l.listener.resting() {
-			l.endRest(time.Now())
+		if l.listener.Paused() {
+			l.resumeAccepting(time.Now())
 		}
 		l.timer.Over()
 	}
 }
 
-// stopped says whether a loop that is to stop has come to its end.
+// stopped says whether a loop that was stopped has ended everything.
 func (l *loop) stopped() bool {
 	if !l.stopListening() {
 		return false
@@ -241,21 +241,21 @@ func (l *loop) stopped() bool {
 	return len(l.live) == 0 && l.retire()
 }
 
-// retire says that nobody is noted any more, and no socket is taken from other loops. It
-// is false if there is one that came just now.
+// retire says that the loop takes no more sockets from other loops, and discards wakes. It returns
+// false if there are sockets that the loop has not taken yet.
 func (l *loop) retire() bool {
 	if !l.member.Retire() {
 		return false
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.ended, l.mail = true, nil
+	l.ended, l.wakes = true, nil
 	return true
 }
 
-// gather takes all completions, also of operations that were ready and that the kernel
-// has not come to: of those it works on few in one call. A turn takes no more than fills
-// the buffers, and of a client that sends without end what one call brings.
+// gather takes all completions. The kernel completes only a few ready operations in one call, so
+// gather calls it again for the rest. A turn takes no more input than fills the buffers, and of a
+// client that sends without end only what one call returns.
 func (l *loop) gather() error {
 	for {
 		before := len(l.input)
@@ -275,8 +275,8 @@ func (l *loop) gather() error {
 	}
 }
 
-// reap takes all completions there are. Sends are worked through at once, for they
-// make room; what has come is put in the queue of input.
+// reap takes all completions there are. Sends are handled at once, because more can be sent then;
+// input is queued.
 func (l *loop) reap() {
 	for {
 		n := l.ring.Reap(l.completions[:])
@@ -290,8 +290,8 @@ func (l *loop) reap() {
 }
 
 func (l *loop) completed(done *ring.CQE) {
-	fd := int(done.User >> 8)
-	switch what := done.User & 0xff; what {
+	fd := int(done.UserData >> 8)
+	switch what := done.UserData & 0xff; what {
 	case forBell:
 		l.bell.Clear()
 		l.watchBell()
@@ -308,8 +308,8 @@ func (l *loop) completed(done *ring.CQE) {
 	}
 }
 
-// cancelAgain cancels an operation that was just between two waits, and so was not
-// found, if that is still wanted.
+// cancelAgain repeats a cancel, if it is still wanted: the kernel did not find the operation, because
+// it was about to run again.
 func (l *loop) cancelAgain(fd int, what uint64) {
 	if what == forStopListener {
 		l.unwatchListener()
@@ -319,12 +319,12 @@ func (l *loop) cancelAgain(fd int, what uint64) {
 	case c == nil || c.gone:
 	case what == forStopReceive && c.paused:
 		l.stopReceiving(c)
-	case what == forStopSend && c.undoing:
+	case what == forStopSend && c.cancelling:
 		l.stopSending(c)
 	}
 }
 
-func (l *loop) watchBell() { l.ring.Poll(l.bell.FD, unix.POLLIN, user(l.bell.FD, forBell)) }
+func (l *loop) watchBell() { l.ring.Poll(l.bell.FD, unix.POLLIN, userData(l.bell.FD, forBell)) }
 
 // adoptArrivals makes connections of the sockets that other loops have handed over.
 func (l *loop) adoptArrivals() {
@@ -335,12 +335,12 @@ func (l *loop) adoptArrivals() {
 
 // adopt makes a connection of an accepted socket.
 func (l *loop) adopt(fd int, peer netip.AddrPort) {
-	c := &conn{loop: l, fd: fd, seat: -1}
+	c := &conn{loop: l, fd: fd, recipientIndex: -1}
 	for fd >= len(l.conns) {
 		l.conns = append(l.conns, make([]*conn, len(l.conns)+64)...)
 	}
 	l.conns[fd] = c
-	c.place = len(l.live)
+	c.index = len(l.live)
 	l.live = append(l.live, c)
 	c.session = l.cfg.Room.Join(peer, l, c)
 	l.receive(c)

@@ -18,7 +18,7 @@ import (
 	"chatbench/core/wire"
 )
 
-// TestConformanceByLoops holds several loops to the contract.
+// TestConformanceByLoops checks several loops against the contract.
 func TestConformanceByLoops(t *testing.T) {
 	for _, loops := range []int{2, 8} {
 		if testing.Short() && loops == 2 {
@@ -36,8 +36,8 @@ func TestConformanceByLoops(t *testing.T) {
 	}
 }
 
-// TestSpread: each loop has as many connections as the others, give or take those that
-// were accepted at the same moment.
+// TestSpread: all loops have the same number of connections, give or take those that were accepted at the
+// same moment.
 func TestSpread(t *testing.T) {
 	const clients, loops = 1000, 8
 	r := serveLoops(t, core.Config{MaxClients: 2 * clients, MaxPending: 2 * clients}, 0, loops)
@@ -59,8 +59,8 @@ func TestSpread(t *testing.T) {
 	}
 }
 
-// TestHandoverAtShutdown: a socket that one loop hands to another while both end is
-// joined and left, or kept by the first, and never lost.
+// TestHandoverAtShutdown: a socket that one loop hands to another while both end is never lost: it joins and
+// leaves, or stays with the first.
 func TestHandoverAtShutdown(t *testing.T) {
 	for range 10 {
 		r := serveLoops(t, core.Config{MaxClients: 5000, MaxPending: 5000}, 0, 4)
@@ -131,7 +131,7 @@ func TestTalkByLoops(t *testing.T) {
 		wg.Wait()
 		took := time.Since(began)
 		t.Logf("%d loops: took %v", loops, took.Round(time.Millisecond))
-		if took > patience {
+		if took > timeout {
 			t.Errorf("%d loops took %v", loops, took)
 		}
 		for i := range heard {

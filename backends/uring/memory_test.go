@@ -11,9 +11,9 @@ import (
 	"chatbench/core"
 )
 
-// TestDroppedHearsOnlyWhatWasSaid: a client that reads nothing sends FIN while a send
-// to it is in flight, and the chunk of the log that is sent is then used again for
-// something else. Whatever the client reads after that was said before it left.
+// TestDroppedHearsOnlyWhatWasSaid: a client that reads nothing sends FIN while a send to it is in flight,
+// and then the chunk of the log that is being sent is used again. What the client reads after that was
+// said before it left.
 func TestDroppedHearsOnlyWhatWasSaid(t *testing.T) {
 	r := serve(t, core.Config{LagLimit: 64 << 20, LagTime: time.Hour}, 4<<10)
 	alice := r.login("alice", 0)
@@ -40,9 +40,9 @@ func TestDroppedHearsOnlyWhatWasSaid(t *testing.T) {
 	}
 }
 
-// TestSilencedHearsOnlyWhatWasSaid: the same for a client that is ended as slow, which
-// takes back what its session was still to be given.
-func TestSilencedHearsOnlyWhatWasSaid(t *testing.T) {
+// TestSlowHearsOnlyWhatWasSaid: the same for a client that is ended as slow, whose session then has no
+// more output.
+func TestSlowHearsOnlyWhatWasSaid(t *testing.T) {
 	r := serve(t, core.Config{LagLimit: 4 << 10, LagTime: time.Millisecond}, 4<<10)
 	alice := r.login("alice", 0)
 	stuck := r.login("stuck", 4<<10)
@@ -66,9 +66,9 @@ func TestSilencedHearsOnlyWhatWasSaid(t *testing.T) {
 	}
 }
 
-// TestStalledSendHoldsItsOctets: while a send is in flight its session keeps what is
-// sent, however much is said after it, and a client that reads on has all of it.
-func TestStalledSendHoldsItsOctets(t *testing.T) {
+// TestStalledSendKeepsItsOctets: while a send is in flight its session keeps the octets, however much is
+// said meanwhile, and a client that reads again receives all of them.
+func TestStalledSendKeepsItsOctets(t *testing.T) {
 	r := serve(t, core.Config{LagLimit: 64 << 20, LagTime: time.Hour}, 64<<10)
 	alice := r.login("alice", 0)
 	late := r.login("late", 0)
@@ -88,7 +88,7 @@ func TestStalledSendHoldsItsOctets(t *testing.T) {
 	}
 }
 
-// TestTurnAllocatesNothing: neither a message nor a delivery of it allocates.
+// TestTurnAllocatesNothing: neither a message nor its delivery allocates.
 func TestTurnAllocatesNothing(t *testing.T) {
 	const clients, messages = 20, 500
 	r := serve(t, core.Config{}, 0)
@@ -109,7 +109,7 @@ func TestTurnAllocatesNothing(t *testing.T) {
 			}
 		}
 	}
-	talk() // what is made once
+	talk() // first, for what is allocated only once
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	talk()

@@ -2,23 +2,20 @@ package uring
 
 import (
 	"cmp"
-	"context"
 	"errors"
-	"net/netip"
 	"runtime"
 	"sync"
 
 	"chatbench/backends"
+	"chatbench/backends/internal/lifecycle"
 	"chatbench/backends/internal/loopgroup"
 	"chatbench/internal/processors"
 )
 
-// server is the transport at work.
+// server is the running transport.
 type server struct {
+	*lifecycle.Server
 	loops []*loop
-	addr  netip.AddrPort
-	done  chan struct{}
-	err   error // set before done is closed
 }
 
 func start(cfg backends.Config) (backends.Server, error) {
@@ -29,7 +26,7 @@ func start(cfg backends.Config) (backends.Server, error) {
 			return nil, err
 		}
 	}
-	s := &server{done: make(chan struct{})}
+	s := new(server)
 	var bells []loopgroup.Bell
 	for range n {
 		l, err := newLoop(cfg, n)
@@ -41,7 +38,7 @@ func start(cfg backends.Config) (backends.Server, error) {
 		}
 		s.loops, bells = append(s.loops, l), append(bells, l.bell)
 	}
-	s.addr = s.loops[0].listener.addr
+	s.Server = lifecycle.New(s.loops[0].listener.Addr, s.stop)
 	for i, m := range loopgroup.New(cfg.Room, bells...) {
 		s.loops[i].member = m
 	}
@@ -51,8 +48,8 @@ func start(cfg backends.Config) (backends.Server, error) {
 	return s, nil
 }
 
-// open makes the rings, each on the thread of its loop, and has the loops begin when
-// all have theirs. If one has none, all are closed, and open says why.
+// open makes the rings, each on the thread of its loop, and lets the loops begin when all have one.
+// If one fails, all are closed, and open returns the error.
 func (s *server) open() error {
 	opened, begin := make(chan error), make(chan bool)
 	errs := make([]error, len(s.loops))
@@ -60,7 +57,7 @@ func (s *server) open() error {
 	for i, l := range s.loops {
 		ended.Go(func() {
 			if errs[i] = l.serve(opened, begin); errs[i] != nil {
-				s.stop(true) // one loop less would serve only some of the clients
+				s.stop(true) // the other loops would serve only some of the clients
 			}
 		})
 	}
@@ -68,8 +65,8 @@ func (s *server) open() error {
 	for range s.loops {
 		failed = cmp.Or(failed, <-opened)
 	}
-	// A loop keeps its processor while it waits, and giving it to others for a moment
-	// would cost a goroutine that is locked two switches of threads.
+	// A loop keeps its processor while it waits. Sharing it with other goroutines would cost two
+	// thread switches each time, because the loop's goroutine is locked to its thread.
 	lower := processors.Extra(len(s.loops))
 	for range s.loops {
 		begin <- failed == nil
@@ -82,13 +79,12 @@ func (s *server) open() error {
 	go func() {
 		ended.Wait()
 		lower()
-		s.err = errors.Join(errs...)
-		close(s.done)
+		s.Ended(errors.Join(errs...))
 	}()
 	return nil
 }
 
-// serve makes the loop's ring and then turns the loop, both on one thread.
+// serve makes the loop's ring and then runs the loop, both on one thread.
 func (l *loop) serve(opened chan<- error, begin <-chan bool) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -101,7 +97,7 @@ func (l *loop) serve(opened chan<- error, begin <-chan bool) error {
 	return l.run()
 }
 
-// stop tells the loops to end when their connections have, or to cut them.
+// stop makes the loops end when their connections have ended, or cuts them.
 func (s *server) stop(cut bool) {
 	for _, l := range s.loops {
 		if cut {
@@ -109,21 +105,5 @@ func (s *server) stop(cut bool) {
 		}
 		l.stopping.Store(true)
 		l.bell.Ring()
-	}
-}
-
-func (s *server) Addr() netip.AddrPort  { return s.addr }
-func (s *server) Done() <-chan struct{} { return s.done }
-func (s *server) Err() error            { return s.err }
-
-func (s *server) Shutdown(ctx context.Context) error {
-	s.stop(false)
-	select {
-	case <-s.done:
-		return nil
-	case <-ctx.Done():
-		s.stop(true)
-		<-s.done
-		return context.Cause(ctx)
 	}
 }

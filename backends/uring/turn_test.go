@@ -11,24 +11,24 @@ import (
 	"chatbench/core/wire"
 )
 
-// slowDoor lets everybody in, but one only when it is told to. Meanwhile the loop that
-// asks waits, as none may.
-type slowDoor struct{ entered, open chan struct{} }
+// blockingAuth grants every login, but the one of "late" only when resume is closed. Until then it blocks
+// the loop, as no Authenticator should.
+type blockingAuth struct{ entered, resume chan struct{} }
 
-func (d slowDoor) Authenticate(l *core.Login) {
+func (a blockingAuth) Authenticate(l *core.Login) {
 	if l.Name == "late" {
-		close(d.entered)
-		<-d.open
+		close(a.entered)
+		<-a.resume
 	}
 	l.Answer(nil)
 }
 
-// TestTurnTakesAllThatIsReady: what many clients have said since the last turn shares one
-// write to each of them.
+// TestTurnTakesAllThatIsReady: what many clients have said since the last turn goes to each of them in one
+// write.
 func TestTurnTakesAllThatIsReady(t *testing.T) {
-	const clients = 60 // three times what the kernel works on at once
-	door := slowDoor{make(chan struct{}), make(chan struct{})}
-	r := serve(t, core.Config{Authenticator: door}, 0)
+	const clients = 60 // three times what the kernel completes in one call
+	auth := blockingAuth{make(chan struct{}), make(chan struct{})}
+	r := serve(t, core.Config{Authenticator: auth}, 0)
 	var all []*net.TCPConn
 	for i := range clients {
 		all = append(all, r.login(fmt.Sprintf("c%02d", i), 0))
@@ -39,20 +39,20 @@ func TestTurnTakesAllThatIsReady(t *testing.T) {
 	}
 	defer late.Close()
 	late.Write(wire.AppendCred(nil, "late", "x"))
-	<-door.entered
+	<-auth.entered
 	for _, c := range all {
 		c.Write(wire.AppendChat(nil, "hello"))
 	}
 	before := r.counters.Writes.Load()
-	close(door.open)
+	close(auth.resume)
 	heard := make([]byte, clients*len("\x00c00: hello\x00"))
 	for _, c := range all {
-		c.SetDeadline(time.Now().Add(patience))
+		c.SetDeadline(time.Now().Add(timeout))
 		if _, err := io.ReadFull(c, heard); err != nil {
 			t.Fatal(err)
 		}
 	}
-	// One to each, two to the one that was late, and slack for input that came later.
+	// One to each, two to the late client, and slack for input that came later.
 	if n := r.counters.Writes.Load() - before; n > clients*3/2 {
 		t.Errorf("%d writes to %d clients", n, clients)
 	}

@@ -1,18 +1,22 @@
 package uring
 
-import "time"
+import (
+	"time"
 
-// A loop that has nothing to do waits with its processor in hand for holdTimes brief
-// waits of holdTime: see readiness.Call for the reason. After that it waits without.
-const (
-	holdTime  = 2 * time.Millisecond
-	holdTimes = 10
+	"chatbench/backends/internal/socket"
 )
 
-// wait submits what is filled in and sleeps until there is work, without losing any
-// noted meanwhile: the loop says that it sleeps before it looks for the last time.
+// A loop that has nothing to do first waits briefWaits times for briefWait without giving its
+// processor away; see readiness.Call.
+const (
+	briefWait  = 5 * time.Millisecond
+	briefWaits = 4
+)
+
+// wait submits the operations that are filled in, and sleeps until there is work. The loop marks
+// itself as sleeping before it checks for work for the last time, so no wake is lost.
 func (l *loop) wait() error {
-	timeout := l.patience()
+	timeout := l.maxSleep()
 	if l.coalesce.Waiting() {
 		timeout = l.untilDue(timeout)
 	}
@@ -20,43 +24,43 @@ func (l *loop) wait() error {
 	if l.hasWork() {
 		timeout = 0
 	}
-	err := l.hold(timeout)
+	err := l.waitForCompletion(timeout)
 	l.bell.Awake()
 	return err
 }
 
-// hold waits with the processor in hand, and then without.
-func (l *loop) hold(timeout time.Duration) error {
-	if timeout >= 0 && timeout <= holdTime {
+// waitForCompletion first waits without giving the processor away, and then gives it away.
+func (l *loop) waitForCompletion(timeout time.Duration) error {
+	if timeout >= 0 && timeout <= briefWait {
 		return l.ring.Wait(timeout, true)
 	}
-	for range holdTimes {
-		if err := l.ring.Wait(holdTime, true); err != nil || l.ring.Ready() {
+	for range briefWaits {
+		if err := l.ring.Wait(briefWait, true); err != nil || l.ring.Ready() {
 			return err
 		}
 	}
 	return l.ring.Wait(timeout, false)
 }
 
-// patience is how long the loop may sleep if nothing happens; negative: for ever.
-func (l *loop) patience() time.Duration {
+// maxSleep is how long the loop may sleep if nothing happens; negative means for ever.
+func (l *loop) maxSleep() time.Duration {
 	timeout := time.Duration(-1)
 	if l.lingering.Len() > 0 {
 		timeout = max(time.Until(l.lingering.First()), time.Millisecond)
 	}
 	if l.held.Len() > 0 {
-		if look := max(time.Until(l.held.Next()), time.Millisecond); timeout < 0 || timeout > look {
-			timeout = look
+		if next := max(time.Until(l.held.NextCheck()), time.Millisecond); timeout < 0 || timeout > next {
+			timeout = next
 		}
 	}
-	if l.listener.resting() && (timeout < 0 || timeout > restTime) {
-		timeout = restTime
+	if l.listener.Paused() && (timeout < 0 || timeout > socket.AcceptPause) {
+		timeout = socket.AcceptPause
 	}
 	return timeout
 }
 
 func (l *loop) hasWork() bool {
-	if len(l.input) > 0 || l.member.Grew() && !l.stillWaits() || l.hasMail() || l.member.HasArrivals() {
+	if len(l.input) > 0 || l.member.Grew() && !l.stillWaits() || l.hasWakes() || l.member.HasArrivals() {
 		return true
 	}
 	return l.cutting.Load() && !l.cut || l.stopping.Load() && !l.listener.stopping

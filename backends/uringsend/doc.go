@@ -1,5 +1,5 @@
-// Package uringsend is the transport of epoll(7) for input and io_uring(7) for output: the
-// kernel says who is ready, and is handed all that is to be written at once.
+// Package uringsend is the transport of epoll(7) for input and io_uring(7) for output: a turn's writes
+// to all clients are one submission.
 //
 // # Model
 //
@@ -13,27 +13,26 @@
 //	│            one io_uring_enter │
 //	└───────────────────────────────┘
 //
-// The loop is the one of epoll, with the writes of a flush in one system call for 128 clients in
-// place of one for each client. A send takes what the socket has room for and does not wait: all
-// sends are complete when the call returns, and the loop then looks at what came of each as it
-// would after send(2). A client that takes no more is watched by epoll, and when it takes more
-// again the first write is a send(2) of its own.
+// The loop is that of package epoll, but a flush needs one system call for 128 clients instead of one
+// for each client. A send does not wait: the socket takes what it has room for. So all sends are
+// complete when the call returns, and the loop handles the result of each as it would after send(2).
+// If a client takes no more, epoll watches for room, and the first write after that is a send(2).
 //
 // # What the kernel reads
 //
-// The octets of a send, straight from the broadcast log, while it is inside io_uring_enter(2) and
-// at no other time. Nothing is in flight when the loop goes on.
+// The octets of a send, straight from the broadcast log, but only within io_uring_enter(2). No send is
+// in flight when the call returns.
 //
 // # Who owns what
 //
-// The loop's goroutine owns the listener, the connections, the epoll descriptor and the ring.
-// It is not locked to a thread: the ring belongs to none. Other goroutines leave a note and
-// ring an eventfd, and only if the loop sleeps.
+// The loop's goroutine owns the listener, the connections, the epoll descriptor and the ring. It is not
+// locked to a thread, because the ring belongs to none. Other goroutines queue their wakes and ring an
+// eventfd, but only if the loop sleeps.
 //
 // # Known limits
 //
-// One core at the most. It needs Linux 6.1, and a system that allows io_uring: the default
-// profile of Docker does not.
+// It uses one core at most. It needs Linux 6.1, and a system that allows io_uring: Docker's default
+// profile does not.
 package uringsend
 
 import (
@@ -42,10 +41,10 @@ import (
 	"chatbench/backends/internal/ring"
 )
 
-// Backend is the transport's line in the table.
+// Backend describes the transport.
 var Backend = backends.Backend{
 	Name:         "uring-send",
-	Model:        "one thread waits for all clients in epoll and hands all writes to io_uring",
+	Model:        "one thread waits for all clients in epoll and submits all writes to io_uring",
 	Threads:      "1",
 	Processes:    "1",
 	Coalesces:    true,

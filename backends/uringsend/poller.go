@@ -8,17 +8,17 @@ import (
 	"chatbench/backends/internal/ring"
 )
 
-// sendsAtOnce is how many sends one io_uring_enter does at most. The call keeps the processor
-// (the runtime's P) and nothing can interrupt it. A send of a packet takes some 5 µs, so this is
-// less than a millisecond, and the cost of the call is shared by enough.
+// sendsAtOnce is how many sends one io_uring_enter does at most. The call keeps its processor (the
+// runtime's P) and cannot be interrupted. A send of one packet takes some 5 µs, so the call takes less
+// than a millisecond, and its cost is shared by enough sends.
 const sendsAtOnce = 128
 
-// poller is epoll with a ring for what is written.
+// poller is epoll with a ring for the writes.
 type poller struct {
 	*readiness.Epoll
 	ring        *ring.Ring
 	completions [sendsAtOnce]ring.CQE
-	failed      error // of the ring, for ever
+	failed      error // of the ring; it stays
 }
 
 func newPoller() (readiness.Poller, error) {
@@ -34,7 +34,7 @@ func newPoller() (readiness.Poller, error) {
 	return &poller{Epoll: epoll, ring: r}, nil
 }
 
-// Wait is epoll's, and fails when the ring has.
+// Wait is that of epoll, but fails once the ring has failed.
 func (p *poller) Wait(events []readiness.Event, timeout time.Duration, brief bool) (int, error) {
 	if p.failed != nil {
 		return 0, p.failed
@@ -42,7 +42,7 @@ func (p *poller) Wait(events []readiness.Event, timeout time.Duration, brief boo
 	return p.Epoll.Wait(events, timeout, brief)
 }
 
-// WriteAll is for readiness.BatchWriter.
+// WriteAll implements readiness.BatchWriter.
 func (p *poller) WriteAll(writes []readiness.Write) {
 	for len(writes) > 0 && p.failed == nil {
 		n := min(len(writes), sendsAtOnce)
@@ -51,7 +51,7 @@ func (p *poller) WriteAll(writes []readiness.Write) {
 	}
 }
 
-// send does at most sendsAtOnce writes in one system call.
+// send does up to sendsAtOnce writes in one system call.
 func (p *poller) send(writes []readiness.Write) error {
 	for i := range writes {
 		p.ring.SendNow(writes[i].FD, writes[i].Data, uint64(i))
@@ -63,18 +63,18 @@ func (p *poller) send(writes []readiness.Write) error {
 	for i := range p.completions[:n] {
 		done := &p.completions[i]
 		if errno := done.Err(); errno != 0 {
-			writes[done.User].Err = errno
+			writes[done.UserData].Err = errno
 		} else {
-			writes[done.User].N = int(done.Res)
+			writes[done.UserData].N = int(done.Res)
 		}
 	}
 	if n != len(writes) {
-		return fmt.Errorf("uringsend: of %d sends that must not wait %d are complete", len(writes), n)
+		return fmt.Errorf("uringsend: %d of %d sends are not complete, and none may wait", len(writes)-n, len(writes))
 	}
 	return nil
 }
 
-// Close gives up epoll and the ring.
+// Close closes epoll and the ring.
 func (p *poller) Close() error {
 	p.ring.Close()
 	return p.Epoll.Close()

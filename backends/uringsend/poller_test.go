@@ -27,8 +27,8 @@ func available(t *testing.T) {
 	}
 }
 
-// TestWriteAll: each of many writes, more than go in one call, has its own result, and what
-// was taken of it arrives.
+// TestWriteAll: each of many writes, more than fit in one call, has its own result, and the octets
+// that were taken arrive.
 func TestWriteAll(t *testing.T) {
 	available(t)
 	opened, err := newPoller()

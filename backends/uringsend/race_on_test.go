@@ -2,6 +2,6 @@
 
 package uringsend
 
-// racing says that the race detector is on: sync.Pool then drops what it is
-// given at random, so that allocations cannot be counted.
+// racing says that the race detector is on. sync.Pool then drops values at random, so that
+// allocations cannot be counted.
 const racing = true

@@ -19,8 +19,8 @@ import (
 	"chatbench/core/wire"
 )
 
-// patience is how long anything may take before it counts as not happening.
-const patience = 20 * time.Second
+// timeout is how long a test waits for anything.
+const timeout = 20 * time.Second
 
 // serve starts a server, and ends it with the test.
 func serve(t *testing.T) backends.Server {
@@ -36,7 +36,7 @@ func serve(t *testing.T) backends.Server {
 	}
 	t.Cleanup(func() {
 		room.Drain()
-		_ = s.Shutdown(t.Context()) // which has ended: it cuts who is still there
+		_ = s.Shutdown(t.Context()) // the context has ended: it cuts the connections that are left
 	})
 	return s
 }
@@ -49,7 +49,7 @@ func login(t *testing.T, s backends.Server, name string) net.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(3 * patience))
+	c.SetDeadline(time.Now().Add(3 * timeout))
 	c.Write(wire.AppendCred(nil, name, "x"))
 	got := make([]byte, len(wire.AppendGranted(nil)))
 	if _, err := io.ReadFull(c, got); err != nil || string(got) != string(wire.AppendGranted(nil)) {
@@ -80,7 +80,7 @@ func TestTurnAllocatesNothing(t *testing.T) {
 			}
 		}
 	}
-	talk() // what is made once
+	talk() // what is allocated only once
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	talk()
@@ -109,7 +109,7 @@ func TestBrokenRing(t *testing.T) {
 	}
 	select {
 	case <-s.Done():
-	case <-time.After(patience):
+	case <-time.After(timeout):
 		t.Fatal("the server goes on")
 	}
 	if err := s.Err(); err == nil || !strings.Contains(err.Error(), "io_uring_enter") {
@@ -117,7 +117,7 @@ func TestBrokenRing(t *testing.T) {
 	}
 }
 
-// ringOfProcess is the descriptor of the only ring that the process has.
+// ringOfProcess returns the descriptor of the only ring that the process has.
 func ringOfProcess(t *testing.T) int {
 	t.Helper()
 	fds, err := os.ReadDir("/proc/self/fd")

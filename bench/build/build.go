@@ -1,7 +1,7 @@
 // Package build builds the servers that are to be measured: that of a commit, or
-// that of the sources as they lie here with some modules replaced by others.
+// that of the sources here with some modules replaced by others.
 //
-// It refuses to change the sources, their go.mod and go.sum included: everything
+// It never changes the sources, their go.mod and go.sum included: everything
 // is built in temporary directories, which Close removes. Worktrees and Modules
 // belong to one goroutine each.
 package build
@@ -18,22 +18,22 @@ import (
 	"time"
 )
 
-// ErrRequest is what errors are made of that only another request can mend: a
-// revision, module, version or directory that there is not.
+// ErrRequest is wrapped by errors that only another request can avoid: a
+// revision, module, version or directory that does not exist.
 var ErrRequest = errors.New("build: impossible request")
 
 // chatd is the package of the server in the source tree.
 const chatd = "./cmd/chatd"
 
-// Of what a program complains about, so much is in an error.
+// The bounds of what an error quotes from a program's stderr.
 const (
 	complaintLines  = 3
 	complaintOctets = 400
 )
 
-// run runs a program and gives what it prints; what it complains of first is in
-// the error. It is in a process group of its own: Ctrl-C is the bench's to
-// handle, even while it cleans up.
+// run runs a program and returns its stdout; the first errors on its stderr are in
+// the error. The program is in a process group of its own: bench handles
+// Ctrl-C, even while it cleans up.
 func run(ctx context.Context, dir, name string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
@@ -44,7 +44,7 @@ func run(ctx context.Context, dir, name string, args ...string) (string, error) 
 	cmd.Stderr = &complaints
 	out, err := cmd.Output()
 	if err != nil {
-		if first := complaint(complaints.String()); first != "" {
+		if first := errorLines(complaints.String()); first != "" {
 			err = errors.New(first)
 		}
 		return "", fmt.Errorf("%s %s: %w", name, args[0], err)
@@ -52,8 +52,8 @@ func run(ctx context.Context, dir, name string, args ...string) (string, error) 
 	return strings.TrimSpace(string(out)), nil
 }
 
-// complaint is the first lines that say what is wrong, as one line.
-func complaint(text string) string {
+// errorLines returns the first lines that say what is wrong, as one line.
+func errorLines(text string) string {
 	var lines []string
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)

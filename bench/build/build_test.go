@@ -57,8 +57,8 @@ func proxy(t *testing.T, dir string) {
 	}
 }
 
-// tree is a source tree, in git, whose chatd says what its module lib says, and
-// beside it other copies of lib. Nothing comes from outside.
+// tree is a source tree, in git, whose chatd prints what its module lib returns, and
+// next to it other copies of lib. Nothing is downloaded.
 func tree(t *testing.T) (root string, libs map[string]string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -111,7 +111,7 @@ func contents(t *testing.T, dir string) map[string][32]byte {
 }
 
 // TestModules: two builds of the same sources differ in the module, and the
-// source tree is as it was.
+// source tree is unchanged.
 func TestModules(t *testing.T) {
 	root, libs := tree(t)
 	before := contents(t, root)
@@ -162,11 +162,11 @@ func TestMistakes(t *testing.T) {
 		want    string
 		request bool
 	}{
-		{"example.com/none=@v1.0.0", "chatd uses no module example.com/none", true},
+		{"example.com/none=@v1.0.0", "chatd does not use the module example.com/none", true},
 		{"example.com/lib=" + libs["bare"], "has no go.mod", true},
 		{"example.com/lib=" + libs["bare"] + "/nowhere", "has no go.mod", true},
-		{"example.com/lib=" + libs["other"], "is module example.com/other, not example.com/lib", true},
-		{"example.com/lib=@v9.9.9", "no version v9.9.9 of example.com/lib can be had", true},
+		{"example.com/lib=" + libs["other"], "contains module example.com/other, not example.com/lib", true},
+		{"example.com/lib=@v9.9.9", "version v9.9.9 of example.com/lib is not available", true},
 		{"example.com/lib=@v1.0.0", "chatd uses example.com/lib v1.0.0 already", true},
 		{"example.com/lib=" + libs["broken"], "lib.go:3:28: undefined: nothing", false},
 	} {
@@ -195,14 +195,14 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-func TestComplaint(t *testing.T) {
+func TestErrorLines(t *testing.T) {
 	for text, want := range map[string]string{
 		"# a/b\na.go:1: x\n\na.go:2: y\na.go:3: z\na.go:4: too many\n": "a.go:1: x; a.go:2: y; a.go:3: z",
 		"go: downloading a v1\ngo: no such thing\n":                    "go: no such thing",
 		"": "",
 		strings.Repeat("x", complaintOctets) + "ü": strings.Repeat("x", complaintOctets) + "…",
 	} {
-		if got := complaint(text); got != want {
+		if got := errorLines(text); got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)
 		}
 	}

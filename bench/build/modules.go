@@ -12,19 +12,19 @@ import (
 	"strings"
 )
 
-// Replacement puts another version of a module, or a directory, in its place.
+// Replacement replaces a module by another version, or by a directory.
 type Replacement struct {
 	Module  string // its path
-	Version string // or a query, like latest or the name of a branch; "": Dir is there
+	Version string // or a query, like latest or the name of a branch; "": Dir is set
 	Dir     string // absolute
 }
 
-// ParseReplacement reads MODULE=@VERSION and MODULE=PATH.
+// ParseReplacement parses MODULE=@VERSION and MODULE=PATH.
 func ParseReplacement(text string) (Replacement, error) {
 	module, by, ok := strings.Cut(text, "=")
 	version, isVersion := strings.CutPrefix(by, "@")
 	if !ok || module == "" || by == "" || isVersion && version == "" || strings.ContainsAny(module, " @") || strings.HasPrefix(module, "-") {
-		return Replacement{}, fmt.Errorf("%w: %q replaces no module; write MODULE=PATH or MODULE=@VERSION, like github.com/panjf2000/gnet/v2=@v2.9.7", ErrRequest, text)
+		return Replacement{}, fmt.Errorf("%w: %q is not a replacement of a module; write MODULE=PATH or MODULE=@VERSION, like github.com/panjf2000/gnet/v2=@v2.9.7", ErrRequest, text)
 	}
 	if isVersion {
 		return Replacement{Module: module, Version: version}, nil
@@ -44,7 +44,7 @@ type Modules struct {
 }
 
 // NewModules finds the source tree around a directory, and makes a temporary
-// directory. Close it, whatever happens.
+// directory. The caller must call Close in every case.
 func NewModules(ctx context.Context, source string) (*Modules, error) {
 	root, err := FindSource(ctx, source)
 	if err != nil {
@@ -57,7 +57,7 @@ func NewModules(ctx context.Context, source string) (*Modules, error) {
 	return &Modules{root: root, dir: dir}, nil
 }
 
-// FindSource is the source tree of chatd that a directory lies in.
+// FindSource returns the source tree of chatd that contains a directory.
 func FindSource(ctx context.Context, source string) (string, error) {
 	none := fmt.Errorf("%w: %s is not in the source tree of chatd; run bench there, or say where it is with -source DIR", ErrRequest, source)
 	if info, err := os.Stat(source); err != nil || !info.IsDir() {
@@ -80,8 +80,8 @@ func (m *Modules) Root() string { return m.root }
 // Close removes what was built.
 func (m *Modules) Close() { os.RemoveAll(m.dir) }
 
-// Build builds chatd as make does, with the modules replaced, and gives its path.
-// name is that of a directory of its own.
+// Build builds chatd as make does, with the modules replaced, and returns its path.
+// name becomes the name of a directory.
 func (m *Modules) Build(ctx context.Context, name string, with []Replacement) (path string, err error) {
 	path = filepath.Join(m.dir, name, "chatd")
 	mod := filepath.Join(m.dir, name, "go.mod")
@@ -113,13 +113,13 @@ func (m *Modules) Build(ctx context.Context, name string, with []Replacement) (p
 		}
 	}
 	if _, err := run(ctx, m.root, "go", "build", "-mod=mod", "-modfile="+mod, "-o", path, chatd); err != nil {
-		return "", fmt.Errorf("build: cannot build chatd%s: %w", wording(with), err)
+		return "", fmt.Errorf("build: cannot build chatd%s: %w", replacementsText(with), err)
 	}
-	return path, built(path, with)
+	return path, checkBuilt(path, with)
 }
 
-// resolve checks that each module is one of chatd's and that there is what
-// replaces it, and turns queries into versions.
+// resolve checks that chatd uses each module and that the replacement
+// exists, and turns queries into versions.
 func (m *Modules) resolve(ctx context.Context, mod string, with []Replacement) ([]Replacement, error) {
 	if len(with) == 0 {
 		return nil, nil
@@ -139,9 +139,9 @@ func (m *Modules) resolve(ctx context.Context, mod string, with []Replacement) (
 		version, ok := modules[r.Module]
 		switch {
 		case !ok:
-			return nil, fmt.Errorf("%w: chatd uses no module %s; go list -m all names those of the source tree", ErrRequest, r.Module)
+			return nil, fmt.Errorf("%w: chatd does not use the module %s; go list -m all lists those of the source tree", ErrRequest, r.Module)
 		case slices.ContainsFunc(with[:i], func(other Replacement) bool { return other.Module == r.Module }):
-			return nil, fmt.Errorf("%w: %s is replaced twice", ErrRequest, r.Module)
+			return nil, fmt.Errorf("%w: %s is replaced twice; give one replacement for each module", ErrRequest, r.Module)
 		case r.Dir != "":
 			err = r.checkDir(ctx)
 		default:
@@ -154,7 +154,7 @@ func (m *Modules) resolve(ctx context.Context, mod string, with []Replacement) (
 	return with, nil
 }
 
-// checkDir refuses a directory that does not hold the module.
+// checkDir refuses a directory that does not contain the module.
 func (r Replacement) checkDir(ctx context.Context) error {
 	mod := filepath.Join(r.Dir, "go.mod")
 	if _, err := os.Stat(mod); err != nil {
@@ -169,13 +169,13 @@ func (r Replacement) checkDir(ctx context.Context) error {
 		return fmt.Errorf("build: %w", err)
 	}
 	if is.Module.Path != r.Module {
-		return fmt.Errorf("%w: %s is module %s, not %s", ErrRequest, r.Dir, is.Module.Path, r.Module)
+		return fmt.Errorf("%w: %s contains module %s, not %s; give the directory of that module", ErrRequest, r.Dir, is.Module.Path, r.Module)
 	}
 	return nil
 }
 
-// find asks for the version that a query means. own is that of chatd so far; "":
-// it has something else in its place.
+// find finds the version that a query means. own is the version that chatd uses so far; "":
+// chatd replaces the module already.
 func (m *Modules) find(ctx context.Context, mod string, r *Replacement, own string) error {
 	if _, err := run(ctx, m.root, "go", "mod", "edit", "-dropreplace="+r.Module, mod); err != nil {
 		return fmt.Errorf("build: %w", err)
@@ -183,7 +183,7 @@ func (m *Modules) find(ctx context.Context, mod string, r *Replacement, own stri
 	out, err := run(ctx, m.root, "go", "list", "-mod=mod", "-modfile="+mod, "-m", "-f", "{{.Version}}", r.Module+"@"+r.Version)
 	switch {
 	case err != nil:
-		return fmt.Errorf("%w: no version %s of %s can be had; go list -m -versions %s names those there are (%w)", ErrRequest, r.Version, r.Module, r.Module, err)
+		return fmt.Errorf("%w: version %s of %s is not available; go list -m -versions %s lists the versions (%w)", ErrRequest, r.Version, r.Module, r.Module, err)
 	case out == own:
 		return fmt.Errorf("%w: chatd uses %s %s already; give another version", ErrRequest, r.Module, own)
 	}
@@ -191,9 +191,9 @@ func (m *Modules) find(ctx context.Context, mod string, r *Replacement, own stri
 	return nil
 }
 
-// built makes sure that a program has what was asked for: of a module that
-// another one needs in a higher version, go takes that.
-func built(path string, with []Replacement) error {
+// checkBuilt checks that a program contains the requested versions: if another module
+// needs a higher version of a module, go takes that.
+func checkBuilt(path string, with []Replacement) error {
 	info, err := buildinfo.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("build: %w", err)
@@ -201,15 +201,15 @@ func built(path string, with []Replacement) error {
 	for _, r := range with {
 		for _, dep := range info.Deps {
 			if dep.Path == r.Module && r.Version != "" && dep.Version != r.Version {
-				return fmt.Errorf("%w: %s %s cannot be had here, something else that chatd uses needs %s; replace that too, or give a PATH", ErrRequest, r.Module, r.Version, dep.Version)
+				return fmt.Errorf("%w: %s %s cannot be used, because another module of chatd needs %s; replace that module too, or give a PATH", ErrRequest, r.Module, r.Version, dep.Version)
 			}
 		}
 	}
 	return nil
 }
 
-// wording says what is replaced.
-func wording(with []Replacement) string {
+// replacementsText says what is replaced.
+func replacementsText(with []Replacement) string {
 	var all []string
 	for _, r := range with {
 		if r.Dir != "" {

@@ -14,8 +14,8 @@ import (
 	"chatbench/loadgen/agents"
 )
 
-// free is an address that nobody listens on.
-func free(t *testing.T) string {
+// freeAddress returns an address at which nothing listens.
+func freeAddress(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -25,16 +25,16 @@ func free(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// joins runs an agent until bench has nothing more for it to do. Before load number off, if
-// that is not 0, it leaves.
-func joins(t *testing.T, address, name string, off int) (ended chan error) {
+// startAgent runs an agent until bench tells it to leave. Before load number off, if
+// that is not 0, it leaves itself.
+func startAgent(t *testing.T, address, name string, off int) (ended chan error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	loads := 0
 	ended = make(chan error, 1)
 	go func() {
 		defer cancel()
-		ended <- agents.Serve(ctx, agents.Options{Join: address, Name: name, Threads: 1, Wait: 20 * time.Second, Told: func(line string) {
+		ended <- agents.Serve(ctx, agents.Options{Join: address, Name: name, Threads: 1, Wait: 20 * time.Second, Log: func(line string) {
 			if strings.HasPrefix(line, "load on ") {
 				if loads++; loads == off {
 					cancel()
@@ -51,12 +51,12 @@ func withAgents(dir, address string) []string {
 		"-agents", "alpha,beta", "-agents-listen", address, "-o", dir)
 }
 
-// TestAgents: what two agents drive is one run, with who they were and how far their clocks
-// may be apart, and every message is checked.
+// TestAgents: a load that two agents drive is one run, with their names and the offsets of their
+// clocks, and every message is checked.
 func TestAgents(t *testing.T) {
-	programs, address := bin(t), free(t)
+	programs, address := bin(t), freeAddress(t)
 	t.Chdir(t.TempDir())
-	alpha, beta := joins(t, address, "alpha", 0), joins(t, address, "beta", 0)
+	alpha, beta := startAgent(t, address, "alpha", 0), startAgent(t, address, "beta", 0)
 	got := try(t.Context(), programs, withAgents("r", address)...)
 	if got.status != exitOK && got.status != exitViolated && got.status != exitDisturbed {
 		t.Fatalf("%+v", got)
@@ -95,18 +95,18 @@ func TestAgents(t *testing.T) {
 	}
 }
 
-// TestAgentLost: a round in which an agent leaves is void for that, and so are those in
-// which it is missing; the run says so by its status.
+// TestAgentLost: a round in which an agent leaves is void, and so are those in
+// which it is missing; the exit status says so.
 func TestAgentLost(t *testing.T) {
-	programs, address := bin(t), free(t)
+	programs, address := bin(t), freeAddress(t)
 	t.Chdir(t.TempDir())
-	alpha, beta := joins(t, address, "alpha", 0), joins(t, address, "beta", 2)
+	alpha, beta := startAgent(t, address, "alpha", 0), startAgent(t, address, "beta", 2)
 	again := make(chan error, 1)
 	go func() { // it comes back
 		if err := <-beta; !errors.Is(err, loadgen.ErrInterrupted) {
 			t.Errorf("beta: %v", err)
 		}
-		again <- <-joins(t, address, "beta", 0)
+		again <- <-startAgent(t, address, "beta", 0)
 	}()
 	got := try(t.Context(), programs, withAgents("r", address)...)
 	if err := errors.Join(<-alpha, <-again); err != nil {
@@ -129,16 +129,16 @@ func TestAgentLost(t *testing.T) {
 	}
 }
 
-// TestAgentReplaced: arms of one round that were driven before and after an agent was replaced are no pairs, so
+// TestAgentReplaced: arms of one round that were driven before and after an agent was replaced cannot be compared, so
 // all of them are void, and the manifest says since when the new agent drove.
 func TestAgentReplaced(t *testing.T) {
-	programs, address := bin(t), free(t)
+	programs, address := bin(t), freeAddress(t)
 	t.Chdir(t.TempDir())
-	alpha, beta := joins(t, address, "alpha", 0), joins(t, address, "beta", 2)
+	alpha, beta := startAgent(t, address, "alpha", 0), startAgent(t, address, "beta", 2)
 	again := make(chan error, 1)
 	go func() {
 		<-beta
-		again <- <-joins(t, address, "beta", 0)
+		again <- <-startAgent(t, address, "beta", 0)
 	}()
 	args := strings.Fields("run -backends good,good@workers=1 -whole -rounds 2 -warmup 50ms -duration 200ms -clients 6 -senders 2 -rate none -window 4 -foreign-max 1 -o r")
 	got := try(t.Context(), programs, append(args, "-agents", "alpha,beta", "-agents-listen", address)...)
@@ -162,7 +162,7 @@ func TestAgentReplaced(t *testing.T) {
 	}
 }
 
-// TestAgentMistakes: what agents cannot do is refused before anybody waits for them.
+// TestAgentMistakes: what agents cannot do is refused before bench waits for them.
 func TestAgentMistakes(t *testing.T) {
 	programs := bin(t)
 	t.Chdir(t.TempDir())

@@ -19,13 +19,13 @@ import (
 	"chatbench/bench/report"
 )
 
-// cardFlags is the command line of card: that of run for one backend.
+// cardFlags are the flags of card: those of run for one backend.
 type cardFlags struct {
 	*runFlags
 	against, format   string
 	suite, past, idle string
 	noSuite           bool
-	disturbed         []string // the runs that were too disturbed to say anything
+	disturbed         []string // the runs that were too disturbed for a verdict
 }
 
 func newCardFlags(env Env) *cardFlags {
@@ -34,14 +34,14 @@ func newCardFlags(env Env) *cardFlags {
 	f.set.StringVar(&f.against, "against", "", "`NAME` of the backend that its cost is held against (goroutine; for goroutine epoll)")
 	f.set.StringVar(&f.format, "format", "markdown", "what goes to stdout, `markdown|html|json`")
 	f.set.StringVar(&f.suite, "suite", "", "recorded output of go test -json of the conformance suite in `FILE`, in place of running it")
-	f.set.BoolVar(&f.noSuite, "no-suite", false, "leave the conformance suite out; the card says so")
+	f.set.BoolVar(&f.noSuite, "no-suite", false, "leave the conformance suite out; the card mentions it")
 	f.set.StringVar(&f.past, "run", "", "take the cost from the run in `DIR`, in place of measuring it")
 	f.set.StringVar(&f.idle, "idle", "", "take memory for each client from the idle run in `DIR`")
 	f.set.Lookup("o").Usage = "`DIR` for card.md, card.html and card.json, which must not be there yet; nothing goes to stdout then"
 	return f
 }
 
-// check refuses what a card decides itself, and what contradicts itself.
+// check refuses flags that card sets itself, and contradictions.
 func (f *cardFlags) check() error {
 	var bad error
 	f.set.Visit(func(one *flag.Flag) {
@@ -58,12 +58,12 @@ func (f *cardFlags) check() error {
 	case !slices.Contains([]string{"markdown", "html", "json"}, f.format):
 		return fmt.Errorf("bench card: -format is markdown, html or json, not %q", f.format)
 	case f.noSuite && f.suite != "":
-		return fmt.Errorf("bench card: -no-suite leaves out what -suite gives; give one of them")
+		return fmt.Errorf("bench card: -no-suite and -suite contradict each other; give one of them")
 	}
 	return nil
 }
 
-// card is the verb: one backend on one page.
+// card is the verb: it measures one backend and writes its page.
 func card(ctx context.Context, args []string, env Env) int {
 	f := newCardFlags(env)
 	if status, ok := parse(f.set, "BACKEND", args, env); !ok {
@@ -84,7 +84,7 @@ func card(ctx context.Context, args []string, env Env) int {
 	if err != nil {
 		return failed(env, exitUsage, err)
 	}
-	if err := bench.Absent(out); err != nil {
+	if err := bench.CheckAbsent(out); err != nil {
 		return failed(env, exitFailed, err)
 	}
 	cfg.Argv[1], cfg.Reference = "card", f.against
@@ -102,12 +102,12 @@ func card(ctx context.Context, args []string, env Env) int {
 	case c.Broke():
 		return exitViolated
 	case f.disturbed != nil:
-		return failed(env, exitDisturbed, fmt.Errorf("bench card: the figures decide nothing, for %s; measure again, with less else on this machine", strings.Join(f.disturbed, " and ")))
+		return failed(env, exitDisturbed, fmt.Errorf("bench card: the figures decide nothing, because %s; measure again when less else runs on this machine", strings.Join(f.disturbed, " and ")))
 	}
 	return exitOK
 }
 
-// make asks, tests and measures.
+// make lists the backend, tests it and measures it.
 func (f *cardFlags) make(ctx context.Context, cfg bench.Config, name string, view *live.View) (*report.Card, error) {
 	known, err := bench.Backends(ctx, cfg.Chatd)
 	if err != nil {
@@ -115,7 +115,7 @@ func (f *cardFlags) make(ctx context.Context, cfg bench.Config, name string, vie
 	}
 	i := slices.IndexFunc(known, func(b bench.Backend) bool { return b.Name == name })
 	if i < 0 {
-		return nil, fmt.Errorf("%w %q; bench list names those there are", bench.ErrBackend, name)
+		return nil, fmt.Errorf("%w %q; bench list lists the backends", bench.ErrBackend, name)
 	}
 	c := &report.Card{Backend: name, Is: facts(known[i]), Gaps: known[i].Gaps, Reference: f.against}
 	if c.Suite, err = f.conform(ctx, name, view); err != nil {
@@ -139,7 +139,7 @@ func (f *cardFlags) make(ctx context.Context, cfg bench.Config, name string, vie
 	return c, err
 }
 
-// add adds a run to the card, and notes it if it was too disturbed.
+// add adds a run to the card, and notes whether it was too disturbed.
 func (f *cardFlags) add(c *report.Card, run *record.Run, sums map[string]string) error {
 	if s := report.Summarize(run, sums); s.Disturbed() {
 		var reasons []string
@@ -153,7 +153,7 @@ func (f *cardFlags) add(c *report.Card, run *record.Run, sums map[string]string)
 	return c.AddRun(run)
 }
 
-// conform is what the suite came to; nil: it is left out.
+// conform returns the result of the conformance suite; nil if it is left out.
 func (f *cardFlags) conform(ctx context.Context, name string, view *live.View) (*conformance.Suite, error) {
 	if f.noSuite {
 		return nil, nil
@@ -176,7 +176,7 @@ func (f *cardFlags) conform(ctx context.Context, name string, view *live.View) (
 	})
 }
 
-// facts is what chatd says of a backend.
+// facts are what chatd reports about a backend.
 func facts(b bench.Backend) (all []report.Fact) {
 	most := "no bound of its own"
 	if b.MaxClients > 0 {
@@ -193,7 +193,7 @@ func facts(b bench.Backend) (all []report.Fact) {
 	return all
 }
 
-// write gives the card to stdout, or all its forms to a directory.
+// write prints the card to stdout, or writes all its formats to a directory.
 func (f *cardFlags) write(c *report.Card, dir string, env Env) error {
 	page, err := c.HTML()
 	if err != nil {
@@ -204,7 +204,7 @@ func (f *cardFlags) write(c *report.Card, dir string, env Env) error {
 		return err
 	}
 	if dir != "" {
-		return bench.Keep(dir, map[string][]byte{"card.md": c.Markdown(), "card.html": page, "card.json": data})
+		return bench.WriteDirectory(dir, map[string][]byte{"card.md": c.Markdown(), "card.html": page, "card.json": data})
 	}
 	switch f.format {
 	case "html":

@@ -1,5 +1,5 @@
 // Package command is the command line of bench: its verbs, their flags, and
-// what is printed where. Data goes to stdout, everything else to stderr.
+// what they print. Data goes to stdout, everything else to stderr.
 //
 // It measures and computes nothing itself, and refuses a command line that it
 // does not understand rather than guess: one line, exit status 2. Run may be
@@ -38,12 +38,12 @@ const (
 const usage = `usage: bench VERB [flags]
 
   run      measure backends against one another: bench run -backends epoll,goroutine
-  card     one backend on a page, what it passes and what it costs: bench card gnet
-  gate     is a commit worse than another: bench gate -baseline main -backends epoll
-  compare  hold a run against another: bench compare A B; without DIRs, all in results/ side by side
+  card     describe one backend on a page, what it passes and what it costs: bench card gnet
+  gate     find out whether a commit is worse than another: bench gate -baseline main -backends epoll
+  compare  compare two runs: bench compare A B; without DIRs, all runs in results/ side by side
   report   print the summary of a run again: bench report DIR
-  verify   make every printed figure again from the raw files: bench verify DIR
-  list     what there is: backends, scenarios, runs in results/
+  verify   compute every printed figure again from the raw files: bench verify DIR
+  list     list backends, scenarios and the runs in results/
 
 bench VERB -h lists the flags of a verb; bench -version says what bench was built from.
 Exit status: 0 fine, 1 failed, 2 not understood,
@@ -55,10 +55,10 @@ A gate fails with 1 if the commit is worse.
 type Env struct {
 	Stdout io.Writer
 	Stderr io.Writer
-	Live   live.Terminal // what stderr can show of a run while it goes on
+	Live   live.Terminal // what stderr can display during a run
 	Style  report.Style  // of stdout
 	Bin    string        // the directory of chatd and loadgen
-	// describe is told of a verb's flags and arguments, and the verb does nothing.
+	// describe is called with a verb's flags and arguments, and the verb does nothing.
 	describe func(f *flag.FlagSet, arguments string)
 }
 
@@ -68,7 +68,7 @@ var verbs = map[string]func(context.Context, []string, Env) int{
 	"gate":    gate,
 	"card":    card,
 	"compare": compare,
-	"report":  show,
+	"report":  showReport,
 	"verify":  verify,
 	"list":    list,
 }
@@ -98,8 +98,8 @@ func Run(ctx context.Context, args []string, env Env) int {
 	}
 }
 
-// failed says what went wrong in one line. Which package an error comes from
-// is no concern of who typed the command.
+// failed prints what went wrong in one line. It removes the names of packages, which do not
+// matter to the user.
 func failed(env Env, status int, err error) int {
 	var parts []string
 	for part := range strings.SplitSeq(strings.ReplaceAll(err.Error(), "\n", " "), ": ") {
@@ -117,8 +117,8 @@ func failed(env Env, status int, err error) int {
 	return status
 }
 
-// parse parses the flags of a verb, which takes other arguments only if arguments says how
-// its help writes them. If ok is false, status is the command's.
+// parse parses the flags of a verb. A verb takes other arguments only if arguments says how
+// its help writes them. If ok is false, the command ends with status.
 func parse(f *flag.FlagSet, arguments string, args []string, env Env) (status int, ok bool) {
 	if env.describe != nil {
 		env.describe(f, arguments)
@@ -133,7 +133,7 @@ func parse(f *flag.FlagSet, arguments string, args []string, env Env) (status in
 	return 0, true
 }
 
-// statusOf is the exit status that an error stands for.
+// statusOf returns the exit status for an error.
 func statusOf(err error) int {
 	switch {
 	case errors.Is(err, bench.ErrPlan), errors.Is(err, bench.ErrBackend), errors.Is(err, build.ErrRequest), errors.Is(err, conformance.ErrOutput), errors.Is(err, report.ErrCard), errors.Is(err, loadgen.ErrConfig), errors.Is(err, record.ErrNotRun):
@@ -144,7 +144,7 @@ func statusOf(err error) int {
 	return exitFailed
 }
 
-// interrupted is the error of what a context that has ended broke off.
+// interrupted returns ErrInterrupted for an error of a context that has ended.
 func interrupted(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() != nil {
 		return bench.ErrInterrupted

@@ -17,7 +17,7 @@ import (
 	"chatbench/bench/report"
 )
 
-// outcome is what a command line came to.
+// outcome is the result of a command line.
 type outcome struct {
 	status         int
 	stdout, stderr string
@@ -29,8 +29,8 @@ func try(ctx context.Context, bin string, args ...string) outcome {
 	return outcome{status, stdout.String(), stderr.String()}
 }
 
-// tiny is a run of some three seconds under two loads.
-func tiny(backends, dir string, more ...string) []string {
+// tinyRun is a run of some three seconds under two loads.
+func tinyRun(backends, dir string, more ...string) []string {
 	return append([]string{"run", "-backends", backends, "-o", dir, "-rounds", "2", "-duration", "200ms", "-slice", "100ms", "-lead-in", "20ms",
 		"-clients", "4", "-senders", "2", "-rate", "400/s", "-window", "4", "-foreign-max", "1"}, more...)
 }
@@ -49,12 +49,12 @@ func TestVersion(t *testing.T) {
 	}
 }
 
-// TestRun is the whole way: measured, written, verified, compared, listed.
+// TestRun is a complete run: measured, written, verified, compared, listed.
 func TestRun(t *testing.T) {
 	programs, ctx := bin(t), context.Background()
 	t.Chdir(t.TempDir())
-	got := try(ctx, programs, tiny("good", "results/first", "-json")...)
-	// A machine at work can void rounds: that is no error of what is tested here.
+	got := try(ctx, programs, tinyRun("good", "results/first", "-json")...)
+	// A busy machine can void rounds: that is not an error of what is tested here.
 	if got.status != exitOK && got.status != exitViolated && got.status != exitDisturbed {
 		t.Fatalf("%+v", got)
 	}
@@ -185,12 +185,12 @@ func afterwards(t *testing.T, ctx context.Context, programs string) {
 	}
 }
 
-// TestBadServers: a server that loses a message and one that ends make void
-// rounds that say so, and exit status 3.
+// TestBadServers: a server that loses a message and one that ends lead to void
+// rounds with these reasons, and to exit status 3.
 func TestBadServers(t *testing.T) {
 	programs := bin(t)
 	t.Chdir(t.TempDir())
-	got := try(context.Background(), programs, tiny("good,lossy,dying", "bad", "-rounds", "1", "-window", "none")...)
+	got := try(context.Background(), programs, tinyRun("good,lossy,dying", "bad", "-rounds", "1", "-window", "none")...)
 	if got.status != exitViolated {
 		t.Errorf("status %d: %s", got.status, got.stderr)
 	}
@@ -220,7 +220,7 @@ func TestInterrupt(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	stderr := &watched{word: "deliveries/s", found: cancel}
 	var stdout bytes.Buffer
-	status := Run(ctx, tiny("good", "results/cut", "-duration", "60s"), Env{Stdout: &stdout, Stderr: stderr, Bin: programs, Live: live.Terminal{Moves: true}})
+	status := Run(ctx, tinyRun("good", "results/cut", "-duration", "60s"), Env{Stdout: &stdout, Stderr: stderr, Bin: programs, Live: live.Terminal{Moves: true}})
 	_, last, _ := cutLast(stderr.String(), "\x1b[J")
 	if status != exitFailed || stdout.Len() > 0 || last != "bench: interrupted; nothing was written\n" {
 		t.Errorf("status %d, stdout %q, stderr ends in %q", status, stdout.String(), last)
@@ -237,7 +237,7 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
-// watched is a terminal on which somebody waits for a word.
+// watched is a terminal on which a test waits for a word.
 type watched struct {
 	bytes.Buffer
 	word  string
@@ -258,6 +258,24 @@ func cutLast(s, sep string) (before, after string, found bool) {
 	return s, "", false
 }
 
+// mistake is a command line that fails, with what it prints on stderr.
+type mistake struct {
+	status int
+	want   string
+	args   []string
+}
+
+// checkMistakes: each command line fails with one line on stderr and prints nothing else.
+func checkMistakes(t *testing.T, programs string, all []mistake) {
+	t.Helper()
+	for _, c := range all {
+		got := try(context.Background(), programs, c.args...)
+		if got.status != c.status || !strings.Contains(got.stderr, c.want) || got.stdout != "" || len(c.args) > 0 && strings.Count(got.stderr, "\n") != 1 {
+			t.Errorf("%v:\nstatus %d, want %d\n%s%swant %q", c.args, got.status, c.status, got.stdout, got.stderr, c.want)
+		}
+	}
+}
+
 // TestMistakes: one line that says what to do, before anything is measured.
 func TestMistakes(t *testing.T) {
 	programs := bin(t)
@@ -268,60 +286,50 @@ func TestMistakes(t *testing.T) {
 	if err := os.WriteFile("file", nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []struct {
-		status int
-		want   string
-		args   []string
-	}{
+	checkMistakes(t, programs, []mistake{
 		{exitUsage, "usage: bench VERB", nil},
 		{exitUsage, `unknown verb "walk"`, []string{"walk"}},
 		{exitUsage, "give -backends epoll", []string{"run"}},
-		{exitUsage, `unknown backend "nope"; there are good, lossy, dying, stuck`, tiny("nope", "x")},
-		{exitUsage, "is listed twice", tiny("good,good", "x")},
-		{exitUsage, "is no arm; write NAME=", tiny("good", "x", "-arm", "good")},
-		{exitUsage, "is listed twice", tiny("good", "x", "-arm", "good=lossy")},
-		{exitUsage, `unknown backend "nope"; there are good, lossy, dying, stuck, and all for every one (in ` + programs + "/chatd)", tiny("good", "x", "-arm", "a="+programs+"/chatd:nope")},
-		{exitFailed, "no chatd at " + programs + "/nowhere; build it", tiny("good", "x", "-arm", "a="+programs+"/nowhere:good")},
-		{exitFailed, "there is no program that can be run", tiny("good", "x", "-arm", "a=there:good")},
-		{exitUsage, "a duration of 0s", tiny("good", "x", "-duration", "0s")},
-		{exitUsage, "a budget of 5m0s", tiny("good", "x", "-budget", "5m")},
-		{exitUsage, "slices of 300ms in 200ms", tiny("good", "x", "-slice", "300ms")},
-		{exitUsage, "a lead-in of -1s", tiny("good", "x", "-lead-in", "-1s")},
-		{exitUsage, "slices have a -lead-in", tiny("good", "x", "-warmup", "1s")},
-		{exitUsage, "there are no slices with -whole", tiny("good", "x", "-whole")},
-		{exitUsage, `invalid value "long"`, tiny("good", "x", "-duration", "long")},
-		{exitUsage, "a rate is written like", tiny("good", "x", "-rate", "1000")},
-		{exitUsage, `"many" is no number of messages`, tiny("good", "x", "-window", "many")},
-		{exitUsage, "no load", tiny("good", "x", "-window", "none", "-rate", "none")},
-		{exitUsage, "fixed or poisson", tiny("good", "x", "-arrivals", "odd")},
-		{exitUsage, "there are broadcast", tiny("good", "x", "-scenario", "storm")},
-		{exitUsage, "give one of them", tiny("good", "x", "-quick", "-full")},
-		{exitUsage, "a share above 0", tiny("good", "x", "-foreign-max", "NaN")},
-		{exitUsage, "no list of CPUs", tiny("good", "x", "-server-cpus", "two")},
-		{exitUsage, "CPU 999 is not among those allowed", tiny("good", "x", "-server-cpus", "999")},
-		{exitUsage, "texts of 3B; from", tiny("good", "x", "-size", "3B", "-window", "none")},
-		{exitUsage, "no argument", tiny("good", "x", "surplus")},
-		{exitFailed, "there is there already; give another -o", tiny("good", "there")},
-		{exitFailed, "cannot write results to file", tiny("good", "file/x")},
-		{exitFailed, "build it with make", tiny("good", "x", "-chatd", "nowhere")},
-		{exitFailed, "build it with make", tiny("good", "x", "-loadgen", "nowhere")},
-		{exitFailed, "exit status 1: chatd: port in use", tiny("stuck", "x", "-window", "none")},
+		{exitUsage, `unknown backend "nope"; there are good, lossy, dying, stuck`, tinyRun("nope", "x")},
+		{exitUsage, "is listed twice", tinyRun("good,good", "x")},
+		{exitUsage, "is not an arm; write NAME=", tinyRun("good", "x", "-arm", "good")},
+		{exitUsage, "is listed twice", tinyRun("good", "x", "-arm", "good=lossy")},
+		{exitUsage, `unknown backend "nope"; there are good, lossy, dying, stuck, and all for every one (in ` + programs + "/chatd)", tinyRun("good", "x", "-arm", "a="+programs+"/chatd:nope")},
+		{exitFailed, "no chatd at " + programs + "/nowhere; build it", tinyRun("good", "x", "-arm", "a="+programs+"/nowhere:good")},
+		{exitFailed, "there cannot be run", tinyRun("good", "x", "-arm", "a=there:good")},
+		{exitUsage, "a duration of 0s", tinyRun("good", "x", "-duration", "0s")},
+		{exitUsage, "a budget of 5m0s", tinyRun("good", "x", "-budget", "5m")},
+		{exitUsage, "slices of 300ms in 200ms", tinyRun("good", "x", "-slice", "300ms")},
+		{exitUsage, "a lead-in of -1s", tinyRun("good", "x", "-lead-in", "-1s")},
+		{exitUsage, "slices have a -lead-in", tinyRun("good", "x", "-warmup", "1s")},
+		{exitUsage, "there are no slices with -whole", tinyRun("good", "x", "-whole")},
+		{exitUsage, `invalid value "long"`, tinyRun("good", "x", "-duration", "long")},
+		{exitUsage, "a rate is written like", tinyRun("good", "x", "-rate", "1000")},
+		{exitUsage, `"many" is not a number of messages`, tinyRun("good", "x", "-window", "many")},
+		{exitUsage, "no load", tinyRun("good", "x", "-window", "none", "-rate", "none")},
+		{exitUsage, "give fixed or poisson", tinyRun("good", "x", "-arrivals", "odd")},
+		{exitUsage, "there are broadcast", tinyRun("good", "x", "-scenario", "storm")},
+		{exitUsage, "give one of them", tinyRun("good", "x", "-quick", "-full")},
+		{exitUsage, "a share above 0", tinyRun("good", "x", "-foreign-max", "NaN")},
+		{exitUsage, "is not a list of CPUs", tinyRun("good", "x", "-server-cpus", "two")},
+		{exitUsage, "CPU 999 is not among those allowed", tinyRun("good", "x", "-server-cpus", "999")},
+		{exitUsage, "texts of 3B; give", tinyRun("good", "x", "-size", "3B", "-window", "none")},
+		{exitUsage, "no argument", tinyRun("good", "x", "surplus")},
+		{exitFailed, "there exists already; give another -o", tinyRun("good", "there")},
+		{exitFailed, "cannot write results to file", tinyRun("good", "file/x")},
+		{exitFailed, "build it with make", tinyRun("good", "x", "-chatd", "nowhere")},
+		{exitFailed, "build it with make", tinyRun("good", "x", "-loadgen", "nowhere")},
+		{exitFailed, "exit status 1: chatd: port in use", tinyRun("stuck", "x", "-window", "none")},
 		{exitUsage, "no run in results/", []string{"compare"}},
 		{exitUsage, "not a run's directory", []string{"compare", "there"}},
 		{exitUsage, "give the directory of one run", []string{"report", "there", "there"}},
 		{exitUsage, "there is no directory nowhere", []string{"verify", "nowhere"}},
 		{exitUsage, "not a run's directory", []string{"verify", "there"}},
-		{exitUsage, `no format "pdf"; give text, markdown, json or svg`, []string{"report", "there", "-format", "pdf"}},
-		{exitUsage, "one of -json and -format=markdown", []string{"report", "-format", "markdown", "there", "-json"}},
-	} {
-		got := try(context.Background(), programs, c.args...)
-		lines := strings.Count(got.stderr, "\n")
-		if got.status != c.status || !strings.Contains(got.stderr, c.want) || got.stdout != "" || len(c.args) > 0 && lines != 1 {
-			t.Errorf("%v:\nstatus %d, want %d\n%s%swant %q", c.args, got.status, c.status, got.stdout, got.stderr, c.want)
-		}
-		if entries, _ := filepath.Glob("*x*"); len(entries) > 0 {
-			t.Errorf("%v left %v", c.args, entries)
-		}
+		{exitUsage, `-format is "pdf"; give text, markdown, json or svg`, []string{"report", "there", "-format", "pdf"}},
+		{exitUsage, "-json and -format=markdown contradict each other", []string{"report", "-format", "markdown", "there", "-json"}},
+	})
+	if entries, _ := filepath.Glob("*x*"); len(entries) > 0 {
+		t.Errorf("left: %v", entries)
 	}
 	for _, args := range [][]string{{"-h"}, {"run", "-h"}, {"verify", "-h"}} {
 		if got := try(context.Background(), programs, args...); got.status != exitOK || got.stdout == "" || got.stderr != "" {
@@ -330,8 +338,8 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// TestBudget: without a number of rounds there are as many as it takes, or as
-// the budget lets.
+// TestBudget: without a number of rounds there are as many as needed, or as
+// the budget allows.
 func TestBudget(t *testing.T) {
 	programs := bin(t)
 	t.Chdir(t.TempDir())
@@ -354,7 +362,7 @@ func TestBudget(t *testing.T) {
 func TestArms(t *testing.T) {
 	programs, old := bin(t), bin(t)
 	t.Chdir(t.TempDir())
-	got := try(context.Background(), programs, tiny("", "r", "-arm", "old="+old+"/chatd:good", "-arm", "new=good", "-rounds", "1", "-window", "none")...)
+	got := try(context.Background(), programs, tinyRun("", "r", "-arm", "old="+old+"/chatd:good", "-arm", "new=good", "-rounds", "1", "-window", "none")...)
 	run, _, err := record.Read("r")
 	if err != nil {
 		t.Fatalf("%v: %+v", err, got)

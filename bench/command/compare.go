@@ -20,7 +20,7 @@ const (
 // comparePage is the page's name in a directory.
 const comparePage = "compare.html"
 
-// compare is the verb: two runs held against each other, or many side by side.
+// compare is the verb: it compares two runs, or prints many side by side.
 func compare(_ context.Context, args []string, env Env) int {
 	f := flag.NewFlagSet("compare", flag.ContinueOnError)
 	format := f.String("format", asText, "what is printed, `text|csv|json`; csv has one line for each load, arm and figure, in base units, and takes two DIRs")
@@ -35,11 +35,11 @@ func compare(_ context.Context, args []string, env Env) int {
 	dirs := f.Args()
 	switch {
 	case *format != asText && *format != asCSV && *format != asJSON:
-		return failed(env, exitUsage, fmt.Errorf("bench compare: -format %s is not known; there are text, csv and json", *format))
+		return failed(env, exitUsage, fmt.Errorf("bench compare: -format is %q; give text, csv or json", *format))
 	case len(dirs) != 2 && (*format == asCSV || *page != ""):
 		return failed(env, exitUsage, fmt.Errorf("bench compare: -format csv and -o take two directories of runs: bench compare results/A results/B"))
 	case isDir(*page) && isRun(*page):
-		return failed(env, exitUsage, fmt.Errorf("bench compare: %s holds a run, whose files bench verify knows one by one; give -o another place", *page))
+		return failed(env, exitUsage, fmt.Errorf("bench compare: %s contains a run, to which bench verify allows no further file; give another -o", *page))
 	case len(dirs) == 2:
 		return comparePair(dirs, *format, *page, env)
 	}
@@ -47,7 +47,7 @@ func compare(_ context.Context, args []string, env Env) int {
 		dirs = runsIn(results)
 	}
 	if len(dirs) == 0 {
-		return failed(env, exitUsage, fmt.Errorf("bench compare: no run in %s/; measure one with bench run, or give directories", results))
+		return failed(env, exitUsage, fmt.Errorf("bench compare: there is no run in %s/; measure one with bench run, or give directories", results))
 	}
 	runs, err := readRuns(dirs)
 	if err != nil {
@@ -75,7 +75,7 @@ func readRuns(dirs []string) (runs []*record.Run, err error) {
 	return runs, nil
 }
 
-// comparePair holds the second run against the first.
+// comparePair compares the second run with the first.
 func comparePair(dirs []string, format, page string, env Env) int {
 	runs, err := readRuns(dirs)
 	if err != nil {

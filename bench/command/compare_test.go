@@ -16,8 +16,8 @@ import (
 // reference is a run that is committed.
 const reference = "../report/testdata/schema2-broadcast"
 
-// TestComparePair: two directories are held against each other, in every form,
-// wherever the flags stand; a page is written whole, where it is asked for.
+// TestComparePair: two directories are compared, in every format,
+// wherever the flags are; a page is written completely, where it is asked for.
 func TestComparePair(t *testing.T) {
 	ctx, dir := context.Background(), t.TempDir()
 	page := filepath.Join(dir, "page.html")
@@ -47,25 +47,17 @@ func TestComparePair(t *testing.T) {
 	}
 }
 
-// TestCompareRefuses: what is not understood is one line, and nothing is written.
+// TestCompareRefuses: a mistake is one line, and nothing is written.
 func TestCompareRefuses(t *testing.T) {
 	ctx, empty := context.Background(), t.TempDir()
-	for _, c := range []struct {
-		want string
-		args []string
-	}{
-		{"there are text, csv and json", []string{"-format", "xml", reference, reference}},
-		{"take two directories", []string{"-format", "csv", reference}},
-		{"take two directories", []string{"-o", empty, reference, reference, reference}},
-		{"has no manifest.json", []string{reference, empty}},
-		{"has no manifest.json", []string{filepath.Join(empty, "missing"), reference}},
-		{"holds a run", []string{reference, reference, "-o", reference}},
-	} {
-		got := try(ctx, "", append([]string{"compare"}, c.args...)...)
-		if got.status != exitUsage || got.stdout != "" || strings.Count(got.stderr, "\n") != 1 || !strings.Contains(got.stderr, c.want) {
-			t.Errorf("%v: %+v, want %q", c.args, got, c.want)
-		}
-	}
+	checkMistakes(t, "", []mistake{
+		{exitUsage, "give text, csv or json", []string{"compare", "-format", "xml", reference, reference}},
+		{exitUsage, "take two directories", []string{"compare", "-format", "csv", reference}},
+		{exitUsage, "take two directories", []string{"compare", "-o", empty, reference, reference, reference}},
+		{exitUsage, "has no manifest.json", []string{"compare", reference, empty}},
+		{exitUsage, "has no manifest.json", []string{"compare", filepath.Join(empty, "missing"), reference}},
+		{exitUsage, "contains a run", []string{"compare", reference, reference, "-o", reference}},
+	})
 	if got := try(ctx, "", "compare", reference, reference, "-o", filepath.Join(empty, "no", "such", "page.html")); got.status != exitFailed || strings.Count(got.stderr, "\n") != 1 {
 		t.Errorf("a directory that is not there: %+v", got)
 	}

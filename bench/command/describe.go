@@ -10,8 +10,8 @@ import (
 	"chatbench/internal/cmdline"
 )
 
-// describe is bench with all its verbs, for manual and completion. Each verb tells
-// of its flags itself, where it would have read them.
+// describe is bench with all its verbs, for the manual and for completion. Each verb describes
+// its flags itself, where it would have read them.
 func describe(ctx context.Context, env Env) cmdline.Command {
 	_, text, _ := strings.Cut(usage, "\n") // without the first line: a manual has a synopsis
 	c := cmdline.Command{
@@ -21,7 +21,7 @@ func describe(ctx context.Context, env Env) cmdline.Command {
 		Values: map[string][]string{"scenario": bench.Scenarios},
 	}
 	chatd := filepath.Join(env.Bin, "chatd")
-	env.Bin = "bin" // in defaults: a manual is the same wherever it is made
+	env.Bin = "bin" // for defaults: the manual must not depend on where it is made
 	for i := range c.Verbs {
 		v := &c.Verbs[i]
 		env.describe = func(f *flag.FlagSet, arguments string) {
@@ -30,7 +30,7 @@ func describe(ctx context.Context, env Env) cmdline.Command {
 		}
 		verbs[v.Name](ctx, nil, env)
 	}
-	if known, err := bench.Backends(ctx, chatd); err == nil { // without a chatd no names are offered
+	if known, err := bench.Backends(ctx, chatd); err == nil { // without a chatd there are no names to offer
 		for _, b := range known {
 			c.Values["backends"] = append(c.Values["backends"], b.Name)
 		}

@@ -99,7 +99,7 @@ func fakeChatd(args []string) int {
 	return 0
 }
 
-// room is everybody who is in.
+// room is all clients that are logged in.
 type room struct {
 	backend string
 	mu      sync.Mutex
@@ -154,7 +154,7 @@ func (r *room) client(c net.Conn) {
 	}
 }
 
-// pass passes a file frame on; the lossy backend passes no END.
+// pass forwards a file frame; the lossy backend forwards no END.
 func (r *room) pass(from string, f wire.Frame) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -175,7 +175,7 @@ func (r *room) join(name string, c net.Conn) {
 	r.members = append(r.members, c)
 }
 
-// say tells everybody; the 20th message is what the bad ones fail at.
+// say sends everybody a frame; the bad backends fail at the 20th message.
 func (r *room) say(frame []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -20,14 +20,14 @@ import (
 	"chatbench/core/units"
 )
 
-// Of a gate: what it may take in all, if nothing is worse; and how far the seed
-// of a second run is from that of the first, whose rounds each add one.
+// gateBudget is the budget of a gate in which nothing is worse; gateSeeds is the distance between the
+// seeds of the first and the second run, in which each round adds one.
 const (
 	gateBudget = 3 * time.Minute
 	gateSeeds  = 1_000_003
 )
 
-// gateFlags is the command line of gate: that of run, and two commits.
+// gateFlags are the flags of gate: those of run, and two commits.
 type gateFlags struct {
 	*runFlags
 	baseline, head string
@@ -50,12 +50,12 @@ func (f *gateFlags) setWorse(text string) error {
 		return fmt.Errorf("write a share as a percentage, like 5%%")
 	}
 	if f.worse = percent / 100; !(f.worse >= stats.Margin && f.worse <= 1) {
-		return fmt.Errorf("give %.0f%%, which a run calls a tie, or more, up to 100%%", 100*stats.Margin)
+		return fmt.Errorf("give %.0f%%, the limit of a tie, or more, up to 100%%", 100*stats.Margin)
 	}
 	return nil
 }
 
-// complete is that of a run; what a gate decides itself cannot be given.
+// complete makes the config of a run; it refuses flags that a gate sets itself.
 func (f *gateFlags) complete(args []string) (bench.Config, error) {
 	var bad error
 	f.set.Visit(func(one *flag.Flag) {
@@ -92,8 +92,8 @@ func (f *gateFlags) complete(args []string) (bench.Config, error) {
 	return cfg, nil
 }
 
-// gate is the verb: build two commits, measure one against the other, and again
-// what is worse.
+// gate is the verb: it builds two commits, compares them, and measures a backend again
+// if it is worse.
 func gate(ctx context.Context, args []string, env Env) int {
 	f := newGateFlags(env)
 	if status, ok := parse(f.set, "", args, env); !ok {
@@ -122,7 +122,7 @@ func gate(ctx context.Context, args []string, env Env) int {
 	}[g.gate.Verdict()]
 }
 
-// gateRun is a gate at work.
+// gateRun is the state of a gate.
 type gateRun struct {
 	env   Env
 	view  *live.View
@@ -135,11 +135,11 @@ type gateRun struct {
 }
 
 // measure builds both commits and measures each backend, with a part of the
-// budget; one with an alarm once more, with another seed.
+// budget. A backend with an alarm is measured again, with another seed.
 func (g *gateRun) measure(ctx context.Context, baseline, head string) (err error) {
 	backends := g.cfg.Backends
 	every := len(backends) == 1 && backends[0] == bench.All
-	if !every { // else they are known when head is built
+	if !every { // otherwise they are known when head is built
 		if err := g.absent(backends); err != nil {
 			return err
 		}
@@ -184,8 +184,8 @@ func (g *gateRun) measure(ctx context.Context, baseline, head string) (err error
 	return nil
 }
 
-// dirs is where the runs of a backend go, one of so many: the first, and the one
-// that is to confirm it.
+// dirs returns the directories for the runs of a backend, one of so many: the first run, and the one
+// that may confirm it.
 func (g *gateRun) dirs(backend string, of int) (first, again string) {
 	if first = g.cfg.Dir; of > 1 {
 		first += "-" + backend
@@ -193,12 +193,12 @@ func (g *gateRun) dirs(backend string, of int) (first, again string) {
 	return first, first + "-again"
 }
 
-// absent refuses a gate that would find one of its directories there already,
-// after minutes of measuring.
+// absent refuses a gate if one of its directories exists already: otherwise that would be
+// noticed only after minutes of measuring.
 func (g *gateRun) absent(backends []string) error {
 	for _, backend := range backends {
 		first, again := g.dirs(backend, len(backends))
-		if err := cmp.Or(bench.Absent(first), bench.Absent(again)); err != nil {
+		if err := cmp.Or(bench.CheckAbsent(first), bench.CheckAbsent(again)); err != nil {
 			return err
 		}
 	}
@@ -215,7 +215,7 @@ func (g *gateRun) once(ctx context.Context, backend, dir string, again bool) err
 	cfg := g.config(backend, dir, again)
 	g.view.Clear()
 	if watch(&cfg, g.view, g.env); !g.env.Live.Moves {
-		cfg.Void = nil // the page of the gate says it
+		cfg.Void = nil // the page of the gate mentions them
 	}
 	run, sums, err := bench.Run(ctx, cfg)
 	if err != nil {
@@ -226,8 +226,8 @@ func (g *gateRun) once(ctx context.Context, backend, dir string, again bool) err
 	return nil
 }
 
-// config is a run of two builds of a backend. One that is to confirm another has
-// its load: no pilot may choose another rate.
+// config makes the config of a run of two builds of a backend. A run that confirms another one
+// has the same load: no pilot may choose another rate.
 func (g *gateRun) config(backend, dir string, again bool) bench.Config {
 	cfg := g.cfg
 	cfg.Backends, cfg.Chatd, cfg.Dir = nil, g.base, dir
@@ -239,7 +239,7 @@ func (g *gateRun) config(backend, dir string, again bool) bench.Config {
 	return cfg
 }
 
-// openRates are those of a run's open loops.
+// openRates returns the rates of a run's open loops.
 func openRates(run *record.Run) (rates []units.Rate) {
 	for _, l := range run.Manifest.Loads {
 		if l.Open() {

@@ -29,9 +29,9 @@ func main() {
 }
 `
 
-// history makes a repository in the current directory: the commits good, docs,
+// makeHistory makes a repository in the current directory: the commits good, docs,
 // slow and broken, one after the other.
-func history(t *testing.T) {
+func makeHistory(t *testing.T) {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -76,7 +76,7 @@ func gateLine(base, head, backend, dir string, more ...string) []string {
 		"-clients", "4", "-senders", "2", "-rate", "400/s", "-window", "none", "-foreign-max", "1"}, more...)
 }
 
-// nothingLeft: no worktree, no directory.
+// nothingLeft checks that no worktree and no directory is left.
 func nothingLeft(t *testing.T) {
 	t.Helper()
 	if out, err := exec.Command("git", "worktree", "list").Output(); err != nil || bytes.Count(out, []byte("\n")) != 1 {
@@ -87,13 +87,13 @@ func nothingLeft(t *testing.T) {
 	}
 }
 
-// TestGate: each commit gets the status it has earned, or, on a machine that has
-// other work, the one that says so.
+// TestGate: each commit gets its status, or, on a busy machine,
+// the status for that.
 func TestGate(t *testing.T) {
 	programs, ctx := bin(t), context.Background()
 	t.Chdir(t.TempDir())
 	t.Setenv("TMPDIR", t.TempDir())
-	history(t)
+	makeHistory(t)
 	for _, c := range []struct {
 		args []string
 		want int
@@ -135,43 +135,34 @@ func TestGateMistakes(t *testing.T) {
 	if got := try(context.Background(), programs, gateLine("good", "docs", "good", "x")...); got.status != exitUsage || !strings.Contains(got.stderr, "no git repository here") {
 		t.Errorf("%+v", got)
 	}
-	history(t)
+	makeHistory(t)
 	for _, dir := range []string{"there", "one-again", "two-lossy"} {
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, c := range []struct {
-		status int
-		want   string
-		args   []string
-	}{
+	checkMistakes(t, programs, []mistake{
 		{exitUsage, "give the commit to compare with", []string{"gate"}},
 		{exitUsage, `there is no commit "nope" here`, gateLine("nope", "docs", "good", "x")},
-		{exitUsage, `"-x" is no revision`, gateLine("good", "-x", "good", "x")},
+		{exitUsage, `"-x" is not a revision`, gateLine("good", "-x", "good", "x")},
 		{exitUsage, "-arm is a flag of run", gateLine("good", "docs", "good", "x", "-arm", "a=b")},
-		{exitUsage, "bench gate: arrivals are fixed or poisson", gateLine("good", "docs", "good", "x", "-arrivals", "odd")},
+		{exitUsage, "bench gate: -arrivals is \"odd\"; give fixed or poisson", gateLine("good", "docs", "good", "x", "-arrivals", "odd")},
 		{exitUsage, "idle is not for a gate", []string{"gate", "-baseline", "good", "-scenario", "idle"}},
 		{exitUsage, "backend good is listed twice", gateLine("good", "docs", "good,lossy,good", "x")},
-		{exitFailed, "there is there already; give another -o", gateLine("good", "docs", "good", "there")},
-		{exitFailed, "one-again is there already; give another -o", gateLine("good", "docs", "good", "one")},
-		{exitFailed, "two-lossy is there already; give another -o", gateLine("good", "docs", "good,lossy", "two")},
-		{exitFailed, "two-lossy is there already; give another -o", gateLine("good", "docs", "all", "two")},
+		{exitFailed, "there exists already; give another -o", gateLine("good", "docs", "good", "there")},
+		{exitFailed, "one-again exists already; give another -o", gateLine("good", "docs", "good", "one")},
+		{exitFailed, "two-lossy exists already; give another -o", gateLine("good", "docs", "good,lossy", "two")},
+		{exitFailed, "two-lossy exists already; give another -o", gateLine("good", "docs", "all", "two")},
 		{exitUsage, "write a share as a percentage, like 5%", gateLine("good", "docs", "good", "x", "-worse", "0.05")},
-		{exitUsage, "which a run calls a tie", gateLine("good", "docs", "good", "x", "-worse", "1%")},
+		{exitUsage, "the limit of a tie", gateLine("good", "docs", "good", "x", "-worse", "1%")},
 		{exitUsage, `unknown backend "nope"`, gateLine("good", "docs", "nope", "x")},
 		{exitFailed, "cannot build commit", gateLine("good", "broken", "good", "x")},
-	} {
-		got := try(context.Background(), programs, c.args...)
-		if got.status != c.status || !strings.Contains(got.stderr, c.want) || strings.Count(got.stderr, "\n") != 1 || got.stdout != "" {
-			t.Errorf("%v:\nstatus %d, want %d\n%s%swant %q", c.args, got.status, c.status, got.stdout, got.stderr, c.want)
-		}
-	}
+	})
 	nothingLeft(t)
 }
 
-// TestGateRates: the run that confirms another has the rate that the pilot of that
-// one chose.
+// TestGateRates: the run that confirms another one has the rate that the pilot of the
+// first chose.
 func TestGateRates(t *testing.T) {
 	g := &gateRun{cfg: bench.Config{Plan: bench.Quick(record.Broadcast, nil)}}
 	if first := g.config("epoll", "x", false); !first.Pilot || first.Seed != 1 {
@@ -189,7 +180,7 @@ func TestGateInterrupt(t *testing.T) {
 	programs := bin(t)
 	t.Chdir(t.TempDir())
 	t.Setenv("TMPDIR", t.TempDir())
-	history(t)
+	makeHistory(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	stderr := &watched{word: "deliveries/s", found: cancel}

@@ -9,8 +9,8 @@ import (
 	"chatbench/bench/record"
 )
 
-// TestPilot: without -rate the rate is one of the series, or the plan's where the
-// machine is too disturbed, and the manifest says how it came about.
+// TestPilot: without -rate the rate is one of the series, or the plan's if the
+// machine is too disturbed, and the manifest says how it was chosen.
 func TestPilot(t *testing.T) {
 	programs, ctx := bin(t), context.Background()
 	t.Chdir(t.TempDir())
@@ -39,8 +39,8 @@ func TestPilot(t *testing.T) {
 	}
 }
 
-// TestPilotServerDies: that the server died is why the pilot chose nothing, and
-// the rounds are measured all the same, and void.
+// TestPilotServerDies: the pilot chooses nothing because the server died, and
+// the rounds are measured nevertheless, and void.
 func TestPilotServerDies(t *testing.T) {
 	programs := bin(t)
 	t.Chdir(t.TempDir())

@@ -19,10 +19,10 @@ import (
 	"chatbench/core/units"
 )
 
-// results is where runs go, and where they are looked for.
+// results is the directory of all runs.
 const results = "results"
 
-// runFlags is the command line of run.
+// runFlags are the flags of run.
 type runFlags struct {
 	set      *flag.FlagSet
 	plan     bench.Plan
@@ -41,7 +41,7 @@ type runFlags struct {
 func newRunFlags(env Env) *runFlags {
 	f := &runFlags{set: flag.NewFlagSet("run", flag.ContinueOnError), plan: bench.Quick(record.Broadcast, nil)}
 	fs, p, c := f.set, &f.plan, &f.config
-	fs.StringVar(&f.backends, "backends", "", "`NAMES` to measure, like epoll,goroutine or all, each maybe with flags of chatd's, process@spawn-ahead=64, or with clients that speak TLS, epoll@tls; see bench list")
+	fs.StringVar(&f.backends, "backends", "", "`NAMES` to measure, like epoll,goroutine or all, each maybe with flags of chatd, process@spawn-ahead=64, or with clients that speak TLS, epoll@tls; see bench list")
 	fs.Func("arm", "one more arm, `NAME=[CHATD:]BACKEND[@tls][@FLAG=VALUE…]`, maybe of a chatd of its own, like old=/tmp/old/chatd:epoll; may be given again", func(text string) error {
 		p.Arms = append(p.Arms, text)
 		return nil
@@ -53,38 +53,38 @@ func newRunFlags(env Env) *runFlags {
 	})
 	fs.StringVar(&f.source, "source", ".", "`DIR` in the source tree of chatd, where servers are built")
 	fs.StringVar(&f.scenario, "scenario", record.Broadcast, "what clients do, by `NAME`: "+strings.Join(bench.Scenarios, ", "))
-	fs.BoolVar(&f.quick, "quick", false, "the plan of a minute for one backend; what there is without any of these flags")
-	fs.BoolVar(&f.full, "full", false, "the plan for results one keeps: 20 rounds of 5s, with -whole after 2s of warm-up")
+	fs.BoolVar(&f.quick, "quick", false, "the plan of a minute for one backend, which is the default")
+	fs.BoolVar(&f.full, "full", false, "the plan for results that you keep: 20 rounds of 5s, with -whole after 2s of warm-up")
 	fs.IntVar(&p.Rounds, "rounds", 0, "`N` rounds of every backend under every load (0: as many as it takes to decide, looking after 8, 12, 16, 24, 32 and 48)")
-	fs.DurationVar(&p.Budget, "budget", 0, "without -rounds: `TIME` after which the run ends, decided or not (2m for two backends, 10m for twelve)")
-	fs.DurationVar(&p.Duration, "duration", p.Duration, "`TIME` that is measured of each backend in each round (with -whole 1.2s)")
-	fs.DurationVar(&p.Slice, "slice", p.Slice, "the backends of a round take turns: `TIME` that is measured in each")
+	fs.DurationVar(&p.Budget, "budget", 0, "without -rounds: `TIME` after which the run ends, even if it is undecided (2m for two backends, 10m for twelve)")
+	fs.DurationVar(&p.Duration, "duration", p.Duration, "measured `TIME` of each backend in each round (with -whole 1.2s)")
+	fs.DurationVar(&p.Slice, "slice", p.Slice, "the backends of a round take turns: measured `TIME` of a turn")
 	fs.DurationVar(&p.LeadIn, "lead-in", p.LeadIn, "`TIME` of load before each slice, which is not counted")
 	fs.BoolVar(&p.Whole, "whole", false, "no turns: each backend is measured in one piece, one after the other")
 	fs.DurationVar(&p.Warmup, "warmup", p.Warmup, "with -whole: `TIME` of load before it")
-	fs.Uint64Var(&p.Seed, "seed", p.Seed, "`NUMBER` that order and arrivals are drawn from")
-	fs.IntVar(&p.Clients, "clients", p.Clients, "`N` clients, each of whom receives everything; idle: 8000")
+	fs.Uint64Var(&p.Seed, "seed", p.Seed, "`NUMBER` from which the order of measurements and random arrivals are computed")
+	fs.IntVar(&p.Clients, "clients", p.Clients, "`N` clients, each of which receives everything; idle: 8000")
 	fs.IntVar(&p.Heavy, "heavy-clients", 500, "idle: `N` clients at most for a backend that has a thread or a process for each client; the others have -clients")
 	fs.DurationVar(&p.Ramp, "ramp", 4*time.Second, "idle: `TIME` over which clients connect, at equal distances")
 	fs.IntVar(&p.Senders, "senders", p.Senders, "broadcast: `N` of them send")
 	fs.IntVar(&p.Pairs, "pairs", 100, "relay: `N` clients ask, each another one that answers")
 	fs.IntVar(&p.Files, "files", 5, "relay: `N` files in each list")
 	fs.IntVar(&p.Downloads, "downloads", 16, "relay: one request in `N` is for a file, 0: none")
-	fs.Func("chat-rate", "relay: messages in all that ten more clients say meanwhile, `RATE` or none (50/s)", f.setChatRate)
+	fs.Func("chat-rate", "relay: chat messages of ten more clients at the same time, in all, `RATE` or none (50/s)", f.setChatRate)
 	fs.Var(&p.Size, "size", "`SIZE` of a text, like 64B; relay: of a file's name (32B)")
 	fs.Func("rate", "open loop at `RATES` in all, like 1000/s or 1000/s,5000/s; none for no open loop (chosen in the first second: the reference server uses 20 to 35 % of its CPU, and all arms have it; relay: 1000/s)", f.setRates)
 	fs.StringVar(&f.arrivals, "arrivals", "fixed", "of an open loop, `fixed|poisson`")
 	fs.Func("window", "closed loop with `NUMBERS` of messages under way for each sender, like 128; none for no closed loop (128; relay: 16)", f.setWindows)
-	fs.Func("server-cpus", "`CPUS` of the server, like 0 or 0,2-3 (one, chosen)", cpus(&c.ServerCPUs))
+	fs.Func("server-cpus", "`CPUS` of the server, like 0 or 0,2-3 (one, chosen automatically)", cpus(&c.ServerCPUs))
 	fs.Func("cpus", "scale: `NUMBERS` of CPUs of the server, like 1,2,4; elsewhere give one backend a number of its own, reactors@cpus=2 (1, 2, 4 and so on, and all but the generator's)", f.setCPUCounts)
-	fs.Func("generator-cpus", "`CPUS` of the generator, like 1 or 8-15: under a broadcast a thread on each, with its share of the clients (another, chosen)", cpus(&c.GeneratorCPUs))
+	fs.Func("generator-cpus", "`CPUS` of the generator, like 1 or 8-15: under a broadcast a thread on each, with its share of the clients (another one, chosen automatically)", cpus(&c.GeneratorCPUs))
 	fs.Func("agents", "`N|NAMES` of agents that drive the load instead of this machine, like 2 or alpha,beta: run loadgen agent -join there; with -whole", f.setAgents)
-	fs.StringVar(&c.AgentsListen, "agents-listen", "", "`HOST:PORT` that agents join (:7420); whoever reaches it can")
+	fs.StringVar(&c.AgentsListen, "agents-listen", "", "`HOST:PORT` that agents join (:7420); anybody who reaches it can join")
 	fs.BoolVar(&c.Syscalls, "syscalls", true, "count system calls; counting_ns_per_syscall in env.json is what that adds to each")
-	fs.Float64Var(&c.ForeignMax, "foreign-max", 0, "a round in which others used a larger `SHARE` of the server's CPUs is void; 1: none is (0.75; with -whole 0.25)")
+	fs.Float64Var(&c.ForeignMax, "foreign-max", 0, "a round in which other processes used a larger `SHARE` of the server's CPUs is void; 1: no round is (0.75; with -whole 0.25)")
 	fs.StringVar(&c.Chatd, "chatd", filepath.Join(env.Bin, "chatd"), "`PATH` of the server")
 	fs.StringVar(&c.Loadgen, "loadgen", filepath.Join(env.Bin, "loadgen"), "`PATH` of the load generator, for its null server")
-	fs.StringVar(&f.out, "o", "", "`DIR` for the results, which must not be there yet (results/TIME-BACKENDS)")
+	fs.StringVar(&f.out, "o", "", "`DIR` for the results, which must not exist yet (results/TIME-BACKENDS)")
 	fs.BoolVar(&f.asJSON, "json", false, "print the summary as JSON")
 	return f
 }
@@ -100,7 +100,7 @@ func (f *runFlags) setChatRate(text string) (err error) {
 func (f *runFlags) setAgents(text string) error {
 	if n, err := strconv.Atoi(text); err == nil {
 		if n < 1 || n > 1000 {
-			return fmt.Errorf("%d agents; from 1 to 1000", n)
+			return fmt.Errorf("%d agents; give 1 to 1000", n)
 		}
 		f.config.Agents = make([]string, n)
 		return nil
@@ -129,14 +129,14 @@ func (f *runFlags) setWindows(text string) error {
 	return each(text, func(one string) error {
 		n, err := strconv.Atoi(one)
 		if err != nil {
-			err = fmt.Errorf("%q is no number of messages", one)
+			err = fmt.Errorf("%q is not a number of messages", one)
 		}
 		f.plan.Windows = append(f.plan.Windows, n)
 		return err
 	})
 }
 
-// each calls do for each item of a list; the list "none" has no item.
+// each calls do for each item of a list; the list "none" has no items.
 func each(list string, do func(string) error) error {
 	if list == "none" {
 		return nil
@@ -153,7 +153,7 @@ func (f *runFlags) setCPUCounts(text string) error {
 	return each(text, func(one string) error {
 		n, err := strconv.Atoi(one)
 		if err != nil || n < 1 {
-			return fmt.Errorf("%q is no number of CPUs", one)
+			return fmt.Errorf("%q is not a number of CPUs", one)
 		}
 		f.plan.CPUCounts = append(f.plan.CPUCounts, n)
 		return nil
@@ -167,7 +167,7 @@ func cpus(into *[]int) func(string) error {
 	}
 }
 
-// complete turns what was typed into a config.
+// complete makes a config of the flags.
 func (f *runFlags) complete(args []string) (bench.Config, error) {
 	wrong := func(format string, args ...any) (bench.Config, error) {
 		return bench.Config{}, fmt.Errorf("bench "+f.set.Name()+": "+format, args...)
@@ -179,10 +179,10 @@ func (f *runFlags) complete(args []string) (bench.Config, error) {
 		return wrong("-quick and -full are two plans; give one of them")
 	}
 	if f.arrivals != "fixed" && f.arrivals != "poisson" {
-		return wrong("arrivals are fixed or poisson, not %q", f.arrivals)
+		return wrong("-arrivals is %q; give fixed or poisson", f.arrivals)
 	}
 	if !(f.config.ForeignMax >= 0 && f.config.ForeignMax <= 1) {
-		return wrong("-foreign-max is a share above 0 and up to 1, not %v", f.config.ForeignMax)
+		return wrong("-foreign-max is %v; give a share above 0 and up to 1", f.config.ForeignMax)
 	}
 	if err := f.fill(); err != nil {
 		return wrong("%v", err)
@@ -199,13 +199,13 @@ func (f *runFlags) complete(args []string) (bench.Config, error) {
 	return c, nil
 }
 
-// fill puts the plan of the scenario, quick or full, in the place of what was
-// not typed.
+// fill sets the flags that were not given to the values of the scenario's plan, quick or
+// full.
 func (f *runFlags) fill() error {
 	typed := make(map[string]bool)
 	f.set.Visit(func(one *flag.Flag) { typed[one.Name] = true })
 	if f.with != nil && typed["chatd"] {
-		return fmt.Errorf("-with builds both servers; leave -chatd away")
+		return fmt.Errorf("-with builds both servers; leave -chatd out")
 	}
 	if f.with != nil && strings.Trim(f.backends, ", ") == "" {
 		return fmt.Errorf("-with needs the backend to compare with itself, like -backends gnet")
@@ -219,7 +219,7 @@ func (f *runFlags) fill() error {
 	case sliced && typed["warmup"]:
 		return fmt.Errorf("-warmup is a flag of -whole and of idle; slices have a -lead-in")
 	case !sliced && (typed["slice"] || typed["lead-in"]):
-		return fmt.Errorf("there are no slices with -whole and under idle; leave -slice and -lead-in away")
+		return fmt.Errorf("there are no slices with -whole and under idle; leave -slice and -lead-in out")
 	}
 	p, plan := &f.plan, bench.Quick(f.scenario, nil)
 	if f.full {
@@ -256,7 +256,7 @@ func (f *runFlags) fill() error {
 	return nil
 }
 
-// flagsOf are the flags that not every scenario has.
+// flagsOf are the flags that only some scenarios have.
 var flagsOf = map[string][]string{
 	"clients": {record.Broadcast, record.Idle, record.Scale}, "senders": {record.Broadcast, record.Scale}, "size": {record.Broadcast, record.Relay, record.Scale},
 	"rate": {record.Broadcast, record.Relay}, "window": {record.Broadcast, record.Relay, record.Scale}, "arrivals": {record.Broadcast, record.Relay},
@@ -265,7 +265,7 @@ var flagsOf = map[string][]string{
 	"pairs": {record.Relay}, "files": {record.Relay}, "downloads": {record.Relay}, "chat-rate": {record.Relay},
 }
 
-// run is the verb: measure, write, print.
+// run is the verb: it measures, writes the results, and prints them.
 func run(ctx context.Context, args []string, env Env) int {
 	f := newRunFlags(env)
 	if status, ok := parse(f.set, "", args, env); !ok {
@@ -285,7 +285,7 @@ func run(ctx context.Context, args []string, env Env) int {
 	return printSummary(report.Summarize(finished, sums), cfg.Dir, f.asJSON, env)
 }
 
-// watch shows a run while it goes on.
+// watch shows a run while it is measured.
 func watch(cfg *bench.Config, view *live.View, env Env) {
 	if env.Live.Moves {
 		cfg.Progress = view.Progress
@@ -293,10 +293,10 @@ func watch(cfg *bench.Config, view *live.View, env Env) {
 	cfg.Look = view.Look
 	cfg.Void = view.Void
 	cfg.LeftOut = view.LeftOut
-	cfg.Told = func(line string) { fmt.Fprintln(env.Stderr, "bench: "+line) }
+	cfg.Log = func(line string) { fmt.Fprintln(env.Stderr, "bench: "+line) }
 }
 
-// measure builds what there is to build, and measures.
+// measure builds the servers if necessary, and measures.
 func (f *runFlags) measure(ctx context.Context, cfg bench.Config, view *live.View) (*record.Run, map[string]string, error) {
 	if f.with == nil {
 		return bench.Run(ctx, cfg)
@@ -318,7 +318,7 @@ func (f *runFlags) measure(ctx context.Context, cfg bench.Config, view *live.Vie
 	return bench.Run(ctx, cfg)
 }
 
-// printSummary prints a run, and gives the status its servers have earned.
+// printSummary prints a run, and returns the exit status for it.
 func printSummary(s *report.Summary, dir string, asJSON bool, env Env) int {
 	if asJSON {
 		if err := printJSON(env, s); err != nil {
@@ -330,7 +330,7 @@ func printSummary(s *report.Summary, dir string, asJSON bool, env Env) int {
 	return statusOfRun(s)
 }
 
-// statusOfRun is what a run's servers have earned.
+// statusOfRun is the exit status of a run.
 func statusOfRun(s *report.Summary) int {
 	switch {
 	case s.Violated():

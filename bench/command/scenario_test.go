@@ -8,8 +8,8 @@ import (
 	"chatbench/bench/record"
 )
 
-// TestScenarios: the other scenarios go the same way from the first round to
-// the table, with figures of their own.
+// TestScenarios: the other scenarios run from the first round to
+// the table too, with figures of their own.
 func TestScenarios(t *testing.T) {
 	programs, ctx := bin(t), context.Background()
 	t.Chdir(t.TempDir())

@@ -9,13 +9,13 @@ import (
 	"chatbench/bench/record"
 )
 
-// TestByTLS: an arm whose clients speak TLS takes turns with the same backend without,
-// stands beside it wherever arms do, is held against no ceiling, and leaves no key behind.
+// TestByTLS: an arm whose clients speak TLS takes turns with the same backend without TLS,
+// is shown wherever arms are, is compared with no ceiling, and leaves no key behind.
 func TestByTLS(t *testing.T) {
 	programs, ctx, keys := bin(t), context.Background(), t.TempDir()
 	t.Chdir(t.TempDir())
 	t.Setenv("TMPDIR", keys)
-	got := try(ctx, programs, tiny("good,good@tls", "r", "-arm", "named=good@tls")...)
+	got := try(ctx, programs, tinyRun("good,good@tls", "r", "-arm", "named=good@tls")...)
 	if got.status != exitOK && got.status != exitViolated && got.status != exitDisturbed {
 		t.Fatalf("%+v", got)
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // withTree makes a source tree in the current directory whose chatd is the fake
-// one and takes CPU as its module says; the module "slow" takes more.
+// one and uses as much CPU as its module says; the module "slow" uses more.
 func withTree(t *testing.T) {
 	t.Helper()
 	self, err := os.Executable()
@@ -44,7 +44,7 @@ func TestWith(t *testing.T) {
 	t.Chdir(t.TempDir())
 	t.Setenv("TMPDIR", temp)
 	withTree(t)
-	got := try(context.Background(), programs, tiny("good,lossy", "r", "-with", "example.com/lib=slow", "-source", "chat", "-rounds", "1", "-window", "none")...)
+	got := try(context.Background(), programs, tinyRun("good,lossy", "r", "-with", "example.com/lib=slow", "-source", "chat", "-rounds", "1", "-window", "none")...)
 	run, _, err := record.Read("r")
 	if err != nil {
 		t.Fatalf("%v: %+v", err, got)
@@ -78,23 +78,14 @@ func TestWithMistakes(t *testing.T) {
 	t.Chdir(t.TempDir())
 	t.Setenv("TMPDIR", temp)
 	withTree(t)
-	for _, c := range []struct {
-		status int
-		want   string
-		args   []string
-	}{
-		{exitUsage, "is not in the source tree of chatd; run bench there, or say where it is with -source DIR", tiny("good", "x", "-with", "example.com/lib=slow")},
-		{exitUsage, "replaces no module; write MODULE=PATH", tiny("good", "x", "-with", "slow")},
-		{exitUsage, "leave -chatd away", tiny("good", "x", "-with", "example.com/lib=slow", "-chatd", "y")},
-		{exitUsage, "like -backends gnet", tiny("", "x", "-with", "example.com/lib=slow", "-arm", "a=good")},
-		{exitUsage, "is listed twice", tiny("good", "x", "-with", "example.com/lib=slow", "-source", "chat", "-arm", "good+=good")},
-		{exitUsage, "chatd uses no module example.com/none", tiny("good", "x", "-with", "example.com/none=slow", "-source", "chat")},
-	} {
-		got := try(context.Background(), programs, c.args...)
-		if got.status != c.status || !strings.Contains(got.stderr, c.want) || strings.Count(got.stderr, "\n") != 1 || got.stdout != "" {
-			t.Errorf("%v:\nstatus %d, want %d\n%s%swant %q", c.args, got.status, c.status, got.stdout, got.stderr, c.want)
-		}
-	}
+	checkMistakes(t, programs, []mistake{
+		{exitUsage, "is not in the source tree of chatd; run bench there, or say where it is with -source DIR", tinyRun("good", "x", "-with", "example.com/lib=slow")},
+		{exitUsage, "is not a replacement of a module; write MODULE=PATH", tinyRun("good", "x", "-with", "slow")},
+		{exitUsage, "leave -chatd out", tinyRun("good", "x", "-with", "example.com/lib=slow", "-chatd", "y")},
+		{exitUsage, "like -backends gnet", tinyRun("", "x", "-with", "example.com/lib=slow", "-arm", "a=good")},
+		{exitUsage, "is listed twice", tinyRun("good", "x", "-with", "example.com/lib=slow", "-source", "chat", "-arm", "good+=good")},
+		{exitUsage, "chatd does not use the module example.com/none", tinyRun("good", "x", "-with", "example.com/none=slow", "-source", "chat")},
+	})
 	if left, _ := os.ReadDir(temp); len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}

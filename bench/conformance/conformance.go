@@ -1,8 +1,8 @@
 // Package conformance runs the conformance suite of a backend, which is a Go
-// test, and reads what it came to.
+// test, and reads its result.
 //
-// It refuses to guess: output that ends before the suite does is an error, and
-// so is that of several suites none of which is the backend's. Functions may be
+// It does not guess: output that ends before the suite does is an error, and
+// so is the output of several suites none of which is the backend's. Functions may be
 // called from any goroutine.
 package conformance
 
@@ -26,35 +26,35 @@ import (
 	"time"
 )
 
-// ErrOutput is returned for what is no output of a suite's whole run.
+// ErrOutput is returned for input that is not the output of a complete run of a suite.
 var ErrOutput = errors.New("conformance: not the output of go test -json of a conformance suite")
 
-// test is the suite's, in the package of every backend.
+// test is the name of the suite's test, in the package of every backend.
 const test = "TestConformance"
 
-// Suite is what a run of the suite came to.
+// Suite is the result of a run of the suite.
 type Suite struct {
 	Package string        `json:"package"`
 	Time    time.Time     `json:"time"` // when it ended
 	Took    time.Duration `json:"took_ns"`
 	Passed  int           `json:"passed"` // cases
 	Failed  []Case        `json:"failed,omitempty"`
-	Skipped []Case        `json:"skipped,omitempty"` // those that cannot be run here
-	Gaps    []Case        `json:"gaps,omitempty"`    // those that the backend says it does not pass
-	// Broken: the suite failed besides, or without any case that did.
+	Skipped []Case        `json:"skipped,omitempty"` // cases that cannot be run here
+	Gaps    []Case        `json:"gaps,omitempty"`    // cases that the backend is known not to pass
+	// Broken: the suite itself failed, maybe without a failed case.
 	Broken bool `json:"broken,omitempty"`
 }
 
 // Case is a case of the suite that did not pass.
 type Case struct {
 	Name string `json:"name"`
-	Why  string `json:"why,omitempty"` // the first line it said
+	Why  string `json:"why,omitempty"` // the first line of its output
 }
 
 // OK says whether nothing failed.
 func (s *Suite) OK() bool { return len(s.Failed) == 0 && !s.Broken }
 
-// Cases is how many there were.
+// Cases is how many cases there were.
 func (s *Suite) Cases() int { return s.Passed + len(s.Failed) + len(s.Skipped) + len(s.Gaps) }
 
 // event is a line of go test -json.
@@ -66,11 +66,11 @@ type event struct {
 
 // reader reads events one by one.
 type reader struct {
-	suites map[string]*Suite
-	ended  map[string]bool
-	said   map[string]string // by package and test, the first line that says why
-	cases  func(done int)
-	done   int
+	suites     map[string]*Suite
+	ended      map[string]bool
+	firstLines map[string]string // by package and test, the first line that says why
+	cases      func(done int)
+	done       int
 }
 
 func (r *reader) take(e event) {
@@ -84,7 +84,7 @@ func (r *reader) take(e event) {
 	}
 	name := strings.TrimPrefix(e.Test, test+"/")
 	if e.Action == "output" {
-		r.listen(e, name)
+		r.recordLine(e, name)
 		return
 	}
 	if e.Action != "pass" && e.Action != "fail" && e.Action != "skip" {
@@ -98,7 +98,7 @@ func (r *reader) take(e event) {
 	if strings.Contains(name, "/") { // a part of a case
 		return
 	}
-	one := Case{Name: name, Why: r.said[e.Package+" "+name]}
+	one := Case{Name: name, Why: r.firstLines[e.Package+" "+name]}
 	switch e.Action {
 	case "pass":
 		s.Passed++
@@ -117,20 +117,20 @@ func (r *reader) take(e event) {
 	}
 }
 
-// listen keeps the first line of a case that is its own: file.go:12: why.
-func (r *reader) listen(e event, name string) {
+// recordLine keeps the first line of a case's own output: file.go:12: why.
+func (r *reader) recordLine(e event, name string) {
 	name, _, _ = strings.Cut(name, "/")
 	line := strings.TrimSpace(e.Output)
 	place, why, ok := strings.Cut(line, ": ")
-	if key := e.Package + " " + name; ok && strings.Contains(place, ".go:") && r.said[key] == "" {
-		r.said[key] = why
+	if key := e.Package + " " + name; ok && strings.Contains(place, ".go:") && r.firstLines[key] == "" {
+		r.firstLines[key] = why
 	}
 }
 
 // Parse reads the output of go test -json, of the backend's suite or of several
-// with it among them. cases, if set, is told how many have ended.
+// suites including it. cases, if set, is called with how many cases have ended.
 func Parse(in io.Reader, backend string, cases func(done int)) (*Suite, error) {
-	r := &reader{suites: make(map[string]*Suite), ended: make(map[string]bool), said: make(map[string]string), cases: cases}
+	r := &reader{suites: make(map[string]*Suite), ended: make(map[string]bool), firstLines: make(map[string]string), cases: cases}
 	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, 4<<20)
 	for lines.Scan() {
@@ -153,9 +153,9 @@ func Parse(in io.Reader, backend string, cases func(done int)) (*Suite, error) {
 	}
 	switch {
 	case len(r.suites) == 0:
-		return nil, fmt.Errorf("%w: there is no %s in it", ErrOutput, test)
+		return nil, fmt.Errorf("%w: it contains no %s", ErrOutput, test)
 	case found == nil:
-		return nil, fmt.Errorf("%w: of %d suites none is in a package %s; record that of one package", ErrOutput, len(r.suites), backend)
+		return nil, fmt.Errorf("%w: none of the %d suites is in a package %s; record the suite of that package", ErrOutput, len(r.suites), backend)
 	case !r.ended[found.Package]:
 		return nil, fmt.Errorf("%w: it ends before the suite of %s does", ErrOutput, found.Package)
 	case found.Cases() == 0:
@@ -186,7 +186,7 @@ func Run(ctx context.Context, root, backend string, cases func(done int)) (*Suit
 	}
 	s, err := Parse(out, backend, cases)
 	io.Copy(io.Discard, out)
-	failed := cmd.Wait() // of a suite that fails too
+	failed := cmd.Wait() // the suite may fail too
 	if err != nil {
 		if first, _, _ := strings.Cut(strings.TrimSpace(complaints.String()), "\n"); first != "" {
 			err = fmt.Errorf("conformance: go test %s: %s", pkg, first)
@@ -197,7 +197,7 @@ func Run(ctx context.Context, root, backend string, cases func(done int)) (*Suit
 	return s, err
 }
 
-// find is the package whose table entry, a backends.Backend, has that name.
+// find returns the package whose table entry, a backends.Backend, has that name.
 func find(root, backend string) (pkg string, err error) {
 	files, err := filepath.Glob(filepath.Join(root, "backends", "*", "*.go"))
 	if err != nil {
@@ -242,7 +242,7 @@ func names(file *ast.File, backend string) (found bool) {
 	return found
 }
 
-// text is what a string literal says, or what name stands for.
+// text is the value of a string literal, or of the constant name.
 func text(e ast.Expr, name string) string {
 	switch e := e.(type) {
 	case *ast.BasicLit:

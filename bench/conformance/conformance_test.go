@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// output is that of go test -json, from a shorter form: PACKAGE ACTION TEST [OUTPUT].
+// output is the output of go test -json, from a shorter form: PACKAGE ACTION TEST [OUTPUT].
 func output(lines ...string) string {
 	var all []string
 	for _, line := range lines {
@@ -26,7 +26,7 @@ func output(lines ...string) string {
 func TestParse(t *testing.T) {
 	whole := output(
 		"a run TestConformance", "a run TestConformance/talk",
-		"a output TestConformance/talk     lab.go:9: nothing to see", "a pass TestConformance/talk",
+		"a output TestConformance/talk     talk.go:9: nothing to see", "a pass TestConformance/talk",
 		"a output TestConformance/slow     slow.go:12: it was not cut", "a output TestConformance/slow     slow.go:13: nor later", "a fail TestConformance/slow",
 		"a output TestConformance/churn     x.go:1: gap: its library forgets (it fails with: x)", "a skip TestConformance/churn",
 		"a output TestConformance/v6     x.go:1: no IPv6 here", "a skip TestConformance/v6",
@@ -52,12 +52,12 @@ func TestParse(t *testing.T) {
 		t.Errorf("a suite that fails though no case does: %+v, %v", s, err)
 	}
 	for text, want := range map[string]string{
-		"":                                    "there is no TestConformance",
+		"":                                    "it contains no TestConformance",
 		"ok  m/a":                             `"ok  m/a"`,
-		output("a pass TestOther"):            "there is no TestConformance",
+		output("a pass TestOther"):            "it contains no TestConformance",
 		output("a pass TestConformance/talk"): "ends before the suite of m/a does",
 		output("a pass TestConformance"):      "no case was run",
-		output("b pass TestConformance", "c pass TestConformance"): "of 2 suites none is in a package a",
+		output("b pass TestConformance", "c pass TestConformance"): "none of the 2 suites is in a package a",
 	} {
 		if s, err := Parse(strings.NewReader(text), "a", nil); !errors.Is(err, ErrOutput) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %+v, %v, want %q", text, s, err, want)
@@ -65,8 +65,8 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// TestRun: the suite of a backend is found by the backend's name, whatever its
-// package is called.
+// TestRun: the suite of a backend is found by the backend's name, whatever the name of its
+// package.
 func TestRun(t *testing.T) {
 	root := t.TempDir()
 	t.Setenv("GOFLAGS", "")

@@ -1,10 +1,10 @@
-// Package live shows a run while it goes on: on a terminal a table that is drawn
-// again in place, with the count of void rounds above it and a line of where the run
-// is below; elsewhere one line for each look at which arms may be decided, and one
-// before it that counts the rounds that were void since the last.
+// Package live shows a run while it is measured: on a terminal a table that is redrawn
+// in place, with the count of void rounds above it and a progress line
+// below; elsewhere one line for each look at which arms may be decided, and one
+// before it that counts the void rounds since the last look.
 //
-// It refuses to judge: what it shows, the bench has worked out between two
-// rounds. Of the terminal it changes nothing but the text: there is nothing to
+// It judges nothing: what it shows, the bench has computed between two
+// rounds. It changes nothing of the terminal but the text, so there is nothing to
 // restore after Clear. All methods may be called from any goroutine.
 package live
 
@@ -20,7 +20,7 @@ import (
 	"chatbench/bench"
 )
 
-// Terminal is what the writer of a View can show.
+// Terminal is what the writer of a View can display.
 type Terminal struct {
 	Moves bool                       // it is a terminal whose cursor can be moved
 	Color bool                       // bold and faint
@@ -34,13 +34,13 @@ type View struct {
 	term   Terminal
 	look   *bench.Look
 	status string
-	drawn  []int          // columns of each row that stands there
-	width  int            // of the terminal when it was drawn
+	drawn  []int          // columns of each row that is drawn
+	width  int            // of the terminal when they were drawn
 	seen   map[string]int // by load and arm, the rounds at the last look that was shown
-	void   voids          // of the whole run; where there is no table, since the last line
+	void   voids          // of the whole run; without a table, since the last line
 }
 
-// New shows nothing yet.
+// New makes a View that shows nothing yet.
 func New(w io.Writer, term Terminal) *View {
 	return &View{w: w, term: term, seen: make(map[string]int)}
 }
@@ -62,7 +62,7 @@ func (v *View) size() (columns, rows int) {
 	return max(columns, 10), rows
 }
 
-// Progress shows where the run is.
+// Progress shows how far the run is.
 func (v *View) Progress(p bench.Progress) {
 	what := fmt.Sprintf("round %d", p.Round)
 	if p.Round == 0 {
@@ -77,7 +77,7 @@ func (v *View) Progress(p bench.Progress) {
 	v.Say(fmt.Sprintf("%s  %s  %s%s  %s left", what, p.Arm, p.Load, rate, p.Left.Round(time.Second)))
 }
 
-// Say shows something else on the last row; only on a terminal.
+// Say shows another text in the last row; only on a terminal.
 func (v *View) Say(text string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -95,7 +95,7 @@ func (v *View) Say(text string) {
 	fmt.Fprint(v.w, "\r\x1b[K"+text)
 }
 
-// Look shows how the arms stand.
+// Look shows the state of the arms.
 func (v *View) Look(l bench.Look) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -108,14 +108,14 @@ func (v *View) Look(l bench.Look) {
 	}
 }
 
-// voidLine writes how many rounds were void since it last did.
+// voidLine writes how many rounds were void since the last voidLine.
 func (v *View) voidLine() {
 	if text := v.void.line(); text != "" {
 		fmt.Fprintln(v.w, text)
 	}
 }
 
-// LeftOut tells of a backend that is not measured, though all were asked for.
+// LeftOut reports a backend that is not measured, although all were asked for.
 func (v *View) LeftOut(b bench.Backend) {
 	v.print(fmt.Sprintf("backend %s is left out, it cannot run on this machine: %s", b.Name, b.Unavailable))
 }
@@ -131,7 +131,7 @@ func (v *View) print(text string) {
 	}
 }
 
-// Clear takes away what was drawn, and forgets it. Where nothing is drawn it writes
+// Clear removes what was drawn, and forgets it. If nothing is drawn it writes
 // how many rounds were void since the last look.
 func (v *View) Clear() {
 	v.mu.Lock()
@@ -144,8 +144,8 @@ func (v *View) Clear() {
 	clear(v.seen)
 }
 
-// erase leaves the cursor where the first row began. A terminal that has become
-// narrower has wrapped the rows since.
+// erase moves the cursor to where the first row began. If the terminal has become
+// narrower it has wrapped the rows since.
 func (v *View) erase() {
 	if len(v.drawn) > 0 {
 		fmt.Fprint(v.w, v.erasure())
@@ -168,7 +168,7 @@ func (v *View) erasure() string {
 	return "\r\x1b[J"
 }
 
-// draw puts everything in the place of what stands there, in one write.
+// draw replaces what is drawn, in one write.
 func (v *View) draw() {
 	out := v.erasure()
 	width, height := v.size()
@@ -203,7 +203,7 @@ func clip(text string, columns int) string {
 	return string([]rune(text)[:columns-1]) + "…"
 }
 
-// line is a look in one line; "": no arm has come to a look since the last.
+// line is a look as one line; "": no arm has come to a look since the last one.
 func (v *View) line(l bench.Look) string {
 	var decided, open []string
 	come := 0
@@ -229,7 +229,7 @@ func (v *View) line(l bench.Look) string {
 		return ""
 	}
 	still := "open " + listed(open)
-	if len(open) > few {
+	if len(open) > maxNames {
 		still = fmt.Sprintf("%d open", len(open))
 	}
 	text := fmt.Sprintf("bench: look after %d rounds: decided %s; %s", come, listed(decided), still)

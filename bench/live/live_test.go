@@ -30,8 +30,8 @@ func round(arm string, void ...record.Reason) record.Round {
 }
 
 // TestLines: without a terminal there is a line for each look and at most one
-// before it for all rounds that others have made void; what a server has done is a
-// line at once. Few names are named, many counted.
+// before it for all rounds that are void because of others; what a server has done is a
+// line at once. Few names are listed, many are counted.
 func TestLines(t *testing.T) {
 	var out bytes.Buffer
 	v := New(&out, Terminal{})
@@ -67,7 +67,7 @@ func TestLines(t *testing.T) {
 	said("again")
 }
 
-// TestHead: on a terminal the count stands above the table, from the first on.
+// TestHead: on a terminal the count is above the table, from the first void round on.
 func TestHead(t *testing.T) {
 	var out bytes.Buffer
 	v := New(&out, Terminal{Moves: true, Size: func() (int, int) { return 100, 24 }})

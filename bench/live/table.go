@@ -21,10 +21,10 @@ type row struct {
 	style string
 	text  string
 	cells []string
-	done  bool // an arm that is decided: the first to go where there is no room
+	done  bool // an arm that is decided: left out first if there is no room
 }
 
-// form is how much is said in a cell: the widest that fits is taken.
+// form is how long the text in a cell is: the longest form that fits is used.
 type form struct {
 	center bool // the ratio, and not its interval alone
 	long   bool // words in full
@@ -32,7 +32,7 @@ type form struct {
 
 var forms = []form{{true, true}, {true, false}, {false, false}}
 
-// table is a look as rows that fit, as far as they can.
+// table returns a look as rows that fit, as far as possible.
 func table(l bench.Look, columns, rows int) []row {
 	var all []row
 	for _, f := range forms {
@@ -43,7 +43,7 @@ func table(l bench.Look, columns, rows int) []row {
 	return shortened(all, rows)
 }
 
-// aligned is all rows in one form.
+// aligned returns all rows in one form.
 func aligned(l bench.Look, f form) []row {
 	var all []row
 	for i, load := range l.Loads {
@@ -96,7 +96,7 @@ func aligned(l bench.Look, f form) []row {
 	return all
 }
 
-// cell is a figure, and the word for it.
+// cell is a figure and the word for its verdict.
 func (f form) cell(s report.FigureStanding) string {
 	text := s.Ratio
 	switch {
@@ -109,7 +109,7 @@ func (f form) cell(s report.FigureStanding) string {
 	return strings.TrimSpace(text + " " + s.Word)
 }
 
-// state is how far an arm is.
+// state says how far an arm is.
 func (f form) state(a report.ArmStanding) string {
 	switch {
 	case a.Again:
@@ -126,8 +126,8 @@ func (f form) state(a report.ArmStanding) string {
 	return text
 }
 
-// shortened leaves out arms that are decided, the last first, then whatever is
-// too much, and says how many rows that were.
+// shortened leaves out arms that are decided, the last first, then further rows
+// until the rest fits, and says how many rows it left out.
 func shortened(all []row, rows int) []row {
 	if len(all) <= rows {
 		return all
@@ -145,7 +145,7 @@ func shortened(all []row, rows int) []row {
 	return append(all, row{style: faint, text: fmt.Sprintf("… %d more rows", whole-len(all))})
 }
 
-// figures is what an arm came to, for a line.
+// figures is the result of an arm for a line.
 func figures(load report.Standing, a report.ArmStanding) string {
 	var parts []string
 	for i, f := range a.Figures {

@@ -9,17 +9,17 @@ import (
 	"chatbench/bench/record"
 )
 
-// few is how many names stand in a line; of more only their number does.
-const few = 4
+// maxNames is how many names a line lists; if there are more it has only their number.
+const maxNames = 4
 
-// noise is why a round is void that says nothing of any server: beside a
-// neighbour that is so often, and for all arms alike.
+// noise are the reasons for void rounds that say nothing about a server: with a noisy
+// neighbour they are frequent, and equally so for all arms.
 var noise = []record.Reason{record.GeneratorLimited, record.Disturbed, record.Steal, record.NotDrained, record.FewSlices}
 
-// voids counts rounds that are void for noise.
+// voids counts rounds that are void because of noise.
 type voids struct {
 	rounds int
-	by     map[record.Reason]map[string]int // by the gravest reason and the arm
+	by     map[record.Reason]map[string]int // by the most serious reason and the arm
 }
 
 func (v *voids) add(r record.Round) {
@@ -47,7 +47,7 @@ func (v *voids) String() string {
 			each = append(each, fmt.Sprintf("%s %d", arm, arms[arm]))
 		}
 		of := strings.Join(each, ", ")
-		if len(each) > few {
+		if len(each) > maxNames {
 			of = fmt.Sprintf("%d arms", len(each))
 		}
 		parts = append(parts, fmt.Sprintf("%d %s (%s)", rounds, reason, of))
@@ -55,7 +55,7 @@ func (v *voids) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// line says how many more there are since it was last asked; "": none.
+// line says how many more void rounds there are since it was last called; "": none.
 func (v *voids) line() string {
 	n, text := v.rounds, v.String()
 	*v = voids{}
@@ -68,7 +68,7 @@ func (v *voids) line() string {
 	return fmt.Sprintf("bench: %d more rounds are void: %s", n, text)
 }
 
-// head is the count on a terminal.
+// head is the count for a terminal.
 func (v *voids) head() string {
 	if v.rounds == 1 {
 		return "1 round void: " + v.String()
@@ -76,9 +76,9 @@ func (v *voids) head() string {
 	return fmt.Sprintf("%d rounds void: %s", v.rounds, v)
 }
 
-// Void shows that a round does not count. What is a server's doing, or broke off
-// for a reason that nobody else gave, is a line of its own at once. What others on
-// the machine did is counted: on a terminal above the table, elsewhere in one line
+// Void shows that a round does not count. If a server is the reason, or no reason was
+// given, it is a line of its own at once. Disturbances by others on
+// the machine are counted: on a terminal above the table, elsewhere in one line
 // before the next look's, or at the end.
 func (v *View) Void(r record.Round) {
 	if !slices.Contains(noise, r.Void[0]) {
@@ -92,7 +92,7 @@ func (v *View) Void(r record.Round) {
 	}
 }
 
-// voidText says of a round that it does not count.
+// voidText says that a round does not count, and why.
 func voidText(r record.Round) string {
 	var reasons []string
 	for _, reason := range r.Void {

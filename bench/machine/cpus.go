@@ -1,8 +1,8 @@
-// Package machine knows the machine a bench runs on: which CPUs there are and
-// how to keep a thread on some of them, and what has to be written down so that
+// Package machine describes the machine a bench runs on: which CPUs there are and
+// how to keep a thread on some of them, and what has to be recorded so that
 // two runs can be compared.
 //
-// It refuses to change anything but the calling process's own affinity: no
+// It changes nothing but the calling process's own affinity: no
 // sysctl, no governor. Linux only. Its functions may be called from any
 // goroutine, except where they say otherwise.
 package machine
@@ -17,8 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Allowed is the CPUs this process may run on, in order. Ask before anything
-// is pinned: it is the main thread that answers.
+// Allowed returns the CPUs that this process may run on, in order. Call it before any thread
+// is pinned: it asks for the main thread.
 func Allowed() ([]int, error) {
 	var set unix.CPUSet
 	if err := unix.SchedGetaffinity(os.Getpid(), &set); err != nil {
@@ -34,8 +34,8 @@ func Allowed() ([]int, error) {
 }
 
 // Split divides the CPUs: one for the server, the first; one for the
-// generator, the last that shares no core with it. One core each is what makes
-// figures of different machines comparable. Of a single CPU both get the same,
+// generator, the last that shares no core with it. With one core each, figures
+// of different machines are comparable. If there is a single CPU both get it,
 // and shared is true.
 func Split(allowed []int) (server, generator []int, shared bool) {
 	return split(allowed, siblings)
@@ -57,7 +57,7 @@ func split(allowed []int, siblings func(int) []int) (server, generator []int, sh
 	return []int{first}, []int{last}, false
 }
 
-// siblings is the CPUs on the same core, the CPU itself included.
+// siblings returns the CPUs on the same core, including the CPU itself.
 func siblings(cpu int) []int {
 	text, err := os.ReadFile(fmt.Sprintf("/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", cpu))
 	if err != nil {
@@ -70,7 +70,7 @@ func siblings(cpu int) []int {
 	return cpus
 }
 
-// ParseCPUs reads a list as the kernel writes it: "0,2-3".
+// ParseCPUs parses a list in the kernel's form: "0,2-3".
 func ParseCPUs(list string) ([]int, error) {
 	var cpus []int
 	for part := range strings.SplitSeq(list, ",") {
@@ -81,7 +81,7 @@ func ParseCPUs(list string) ([]int, error) {
 		from, err1 := strconv.Atoi(low)
 		to, err2 := strconv.Atoi(high)
 		if err1 != nil || err2 != nil || from < 0 || to < from || to >= 64*len(unix.CPUSet{}) {
-			return nil, fmt.Errorf("machine: %q is no list of CPUs such as 0,2-3", list)
+			return nil, fmt.Errorf("machine: %q is not a list of CPUs; write it like 0,2-3", list)
 		}
 		for c := from; c <= to; c++ {
 			cpus = append(cpus, c)
@@ -91,7 +91,7 @@ func ParseCPUs(list string) ([]int, error) {
 	return slices.Compact(cpus), nil
 }
 
-// FormatCPUs is the other way: "0,2-3".
+// FormatCPUs is the inverse of ParseCPUs: "0,2-3".
 func FormatCPUs(cpus []int) string {
 	var b strings.Builder
 	for i := 0; i < len(cpus); i++ {
@@ -110,9 +110,9 @@ func FormatCPUs(cpus []int) string {
 	return b.String()
 }
 
-// PinProcess keeps all threads of this process on the CPUs: those there are,
-// and so those they will start. Threads that are pinned afterwards go their
-// own way.
+// PinProcess keeps all threads of this process on the CPUs: those that exist,
+// and so those that they start. Threads that are pinned afterwards are not
+// affected.
 func PinProcess(cpus []int) error {
 	var set unix.CPUSet
 	for _, c := range cpus {

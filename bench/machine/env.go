@@ -106,7 +106,7 @@ func StealTicks() int64 {
 	return n
 }
 
-// line is the first line of a small file, its blanks made single; "" if there is none.
+// line is the first line of a small file, with single spaces; "" if there is none.
 func line(path string) string {
 	text, err := os.ReadFile(path)
 	if err != nil {

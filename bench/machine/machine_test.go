@@ -48,7 +48,7 @@ func TestCPULists(t *testing.T) {
 	}
 }
 
-// TestPin: a process started from a pinned one is where that one is.
+// TestPin: a process started from a pinned one has the same CPUs.
 func TestPin(t *testing.T) {
 	allowed, err := Allowed()
 	if err != nil || len(allowed) == 0 {

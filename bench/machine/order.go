@@ -2,9 +2,9 @@ package machine
 
 import "slices"
 
-// Order puts CPUs into the order in which a server is given them: first one thread of each
-// core, then their siblings, then those that share a core with the generator, and the
-// generator's own last.
+// Order sorts CPUs into the order in which a server is given them: first one thread of each
+// core, then their siblings, then those that share a core with the generator, and last the
+// generator's own CPUs.
 func Order(allowed, generator []int) []int { return order(allowed, generator, siblings) }
 
 func order(allowed, generator []int, siblings func(int) []int) []int {

@@ -15,12 +15,12 @@ import (
 const sysEnter = "events/raw_syscalls/sys_enter/id"
 
 // Counters are perf events on a process tree that does not exist yet: opened
-// on the calling thread, inherited by the process it forks next and by all
-// that one's threads and children, and enabled when that process calls
+// on the calling thread, inherited by the process that it forks next and by all
+// threads and children of that process, and enabled when that process calls
 // execve. So nothing is missed and nothing is counted twice, however many
-// threads the server starts before anybody looks.
+// threads the server starts before the counters are read.
 //
-// The calling thread itself never counts, for it does not exec; it must be
+// The calling thread itself is never counted, because it does not exec; it must be
 // locked to its goroutine, fork one process, and not fork another before
 // Close. Read may be called from any goroutine.
 type Counters struct {
@@ -37,8 +37,8 @@ const (
 	kinds
 )
 
-// OpenCounters opens what is allowed. What is not, Note explains; that is no
-// error, for there are lesser ways or the figure is left out.
+// OpenCounters opens the counters that are allowed. Notes explains what is not: that is no
+// error, because there are less exact ways, or the figure is left out.
 func OpenCounters(withSyscalls bool) *Counters {
 	c := &Counters{}
 	c.open(cpuTime, unix.PERF_TYPE_SOFTWARE, unix.PERF_COUNT_SW_TASK_CLOCK)
@@ -71,7 +71,7 @@ func (c *Counters) open(k kind, eventType uint32, config uint64) {
 	c.files[k] = os.NewFile(uintptr(fd), "perf")
 }
 
-// read is the count since exec; ok is false where there is no counter.
+// read returns the count since exec; ok is false if there is no counter.
 func (c *Counters) read(k kind) (n int64, ok bool) {
 	if c == nil || c.files[k] == nil {
 		return 0, false
@@ -88,12 +88,13 @@ func (c *Counters) Close() {
 	}
 }
 
-// Counts says which of the two events that cost something are counted.
+// Counts says which of the two events whose counting costs something are counted.
 func (c *Counters) Counts() (calls, changes bool) {
 	return c.files[syscalls] != nil, c.files[switches] != nil
 }
 
-// Notes says how each figure of a Usage is taken with these counters.
+// Notes says how each figure of a Usage is measured with these counters. As with
+// TaskTime.Note, another text is another method to a comparison.
 func (c *Counters) Notes() map[string]string {
 	notes := map[string]string{
 		"cpu":              "perf task-clock of the process tree, in nanoseconds",
@@ -115,8 +116,8 @@ func (c *Counters) Notes() map[string]string {
 	return notes
 }
 
-// tracepoint reads the id of a tracepoint. Where tracefs is not mounted, an
-// unattached mount of it is opened for the moment: nobody else sees it, and
+// tracepoint reads the id of a tracepoint. If tracefs is not mounted, it
+// opens an unattached mount of it for the moment: no other process sees it, and
 // nothing of the machine is changed.
 func tracepoint(path string) (uint64, error) {
 	for _, root := range []string{"/sys/kernel/tracing/", "/sys/kernel/debug/tracing/"} {

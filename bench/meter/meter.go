@@ -1,9 +1,9 @@
-// Package meter takes what a server's process tree uses: CPU, system calls,
-// context switches, memory, and what others took of its CPUs meanwhile.
+// Package meter measures what a server's process tree uses: CPU, system calls,
+// context switches, memory, and what other processes use of its CPUs at the same time.
 //
-// It refuses to sample on its own: it looks when it is told to, for a look
+// It never samples on its own: it reads when it is called, because reading
 // costs CPU. It measures from
-// outside, so that a server need not help and cannot lie. A Meter belongs to
+// outside, so a server need not help and cannot lie. A Meter belongs to
 // one goroutine at a time; Linux only.
 package meter
 
@@ -15,24 +15,24 @@ import (
 	"chatbench/bench/record"
 )
 
-// Meter looks at one process tree.
+// Meter measures one process tree.
 type Meter struct {
 	Root       int       // the server's process id
-	Counters   *Counters // opened before it was forked; nil: /proc alone
-	Ran        *Ran      // on ServerCPUs, and maybe on others; nil: others' time and nobody's are not told apart
+	Counters   *Counters // opened before it was forked; nil: only /proc is read
+	TaskTime   *TaskTime // on ServerCPUs, and maybe on others; nil: time of other tasks and uncharged time are not distinguished
 	ServerCPUs []int
-	OtherCPUs  []int // in use besides: the generator's
+	OtherCPUs  []int // other CPUs in use: the generator's
 	SocketBase int64 // SocketMemory before the server started
 }
 
-// Sample is one look.
+// Sample is one reading.
 type Sample struct {
 	At       time.Time
 	cpu      int64 // nanoseconds
 	switches int64
 	syscalls int64
 	callsOK  bool
-	// Only in the samples Look takes.
+	// Only in the samples of ReadAll.
 	user    int64 // nanoseconds, by ticks
 	system  int64
 	machine map[int]cpuTicks
@@ -40,9 +40,9 @@ type Sample struct {
 	ranOK   bool
 }
 
-// Glance takes what Between needs of the start and the end of the timed
-// section. With counters it costs microseconds; without, it reads /proc.
-func (m *Meter) Glance() Sample {
+// ReadCounters reads what Between needs of the start and the end of the timed
+// section. With counters it takes microseconds; without, it reads /proc.
+func (m *Meter) ReadCounters() Sample {
 	s := Sample{At: time.Now()}
 	var cpuOK, switchesOK bool
 	s.cpu, cpuOK = m.Counters.read(cpuTime)
@@ -62,25 +62,25 @@ func (m *Meter) Glance() Sample {
 	return s
 }
 
-// Look takes what changes slowly too: it is for before and after the load.
-func (m *Meter) Look() Sample {
-	s := m.Glance()
+// ReadAll also reads what changes slowly: call it before and after the load.
+func (m *Meter) ReadAll() Sample {
+	s := m.ReadCounters()
 	s.user, s.system = treeTicks(Tree(m.Root))
 	s.machine = machineTicks()
-	s.ran, s.ranOK = m.Ran.read(m.ServerCPUs)
+	s.ran, s.ranOK = m.TaskTime.read(m.ServerCPUs)
 	return s
 }
 
-// Between is the use from one glance to the next. The two looks before and
-// after the whole load say how it splits into user and kernel, and what else
-// went on: both come in ticks of 10 ms, too coarse for a short section. Memory
-// and the size of the tree are Hold's.
+// Between is the use between two samples of ReadCounters. The two samples of ReadAll, before and
+// after the whole load, say how it splits into user and kernel, and what else
+// ran: both come in ticks of 10 ms, too coarse for a short section. Memory
+// and the size of the tree are added by ReadMemory.
 func (m *Meter) Between(from, to, before, after Sample) record.Usage {
 	var u record.Usage
 	cpu := to.cpu - from.cpu
 	user := cpu
-	// What ran in softirq on the server's behalf is in cpu and in no tick: it
-	// is the kernel's. So the share is of cpu, not of the ticks' sum.
+	// What ran in softirq for the server is in cpu and in no tick: it
+	// is kernel time. So the share is of cpu, not of the sum of the ticks.
 	if whole := max(after.cpu-before.cpu, after.user+after.system-before.user-before.system); whole > 0 {
 		user = int64(float64(cpu) * float64(after.user-before.user) / float64(whole))
 	}
@@ -101,14 +101,14 @@ func (m *Meter) Between(from, to, before, after Sample) record.Usage {
 }
 
 // Sum adds up pieces of a load that was put on the server in turns with others.
-// What could not be taken in one of them is absent from the whole. The zero Sum is
+// A figure that could not be measured in one piece is absent from the sum. The zero Sum is
 // ready.
 type Sum struct {
 	from, to, before, after Sample
 	begun                   bool
 }
 
-// Add adds one piece: what Between takes of it.
+// Add adds one piece, given the samples that Between takes.
 func (s *Sum) Add(from, to, before, after Sample) {
 	calls, ran, machine := from.callsOK && to.callsOK, before.ranOK && after.ranOK, before.machine != nil && after.machine != nil
 	if s.begun {
@@ -124,10 +124,10 @@ func (s *Sum) Add(from, to, before, after Sample) {
 	}
 }
 
-// Usage is Between of all pieces together.
+// Usage is Between over all pieces together.
 func (m *Meter) Usage(s *Sum) record.Usage { return m.Between(s.from, s.to, s.before, s.after) }
 
-// add adds what lies between two samples.
+// add adds the difference of two samples.
 func (s *Sample) add(from, to Sample) {
 	s.At = s.At.Add(to.At.Sub(from.At))
 	s.cpu += to.cpu - from.cpu
@@ -145,13 +145,13 @@ func (s *Sample) add(from, to Sample) {
 	}
 }
 
-// foreign is the share of the server's CPUs that others used, and the share that
-// was charged to nobody. Where the time of all tasks is known, others' is what of
-// it was not the server's, and nobody's is what was neither a task's nor idle nor
-// stolen. Else uncharged is nil, and foreign what was neither idle nor stolen nor
-// the server's own. Idle and stolen time come in ticks, and what a task
-// ran for is known a tick later: what comes out below nothing is nothing, and what
-// comes out above everything is everything.
+// foreign returns the share of the server's CPUs that other processes used, and the share that
+// was not charged to any task. If the run time of all tasks is known, foreign is that time
+// without the server's, and uncharged is the time that was neither charged to a task nor idle nor
+// stolen. Otherwise uncharged is nil, and foreign is the time that was not idle, not stolen and not
+// charged to the server. Idle and stolen time come in ticks, and the run time of a task
+// is known a tick later: results below 0 are set to 0, and results
+// above 1 to 1.
 func (m *Meter) foreign(before, after Sample) (foreign float64, uncharged *float64) {
 	total := after.At.Sub(before.At) * time.Duration(len(m.ServerCPUs))
 	if total <= 0 {
@@ -168,11 +168,11 @@ func (m *Meter) foreign(before, after Sample) (foreign float64, uncharged *float
 		return share(busy - own), nil
 	}
 	ran := after.ran - before.ran
-	nobody := share(busy - max(ran, own))
-	return share(ran - own), &nobody
+	rest := share(busy - max(ran, own))
+	return share(ran - own), &rest
 }
 
-// stolen is the largest share that was stolen from one of the CPUs.
+// stolen is the largest share that the hypervisor took from one of the CPUs.
 func stolen(from, to Sample, cpus []int) (share float64) {
 	for _, c := range cpus {
 		a, b := from.machine[c], to.machine[c]
@@ -183,9 +183,9 @@ func stolen(from, to Sample, cpus []int) (share float64) {
 	return share
 }
 
-// Hold adds to a usage what the tree holds now. It reads page tables and may
-// take milliseconds: it is for after the load, with everybody still connected.
-func (m *Meter) Hold(u *record.Usage) {
+// ReadMemory adds to a usage the memory and size of the tree at present. It reads page tables and may
+// take milliseconds: call it after the load, with all clients still connected.
+func (m *Meter) ReadMemory(u *record.Usage) {
 	var rss, peak, pss int64
 	rssOK, peakOK := true, true
 	pids := Tree(m.Root)

@@ -18,11 +18,11 @@ import (
 	"chatbench/bench/record"
 )
 
-// calls is how many system calls the child makes, and again its own child.
+// calls is how many system calls the child makes, and so does its own child.
 const calls = 50_000
 
-// TestMain is also the child that is measured: at a line on stdin it makes its
-// calls, on a thread of its own, has a child make as many, and says so.
+// TestMain is also the measured child: after a line on stdin it makes its
+// calls, on a thread of its own, has a child make as many, and reports it.
 func TestMain(m *testing.M) {
 	switch os.Getenv("METER_CHILD") {
 	case "":
@@ -64,7 +64,7 @@ func work() {
 	<-done
 }
 
-// measured starts the child, looks before and after its work, and gives what it used.
+// measured starts the child, reads the counters before and after its work, and returns what it used.
 func measured(t *testing.T, withCounters bool) (*Meter, record.Usage) {
 	t.Helper()
 	runtime.LockOSThread()
@@ -93,12 +93,12 @@ func measured(t *testing.T, withCounters bool) (*Meter, record.Usage) {
 	if !lines.Scan() {
 		t.Fatal("the child said nothing")
 	}
-	before, from := m.Look(), m.Glance()
+	before, from := m.ReadAll(), m.ReadCounters()
 	fmt.Fprintln(in)
 	if !lines.Scan() || lines.Text() != "done" {
 		t.Fatal("the child's child did nothing")
 	}
-	to, after := m.Glance(), m.Look()
+	to, after := m.ReadCounters(), m.ReadAll()
 	if !after.At.After(before.At) {
 		t.Error("no time passed")
 	}
@@ -125,7 +125,7 @@ func TestCountersSeeTheTree(t *testing.T) {
 	if u.Steal == nil || *u.Steal < 0 || *u.Steal > 1 || u.Foreign == nil || *u.Foreign < 0 || *u.Foreign > 1 {
 		t.Errorf("steal %v, foreign %v", u.Steal, u.Foreign)
 	}
-	m.Hold(&u)
+	m.ReadMemory(&u)
 	if u.Processes != 2 || u.Threads < 4 {
 		t.Errorf("%d processes, %d threads; there are 2 Go processes", u.Processes, u.Threads)
 	}
@@ -182,9 +182,9 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// TestForeign: what is neither idle nor stolen nor the server's own is others',
-// whatever the tick saw of it; where the time of all tasks is known, only what
-// they ran for is, and the rest is nobody's.
+// TestForeign: time that is not idle, not stolen and not the server's belongs to other processes,
+// whatever the tick saw of it; if the run time of all tasks is known, only
+// their run time does, and the rest is not charged.
 func TestForeign(t *testing.T) {
 	at := time.Now()
 	m := &Meter{ServerCPUs: []int{0, 1}}
@@ -217,13 +217,13 @@ func TestForeign(t *testing.T) {
 	}
 }
 
-// TestRan: what a process runs for on a CPU is counted there.
-func TestRan(t *testing.T) {
+// TestTaskTime: the time for which a process runs on a CPU is counted there.
+func TestTaskTime(t *testing.T) {
 	allowed, err := machine.Allowed()
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := OpenRan(allowed[:1])
+	r := OpenTaskTime(allowed[:1])
 	defer r.Close()
 	before, ok := r.read(allowed[:1])
 	if !ok {
@@ -259,13 +259,13 @@ func TestRan(t *testing.T) {
 	if after-before < own-20e6 {
 		t.Errorf("%d ns ran, a process alone took %d", after-before, own)
 	}
-	if _, ok := (*Ran)(nil).read(allowed[:1]); ok {
-		t.Error("who does not count knows")
+	if _, ok := (*TaskTime)(nil).read(allowed[:1]); ok {
+		t.Error("a TaskTime that counts nothing reports a time")
 	}
 }
 
-// TestSum: pieces add up to what they are together, and what lies between them
-// is in none.
+// TestSum: the sum of pieces is their total, and what happens between them
+// is not in it.
 func TestSum(t *testing.T) {
 	at, m := time.Now(), &Meter{ServerCPUs: []int{0}}
 	sample := func(ms int64, cpu, user, idle int64) Sample {
@@ -281,7 +281,7 @@ func TestSum(t *testing.T) {
 		t.Errorf("cpu %d, user %d, kernel %d, %d calls, %d switches", *u.CPU, *u.CPUUser, *u.CPUKernel, *u.Syscalls, *u.ContextSwitches)
 	}
 	if u.Uncharged != nil {
-		t.Errorf("nobody knows what ran, but uncharged is %v", *u.Uncharged)
+		t.Errorf("the run time is not known, but uncharged is %v", *u.Uncharged)
 	}
 	ran := func(s Sample, ns int64) Sample {
 		s.ran, s.ranOK = ns, true
@@ -300,7 +300,7 @@ func TestSum(t *testing.T) {
 	}
 }
 
-// TestSumOfParts: what was not taken in some piece, whichever, is not in the sum.
+// TestSumOfParts: a figure that is missing in any piece is missing in the sum.
 func TestSumOfParts(t *testing.T) {
 	at, m := time.Now(), &Meter{ServerCPUs: []int{0}}
 	type lack struct{ from, to, before, after Sample }

@@ -13,7 +13,7 @@ import (
 // architecture Go and Linux share, whatever the kernel's own tick is.
 const tick = int64(time.Second) / 100
 
-// Tree lists a process and its descendants. Children are found by the threads
+// Tree lists a process and its descendants. Children are found through the threads
 // that forked them; a kernel built without that list shows the root alone.
 func Tree(root int) []int {
 	pids := []int{root}
@@ -34,7 +34,7 @@ func Tree(root int) []int {
 }
 
 // Stopped says whether every thread of a process is stopped, as by SIGSTOP. A
-// process that has ended runs no more either.
+// process that has ended counts as stopped.
 func Stopped(pid int) bool {
 	for _, tid := range threads(pid) {
 		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/stat", pid, tid))
@@ -61,9 +61,9 @@ func threads(pid int) []int {
 	return tids
 }
 
-// treeTicks sums user and system time of the processes, children they have
-// waited for included, in nanoseconds. A process that has just ended is left
-// out: its parent has its time.
+// treeTicks sums user and system time of the processes, including children that they have
+// waited for, in nanoseconds. A process that has just ended is left
+// out: its time is in that of its parent.
 func treeTicks(pids []int) (user, system int64) {
 	for _, pid := range pids {
 		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -77,8 +77,8 @@ func treeTicks(pids []int) (user, system int64) {
 	return user, system
 }
 
-// parseTicks takes fields 14 to 17 of proc(5)'s stat. The command's name, the
-// second, may hold spaces and parentheses: count from the last one.
+// parseTicks parses fields 14 to 17 of proc(5)'s stat. The command's name, the
+// second, may contain spaces and parentheses: count from the last one.
 func parseTicks(stat []byte) (user, system int64, err error) {
 	end := bytes.LastIndexByte(stat, ')')
 	fields := strings.Fields(string(stat[end+1:]))
@@ -127,8 +127,8 @@ func statusSwitches(pids []int) (sum int64) {
 	return sum
 }
 
-// SocketMemory is what the TCP sockets of the machine hold in the kernel, in
-// octets; ok is false where /proc/net/sockstat does not say.
+// SocketMemory is what the TCP sockets of the machine occupy in the kernel, in
+// octets; ok is false if /proc/net/sockstat does not say.
 func SocketMemory() (octets int64, ok bool) {
 	text, err := os.ReadFile("/proc/net/sockstat")
 	if err != nil {
@@ -137,7 +137,7 @@ func SocketMemory() (octets int64, ok bool) {
 	return parseSockstat(text, int64(os.Getpagesize()))
 }
 
-// parseSockstat takes "mem" from the line "TCP: inuse 5 orphan 0 tw 0 alloc 7 mem 3".
+// parseSockstat parses "mem" in the line "TCP: inuse 5 orphan 0 tw 0 alloc 7 mem 3".
 func parseSockstat(text []byte, page int64) (octets int64, ok bool) {
 	for line := range strings.Lines(string(text)) {
 		fields := strings.Fields(line)
@@ -155,9 +155,9 @@ func parseSockstat(text []byte, page int64) (octets int64, ok bool) {
 }
 
 // cpuTicks is one CPU's line of /proc/stat, in ticks since boot. On a kernel
-// without a tick when idle the idle time is taken by the clock. What was busy is
-// not: that is what the tick happened to see, and a load of 1,000 messages a
-// second shows it the same moment of each.
+// without a tick when idle, idle time is measured by the clock. Busy time is
+// not: it is what the tick happened to see, and a load of 1,000 messages a
+// second shows the tick the same moment of each message.
 type cpuTicks struct {
 	idle  int64 // and waiting for disks
 	steal int64

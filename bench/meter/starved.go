@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// How Starved looks: so often, at this distance.
+// Starved looks this many times, at this interval.
 const (
 	starvedLooks = 10
 	starvedEvery = 20 * time.Millisecond
 )
 
-// Starved says whether a process tree has work to do and is kept from it:
+// Starved says whether a process tree has work to do but does not get a CPU:
 // whether, for a fifth of a second, some thread of it was always ready to run,
 // and the whole tree had a CPU for less than half of that time. A server that
-// waits for something is not starved, and neither is one that runs in a circle.
+// waits for something is not starved, and neither is one that is in an endless loop.
 func Starved(root int) bool {
 	begun := time.Now()
 	before := ranFor(root)
@@ -32,7 +32,7 @@ func Starved(root int) bool {
 	return ranFor(root)-before < time.Since(begun)/2
 }
 
-// ready says whether a thread of the tree runs or is ready to.
+// ready says whether a thread of the tree is running or ready to run.
 func ready(root int) bool {
 	for _, pid := range Tree(root) {
 		for _, tid := range threads(pid) {
@@ -46,8 +46,8 @@ func ready(root int) bool {
 	return false
 }
 
-// ranFor is the time for which the threads of the tree that are there now have
-// had a CPU; 0 where the kernel does not say.
+// ranFor is how long the present threads of the tree have had a CPU so far; 0 if the kernel
+// does not say.
 func ranFor(root int) (sum time.Duration) {
 	for _, pid := range Tree(root) {
 		for _, tid := range threads(pid) {

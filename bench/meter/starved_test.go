@@ -10,8 +10,8 @@ import (
 	"chatbench/bench/machine"
 )
 
-// TestStarved: who has no turn is starved; who has nothing to do is not, and
-// neither is who has the CPU to himself.
+// TestStarved: a process that waits for a CPU is starved; one that has nothing to do is not, and
+// neither is one that has the CPU to itself.
 func TestStarved(t *testing.T) {
 	allowed, err := machine.Allowed()
 	if err != nil {

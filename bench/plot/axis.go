@@ -2,15 +2,15 @@ package plot
 
 import "math"
 
-// Axis maps values to pixels, by their logarithm if it says so. A value beyond
-// an end is put on that end.
+// Axis maps values to pixels, logarithmically if Log is set. A value beyond
+// an end is drawn at that end.
 type Axis struct {
 	Low, High float64 // values, Low < High; above zero if Log
 	From, To  float64 // the pixels of Low and of High
 	Log       bool
 }
 
-// At is the pixel of a value.
+// At returns the pixel of a value.
 func (a Axis) At(v float64) float64 {
 	v = math.Min(math.Max(v, a.Low), a.High)
 	low, high := a.Low, a.High
@@ -23,7 +23,7 @@ func (a Axis) At(v float64) float64 {
 // Holds says whether a value lies between the ends.
 func (a Axis) Holds(v float64) bool { return a.Low <= v && v <= a.High }
 
-// Ticks is as many round values along the axis as leave gap pixels between two.
+// Ticks returns as many round values along the axis as leave gap pixels between two of them.
 func (a Axis) Ticks(gap float64) []float64 {
 	choices := a.linear
 	if a.Log {
@@ -47,10 +47,10 @@ func (a Axis) apart(values []float64, gap float64) bool {
 	return true
 }
 
-// within is how far beyond an end a tick may be for rounding.
+// within is how far beyond an end a tick may be because of rounding.
 const within = 1e-9
 
-// linear is multiples of a step that grows with n: 1, 2, 5, 10 …
+// linear returns multiples of a step that grows with n: 1, 2, 5, 10 …
 func (a Axis) linear(n int) (values []float64, more bool) {
 	span := a.High - a.Low
 	step := math.Pow(10, math.Floor(math.Log10(span))-2+float64(n/3)) * []float64{1, 2, 5}[n%3]
@@ -60,7 +60,7 @@ func (a Axis) linear(n int) (values []float64, more bool) {
 	return values, step < span
 }
 
-// dense is the ticks of one decade, the more the denser.
+// dense are the ticks of one decade, from few to many.
 var dense = [][]float64{
 	{1, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7, 1.8, 1.9, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9},
 	{1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8},
@@ -68,7 +68,7 @@ var dense = [][]float64{
 	{1, 2, 5}, {1, 3}, {1},
 }
 
-// logarithmic is some values of each decade, then every second decade …
+// logarithmic returns some values of each decade; with growing n of every second decade …
 func (a Axis) logarithmic(n int) (values []float64, more bool) {
 	steps, every := dense[min(n, len(dense)-1)], max(1, n-len(dense)+2)
 	for decade := int(math.Floor(math.Log10(a.Low))); float64(decade) <= math.Log10(a.High); decade++ {

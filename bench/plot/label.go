@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Width is about how many pixels a text takes in the size of a drawing, and
-// rather too many than too few: fonts differ.
+// Width estimates how many pixels a text takes in the font size of a drawing. It errs on the
+// large side, because fonts differ.
 func Width(text string) float64 {
 	em := 0.0
 	for _, r := range text {
@@ -27,8 +27,8 @@ func Width(text string) float64 {
 	return em * FontSize
 }
 
-// Fit cuts a text to so many pixels, with an ellipsis in its middle: long names
-// of arms begin alike, and differ at their end.
+// Fit cuts a text to so many pixels, with an ellipsis in the middle: long names
+// of arms have the same beginning, and differ at their end.
 func Fit(text string, width float64) string {
 	if Width(text) <= width {
 		return text
@@ -43,9 +43,9 @@ func Fit(text string, width float64) string {
 	return "…"
 }
 
-// Spread moves the wanted places of labels so that no two are closer than gap
-// and all lie between low and high, as near to where they were wanted as
-// goes. Where there is no room for all, they stand closer.
+// Spread moves labels from their wanted places so that no two are closer than gap
+// and all are between low and high, as near to the wanted places as
+// possible. If there is not enough room they are closer.
 func Spread(wanted []float64, gap, low, high float64) []float64 {
 	n := len(wanted)
 	if n == 0 {
@@ -57,8 +57,8 @@ func Spread(wanted []float64, gap, low, high float64) []float64 {
 		order[i] = i
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(wanted[a], wanted[b]) })
-	// Without its share of the gaps each label wants a place of its own, and
-	// the places must not fall: labels that would are one block, at their mean.
+	// After its share of the gaps is subtracted each label wants a place, and
+	// the places must not decrease: labels that would are one block, at their mean.
 	type block struct {
 		sum float64
 		n   int
@@ -82,20 +82,20 @@ func Spread(wanted []float64, gap, low, high float64) []float64 {
 	return places
 }
 
-// Styles is how many lines can be told apart: colours times dashes.
+// Styles is how many lines can be distinguished: colours times dashes.
 const (
 	colours = 7
 	dashes  = 3
 	Styles  = colours * dashes
 )
 
-// Style is the class of a line by its place, from 0: a colour, c0 to c6, and a
+// Style returns the class of a line by its place, from 0: a colour, c0 to c6, and a
 // dash, d0 to d2. Neighbours differ in colour.
 func Style(place int) string {
 	return "c" + strconv.Itoa(place%colours) + " d" + strconv.Itoa(place/colours%dashes)
 }
 
-// The styles of the reference and of the same measured again.
+// The styles of the reference and of its A/A arm.
 const (
 	Reference = "ref"
 	Again     = "ref again"

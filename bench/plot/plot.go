@@ -1,10 +1,10 @@
-// Package plot draws plots as inline SVG: shapes, axes, labels that keep clear
-// of one another, and the styles by which many lines can be told apart.
+// Package plot draws plots as inline SVG: shapes, axes, labels that do not overlap,
+// and styles by which many lines can be distinguished.
 //
-// It refuses to know what is drawn, and colours: shapes carry classes, which
-// the style sheet of the page gives its colours, light and dark. A drawing has
-// no script, no font and no outside resource. The caption of a plot is the
-// page's; what a drawing shows is said in one sentence to those who cannot see
+// It does not know what is drawn, nor its colours: shapes have classes, to which
+// the style sheet of the page gives colours, light and dark. A drawing has
+// no script, no font and no outside resource. The caption of a plot belongs to the
+// page; for readers who cannot see the drawing, one sentence describes
 // it. A drawing belongs to one goroutine.
 package plot
 
@@ -27,15 +27,15 @@ type Drawing struct {
 	open          int // groups
 }
 
-// New begins a drawing; says is the sentence that stands for it.
-func New(width, height float64, says string) *Drawing {
+// New begins a drawing; description is the sentence for readers who cannot see it.
+func New(width, height float64, description string) *Drawing {
 	d := &Drawing{width: width, height: height}
 	fmt.Fprintf(&d.b, `<svg viewBox="0 0 %s %s" width="%s" height="%s" role="img" aria-label="%s">`,
-		px(width), px(height), px(width), px(height), html.EscapeString(says))
+		px(width), px(height), px(width), px(height), html.EscapeString(description))
 	return d
 }
 
-// SVG ends the drawing and gives its text. Groups that are open are closed.
+// SVG ends the drawing and returns its text. Open groups are closed.
 func (d *Drawing) SVG() template.HTML {
 	for d.open > 0 {
 		d.End()
@@ -44,18 +44,18 @@ func (d *Drawing) SVG() template.HTML {
 	return template.HTML(d.b.String())
 }
 
-// File ends the drawing and gives it as a file of its own, with the style sheet that
-// it has from a page otherwise.
+// File ends the drawing and returns it as a file of its own, with the style sheet that
+// a page provides otherwise.
 func (d *Drawing) File(css string) []byte {
-	head, rest, _ := strings.Cut(string(d.SVG()), ">") // the only one in the head: texts are escaped
+	head, rest, _ := strings.Cut(string(d.SVG()), ">") // the only > in the head: texts are escaped
 	head = strings.Replace(head, "<svg ", `<svg xmlns="http://www.w3.org/2000/svg" `, 1)
 	return []byte(head + "><style>\n" + css + "</style>" + rest + "\n")
 }
 
-// px writes a coordinate: a tenth of a pixel is enough for anybody.
+// px formats a coordinate in tenths of a pixel.
 func px(v float64) string { return strings.TrimSuffix(fmt.Sprintf("%.1f", v), ".0") }
 
-// title is what a pointer over a shape is shown; "" is none.
+// title is the text that a pointer over a shape shows; "" is none.
 func title(hover string) string {
 	if hover == "" {
 		return ""
@@ -87,8 +87,8 @@ func (d *Drawing) Text(x, y float64, anchor, class, text string) {
 	fmt.Fprintf(&d.b, `<text x="%s" y="%s" text-anchor="%s" class="%s">%s</text>`, px(x), px(y), anchor, class, html.EscapeString(text))
 }
 
-// Name writes a text that Fit cuts to so many pixels. All of
-// it is shown under a pointer.
+// Name writes a text cut by Fit to so many pixels. A pointer shows all of
+// it.
 func (d *Drawing) Name(x, y, width float64, anchor, class, name string) {
 	cut := Fit(name, width)
 	if cut == name {
@@ -113,7 +113,7 @@ func (d *Drawing) Dot(x, y, r float64, class, hover string) {
 	fmt.Fprintf(&d.b, `<circle cx="%s" cy="%s" r="%s" class="%s">%s</circle>`, px(x), px(y), px(r), class, title(hover))
 }
 
-// Cross draws a mark for what does not count.
+// Cross draws the mark of a value that does not count.
 func (d *Drawing) Cross(x, y, r float64, class, hover string) {
 	fmt.Fprintf(&d.b, `<path d="M%s %sl%s %sm0 %sl%s %s" class="%s">%s</path>`,
 		px(x-r), px(y-r), px(2*r), px(2*r), px(-2*r), px(-2*r), px(2*r), class, title(hover))
@@ -126,20 +126,20 @@ func (d *Drawing) Arrow(x, y, size float64, class, hover string) {
 	fmt.Fprintf(&d.b, `<path d="M%s %sl%s %sv%sz" class="%s">%s</path>`, px(x), px(y), px(-size), px(-half), px(2*half), class, title(hover))
 }
 
-// Path draws a line through points. Points that lie on the line between their
-// neighbours, by less than a tenth of a pixel, are left out.
+// Path draws a line through points. Points that are less than a tenth of a pixel away from
+// the line between their neighbours are left out.
 func (d *Drawing) Path(points [][2]float64, class string) {
 	if len(points) == 0 {
 		return
 	}
-	fmt.Fprintf(&d.b, `<polyline points="%s" class="%s"/>`, coordinates(thin(points)), class)
+	fmt.Fprintf(&d.b, `<polyline points="%s" class="%s"/>`, coordinates(simplify(points)), class)
 }
 
 // Area fills the polygon between two lines, the upper and the lower edge, both
 // from left to right.
 func (d *Drawing) Area(upper, lower [][2]float64, class, hover string) {
-	points := append([][2]float64{}, thin(upper)...)
-	back := thin(lower)
+	points := append([][2]float64{}, simplify(upper)...)
+	back := simplify(lower)
 	for i := range back {
 		points = append(points, back[len(back)-1-i])
 	}
@@ -159,8 +159,8 @@ func coordinates(points [][2]float64) string {
 	return b.String()
 }
 
-// thin leaves out points that make no difference to be seen.
-func thin(points [][2]float64) [][2]float64 {
+// simplify leaves out points that make no visible difference.
+func simplify(points [][2]float64) [][2]float64 {
 	const least = 0.1 // pixels
 	var kept [][2]float64
 	for i, p := range points {

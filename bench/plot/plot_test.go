@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// TestWellFormed: whatever a text says, the drawing is XML and the text is no markup.
+// TestWellFormed: whatever a text is, the drawing is XML and the text does not become markup.
 func TestWellFormed(t *testing.T) {
 	const evil = `"><script>&x`
 	d := New(100, 50, evil)
@@ -71,8 +71,8 @@ func TestAxis(t *testing.T) {
 	}
 }
 
-// TestSpread: labels keep apart and inside, in their order, and one that is
-// alone stays where it was wanted.
+// TestSpread: labels do not overlap, stay inside and in order, and a single
+// label stays where it was wanted.
 func TestSpread(t *testing.T) {
 	source := rand.New(rand.NewPCG(1, 2))
 	for range 1000 {
@@ -124,9 +124,9 @@ func TestStyles(t *testing.T) {
 	}
 }
 
-// TestThin: points on a line are left out, bends stay.
-func TestThin(t *testing.T) {
-	if got := thin([][2]float64{{0, 0}, {1, 1}, {2, 2}, {3, 0}, {4, 0}, {5, 0}}); len(got) != 4 {
+// TestSimplify: points on a line are left out, bends stay.
+func TestSimplify(t *testing.T) {
+	if got := simplify([][2]float64{{0, 0}, {1, 1}, {2, 2}, {3, 0}, {4, 0}, {5, 0}}); len(got) != 4 {
 		t.Errorf("kept %v", got)
 	}
 }

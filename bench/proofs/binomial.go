@@ -2,10 +2,10 @@ package main
 
 import "math"
 
-// exactInterval is the 95 % interval of a share of which k of n were counted:
+// exactInterval is the 95 % interval of a proportion of which k of n were counted:
 // C. J. Clopper and E. S. Pearson, "The Use of Confidence or Fiducial Limits
 // Illustrated in the Case of the Binomial", Biometrika 26 (1934). It covers the
-// share at least that often, whatever it is. (0, 1) of nothing.
+// proportion at least that often, whatever it is. (0, 1) if n is 0.
 func exactInterval(k, n int) (low, high float64) {
 	const tail = 0.025
 	low, high = 0, 1
@@ -18,7 +18,7 @@ func exactInterval(k, n int) (low, high float64) {
 	return low, high
 }
 
-// bisect finds where in 0 to 1 something begins to be true.
+// bisect finds where between 0 and 1 above becomes true.
 func bisect(above func(float64) bool) float64 {
 	low, high := 0.0, 1.0
 	for range 60 {

@@ -18,35 +18,35 @@ import (
 	"chatbench/bench/stats"
 )
 
-// dearer is by how much the slow server is to be dearer.
-const dearer = 0.05
+// targetSlowdown is by how much a delivery of the slow server has to cost more CPU.
+const targetSlowdown = 0.05
 
-// The spin is corrected by a trial whose interval is narrower than trialWidth. The
+// A trial with an interval narrower than trialWidth corrects the spin. The slow
 // server that is kept may be off by tolerance.
 const (
 	trialWidth = 0.03
 	tolerance  = 0.01
 )
 
-// corrections is how often the spin is corrected at most, until the server is as much
-// dearer as it is to be.
+// corrections is how often the spin is corrected at most, until the slow server costs
+// the wanted amount more.
 const corrections = 3
 
-// costs are what the slow server spends besides, in femtoseconds: for each write,
+// costs are what the slow server spends in addition, in femtoseconds: for each write,
 // which all deliveries in it share, and for each octet that is given out.
 type costs struct {
 	PerWrite int64 `json:"per_write_fs"`
 	PerOctet int64 `json:"per_octet_fs"`
 }
 
-// calibration is the slow server, and by how much it was found to be dearer.
+// calibration is the slow server, and how much more it was found to cost.
 type calibration struct {
 	Costs   costs    `json:"costs"`
 	Wanted  []extra  `json:"wanted"`
 	Reached []judged `json:"reached"` // in CPU per delivery, under each load
 }
 
-// extra is what a write costs under a load, and what it is to cost besides.
+// extra is what a write costs under a load, and what it has to cost in addition.
 type extra struct {
 	Load        string  `json:"load"`
 	CPU         float64 `json:"cpu_ns_per_delivery"`
@@ -55,8 +55,8 @@ type extra struct {
 	Spin        float64 `json:"spin_ns_per_delivery"`
 }
 
-// solve gives the costs that make a delivery dearer by Spin under both loads: of
-// an open loop, where a write has one frame, and at saturation, where it has
+// solve returns the costs that make a delivery more expensive by Spin under both loads:
+// under an open loop, where a write has one frame, and at saturation, where it has
 // hundreds. Two loads, two unknowns.
 func solve(open, saturated extra) (costs, error) {
 	perWrite := func(e extra) float64 { return e.Spin * e.OctetsWrite / e.Octets }
@@ -64,12 +64,12 @@ func solve(open, saturated extra) (costs, error) {
 	write := perWrite(open) - octet*open.OctetsWrite
 	c := costs{PerWrite: int64(1e6 * write), PerOctet: int64(1e6 * octet)}
 	if !(c.PerWrite >= 0 && c.PerOctet >= 0) {
-		return c, fmt.Errorf("no spin makes both loads dearer by 5 %%: they need %+v and %+v; the machine is too disturbed", open, saturated)
+		return c, fmt.Errorf("no spin slows both loads down by 5 %%: they need %+v and %+v; try again on a quieter machine", open, saturated)
 	}
 	return c, nil
 }
 
-// calibrationFlag names the file that calibrate writes and others read.
+// calibrationFlag names the file that calibrate writes and other verbs read.
 func (f *flags) calibrationFlag() *string {
 	return f.set.String("slowdown", filepath.Join("results", "proofs", "slowdown.json"), "`FILE` that calibrate wrote")
 }
@@ -77,15 +77,15 @@ func (f *flags) calibrationFlag() *string {
 func readCalibration(path string) (c calibration, err error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return c, fmt.Errorf("no slow server is known (%w); run the verb calibrate first", err)
+		return c, fmt.Errorf("there is no slow server yet (%w); run the verb calibrate first", err)
 	}
 	if err := json.Unmarshal(data, &c); err != nil || len(c.Wanted) != 2 || len(c.Reached) != 2 {
-		return c, fmt.Errorf("%s is not what calibrate writes; remove it and run the verb calibrate again", path)
+		return c, fmt.Errorf("%s was not written by calibrate; remove it and run the verb calibrate again", path)
 	}
 	return c, nil
 }
 
-// reached is by how much the slow server is dearer, load by load.
+// reached says how much more the slow server costs, load by load.
 func (c calibration) reached() string {
 	var parts []string
 	for _, j := range c.Reached {
@@ -94,10 +94,10 @@ func (c calibration) reached() string {
 	return strings.Join(parts, " and ")
 }
 
-// calibrate is the verb: measure the plain server, build one that spins for 5 %
-// of what a delivery costs, measure one against the other, correct it, and
-// measure again, until it is 5 %; the last is what is kept. Where something is kept already, that is
-// printed: a series that was begun with it can go on.
+// calibrate is the verb: it measures the plain server, builds one that spins for 5 %
+// of what a delivery costs, compares the two, corrects the spin, and
+// measures again, until the difference is 5 %; the last server is kept. If a server has been kept already, it is
+// printed: a series that was begun with it can continue.
 func calibrate(ctx context.Context, args []string, out io.Writer) error {
 	f := newFlags("calibrate")
 	f.benchFlag()
@@ -150,33 +150,33 @@ func calibrate(ctx context.Context, args []string, out io.Writer) error {
 	return c.check()
 }
 
-// correct changes the spin by what was found: it is taken to cost in proportion.
+// correct changes the spin by the result of a trial, assuming that cost is proportional to it.
 func (c calibration) correct() {
 	for k, j := range c.Reached {
 		if j.Low > 1 && j.High-j.Low < trialWidth {
-			c.Wanted[k].Spin *= dearer / (j.Ratio - 1)
+			c.Wanted[k].Spin *= targetSlowdown / (j.Ratio - 1)
 		}
 	}
 }
 
-// check says whether it is dearer by what was wanted.
+// check says whether the slow server costs as much more as wanted.
 func (c calibration) check() error {
 	for _, j := range c.Reached {
-		if math.Abs(j.Ratio-1-dearer) > tolerance {
+		if math.Abs(j.Ratio-1-targetSlowdown) > tolerance {
 			return errNotShown
 		}
 	}
 	return nil
 }
 
-// measure is one run of so many rounds.
+// measure is one run of that many rounds.
 func (f *flags) measure(ctx context.Context, dir, name string, rounds int, arms ...string) (outcome, error) {
 	f.seed += 1_000_003
 	argv := append(append(arms, "-rounds", fmt.Sprint(rounds)), strings.Fields(f.more)...)
 	return programs{f.bin}.run(ctx, argv, f.beside(), f.seed, filepath.Join(dir, name))
 }
 
-// try builds the slow server and measures it against the plain one.
+// try builds the slow server and compares it with the plain one.
 func (f *flags) try(ctx context.Context, c *calibration, dir, name string, rounds int) (err error) {
 	if c.Costs, err = solve(c.Wanted[0], c.Wanted[1]); err != nil {
 		return err
@@ -196,12 +196,12 @@ func (f *flags) try(ctx context.Context, c *calibration, dir, name string, round
 		}
 	}
 	if len(c.Reached) != len(c.Wanted) {
-		return errors.New("too few rounds count to say by how much the server is dearer; try again on a quieter machine")
+		return errors.New("too few rounds count to measure the slowdown; try again on a quieter machine")
 	}
 	return nil
 }
 
-// print says what the slow server spends, and by how much it is dearer.
+// print prints what the slow server spends, and how much more it costs.
 func (c calibration) print(out io.Writer, name string) {
 	for k, w := range c.Wanted {
 		fmt.Fprintf(out, "%s, %s: plain %.1f ns a delivery, %.0f octets a write; spins %.2f ns a delivery; CPU per delivery %s\n",
@@ -209,7 +209,7 @@ func (c calibration) print(out io.Writer, name string) {
 	}
 }
 
-// deliveries reads from a run's raw files what a delivery of its first arm costs,
+// deliveries computes from a run's raw files what a delivery of its first arm costs,
 // under its open loop and then its closed one.
 func deliveries(dir string) (all []extra, err error) {
 	run, _, err := record.Read(dir)
@@ -231,16 +231,16 @@ func deliveries(dir string) (all []extra, err error) {
 		}
 		e.CPU = stats.Median(cpu)
 		e.OctetsWrite, e.Octets = float64(octets)/float64(writes), float64(octets)/float64(given)
-		e.Spin = dearer * e.CPU
+		e.Spin = targetSlowdown * e.CPU
 		all = append(all, e)
 	}
 	if len(all) != 2 || !run.Manifest.Loads[0].Open() || !run.Manifest.Loads[1].Closed() {
-		return nil, fmt.Errorf("a calibration takes one open loop and one closed loop, as bench has them by default")
+		return nil, fmt.Errorf("a calibration needs one open loop and one closed loop; leave -rate and -window out")
 	}
 	return all, nil
 }
 
-// Where the core learns that frames were given out. What is put there spends the
+// The place where the core learns that frames were given out. Code inserted there spends the
 // slow server's time: on the transport's goroutine, without the room's lock.
 const (
 	slowFile   = "core/output.go"
@@ -248,18 +248,18 @@ const (
 	slowImport = "package core\n"
 )
 
-// slowed is the source of slowFile with the call that makes it slow.
+// slowed returns the source of slowFile with the call that makes it slow.
 func slowed(source []byte, c costs) ([]byte, error) {
 	if bytes.Count(source, []byte(slowAnchor)) != 1 || bytes.Count(source, []byte(slowImport)) != 1 {
-		return nil, fmt.Errorf("%s has no %q any more; say in bench/proofs where frames are given out", slowFile, strings.TrimSpace(slowAnchor))
+		return nil, fmt.Errorf("%s no longer contains %q; change slowAnchor in bench/proofs to where frames are given out", slowFile, strings.TrimSpace(slowAnchor))
 	}
-	call := fmt.Sprintf("%s\tslowdown.Gave(n, %d, %d)\n", slowAnchor, c.PerWrite, c.PerOctet)
+	call := fmt.Sprintf("%s\tslowdown.Charge(n, %d, %d)\n", slowAnchor, c.PerWrite, c.PerOctet)
 	source = bytes.Replace(source, []byte(slowAnchor), []byte(call), 1)
 	return bytes.Replace(source, []byte(slowImport), []byte(slowImport+"\nimport \"chatbench/bench/proofs/slowdown\"\n"), 1), nil
 }
 
-// buildSlow builds the slow server from the sources here, which stay as they
-// are, and gives its absolute path.
+// buildSlow builds the slow server from the sources here, which do not change, and returns
+// its absolute path.
 func buildSlow(ctx context.Context, c costs, path string) (string, error) {
 	root, err := command(ctx, ".", "go", "list", "-m", "-f", "{{.Dir}}")
 	if err != nil {
@@ -293,7 +293,7 @@ func buildSlow(ctx context.Context, c costs, path string) (string, error) {
 	return path, err
 }
 
-// command runs a program and gives what it prints.
+// command runs a program and returns its stdout.
 func command(ctx context.Context, dir, name string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), "CGO_ENABLED=0") // as make builds

@@ -12,7 +12,7 @@ import (
 	"chatbench/bench/stats"
 )
 
-// aa is the verb: two arms of the same server, judged as any two.
+// aa is the verb: it compares two arms of the same server, judged like any two arms.
 func aa(ctx context.Context, args []string, out io.Writer) error {
 	f := newFlags("aa")
 	f.runsFlags(40)
@@ -35,7 +35,7 @@ func aa(ctx context.Context, args []string, out io.Writer) error {
 	return nil
 }
 
-// slow is the verb: a server that is 5 % dearer against a plain one.
+// slow is the verb: it compares a server that costs 5 % more with a plain one.
 func slow(ctx context.Context, args []string, out io.Writer) error {
 	f := newFlags("slow")
 	f.runsFlags(10)
@@ -70,7 +70,7 @@ func slow(ctx context.Context, args []string, out io.Writer) error {
 	return nil
 }
 
-// found is in how many runs an arm was called dearer in CPU per delivery under a kind
+// found is in how many runs an arm was found to cost more CPU per delivery under a kind
 // of load.
 func found(done []outcome, arm, load string) (n int) {
 	for _, o := range done {
@@ -83,7 +83,7 @@ func found(done []outcome, arm, load string) (n int) {
 	return n
 }
 
-// again runs bench as many times as asked for, but for those that were done before.
+// again runs bench as many times as asked for, without the runs that were done before.
 func (f *flags) again(ctx context.Context, out io.Writer, slowdown *costs, arms ...string) ([]outcome, error) {
 	p := programs{f.bin}
 	what, err := p.plan(f.set.Name(), append(append(arms, "-budget", f.budget.String()), strings.Fields(f.more)...))
@@ -117,7 +117,7 @@ func (f *flags) again(ctx context.Context, out io.Writer, slowdown *costs, arms 
 	return s.Done[:f.runs], nil
 }
 
-// line is a run in one line.
+// line is a run as one line.
 func (o outcome) line() string {
 	parts := []string{fmt.Sprintf("status %d, %.0f s", o.Status, o.Took.Seconds())}
 	for _, j := range o.Judged {
@@ -132,8 +132,8 @@ func (o outcome) line() string {
 	return strings.Join(parts, "; ")
 }
 
-// kind is a load whatever its rate or window: runs of one series have different rates,
-// as the pilot of each finds.
+// kind is a load without its rate or window: runs of one series have different rates,
+// because the pilot of each run chooses one.
 func kind(load string) string {
 	switch strings.TrimRight(load, "0123456789.") {
 	case "fixed":
@@ -144,7 +144,7 @@ func kind(load string) string {
 	return load
 }
 
-// short is a figure's name in a line.
+// short is a figure's name for a line.
 func short(key string) string {
 	if key == keyCPU {
 		return "CPU"
@@ -153,8 +153,8 @@ func short(key string) string {
 	return name
 }
 
-// tally is what runs came to. A run is too disturbed, or a server failed in it: by
-// its exit status; else it is the first of different, undecided and tied that any
+// tally counts the results of runs. A run is too disturbed, or a server failed in it: by
+// its exit status; otherwise it is the first of different, undecided and tied that any
 // of its primary figures is.
 type tally struct {
 	runs, disturbed, violated  int
@@ -193,7 +193,7 @@ func tallyOf(done []outcome, arm string) (t tally) {
 	return t
 }
 
-// print is the tally and, figure by figure, what the verdicts were.
+// print prints the tally and, figure by figure, the verdicts.
 func (t tally) print(out io.Writer, done []outcome) {
 	fmt.Fprintf(out, "some difference %d, all ties %d, else undecided %d, too disturbed %d, a message lost or a server failed %d; void rounds %d of %d\n",
 		t.different, t.tied, t.undecided, t.disturbed, t.violated, t.void, t.rounds)
@@ -230,7 +230,7 @@ func (t tally) print(out io.Writer, done []outcome) {
 	}
 }
 
-// verdictsText is verdicts with how often each was given, by name.
+// verdictsText is the verdicts with how often each was given, by name.
 func verdictsText(of map[string]int) string {
 	var parts []string
 	for v, n := range of {
@@ -240,7 +240,7 @@ func verdictsText(of map[string]int) string {
 	return strings.Join(parts, ", ")
 }
 
-// shareText is a share with its exact interval.
+// shareText is a proportion with its exact interval.
 func shareText(k, n int) string {
 	low, high := exactInterval(k, n)
 	return fmt.Sprintf("%d of %d, %.1f %% (95 %%: %.1f–%.1f)", k, n, 100*float64(k)/float64(max(n, 1)), 100*low, 100*high)
@@ -253,7 +253,7 @@ func besideText(done []outcome) string {
 	return ""
 }
 
-// whole is the verb: the same plan in both ways.
+// whole is the verb: it measures the same plan in both ways.
 func whole(ctx context.Context, args []string, out io.Writer) error {
 	f := newFlags("whole")
 	f.benchFlag()

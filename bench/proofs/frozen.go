@@ -21,9 +21,9 @@ import (
 	"chatbench/loadgen"
 )
 
-// pair is one fresh server, driven in slices while it is alone and while others
-// are there, frozen: alone, others, others, alone, or the other way round, so
-// that what drifts evenly is in neither.
+// pair is one fresh server, driven in slices while it is alone and while other servers
+// exist, frozen: alone, others, others, alone, or the other way round, so
+// that an even drift cancels out.
 type pair struct {
 	Load      string             `json:"load"`
 	Seed      uint64             `json:"seed"`
@@ -31,8 +31,8 @@ type pair struct {
 	Beside    map[string]float64 `json:"beside"`
 	Slices    int                `json:"slices"`               // that count, of all phases
 	Void      int                `json:"void_slices"`          // in which the generator was late, or not all came in time
-	FrozenCPU time.Duration      `json:"frozen_cpu_ns"`        // that all others took while they were frozen
-	FrozenFor time.Duration      `json:"frozen_for_ns"`        // by each of them
+	FrozenCPU time.Duration      `json:"frozen_cpu_ns"`        // what all others used while they were frozen
+	FrozenFor time.Duration      `json:"frozen_for_ns"`        // how long each of them was frozen
 	FirstWith bool               `json:"others_first"`         // the order of the phases
 	Neighbour float64            `json:"neighbour_share_each"` // as in other proofs
 }
@@ -51,7 +51,7 @@ func frozen(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	if *others < 1 || *others > 50 || *each < 1 {
-		return misuse{fmt.Errorf("%d others and %d slices; from 1 to 50 others, and 1 slice or more", *others, *each)}
+		return usageError{fmt.Errorf("%d others and %d slices; give 1 to 50 others, and 1 slice or more", *others, *each)}
 	}
 	p := programs{f.bin}
 	what, err := p.plan("frozen", []string{"-others", fmt.Sprint(*others), "-slices", fmt.Sprint(*each)})
@@ -69,7 +69,7 @@ func frozen(ctx context.Context, args []string, out io.Writer) error {
 	}
 	serverCPU, generatorCPU, shared := machine.Split(allowed)
 	if shared {
-		return errors.New("one CPU for server and generator; take a machine with two")
+		return errors.New("server and generator share one CPU; use a machine with two")
 	}
 	loads := frozenLoads()
 	for n := len(s.Done); n < f.runs*len(loads); n++ {
@@ -87,8 +87,8 @@ func frozen(ctx context.Context, args []string, out io.Writer) error {
 	return frozenTally(out, s.Done, *others)
 }
 
-// frozenTally prints the ratios, and says whether the figures are alike and the
-// frozen ones took nothing.
+// frozenTally prints the ratios, and says whether the figures are the same and the
+// frozen servers used nothing.
 func frozenTally(out io.Writer, done []pair, others int) error {
 	fmt.Fprintf(out, "\n| load | figure | alone | beside %d frozen | ratio (95 %%) | pairs |\n|---|---|---:|---:|---:|---:|\n", others)
 	alike, took, void, slices := true, time.Duration(0), 0, 0
@@ -129,7 +129,7 @@ func frozenLoads() []frozenLoad {
 	return []frozenLoad{{fmt.Sprintf("fixed%g", float64(open.Rate/units.Rate(1))), open}, {fmt.Sprintf("window%d", closed.Window), closed}}
 }
 
-// phases is one pair at work.
+// phases is one pair while it is measured.
 type phases struct {
 	chatd                   string
 	serverCPU, generatorCPU []int
@@ -137,7 +137,7 @@ type phases struct {
 	others, slices          int
 	stage                   *loadgen.Stage
 	pair                    pair
-	with                    []*tree // the frozen ones, while they are there
+	with                    []*tree // the frozen servers, while they exist
 }
 
 // tree is one server with its clients.
@@ -207,8 +207,8 @@ func medians(of map[string][]float64) map[string]float64 {
 	return all
 }
 
-// start starts a server, logs its clients in and freezes it. What it gives is to
-// be closed, whatever the error.
+// start starts a server, logs its clients in and freezes it. The caller closes the result,
+// even after an error.
 func (r *phases) start(ctx context.Context, backend string) (t *tree, err error) {
 	t = &tree{}
 	if t.launcher, err = server.NewLauncher(r.serverCPU); err != nil {
@@ -223,19 +223,19 @@ func (r *phases) start(ctx context.Context, backend string) (t *tree, err error)
 	cfg := r.load.Config
 	cfg.Server, cfg.Seed, cfg.CPU = t.process.Addr, r.pair.Seed, r.generatorCPU
 	cfg.Starved = func() bool { return meter.Starved(t.process.PID) }
-	cfg.OnTimedStart = func() { t.from = t.meter.Glance() }
-	cfg.OnTimedEnd = func() { t.to = t.meter.Glance() }
+	cfg.OnTimedStart = func() { t.from = t.meter.ReadCounters() }
+	cfg.OnTimedEnd = func() { t.to = t.meter.ReadCounters() }
 	if t.fleet, err = r.stage.Join(cfg); err != nil {
 		return t, err
 	}
 	if err := t.process.Freeze(); err != nil {
 		return t, err
 	}
-	t.froze = t.meter.Glance()
+	t.froze = t.meter.ReadCounters()
 	return t, nil
 }
 
-// close ends a server, whose clients leave after it: it may be frozen.
+// close ends a server. Its clients leave afterwards, because it may be frozen.
 func (t *tree) close() {
 	if t.process != nil {
 		t.process.Kill()
@@ -248,7 +248,7 @@ func (t *tree) close() {
 	}
 }
 
-// begin has the others come, and be frozen.
+// begin starts the other servers and freezes them.
 func (r *phases) begin(ctx context.Context) error {
 	for i := range r.others {
 		t, err := r.start(ctx, []string{"epoll", "goroutine"}[i%2])
@@ -259,11 +259,11 @@ func (r *phases) begin(ctx context.Context) error {
 	return nil
 }
 
-// end asks the others what they took while they were frozen, and ends them.
+// end measures what the others used while they were frozen, and ends them.
 func (r *phases) end() {
 	for _, t := range r.with {
 		if !t.froze.At.IsZero() {
-			now := t.meter.Glance()
+			now := t.meter.ReadCounters()
 			r.pair.FrozenCPU += time.Duration(*t.meter.Between(t.froze, now, meter.Sample{}, meter.Sample{}).CPU)
 			r.pair.FrozenFor += now.At.Sub(t.froze.At) / time.Duration(r.others)
 		}
@@ -272,7 +272,7 @@ func (r *phases) end() {
 	r.with = nil
 }
 
-// slice drives the server once, as a run of the bench does, and keeps what it cost.
+// slice drives the server once, as a run of the bench does, and stores what it cost.
 func (r *phases) slice(ctx context.Context, t *tree, into map[string][]float64) error {
 	runtime.GC()
 	if err := t.process.Thaw(); err != nil {

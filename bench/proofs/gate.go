@@ -24,14 +24,14 @@ type gated struct {
 	Markdown  string        `json:"markdown"`
 }
 
-// verdict is what the gate says in its first line.
+// verdict is the first line that the gate prints.
 func (g gated) verdict() string {
 	line, _, _ := strings.Cut(g.Markdown, "\n")
 	return strings.TrimPrefix(line, "## bench gate: ")
 }
 
 // gate is the verb: in a clone of its own, a commit that changes only a page
-// must pass, and one that makes a delivery 5 % dearer must not.
+// must pass, and one that makes a delivery cost 5 % more must not.
 func gate(ctx context.Context, args []string, out io.Writer) error {
 	f := newFlags("gate")
 	f.runsFlags(20)
@@ -86,8 +86,8 @@ func gate(ctx context.Context, args []string, out io.Writer) error {
 	return nil
 }
 
-// gateTally prints what a commit's runs came to, and gives how many were not as
-// they should be.
+// gateTally prints the results of a commit's runs, and returns how many were
+// wrong.
 func gateTally(out io.Writer, kind string, done []gated) (wrong int) {
 	word, want := "pass", "not worse"
 	if kind == "slow" {
@@ -117,7 +117,7 @@ func gateOnce(ctx context.Context, p programs, dir, commit string, what plan, g 
 }
 
 // twoCommits clones the repository and adds a commit that changes only a page,
-// and on top of it one that makes the server dearer.
+// and on top of it one that makes the server slower.
 func twoCommits(ctx context.Context, dir string, c costs) (map[string]string, error) {
 	root, err := command(ctx, ".", "go", "list", "-m", "-f", "{{.Dir}}")
 	if err != nil {

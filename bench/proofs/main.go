@@ -1,17 +1,17 @@
-// Proofs tries the bench's own method on a real machine: equal servers must be
-// called equal, a server that is 5 % dearer must be found, and what is measured
-// must not depend on who else is there.
+// Proofs tests the bench's own method on a real machine: equal servers must be
+// called equal, a server that costs 5 % more must be found, and what is measured
+// must not depend on which other servers exist.
 //
 //	go run ./bench/proofs aa -runs 40 -neighbour
 //
-// Each verb runs bench as anybody would, again and again, keeps every run as a
-// line of JSON, and goes on where it stood when it was interrupted. It prints
-// what the tables in docs/method.md hold, and ends with exit status 0 if the
+// Each verb runs bench as a user would, again and again, stores every run as a
+// line of JSON, and continues where it stopped if it was interrupted. It prints
+// the tables of docs/method.md, and ends with exit status 0 if the
 // claim held, 1 if it did not or nothing could be measured, 2 if the command line
-// was not understood.
+// was wrong.
 //
-// It refuses to judge by itself: verdicts are the bench's, it counts them. Only
-// frozen drives servers itself, for no run of the bench has a server without others.
+// It does not judge by itself: verdicts are the bench's, and it counts them. Only
+// frozen drives servers itself, because every run of the bench has several servers.
 package main
 
 import (
@@ -40,15 +40,15 @@ const usage = `usage: go run ./bench/proofs VERB [flags]
   slow       that server against the plain one: how often is it found
   whole      the same plan in slices and in pieces: do the verdicts agree
   frozen     one server alone, and beside frozen ones: are its figures the same
-  gate       a commit that changes nothing, and one that is 5 % dearer
-  neighbour  take CPUs in bursts; the others start it with -neighbour
+  gate       a commit that changes nothing, and one that costs 5 % more
+  neighbour  use CPUs in bursts; the other verbs start it with -neighbour
 
 VERB -h lists the flags of a verb.
 `
 
 var (
-	errInterrupted = errors.New("interrupted; what was done is kept, the same command goes on with it")
-	// errNotShown is returned where everything was done, and does not show what is claimed.
+	errInterrupted = errors.New("interrupted; what was done is kept, repeat the command to continue")
+	// errNotShown is returned if everything was done, but does not show what is claimed.
 	errNotShown = errors.New("what was measured does not show what is claimed")
 )
 
@@ -57,7 +57,7 @@ var verbs = map[string]func(ctx context.Context, args []string, out io.Writer) e
 	"aa": aa, "calibrate": calibrate, "slow": slow, "whole": whole, "frozen": frozen, "gate": gate, "neighbour": neighbour,
 }
 
-// What is started dies with the thread that started it: this is the main one.
+// Processes die with the thread that started them: this is the main thread.
 func init() { runtime.LockOSThread() }
 
 func main() {
@@ -77,16 +77,16 @@ func run(ctx context.Context, args []string) int {
 		return 0
 	}
 	fmt.Fprintf(os.Stderr, "proofs %s: %v\n", args[0], err)
-	if errors.As(err, new(misuse)) {
+	if errors.As(err, new(usageError)) {
 		return 2
 	}
 	return 1
 }
 
-// misuse is a command line that was not understood.
-type misuse struct{ error }
+// usageError is an error in the command line.
+type usageError struct{ error }
 
-// flags are those that most verbs have.
+// flags are the flags that most verbs have.
 type flags struct {
 	set       *flag.FlagSet
 	bin       string
@@ -104,7 +104,7 @@ func newFlags(verb string) *flags {
 	f := &flags{set: flag.NewFlagSet(verb, flag.ContinueOnError)}
 	f.set.StringVar(&f.bin, "bin", "bin", "`DIR` of bench, chatd and loadgen")
 	f.set.Uint64Var(&f.seed, "seed", 1, "`NUMBER` that the seed of each run is made from")
-	f.set.BoolVar(&f.neighbour, "neighbour", false, "run beside a neighbour who takes all CPUs in bursts")
+	f.set.BoolVar(&f.neighbour, "neighbour", false, "run with a noisy neighbour that uses all CPUs in bursts")
 	f.burstFlags()
 	return f
 }
@@ -142,19 +142,19 @@ func (f *flags) parse(args []string) error {
 		f.set.PrintDefaults()
 		return err
 	case err == nil && f.set.NArg() > 0:
-		err = fmt.Errorf("no argument %q is known; flags begin with -", f.set.Arg(0))
+		err = fmt.Errorf("unknown argument %q; flags begin with -", f.set.Arg(0))
 	case err == nil && (f.runs < 0 || f.runs > 10_000 || f.set.Lookup("runs") != nil && f.runs == 0):
-		err = fmt.Errorf("%d runs; from 1 to 10000", f.runs)
+		err = fmt.Errorf("%d runs; give 1 to 10000", f.runs)
 	case err == nil:
 		err = f.check()
 	}
 	if err != nil {
-		return misuse{err}
+		return usageError{err}
 	}
 	return nil
 }
 
-// beside is the neighbour, if there is to be one.
+// beside returns the neighbour, if there is one.
 func (f *flags) beside() *bursts {
 	if !f.neighbour {
 		return nil
@@ -162,7 +162,7 @@ func (f *flags) beside() *bursts {
 	return &f.bursts
 }
 
-// neighbour is the verb: be one.
+// neighbour is the verb: it is a noisy neighbour.
 func neighbour(ctx context.Context, args []string, _ io.Writer) error {
 	f := &flags{set: flag.NewFlagSet("neighbour", flag.ContinueOnError)}
 	f.burstFlags()
@@ -185,7 +185,7 @@ func neighbour(ctx context.Context, args []string, _ io.Writer) error {
 	return f.spin(ctx, cpus, *long, f.seed)
 }
 
-// sorted is verdicts by load and figure, so that they are always in one order.
+// sorted sorts verdicts by load and figure.
 func sorted(js []judged) []judged {
 	slices.SortFunc(js, func(a, b judged) int {
 		return cmp.Or(strings.Compare(a.Load, b.Load), strings.Compare(a.Arm, b.Arm), strings.Compare(a.Figure, b.Figure))

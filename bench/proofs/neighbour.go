@@ -15,14 +15,14 @@ import (
 	"chatbench/loadgen/pin"
 )
 
-// bursts is a neighbour who wants each CPU for busy, leaves it for idle, and so on.
+// bursts is a noisy neighbour that uses each CPU for busy, leaves it for idle, and so on.
 type bursts struct {
 	Busy time.Duration `json:"busy_ns"`
 	Idle time.Duration `json:"idle_ns"`
 }
 
-// at says of a moment since a burst began whether the neighbour spins then, and
-// how long it goes on like that.
+// at returns whether the neighbour spins at a time after the beginning of a burst, and
+// for how long it continues to.
 func (b bursts) at(since time.Duration) (spins bool, left time.Duration) {
 	if place := since % (b.Busy + b.Idle); place < b.Busy {
 		return true, b.Busy - place
@@ -33,13 +33,13 @@ func (b bursts) at(since time.Duration) (spins bool, left time.Duration) {
 
 func (b bursts) check() error {
 	if b.Busy <= 0 || b.Idle < 0 || b.Busy > time.Hour || b.Idle > time.Hour {
-		return fmt.Errorf("bursts of %v with %v between them; give -busy above 0 and -idle of 0 or more, an hour at most", b.Busy, b.Idle)
+		return fmt.Errorf("bursts of %v with %v in between; give -busy above 0 and -idle of 0 or more, an hour at most", b.Busy, b.Idle)
 	}
 	return nil
 }
 
-// spin is the neighbour: for some time it takes the CPUs in bursts, from a locked
-// and pinned thread each, whose bursts begin anywhere.
+// spin is the neighbour: for the given time it uses the CPUs in bursts, with a locked
+// and pinned thread on each, whose bursts begin at random times.
 func (b bursts) spin(ctx context.Context, cpus []int, long time.Duration, seed uint64) error {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(len(cpus) + 1))
 	ctx, cancel := context.WithTimeout(ctx, long)
@@ -58,7 +58,7 @@ func (b bursts) spin(ctx context.Context, cpus []int, long time.Duration, seed u
 			}
 			for ctx.Err() == nil {
 				spins, left := b.at(time.Since(began))
-				until := time.Now().Add(min(left, 50*time.Millisecond)) // so that it ends soon when it is to
+				until := time.Now().Add(min(left, 50*time.Millisecond)) // so that it ends soon after it is told to
 				for spins && time.Now().Before(until) {
 				}
 				time.Sleep(time.Until(until))
@@ -74,17 +74,17 @@ func (b bursts) spin(ctx context.Context, cpus []int, long time.Duration, seed u
 	}
 }
 
-// noise is a neighbour that runs beside something, as a process of its own.
+// noise is a neighbour that runs at the same time as something else, in a process of its own.
 type noise struct {
 	cmd   *exec.Cmd
 	began time.Time
 	cpus  int
 }
 
-// noiseMost is how long a neighbour stays at most, should nobody end it.
+// noiseMost is how long a neighbour runs at most, if nothing ends it.
 const noiseMost = 2 * time.Hour
 
-// startNoise starts one on all CPUs; it ends with this process at the latest.
+// startNoise starts a neighbour on all CPUs; it ends with this process at the latest.
 func startNoise(b bursts, seed uint64) (*noise, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -102,8 +102,8 @@ func startNoise(b bursts, seed uint64) (*noise, error) {
 	return n, n.cmd.Start()
 }
 
-// stop ends it and gives the share of each CPU that it took: somebody else who
-// wants the CPU in its bursts gets a part of them.
+// stop ends it and returns the share of each CPU that it used: another process that
+// wants the CPU during its bursts gets a part of them.
 func (n *noise) stop() (share float64, err error) {
 	took := time.Since(n.began)
 	n.cmd.Process.Kill()

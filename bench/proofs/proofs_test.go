@@ -32,7 +32,7 @@ func TestExactInterval(t *testing.T) {
 	}
 }
 
-// TestBursts: half of the time is taken, in whole bursts.
+// TestBursts: half of the time is used, in whole bursts.
 func TestBursts(t *testing.T) {
 	b := bursts{400 * time.Millisecond, 400 * time.Millisecond}
 	var spun, at time.Duration
@@ -57,8 +57,8 @@ func TestBursts(t *testing.T) {
 	}
 }
 
-// TestNeighbour: one that is pinned to where nobody may run says so, and one that
-// is told to ends before its time.
+// TestNeighbour: a neighbour that cannot be pinned reports it, and one that
+// is stopped ends before its time.
 func TestNeighbour(t *testing.T) {
 	b := bursts{time.Millisecond, time.Millisecond}
 	if err := b.spin(context.Background(), []int{1023}, time.Hour, 1); err == nil {
@@ -71,7 +71,7 @@ func TestNeighbour(t *testing.T) {
 	}
 }
 
-// TestSeries: who is interrupted goes on; a file of something else is refused.
+// TestSeries: an interrupted series continues; a file of something else is refused.
 func TestSeries(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "deep", "aa.jsonl")
 	for n := range 3 {
@@ -104,7 +104,7 @@ func TestSeries(t *testing.T) {
 	}
 }
 
-// TestSolve: the costs make both loads dearer by what is wanted.
+// TestSolve: the costs slow both loads down by the wanted amount.
 func TestSolve(t *testing.T) {
 	open, saturated := extra{OctetsWrite: 75, Octets: 74, Spin: 158}, extra{OctetsWrite: 40_000, Octets: 74, Spin: 0.7}
 	c, err := solve(open, saturated)
@@ -122,14 +122,14 @@ func TestSolve(t *testing.T) {
 	}
 }
 
-// TestSlowed: the call stands in the core as it is now, once, and it builds.
+// TestSlowed: the call is inserted once into the core as it is now, and it builds.
 func TestSlowed(t *testing.T) {
 	source, err := os.ReadFile("../../" + slowFile)
 	if err != nil {
 		t.Fatal(err)
 	}
 	out, err := slowed(source, costs{7, 9})
-	if err != nil || bytes.Count(out, []byte("slowdown.Gave(n, 7, 9)")) != 1 {
+	if err != nil || bytes.Count(out, []byte("slowdown.Charge(n, 7, 9)")) != 1 {
 		t.Fatalf("%v:\n%s", err, out)
 	}
 	if _, err := slowed(out[:100], costs{}); err == nil {
@@ -147,7 +147,7 @@ func TestSlowed(t *testing.T) {
 	}
 }
 
-// summary is what a bench would print of a run of two arms.
+// summary is the summary that bench prints of a run of two arms.
 func summary(cpu, p50, saturated report.Versus) report.Summary {
 	cpu.Primary, p50.Primary, saturated.Primary = true, true, true
 	arm := func(name string, again bool, figures map[string]report.Figure) report.ArmSummary {
@@ -176,8 +176,8 @@ var (
 	less = report.Versus{Verdict: "cheaper", Ratio: 0.94, Low: 0.92, High: 0.96, N: 8}
 )
 
-// fakeBench makes a directory with a bench that prints those summaries, one each
-// time it is run, and ends with that status.
+// fakeBench makes a directory with a bench that prints one of those summaries each
+// time it is run, and exits with that status.
 func fakeBench(t *testing.T, status int, of ...report.Summary) (bin string) {
 	t.Helper()
 	bin = t.TempDir()
@@ -200,7 +200,7 @@ func fakeBench(t *testing.T, status int, of ...report.Summary) (bin string) {
 }
 
 // TestEqualServers: differences in primary figures are counted by run, and those
-// in others are not; a series goes on where it stood.
+// in others are not; a series continues where it stopped.
 func TestEqualServers(t *testing.T) {
 	bin := fakeBench(t, 0, summary(tie, tie, tie), summary(more, tie, less), summary(tie, open, tie), summary(tie, tie, tie))
 	file := filepath.Join(t.TempDir(), "aa.jsonl")
@@ -239,8 +239,8 @@ func TestEqualServers(t *testing.T) {
 	}
 }
 
-// TestAgreement: a verdict against the other is found; one tie and one difference
-// are none.
+// TestAgreement: a contradiction between verdicts is found; a tie and a difference
+// do not contradict each other.
 func TestAgreement(t *testing.T) {
 	for _, c := range []struct {
 		a, b report.Summary
@@ -271,7 +271,7 @@ func TestGateTally(t *testing.T) {
 	}
 }
 
-// TestFound: a slow server counts as found where its CPU is dearer for sure.
+// TestFound: a slow server counts as found if its CPU is certainly dearer.
 func TestFound(t *testing.T) {
 	var done []outcome
 	for _, s := range []report.Summary{summary(more, tie, more), summary(open, more, more), summary(less, tie, tie), summary(tie, tie, more)} {
@@ -335,13 +335,13 @@ func TestSlowServer(t *testing.T) {
 			t.Errorf("%v, want %v:\n%s", err, c.want, &out)
 		}
 	}
-	if err := calibrate(context.Background(), []string{"-slowdown", filepath.Join(dir, "slow0.jsonl")}, &out); err == nil || !strings.Contains(err.Error(), "not what calibrate writes") {
+	if err := calibrate(context.Background(), []string{"-slowdown", filepath.Join(dir, "slow0.jsonl")}, &out); err == nil || !strings.Contains(err.Error(), "was not written by calibrate") {
 		t.Errorf("of something else: %v", err)
 	}
 }
 
-// TestFrozenTally: alike are figures whose interval lies within ±5 %, if the
-// frozen ones took nothing.
+// TestFrozenTally: figures are alike if their interval lies within ±5 %, and the
+// frozen servers must have used nothing.
 func TestFrozenTally(t *testing.T) {
 	pairs := func(times float64, took time.Duration) (all []pair) {
 		for i := range 8 {

@@ -18,22 +18,22 @@ import (
 	"chatbench/bench/stats"
 )
 
-// The keys of the figures that are asked for by name, as bench has them.
+// The keys of the figures that the proofs use.
 const (
 	keyCPU      = "cpu-ns/delivery"
 	keySyscalls = "syscalls/delivery"
 	keyP50      = "p50-ns"
 )
 
-// The exit statuses of bench that leave a result.
+// The exit statuses of bench with which there is a result.
 const (
 	statusFine      = 0
 	statusViolated  = 3
 	statusDisturbed = 4
 )
 
-// plan is how bench is run again and again: the first line of a series. Whatever
-// could change what comes out is in it.
+// plan is how bench is run again and again: the first line of a series. It contains
+// everything that could change the results.
 type plan struct {
 	Proof     string   `json:"proof"`
 	Argv      []string `json:"argv"` // without seed and directory
@@ -52,12 +52,12 @@ type outcome struct {
 	Status    int           `json:"status"`
 	Neighbour float64       `json:"neighbour,omitempty"` // the share of each CPU that it took
 	Void      int           `json:"void_rounds"`         // of all arms
-	Rounds    int           `json:"rounds"`              // of all arms, void ones too
+	Rounds    int           `json:"rounds"`              // of all arms, including void ones
 	Loads     []string      `json:"loads"`
 	Judged    []judged      `json:"judged"`
 }
 
-// judged is one figure of one arm that was held against the reference.
+// judged is one figure of one arm, compared with the reference.
 type judged struct {
 	Load   string  `json:"load"`
 	Arm    string  `json:"arm"`
@@ -87,18 +87,18 @@ func ratioText(ratio, low, high float64) string {
 	return fmt.Sprintf("%.3f (%.3f–%.3f)", ratio, low, high)
 }
 
-// programs is where bench and chatd are.
+// programs is the directory of bench and chatd.
 type programs struct{ bin string }
 
 func (p programs) path(name string) string { return filepath.Join(p.bin, name) }
 
-// plan fills in what the builds are.
+// plan fills in the builds.
 func (p programs) plan(proof string, argv []string) (plan, error) {
 	one := plan{Proof: proof, Argv: argv}
 	for name, sum := range map[string]*string{"bench": &one.Bench, "chatd": &one.Chatd} {
 		data, err := os.ReadFile(p.path(name))
 		if err != nil {
-			return one, fmt.Errorf("no %s in %s; build it with make, or say with -bin where it is", name, p.bin)
+			return one, fmt.Errorf("there is no %s in %s; build it with make, or give its directory with -bin", name, p.bin)
 		}
 		hash := sha256.Sum256(data)
 		*sum = hex.EncodeToString(hash[:])
@@ -106,7 +106,7 @@ func (p programs) plan(proof string, argv []string) (plan, error) {
 	return one, nil
 }
 
-// run runs bench once, beside a neighbour if there is to be one, and reads the
+// run runs bench once, with a neighbour if there is one, and reads the
 // summary that it prints as JSON.
 func (p programs) run(ctx context.Context, argv []string, beside *bursts, seed uint64, dir string) (outcome, error) {
 	o := outcome{Seed: seed, Started: time.Now().Round(0)}
@@ -119,13 +119,13 @@ func (p programs) run(ctx context.Context, argv []string, beside *bursts, seed u
 	return o, o.read(out)
 }
 
-// beside runs bench with those arguments and gives what it prints and its exit
-// status; what leaves no result is an error.
+// beside runs bench with these arguments, with a neighbour if b is not nil, and returns its stdout and exit
+// status. An exit status without a result is an error.
 func (p programs) beside(ctx context.Context, b *bursts, seed uint64, dir string, args []string) (out []byte, status int, share float64, err error) {
 	if b != nil {
 		n, err := startNoise(*b, seed)
 		if err != nil {
-			return nil, 0, 0, fmt.Errorf("the neighbour does not start: %w", err)
+			return nil, 0, 0, fmt.Errorf("cannot start the neighbour: %w", err)
 		}
 		defer func() {
 			var ended error
@@ -139,7 +139,7 @@ func (p programs) beside(ctx context.Context, b *bursts, seed uint64, dir string
 	}
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Dir, cmd.Stderr = dir, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM} // Ctrl-C is ours to hand on
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM} // this process passes Ctrl-C on
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 30 * time.Second
 	var stdout bytes.Buffer
@@ -157,11 +157,11 @@ func (p programs) beside(ctx context.Context, b *bursts, seed uint64, dir string
 	return stdout.Bytes(), status, 0, err
 }
 
-// read takes what a proof needs of a summary.
+// read extracts from a summary what a proof needs.
 func (o *outcome) read(summary []byte) error {
 	var s report.Summary
 	if err := json.Unmarshal(summary, &s); err != nil {
-		return fmt.Errorf("bench printed no summary that can be read: %w", err)
+		return fmt.Errorf("cannot read the summary that bench printed: %w", err)
 	}
 	o.Void, o.Rounds = s.Checks.VoidRounds, s.Checks.Rounds
 	for _, l := range s.Loads {
@@ -177,7 +177,7 @@ func (o *outcome) read(summary []byte) error {
 	return nil
 }
 
-// of is what an arm's primary figures came to, load by load.
+// of returns an arm's primary figures, load by load.
 func (o outcome) of(arm string) (primary []judged) {
 	for _, j := range o.Judged {
 		if j.Arm == arm && j.Primary {

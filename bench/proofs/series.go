@@ -11,15 +11,15 @@ import (
 	"strings"
 )
 
-// series is a file of JSON lines: first what is done again and again, then one
-// line for each time it was done. Who is interrupted goes on where it stood.
+// series is a file of JSON lines: first what is repeated, then one
+// line for each repetition. A series that was interrupted continues where it stopped.
 type series[T any] struct {
 	path string
 	Done []T
 }
 
-// openSeries reads the file, if it is there, and refuses one that is of something
-// else. A last line that was cut off is as if it had not been begun.
+// openSeries reads the file, if it exists, and refuses one of something
+// else. It ignores an incomplete last line.
 func openSeries[T any](path string, what any) (*series[T], error) {
 	s := &series[T]{path: path}
 	head, err := json.Marshal(what)
@@ -47,7 +47,7 @@ func openSeries[T any](path string, what any) (*series[T], error) {
 	}
 	lines := bytes.Split(bytes.TrimSuffix(whole, []byte("\n")), []byte("\n"))
 	if !bytes.Equal(lines[0], head) {
-		return nil, fmt.Errorf("%s is of other flags, or of other builds of the programs; give another -o, or remove it", path)
+		return nil, fmt.Errorf("%s belongs to other flags, or other builds of the programs; give another -o, or remove it", path)
 	}
 	for i, line := range lines[1:] {
 		var one T
@@ -59,7 +59,7 @@ func openSeries[T any](path string, what any) (*series[T], error) {
 	return s, nil
 }
 
-// add keeps one more.
+// add appends one line.
 func (s *series[T]) add(one T) error {
 	line, err := json.Marshal(one)
 	if err != nil {
@@ -78,8 +78,8 @@ func (s *series[T]) append(line []byte) error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// dir is a directory beside the file for what belongs to one of its lines. What
-// a time that was interrupted left there is removed.
+// dir makes a directory next to the file for what belongs to one of its lines. It removes
+// what an interrupted repetition left there.
 func (s *series[T]) dir(name string) (string, error) {
 	dir := filepath.Join(strings.TrimSuffix(s.path, filepath.Ext(s.path))+".runs", name)
 	return dir, os.RemoveAll(dir)

@@ -2,7 +2,7 @@ package record
 
 import "slices"
 
-// CPUsOf is the CPUs of an arm's server: those of the arm, or of all.
+// CPUsOf returns the CPUs of an arm's server: the arm's own, or those of all servers.
 func (m *Manifest) CPUsOf(arm string) []int {
 	for i := range m.Arms {
 		if m.Arms[i].Name == arm && m.Arms[i].CPUs != nil {
@@ -12,18 +12,18 @@ func (m *Manifest) CPUsOf(arm string) []int {
 	return m.ServerCPUs
 }
 
-// Shares says whether an arm's server and the generator had to share a CPU.
+// Shares says whether an arm's server and the generator shared a CPU.
 func (m *Manifest) Shares(arm string) bool {
 	return m.SharedCPU || slices.ContainsFunc(m.CPUsOf(arm), func(c int) bool { return slices.Contains(m.GeneratorCPUs, c) })
 }
 
-// AnyShares says whether that is so of any arm.
+// AnyShares says whether the server of any arm did.
 func (m *Manifest) AnyShares() bool {
 	return m.SharedCPU || slices.ContainsFunc(m.Arms, func(a Arm) bool { return m.Shares(a.Name) })
 }
 
-// RulesOf is the rules for the rounds of an arm: where server and generator share a CPU,
-// the generator is the other that uses it.
+// RulesOf returns the rules for the rounds of an arm: if server and generator share a CPU,
+// the generator counts as another process that uses it.
 func (m *Manifest) RulesOf(arm string) Rules {
 	r := m.Rules
 	if m.Shares(arm) {
@@ -32,7 +32,7 @@ func (m *Manifest) RulesOf(arm string) Rules {
 	return r
 }
 
-// ServersCPUs is all CPUs that some server has, in order.
+// ServersCPUs returns all CPUs that some server has, in order.
 func (m *Manifest) ServersCPUs() []int {
 	all := slices.Clone(m.ServerCPUs)
 	for i := range m.Arms {
@@ -42,7 +42,7 @@ func (m *Manifest) ServersCPUs() []int {
 	return slices.Compact(all)
 }
 
-// Threads is how many threads drove a load; 0: the run is an older one of several CPUs, and does
+// Threads is how many threads drove a load; 0: the run is an older one with several CPUs, which does
 // not say whether there was a thread on each.
 func (m *Manifest) Threads() int {
 	if m.GeneratorThreads == 0 && len(m.GeneratorCPUs) == 1 {

@@ -7,7 +7,7 @@ type Env struct {
 	OS               string            `json:"os"`   // GOOS/GOARCH
 	Go               string            `json:"go"`   // the bench's toolchain
 	CPU              string            `json:"cpu"`  // model name
-	CPUs             int               `json:"cpus"` // this process may use
+	CPUs             int               `json:"cpus"` // how many this process may use
 	CPUMHz           []float64         `json:"cpu_mhz,omitempty"`
 	Siblings         []string          `json:"siblings,omitempty"` // thread siblings by CPU
 	Governor         string            `json:"governor,omitempty"`
@@ -28,18 +28,18 @@ type Env struct {
 	TransparentPages string            `json:"transparent_hugepages,omitempty"`
 	// CallPrice and SwitchPrice are what counting adds to each system call and to
 	// each context switch of the server, in nanoseconds: measured on its CPU before
-	// the first round, with and without the counters in turn, the median of the
-	// differences. Absent where counters do not work or nothing could be measured.
+	// the first round, alternately with and without counters, the median of the
+	// differences. Absent if counters do not work or nothing could be measured.
 	CallPrice   *float64 `json:"counting_ns_per_syscall,omitempty"`
 	SwitchPrice *float64 `json:"counting_ns_per_switch,omitempty"`
 }
 
-// Check is one line of checks.json: something that must hold, and whether it did.
+// Check is one line of checks.json: a condition, and whether it is met.
 type Check struct {
 	Name   string `json:"name"`
-	Arm    string `json:"arm,omitempty"` // of which it was checked; "" of the run, or the load in the name
+	Arm    string `json:"arm,omitempty"` // the arm that it is about; "": the run, or the load in the name
 	OK     bool   `json:"ok"`
-	Detail string `json:"detail"` // the figure and what it is held against
+	Detail string `json:"detail"` // the figure and its limit
 }
 
 // Checks is checks.json.
@@ -47,11 +47,11 @@ type Checks struct {
 	Schema int     `json:"schema"`
 	Checks []Check `json:"checks"`
 	// Void counts the rounds that do not count, by reason. A round may have
-	// several; VoidRounds counts it once.
+	// several reasons; VoidRounds counts it once.
 	Void       map[Reason]int `json:"void"`
 	VoidRounds int            `json:"void_rounds"`
-	Rounds     int            `json:"rounds"` // measured, the null server's not among them
-	// Files is the SHA-256 of every raw file, in hex: what the derived files
-	// were made from.
+	Rounds     int            `json:"rounds"` // measured, without those of the null server
+	// Files is the SHA-256 of every raw file, in hex: the files from which the derived files
+	// were made.
 	Files map[string]string `json:"files"`
 }

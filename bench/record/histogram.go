@@ -16,17 +16,17 @@ const (
 	StreamDue  = "due"
 	StreamSent = "sent"
 	StreamLag  = "lag"
-	// StreamChat is of what is said beside another load, StreamLogin of logins.
+	// StreamChat is of the chat during a relay load, StreamLogin of logins.
 	StreamChat  = "chat"
 	StreamLogin = "login"
-	// StreamQueue is of reads of the generator: how long what they took had lain
+	// StreamQueue is of the generator's reads: how long the data had waited
 	// in its own receive queue.
 	StreamQueue = "queue"
 	// StreamElsewhere is of deliveries from one agent's senders to another's clients.
 	StreamElsewhere = "elsewhere"
 )
 
-// Streams is all of them, in the order they are written.
+// Streams are all streams, in the order in which they are written.
 var Streams = []string{StreamDue, StreamSent, StreamLag, StreamChat, StreamLogin, StreamQueue, StreamElsewhere}
 
 // Key finds one histogram of a run: one stream of one round.
@@ -35,12 +35,12 @@ type Key struct {
 	StartedMs         int64
 }
 
-// Tag is what stands before the interval in the .hlog file: "epoll.due". It
-// has no comma and no space, for neither can be in a backend's name.
+// Tag is the tag of an interval in the .hlog file: "epoll.due". It
+// has no comma and no space, because a backend's name has neither.
 func Tag(arm, stream string) string { return arm + "." + stream }
 
-// Summarize takes from a histogram the figures that rounds.jsonl keeps. A nil
-// or empty one gives the zero Latency.
+// Summarize computes the figures of a histogram that rounds.jsonl keeps. A nil
+// or empty histogram gives the zero Latency.
 func Summarize(h *hdrhistogram.Histogram) Latency {
 	if h == nil || h.TotalCount() == 0 {
 		return Latency{}
@@ -52,8 +52,8 @@ func Summarize(h *hdrhistogram.Histogram) Latency {
 	}
 }
 
-// Merge sums histograms into a new one wide enough for all of them; nil of
-// none or of empty ones only.
+// Merge adds histograms into a new one that is wide enough for all of them; nil if
+// there are none or all are empty.
 func Merge(hs []*hdrhistogram.Histogram) *hdrhistogram.Histogram {
 	var low, high, digits int64 = math.MaxInt64, 0, 0
 	for _, h := range hs {
@@ -106,8 +106,8 @@ func writeLog(w io.Writer, load string, rounds []Round, of map[Key]*hdrhistogram
 	return nil
 }
 
-// readLog is the other way. Not the library's reader: that one passes over
-// lines it cannot read.
+// readLog is the inverse of writeLog. It does not use the library's reader, which skips
+// lines that it cannot read.
 func readLog(data []byte, load string, into map[Key]*hdrhistogram.Histogram) error {
 	number := 0
 	for line := range strings.Lines(string(data)) {

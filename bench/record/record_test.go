@@ -92,7 +92,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// TestLogForOthers: the log is one that HdrHistogram's own reader takes.
+// TestLogForOthers: HdrHistogram's own reader can read the log.
 func TestLogForOthers(t *testing.T) {
 	files, err := sample(t).Encode()
 	if err != nil {

@@ -13,8 +13,8 @@ type Round struct {
 	Load    string `json:"load"`
 	Arm     string `json:"arm"`
 	Backend string `json:"backend"`
-	// AgentsChanged: some arms of this round and load were driven by an agent in whose place another
-	// came for the others, so they are no pairs.
+	// AgentsChanged: an agent was replaced between the arms of this round and load, so they
+	// cannot be compared.
 	AgentsChanged bool `json:"agents_changed,omitempty"`
 	// StartedMs is when the timed section began, in milliseconds since 1970:
 	// the key of this round's histograms in the .hlog file.
@@ -22,43 +22,43 @@ type Round struct {
 	Wall      time.Duration `json:"wall_ns"` // of the timed section
 	// Void is why this round counts in no figure; nil: it counts.
 	Void []Reason `json:"void,omitempty"`
-	// Marks is what a reader must know of a round that counts.
+	// Marks is what a reader must know about a round that counts.
 	Marks []Reason `json:"marks,omitempty"`
-	// Error is the one line that says what failed, "" if nothing did.
+	// Error is one line that says what failed; "" if nothing did.
 	Error string `json:"error,omitempty"`
 
 	Traffic Traffic `json:"traffic"`
 	Due     Latency `json:"due"`   // from when a message was due to each delivery (relay: to the end of the answer); closed loop: none
 	Sent    Latency `json:"sent"`  // from the actual send to each delivery
 	Lag     Latency `json:"lag"`   // from due to sent (idle: to connect): the generator's own lateness
-	Chat    Latency `json:"chat"`  // relay: what was said meanwhile, from when it was due
+	Chat    Latency `json:"chat"`  // relay: the chat at the same time, from when a message was due
 	Login   Latency `json:"login"` // from connect, with a ramp from when that was due, to the answer to the login
-	// Queue is how long what arrived lay in the generator's own receive queue,
-	// from the kernel's timestamp to the read: a part of every latency that is the
-	// generator's. One value a read of some of the clients, by the newest segment
-	// in it: for older octets of the same read a lower bound.
+	// Queue is how long received data waited in the generator's own receive queue,
+	// from the kernel's timestamp to the read: a part of every latency that the
+	// generator causes. There is one value for each read of some of the clients, of the newest segment
+	// in it: for older octets of the same read it is a lower bound.
 	Queue Latency `json:"queue,omitzero"`
-	// Elsewhere is from when a message was due, by the receiver's clock, to each delivery that went
-	// from one agent's sender to another's client. It is in no figure: two clocks are in
-	// it, and it is right to within ElsewhereBound.
+	// Elsewhere is from when a message was due, by the receiver's clock, to each delivery
+	// from one agent's sender to another agent's client. It is in no figure, because two clocks are in
+	// it; it is right to within ElsewhereBound.
 	Elsewhere      Latency       `json:"elsewhere,omitzero"`
 	ElsewhereBound time.Duration `json:"elsewhere_bound_ns,omitempty"`
 
-	// Slices is the arm's turns, in their order; none where it was measured as a
+	// Slices is the arm's turns, in order; empty if it was measured as a
 	// whole. Wall, Traffic, Usage and the latencies are those of all slices that
-	// count together; what went wrong is of all.
+	// count together; faults are of all slices.
 	Slices []Slice `json:"slices,omitempty"`
-	// FrozenCPU is what the server took while it was frozen, for others' slices.
+	// FrozenCPU is what the server used while it was frozen, during others' slices.
 	FrozenCPU time.Duration `json:"frozen_cpu_ns,omitempty"`
 
 	Usage  Usage   `json:"usage"`
-	Server *Server `json:"server,omitempty"` // what chatd counted itself, all its life; absent if it died
+	Server *Server `json:"server,omitempty"` // what chatd itself counted in its whole life; absent if it died
 }
 
 // Slice is one turn of an arm: a lead-in, which is in no figure, and a counted
-// part. Between its edges is all that its messages cause, to the last delivery.
-// Place, Ran and the three of Queue are for those who read the raw files: no figure is
-// made of them.
+// part. Everything that its messages cause happens between its edges, up to the last delivery.
+// Place, Ran and the three of Queue are for readers of the raw files: they are in no
+// figure.
 type Slice struct {
 	Block int `json:"block"` // from 1: pairs the arms of a round; each has one slice in each block
 	Place int `json:"place"` // among all slices of the round, from 1
@@ -78,15 +78,15 @@ type Slice struct {
 	LagP99     int64         `json:"lag_p99_ns"` // the generator's own lateness; of several threads, the worst one's
 	Ran        float64       `json:"generator_ran"`
 	// Busy is the share of the time in which messages were due or windows open
-	// that the generator was not merely polling; absent in older runs.
+	// that the generator did more than poll; absent in older runs.
 	Busy     float64 `json:"generator_busy,omitempty"`
 	QueueP50 int64   `json:"queue_p50_ns,omitempty"` // in the generator's receive queue, as Round.Queue
 	QueueP99 int64   `json:"queue_p99_ns,omitempty"`
 	QueueMax int64   `json:"queue_max_ns,omitempty"`
 }
 
-// Edged is the time between the edges of what counts: the timed section, or
-// that of all slices.
+// Edged is the time between the edges of what counts: of the timed section, or
+// of all slices.
 func (r *Round) Edged() time.Duration {
 	if len(r.Slices) == 0 {
 		return r.Wall
@@ -114,7 +114,7 @@ func (r *Round) Marked(mark Reason) bool {
 // Reason is why a round is void or marked.
 type Reason string
 
-// Void reasons, and the one that may be a mark instead.
+// The reasons for void rounds, and the one that may be a mark instead.
 const (
 	Lost       Reason = "lost"
 	Duplicated Reason = "duplicated"
@@ -126,55 +126,55 @@ const (
 	Disconnected Reason = "disconnected"
 	// TargetMissed: the server did not keep up with the rate.
 	TargetMissed Reason = "target-missed"
-	// ServerDied: chatd ended before it was told to, or not as told.
+	// ServerDied: chatd ended before it was told to, or in another way than it was told to.
 	ServerDied Reason = "server-died"
-	// Starved: the server waited for its CPU until nobody waited for it any
-	// longer. What was missing then may have been lost, or not.
+	// Starved: the server waited for its CPU until the generator gave up. What was
+	// missing then may have been lost, or not.
 	Starved Reason = "starved"
 	// NotStarted: chatd or its clients did not come up.
 	NotStarted Reason = "not-started"
 	// LoadFailed: the generator gave up for a reason of its own.
 	LoadFailed Reason = "load-failed"
-	// AgentLost: one of the agents that drove the load was gone or failed, or had been replaced
+	// AgentLost: one of the agents that drove the load was lost or failed, or had been replaced
 	// since another arm of the round was measured.
 	AgentLost Reason = "agent-lost"
 	// GeneratorLimited: the generator was late, off its rate or too busy (open
-	// loop: void), near its own ceiling or kept from its CPU (closed loop: a mark
+	// loop: void), near its own ceiling or without its CPU (closed loop: a mark
 	// on the rate).
 	GeneratorLimited Reason = "generator-limited"
-	// Disturbed: others used the server's CPUs.
+	// Disturbed: other processes used the server's CPUs.
 	Disturbed Reason = "disturbed"
 	// Steal: the hypervisor took the CPU away.
 	Steal Reason = "steal"
-	// NotDrained: a slice was not over in time.
+	// NotDrained: a slice had not ended in time.
 	NotDrained Reason = "not-drained"
 	// FewSlices: too few slices of a round count.
 	FewSlices Reason = "few-slices"
 )
 
-// Reasons is all of them, the gravest first.
+// Reasons are all reasons, the most serious first.
 var Reasons = []Reason{
 	Lost, Duplicated, Reordered, Altered, OtherOrder, Disconnected, TargetMissed,
 	ServerDied, NotStarted, Starved, LoadFailed, AgentLost, GeneratorLimited, Disturbed, Steal, NotDrained, FewSlices,
 }
 
-// Violation says whether the reason is the server's breach of its contract:
+// Violation says whether the reason is a breach of contract by the server:
 // the run then ends with exit code 3.
 func (r Reason) Violation() bool {
 	return slices.Contains(Reasons[:slices.Index(Reasons, NotStarted)], r)
 }
 
-// Traffic is what the generator's ledger holds. A message belongs to the timed
+// Traffic is the figures of the generator's ledger. A message belongs to the timed
 // section if it was due in it (closed loop: sent in it).
 type Traffic struct {
 	Due        int64 `json:"due"`        // messages due in the timed section; 0 in a closed loop
 	Messages   int64 `json:"messages"`   // that the kernel took in the timed section
 	Deliveries int64 `json:"deliveries"` // that arrived in the timed section
 	Expected   int64 `json:"expected"`   // deliveries that the messages due make; 0 in a closed loop
-	// Between is the deliveries between the edges of slices, which their CPU is
-	// divided by; 0 where there are no slices.
+	// Between is the deliveries between the edges of slices, by which their CPU is
+	// divided; 0 without slices.
 	Between    int64 `json:"between,omitempty"`
-	Chat       int64 `json:"chat"`            // relay: deliveries of what was said meanwhile, in the timed section
+	Chat       int64 `json:"chat"`            // relay: deliveries of chat, in the timed section
 	ChatLag    int64 `json:"chat_lag_p99_ns"` // the generator's own lateness in it, p99
 	Stalled    int64 `json:"stalled"`         // timed messages that found the server not reading
 	Checked    int64 `json:"checked"`         // deliveries of the whole round, warm-up and drain included
@@ -185,17 +185,17 @@ type Traffic struct {
 	Altered    int64 `json:"altered"`
 	OtherOrder int64 `json:"other_order"` // receivers
 	// GeneratorBusy is the share of the timed section in which the generator
-	// was not merely polling.
+	// did more than poll.
 	GeneratorBusy float64 `json:"generator_busy"`
-	// GeneratorLag is the p99 of the generator's lateness, of several threads the worst one's;
+	// GeneratorLag is the p99 of the generator's lateness, of several threads the largest one;
 	// 0 in slices and in older runs. Round.Lag is of all threads together.
 	GeneratorLag int64 `json:"generator_lag_p99_ns,omitempty"`
 	// GeneratorRan is the share in which its thread, which spins, had a CPU.
 	GeneratorRan float64 `json:"generator_ran"`
 }
 
-// Latency is one histogram in a few figures; the whole of it is in the .hlog
-// file. Nanoseconds; zero throughout if Count is.
+// Latency is some figures of one histogram; the whole histogram is in the .hlog
+// file. Nanoseconds; everything is zero if Count is.
 type Latency struct {
 	Count int64   `json:"count"`
 	Min   int64   `json:"min_ns"`
@@ -208,9 +208,9 @@ type Latency struct {
 	Max   int64   `json:"max_ns"`
 }
 
-// Usage is what the server's process tree took from the machine between the
-// start and the end of the timed section, and what it held when all had
-// arrived and everybody was still connected. Fields that could not be taken
+// Usage is what the server's process tree used between the
+// start and the end of the timed section, and the memory that it had when all deliveries had
+// arrived and all clients were still connected. Figures that could not be measured
 // are absent; Manifest.Measures says why.
 type Usage struct {
 	CPU             *int64 `json:"cpu_ns,omitempty"`        // user and kernel, the whole tree
@@ -218,39 +218,39 @@ type Usage struct {
 	CPUKernel       *int64 `json:"cpu_kernel_ns,omitempty"` // split the whole load; the two sum to CPU
 	Syscalls        *int64 `json:"syscalls,omitempty"`
 	ContextSwitches *int64 `json:"context_switches,omitempty"`
-	// Cut is the time between the two moments at which bench, with agents, took CPU, switches and calls, by a
-	// timer of its own; absent without agents, where the generator says when.
+	// Cut is the time between the two moments at which bench, with agents, read CPU, switches and calls, by a
+	// timer of its own; absent without agents: then the generator determines the moments.
 	Cut       time.Duration `json:"cut_ns,omitempty"`
 	Processes int           `json:"processes"` // of the tree
 	Threads   int           `json:"threads"`
 	RSS       *int64        `json:"rss_bytes,omitempty"`
 	RSSPeak   *int64        `json:"rss_peak_bytes,omitempty"` // of each process, summed
 	PSS       *int64        `json:"pss_bytes,omitempty"`
-	// RSSBase and PSSBase are those before the first client came.
+	// RSSBase and PSSBase are from before the first client connected.
 	RSSBase *int64 `json:"rss_base_bytes,omitempty"`
 	PSSBase *int64 `json:"pss_base_bytes,omitempty"`
-	// RSSFirst and PSSFirst are those with FirstClients of the clients logged in,
-	// after a stop as long as the timed section: of an idle load. Absent in
-	// older runs, and where there are too few clients for two numbers of them.
+	// RSSFirst and PSSFirst are with FirstClients of the clients logged in,
+	// after a pause as long as the timed section: in an idle load. Absent in
+	// older runs, and if there are too few clients for two numbers of them.
 	FirstClients int64  `json:"first_clients,omitempty"`
 	RSSFirst     *int64 `json:"rss_first_bytes,omitempty"`
 	PSSFirst     *int64 `json:"pss_first_bytes,omitempty"`
-	// SocketMemory is what all TCP sockets of this machine hold in the kernel
-	// less what they held before the server started.
+	// SocketMemory is what all TCP sockets of this machine occupy in the kernel
+	// less what they occupied before the server started.
 	SocketMemory *int64 `json:"socket_memory_bytes,omitempty"`
 	// Steal is the largest share that was stolen from any one CPU in use.
 	Steal *float64 `json:"steal,omitempty"`
-	// Foreign is the share of the server's CPUs that others used. Where Uncharged
-	// is absent, time charged to nobody is in it.
+	// Foreign is the share of the server's CPUs that other processes used. If Uncharged
+	// is absent, it includes time that was not charged to any task.
 	Foreign *float64 `json:"foreign,omitempty"`
 	// Uncharged is the share in which they were not idle and no task ran:
 	// interrupts and softirqs that came while the server waited, and the way out of
-	// idleness. It is work for the server that is in nobody's CPU time.
+	// idleness. It is work for the server that is in no task's CPU time.
 	Uncharged *float64 `json:"uncharged,omitempty"`
 }
 
-// Server is what chatd says of itself when it stops: counts of its whole life,
-// login and warm-up included. Much of it is for those who read the raw files and look for
+// Server is what chatd reports when it stops: counts of its whole life,
+// login and warm-up included. Much of it is for readers of the raw files who look for
 // a reason: what is compared is measured from outside.
 type Server struct {
 	Reads      int64 `json:"reads"`

@@ -16,7 +16,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// The raw files of a run. Everything else in its directory is made from these.
+// The raw files of a run. All other files in its directory are derived from these.
 const (
 	ManifestFile = "manifest.json"
 	EnvFile      = "env.json"
@@ -24,10 +24,10 @@ const (
 	logSuffix    = ".hlog"
 )
 
-// ErrNotRun is returned by Read for a directory that holds no run.
+// ErrNotRun is returned by Read for a directory that contains no run.
 var ErrNotRun = errors.New("record: not a run's directory")
 
-// Run is one run in memory: the raw files and nothing derived.
+// Run is a run in memory: the contents of the raw files, and nothing derived.
 type Run struct {
 	Manifest   Manifest
 	Env        Env
@@ -38,7 +38,7 @@ type Run struct {
 // LogFile is the name of the histogram log of a load.
 func LogFile(load string) string { return load + logSuffix }
 
-// RawFiles names the raw files of the run, in a fixed order.
+// RawFiles returns the names of the run's raw files, in a fixed order.
 func (r *Run) RawFiles() []string {
 	names := []string{ManifestFile, EnvFile, RoundsFile}
 	for _, l := range r.Manifest.Loads {
@@ -57,7 +57,7 @@ func (r *Run) Load(name string) (Load, bool) {
 	return Load{}, false
 }
 
-// Encode gives the raw files' contents by name.
+// Encode returns the raw files' contents by name.
 func (r *Run) Encode() (map[string][]byte, error) {
 	files := make(map[string][]byte)
 	for name, v := range map[string]any{ManifestFile: r.Manifest, EnvFile: r.Env} {
@@ -85,7 +85,7 @@ func (r *Run) Encode() (map[string][]byte, error) {
 	return files, nil
 }
 
-// Read reads the raw files of a run's directory, and gives their SHA-256 by name.
+// Read reads the raw files of a run's directory. It also returns their SHA-256 by name.
 func Read(dir string) (*Run, map[string]string, error) {
 	r := &Run{Histograms: make(map[Key]*hdrhistogram.Histogram)}
 	sums := make(map[string]string)
@@ -138,7 +138,7 @@ func (m *Manifest) check() error {
 	case len(m.Loads) == 0:
 		return fmt.Errorf("record: %s names no load", ManifestFile)
 	case !slices.ContainsFunc(m.Arms, known):
-		return fmt.Errorf("record: %s has the reference %q, which is none of its arms", ManifestFile, m.Reference)
+		return fmt.Errorf("record: %s has the reference %q, which is not one of its arms", ManifestFile, m.Reference)
 	}
 	return nil
 }
@@ -156,7 +156,7 @@ func (r *Run) decodeRounds(data []byte) error {
 	return nil
 }
 
-// decode is strict: one value, no field it does not know, and this schema.
+// decode is strict: it accepts one value, no unknown field, and only this schema.
 func decode(what string, data []byte, into any) error {
 	var version struct {
 		Schema int `json:"schema"`
@@ -173,12 +173,12 @@ func decode(what string, data []byte, into any) error {
 		return fmt.Errorf("record: %s: %w", what, err)
 	}
 	if _, err := dec.Token(); err != io.EOF {
-		return fmt.Errorf("record: %s: more follows the end", what)
+		return fmt.Errorf("record: %s: there is more after the end", what)
 	}
 	return nil
 }
 
-// JSON is a value as it stands in a file: indented, one newline at the end,
+// JSON encodes a value as it is written to a file: indented, one newline at the end,
 // & and < left readable.
 func JSON(v any) ([]byte, error) {
 	var out bytes.Buffer

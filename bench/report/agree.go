@@ -8,39 +8,39 @@ import (
 	"chatbench/bench/stats"
 )
 
-// What is measured in one way must fit what is measured in another. Each law
-// here sets two figures side by side that come from different places of the raw
+// Figures measured in different ways must agree. Each law here compares two
+// figures that come from different places of the raw
 // records: the generator's clock and its window, its ledger and its histograms,
 // its count and the server's own.
 
 // law is two sides that must agree.
 type law struct {
-	name string
-	says string // what is held against what
+	name      string
+	statement string // which two figures are compared
 	// least and most are the bounds of left ÷ right for all rounds of an arm.
 	least, most float64
-	// sides gives both of a round; ok is false where the law says nothing.
+	// sides returns both figures of a round; ok is false if the law does not apply.
 	sides func(view) (left, right float64, ok bool)
 	print func(float64) string
 }
 
-// agreement is a law under one load: whether every arm keeps it, and the one
-// that is farthest off.
+// agreement is the result of a law under one load: whether every arm obeys it, and the arm
+// with the largest deviation.
 type agreement struct {
 	Name, Says string
 	OK         bool
 	Detail     string
 }
 
-// laws is those that a load is held to. Bounds: counts are exact but for
-// messages on an edge of a slice; Little's law holds in the mean over the edges
+// laws are the laws that apply to a load. Bounds: counts are exact, except for
+// messages at an edge of a slice; Little's law holds in the mean over the edges
 // of a slice, at whose end the window is no longer full.
 func (l *LoadSummary) laws(run *record.Run) []law {
 	const exact = 0.01
 	return []law{
 		{"Little's law", "senders × window = messages/s × mean latency", 0.75, 1.1, little, plain},
-		{"every message reached every client", "latencies recorded = messages × clients (relay: requests)", 1 - exact, 1 + exact, reachedAll, count},
-		{"every client got in", "logins timed = clients", 1, 1, gotIn, count},
+		{"every message reached every client", "latencies recorded = messages × clients (relay: requests)", 1 - exact, 1 + exact, everyDelivery, count},
+		{"every client got in", "logins timed = clients", 1, 1, loggedIn, count},
 		{"server and generator counted the same octets", "octets the server wrote = deliveries checked × octets of one, the same for all arms", 1 - exact, 1 + exact, octets(run, l), count},
 		{"latency adds up", "mean from due = mean from the send + mean lateness of the send", 1 - exact, 1 + exact, addsUp, duration},
 		{"CPU within its allotment", "CPU used ≤ CPUs × time", 0, 1 + 2*exact, allotted, duration},
@@ -50,19 +50,19 @@ func (l *LoadSummary) laws(run *record.Run) []law {
 	}
 }
 
-// agree holds a load to its laws; those that say nothing of it are left out.
+// agree checks the laws of a load; laws that do not apply are left out.
 func (l *LoadSummary) agree(run *record.Run) (found []agreement) {
 	for _, law := range l.laws(run) {
-		if a, ok := law.hold(run, l); ok {
+		if a, ok := law.evaluate(run, l); ok {
 			found = append(found, a)
 		}
 	}
-	return append(found, l.priced(run)...)
+	return append(found, l.costsAddUp(run)...)
 }
 
-// hold sums both sides over the rounds of each arm that count.
-func (w law) hold(run *record.Run, l *LoadSummary) (agreement, bool) {
-	worst, said, all := "", false, true
+// evaluate compares both sides over the rounds of each arm that count.
+func (w law) evaluate(run *record.Run, l *LoadSummary) (agreement, bool) {
+	worst, applies, all := "", false, true
 	off := -1.0
 	for _, a := range l.Arms {
 		left, right := w.sums(run, l, a.Name)
@@ -70,20 +70,20 @@ func (w law) hold(run *record.Run, l *LoadSummary) (agreement, bool) {
 			continue
 		}
 		ratio := left / right
-		said, all = true, all && w.least <= ratio && ratio <= w.most
+		applies, all = true, all && w.least <= ratio && ratio <= w.most
 		distance := math.Abs(ratio - 1)
-		if w.least == 0 { // a bound: what is nearest to it, or beyond
+		if w.least == 0 { // an upper bound: the arm that is nearest to it, or beyond
 			distance = ratio
 		}
 		if distance > off {
 			off, worst = distance, fmt.Sprintf("%s: %s is %s %% of %s", a.Name, w.print(left), plain(100*ratio), w.print(right))
 		}
 	}
-	return agreement{w.name, w.says, all, worst}, said
+	return agreement{w.name, w.statement, all, worst}, applies
 }
 
-// sums is the mean of both sides over an arm's rounds; the right is 0 where the
-// law says nothing.
+// sums is the mean of both sides over an arm's rounds; the right one is 0 if the
+// law does not apply.
 func (w law) sums(run *record.Run, l *LoadSummary, arm string) (left, right float64) {
 	n := 0.0
 	for i := range run.Rounds {
@@ -98,8 +98,8 @@ func (w law) sums(run *record.Run, l *LoadSummary, arm string) (left, right floa
 	return left / math.Max(n, 1), right / math.Max(n, 1)
 }
 
-// little is J. D. C. Little's L = λW (1961): the mean number under way is the
-// rate times the mean stay.
+// little is J. D. C. Little's L = λW (1961): the mean number in flight is the
+// rate times the mean latency.
 func little(v view) (left, right float64, ok bool) {
 	askers := v.load.Senders
 	if v.load.Scenario == record.Relay {
@@ -109,14 +109,14 @@ func little(v view) (left, right float64, ok bool) {
 	return stay, float64(askers * v.load.Window), v.load.Closed() && v.Edged() > 0
 }
 
-func reachedAll(v view) (left, right float64, ok bool) {
+func everyDelivery(v view) (left, right float64, ok bool) {
 	if v.load.Scenario == record.Idle {
 		return 0, 0, false
 	}
 	took, messages := v.Sent.Count, v.Traffic.Messages
 	if v.load.Open() {
 		took, messages = v.Due.Count+v.Elsewhere.Count, v.Traffic.Due
-	} else if v.ElsewhereBound > 0 { // nobody knows when senders of other agents sent
+	} else if v.ElsewhereBound > 0 { // it is not known when senders of other agents sent
 		return 0, 0, false
 	}
 	each := 1.0
@@ -126,12 +126,12 @@ func reachedAll(v view) (left, right float64, ok bool) {
 	return float64(took), float64(messages) * each, true
 }
 
-func gotIn(v view) (left, right float64, ok bool) {
+func loggedIn(v view) (left, right float64, ok bool) {
 	return float64(v.Login.Count), float64(v.Traffic.Clients), v.load.Scenario == record.Idle
 }
 
-// octets of one delivery are the same whatever the server: names and texts are
-// the load's. What it should be is the median over all arms.
+// octets: the octets of one delivery are the same for every server, because the load determines names
+// and texts. The expected value is the median over all arms.
 func octets(run *record.Run, l *LoadSummary) func(view) (float64, float64, bool) {
 	known := func(v view) bool {
 		return v.load.Scenario == record.Broadcast && v.Server != nil && v.Traffic.Checked > 0
@@ -190,10 +190,10 @@ func filled(v view) (left, right float64, ok bool) {
 	return float64(n) * float64(v.load.Duration), float64(v.Wall), v.load.Sliced() && n > 0
 }
 
-// priced is that the medians of three columns fit: CPU per delivery times
-// deliveries a second is the CPU in use. Each may be that of another round, so
-// they agree only about.
-func (l *LoadSummary) priced(run *record.Run) []agreement {
+// costsAddUp checks that the medians of three columns agree: CPU per delivery times
+// deliveries a second is the CPU in use. Each median may be that of another round, so
+// they agree only approximately.
+func (l *LoadSummary) costsAddUp(run *record.Run) []agreement {
 	const about = 0.15
 	found := agreement{"cost × rate = use", "median CPU per delivery × median deliveries a second = median use of the CPUs", true, ""}
 	off := -1.0
@@ -201,7 +201,7 @@ func (l *LoadSummary) priced(run *record.Run) []agreement {
 		var rates []float64
 		for i := range run.Rounds {
 			if r := &run.Rounds[i]; r.Load == l.Name && r.Arm == a.Name && r.Counts() && r.Edged() > 0 {
-				rates = append(rates, priced(view{r, l.Load, &run.Manifest})/r.Edged().Seconds())
+				rates = append(rates, chargedDeliveries(view{r, l.Load, &run.Manifest})/r.Edged().Seconds())
 			}
 		}
 		cost, use := a.Figures[keyCPU].Median, a.Figures[keyBusy].Median*float64(len(run.Manifest.CPUsOf(a.Name)))

@@ -11,7 +11,7 @@ import (
 
 // TestAgrees: the sample agrees with itself, and so does a run of one arm.
 func TestAgrees(t *testing.T) {
-	for name, run := range map[string]*record.Run{"sample": sample(t), "alone": alone(t)} {
+	for name, run := range map[string]*record.Run{"sample": sample(t), "alone": singleArmRun(t)} {
 		for _, l := range Summarize(run, nil).Loads {
 			if len(l.agrees) < 5 {
 				t.Errorf("%s, %s: only %d laws say anything", name, l.Name, len(l.agrees))
@@ -68,8 +68,8 @@ func TestDisagrees(t *testing.T) {
 	}
 }
 
-// TestFasterThanNull: a server that asks less of the generator than the null server
-// may be faster. That is said, and no check fails for it.
+// TestFasterThanNull: a server that requires less of the generator than the null server
+// may be faster. That is reported, and no check fails for it.
 func TestFasterThanNull(t *testing.T) {
 	run := sample(t)
 	for i := range run.Rounds {
@@ -88,7 +88,7 @@ func TestFasterThanNull(t *testing.T) {
 	}
 }
 
-// broken names the laws that a load of a run does not keep.
+// broken names the laws that a load of a run breaks.
 func broken(run *record.Run, load string) (names []string) {
 	for _, l := range Summarize(run, nil).Loads {
 		for _, a := range l.agrees {
@@ -110,7 +110,7 @@ func TestPriced(t *testing.T) {
 		f := l.arm("epoll").Figures[keyBusy]
 		f.Median *= by
 		l.arm("epoll").Figures[keyBusy] = f
-		if a := l.priced(run)[0]; a.OK != (by == 1) {
+		if a := l.costsAddUp(run)[0]; a.OK != (by == 1) {
 			t.Errorf("use × %g: %+v", by, a)
 		}
 	}
@@ -134,7 +134,7 @@ func TestSlicesFill(t *testing.T) {
 	}
 }
 
-// TestLogins: everybody who got in was timed.
+// TestLogins: every client that logged in was timed.
 func TestLogins(t *testing.T) {
 	for _, count := range []int64{10, 9} {
 		run := sample(t)

@@ -22,7 +22,7 @@ func startBrowser(t *testing.T) *browser {
 	return &browser{Page: browsertest.Start(t).Page(), t: t}
 }
 
-// seen is how a page is looked at.
+// seen is how a page is displayed.
 type seen struct {
 	width int
 	dark  bool
@@ -47,8 +47,8 @@ func (b *browser) open(page []byte, as seen) {
 	b.Open(b.url, as.look())
 }
 
-// noise is what a page said on the console and asked of the network since it
-// was opened, itself left out.
+// noise is what a page wrote to the console and requested from the network since it
+// was opened, except itself.
 func (b *browser) noise() (lines []string) {
 	b.t.Helper()
 	for _, line := range b.Noise() {

@@ -15,7 +15,7 @@ import (
 	"chatbench/bench/record"
 )
 
-// ErrCard is returned for a run that a card can say nothing from.
+// ErrCard is returned for a run that does not fit a card.
 var ErrCard = errors.New("report: not the run for this card")
 
 // Card is one backend on one page: what it is, what it passes and what it costs.
@@ -29,7 +29,7 @@ type Card struct {
 	Measured  []Measured         `json:"measured"` // the runs that the figures are of
 }
 
-// Fact is something that a backend, or a run, says of itself.
+// Fact is something that a backend, or a run, reports about itself.
 type Fact struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`
@@ -47,7 +47,7 @@ type CardLoad struct {
 }
 
 // CardFigure is one figure, of the backend and of the reference: medians in base
-// units, and as they are printed.
+// units, and in the form in which they are printed.
 type CardFigure struct {
 	Key     string  `json:"key"`
 	Title   string  `json:"title"`
@@ -60,7 +60,7 @@ type CardFigure struct {
 	Verdict string  `json:"-"`
 }
 
-// Measured is the run of some figures.
+// Measured describes the run of some figures.
 type Measured struct {
 	Name    string    `json:"name"`
 	Started time.Time `json:"started"`
@@ -72,8 +72,8 @@ type Measured struct {
 	Kernel  string    `json:"kernel"`
 	Go      string    `json:"go"`
 	Shared  bool      `json:"shared_cpu,omitempty"`
-	// Disturbed: the run was too disturbed to say anything, so no figure of it has
-	// a verdict.
+	// Disturbed: the run was too disturbed for a verdict, so none of its figures has
+	// one.
 	Disturbed bool `json:"disturbed,omitempty"`
 }
 
@@ -103,7 +103,7 @@ func (c *Card) AddRun(run *record.Run) error {
 	return nil
 }
 
-// card is the figures of an arm that a card has, without verdicts where the run was
+// card returns the figures of an arm for a card, without verdicts if the run was
 // too disturbed for any.
 func (l *LoadSummary) card(run *record.Run, arm, reference string, disturbed bool) CardLoad {
 	a, ref := l.arm(arm), l.arm(reference)
@@ -151,10 +151,10 @@ func (c *Card) Broke() bool {
 	return c.Suite != nil && !c.Suite.OK() || slices.ContainsFunc(c.Loads, func(l CardLoad) bool { return l.Broke })
 }
 
-// caseLines is how many cases of a kind a card names.
+// caseLines is how many cases of each kind a card lists.
 const caseLines = 8
 
-// Conformance is what the card says of the suite, a sentence each.
+// Conformance is the result of the suite, one sentence each.
 func (c *Card) Conformance() (lines []string) {
 	s := c.Suite
 	if s == nil {
@@ -201,7 +201,7 @@ func (l CardLoad) Counted() string {
 	return text + "."
 }
 
-// Says is the run in a sentence.
+// Says describes the run in a sentence.
 func (m Measured) Says() string {
 	virtual, commit := "", "commit unknown"
 	if m.Virtual {
@@ -223,7 +223,7 @@ func (m Measured) Says() string {
 	return text
 }
 
-// Versus is the name of the column of ratios.
+// Versus is the heading of the column of ratios.
 func (c *Card) Versus() string {
 	if c.Reference == c.Backend {
 		return "ratio"
@@ -258,7 +258,7 @@ func (c *Card) Markdown() []byte {
 	return out.Bytes()
 }
 
-// mark is what stands before the title of a primary figure.
+// mark is the mark before the title of a primary figure.
 func (f CardFigure) mark() string {
 	if f.Primary {
 		return "• "

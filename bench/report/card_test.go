@@ -7,7 +7,7 @@ import (
 	"chatbench/bench/record"
 )
 
-// TestCardOfDisturbedRun: a run that was too disturbed to say anything gives a card
+// TestCardOfDisturbedRun: a run that was too disturbed gives a card
 // figures and no verdicts, and the card says why.
 func TestCardOfDisturbedRun(t *testing.T) {
 	for _, void := range []int{3, 5} { // of eight rounds

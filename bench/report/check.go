@@ -12,12 +12,12 @@ import (
 // checkArrived is the first check, and the first thing to know of a run.
 const checkArrived = "every message arrived"
 
-// foreignMax is how much of the server's CPUs others may take before it is
-// said. The kernel's own threads, and interrupts where they cannot be told from
-// others, come to 2 to 6 % under load.
+// foreignMax is how much of the server's CPUs other processes may use before a check
+// fails. The kernel's own threads, and interrupts if they cannot be distinguished from
+// other tasks, use 2 to 6 % under load.
 const foreignMax = 0.10
 
-// tally is what the rounds of a run come to, those of the null server left out.
+// tally is the totals of the rounds of a run, without those of the null server.
 type tally struct {
 	rounds, void int
 	reasons      map[record.Reason]int // rounds that are void for each
@@ -54,31 +54,31 @@ func tallyOf(run *record.Run) tally {
 	return c
 }
 
-// breaks is how a server breaks its contract without a wrong delivery. Such a round
-// breaks off, and its ledger is not in the books.
+// breaks are the ways in which a server breaks its contract without a wrong delivery. Such a round
+// breaks off, and its ledger is not counted.
 var breaks = []record.Reason{record.Disconnected, record.TargetMissed, record.ServerDied}
 
-// correct says whether everything is in order with the servers: what the
-// summary, a list, the page and a comparison of runs all say first. It is not if
-// a server broke its contract in any round, the exit status being 3 then, or if
-// nothing was checked. Under silent loads everybody must have got in.
+// correct says whether the servers did nothing wrong: the first line of the
+// summary, of a list, of the page and of a comparison of runs. It is false if
+// a server broke its contract in any round (the exit status is 3 then), or if
+// nothing was checked. Under silent loads all clients must have logged in.
 func (c tally) correct(silent bool) bool {
 	if silent {
-		return !violated(c.reasons) && c.cut() == 0 && c.traffic.Clients > 0
+		return !violated(c.reasons) && c.disconnects() == 0 && c.traffic.Clients > 0
 	}
 	return !violated(c.reasons) && c.traffic.Checked > 0
 }
 
-// cut is how often somebody did not get in, or not stay.
-func (c tally) cut() int {
+// disconnects is in how many rounds clients could not log in, or lost their connection.
+func (c tally) disconnects() int {
 	return c.reasons[record.Disconnected] + c.reasons[record.ServerDied] + c.reasons[record.NotStarted] + c.reasons[record.LoadFailed]
 }
 
-// arrived is the first check in figures.
+// arrived is the detail of the first check.
 func (c tally) arrived(silent bool) string {
 	t := c.traffic
 	if silent {
-		return fmt.Sprintf("%s logins, %d rounds in which somebody did not, %d times something came that nobody said", count(float64(t.Clients)), c.cut(), t.Altered)
+		return fmt.Sprintf("%s logins, %d rounds in which somebody did not, %d times something came that nobody said", count(float64(t.Clients)), c.disconnects(), t.Altered)
 	}
 	text := fmt.Sprintf("%s deliveries checked, %d lost, %d twice, %d out of order, %d altered", count(float64(t.Checked)), t.Lost, t.Duplicated, t.Reordered+t.OtherOrder, t.Altered)
 	if c.broken > 0 {
@@ -87,7 +87,7 @@ func (c tally) arrived(silent bool) string {
 	return text
 }
 
-// check makes checks.json: what must hold for the figures to be believed.
+// check computes checks.json: what must hold for the figures to be trusted.
 func check(run *record.Run, s *Summary, sums map[string]string) record.Checks {
 	t := tallyOf(run)
 	c := record.Checks{Schema: run.Manifest.Schema, Rounds: t.rounds, VoidRounds: t.void, Void: t.reasons, Files: sums}
@@ -111,7 +111,7 @@ func check(run *record.Run, s *Summary, sums map[string]string) record.Checks {
 		l := &s.Loads[i]
 		pairs := stats.Pairs
 		if l.looks {
-			pairs = stats.PairsLooked
+			pairs = stats.PairsAtLooks
 		}
 		checkLoad(l, pairs(l.comparisons(s.Reference)), add)
 		l.agrees = l.agree(run)
@@ -147,11 +147,11 @@ func checkLoad(l *LoadSummary, pairs int, add func(string, string, bool, string,
 	}
 }
 
-// countingMax is the share of an arm's CPU per delivery that counting may be
-// before it is said.
+// countingMax is the share of an arm's CPU per delivery that counting may cost
+// before a check fails.
 const countingMax = 0.02
 
-// checkPrice checks that counting is little of what is counted. Nothing is
+// checkPrice checks that counting costs little of what is counted. Nothing is
 // subtracted: all arms are counted, each by its own number of calls and switches.
 func (l *LoadSummary) checkPrice(env record.Env, add func(string, string, bool, string, ...any)) {
 	if env.CallPrice == nil && env.SwitchPrice == nil {
@@ -182,7 +182,7 @@ func (l *LoadSummary) comparisons(reference string) (n int) {
 			continue
 		}
 		for _, key := range primary(l.Load) {
-			if why, _ := l.pointless(key, &a, reference); why == "" {
+			if why, _ := l.notComparable(key, &a, reference); why == "" {
 				n++
 			}
 		}
@@ -190,7 +190,7 @@ func (l *LoadSummary) comparisons(reference string) (n int) {
 	return n
 }
 
-// unknown writes a rate that may not be known.
+// unknown formats a rate, which may not be known.
 func unknown(rate float64) string {
 	if rate == 0 {
 		return "an unknown number of"
@@ -210,7 +210,7 @@ func violated(by map[record.Reason]int) bool {
 	return false
 }
 
-// voids writes reasons and how often each occurred: ": 2 steal, 1 lost".
+// voids lists reasons and how often each occurred: ": 2 steal, 1 lost".
 func voids(by map[record.Reason]int) string {
 	var parts []string
 	for _, reason := range record.Reasons {
@@ -224,8 +224,8 @@ func voids(by map[record.Reason]int) string {
 	return ": " + strings.Join(parts, ", ")
 }
 
-// ratioText writes a ratio with its interval: "0.81 (0.78–0.84)". Where the
-// rounds are too few for one, there is none.
+// ratioText formats a ratio with its interval: "0.81 (0.78–0.84)". If there are
+// too few rounds for an interval, there is none.
 func ratioText(v *Versus) string {
 	if v.Low == 0 {
 		return digits(v.Ratio)
@@ -233,7 +233,7 @@ func ratioText(v *Versus) string {
 	return fmt.Sprintf("%s (%s–%s)", digits(v.Ratio), digits(v.Low), digits(v.High))
 }
 
-// digits keeps what a ratio needs.
+// digits formats a ratio with as many digits as it needs.
 func digits(ratio float64) string {
 	switch {
 	case ratio >= 100:
@@ -249,7 +249,7 @@ func digits(ratio float64) string {
 }
 
 // reason says why there is neither a difference nor a tie: "few rounds (about 3
-// more)"; "" where there is one.
+// more)"; "" if there is one.
 func (v *Versus) reason() string {
 	if v.MoreRounds > 0 {
 		return fmt.Sprintf("%s (about %d more)", v.Reason, v.MoreRounds)
@@ -257,7 +257,7 @@ func (v *Versus) reason() string {
 	return string(v.Reason)
 }
 
-// size writes a difference: "7 %", "2.5 %".
+// size formats a difference: "7 %", "2.5 %".
 func (f Finds) size() string {
 	if f.Difference < 0.1 {
 		return fmt.Sprintf("%.1f %%", 100*f.Difference)

@@ -8,7 +8,7 @@ import (
 	"chatbench/bench/stats"
 )
 
-// all is the values in the order of rounds: floating sums must not depend on
+// all returns the values in the order of rounds: sums of floating-point numbers must not depend on
 // the order of a map.
 func (s series) all() []float64 {
 	xs := make([]float64, 0, len(s))
@@ -18,7 +18,7 @@ func (s series) all() []float64 {
 	return xs
 }
 
-// pairs is the places that both series have.
+// pairs returns the values of the rounds that both series have.
 func pairs(xs, refs series) (a, b []float64) {
 	for _, place := range slices.Sorted(maps.Keys(xs)) {
 		if ref, ok := refs[place]; ok {
@@ -28,8 +28,8 @@ func pairs(xs, refs series) (a, b []float64) {
 	return a, b
 }
 
-// asked is one comparison that is to be judged: an arm in a figure.
-type asked struct {
+// question is one comparison to be judged: an arm in a figure.
+type question struct {
 	metric
 	arm string
 	stats.Question
@@ -37,15 +37,15 @@ type asked struct {
 
 // judge gives every comparison under the load its verdict. The primary figures
 // of all arms are one family, corrected together. Each other figure is a family
-// of its own: exploratory, for there are so many of them that some will differ
+// of its own: exploratory, because there are so many of them that some will differ
 // by chance.
 func (l *LoadSummary) judge(reference string) {
-	var primary []asked
+	var primary []question
 	for _, m := range metrics {
 		if !m.judged || !m.applies(l.Load) {
 			continue
 		}
-		questions := l.ask(m, reference) // those that mean something
+		questions := l.questions(m, reference) // comparisons that mean something
 		if l.primary(m.key) {
 			primary = append(primary, questions...)
 		} else {
@@ -56,53 +56,53 @@ func (l *LoadSummary) judge(reference string) {
 	l.judgeAgain(reference)
 }
 
-// ask is the comparisons of all arms with the reference in one figure.
-func (l *LoadSummary) ask(m metric, reference string) (questions []asked) {
+// questions returns the comparisons of all arms with the reference in one figure.
+func (l *LoadSummary) questions(m metric, reference string) (questions []question) {
 	for i := range l.Arms {
 		a := &l.Arms[i]
 		if a.Name == reference || a.Again {
 			continue
 		}
-		if why, reason := l.pointless(m.key, a, reference); why != "" {
+		if why, reason := l.notComparable(m.key, a, reference); why != "" {
 			l.refuse(m.key, a, reference, why, reason)
 		} else {
-			questions = append(questions, asked{m, a.Name, stats.Question{
-				Arm: l.against(m.key, a, reference, a.until), Again: l.aa(m.key, reference, a.until),
+			questions = append(questions, question{m, a.Name, stats.Question{
+				Arm: l.against(m.key, a, reference, a.lastRound), Again: l.aa(m.key, reference, a.lastRound),
 			}})
 		}
 	}
 	return questions
 }
 
-// against holds an arm, which may not be there, against the reference, up to a
-// round: what comes after an arm was decided must not change what it came to.
+// against compares an arm, which may be missing, with the reference, up to a
+// round: rounds after an arm was decided must not change its result.
 func (l *LoadSummary) against(key string, a *ArmSummary, reference string, until int) stats.Comparison {
 	logs := l.comparable(key, a, l.arm(reference))
 	maps.DeleteFunc(logs, func(round int, _ float64) bool { return round > until })
 	return stats.CompareRounds(logs.all())
 }
 
-// aa is what the reference shows against itself up to a round: the last of the
-// arm that is held against it. It is the floor of verdicts, letters and plots.
+// aa compares the reference with itself up to a round: the last round of the
+// arm that is compared with it. The result is the floor of verdicts, letters and plots.
 func (l *LoadSummary) aa(key, reference string, until int) stats.Comparison {
 	return l.against(key, l.again(), reference, until)
 }
 
-// comparable is logRatios of two arms of which either may not be there; none
-// where they cannot be compared.
+// comparable is logRatios of two arms, either of which may be missing; empty
+// if they cannot be compared.
 func (l *LoadSummary) comparable(key string, a, ref *ArmSummary) series {
 	paced := key == keyLogin || key == keyLoginP99
-	if a == nil || ref == nil || paced && a.Clients != ref.Clients { // fewer clients over the same time: another pace
+	if a == nil || ref == nil || paced && a.Clients != ref.Clients { // fewer clients in the same time connect at another pace
 		return nil
 	}
 	return l.logRatios(key, a, ref)
 }
 
-// logRatios is one log-ratio of two arms for each round in which both have the
-// figure. Where arms are measured in turns it is the median over the blocks of
-// the round, in which they stood side by side: so a block that was disturbed is
-// one of many, and what drifts from block to block is in no ratio. A figure
-// that no slice has, for it has too few messages, is taken of all together.
+// logRatios returns one log-ratio of two arms for each round in which both have the
+// figure. If arms are measured in turns it is the median over the blocks of
+// the round, in which they were measured next to each other: so a disturbed block is
+// one of many, and a drift from block to block is in no ratio. A figure
+// that no slice has, because it has too few messages, is computed from all slices together.
 func (l *LoadSummary) logRatios(key string, a, b *ArmSummary) series {
 	logs := make(series)
 	if find(key).slice != nil && l.Sliced() {
@@ -124,14 +124,14 @@ func (l *LoadSummary) logRatios(key string, a, b *ArmSummary) series {
 }
 
 // settle judges one family.
-func (l *LoadSummary) settle(family []asked, reference string) {
+func (l *LoadSummary) settle(family []question, reference string) {
 	questions := make([]stats.Question, len(family))
 	for i, q := range family {
 		questions[i] = q.Question
 	}
 	judge := stats.Judge
 	if l.looks {
-		judge = stats.Looked
+		judge = stats.JudgeAtLooks
 	}
 	for i, c := range judge(questions) {
 		q := family[i]
@@ -146,7 +146,7 @@ func (l *LoadSummary) settle(family []asked, reference string) {
 	}
 }
 
-// judgeAgain says of the reference against itself whether it is equal, and what
+// judgeAgain judges whether the reference is equal to itself, and which
 // differences the rounds could have found.
 func (l *LoadSummary) judgeAgain(reference string) {
 	family := max(l.comparisons(reference), 1)
@@ -159,7 +159,7 @@ func (l *LoadSummary) judgeAgain(reference string) {
 		if a == nil || !m.judged || !m.applies(l.Load) {
 			continue
 		}
-		if why, reason := l.pointless(m.key, a, reference); why != "" {
+		if why, reason := l.notComparable(m.key, a, reference); why != "" {
 			l.refuse(m.key, a, reference, why, reason)
 			continue
 		}
@@ -194,9 +194,9 @@ func (l *LoadSummary) put(arm, key string, c stats.Comparison, verdict string) {
 	a.Figures[key] = f
 }
 
-// bounded says whether a verdict on the rate rests on a rate that was the
-// generator's: at least so much is more than the reference's, and a reference
-// of at least so much is more than the arm's, but no other word holds.
+// bounded says whether a verdict on the rate does not hold because the generator limited a
+// rate, which then is only a lower bound. A lower bound of the arm can still be more, and a
+// lower bound of the reference can still make the arm less; no other verdict holds.
 func (l *LoadSummary) bounded(key, arm, reference string, v stats.Verdict) bool {
 	own, ref := l.arm(arm).Figures[key].AtLeast, l.arm(reference).Figures[key].AtLeast
 	switch v {
@@ -208,7 +208,7 @@ func (l *LoadSummary) bounded(key, arm, reference string, v stats.Verdict) bool 
 	return own || ref
 }
 
-// word puts a direction into the figure's own word.
+// word is a direction in the figure's own word.
 func (m metric) word(v stats.Verdict) string {
 	good := stats.Lower
 	if m.better == higher {

@@ -6,7 +6,7 @@ import (
 	"strconv"
 )
 
-// CSV is every figure of every arm that both runs have, one a line, in base
+// CSV contains every figure of every arm that both runs have, one per line, in base
 // units.
 func (p *Pair) CSV() []byte {
 	var out bytes.Buffer

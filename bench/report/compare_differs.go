@@ -12,7 +12,7 @@ import (
 	"chatbench/bench/record"
 )
 
-// Concern is what a difference between two runs is about, and so what it does to
+// Concern is what a difference between two runs is about, which determines its effect on
 // a comparison of them.
 type Concern string
 
@@ -23,7 +23,7 @@ const (
 	OfCode    Concern = "code"    // what is to be compared
 )
 
-// Difference is something that was otherwise in the second of two runs.
+// Difference is something that differs between two runs.
 type Difference struct {
 	Concern Concern `json:"concern"`
 	What    string  `json:"what"`
@@ -33,10 +33,10 @@ type Difference struct {
 	load    string  // that it is about; "" all
 }
 
-// String says it as one line without what it means.
+// String is the difference in one line, without what it means.
 func (d Difference) String() string { return fmt.Sprintf("%s %q, not %q", d.What, d.B, d.A) }
 
-// disturbing is the differences but for those that are the point of a comparison.
+// disturbing returns the differences without those that are the point of a comparison.
 func disturbing(all []Difference) (lines []string) {
 	for _, d := range all {
 		if d.Concern != OfCode {
@@ -76,7 +76,7 @@ func (ds *differing) add(c Concern, what, a, b, means string) {
 	}
 }
 
-// differences is all that makes two runs hard to compare, what matters most
+// differences returns everything that makes two runs hard to compare, the most important
 // first, and at the end what is compared.
 func differences(a, b *record.Run) []Difference {
 	var ds differing
@@ -117,11 +117,11 @@ func (ds *differing) ofMachine(a, b *record.Run) {
 
 func gib(octets int64) string { return fmt.Sprintf("%.0f", float64(octets)/(1<<30)) }
 
-// derived are the sysctls that the kernel works out from the size of memory, to
-// the page: no two boots have the same.
+// derived are the sysctls that the kernel computes from the size of memory, to
+// the page: they differ at each boot.
 var derived = []string{"fs.file-max", "net.ipv4.tcp_mem"}
 
-// settings is the keys of which two machines say different things.
+// settings adds the keys whose values differ between two machines.
 func (ds *differing) settings(what string, a, b map[string]string) {
 	keys := slices.Concat(slices.Collect(maps.Keys(a)), slices.Collect(maps.Keys(b)))
 	slices.Sort(keys)
@@ -145,7 +145,7 @@ func (ds *differing) ofMethod(a, b *record.Manifest) {
 	ds.rules(a.Rules, b.Rules)
 }
 
-// rules is those that differ, by the names they have in the manifest.
+// rules adds the rules that differ, by their names in the manifest.
 func (ds *differing) rules(a, b record.Rules) {
 	was, is := reflect.ValueOf(a), reflect.ValueOf(b)
 	for i := range was.NumField() {
@@ -154,8 +154,8 @@ func (ds *differing) rules(a, b record.Rules) {
 	}
 }
 
-// ofServers is what the servers of the arms that both runs have say otherwise of
-// themselves, each setting once, with the first arm.
+// ofServers adds the settings that differ between the servers of the arms that both runs have,
+// each setting once, with the first arm.
 func (ds *differing) ofServers(a, b *record.Manifest) {
 	seen := make(map[string]bool)
 	for _, arm := range b.Arms {

@@ -80,7 +80,7 @@ func (p *Pair) HTML() ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// headline is in how many comparisons of arms a primary figure changed for sure.
+// headline says in how many comparisons of arms a primary figure certainly changed.
 func (p *Pair) headline() string {
 	changed, asked, trusted := 0, 0, 0
 	for i := range p.Loads {

@@ -16,7 +16,7 @@ func (at *pairing) change(key, arm string) stats.Comparison {
 	return stats.Independent(logs(a.series[key]), logs(b.series[key]))
 }
 
-// logs is the logarithms of a figure's rounds; what is not above zero has none.
+// logs returns the logarithms of a figure's rounds, without values that are not above zero.
 func logs(values series) []float64 {
 	xs := values.all()
 	ones := make([]float64, len(xs))
@@ -34,11 +34,11 @@ func (at *pairing) relative(key, arm string) stats.Comparison {
 }
 
 // judge gives every comparison its verdict: of B/A the primary figures of all
-// arms are one family, each other figure is one by itself, and so it is with the
-// relative changes. What the reference changed by is what B/A of an arm must
-// exceed, and what A/A changed by is what a relative change must.
+// arms are one family, each other figure is one by itself; the same goes for the
+// relative changes. B/A of an arm must exceed the change of the reference,
+// and a relative change must exceed the change of A/A.
 func (at *pairing) judge(l *PairLoad) {
-	var changes, relatives []asked
+	var changes, relatives []question
 	for _, m := range metrics {
 		if !m.applies(l.Load) {
 			continue
@@ -52,14 +52,14 @@ func (at *pairing) judge(l *PairLoad) {
 		if !at.refuse(l, m, at.reference) {
 			at.alone(l, m, reference, again)
 		}
-		var some, others []asked
+		var some, others []question
 		for _, arm := range l.Arms {
 			if arm.Name == at.reference || arm.Again || at.refuse(l, m, arm.Name) {
 				continue
 			}
-			some = append(some, asked{m, arm.Name, stats.Question{Arm: at.change(m.key, arm.Name), Again: reference}})
+			some = append(some, question{m, arm.Name, stats.Question{Arm: at.change(m.key, arm.Name), Again: reference}})
 			if at.reference != "" {
-				others = append(others, asked{m, arm.Name, stats.Question{Arm: at.relative(m.key, arm.Name), Again: again}})
+				others = append(others, question{m, arm.Name, stats.Question{Arm: at.relative(m.key, arm.Name), Again: again}})
 			}
 		}
 		if at.b.primary(m.key) {
@@ -74,7 +74,7 @@ func (at *pairing) judge(l *PairLoad) {
 	at.trust(l)
 }
 
-// plain is B/A of a figure that nobody judges.
+// plain is B/A of a figure that is not judged.
 func (at *pairing) plain(l *PairLoad, m metric) {
 	for _, arm := range l.Arms {
 		if c := at.change(m.key, arm.Name); c.N > 0 && !math.IsNaN(c.Ratio) {
@@ -83,16 +83,16 @@ func (at *pairing) plain(l *PairLoad, m metric) {
 	}
 }
 
-// alone is the reference, which nothing is taken from, and the A/A arm.
+// alone handles the reference, from which nothing is subtracted, and the A/A arm.
 func (at *pairing) alone(l *PairLoad, m metric, reference, again stats.Comparison) {
 	if at.reference == "" {
 		return
 	}
 	one := stats.Comparison{N: reference.N, Ratio: 1, Interval: stats.Interval{Low: 1, High: 1}}
-	at.settle(l, []asked{{m, at.reference, stats.Question{Arm: reference, Again: one}}}, setChange)
+	at.settle(l, []question{{m, at.reference, stats.Question{Arm: reference, Again: one}}}, setChange)
 	name := at.reference + record.AgainSuffix
 	if c := at.change(m.key, name); c.N > 0 {
-		at.settle(l, []asked{{m, name, stats.Question{Arm: c, Again: reference}}}, setChange)
+		at.settle(l, []question{{m, name, stats.Question{Arm: c, Again: reference}}}, setChange)
 	}
 	switch {
 	case again.N == 0:
@@ -106,14 +106,14 @@ func (at *pairing) alone(l *PairLoad, m metric, reference, again stats.Compariso
 }
 
 // refuse gives an arm whose server was full in either run the verdict that a
-// figure means nothing: the ratios as they were, without an interval or a p.
+// figure means nothing: the ratios without an interval or a p-value.
 func (at *pairing) refuse(l *PairLoad, m metric, arm string) bool {
 	for _, of := range []*LoadSummary{&at.a, &at.b} {
 		a := of.arm(arm)
 		if a == nil {
 			continue
 		}
-		why, reason := of.pointless(m.key, a, at.reference)
+		why, reason := of.notComparable(m.key, a, at.reference)
 		if why == "" {
 			continue
 		}
@@ -135,7 +135,7 @@ func setChange(c *Changed, v *Versus)   { c.Change = v }
 func setRelative(c *Changed, v *Versus) { c.Relative = v }
 
 // settle judges one family.
-func (at *pairing) settle(l *PairLoad, family []asked, set func(*Changed, *Versus)) {
+func (at *pairing) settle(l *PairLoad, family []question, set func(*Changed, *Versus)) {
 	questions := make([]stats.Question, len(family))
 	for i, q := range family {
 		questions[i] = q.Question
@@ -156,7 +156,7 @@ func (at *pairing) settle(l *PairLoad, family []asked, set func(*Changed, *Versu
 	}
 }
 
-// atLeast says whether a rate was the generator's in either run, or may have been.
+// atLeast says whether in either run the generator limited a rate, or may have done so.
 func (at *pairing) atLeast(key, arm string) bool {
 	for _, l := range []*LoadSummary{&at.a, &at.b} {
 		if a := l.arm(arm); a != nil && (a.Figures[key].AtLeast || key == keyRate && a.unsure) {
@@ -183,9 +183,9 @@ func (at *pairing) put(l *PairLoad, m metric, arm string, c stats.Comparison, ve
 	}
 }
 
-// trust says of each figure which comparison holds. B/A does where machine and
+// trust determines for each figure which comparison can be trusted. B/A can if machine and
 // method are the same and the reference is a tie with itself in the other run:
-// then the machine was in the same state. Else only the relative change does.
+// then the machine was in the same state. Otherwise only the relative change can.
 func (at *pairing) trust(l *PairLoad) {
 	tie := make(map[string]bool)
 	for _, arm := range l.Arms {

@@ -8,8 +8,8 @@ import (
 	"chatbench/bench/stats"
 )
 
-// Pair is one run, B, held against another, A. Each load has two comparisons,
-// for rounds of two runs are not pairs:
+// Pair compares one run, B, with another, A. Each load has two comparisons,
+// because rounds of two runs are not pairs:
 //
 //   - B/A is an arm in B against the same arm in A: two independent samples of
 //     rounds. Whatever the machine does otherwise in B is in it.
@@ -19,7 +19,7 @@ import (
 type Pair struct {
 	A Side `json:"a"`
 	B Side `json:"b"`
-	// Reference is what both runs measured and the arms are held against; "": there
+	// Reference is the arm that both runs measured and that the arms are compared with; "": there
 	// is none, and no relative change.
 	Reference   string       `json:"reference"`
 	Differences []Difference `json:"differences"`
@@ -37,28 +37,28 @@ type Side struct {
 	Started   time.Time `json:"started"`
 	Commit    string    `json:"commit"`
 	Reference string    `json:"reference"`
-	Rounds    int       `json:"rounds"` // measured, and of them void
+	Rounds    int       `json:"rounds"` // measured, and how many of them are void
 	Void      int       `json:"void"`
 	Correct   bool      `json:"correct"` // every message arrived: as the run's own summary says
 	// Pilot is how the rate of the open loop was chosen; nil: it was given.
 	Pilot *record.Pilot `json:"pilot,omitempty"`
 }
 
-// Single is what only one of the two runs has.
+// Single is a load or an arm that only one of the two runs has.
 type Single struct {
 	Load string `json:"load"`
 	Arm  string `json:"arm,omitempty"` // "": the whole load
 	In   string `json:"in"`            // "A" or "B"
 }
 
-// PairLoad is a load of both runs.
+// PairLoad is a load that both runs have.
 type PairLoad struct {
-	record.Load        // as it was in B
-	Arms        []Both `json:"arms"` // the A/A arm last
-	// Noise is what the reference against itself varies by in each run, by figure.
+	record.Load           // as it was in B
+	Arms        []PairArm `json:"arms"` // the A/A arm last
+	// Noise is how much the reference varies against itself in each run, by figure.
 	Noise map[string]Noise `json:"noise"`
-	// Shifts is latency in B over that in A at each percentile; Relative the same
-	// of the ratio to the reference.
+	// Shifts is latency in B over that in A at each percentile; Relative is the same
+	// for the ratio to the reference.
 	Shifts   []Shift `json:"shifts"`
 	Relative []Shift `json:"relative_shifts"`
 }
@@ -70,8 +70,8 @@ type Noise struct {
 	B float64 `json:"b"`
 }
 
-// Both is an arm of both runs.
-type Both struct {
+// PairArm is an arm that both runs have.
+type PairArm struct {
 	record.Arm
 	Figures map[string]Changed `json:"figures"` // by key, in base units
 }
@@ -79,8 +79,8 @@ type Both struct {
 // The comparisons that may be trusted.
 const (
 	TrustBoth     = "B/A"      // the reference came out the same, on the same machine
-	TrustRelative = "relative" // it did not, or nobody knows
-	TrustNone     = "none"     // the runs have nothing in common that would tell
+	TrustRelative = "relative" // it did not, or that is not known
+	TrustNone     = "none"     // the runs have no reference in common
 )
 
 // Changed is one figure of an arm in both runs.
@@ -93,7 +93,7 @@ type Changed struct {
 	Trust    string  `json:"trust"`
 }
 
-// verdict is that of the comparison that is to be trusted; nil: there is none.
+// verdict is the verdict of the trusted comparison; nil: there is none.
 func (c Changed) verdict() *Versus {
 	switch c.Trust {
 	case TrustBoth:
@@ -104,7 +104,7 @@ func (c Changed) verdict() *Versus {
 	return nil
 }
 
-// ComparePair holds the second run against the first.
+// ComparePair compares the second run with the first.
 func ComparePair(a, b *record.Run, dirA, dirB string) *Pair {
 	p := &Pair{A: side(a, dirA), B: side(b, dirB), Reference: common(a, b), Differences: differences(a, b)}
 	for _, load := range b.Manifest.Loads {
@@ -113,8 +113,8 @@ func ComparePair(a, b *record.Run, dirA, dirB string) *Pair {
 			p.Single = append(p.Single, Single{Load: load.Name, In: "B"})
 			continue
 		}
-		p.lonely(load.Name, a, b, "A")
-		p.lonely(load.Name, b, a, "B")
+		p.addSingles(load.Name, a, b, "A")
+		p.addSingles(load.Name, b, a, "B")
 		if work(was) == work(load) {
 			p.Loads = append(p.Loads, p.load(a, b, was, load))
 		}
@@ -137,8 +137,8 @@ func side(r *record.Run, dir string) Side {
 	}
 }
 
-// lonely notes the arms of one run that the other does not have.
-func (p *Pair) lonely(load string, of, other *record.Run, in string) {
+// addSingles notes the arms of one run that the other does not have.
+func (p *Pair) addSingles(load string, of, other *record.Run, in string) {
 	for _, a := range of.Manifest.Arms {
 		if !a.Again && !hasArm(other, a.Name) {
 			p.Single = append(p.Single, Single{Load: load, Arm: a.Name, In: in})
@@ -150,7 +150,7 @@ func hasArm(r *record.Run, name string) bool {
 	return slices.ContainsFunc(r.Manifest.Arms, func(a record.Arm) bool { return a.Name == name })
 }
 
-// common is the reference of one of the runs that the other has measured too.
+// common returns the reference of one of the runs, if the other has measured it too.
 func common(a, b *record.Run) string {
 	switch {
 	case hasArm(b, a.Manifest.Reference):
@@ -161,7 +161,7 @@ func common(a, b *record.Run) string {
 	return ""
 }
 
-// pairing is what the comparisons of one load are worked out from.
+// pairing is the data from which the comparisons of one load are computed.
 type pairing struct {
 	reference string
 	a, b      LoadSummary
@@ -178,7 +178,7 @@ func (p *Pair) load(a, b *record.Run, was, load record.Load) PairLoad {
 	l := PairLoad{Load: load, Noise: make(map[string]Noise)}
 	for _, arm := range at.b.Arms {
 		if old := at.a.arm(arm.Name); old != nil && old.Clients == arm.Clients {
-			l.Arms = append(l.Arms, Both{Arm: arm.Arm, Figures: at.figures(old, &arm)})
+			l.Arms = append(l.Arms, PairArm{Arm: arm.Arm, Figures: at.figures(old, &arm)})
 		}
 	}
 	at.judge(&l)
@@ -192,7 +192,7 @@ func (p *Pair) load(a, b *record.Run, was, load record.Load) PairLoad {
 	return l
 }
 
-// figures is what either run has of an arm.
+// figures returns the figures of an arm that either run has.
 func (at *pairing) figures(a, b *ArmSummary) map[string]Changed {
 	figures := make(map[string]Changed)
 	for _, m := range metrics {

@@ -12,7 +12,7 @@ import (
 type Compared struct {
 	Dir     string   `json:"dir"`
 	Summary *Summary `json:"summary"`
-	// Differs is what the run was measured under otherwise than the first.
+	// Differs lists how the conditions of the run differ from those of the first.
 	Differs []string `json:"differs,omitempty"`
 }
 
@@ -35,7 +35,7 @@ func Compare(runs []*record.Run, dirs []string) []Compared {
 	return out
 }
 
-// WriteCompared writes the comparison for a person, load by load.
+// WriteCompared writes the comparison for people, load by load.
 func WriteCompared(w io.Writer, runs []Compared, style Style) {
 	var names []string
 	for _, r := range runs {

@@ -10,8 +10,8 @@ import (
 	"chatbench/bench/stats"
 )
 
-// Text writes the comparison for a person: what makes the runs hard to compare,
-// then of each load the primary figures of all arms, and of the others what has
+// Text writes the comparison for people: what makes the runs hard to compare,
+// then of each load the primary figures of all arms, and of the others those that have
 // changed.
 func (p *Pair) Text(w io.Writer, style Style) {
 	for _, s := range []struct {
@@ -36,7 +36,7 @@ func (p *Pair) Text(w io.Writer, style Style) {
 	fmt.Fprintln(w, wrapped(p.legend()+" The last column is the verdict of the comparison to trust, which is marked *: = a tie, ? not resolved, full: the server used all of its CPU, so its cost means nothing. •: primary figure. -o PATH writes a page with plots.", style.width(), 0))
 }
 
-// text is one run in a line.
+// text is one run in one line.
 func (s Side) text() string {
 	text := fmt.Sprintf("%s, %s, commit %s, %d rounds", s.Dir, s.Started.UTC().Format("2006-01-02 15:04 UTC"), s.Commit, s.Rounds)
 	if s.Void > 0 {
@@ -48,8 +48,8 @@ func (s Side) text() string {
 	return text
 }
 
-// sentences is the differences and what they mean, those that mean the same in
-// one.
+// sentences returns the differences and what they mean; differences with the same meaning share
+// a sentence.
 func (p *Pair) sentences() (lines []string) {
 	for i, d := range p.Differences {
 		same := func(o Difference) bool { return o.Means == d.Means }
@@ -67,8 +67,8 @@ func (p *Pair) sentences() (lines []string) {
 	return lines
 }
 
-// sides is a difference without what it means, and without its values where they
-// are too long to be read: those are in JSON and on the page.
+// sides is a difference without what it means, and without its values if they
+// are too long to read: those are in JSON and on the page.
 func (d Difference) sides() string {
 	said := func(s string) string {
 		if s == "" {
@@ -83,7 +83,7 @@ func (d Difference) sides() string {
 	return fmt.Sprintf("%s %s in A, %s in B", d.What, said(d.A), said(d.B))
 }
 
-// notes is how the rates of the two were chosen, what only one of them has, and
+// notes says how the rates of the two were chosen, what only one of them has, and
 // what to do about it.
 func (p *Pair) notes() (lines []string) {
 	for _, s := range []struct {
@@ -97,7 +97,7 @@ func (p *Pair) notes() (lines []string) {
 	return append(append(lines, p.singles()...), p.Advice...)
 }
 
-// singles is what only one run has, one line a load.
+// singles lists what only one run has, one line for each load.
 func (p *Pair) singles() (lines []string) {
 	for i, s := range p.Single {
 		if s.Arm == "" {
@@ -113,7 +113,7 @@ func (p *Pair) singles() (lines []string) {
 	return lines
 }
 
-// legend says what the comparisons are, and which to trust.
+// legend explains the comparisons, and which of them to trust.
 func (p *Pair) legend() string {
 	const gate = " To compare two commits, bench gate measures both in one run."
 	if p.Reference == "" {
@@ -143,13 +143,13 @@ func (l *PairLoad) text(w io.Writer, style Style, reference string) {
 		}
 	}
 	fmt.Fprintf(w, "  exploratory figures in which no change is sure: %d (-format csv has all)\n", quiet)
-	for _, line := range l.moved(reference) {
+	for _, line := range l.shiftLines(reference) {
 		fmt.Fprintln(w, wrapped("  "+line, style.width(), 4))
 	}
 }
 
-// changed is the arms in which a change of a figure is sure.
-func (l *PairLoad) changed(key string) (arms []Both) {
+// changed returns the arms in which a figure certainly changed.
+func (l *PairLoad) changed(key string) (arms []PairArm) {
 	for _, a := range l.Arms {
 		if a.Figures[key].verdict().differs() {
 			arms = append(arms, a)
@@ -168,7 +168,7 @@ func (l *PairLoad) having(key string) (n int) {
 }
 
 // block is one figure of some arms.
-func (l *PairLoad) block(w io.Writer, style Style, key, reference string, arms []Both) {
+func (l *PairLoad) block(w io.Writer, style Style, key, reference string, arms []PairArm) {
 	m, one := find(key), LoadSummary{Load: l.Load}
 	title := one.mark(m)
 	if m.unit != "" {
@@ -187,7 +187,7 @@ func (l *PairLoad) block(w io.Writer, style Style, key, reference string, arms [
 	for _, a := range arms {
 		names = append(names, a.Name)
 	}
-	short := cutAlike(names, pairName)
+	short := cutDistinct(names, pairName)
 	for _, a := range arms {
 		f, ok := a.Figures[key]
 		if !ok {
@@ -199,7 +199,7 @@ func (l *PairLoad) block(w io.Writer, style Style, key, reference string, arms [
 	t.write(w, 1, style)
 }
 
-// noise says how far the reference is from itself in a round.
+// noise says how much the reference differs from itself in a round.
 func (l *PairLoad) noise(n Noise) string {
 	return fmt.Sprintf(" (A/A varies by %s %% in A, %s %% in B)", noiseText(n.A), noiseText(n.B))
 }
@@ -218,7 +218,7 @@ func (f Figure) median(m metric) string {
 	return f.value(m, false)
 }
 
-// cell is a comparison in a table, with a star if it is to be trusted.
+// cell is a comparison in a table, with a star if it can be trusted.
 func (v *Versus) cell(trusted bool) string {
 	mark := " "
 	if trusted {
@@ -230,7 +230,7 @@ func (v *Versus) cell(trusted bool) string {
 	return ratioText(v) + mark
 }
 
-// symbol is a verdict as short as it goes.
+// symbol is the shortest form of a verdict.
 func (v *Versus) symbol() string {
 	switch {
 	case v == nil:
@@ -245,8 +245,8 @@ func (v *Versus) symbol() string {
 	return v.word()
 }
 
-// moved is what the shift functions to be trusted say of latency, arm by arm.
-func (l *PairLoad) moved(reference string) (lines []string) {
+// shiftLines says what the trusted shift functions say about latency, arm by arm.
+func (l *PairLoad) shiftLines(reference string) (lines []string) {
 	all, floor := l.Shifts, shiftOfArm(l.Shifts, reference)
 	if l.relatively() {
 		all, floor = l.Relative, shiftOfArm(l.Relative, reference+record.AgainSuffix)
@@ -259,20 +259,20 @@ func (l *PairLoad) moved(reference string) (lines []string) {
 	return lines
 }
 
-// relatively says whether of latency only the relative change is to be trusted.
+// relatively says whether for latency only the relative change can be trusted.
 func (l *PairLoad) relatively() bool {
 	key := keyP50
 	if l.Scenario == record.Idle {
 		key = keyLogin
 	}
-	return slices.ContainsFunc(l.Arms, func(a Both) bool { return a.Figures[key].Trust == TrustRelative })
+	return slices.ContainsFunc(l.Arms, func(a PairArm) bool { return a.Figures[key].Trust == TrustRelative })
 }
 
-// pairName is how many columns a name may take, so that a table keeps to 80.
+// pairName is how many columns a name may take, so that a table fits into 80 columns.
 const pairName = 14
 
-// wrapped breaks a line at spaces so that none is wider, and indents all but the
-// first. Escapes count as nothing.
+// wrapped breaks a line at spaces so that no part is wider than width, and indents all but the
+// first. Escape sequences have no width.
 func wrapped(line string, width, indent int) string {
 	var out strings.Builder
 	column := 0

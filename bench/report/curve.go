@@ -13,9 +13,9 @@ import (
 	"chatbench/bench/record"
 )
 
-// The percentile curve on a terminal: across the share of deliveries that are
+// The percentile curve on a terminal. The horizontal axis is the share of deliveries that are
 // slower, by powers of ten, so that the tail has as much room as the body;
-// upwards the latency, by powers of ten too. Braille cells hold 2×4 dots.
+// the vertical axis is the latency, by powers of ten too. Braille cells contain 2×4 dots.
 
 const plotRows = 12
 
@@ -23,7 +23,7 @@ const plotRows = 12
 type curve struct {
 	name  string
 	of    *hdrhistogram.Histogram
-	reach float64 // in decades: further right it rests on too few messages
+	reach float64 // in decades: further right there are too few messages
 }
 
 // at is the latency that the share 1-10^-x of deliveries does not exceed.
@@ -41,17 +41,17 @@ func decades(curves []curve) float64 {
 	return math.Min(d, 5)
 }
 
-// curves is the arms that have one, the A/A arm left out unless it is asked for.
+// curves returns the curves of the arms that have one, without the A/A arm unless again is set.
 func (l *LoadSummary) curves(again bool) (cs []curve) {
 	for _, a := range l.Arms {
 		if a.curve != nil && (again || !a.Again) {
-			cs = append(cs, curve{a.Name, a.curve, reachDecades(a.rests)})
+			cs = append(cs, curve{a.Name, a.curve, reachDecades(a.samples)})
 		}
 	}
 	return cs
 }
 
-// bounds is the least and the greatest latency to be shown, in log10 of ns.
+// bounds is the least and the greatest latency to show, as log10 of ns.
 func bounds(curves []curve, right float64) (low, high float64) {
 	low, high = math.Inf(1), math.Inf(-1)
 	for _, c := range curves {
@@ -121,7 +121,7 @@ func latencyTicks(low, high float64) (labels [plotRows]string) {
 	return labels
 }
 
-// duration writes a latency in the unit that suits it.
+// duration formats a latency in a suitable unit.
 func duration(ns float64) string {
 	switch {
 	case ns < float64(time.Microsecond):
@@ -134,7 +134,7 @@ func duration(ns float64) string {
 	return trim(ns/1e9) + " s"
 }
 
-// trim writes a number in three digits, without zeros at its end.
+// trim formats a number with three digits, without zeros at its end.
 func trim(v float64) string { return fmt.Sprintf("%.3g", v) }
 
 // percentTicks writes 0 %, 90 %, 99 % … under their places.
@@ -173,8 +173,8 @@ func newCanvas(columns, rows int) *canvas {
 	return &canvas{columns: columns, rows: rows, dots: make([]rune, columns*rows), owner: make([]int, columns*rows)}
 }
 
-// line draws y(x), both from 0 to 1, without gaps, up to x = end, and gives the
-// row it ends in.
+// line draws y(x), both from 0 to 1, without gaps, up to x = end, and returns the
+// row in which it ends.
 func (c *canvas) line(y func(float64) float64, end float64, owner int) (row int) {
 	width, height := 2*c.columns, 4*c.rows
 	before := -1
@@ -196,8 +196,8 @@ func (c *canvas) line(y func(float64) float64, end float64, owner int) (row int)
 	return before / 4
 }
 
-// set lights one dot. Unicode numbers the dots of a cell by columns, but for
-// the fourth row, which came later.
+// set sets one dot. Unicode numbers the dots of a cell by columns, except for
+// the fourth row, which was added later.
 func (c *canvas) set(x, y, owner int) {
 	bits := [4][2]rune{{0x01, 0x08}, {0x02, 0x10}, {0x04, 0x20}, {0x40, 0x80}}
 	i := y/4*c.columns + x/2

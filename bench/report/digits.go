@@ -5,9 +5,9 @@ import (
 	"math"
 )
 
-// Figures are printed with as many digits as can mean something.
+// Figures are printed with as many digits as are meaningful.
 
-// plain keeps three digits, and all of a whole number.
+// plain keeps three digits, and all digits of a whole number.
 func plain(v float64) string {
 	switch a := math.Abs(v); {
 	case a >= 100 || v == 0:
@@ -20,7 +20,7 @@ func plain(v float64) string {
 	return fmt.Sprintf("%.2g", v)
 }
 
-// count writes large numbers by thousands and millions.
+// count formats large numbers in thousands and millions.
 func count(v float64) string {
 	switch a := math.Abs(v); {
 	case a >= 1e9:
@@ -42,7 +42,7 @@ func small(v float64) string {
 	return fmt.Sprintf("%.2g", v)
 }
 
-// thousandth is for what a delivery has little of.
+// thousandth is for figures that are small per delivery: it prints them per 1000.
 func thousandth(v float64) string { return plain(1000 * v) }
 
 func whole(v float64) string   { return fmt.Sprintf("%.0f", v) }

@@ -18,7 +18,7 @@ const (
 	gramSuffix  = ".hgrm"
 )
 
-// Files makes every derived file of a run from its records. sums is the
+// Files computes every derived file of a run from its records. sums is the
 // SHA-256 of the raw files. The same records give the same octets.
 func Files(run *record.Run, sums map[string]string) (map[string][]byte, error) {
 	s := Summarize(run, sums)
@@ -48,7 +48,7 @@ func Files(run *record.Run, sums map[string]string) (map[string][]byte, error) {
 	return files, nil
 }
 
-// csv is every figure of every arm, one a line, in base units.
+// csv contains every figure of every arm, one per line, in base units.
 func (s *Summary) csv() []byte {
 	var out bytes.Buffer
 	w := csv.NewWriter(&out)
@@ -56,7 +56,7 @@ func (s *Summary) csv() []byte {
 		"pairs", "ratio", "low", "high", "p", "p_adjusted", "family", "verdict", "reason", "why"})
 	for _, l := range s.Loads {
 		if l.Ceiling > 0 {
-			f := l.pair.Figures[keyRate]
+			f := l.nullServer.Figures[keyRate]
 			w.Write([]string{l.Name, record.NullArm, keyRate, string(higher), strconv.Itoa(f.N),
 				number(f.Median), number(f.Min), number(f.Max), number(f.Spread), "false", "false", "", "", "", "", "", "", "", "", "", ""})
 		}
@@ -86,7 +86,7 @@ func (s *Summary) csv() []byte {
 	return out.Bytes()
 }
 
-// family is what a comparison was corrected with.
+// family is the family with which a comparison was corrected.
 func (v *Versus) family() string {
 	if v.Primary {
 		return "primary"
@@ -94,11 +94,11 @@ func (v *Versus) family() string {
 	return "exploratory"
 }
 
-// number writes a float in the fewest digits that give it back, up to nine:
-// beyond that is rounding of different machines.
+// number formats a float with the fewest digits that represent it, up to nine:
+// further digits depend on how a machine rounds.
 func number(v float64) string { return strconv.FormatFloat(v, 'g', 9, 64) }
 
-// clients is how many an arm had.
+// clients is how many clients an arm had.
 func clients(run *record.Run, r *record.Round, load record.Load) int {
 	for _, a := range run.Manifest.Arms {
 		if a.Name == r.Arm && a.Clients > 0 {
@@ -108,11 +108,11 @@ func clients(run *record.Run, r *record.Round, load record.Load) int {
 	return load.Clients
 }
 
-// benchmarks names the scenarios as Go names benchmarks.
+// benchmarks maps scenarios to the names of Go benchmarks.
 var benchmarks = map[string]string{record.Broadcast: "Broadcast", record.Relay: "Relay", record.Idle: "Idle"}
 
 // benchText is the rounds in the format of Go's benchmarks, one line each, for
-// benchstat -col /backend. Void rounds are comments, lest benchstat counts them.
+// benchstat -col /backend. Void rounds are comments, so that benchstat does not count them.
 func benchText(run *record.Run) []byte {
 	var out bytes.Buffer
 	m := &run.Manifest

@@ -9,9 +9,9 @@ import (
 	"chatbench/bench/stats"
 )
 
-// early is a sample in which epoll leaves after six rounds, and A/A is 40 % off in
+// runWithEarlyArm is a sample in which epoll leaves after six rounds, and A/A is 40 % off in
 // those that follow.
-func early(t *testing.T) *record.Run {
+func runWithEarlyArm(t *testing.T) *record.Run {
 	t.Helper()
 	run := sample(t)
 	rounds := run.Rounds[:0]
@@ -31,7 +31,7 @@ func early(t *testing.T) *record.Run {
 // TestFloorsOfPlots: behind an arm is what the reference shows against itself up to
 // the arm's last round, as in its verdict.
 func TestFloorsOfPlots(t *testing.T) {
-	run := early(t)
+	run := runWithEarlyArm(t)
 	l := &Summarize(run, nil).Loads[0]
 	svg := string(ratioPlot(l, find(keyCPU), l.drawn("goroutine"), "goroutine"))
 	for rounds, count := range map[int]int{6: 1, 8: 2} { // of epoll; of the reference and itself
@@ -49,7 +49,7 @@ func TestFloorsOfPlots(t *testing.T) {
 // TestFloorsOfShifts: so it is with the bands of shift functions, and with what
 // is said of them.
 func TestFloorsOfShifts(t *testing.T) {
-	run := early(t)
+	run := runWithEarlyArm(t)
 	load := run.Manifest.Loads[0]
 	l := summarizeLoad(run, load)
 	again := l.again().Arm
@@ -67,7 +67,7 @@ func TestFloorsOfShifts(t *testing.T) {
 // contain, as the terminal does.
 func TestNotesOfPage(t *testing.T) {
 	run := sample(t)
-	used(run, "epoll", 0.95)
+	setUse(run, "epoll", 0.95)
 	l := &Summarize(run, nil).Loads[0]
 	notes := strings.Join(l.notes("goroutine"), "\n")
 	for _, want := range []string{"costs at most what is printed (≤)", "The latencies contain the generator's own lateness: at its p99 ", "Four times in five"} {

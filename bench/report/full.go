@@ -13,23 +13,23 @@ import (
 
 // A server that uses all of its CPU under an open loop has 1/rate of CPU for
 // each delivery, whatever a delivery costs it: a busy loop fills the rest with
-// polling, and one that falls behind makes larger batches. What is printed then
-// is the most that a delivery costs, and no ratio of it means anything.
+// polling, and a server that falls behind makes larger batches. What is printed then
+// is an upper bound of the cost of a delivery, and no ratio of it means anything.
 //
-// With several CPUs the use of all of them together does not say whether one
+// With several CPUs, the use of all of them together does not say whether one
 // thread is full: a busy loop on one of two CPUs is 50 %. Below FullShare of one
-// CPU in all no thread can be; above that share of every CPU the server is full;
-// in between nobody knows, so there is neither a bound nor a verdict.
+// CPU in all no thread can be full; above that share of every CPU the server is full;
+// in between it is not known, so there is neither a bound nor a verdict.
 
-// capped is the figures that this is true of.
+// capped are the figures to which this applies.
 var capped = []string{keyCPU, keyUser, keyKernel, keySyscalls}
 
 // fullShare is the use of its CPUs above which a server is full.
 func fullShare(r record.Rules) float64 { return cmp.Or(r.FullShare, record.DefaultRules().FullShare) }
 
-// fill marks an arm whose server was full, or may have been, and its figures as
-// bounds if it surely was.
-func (a *ArmSummary) fill(load record.Load, m *record.Manifest) {
+// markFull marks an arm whose server was full, or may have been. If the server certainly was, its
+// figures become bounds.
+func (a *ArmSummary) markFull(load record.Load, m *record.Manifest) {
 	if !load.Open() {
 		return
 	}
@@ -46,9 +46,9 @@ func (a *ArmSummary) fill(load record.Load, m *record.Manifest) {
 	}
 }
 
-// filled is FullServer of an arm whose server was full, PerhapsFull where nobody
-// knows, "" of all others.
-func (a *ArmSummary) filled() stats.Reason {
+// fullReason is FullServer for an arm whose server was full, PerhapsFull if that is not
+// known, and "" otherwise.
+func (a *ArmSummary) fullReason() stats.Reason {
 	switch {
 	case a.Full:
 		return stats.FullServer
@@ -58,15 +58,15 @@ func (a *ArmSummary) filled() stats.Reason {
 	return ""
 }
 
-// pointless says why an arm is not compared with the reference in a figure, as a
-// sentence and for programs; "" if it is.
-func (l *LoadSummary) pointless(key string, a *ArmSummary, reference string) (why string, reason stats.Reason) {
+// notComparable says why an arm is not compared with the reference in a figure, as a
+// sentence and for programs; "" if it is compared.
+func (l *LoadSummary) notComparable(key string, a *ArmSummary, reference string) (why string, reason stats.Reason) {
 	who, of := "the reference", l.arm(reference)
-	if of == nil || of.filled() == "" {
+	if of == nil || of.fullReason() == "" {
 		who, of = "its server", a
 	}
 	use := percent(of.Figures[keyBusy].Median)
-	switch reason = of.filled(); {
+	switch reason = of.fullReason(); {
 	case !slices.Contains(capped, key) || of == a && a.Again:
 		return "", ""
 	case reason == stats.FullServer:
@@ -78,20 +78,20 @@ func (l *LoadSummary) pointless(key string, a *ArmSummary, reference string) (wh
 }
 
 // fullReference says, with its name, that the reference was full, so that nothing
-// can be compared in a figure; "" if it can.
+// can be compared in a figure; "" if it was not.
 func (l *LoadSummary) fullReference(key, reference string) string {
 	ref := l.arm(reference)
 	if ref == nil {
 		return ""
 	}
-	why, _ := l.pointless(key, ref, reference)
+	why, _ := l.notComparable(key, ref, reference)
 	return strings.Replace(why, "the reference", "the reference, "+reference+",", 1)
 }
 
-// refuse gives a comparison that means nothing its verdict: the ratio as it
-// was, without an interval or a p.
+// refuse gives a comparison that means nothing its verdict: the ratio
+// without an interval or a p-value.
 func (l *LoadSummary) refuse(key string, a *ArmSummary, reference, why string, reason stats.Reason) {
-	c := l.against(key, a, reference, a.until)
+	c := l.against(key, a, reference, a.lastRound)
 	if c.N > 0 {
 		c.Interval, c.P, c.Adjusted, c.Reason, c.Why = stats.Interval{}, 1, 1, reason, why
 		l.put(a.Name, key, c, refused(reason))
@@ -106,7 +106,7 @@ func refused(reason stats.Reason) string {
 	return string(stats.ServerFull)
 }
 
-// full says of whom there is no verdict on CPU, and why.
+// full says for which arms there is no verdict on CPU, and why.
 func (l *LoadSummary) full(w io.Writer, reference string) {
 	if why := l.fullReference(keyCPU, reference); why != "" {
 		fmt.Fprintf(w, "  No verdict on CPU and system calls here: %s; measure at a lower rate.\n", why)
@@ -121,7 +121,7 @@ func (l *LoadSummary) full(w io.Writer, reference string) {
 	} {
 		var names []string
 		for i := range l.Arms {
-			if a := &l.Arms[i]; a.filled() == kind.reason && !a.Again {
+			if a := &l.Arms[i]; a.fullReason() == kind.reason && !a.Again {
 				names = append(names, fmt.Sprintf("%s (uses %s %% of its CPU)", a.Name, percent(a.Figures[keyBusy].Median)))
 			}
 		}

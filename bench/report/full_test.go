@@ -8,8 +8,8 @@ import (
 	"chatbench/bench/stats"
 )
 
-// used gives an arm of a sample so large a share of its CPU under the open loop.
-func used(run *record.Run, arm string, share float64) {
+// setUse gives an arm of a sample so large a share of its CPU under the open loop.
+func setUse(run *record.Run, arm string, share float64) {
 	for i := range run.Rounds {
 		if r := &run.Rounds[i]; r.Arm == arm && r.Load == "fixed1000" {
 			*r.Usage.CPU = int64(share*1e9) - int64(r.Round)
@@ -21,7 +21,7 @@ func used(run *record.Run, arm string, share float64) {
 // compared in what its CPU is divided into. Latencies are, and the others.
 func TestFullServer(t *testing.T) {
 	run := sample(t)
-	used(run, "epoll", 0.9)
+	setUse(run, "epoll", 0.9)
 	l := &Summarize(run, nil).Loads[0]
 	if a := l.arm("epoll"); a.Full || a.Figures[keyCPU].AtMost || a.Figures[keyCPU].Versus.Verdict != "dearer" {
 		t.Errorf("90 %% of the CPU is not over 90 %%: %+v", a.Figures[keyCPU].Versus)
@@ -29,7 +29,7 @@ func TestFullServer(t *testing.T) {
 	if n := l.comparisons("goroutine"); n != 2 {
 		t.Errorf("%d comparisons, want CPU and p50", n)
 	}
-	used(run, "epoll", 0.91)
+	setUse(run, "epoll", 0.91)
 	l = &Summarize(run, nil).Loads[0]
 	a := l.arm("epoll")
 	for _, key := range []string{keyCPU, keySyscalls} {
@@ -67,13 +67,13 @@ func TestFullServer(t *testing.T) {
 func TestFullServerIsDecided(t *testing.T) {
 	run := sample(t)
 	run.Manifest.Rounds, run.Manifest.Looks = 0, stats.Looks
-	used(run, "epoll", 0.95)
+	setUse(run, "epoll", 0.95)
 	l := judgeLoad(run, run.Manifest.Loads[0])
 	a := l.arm("epoll")
 	p50 := a.Figures[keyP50]
 	p50.Versus.Verdict = string(stats.Tie)
 	a.Figures[keyP50] = p50
-	if !l.settled(*a) || !l.knows(*a) {
+	if !l.settled(*a) || !l.awaitedDecided(*a) {
 		t.Errorf("open though its server is full: %+v", a.Figures[keyCPU].Versus)
 	}
 }
@@ -83,8 +83,8 @@ func TestFullServerIsDecided(t *testing.T) {
 // takes the figure for no answer.
 func TestFullReference(t *testing.T) {
 	run := sample(t)
-	used(run, "goroutine", 0.99)
-	used(run, "goroutine.aa", 0.99)
+	setUse(run, "goroutine", 0.99)
+	setUse(run, "goroutine.aa", 0.99)
 	s := Summarize(run, nil)
 	l := &s.Loads[0]
 	for _, arm := range []string{"epoll", "goroutine.aa"} {
@@ -105,8 +105,8 @@ func TestFullReference(t *testing.T) {
 			t.Errorf("%+v", row)
 		}
 	}
-	used(run, "goroutine", 0.5)
-	used(run, "epoll", 0.99)
+	setUse(run, "goroutine", 0.5)
+	setUse(run, "epoll", 0.99)
 	for _, row := range Summarize(run, nil).gateRows("epoll", 0.05) {
 		if row.Load == "fixed1000" && row.key == keyCPU && row.Verdict != GateUndecided {
 			t.Errorf("a head that is full: %+v", row)
@@ -134,12 +134,12 @@ func TestSeveralCPUs(t *testing.T) {
 	} {
 		run := sample(t)
 		run.Manifest.ServerCPUs = []int{0, 2}
-		used(run, "goroutine", 0.7)
+		setUse(run, "goroutine", 0.7)
 		arm := "epoll"
 		if c.reference {
 			arm = "goroutine"
 		}
-		used(run, arm, 2*c.share)
+		setUse(run, arm, 2*c.share)
 		s := Summarize(run, nil)
 		l := &s.Loads[0]
 		a := l.arm("epoll")
@@ -147,8 +147,8 @@ func TestSeveralCPUs(t *testing.T) {
 		if a.Full != c.full || a.MaybeFull != c.maybe || a.Figures[keyCPU].AtMost != c.full || v.Verdict != c.verdict || v.Reason != c.reason {
 			t.Errorf("%+v: full %v, maybe %v: %+v", c, a.Full, a.MaybeFull, v)
 		}
-		if refused := c.reason != ""; refused != (v.Low == 0) || refused && v.open() || refused == strings.Contains(l.lead(), "for sure") {
-			t.Errorf("%+v: %+v, %s", c, v, l.lead())
+		if refused := c.reason != ""; refused != (v.Low == 0) || refused && v.open() || refused == strings.Contains(l.sentence(), "for sure") {
+			t.Errorf("%+v: %+v, %s", c, v, l.sentence())
 		}
 		if note := l.Ranking.row(arm).Note; note != string(c.reason) {
 			t.Errorf("%+v: note %q", c, note)

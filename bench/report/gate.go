@@ -11,22 +11,22 @@ import (
 	"chatbench/bench/stats"
 )
 
-// GateVerdict is what a gate says of one figure, or of all.
+// GateVerdict is a gate's verdict on one figure, or on all.
 type GateVerdict string
 
-// The verdicts of a gate, the gravest first.
+// The verdicts of a gate, the most serious first.
 const (
 	GateViolated  GateVerdict = "violated"     // a message was lost, or a server failed
-	GateWorse     GateVerdict = "worse"        // for sure, and perhaps by as much as is too much
-	GateUndecided GateVerdict = "undecided"    // the machine was too disturbed to say
-	GateNotWorse  GateVerdict = "not worse"    // by as much for sure
-	GateFull      GateVerdict = "server full"  // the baseline's CPU was used up, so that the figure says nothing; others may
+	GateWorse     GateVerdict = "worse"        // certainly, and perhaps by the limit or more
+	GateUndecided GateVerdict = "undecided"    // the machine was too disturbed for a verdict
+	GateNotWorse  GateVerdict = "not worse"    // certainly not by the limit or more
+	GateFull      GateVerdict = "server full"  // the baseline's CPU was used up, so that the figure says nothing; other figures may
 	GateFalse     GateVerdict = "not repeated" // worse in one run and not in a second
 )
 
 var gateVerdicts = []GateVerdict{GateViolated, GateWorse, GateUndecided, GateFalse, GateNotWorse, GateFull}
 
-// gravest is the graver of two.
+// gravest returns the more serious of two verdicts.
 func gravest(a, b GateVerdict) GateVerdict {
 	return slices.MinFunc([]GateVerdict{a, b}, func(a, b GateVerdict) int {
 		return cmp.Compare(slices.Index(gateVerdicts, a), slices.Index(gateVerdicts, b))
@@ -43,18 +43,18 @@ type GateRow struct {
 	key                   string
 }
 
-// Gate is what a gate came to.
+// Gate is the result of a gate.
 type Gate struct {
-	Worse          float64 // by how much is too much: 0.05
+	Worse          float64 // the limit, as a share: 0.05
 	Baseline, Head string  // commits
 	Rows           []GateRow
-	Notes          []string // what must be known besides
+	Notes          []string // further notes
 	Runs           []string // directories
 	failed         GateVerdict
 }
 
 // Add adds a run of two arms, the reference being the baseline. Figures that
-// were an alarm in a first run are judged by the second: Add it as again.
+// raised an alarm in a first run are judged by the second: add that with again set.
 func (g *Gate) Add(s *Summary, backend, dir string, again bool) {
 	g.Runs = append(g.Runs, dir)
 	g.failed = gravest(cmp.Or(g.failed, GateNotWorse), s.gateFailed())
@@ -72,7 +72,7 @@ func (g *Gate) Add(s *Summary, backend, dir string, again bool) {
 			switch row.Verdict {
 			case GateNotWorse:
 				row.Verdict = GateFalse
-			case GateFull: // which takes no alarm back
+			case GateFull: // this does not cancel an alarm
 				row.Verdict = GateUndecided
 			}
 			row.Ratio = g.Rows[i].Ratio + ", again " + row.Ratio
@@ -81,7 +81,7 @@ func (g *Gate) Add(s *Summary, backend, dir string, again bool) {
 	}
 }
 
-// gateFailed is what the rounds say, whatever the figures do.
+// gateFailed is the verdict from the rounds, whatever the figures are.
 func (s *Summary) gateFailed() GateVerdict {
 	switch {
 	case s.Violated():
@@ -123,11 +123,11 @@ func (s *Summary) gateRows(backend string, worse float64) (rows []GateRow) {
 	return rows
 }
 
-// gate is worse where a figure is so for sure and perhaps by too much: a loss of
-// just so much is found, and a loss that is sure and small is none. Not worse is
-// what is for sure less than that: it asks as much as a tie does, for it can be said
-// at each look too. Both the printed interval and that of the looks must lie below,
-// and the baseline must equal itself, unless the figure is better for sure.
+// gate returns worse for a figure that is certainly worse, and perhaps by the limit or more: a loss of
+// exactly the limit is found, and a certain but small loss does not matter. It returns not worse
+// if the loss is certainly below the limit: that requires as much as a tie does, because it
+// can be claimed at each look too. Both the printed interval and that of the looks must lie below the limit,
+// and the baseline must equal itself, unless the figure is certainly better.
 func (v *Versus) gate(m metric, worse float64, again *Versus) GateVerdict {
 	most := func(low, high float64) float64 {
 		switch {
@@ -150,7 +150,7 @@ func (v *Versus) gate(m metric, worse float64, again *Versus) GateVerdict {
 	return GateUndecided
 }
 
-// shown is a figure with its unit, "—" for none.
+// shown is a figure with its unit, or "—" if there is none.
 func (m metric) shown(f Figure) string {
 	if f.N == 0 {
 		return "—"
@@ -163,7 +163,7 @@ func (g *Gate) Alarm(backend string) bool {
 	return slices.ContainsFunc(g.Rows, func(r GateRow) bool { return r.Backend == backend && r.Verdict == GateWorse })
 }
 
-// Verdict is that of all together, the gravest.
+// Verdict is the most serious of all verdicts.
 func (g *Gate) Verdict() GateVerdict {
 	all := cmp.Or(g.failed, GateUndecided)
 	for _, row := range g.Rows {
@@ -175,7 +175,7 @@ func (g *Gate) Verdict() GateVerdict {
 	return all
 }
 
-// Markdown writes it for a person, and for the page of a pull request.
+// Markdown writes the result for people, and for the page of a pull request.
 func (g *Gate) Markdown(w io.Writer) {
 	say := map[GateVerdict]string{
 		GateViolated:  "A message was lost, or a server failed.",

@@ -42,8 +42,8 @@ func TestGateFigure(t *testing.T) {
 	}
 }
 
-// gated is a run of two builds under a saturated load, in one figure.
-func gated(ratio, low, high float64, verdict string, void map[record.Reason]int) *Summary {
+// gateSummary is a run of two builds under a saturated load, in one figure.
+func gateSummary(ratio, low, high float64, verdict string, void map[record.Reason]int) *Summary {
 	versus := func(ratio, low, high float64, verdict string) map[string]Figure {
 		return map[string]Figure{keyCPU: {N: 8, Median: 3500 * ratio, Versus: &Versus{N: 8, Ratio: ratio, Low: low, High: high, SureLow: low, SureHigh: high, Verdict: verdict}}}
 	}
@@ -58,10 +58,10 @@ func gated(ratio, low, high float64, verdict string, void map[record.Reason]int)
 	}
 }
 
-// TestGate: an alarm must come again; what is lost is worse than everything.
+// TestGate: an alarm must be repeated; lost messages are worse than everything else.
 func TestGate(t *testing.T) {
-	same := func() *Summary { return gated(1, 0.99, 1.01, "tie", nil) }
-	worse := func() *Summary { return gated(1.1, 1.08, 1.12, "dearer", nil) }
+	same := func() *Summary { return gateSummary(1, 0.99, 1.01, "tie", nil) }
+	worse := func() *Summary { return gateSummary(1.1, 1.08, 1.12, "dearer", nil) }
 	for _, c := range []struct {
 		name         string
 		first, again *Summary
@@ -71,10 +71,10 @@ func TestGate(t *testing.T) {
 		{"the same", same(), nil, false, GateNotWorse},
 		{"worse twice", worse(), worse(), true, GateWorse},
 		{"worse once", worse(), same(), true, GateNotWorse},
-		{"worse, then nobody knows", worse(), gated(1.1, 0.9, 1.2, "not resolved", nil), true, GateUndecided},
-		{"lost", gated(1, 0.99, 1.01, "tie", map[record.Reason]int{record.Lost: 1}), nil, false, GateViolated},
-		{"lost in the second", worse(), gated(1, 0.99, 1.01, "tie", map[record.Reason]int{record.Lost: 1}), true, GateViolated},
-		{"starved", gated(1, 0.99, 1.01, "tie", map[record.Reason]int{record.Starved: 1}), nil, false, GateUndecided},
+		{"worse, then nobody knows", worse(), gateSummary(1.1, 0.9, 1.2, "not resolved", nil), true, GateUndecided},
+		{"lost", gateSummary(1, 0.99, 1.01, "tie", map[record.Reason]int{record.Lost: 1}), nil, false, GateViolated},
+		{"lost in the second", worse(), gateSummary(1, 0.99, 1.01, "tie", map[record.Reason]int{record.Lost: 1}), true, GateViolated},
+		{"starved", gateSummary(1, 0.99, 1.01, "tie", map[record.Reason]int{record.Starved: 1}), nil, false, GateUndecided},
 	} {
 		g := &Gate{Worse: 0.05, Baseline: "0123456789abcdef", Head: "fedcba9876543210"}
 		if g.Verdict() != GateUndecided {

@@ -8,7 +8,7 @@ import (
 	"chatbench/bench/record"
 )
 
-// generatorText says where the generator was: "CPU 1", or its agents.
+// generatorText says where the generator ran: "CPU 1", or its agents.
 func generatorText(m *record.Manifest) string {
 	if len(m.Agents) == 0 {
 		return "CPU " + machine.FormatCPUs(m.GeneratorCPUs)
@@ -16,7 +16,7 @@ func generatorText(m *record.Manifest) string {
 	return agentsText(m.Agents)
 }
 
-// agentsText is the agents of a run: their names, machines and CPUs.
+// agentsText lists the agents of a run: their names, machines and CPUs.
 func agentsText(agents []record.Agent) string {
 	if len(agents) == 0 {
 		return "none"
@@ -49,8 +49,8 @@ func threadsText(m *record.Manifest) string {
 	return ""
 }
 
-// agentsKeep is what to keep in mind of a run that agents drove.
-func agentsKeep(agents []record.Agent) (lines []string) {
+// agentCaveats lists the caveats of a run that agents drove.
+func agentCaveats(agents []record.Agent) (lines []string) {
 	if len(agents) == 0 {
 		return nil
 	}

@@ -57,7 +57,7 @@ func TestReportOfAgents(t *testing.T) {
 	}
 }
 
-// TestPairAgents: a run that agents drove is not like one that they did not, nor like one that others did.
+// TestPairAgents: a run with agents differs from one without, and from one with other agents.
 func TestPairAgents(t *testing.T) {
 	other := withAgents(t)
 	other.Manifest.Agents[1].Host = "elsewhere"
@@ -79,8 +79,8 @@ func TestPairAgents(t *testing.T) {
 	}
 }
 
-// TestPairThreads: that another number of threads drove the load is a difference; an older run
-// of one CPU had one thread, and one of several does not say.
+// TestPairThreads: another number of generator threads is a difference; an older run
+// with one CPU had one thread, and one with several does not say.
 func TestPairThreads(t *testing.T) {
 	for _, c := range []struct {
 		threads int

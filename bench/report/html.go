@@ -18,7 +18,7 @@ var pageFiles embed.FS
 
 var pageTemplate = template.Must(template.ParseFS(pageFiles, "page/report.html"))
 
-// asset is a file of the page; they are all there when this is built.
+// asset is a file of the page; all of them are embedded.
 func asset(name string) string {
 	data, err := pageFiles.ReadFile("page/" + name)
 	if err != nil {
@@ -39,7 +39,7 @@ func newShell(title string, arms int) shell {
 	return shell{title, template.CSS(asset("style.css")), template.JS(asset("script.js")), make([]struct{}, arms)}
 }
 
-// page is what the template is given.
+// page is the data of the template.
 type page struct {
 	shell
 	*Summary
@@ -47,7 +47,7 @@ type page struct {
 	Correct     bool
 	Correctness string
 	Verdicts    []string // in sentences, arm by arm
-	Keep        []string // in mind
+	Caveats     []string
 	Env         record.Env
 	Manifest    record.Manifest
 	Server      string // CPUs
@@ -95,7 +95,7 @@ type captioned struct {
 func (s *Summary) html(run *record.Run) ([]byte, error) {
 	p := page{
 		shell: newShell(s.Name, len(run.Manifest.Arms)), Summary: s, Headline: s.headline(),
-		Correct: s.Checks.Checks[0].OK, Correctness: s.correctness(), Verdicts: s.verdicts()[1:], Keep: s.keep(),
+		Correct: s.Checks.Checks[0].OK, Correctness: s.correctness(), Verdicts: s.verdicts()[1:], Caveats: s.caveats(),
 		Env: run.Env, Manifest: run.Manifest,
 		Server:    machine.FormatCPUs(run.Manifest.ServersCPUs()),
 		Generator: generatorText(&run.Manifest),
@@ -141,7 +141,7 @@ func (s *Summary) headline() string {
 	}
 }
 
-// section is everything the page says of a load.
+// section is everything that the page says about a load.
 func (l *LoadSummary) section(run *record.Run) section {
 	reference := run.Manifest.Reference
 	arms := l.drawn(reference)
@@ -220,7 +220,7 @@ func (l *LoadSummary) caption(m metric) string {
 	return l.mark(m) + ", " + l.unit(m)
 }
 
-// unit says in full what a table on a terminal has no room for.
+// unit is the full unit, for which a table on a terminal has no room.
 func (l *LoadSummary) unit(m metric) string {
 	unit, per1000 := strings.CutSuffix(m.unit, "/1000")
 	if !per1000 {
@@ -232,7 +232,7 @@ func (l *LoadSummary) unit(m metric) string {
 	return strings.TrimSpace(unit + " per 1000 " + l.units())
 }
 
-// direction says which way a figure is good.
+// direction says which direction of a figure is good.
 func (m metric) direction() string {
 	if m.better == higher {
 		return "Higher is better."
@@ -262,9 +262,9 @@ func (l *LoadSummary) shiftPanels(run *record.Run, arms []drawnArm) []template.H
 			continue
 		}
 		sorted = append(sorted, *s)
-		if _, known := floors[a.until]; !known && again != nil {
-			floors[a.until] = shift(upTo(run, a.until), l.Load, again.Arm)
+		if _, known := floors[a.lastRound]; !known && again != nil {
+			floors[a.lastRound] = shift(upTo(run, a.lastRound), l.Load, again.Arm)
 		}
 	}
-	return shiftPlots(sorted, func(arm string) *Shift { return floors[l.arm(arm).until] })
+	return shiftPlots(sorted, func(arm string) *Shift { return floors[l.arm(arm).lastRound] })
 }

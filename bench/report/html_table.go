@@ -20,7 +20,7 @@ type htmlCell struct {
 	Ratio, Verdict, Quality, Why string
 }
 
-// figureTable is the figures that the terminal shows, too.
+// figureTable is the table of the figures that the terminal shows too.
 func (l *LoadSummary) figureTable(arms []drawnArm, reference string) htmlTable {
 	var shown []metric
 	for _, key := range l.columns() {
@@ -29,8 +29,8 @@ func (l *LoadSummary) figureTable(arms []drawnArm, reference string) htmlTable {
 	return l.htmlTable("Medians of rounds, and the least and the greatest", shown, arms, reference, false)
 }
 
-// themes is where the tables of all figures begin: each holds the metrics from
-// its first to the next one's.
+// themes are the first figures of the tables of all figures: each table has the metrics from
+// its first to the next table's.
 var themes = []struct{ title, first string }{
 	{"Work, and what it costs", metrics[0].key}, {"Latency", keyP50}, {"Logins, and what a client takes", keyLogin},
 	{"Memory", keyRSS}, {"The server's writes and its garbage collector", "B/write"}, {"Who used the CPUs", keyBusy},
@@ -90,7 +90,7 @@ func (f Figure) htmlCell(m metric, judged bool) htmlCell {
 	return cell
 }
 
-// lawRow is a law under each load; nil where it says nothing of one.
+// lawRow is a law under each load; nil if it does not apply to a load.
 type lawRow struct {
 	Name, Says string
 	Loads      []*agreement

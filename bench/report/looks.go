@@ -8,11 +8,11 @@ import (
 	"chatbench/bench/stats"
 )
 
-// Decided names the arms that need no more rounds under a load: whose rounds
-// are as many as one of the looks has, and whose primary figures all have a
-// verdict then (that a server is full is one: more rounds say no more), or that have had the last look. Where nothing is compared, the
-// A/A arm is decided at the first look. While nobody else is open an arm waits
-// for system calls and p50 too, which people ask for first, up to a later look.
+// Decided returns the arms that need no more rounds under a load: arms whose number of rounds is
+// that of one of the looks, and whose primary figures all have a
+// verdict then (a full server is a verdict too: more rounds would not change it), or that have had the last look. If nothing is compared, the
+// A/A arm is decided at the first look. If no other arm is open, an arm also waits
+// for a verdict on system calls and p50, which users ask for first, up to a later look.
 func Decided(run *record.Run, load record.Load) (arms []string) {
 	l := judgeLoad(run, load)
 	looks := run.Manifest.Looks
@@ -27,7 +27,7 @@ func Decided(run *record.Run, load record.Load) (arms []string) {
 				rounds = max(rounds, v.N)
 			}
 		}
-		settled := l.settled(a) && (rounds >= awaitedLook || l.open(a.Name, run.Manifest.Reference) || l.knows(a))
+		settled := l.settled(a) && (rounds >= awaitedLook || l.open(a.Name, run.Manifest.Reference) || l.awaitedDecided(a))
 		if slices.Contains(looks, rounds) && (alone || settled || rounds == looks[len(looks)-1]) {
 			arms = append(arms, a.Name)
 		}
@@ -35,26 +35,26 @@ func Decided(run *record.Run, load record.Load) (arms []string) {
 	return arms
 }
 
-// awaitedLook is how many rounds an arm stays for at most, for what it is not
-// decided by.
+// awaitedLook is how many rounds an arm stays for at most because of figures that do not
+// decide it.
 const awaitedLook = 16
 
-// open says whether an arm besides this one has a primary figure without a verdict.
+// open says whether an arm other than this one has a primary figure without a verdict.
 func (l *LoadSummary) open(name, reference string) bool {
 	return slices.ContainsFunc(l.Arms, func(a ArmSummary) bool {
 		return a.Name != name && a.Name != reference && !a.Again && !l.settled(a)
 	})
 }
 
-// knows says whether those of the awaited figures that there are have a verdict.
-func (l *LoadSummary) knows(a ArmSummary) bool {
+// awaitedDecided says whether all awaited figures that exist have a verdict.
+func (l *LoadSummary) awaitedDecided(a ArmSummary) bool {
 	return !slices.ContainsFunc([]string{keySyscalls, keyP50}, func(key string) bool {
 		v := a.Figures[key].Versus
 		return v != nil && v.open()
 	})
 }
 
-// settled says whether all primary figures of an arm have a verdict, or never will.
+// settled says whether all primary figures of an arm have a verdict, or will never have one.
 func (l *LoadSummary) settled(a ArmSummary) bool {
 	return !slices.ContainsFunc(primary(l.Load), func(key string) bool {
 		v := a.Figures[key].Versus
@@ -62,12 +62,12 @@ func (l *LoadSummary) settled(a ArmSummary) bool {
 	})
 }
 
-// open says whether more rounds might bring a verdict.
+// open says whether more rounds might lead to a verdict.
 func (v *Versus) open() bool {
 	return v.Verdict == string(stats.Unresolved) && v.Reason != stats.PerhapsFull
 }
 
-// MostlyVoid says whether more than half of what was measured does not count.
+// MostlyVoid says whether more than half of the rounds do not count.
 func MostlyVoid(run *record.Run) bool {
 	t := tallyOf(run)
 	return mostly(t.void, t.rounds)
@@ -75,9 +75,9 @@ func MostlyVoid(run *record.Run) bool {
 
 func mostly(void, rounds int) bool { return 2*void > rounds }
 
-// Disturbed says whether the run is too disturbed to say anything: more than
-// half of its rounds are void, an arm has none that counts, or a server was
-// starved, so that nobody knows whether it lost what was missing.
+// Disturbed says whether the run is too disturbed for a verdict: more than
+// half of its rounds are void, an arm has no round that counts, or a server was
+// starved, so that it is not known whether it lost what was missing.
 func (s *Summary) Disturbed() bool {
 	return disturbed(s.Checks.Void, s.Checks.VoidRounds, s.Checks.Rounds, s.Loads)
 }
@@ -88,8 +88,8 @@ func disturbed(void map[record.Reason]int, voids, rounds int, loads []LoadSummar
 		slices.ContainsFunc(loads, func(l LoadSummary) bool { return slices.ContainsFunc(l.Arms, none) })
 }
 
-// enough is the check that there were as many rounds as planned or needed; so
-// many were measured.
+// enough is the check that there were as many rounds as planned or needed. measured is
+// how many were measured.
 func enough(run *record.Run, s *Summary, measured int) (name string, ok bool, detail string) {
 	m := &run.Manifest
 	if len(m.Looks) == 0 {
@@ -101,7 +101,7 @@ func enough(run *record.Run, s *Summary, measured int) (name string, ok bool, de
 	for i := range s.Loads {
 		l := &s.Loads[i]
 		for _, a := range l.Arms {
-			last = max(last, a.until)
+			last = max(last, a.lastRound)
 			if a.Name != s.Reference && !a.Again && !l.settled(a) {
 				open = append(open, a.Name+" "+l.short())
 			}

@@ -9,8 +9,8 @@ import (
 	"chatbench/bench/stats"
 )
 
-// TestAwaited: an arm that is decided stays for its system calls, but not for
-// ever, and not where others need the time.
+// TestAwaited: a decided arm stays for its system calls, but not for
+// ever, and not if others need the time.
 func TestAwaited(t *testing.T) {
 	load := record.Load{Name: "fixed1", Scenario: record.Broadcast, Rate: 1}
 	run := func(rounds int, calls func(round int) int64, others ...string) *record.Run {

@@ -10,8 +10,8 @@ import (
 )
 
 // Markdown writes the run for a README or the page of a pull request: the
-// verdict, a ranking for each load, what failed, and the machine. run is what
-// the summary was made from.
+// verdict, a ranking for each load, failed checks, and the machine. run is the run of which
+// the summary was made.
 func (s *Summary) Markdown(w io.Writer, run *record.Run) {
 	fmt.Fprintf(w, "## bench: %s\n\n", escaped(s.Name))
 	for i, line := range s.verdicts() {
@@ -28,7 +28,7 @@ func (s *Summary) Markdown(w io.Writer, run *record.Run) {
 	for i := range s.Scaling {
 		s.Scaling[i].markdown(w)
 	}
-	if lines := s.keep(); lines != nil {
+	if lines := s.caveats(); lines != nil {
 		fmt.Fprint(w, "\n### What to keep in mind\n\n")
 		for _, line := range lines {
 			fmt.Fprintf(w, "- %s\n", escaped(line))
@@ -43,7 +43,7 @@ func (s *Summary) Markdown(w io.Writer, run *record.Run) {
 	fmt.Fprintf(w, "\n%d of %d checks hold. %s\n", len(s.Checks.Checks)-failed, len(s.Checks.Checks), escaped(s.machine(run)))
 }
 
-// markdown is the ranking of a load.
+// markdown writes the ranking of a load.
 func (l *LoadSummary) markdown(w io.Writer) {
 	r := l.Ranking
 	if r == nil {
@@ -72,7 +72,7 @@ func (l *LoadSummary) markdown(w io.Writer) {
 	}
 }
 
-// machine is what it was measured on, in a line.
+// machine describes the machine and the settings in a line.
 func (s *Summary) machine(run *record.Run) string {
 	e, m := run.Env, run.Manifest
 	cpus := fmt.Sprintf("%d CPUs", e.CPUs)
@@ -100,8 +100,8 @@ func markdownRow(w io.Writer, cells ...string) {
 	fmt.Fprintln(w, "|")
 }
 
-// escaped is a text in which GitHub's Markdown finds no markup: every character
-// that begins some has a backslash before it, and a line's end is a space.
+// escaped makes a text in which GitHub's Markdown finds no markup: every character
+// that begins markup gets a backslash before it, and a line's end becomes a space.
 var escaped = strings.NewReplacer(
 	`\`, `\\`, "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`, "<", `\<`, ">", `\>`,
 	"|", `\|`, "#", `\#`, "~", `\~`, "@", `\@`, "&", `\&`, "\n", " ", "\r", " ",

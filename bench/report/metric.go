@@ -7,7 +7,7 @@ import (
 	"chatbench/bench/rules"
 )
 
-// better says which way a figure is good; "" where neither is.
+// better says which direction of a figure is good; "" if neither is.
 type better string
 
 const (
@@ -15,7 +15,7 @@ const (
 	higher better = "higher"
 )
 
-// when says under which loads a figure means something.
+// when says under which loads a figure is meaningful.
 type when int
 
 const (
@@ -24,7 +24,7 @@ const (
 	closedOnly
 	idleOnly
 	relayOnly
-	traffic // any but idle
+	traffic // any load but idle
 )
 
 // metric is one figure of a round. Its key is its unit in bench.txt, its row in
@@ -32,21 +32,21 @@ const (
 type metric struct {
 	key    string
 	title  string // in words, for tables and plots
-	unit   string // of what print gives
+	unit   string // the unit of what print returns
 	better better
 	when   when
 	judged bool // arms are compared in it
 	words  [2]string
 	print  func(float64) string
-	of     func(view) (float64, bool) // of a round: ask at
-	// p is the percentile the figure is, as a share, and messages what it rests
-	// on; 0: it is none.
+	of     func(view) (float64, bool) // of a round; callers use at
+	// p is the percentile that the figure is, as a share, and messages how many messages it is computed
+	// from; 0: it is not a percentile.
 	p        float64
 	messages func(view) int64
-	slice    func(*record.Slice, record.Load) (float64, bool) // of a single slice; nil: only of all together
+	slice    func(*record.Slice, record.Load) (float64, bool) // of a single slice; nil: only all slices together have it
 }
 
-// at is the figure of a round; false where there is none, or where the round has
+// at is the figure of a round; false if there is none, or if the round has
 // too few messages for one.
 func (m metric) at(v view) (float64, bool) {
 	if !m.applies(v.load) || m.p > 0 && !carries(m.messages(v), m.p, tailRound) {
@@ -71,7 +71,7 @@ func (m metric) applies(l record.Load) bool {
 	return true
 }
 
-// The keys that the summary asks for by name.
+// The keys that the code uses by name.
 const (
 	keyRate     = "deliveries/s"
 	keyCPU      = "cpu-ns/delivery"
@@ -100,11 +100,11 @@ const (
 	keyRSSBase  = "rss-base-B"
 )
 
-// PrimaryFigures is how many figures under a load are primary: named before the
+// PrimaryFigures is how many figures under a load are primary: chosen before the
 // run, and corrected together. All others are exploratory.
 func PrimaryFigures(l record.Load) int { return len(primary(l)) }
 
-// primary is their keys.
+// primary returns their keys.
 func primary(l record.Load) []string {
 	switch {
 	case l.Scenario == record.Idle:
@@ -126,7 +126,7 @@ var (
 	span  = [2]string{"shorter", "longer"}
 )
 
-// metrics is every figure there is, in the order of summary.csv.
+// metrics are all figures, in the order of summary.csv.
 var metrics = []metric{
 	{key: keyRate, title: "deliveries/s", better: higher, judged: true, when: closedOnly, words: speed, print: count, of: perSecond,
 		slice: func(s *record.Slice, l record.Load) (float64, bool) {
@@ -176,20 +176,20 @@ var metrics = []metric{
 	{key: keyKernEach, title: "socket buffers a client, both sides", unit: "KiB", better: lower, when: idleOnly, print: kibi,
 		of: each(func(u record.Usage) (*int64, *int64, *int64) { return u.SocketMemory, nil, new(int64) })},
 	{key: keyRSSBase, title: "RSS without clients", unit: "MiB", better: lower, when: idleOnly, print: mebi,
-		of: held(func(u record.Usage) *int64 { return u.RSSBase })},
+		of: memory(func(u record.Usage) *int64 { return u.RSSBase })},
 	{key: keyClients, title: "clients", when: idleOnly, print: whole,
 		of: func(v view) (float64, bool) { return float64(v.Traffic.Clients), v.Traffic.Clients > 0 }},
 	{key: keyThreads, title: "threads, of all processes", better: lower, when: idleOnly, print: whole,
 		of: func(v view) (float64, bool) { return float64(v.Usage.Threads), v.Usage.Threads > 0 }},
 
 	{key: keyRSS, title: "RSS", unit: "MiB", better: lower, judged: true, words: size, print: mebi,
-		of: held(func(u record.Usage) *int64 { return u.RSS })},
+		of: memory(func(u record.Usage) *int64 { return u.RSS })},
 	{key: "rss-peak-B", title: "RSS at its peak", unit: "MiB", better: lower, print: mebi,
-		of: held(func(u record.Usage) *int64 { return u.RSSPeak })},
+		of: memory(func(u record.Usage) *int64 { return u.RSSPeak })},
 	{key: "pss-B", title: "PSS", unit: "MiB", better: lower, print: mebi,
-		of: held(func(u record.Usage) *int64 { return u.PSS })},
+		of: memory(func(u record.Usage) *int64 { return u.PSS })},
 	{key: "socket-B", title: "socket buffers, both sides", unit: "MiB", better: lower, print: mebi,
-		of: held(func(u record.Usage) *int64 { return u.SocketMemory })},
+		of: memory(func(u record.Usage) *int64 { return u.SocketMemory })},
 
 	{key: "B/write", title: "octets per write", better: higher, print: count, of: perWrite},
 	{key: "short-writes", title: "short writes", better: lower, print: count, of: ofServer(func(s *record.Server) int64 { return s.Stalls })},
@@ -210,7 +210,7 @@ var metrics = []metric{
 		of: func(v view) (float64, bool) { return optional(v.Usage.Steal) }},
 }
 
-// find gives the metric of a key; the keys above are all there.
+// find returns the metric with a key; all keys above exist.
 func find(key string) metric {
 	for _, m := range metrics {
 		if m.key == key {
@@ -220,14 +220,14 @@ func find(key string) metric {
 	panic("report: no metric " + key)
 }
 
-// view is what a figure is taken from.
+// view is a round with its context, from which a figure is computed.
 type view struct {
 	*record.Round
 	load record.Load
 	*record.Manifest
 }
 
-// ratio is absent where either of its halves is.
+// ratio is absent if the value is, or if by is 0.
 func ratio(v *int64, by float64) (float64, bool) {
 	if v == nil || by <= 0 {
 		return 0, false
@@ -244,14 +244,14 @@ func optional(v *float64) (float64, bool) {
 
 func perSecond(v view) (float64, bool) { return rules.PerSecond(*v.Round), v.Wall > 0 }
 
-// perDelivery is a cost of each delivery, those of what is said beside a relay
-// load among them.
+// perDelivery is a cost of each delivery; in a relay load deliveries of chat
+// are counted too.
 func perDelivery(of func(record.Usage) *int64) func(view) (float64, bool) {
-	return func(v view) (float64, bool) { return ratio(of(v.Usage), priced(v)) }
+	return func(v view) (float64, bool) { return ratio(of(v.Usage), chargedDeliveries(v)) }
 }
 
-// priced is the deliveries that the CPU of a round was used for.
-func priced(v view) float64 {
+// chargedDeliveries is the deliveries for which the CPU of a round was used.
+func chargedDeliveries(v view) float64 {
 	if v.load.Sliced() {
 		return float64(v.Traffic.Between)
 	}
@@ -263,7 +263,7 @@ func ofSlice(of func(*record.Slice) *int64) func(*record.Slice, record.Load) (fl
 	return func(s *record.Slice, _ record.Load) (float64, bool) { return ratio(of(s), float64(s.Deliveries)) }
 }
 
-func held(of func(record.Usage) *int64) func(view) (float64, bool) {
+func memory(of func(record.Usage) *int64) func(view) (float64, bool) {
 	return func(v view) (float64, bool) { return ratio(of(v.Usage), 1) }
 }
 
@@ -288,7 +288,7 @@ func perWrite(v view) (float64, bool) {
 	return ratio(&v.Server.BytesOut, float64(v.Server.Writes))
 }
 
-// latency takes a percentile of the time from due to delivery. A closed loop
+// latency is a percentile of the time from due to delivery. A closed loop
 // has no due times: there it is the time from the send.
 func latency(of func(record.Latency) int64) func(view) (float64, bool) {
 	return func(v view) (float64, bool) {
@@ -303,13 +303,13 @@ func fromSend(of func(record.Latency) int64) func(view) (float64, bool) {
 	return func(v view) (float64, bool) { return float64(of(v.Sent)), v.Sent.Count > 0 }
 }
 
-// inQueue takes a percentile of the part of the latency that what arrived lay in
+// inQueue is a percentile of the part of the latency in which received data waited in
 // the generator's own receive queue.
 func inQueue(of func(record.Latency) int64) func(view) (float64, bool) {
 	return func(v view) (float64, bool) { return float64(of(v.Queue)), v.Queue.Count > 0 }
 }
 
-// ofChat leaves out rounds in which the generator itself was late with it.
+// ofChat leaves out rounds in which the generator itself was late with the chat.
 func ofChat(of func(record.Latency) int64) func(view) (float64, bool) {
 	return func(v view) (float64, bool) {
 		late := float64(v.Traffic.ChatLag) > v.Rules.LagShare*float64(v.Rules.Objective)
@@ -321,10 +321,10 @@ func ofLogin(of func(record.Latency) int64) func(view) (float64, bool) {
 	return func(v view) (float64, bool) { return float64(of(v.Login)), v.Login.Count > 0 }
 }
 
-// each is what a client adds: the slope between a first number of clients and
-// all of them. Where there is only one number (in older runs, or of few
-// clients) it is between none and all, and so charges them with what the server
-// takes once.
+// each is what one more client adds: the slope between a first number of clients and
+// all of them. If there is only one number (in older runs, or with few
+// clients) it is the slope between none and all, and so includes what the server
+// allocates once.
 func each(of func(record.Usage) (all, first, none *int64)) func(view) (float64, bool) {
 	return func(v view) (float64, bool) {
 		all, less, none := of(v.Usage)

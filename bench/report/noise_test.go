@@ -12,17 +12,17 @@ import (
 // step is how finely the noise of a machine is simulated.
 const step = 10 * time.Millisecond
 
-// weather is a machine as others leave it: how much dearer everything is than on
-// a quiet one, step by step. It drifts within seconds, and now and then a
+// noisyMachine is a machine with other work: how much more everything costs than on
+// a quiet one, step by step. The cost drifts within seconds, and from time to time a
 // neighbour works for 0.4 s.
-type weather struct {
+type noisyMachine struct {
 	source *rand.Rand
 	drift  float64
 	burst  int // steps that are left of it
 }
 
-// pass lets time pass and gives what it made things cost meanwhile, on average.
-func (w *weather) pass(long time.Duration) float64 {
+// slowdown advances time and returns how much more things cost in that time, on average.
+func (w *noisyMachine) slowdown(long time.Duration) float64 {
 	const spread, memory = 0.15, 2.0 // of the logarithm; seconds
 	keep := math.Exp(-step.Seconds() / memory)
 	sum, n := 0.0, int(long/step)
@@ -40,10 +40,10 @@ func (w *weather) pass(long time.Duration) float64 {
 	return sum / float64(n)
 }
 
-// weathered is a run of so many rounds in that weather, in which epoll costs
+// noisyRun is a run of that many rounds on such a machine, in which epoll costs
 // ratio times what goroutine costs, and fresh servers differ by 1 %.
-func weathered(seed uint64, load record.Load, rounds int, ratio float64) *record.Run {
-	w := &weather{source: rand.New(rand.NewPCG(seed, 11))}
+func noisyRun(seed uint64, load record.Load, rounds int, ratio float64) *record.Run {
+	w := &noisyMachine{source: rand.New(rand.NewPCG(seed, 11))}
 	run := &record.Run{Manifest: record.Manifest{
 		Schema: record.Schema, Reference: "goroutine", Rounds: rounds, Loads: []record.Load{load}, ServerCPUs: []int{0}, Rules: record.SliceRules(),
 		Arms: []record.Arm{{Name: "epoll"}, {Name: "goroutine"}, {Name: "goroutine.aa", Again: true}},
@@ -58,8 +58,8 @@ func weathered(seed uint64, load record.Load, rounds int, ratio float64) *record
 		cost[0] *= ratio
 		for block := 1; block <= max(load.Slices, 1); block++ {
 			for _, i := range w.source.Perm(3) {
-				w.pass(load.Warmup)
-				cpu := int64(deliveries * cost[i] * w.pass(load.Duration))
+				w.slowdown(load.Warmup)
+				cpu := int64(deliveries * cost[i] * w.slowdown(load.Duration))
 				t, u := &records[i].Traffic, &records[i].Usage
 				t.Deliveries, t.Checked, t.Between = t.Deliveries+deliveries, t.Checked+deliveries, t.Between+deliveries
 				if u.CPU == nil {
@@ -77,8 +77,8 @@ func weathered(seed uint64, load record.Load, rounds int, ratio float64) *record
 }
 
 // TestSlicesSeeThroughNoise: on a machine whose speed drifts and that has
-// bursts, 5 % are missed by arms that are measured in one piece one after the
-// other, and found by the same arms in turns, in the same time. Where there is
+// bursts, 5 % are missed if arms are measured in one piece one after the
+// other, and found by the same arms in turns, in the same time. If there is
 // no difference, turns find none.
 func TestSlicesSeeThroughNoise(t *testing.T) {
 	whole := record.Load{Name: "window1", Scenario: record.Broadcast, Window: 1, Clients: 1, Warmup: 400 * time.Millisecond, Duration: 1200 * time.Millisecond}
@@ -97,7 +97,7 @@ func TestSlicesSeeThroughNoise(t *testing.T) {
 	} {
 		found, apart := 0, 0.0
 		for seed := range uint64(runs) {
-			l := Summarize(weathered(seed, c.load, rounds, c.ratio), nil).Loads[0]
+			l := Summarize(noisyRun(seed, c.load, rounds, c.ratio), nil).Loads[0]
 			switch v := l.arm("epoll").Figures[keyCPU].Versus; v.Verdict {
 			case "dearer":
 				found++

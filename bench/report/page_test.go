@@ -38,7 +38,7 @@ const geometry = `(() => {
   return wrong;
 })()`
 
-// access is what somebody who cannot see the page would miss.
+// access finds what a reader who cannot see the page would miss.
 const access = `(() => {
   const wrong = [];
   const say = (all, what) => all.forEach(e => wrong.push(what + ": " + e.outerHTML.slice(0, 80)));
@@ -55,7 +55,7 @@ const access = `(() => {
 // pages is runs of every kind.
 func pages(t *testing.T) map[string]*record.Run {
 	t.Helper()
-	all := map[string]*record.Run{"sample": sample(t), "many": manyArms(t), "alone": alone(t)}
+	all := map[string]*record.Run{"sample": sample(t), "many": manyArms(t), "alone": singleArmRun(t)}
 	dirs := references(t)
 	for _, dir := range dirs { // broadcast, relay, idle
 		run, _, err := record.Read(dir)
@@ -100,8 +100,8 @@ func manyArms(t *testing.T) *record.Run {
 	return run
 }
 
-// alone is a run of one arm and its A/A arm.
-func alone(t *testing.T) *record.Run {
+// singleArmRun is a run of one arm and its A/A arm.
+func singleArmRun(t *testing.T) *record.Run {
 	t.Helper()
 	run := sample(t)
 	run.Manifest.Arms = run.Manifest.Arms[1:]
@@ -166,8 +166,8 @@ func TestPrinted(t *testing.T) {
 	}
 }
 
-// TestSwitches: a switch takes its arm out of the plots below it, and nothing
-// but it.
+// TestSwitches: a switch removes its arm from the plots below it, and nothing
+// else.
 func TestSwitches(t *testing.T) {
 	b := startBrowser(t)
 	run := sample(t)
@@ -244,8 +244,8 @@ func luminance(t *testing.T, hex string) float64 {
 	return sum
 }
 
-// TestRatioAxis: every figure has the scale it needs: one that is far off does
-// not squeeze the others, and what is within twice the reference is never cut.
+// TestRatioAxis: every figure has the scale that it needs: one that is far off does
+// not compress the others, and ratios within twice the reference are never cut.
 func TestRatioAxis(t *testing.T) {
 	made := func(ratios ...float64) (vs []*Versus) {
 		for _, r := range ratios {

@@ -19,7 +19,7 @@ const (
 
 // Picture is the rankings of the run as one SVG file that needs no page around it,
 // light or dark as its reader's screen is: a panel for each load that has a ranking,
-// two beside one another. It is empty where there is no ranking.
+// two panels next to each other. It is empty if there is no ranking.
 func (s *Summary) Picture() []byte {
 	var panels []*LoadSummary
 	rows := 0
@@ -45,7 +45,7 @@ func (s *Summary) Picture() []byte {
 	return d.File(asset("picture.css"))
 }
 
-// pictureSays is the sentence that stands for the picture.
+// pictureSays is a sentence that describes the picture.
 func (s *Summary) pictureSays(panels []*LoadSummary) string {
 	text := s.Name + "."
 	for _, l := range panels {
@@ -62,7 +62,7 @@ func (s *Summary) pictureSays(panels []*LoadSummary) string {
 	return text
 }
 
-// panel draws the ranking of a load, its upper left corner at x and y.
+// panel draws the ranking of a load, with its upper left corner at x and y.
 func (l *LoadSummary) panel(d *plot.Drawing, x, y, width float64) {
 	r := l.Ranking
 	d.Text(x, y+14, plot.Start, "strong", r.Title+", "+l.short())
@@ -81,7 +81,7 @@ func (l *LoadSummary) panel(d *plot.Drawing, x, y, width float64) {
 	d.Line(scale.At(0), y+panelHead, scale.At(0), y+panelHead+float64(len(r.Rows))*pictureRow, "axis")
 }
 
-// bar draws a row of the ranking, with y in its middle and its letters at the right.
+// bar draws a row of the ranking, centred at y, with its letters on the right.
 func (row *RankRow) bar(d *plot.Drawing, scale plot.Axis, x, y, right float64) {
 	d.Name(x+pictureName-8, y+4, pictureName-8, plot.End, "name", row.Arm)
 	ratio := row.ToBest

@@ -8,7 +8,7 @@ import (
 )
 
 // pilotText says in a sentence how the rate of the open loop was chosen, or why
-// none was: then the plan's own rate was kept.
+// it could not be: then the plan's own rate was kept.
 func pilotText(p *record.Pilot) string {
 	chosen := slices.ContainsFunc(p.Tried, func(one record.PilotRate) bool {
 		return one.Rate == p.Rate && one.Slices > 0 && !one.Disturbed && one.Error == ""
@@ -19,7 +19,7 @@ func pilotText(p *record.Pilot) string {
 	return fmt.Sprintf("the pilot, with %s, chose %s messages/s: %s.", p.Arm, count(p.Rate), p.Why)
 }
 
-// pilotOf is the pilot of a load; nil where its rate was given.
+// pilotOf returns the pilot of a load; nil if its rate was given.
 func pilotOf(m *record.Manifest, load record.Load) *record.Pilot {
 	if m.Pilot == nil || load.Scenario != record.Broadcast || load.Rate != m.Pilot.Rate {
 		return nil
@@ -27,8 +27,8 @@ func pilotOf(m *record.Manifest, load record.Load) *record.Pilot {
 	return m.Pilot
 }
 
-// piloted advises on loads of two runs that are the same work but for a rate that
-// a pilot chose: with a rate that is given they could be compared.
+// piloted advises on loads of two runs that differ only in a rate that
+// a pilot chose: with a given rate they could be compared.
 func piloted(a, b *record.Manifest) (lines []string) {
 	for _, was := range a.Loads {
 		for _, load := range b.Loads {

@@ -17,12 +17,12 @@ type drawnArm struct {
 	Style string // classes of its line
 }
 
-// Class is what everything drawn of the arm carries: its place, by which it is
+// Class is the class of everything drawn of the arm: its place, by which it is
 // switched on and off, and its style.
 func (a drawnArm) Class() string { return fmt.Sprintf("arm s%d %s", a.Place, a.Style) }
 
-// drawn is the arms of a load in the order of its ranking, the A/A arm behind
-// the reference, and what has no rank last.
+// drawn returns the arms of a load in the order of its ranking, the A/A arm after
+// the reference, and arms without a rank last.
 func (l *LoadSummary) drawn(reference string) []drawnArm {
 	var arms []drawnArm
 	others := 0
@@ -57,8 +57,8 @@ func (l *LoadSummary) drawn(reference string) []drawnArm {
 	return arms
 }
 
-// place is the row of an arm; of an arm that is in none, and where there is no
-// ranking, it is the last.
+// place returns the row of an arm; an arm that is in no row, or without a
+// ranking, is last.
 func (r *Ranking) place(arm string) int {
 	if r == nil {
 		return 0
@@ -71,7 +71,7 @@ func (r *Ranking) place(arm string) int {
 	return len(r.Rows)
 }
 
-// nameWidth is the room that the names of arms take, up to most pixels.
+// nameWidth is the space for the names of arms, up to most pixels.
 func nameWidth(arms []drawnArm, most float64) float64 {
 	width := 0.0
 	for _, a := range arms {
@@ -80,7 +80,7 @@ func nameWidth(arms []drawnArm, most float64) float64 {
 	return math.Min(width, most)
 }
 
-// each is what the latency of a load is counted in.
+// each names what the latency of a load is measured of.
 func (l *LoadSummary) each() (one, many string) {
 	switch l.Scenario {
 	case record.Relay:
@@ -91,7 +91,7 @@ func (l *LoadSummary) each() (one, many string) {
 	return "a delivery", "deliveries"
 }
 
-// since is where the latency of a load begins.
+// since says from when the latency of a load counts.
 func (l *LoadSummary) since() string {
 	switch {
 	case l.Scenario == record.Idle:

@@ -9,8 +9,8 @@ import (
 	"chatbench/bench/plot"
 )
 
-// cpuPlot is CPU per delivery, user and kernel stacked, an arm a row. A bar that
-// would squeeze the others ends in an arrow.
+// cpuPlot is CPU per delivery, user and kernel stacked, one arm per row. A bar that
+// would make the others too short ends in an arrow.
 func cpuPlot(l *LoadSummary, arms []drawnArm, reference string) template.HTML {
 	const width, row, top = 400.0, 19.0, 4.0
 	var sums []float64
@@ -44,8 +44,8 @@ func cpuPlot(l *LoadSummary, arms []drawnArm, reference string) template.HTML {
 	return d.SVG()
 }
 
-// barEnd is the end of a scale of bars: the longest, but of four or more no
-// longer than three times what three quarters of them do not exceed.
+// barEnd is the end of a scale of bars: the longest bar, but with four or more at
+// most three times the length that three quarters of them do not exceed.
 func barEnd(sums []float64) float64 {
 	sorted := slices.Sorted(slices.Values(sums))
 	most := sorted[len(sorted)-1]

@@ -25,18 +25,18 @@ type drawnCurve struct {
 	curve
 }
 
-// latencies is the curves of all arms. Deliveries of one message are no
-// independent values, so messages are what they rest on.
+// latencies returns the curves of all arms. Deliveries of one message are not
+// independent values, so a curve's reach depends on the number of messages.
 func latencies(arms []drawnArm) (curves []drawnCurve) {
 	for _, a := range arms {
 		if a.curve != nil {
-			curves = append(curves, drawnCurve{a, curve{a.Name, a.curve, reachDecades(a.rests)}})
+			curves = append(curves, drawnCurve{a, curve{a.Name, a.curve, reachDecades(a.samples)}})
 		}
 	}
 	return curves
 }
 
-// others is the curves of a histogram whose values are independent.
+// others returns the curves of a histogram whose values are independent.
 func others(arms []drawnArm, of func(*ArmSummary) *hdrhistogram.Histogram) (curves []drawnCurve) {
 	for _, a := range arms {
 		if h := of(a.ArmSummary); h != nil {
@@ -84,7 +84,7 @@ func percentilePlot(says string, curves []drawnCurve) template.HTML {
 	return d.SVG()
 }
 
-// draw draws the line, faint where its own samples do not reach.
+// draw draws the line, faint beyond the reach of its own samples.
 func (c drawnCurve) draw(d *plot.Drawing, x, y plot.Axis, right float64) {
 	const steps = 360
 	var sure, faint [][2]float64
@@ -114,7 +114,7 @@ func curveReach(curves []drawnCurve) (right, reach float64) {
 	return math.Min(math.Max(reach+beyond, 1), most), reach
 }
 
-// percentAxis draws the axis of the share below, up to right.
+// percentAxis draws the horizontal axis, the share of lower values, up to right.
 func percentAxis(d *plot.Drawing, x plot.Axis, right float64) {
 	tick := func(v float64, label string) {
 		at := x.At(v)

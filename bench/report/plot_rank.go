@@ -8,8 +8,8 @@ import (
 	"chatbench/bench/plot"
 )
 
-// rankBars is, for each row of a ranking, its ratio to the best with the
-// interval, all on one scale from the best on; "" where there is none.
+// rankBars returns for each row of a ranking a picture of its ratio to the best with the
+// interval, all on one scale from the best on; "" if there is none.
 func rankBars(r *Ranking) []template.HTML {
 	const width, height, right = 240.0, 16.0, 8.0
 	var vs []*Versus
@@ -42,7 +42,7 @@ func rankBars(r *Ranking) []template.HTML {
 	return bars
 }
 
-// leastOf is the least that intervals reach down to, 1 of none.
+// leastOf is the lowest end of the intervals, 1 if there are none.
 func leastOf(vs []*Versus) float64 {
 	least := 1.0
 	for _, v := range vs {

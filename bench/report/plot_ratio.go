@@ -12,7 +12,7 @@ import (
 
 // ratioPlot is one judged figure: a dot for each arm's ratio to the reference,
 // a whisker for its 95 % interval, a band for the interval of the A/A arm, and
-// the medians as figures. Every figure has a scale of its own.
+// the medians as numbers. Every figure has a scale of its own.
 func ratioPlot(l *LoadSummary, m metric, arms []drawnArm, reference string) template.HTML {
 	const width, row, top = 400.0, 19.0, 4.0
 	names, medians := nameWidth(arms, 140), 0.0
@@ -47,11 +47,11 @@ func ratioPlot(l *LoadSummary, m metric, arms []drawnArm, reference string) temp
 	return d.SVG()
 }
 
-// ratioBand draws behind each arm what the reference shows against itself up to
-// the arm's last round, stretched to 1: what its verdict has as its floor.
+// ratioBand draws behind each arm how the reference differs from itself up to
+// the arm's last round, extended to 1: the floor of its verdict.
 func (l *LoadSummary) ratioBand(d *plot.Drawing, x plot.Axis, m metric, shown []drawnArm, reference string, top, row float64) {
 	for i, a := range shown {
-		c := l.aa(m.key, reference, a.until)
+		c := l.aa(m.key, reference, a.lastRound)
 		floor := c.Floor()
 		if floor == (stats.Interval{}) || !l.comparablePair(m.key, l.arm(reference)) {
 			continue
@@ -61,7 +61,7 @@ func (l *LoadSummary) ratioBand(d *plot.Drawing, x plot.Axis, m metric, shown []
 	}
 }
 
-// nameClass sets the reference apart.
+// nameClass highlights the reference.
 func nameClass(a drawnArm, reference string) string {
 	if a.Name == reference {
 		return "strong"
@@ -69,7 +69,7 @@ func nameClass(a drawnArm, reference string) string {
 	return ""
 }
 
-// ratioMark draws one arm: what lies beyond the scale is an arrow with its
+// ratioMark draws one arm: beyond the scale it is an arrow with its
 // figure at the edge.
 func ratioMark(d *plot.Drawing, x plot.Axis, y float64, m metric, a drawnArm, reference string) {
 	v := a.Figures[m.key].Versus
@@ -111,7 +111,7 @@ func ratioMark(d *plot.Drawing, x plot.Axis, y float64, m metric, a drawnArm, re
 	d.Dot(x.At(v.Ratio), y, 3.5, shape+class, hover)
 }
 
-// quality is the class of a verdict: good, bad, or even where nothing is sure.
+// quality is the class of a verdict: good, bad, or even if nothing is certain.
 func (m metric) quality(v *Versus) string {
 	switch v.Verdict {
 	case m.words[0]:
@@ -128,7 +128,7 @@ func (v *Versus) full() bool {
 	return v.Verdict == string(stats.ServerFull) || v.Reason == stats.PerhapsFull
 }
 
-// ratios is what is to be shown on one scale.
+// ratios returns what is shown on one scale.
 func ratios(arms []drawnArm, key string) (vs []*Versus) {
 	for _, a := range arms {
 		if v := a.Figures[key].Versus; v != nil && !v.full() {
@@ -138,9 +138,9 @@ func ratios(arms []drawnArm, key string) (vs []*Versus) {
 	return vs
 }
 
-// ratioAxis is a scale that shows the most of what there is. Where there are
+// ratioAxis is a scale that shows most of the ratios. If there are
 // four ratios or more, one that is three times as far from 1 (by its logarithm)
-// as three quarters of them does not squeeze the others: it is off the scale.
+// as three quarters of them is off the scale, so that it does not compress the others.
 // Over more than 3× the scale is logarithmic.
 func ratioAxis(vs []*Versus, from, to float64) plot.Axis {
 	const least, never, few, far = 1.06, 2.0, 4, 3.0
@@ -181,7 +181,7 @@ func ratioAxis(vs []*Versus, from, to float64) plot.Axis {
 // trim4 labels a scale of ratios.
 func trim4(v float64) string { return fmt.Sprintf("%.4g", v) }
 
-// extremes says which arms are at the ends of a figure.
+// extremes names the arms with the lowest and the highest ratio of a figure.
 func extremes(arms []drawnArm, key string) string {
 	var low, high *drawnArm
 	for i := range arms {

@@ -19,7 +19,7 @@ type roundValue struct {
 	void  []record.Reason // why it does not count; nil: it does
 }
 
-// byRound is a figure of an arm in all rounds, void ones too.
+// byRound returns a figure of an arm in all rounds, including void ones.
 func (l *LoadSummary) byRound(run *record.Run, m metric, arm string) (values []roundValue) {
 	for n := range run.Rounds {
 		r := &run.Rounds[n]
@@ -32,9 +32,9 @@ func (l *LoadSummary) byRound(run *record.Run, m metric, arm string) (values []r
 	return values
 }
 
-// roundPlot is one figure round by round, an arm a row: how far each round is
-// from the arm's own median. Void rounds are crosses, with the reason under a
-// pointer.
+// roundPlot is one figure round by round, one arm per row: how far each round is
+// from the arm's own median. Void rounds are crosses; a pointer shows
+// the reason.
 func roundPlot(run *record.Run, l *LoadSummary, m metric, arms []drawnArm, reference string) template.HTML {
 	const row, top = 26.0, 4.0
 	last, medians := 1, 0.0
@@ -106,7 +106,7 @@ func reasons(void []record.Reason) string {
 }
 
 // roundHeight is how far from its median, relatively, a row shows a value:
-// enough for nineteen in twenty.
+// enough for nineteen of twenty values.
 func roundHeight(values [][]roundValue, arms []drawnArm, key string) float64 {
 	var away []float64
 	for i, a := range arms {

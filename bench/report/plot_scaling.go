@@ -18,7 +18,7 @@ type scaleSection struct {
 
 func (s *Scaling) section(place int) scaleSection {
 	sec := scaleSection{ID: fmt.Sprintf("scale-%d", place), Title: s.heading(), Rows: s.rows()}
-	for _, line := range s.says() {
+	for _, line := range s.sentences() {
 		sec.Says = append(sec.Says, capital(line)+".")
 	}
 	if svg := s.plot(place); svg != "" {
@@ -28,7 +28,7 @@ func (s *Scaling) section(place int) scaleSection {
 	return sec
 }
 
-// plot draws the rates, the law, and what would be ideal.
+// plot draws the rates, the law, and the ideal.
 func (s *Scaling) plot(place int) template.HTML {
 	most, high := 0, 0.0
 	var first *ScalePoint

@@ -2,4 +2,4 @@
 
 package report
 
-const raced = false
+const raceEnabled = false

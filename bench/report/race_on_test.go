@@ -2,5 +2,5 @@
 
 package report
 
-// raced says that the race detector is on: what is computed takes many times as long.
+// raceEnabled says that the race detector is on: what is computed takes many times as long.
 const raced = true

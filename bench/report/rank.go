@@ -11,16 +11,16 @@ import (
 )
 
 // Ranking is the arms of a load in the order of what they cost: the verdict of
-// a run as people read it.
+// a run in its simplest form.
 type Ranking struct {
 	Figure string `json:"figure"` // the key of the load's first primary figure
 	Title  string `json:"title"`  // it in words: "CPU per delivery"
 	Unit   string `json:"unit"`   // of RankRow.Text
 	// Best is the arm of rank 1.
 	Best string `json:"best"`
-	// Bound is what the corrected p-value of a pair must not exceed to be told apart.
+	// Bound is the largest corrected p-value at which a pair can be told apart.
 	Bound float64 `json:"bound"`
-	// Note is why no two arms can be told apart at all; "" where they can.
+	// Note is why no two arms can be told apart; "" if they can.
 	Note string    `json:"note,omitempty"`
 	Rows []RankRow `json:"rows"`
 }
@@ -29,41 +29,41 @@ type Ranking struct {
 type RankRow struct {
 	Rank int    `json:"rank,omitempty"` // from 1; 0: it could not be compared, and Note says why
 	Arm  string `json:"arm"`
-	// Letters is the compact letter display: two arms share a letter exactly where
-	// they cannot be told apart. "" where Rank is 0.
+	// Letters is the compact letter display: two arms share a letter exactly if
+	// they cannot be told apart. "" if Rank is 0.
 	Letters string  `json:"letters,omitempty"`
 	Value   float64 `json:"value"` // the median of the rounds, in base units
 	Text    string  `json:"text"`  // the same as it is printed, ≤ before what is an upper bound
 	AtMost  bool    `json:"at_most,omitempty"`
-	// ToBest is the ratio to the best, of the rounds both have. nil: of the best
-	// itself, and where there is none.
+	// ToBest is the ratio to the best, over the rounds that both have. nil: for the best
+	// itself, and if there is none.
 	ToBest *Ratio `json:"to_best,omitempty"`
-	// Note is why nothing sure can be said: "few rounds", "server full".
+	// Note is why nothing is certain: "few rounds", "server full".
 	Note string `json:"note,omitempty"`
-	// Why is what explains most of what the arm costs more than the best; "" where
-	// that is under 5 %, not sure, or nothing that was measured explains it.
+	// Why is what explains most of what the arm costs more than the best; "" if
+	// that is under 5 %, uncertain, or not explained by anything that was measured.
 	Why string `json:"why,omitempty"`
 }
 
 // Ratio is a ratio with its 95 % interval: of the signed-rank test, by Walsh
-// averages. Low and High are 0 where there is none: below six rounds.
+// averages. Low and High are 0 if there is none: below six rounds.
 type Ratio struct {
 	Ratio float64 `json:"ratio"`
 	Low   float64 `json:"low,omitempty"`
 	High  float64 `json:"high,omitempty"`
 }
 
-// ranked is an arm on its way into the ranking.
+// ranked is an arm that is being ranked.
 type ranked struct {
 	*ArmSummary
 	place float64 // its log-ratio to the reference; NaN: none
 }
 
-// rank makes the ranking of a load; nil where there is one arm alone.
+// rank computes the ranking of a load; nil if there is only one arm.
 //
 // Arms are ordered by their ratio to the reference, the Hodges–Lehmann center
-// over the rounds both have, and not by their medians: an arm that has left the
-// run early, or lost rounds, has its median from other rounds than the others.
+// over the rounds that both have, and not by their medians: the median of an arm that left the
+// run early, or lost rounds, is of other rounds than those of the others.
 func (l *LoadSummary) rank(run *record.Run) *Ranking {
 	m := find(primary(l.Load)[0])
 	r := &Ranking{Figure: m.key, Title: l.word(m.title), Unit: m.unit, Bound: stats.Alpha}
@@ -112,7 +112,7 @@ func (l *LoadSummary) rank(run *record.Run) *Ranking {
 	return r
 }
 
-// row is what there is to say of an arm alone.
+// row is the row of an arm without its comparisons.
 func (l *LoadSummary) row(m metric, a *ArmSummary) RankRow {
 	row := RankRow{Arm: a.Name, Text: "–", Note: l.note(m.key, a)}
 	if f, ok := a.Figures[m.key]; ok {
@@ -121,20 +121,20 @@ func (l *LoadSummary) row(m metric, a *ArmSummary) RankRow {
 	return row
 }
 
-// toBest is the ratio of an arm to the best; nil where they have no round in
-// common. Of what is an upper bound there is no interval.
+// toBest is the ratio of an arm to the best; nil if they have no round in
+// common. The ratio of an upper bound has no interval.
 func (l *LoadSummary) toBest(key string, a, best *ArmSummary) *Ratio {
 	c := stats.CompareRounds(l.logRatios(key, a, best).all())
 	switch {
 	case c.N == 0:
 		return nil
-	case slices.Contains(capped, key) && (a.filled() != "" || best.filled() != ""):
+	case slices.Contains(capped, key) && (a.fullReason() != "" || best.fullReason() != ""):
 		return &Ratio{Ratio: c.Ratio}
 	}
 	return &Ratio{c.Ratio, c.Interval.Low, c.Interval.High}
 }
 
-// note is the first reason there is to trust a row less, or not at all.
+// note is the first reason to trust a row less, or not at all.
 func (l *LoadSummary) note(key string, a *ArmSummary) string {
 	v, all := a.Figures[key].Versus, a.Rounds+a.Void
 	switch {
@@ -144,8 +144,8 @@ func (l *LoadSummary) note(key string, a *ArmSummary) string {
 		return fmt.Sprintf("none of %d rounds counts", all)
 	case a.Figures[key].N == 0:
 		return "not measured"
-	case a.filled() != "":
-		return string(a.filled())
+	case a.fullReason() != "":
+		return string(a.fullReason())
 	case a.Limit == "generator":
 		return string(stats.FullGenerator)
 	case 4*a.Void >= all:
@@ -156,7 +156,7 @@ func (l *LoadSummary) note(key string, a *ArmSummary) string {
 	return ""
 }
 
-// letters is the compact letter display of the arms, in their order.
+// letters returns the compact letter display of the arms, in order.
 func (l *LoadSummary) letters(m metric, arms []ranked, ref *ArmSummary, bound float64) []string {
 	apart := make(map[[2]int]bool)
 	var family [][]float64
@@ -186,30 +186,30 @@ func (l *LoadSummary) letters(m metric, arms []ranked, ref *ArmSummary, bound fl
 	return stats.Letters(len(arms), func(i, j int) bool { return apart[[2]int{min(i, j), max(i, j)}] })
 }
 
-// clear says whether two arms may be told apart, if chance allows: whether the
-// interval of their ratio goes beyond a tie, and lies outside what the reference
-// shows against itself up to the same round.
+// clear says whether two arms may be told apart, apart from chance: whether the
+// interval of their ratio goes beyond a tie, and lies outside the difference of the reference
+// from itself up to the same round.
 func (l *LoadSummary) clear(key string, a, b, ref *ArmSummary, logs series) bool {
 	if !l.comparablePair(key, a, b, ref) {
 		return false
 	}
 	c := stats.CompareRounds(logs.all())
-	floor, none := l.aa(key, ref.Name, min(a.until, b.until)).Floor(), stats.Interval{}
+	floor, none := l.aa(key, ref.Name, min(a.lastRound, b.lastRound)).Floor(), stats.Interval{}
 	return c.Interval != none && floor != none && !c.Interval.Within(stats.TieBand) && c.Interval.Outside(floor)
 }
 
 // comparablePair says whether a ratio of two arms means anything: not if the
-// server of either was full, nor if that of the reference was, for then what it
-// shows against itself is no error of the machine.
+// server of either was full, nor if the server of the reference was, because then the difference of
+// the reference from itself is not the error of the machine.
 func (l *LoadSummary) comparablePair(key string, arms ...*ArmSummary) bool {
-	return !slices.Contains(capped, key) || !slices.ContainsFunc(arms, func(a *ArmSummary) bool { return a.filled() != "" })
+	return !slices.Contains(capped, key) || !slices.ContainsFunc(arms, func(a *ArmSummary) bool { return a.fullReason() != "" })
 }
 
 // padded is a series over all rounds up to the last, NaN where it has none.
 func (l *LoadSummary) padded(s series) []float64 {
 	last := 0
 	for i := range l.Arms {
-		last = max(last, l.Arms[i].until)
+		last = max(last, l.Arms[i].lastRound)
 	}
 	logs := slices.Repeat([]float64{math.NaN()}, last)
 	for round, x := range s {

@@ -12,9 +12,9 @@ import (
 	"chatbench/bench/stats"
 )
 
-// made is a load of which nobody measured anything but CPU per delivery: of each
+// rankedRun is a load of which nobody measured anything but CPU per delivery: of each
 // arm in each round, the reference and itself again first.
-func made(looks bool, rounds int, names []string, cpu func(arm, round int) float64) (*record.Run, *LoadSummary) {
+func rankedRun(looks bool, rounds int, names []string, cpu func(arm, round int) float64) (*record.Run, *LoadSummary) {
 	load := record.Load{Name: "window1", Scenario: record.Broadcast, Window: 1}
 	run := &record.Run{Manifest: record.Manifest{Reference: names[0], Loads: []record.Load{load}, Rules: record.DefaultRules()}}
 	l := &LoadSummary{Load: load, Finds: make(map[string]Finds), looks: looks}
@@ -24,14 +24,14 @@ func made(looks bool, rounds int, names []string, cpu func(arm, round int) float
 			values[round] = cpu(i, round)
 		}
 		a := record.Arm{Name: name, Again: strings.HasSuffix(name, record.AgainSuffix)}
-		l.Arms = append(l.Arms, ArmSummary{Arm: a, Rounds: rounds, until: rounds,
+		l.Arms = append(l.Arms, ArmSummary{Arm: a, Rounds: rounds, lastRound: rounds,
 			series: map[string]series{keyCPU: values}, Figures: map[string]Figure{keyCPU: figure(values)}})
 	}
 	l.judge(names[0])
 	return run, l
 }
 
-func named(n int) []string {
+func armNames(n int) []string {
 	names := []string{"ref", "ref" + record.AgainSuffix}
 	for i := range n {
 		names = append(names, fmt.Sprintf("arm%02d", i))
@@ -67,14 +67,14 @@ func TestRankingError(t *testing.T) {
 		source := rand.New(rand.NewPCG(21, 22))
 		alarms, found, all := 0, 0, 0
 		for range runs {
-			run, l := made(looks, 8, named(11), func(int, int) float64 { return math.Exp(0.02 * source.NormFloat64()) })
+			run, l := rankedRun(looks, 8, armNames(11), func(int, int) float64 { return math.Exp(0.02 * source.NormFloat64()) })
 			for _, row := range l.rank(run).Rows {
 				if row.Letters != "a" {
 					alarms++
 					break
 				}
 			}
-			run, l = made(looks, 8, named(11), func(arm, _ int) float64 {
+			run, l = rankedRun(looks, 8, armNames(11), func(arm, _ int) float64 {
 				dearer := 1.0
 				if arm > 6 {
 					dearer = 1.1
@@ -86,7 +86,7 @@ func TestRankingError(t *testing.T) {
 			for i := range 5 {
 				for j := range 5 {
 					all++
-					if a, b := l.Ranking.row(named(11)[2+i]), l.Ranking.row(named(11)[8+j]); !stats.Share(a.Letters, b.Letters) {
+					if a, b := l.Ranking.row(armNames(11)[2+i]), l.Ranking.row(armNames(11)[8+j]); !stats.Share(a.Letters, b.Letters) {
 						found++
 					}
 				}
@@ -140,7 +140,7 @@ func TestRankingReference(t *testing.T) {
 // TestRankingRows: order is by the rounds arms share, and those without one come
 // last, with the reason.
 func TestRankingRows(t *testing.T) {
-	run, l := made(false, 12, named(4), func(arm, round int) float64 {
+	run, l := rankedRun(false, 12, armNames(4), func(arm, round int) float64 {
 		return float64(1+round%3) * []float64{10, 10, 9, 20, 9.9, 15}[arm] // rounds differ threefold
 	})
 	early, never, none := l.arm("arm01"), l.arm("arm02"), l.arm("arm03")
@@ -166,7 +166,7 @@ func TestRankingRows(t *testing.T) {
 	if r.Best != "arm00" || math.Abs(r.row("arm01").ToBest.Ratio-20.0/9) > 1e-9 {
 		t.Errorf("%+v", r)
 	}
-	if _, alone := made(false, 8, named(0), func(int, int) float64 { return 1 }); alone.rank(run) != nil {
+	if _, alone := rankedRun(false, 8, armNames(0), func(int, int) float64 { return 1 }); alone.rank(run) != nil {
 		t.Error("an arm alone is ranked")
 	}
 }
@@ -175,7 +175,7 @@ func TestRankingRows(t *testing.T) {
 func TestRankingFloor(t *testing.T) {
 	cost := []float64{10, 10, 12, 15}
 	at := func(again float64) []string {
-		run, l := made(false, 8, named(2), func(arm, round int) float64 {
+		run, l := rankedRun(false, 8, armNames(2), func(arm, round int) float64 {
 			v := cost[arm] * (1 + float64(round)/1e4)
 			if arm == 1 {
 				v *= again
@@ -197,7 +197,7 @@ func TestRankingFloor(t *testing.T) {
 // TestWhyOfCommonRounds: what an arm used is set beside what the best used in the
 // same rounds, not in those that were dear for others.
 func TestWhyOfCommonRounds(t *testing.T) {
-	run, l := made(false, 12, named(2), func(arm, round int) float64 {
+	run, l := rankedRun(false, 12, armNames(2), func(arm, round int) float64 {
 		return []float64{10, 10, 9, 20}[arm] * (1 + 9*float64(round/7)) * (1 + float64(round)/1e4) // tenfold from round 7 on
 	})
 	early := l.arm("arm01")
@@ -213,8 +213,8 @@ func TestWhyOfCommonRounds(t *testing.T) {
 	}
 }
 
-// TestLead: the first sentence claims no more than letters and marks allow.
-func TestLead(t *testing.T) {
+// TestRankingSentence: the first sentence claims no more than letters and marks allow.
+func TestRankingSentence(t *testing.T) {
 	row := func(rank int, arm, letters string, ratio float64) RankRow {
 		r := RankRow{Rank: rank, Arm: arm, Letters: letters, Text: "3000"}
 		if rank > 1 {
@@ -242,7 +242,7 @@ func TestLead(t *testing.T) {
 		"no floor":      {[]RankRow{row(1, "epoll", "a", 1), row(2, "gnet", "a", 3)}, "No two can be told apart", "epoll has the least CPU per delivery, 3000 µs/1000. No two can be told apart."},
 	} {
 		l := &LoadSummary{Load: record.Load{Name: "fixed1000", Rate: 1000}, Ranking: &Ranking{Figure: keyCPU, Title: "CPU per delivery", Unit: "µs/1000", Rows: c.rows, Note: c.note}}
-		if got := l.lead(); got != "At 1000 messages/s: "+c.want {
+		if got := l.sentence(); got != "At 1000 messages/s: "+c.want {
 			t.Errorf("%s: %s", name, got)
 		}
 	}
@@ -255,8 +255,8 @@ func TestRankingOfFullReference(t *testing.T) {
 	if rows := Summarize(run, nil).Loads[0].Ranking.Rows; !slices.ContainsFunc(rows, func(row RankRow) bool { return !stats.Share(row.Letters, "a") }) {
 		t.Fatalf("nobody is told apart beside a reference that is not full: %+v", rows)
 	}
-	used(run, "goroutine", 0.99)
-	used(run, "goroutine.aa", 0.99)
+	setUse(run, "goroutine", 0.99)
+	setUse(run, "goroutine.aa", 0.99)
 	s := Summarize(run, nil)
 	r := s.Loads[0].Ranking
 	for _, row := range r.Rows {

@@ -10,16 +10,16 @@ import (
 	"chatbench/bench/stats"
 )
 
-// sharing is what letters say.
+// sharing explains the letters.
 const sharing = "Arms that share a letter cannot be told apart."
 
 const (
-	nameMost = 16  // columns of a name, where the terminal has fewer than roomy
+	nameMost = 16  // columns of a name, if the terminal has fewer than roomy
 	saysMin  = 20  // columns that the last column needs to stand beside two loads
 	roomy    = 120 // columns that intervals need
 )
 
-// rankings writes the rankings of all loads, two of them beside each other where
+// rankings writes the rankings of all loads, two of them next to each other if
 // there is room.
 func (s *Summary) rankings(w io.Writer, style Style) {
 	var shown []*LoadSummary
@@ -38,8 +38,8 @@ func (s *Summary) rankings(w io.Writer, style Style) {
 	}
 }
 
-// ranks is a table of the rankings of loads beside one another: the order is
-// that of the first.
+// ranks is a table of the rankings of loads next to one another, in the order
+// of the first.
 type ranks struct {
 	loads  []*LoadSummary
 	style  Style
@@ -65,7 +65,7 @@ func newRanks(loads []*LoadSummary, style Style) *ranks {
 		arms = append(arms, row.Arm)
 		t.name = max(t.name, min(columns(row.Arm), names))
 	}
-	t.names = cutAlike(arms, t.name)
+	t.names = cutDistinct(arms, t.name)
 	used := 4 + t.name
 	for _, l := range loads {
 		var cells []ranksCell
@@ -86,7 +86,7 @@ func newRanks(loads []*LoadSummary, style Style) *ranks {
 	return t
 }
 
-// of is the row of an arm.
+// of returns the row of an arm.
 func (r *Ranking) of(arm string) RankRow {
 	for _, row := range r.Rows {
 		if row.Arm == arm {
@@ -100,7 +100,7 @@ func (row RankRow) cell(intervals bool) ranksCell {
 	return ranksCell{row.Text, row.ToBest.text(row.AtMost, intervals), compact(row.Letters)}
 }
 
-// text writes a ratio to the best: "×1.25", with its interval "×1.25 (1.15–1.36)", of
+// text formats a ratio to the best: "×1.25", with its interval "×1.25 (1.15–1.36)", as
 // an upper bound "≤×1.25".
 func (r *Ratio) text(atMost, interval bool) string {
 	if r == nil {
@@ -116,7 +116,7 @@ func (r *Ratio) text(atMost, interval bool) string {
 	return text
 }
 
-// compact writes letters that follow one another by the first and the last:
+// compact abbreviates letters that follow one another by the first and the last:
 // "a–d" for "abcd".
 func compact(letters string) string {
 	n := len(letters)
@@ -130,10 +130,10 @@ func (t *ranks) write(w io.Writer) {
 	r := t.loads[0].Ranking
 	fmt.Fprintln(w)
 	fmt.Fprintln(w, t.style.paint(bold, cut(fmt.Sprintf("%s, %s, the least first", r.Title, r.Unit), t.style.width())))
-	head := "    " + fill("", t.name)
+	head := "    " + padRight("", t.name)
 	for i, group := range t.groups {
 		c := t.widths[i]
-		head += "  " + fill(group, columns(c.value+c.ratio+c.letters)+2)
+		head += "  " + padRight(group, columns(c.value+c.ratio+c.letters)+2)
 	}
 	fmt.Fprintln(w, t.style.paint(faint, strings.TrimRight(head, " ")))
 	for k, row := range r.Rows {
@@ -141,13 +141,13 @@ func (t *ranks) write(w io.Writer) {
 		if row.Rank > 0 {
 			rank = fmt.Sprintf("%3d", row.Rank)
 		}
-		line := rank + " " + t.colour(row.Letters, fill(t.names[row.Arm], t.name))
+		line := rank + " " + t.colour(row.Letters, padRight(t.names[row.Arm], t.name))
 		for i := range t.loads {
 			c, widest := t.cells[i][k], t.widths[i]
-			cell := before(c.value, columns(widest.value)) + " " + before(c.ratio, columns(widest.ratio)) + " " + fill(c.letters, columns(widest.letters))
+			cell := padLeft(c.value, columns(widest.value)) + " " + padLeft(c.ratio, columns(widest.ratio)) + " " + padRight(c.letters, columns(widest.letters))
 			line += "  " + t.colour(t.loads[i].Ranking.of(row.Arm).Letters, cell)
 		}
-		fmt.Fprintln(w, strings.TrimRight(line+"  "+t.said(row.Arm), " "))
+		fmt.Fprintln(w, strings.TrimRight(line+"  "+t.remarks(row.Arm), " "))
 	}
 	notes := []string{"× the least. " + sharing}
 	for i, l := range t.loads {
@@ -162,7 +162,7 @@ func (t *ranks) write(w io.Writer) {
 	}
 }
 
-// colour gives the arms of a letter a colour: that of their first.
+// colour gives all arms that begin with the same letter the same colour.
 func (t *ranks) colour(letters, text string) string {
 	if letters == "" {
 		return text
@@ -170,12 +170,12 @@ func (t *ranks) colour(letters, text string) string {
 	return t.style.paint(colours[int(letters[0]-'a')%len(colours)], text)
 }
 
-// said is what there is to know of an arm besides figures, load by load, as much
-// of it as there is room for. What is said of the second load alone bears its name.
-func (t *ranks) said(arm string) string {
+// remarks is what is said about an arm in addition to figures, load by load, as much
+// of it as there is room for. Remarks on the second load alone begin with its name.
+func (t *ranks) remarks(arm string) string {
 	said := ""
 	for i, l := range t.loads {
-		for k, text := range l.Ranking.of(arm).says() {
+		for k, text := range l.Ranking.of(arm).remarks() {
 			if i > 0 && strings.Contains(said, text) {
 				continue
 			}
@@ -192,8 +192,8 @@ func (t *ranks) said(arm string) string {
 	return said
 }
 
-// says is the note, or the reason by its parts and then the note.
-func (row RankRow) says() (parts []string) {
+// remarks returns the parts of the reason, and then the note.
+func (row RankRow) remarks() (parts []string) {
 	if row.Why != "" {
 		parts = strings.Split(row.Why, ", ")
 	}
@@ -203,8 +203,8 @@ func (row RankRow) says() (parts []string) {
 	return parts
 }
 
-// lead is the ranking in a sentence.
-func (l *LoadSummary) lead() string {
+// sentence is the ranking in a sentence.
+func (l *LoadSummary) sentence() string {
 	r, place := l.Ranking, capital(l.short())
 	n := slices.IndexFunc(append(slices.Clone(r.Rows), RankRow{}), func(row RankRow) bool { return row.Rank == 0 })
 	if n < 2 {
@@ -235,7 +235,7 @@ func (l *LoadSummary) lead() string {
 		text += fmt.Sprintf("; %s cannot be told apart from it", enumerate(like))
 	}
 	if len(more) > 0 {
-		text += "; " + r.surely(more)
+		text += "; " + r.costlier(more)
 	}
 	if len(full) > 0 {
 		text += fmt.Sprintf("; of %s only an upper bound is known", enumerate(full))
@@ -243,7 +243,7 @@ func (l *LoadSummary) lead() string {
 	return text + "."
 }
 
-// notes is the arms of rows, each with its note.
+// notes lists the arms of rows, each with its note.
 func notes(rows []RankRow) (said []string) {
 	for _, row := range rows {
 		said = append(said, fmt.Sprintf("%s (%s)", row.Arm, row.Note))
@@ -251,9 +251,9 @@ func notes(rows []RankRow) (said []string) {
 	return said
 }
 
-// surely says which arms have more than the first for sure, and who the most of
-// them: "gnet and evio are dearer for sure, evio the most, 1.70 times as much".
-func (r *Ranking) surely(more []RankRow) string {
+// costlier says which arms certainly have more than the first, and which has the most:
+// "gnet and evio are dearer for sure, evio the most, 1.70 times as much".
+func (r *Ranking) costlier(more []RankRow) string {
 	const few = 3
 	word := find(r.Figure).words[1]
 	most := slices.MaxFunc(more, func(a, b RankRow) int { return cmp.Compare(a.ToBest.Ratio, b.ToBest.Ratio) })
@@ -274,7 +274,7 @@ func (r *Ranking) surely(more []RankRow) string {
 
 func capital(text string) string { return strings.ToUpper(text[:1]) + text[1:] }
 
-// enumerate is "a", "a and b", "a, b and c".
+// enumerate formats a list: "a", "a and b", "a, b and c".
 func enumerate(names []string) string {
 	if n := len(names); n > 1 {
 		return strings.Join(names[:n-1], ", ") + " and " + names[n-1]

@@ -9,7 +9,7 @@ import (
 	"chatbench/bench/record"
 )
 
-// text is what stands on a terminal of so many columns.
+// text is the output on a terminal of that many columns.
 func text(s *Summary, style Style) string {
 	var out bytes.Buffer
 	s.Text(&out, style, "")

@@ -7,7 +7,7 @@ import (
 	"chatbench/bench/stats"
 )
 
-// use is what an arm's rounds used, by their medians.
+// use is what an arm's rounds used, as medians.
 type use struct {
 	cpu, user, kernel  float64 // ns a delivery
 	syscalls, switches float64 // a delivery
@@ -16,8 +16,8 @@ type use struct {
 	clients            float64
 }
 
-// uses is what an arm and the best used, each in the rounds in which both have
-// the figure: medians of other rounds would hold what the machine did otherwise
+// uses returns what an arm and the best used, both in the rounds in which both have
+// the figure: medians over different rounds would include what the machine did differently
 // in those.
 func (l *LoadSummary) uses(run *record.Run, key string, a, best *ArmSummary) (own, other use) {
 	common := make(series)
@@ -29,7 +29,7 @@ func (l *LoadSummary) uses(run *record.Run, key string, a, best *ArmSummary) (ow
 	return l.useIn(run, a, common), l.useIn(run, best, common)
 }
 
-// useIn is what an arm used in some rounds that count.
+// useIn returns what an arm used in some rounds that count.
 func (l *LoadSummary) useIn(run *record.Run, a *ArmSummary, rounds series) use {
 	var writes, processes, threads, clients []float64
 	for i := range run.Rounds {
@@ -55,9 +55,9 @@ func (l *LoadSummary) useIn(run *record.Run, a *ArmSummary, rounds series) use {
 }
 
 // why says in a clause what explains most of what an arm costs more than the
-// best. It knows the figures and nothing of the names, and says nothing of less
-// than 5 %, of what chance may have made, or where no figure explains it. A
-// figure that was not taken is NaN, and explains nothing.
+// best. It uses only figures, no names, and returns "" for less
+// than 5 %, for what may be chance, and if no figure explains it. A
+// figure that was not measured is NaN, and explains nothing.
 func (l *LoadSummary) why(key string, a, best use, ratio *Ratio) string {
 	if ratio == nil || ratio.Ratio < 1+stats.Margin || ratio.Low <= 1 {
 		return ""
@@ -73,14 +73,14 @@ func (l *LoadSummary) why(key string, a, best use, ratio *Ratio) string {
 	return clause + who
 }
 
-// because is what the CPU went into. Where half of the excess or more is the
-// server's own code, it is that. Else it is system calls and context switches,
-// if there are so many more of them that the excess is paid for even if each
-// costs no more than all that the best does costs it: they have grown at least
-// as much as the cost has. A switch costs more than a call, so where there are
-// half as many more of them it is they. And where there are no more of either,
-// each call takes longer. Where the medians show no excess (the ratio is of pairs,
-// and may say otherwise) there is nothing to explain.
+// because says what the CPU was used for. If half of the excess or more is the
+// server's own code, it is that. Otherwise it is system calls and context switches,
+// if there are so many more of them that they account for the excess even if each
+// costs no more than all CPU of the best divided by its events: they have grown at least
+// as much as the cost has. A switch costs more than a call, so if there are
+// half as many more of them it is the switches. If there are no more of either,
+// each call takes longer. If the medians show no excess (the ratio is of pairs,
+// and may differ) there is nothing to explain.
 func (l *LoadSummary) because(a, best use, ratio float64) string {
 	excess := a.cpu - best.cpu
 	events, before := a.syscalls+a.switches, best.syscalls+best.switches
@@ -100,7 +100,7 @@ func (l *LoadSummary) because(a, best use, ratio float64) string {
 	return ""
 }
 
-// each says what an arm has for each of its clients and the best has not.
+// each says what an arm has for each of its clients that the best has not.
 func (a use) each(best use) string {
 	processes, threads := (a.processes-best.processes)/a.clients, (a.threads-best.threads)/a.clients
 	switch {
@@ -114,7 +114,7 @@ func (a use) each(best use) string {
 	return ""
 }
 
-// about says whether two counts are equal but for a tenth.
+// about says whether two counts are equal to within a tenth.
 func about(x, y float64) bool { return x <= 1.1*y && y <= 1.1*x }
 
 // often says how often something happens: "a switch for each delivery", "2.1

@@ -14,7 +14,7 @@ func references(t testing.TB) (dirs []string) {
 		if err != nil || len(found) == 0 {
 			t.Fatalf("no runs at %s: %v", pattern, err)
 		}
-		if raced {
+		if raceEnabled {
 			found = found[len(found)-1:] // all take minutes then, and share nothing
 		}
 		dirs = append(dirs, found...)

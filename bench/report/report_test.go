@@ -95,10 +95,10 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-// TestBounded: where the generator was the limit in most rounds, a rate is at
-// least so much, and no word is said that more could turn around. Half of the
-// rounds are not most; and a server that was busy all the time beside a
-// generator that waited for it was the limit itself.
+// TestBounded: if the generator was the limit in most rounds, a rate is a
+// lower bound, and there is no verdict that a higher rate could reverse. Half of the
+// rounds are not most; and if the server was busy all the time and the
+// generator waited for it, the server was the limit.
 func TestBounded(t *testing.T) {
 	run := sample(t)
 	mark := func(arm string, rounds int, busy float64) {
@@ -175,8 +175,8 @@ func TestVoidRounds(t *testing.T) {
 	}
 }
 
-// TestBrokenRounds: a round that broke off has no ledger in the books, and nothing
-// that is said of the run calls it correct.
+// TestBrokenRounds: a round that broke off has no ledger, and nothing
+// calls its run correct.
 func TestBrokenRounds(t *testing.T) {
 	for _, reason := range []record.Reason{record.ServerDied, record.Disconnected, record.TargetMissed} {
 		run := sample(t)
@@ -210,8 +210,8 @@ func TestBrokenRounds(t *testing.T) {
 	}
 }
 
-// TestPriceOfCounting: where counting is more than a fiftieth of what a delivery
-// costs, that is said; where its price is not known, nothing is.
+// TestPriceOfCounting: if counting is more than a fiftieth of the cost of a delivery,
+// that is reported; if its price is not known, nothing is.
 func TestPriceOfCounting(t *testing.T) {
 	said := func(call, change *float64) (checks, failed int) {
 		run := sample(t)
@@ -247,8 +247,8 @@ func TestPriceOfCounting(t *testing.T) {
 	}
 }
 
-// TestHTML: the page needs nothing but itself, its plots are well-formed, and
-// nobody's name becomes markup.
+// TestHTML: the page needs no other file, its plots are well-formed, and
+// no name becomes markup.
 func TestHTML(t *testing.T) {
 	run := sample(t)
 	run.Manifest.Name = "<script>alert(1)</script>"
@@ -292,7 +292,7 @@ func TestPrinting(t *testing.T) {
 	}
 }
 
-// TestManyArms: where the arms do not fit beside one another, each has a line,
+// TestManyArms: if the arms do not fit next to one another, each has a line,
 // and checks that failed for several of them share one.
 func TestManyArms(t *testing.T) {
 	run := sample(t)
@@ -319,8 +319,8 @@ func TestManyArms(t *testing.T) {
 	}
 }
 
-// TestIdleArms: logins of arms with fewer clients are not compared, what a
-// client costs is; and a round in which somebody was cut is not in order.
+// TestIdleArms: logins of arms with fewer clients are not compared, the cost of a
+// client is; and a round in which a client was disconnected is not correct.
 func TestIdleArms(t *testing.T) {
 	run := sample(t)
 	m := &run.Manifest

@@ -14,8 +14,8 @@ import (
 	"chatbench/bench/rules"
 )
 
-// sample is a run that nobody measured: eight rounds of three arms under two
-// loads, with noise from a seed. epoll is given 0.8 of goroutine's CPU, and at
+// sample is an invented run: eight rounds of three arms under two
+// loads, with noise from a seed. epoll has 0.8 of goroutine's CPU, and at
 // saturation ten times its rate.
 func sample(t *testing.T) *record.Run { return sampleOf(t, 1) }
 

@@ -18,11 +18,11 @@ type Scaling struct {
 	Load    string       `json:"load"`
 	Backend string       `json:"backend"`
 	Points  []ScalePoint `json:"points"` // the fewest CPUs first
-	// Law is the universal scalability law (stats.USL) through the rates of all rounds that
-	// count; nil where they are of fewer than two numbers of CPUs.
+	// Law is the universal scalability law (stats.USL) fitted to the rates of all rounds that
+	// count; nil if they have fewer than two numbers of CPUs.
 	Law *ScaleLaw `json:"law,omitempty"`
-	// Doubts is why nothing is predicted, a sentence each: the rates are not those of the server
-	// alone, or the law does not follow them, or there are too few rounds.
+	// Doubts says why nothing is predicted, one sentence each: the rates are not those of the server
+	// alone, or the law does not fit them, or there are too few rounds.
 	Doubts []string `json:"doubts,omitempty"`
 }
 
@@ -38,8 +38,8 @@ type ScalePoint struct {
 	Busy    float64 `json:"busy"`                // share of its CPUs
 	Speedup float64 `json:"speedup"`             // Rate by that of the fewest CPUs of which a round counts
 	Limit   string  `json:"limit"`               // as ArmSummary.Limit
-	// Generator is how busy the generator was. One that had time to spare has waited for
-	// the server, busy or not: loops that wait for one another are what the law is about.
+	// Generator is how busy the generator was. If it had time to spare it waited for
+	// the server, busy or not: such waiting loops are what the law describes.
 	Generator float64 `json:"generator_busy"`
 	Shared    bool    `json:"shared,omitempty"`   // the generator had one of the CPUs
 	AtLeast   bool    `json:"at_least,omitempty"` // the generator was the limit
@@ -49,35 +49,35 @@ type ScalePoint struct {
 	around stats.Interval // of Rate
 }
 
-// ScaleLaw is a fit. Intervals are of 95 %, from the rounds drawn again.
+// ScaleLaw is a fit. Its intervals are of 95 %, from rounds drawn with replacement.
 type ScaleLaw struct {
 	Lambda Estimate `json:"lambda"` // deliveries a second
 	Sigma  Estimate `json:"sigma"`
 	Kappa  Estimate `json:"kappa"`
-	// Determined: there are as many numbers of CPUs as it takes. Otherwise κ was held at 0.
+	// Determined: there are enough numbers of CPUs. Otherwise κ was held at 0.
 	Determined bool `json:"determined"`
 	// Predicted is the rates at numbers of CPUs that were not measured, and Peak the number
-	// beyond which more CPUs make it slower. Absent where the law is not determined or there are
-	// doubts; Peak also where the rate never falls.
+	// beyond which more CPUs make the server slower. Absent if the law is not determined or there are
+	// doubts; Peak also if the rate never falls.
 	Predicted []Prediction `json:"predicted,omitempty"`
 	Peak      *Estimate    `json:"peak_cpus,omitempty"`
 }
 
-// Estimate is a value with its interval; Low and High are absent where there are too few
-// rounds, and High where it has no bound.
+// Estimate is a value with its interval; Low and High are absent if there are too few
+// rounds, and High if it has no bound.
 type Estimate struct {
 	Value float64  `json:"value"`
 	Low   *float64 `json:"low,omitempty"`
 	High  *float64 `json:"high,omitempty"`
 }
 
-// Prediction is what a law says of a number of CPUs.
+// Prediction is the law's prediction for a number of CPUs.
 type Prediction struct {
 	CPUs int      `json:"cpus"`
 	Rate Estimate `json:"deliveries_s"`
 }
 
-// scalings is a Scaling for each backend under each closed loop.
+// scalings returns a Scaling for each backend under each closed loop.
 func (s *Summary) scalings(run *record.Run) (all []Scaling) {
 	for i := range s.Loads {
 		l := &s.Loads[i]
@@ -97,7 +97,7 @@ func (s *Summary) scalings(run *record.Run) (all []Scaling) {
 	return all
 }
 
-// scaling is that of one backend.
+// scaling returns the Scaling of one backend.
 func (l *LoadSummary) scaling(run *record.Run, name string) Scaling {
 	s, m, cores := Scaling{Load: l.Name, Backend: name}, &run.Manifest, siblings(&run.Env)
 	rounds := make(map[int][]stats.Throughput)
@@ -130,7 +130,7 @@ func (l *LoadSummary) scaling(run *record.Run, name string) Scaling {
 	return s
 }
 
-// fit puts the law through the rates.
+// fit fits the law to the rates.
 func (s *Scaling) fit(rounds map[int][]stats.Throughput) {
 	var all [][]stats.Throughput
 	for _, round := range slices.Sorted(maps.Keys(rounds)) {
@@ -174,7 +174,7 @@ func (s *Scaling) fit(rounds map[int][]stats.Throughput) {
 	}
 }
 
-// pairs is the arms whose servers had to share a CPU with the generator.
+// pairs returns the arms whose servers had to share a CPU with the generator.
 func (s *Summary) pairs() (names []string) {
 	for _, scaling := range s.Scaling {
 		for _, p := range scaling.Points {
@@ -197,8 +197,8 @@ func (e Estimate) text(print func(float64) string) string {
 	return fmt.Sprintf("%s (%s–%s)", print(e.Value), print(*e.Low), print(*e.High))
 }
 
-// says is the law in sentences, and the doubts.
-func (s *Scaling) says() (lines []string) {
+// sentences describes the law and the doubts.
+func (s *Scaling) sentences() (lines []string) {
 	lines = append(lines, s.Doubts...)
 	law := s.Law
 	switch {
@@ -221,7 +221,7 @@ func (s *Scaling) says() (lines []string) {
 	return lines
 }
 
-// heading names what scales.
+// heading says what is scaled.
 func (s *Scaling) heading() string {
 	return fmt.Sprintf("%s by the CPUs of its server (%s)", s.Backend, s.Load)
 }
@@ -246,18 +246,18 @@ func (s *Scaling) rows() (rows [][]string) {
 	return rows
 }
 
-// text is the scaling for a terminal.
+// text writes the scaling for a terminal.
 func (s *Scaling) text(w io.Writer, style Style) {
 	fmt.Fprintln(w, style.paint(bold, s.heading()))
 	t := table{{"CPUs", "deliv.", "of the", "CPU µs", "busy", "limit"}, {"", "/s", "fewest", "/1000 d.", "%", ""}}
 	t = append(t, s.rows()...)
 	t.write(w, 1, style)
-	for _, line := range s.says() {
+	for _, line := range s.sentences() {
 		fmt.Fprintln(w, wrapped("  "+capital(line)+".", style.width(), 2))
 	}
 }
 
-// markdown is the scaling for a page of Markdown.
+// markdown writes the scaling for a page of Markdown.
 func (s *Scaling) markdown(w io.Writer) {
 	fmt.Fprintf(w, "\n### %s\n\n", escaped(s.heading()))
 	markdownRow(w, "CPUs", "deliveries/s", "of the fewest", "CPU µs per 1000 deliveries", "use of its CPUs, %", "limit")
@@ -266,7 +266,7 @@ func (s *Scaling) markdown(w io.Writer) {
 		markdownRow(w, row...)
 	}
 	fmt.Fprintln(w)
-	for _, line := range s.says() {
+	for _, line := range s.sentences() {
 		fmt.Fprintf(w, "- %s.\n", escaped(capital(line)))
 	}
 }

@@ -12,12 +12,12 @@ import (
 	"chatbench/bench/stats"
 )
 
-// lawMiss is how far, as a share of it, the law may be from a rate without a doubt: less than
-// that does not matter, however narrow the rate's interval is.
+// lawMiss is how far, as a share of it, the law may be from a rate without a doubt: a smaller
+// error does not matter, however narrow the rate's interval is.
 const lawMiss = 0.05
 
-// center is the interval of what the rates of a number of CPUs are around: that of the
-// signed-rank test, or from the least to the greatest where there are too few for it.
+// center is the interval of the center of the rates of a number of CPUs: that of the
+// signed-rank test, or from the least to the greatest if there are too few for it.
 func center(rates []float64, low, high float64) stats.Interval {
 	if i, ok := stats.SignedRankInterval(rates, stats.Level); ok {
 		return i
@@ -25,7 +25,7 @@ func center(rates []float64, low, high float64) stats.Interval {
 	return stats.Interval{Low: low, High: high}
 }
 
-// siblings is the CPUs on the core of each, itself among them (record.Env.Siblings).
+// siblings returns for each CPU the CPUs on its core, including itself (record.Env.Siblings).
 func siblings(e *record.Env) map[int][]int {
 	cores := make(map[int][]int)
 	for _, line := range e.Siblings {
@@ -37,8 +37,8 @@ func siblings(e *record.Env) map[int][]int {
 	return cores
 }
 
-// oneCore says which of a server's CPUs are threads of one core, or share one with a CPU that
-// the generator has to itself.
+// oneCore says which of a server's CPUs are threads of one core, or share a core with a CPU
+// of the generator.
 func oneCore(cores map[int][]int, server, generator []int) string {
 	for _, c := range server {
 		for _, s := range cores[c] {
@@ -55,14 +55,14 @@ func oneCore(cores map[int][]int, server, generator []int) string {
 }
 
 // doubt says why the rates may not be the server's. A generator that was busy for less
-// than slack of its time had some to spare.
+// than slack of its time had time to spare.
 func (s *Scaling) doubt(slack float64) {
 	for _, p := range s.Points {
 		if p.Rounds > 0 && p.Core != "" {
 			s.Doubts = append(s.Doubts, fmt.Sprintf("with %s, %s: the rate is low for that many", cpuCount(p.CPUs), p.Core))
 		}
 		switch {
-		case p.Rounds == 0: // the law does not go by it
+		case p.Rounds == 0: // the law does not use it
 		case p.Shared:
 			s.Doubts = append(s.Doubts, fmt.Sprintf("with %s the server shared a CPU with the generator: that rate is of the pair, and low", cpuCount(p.CPUs)))
 		case p.AtLeast || p.Limit == "generator" || p.Limit == "both":
@@ -73,8 +73,8 @@ func (s *Scaling) doubt(slack float64) {
 	}
 }
 
-// doubtLaw says why nothing can be predicted from a law: it is not the one that the rates
-// follow, or rounds are too few to say how sure it is.
+// doubtLaw says why nothing can be predicted from a law: the rates do not follow
+// it, or there are too few rounds to know how certain it is.
 func (s *Scaling) doubtLaw(f stats.Scalability) {
 	for _, p := range s.Points {
 		if p.Rounds == 0 {

@@ -9,8 +9,8 @@ import (
 	"chatbench/bench/stats"
 )
 
-// lawful is a law that scalingRun has no doubt of.
-var lawful = stats.USL{Lambda: 20e6, Sigma: 0.08, Kappa: 0.004}
+// exampleLaw is a law that scalingRun has no doubt of.
+var exampleLaw = stats.USL{Lambda: 20e6, Sigma: 0.08, Kappa: 0.004}
 
 // keepRounds leaves so many rounds of an arm.
 func keepRounds(run *record.Run, arm string, n int) {
@@ -21,7 +21,7 @@ func keepRounds(run *record.Run, arm string, n int) {
 // from too few rounds of one number of CPUs.
 func TestScalingDoubtsLaw(t *testing.T) {
 	steep := map[float64]float64{1: 10e6, 2: 22e6, 4: 50e6, 8: 120e6} // faster than the CPUs
-	few := scalingRun(t, lawful, 1, 2, 4, 8)
+	few := scalingRun(t, exampleLaw, 1, 2, 4, 8)
 	keepRounds(few, "reactors@cpus=4", 1)
 	for want, run := range map[string]*record.Run{
 		"the law misses the rate with 1 CPU by 2":                                            scalingRates(t, func(n float64) float64 { return steep[n] }, 1, 2, 4, 8),
@@ -44,7 +44,7 @@ func TestScalingDoubtsLaw(t *testing.T) {
 // TestScalingPredictsFromMeasured: predictions are of multiples of the most CPUs that rounds
 // count of.
 func TestScalingPredictsFromMeasured(t *testing.T) {
-	run := scalingRun(t, lawful, 1, 2, 3, 4, 16)
+	run := scalingRun(t, exampleLaw, 1, 2, 3, 4, 16)
 	keepRounds(run, "reactors@cpus=16", 0)
 	s := Summarize(run, nil).Scaling[0]
 	if s.Law == nil || len(s.Law.Predicted) != 2 || s.Law.Predicted[0].CPUs != 8 || s.Law.Predicted[1].CPUs != 16 {
@@ -60,7 +60,7 @@ func TestScalingDoubtsThreads(t *testing.T) {
 		"with 2 CPUs, CPUs 0 and 1 of the server are threads of one core":                          {"0: 0-1", "1: 0-1", "2: 2", "3: 3"},
 		"with 4 CPUs, CPU 3 of the server and CPU 9 of the generator are threads of one core: the": {"0: 0", "1: 1", "3: 3,9", "9: 3,9"},
 	} {
-		run := scalingRun(t, lawful, 1, 2, 3, 4)
+		run := scalingRun(t, exampleLaw, 1, 2, 3, 4)
 		run.Env.Siblings = siblings
 		s := Summarize(run, nil).Scaling[0]
 		if predicts := s.Law.Predicted != nil; predicts != (want == "") {

@@ -30,8 +30,8 @@ const (
 type Shift struct {
 	Arm   string `json:"arm"`
 	Again bool   `json:"again,omitempty"` // of the A/A arm
-	// Rounds is how many curves it is the mean of: pairs of rounds within a run;
-	// between two runs those of the first and of the second.
+	// Rounds is the number of curves of which it is the mean: pairs of rounds within a run;
+	// between two runs the rounds of the first and of the second.
 	Rounds []int `json:"rounds"`
 	// Reach is the share of messages at which the percentiles end.
 	Reach  float64      `json:"reach"`
@@ -39,7 +39,7 @@ type Shift struct {
 }
 
 // ShiftPoint is a ratio at one percentile. Low and High are of the simultaneous
-// 95 % band; 0 where rounds are too few for one.
+// 95 % band; 0 if there are too few rounds for one.
 type ShiftPoint struct {
 	Share float64 `json:"share"` // of messages that are faster
 	Ratio float64 `json:"ratio"`
@@ -47,8 +47,8 @@ type ShiftPoint struct {
 	High  float64 `json:"high,omitempty"`
 }
 
-// shifts is the shift functions of all arms of a run against its reference under
-// a load, the A/A arm's among them; none of arms without a round in common with it.
+// shifts returns the shift functions of all arms of a run against its reference under
+// a load, including the A/A arm's; arms without a round in common with it have none.
 func shifts(run *record.Run, load record.Load) (all []Shift) {
 	for _, a := range run.Manifest.Arms {
 		if a.Name == run.Manifest.Reference {
@@ -61,7 +61,7 @@ func shifts(run *record.Run, load record.Load) (all []Shift) {
 	return all
 }
 
-// shift is that of one arm; nil where it has no round in common with the reference.
+// shift returns that of one arm; nil if it has no round in common with the reference.
 func shift(run *record.Run, load record.Load, a record.Arm) *Shift {
 	reference := run.Manifest.Reference
 	shares := sharesTo(min(messages(run, load, a.Name), messages(run, load, reference)))
@@ -74,7 +74,7 @@ func shift(run *record.Run, load record.Load, a record.Arm) *Shift {
 	return &s
 }
 
-// upTo is a run as it was after a round.
+// upTo returns a run as it was after a round.
 func upTo(run *record.Run, round int) *record.Run {
 	cut := *run
 	cut.Rounds = slices.DeleteFunc(slices.Clone(run.Rounds), func(r record.Round) bool { return r.Round > round })
@@ -93,7 +93,7 @@ func newShift(a record.Arm, shares []float64, band stats.Band, rounds ...int) Sh
 	return s
 }
 
-// stream is what the latencies under a load count from.
+// stream is the stream of the latencies under a load.
 func stream(load record.Load) string {
 	switch {
 	case load.Scenario == record.Idle:
@@ -104,8 +104,8 @@ func stream(load record.Load) string {
 	return record.StreamDue
 }
 
-// messages is the fewest that any round of an arm which counts had: requests
-// under a relay load, logins under an idle one. 0 of no round.
+// messages is the lowest number of messages of the rounds of an arm that count: requests
+// under a relay load, logins under an idle one. 0 if there is no such round.
 func messages(run *record.Run, load record.Load, arm string) (fewest int64) {
 	for i := range run.Rounds {
 		r := &run.Rounds[i]
@@ -123,8 +123,8 @@ func messages(run *record.Run, load record.Load, arm string) (fewest int64) {
 	return fewest
 }
 
-// sharesTo is the percentiles that so many messages of a round carry, spaced evenly by the
-// logarithm of the rest, so that the tail has as much room as the body. None of
+// sharesTo returns the percentiles that so many messages of a round determine, spaced evenly by the
+// logarithm of the rest, so that the tail has as much room as the body. Empty if there are
 // too few messages.
 func sharesTo(messages int64) (shares []float64) {
 	if reach(messages) <= shiftFrom {
@@ -137,7 +137,7 @@ func sharesTo(messages int64) (shares []float64) {
 	return shares
 }
 
-// latencyCurves is, by round that counts, the logarithm of an arm's latency at
+// latencyCurves returns, for each round that counts, the logarithm of an arm's latency at
 // each of the shares.
 func latencyCurves(run *record.Run, load record.Load, arm string, shares []float64) map[int][]float64 {
 	percentiles := make([]float64, len(shares))
@@ -160,7 +160,7 @@ func latencyCurves(run *record.Run, load record.Load, arm string, shares []float
 	return curves
 }
 
-// pairedCurves is, for each round that counts for both, the logarithm of the
+// pairedCurves returns, for each round that counts for both, the logarithm of the
 // ratio of an arm's latency to another's at each of the shares.
 func pairedCurves(run *record.Run, load record.Load, arm, other string, shares []float64) (curves [][]float64) {
 	if len(shares) == 0 {
@@ -179,24 +179,24 @@ func pairedCurves(run *record.Run, load record.Load, arm, other string, shares [
 	return curves
 }
 
-// noShift is what words says where there is nothing to say.
+// noShift is what words returns if there is nothing to report.
 const noShift = "no difference is sure at any percentile"
 
-// banded says whether there are rounds enough for a band.
+// banded says whether there are enough rounds for a band.
 func (s Shift) banded() bool { return s.Points[0].Low > 0 }
 
-// at is the point nearest to a share.
+// at returns the point nearest to a share.
 func (s Shift) at(share float64) ShiftPoint {
 	return slices.MinFunc(s.Points, func(a, b ShiftPoint) int {
 		return cmp.Compare(math.Abs(rest(a.Share)-rest(share)), math.Abs(rest(b.Share)-rest(share)))
 	})
 }
 
-// rest is how many powers of ten the share of what is slower lies below 1.
+// rest is how many powers of ten the share of slower messages is below 1.
 func rest(share float64) float64 { return -math.Log10(1 - share) }
 
-// words says where the whole band lies on one side of 1, and of what the
-// reference against itself comes to there: "faster from p1 to p50, slower from
+// words says where the whole band lies on one side of 1, and outside the difference of the
+// reference from itself: "faster from p1 to p50, slower from
 // p99 to p99.7". again may be nil.
 func (s Shift) words(again *Shift) string {
 	if !s.banded() {
@@ -239,7 +239,7 @@ func (s Shift) words(again *Shift) string {
 	return strings.Join(parts, ", ")
 }
 
-// percentileName writes a share as a percentile, the more digits the nearer it
+// percentileName formats a share as a percentile, with more digits the nearer it
 // is to 1: p1, p50, p99.3, p99.97.
 func percentileName(share float64) string {
 	digits := max(0, int(math.Floor(-math.Log10(1-share)+1e-9))-1)

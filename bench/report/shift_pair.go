@@ -8,9 +8,9 @@ import (
 	"chatbench/bench/stats"
 )
 
-// shifts is how latency moved from one run to another, at each percentile that
-// the rounds of both carry: of each arm, and of its ratio to the reference. The
-// rounds of two runs are no pairs, so the band is that of two samples of curves.
+// shifts computes how latency changed from one run to another, at each percentile that
+// the rounds of both determine: for each arm, and for its ratio to the reference. The
+// rounds of two runs are not pairs, so the band is that of two samples of curves.
 func (l *PairLoad) shifts(a, b *record.Run, was record.Load, reference string) {
 	for _, arm := range l.Arms {
 		shares := sharesTo(min(messages(a, was, arm.Name), messages(b, l.Load, arm.Name)))

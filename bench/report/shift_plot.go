@@ -18,11 +18,11 @@ const (
 	panelBottom = panelHeight - 24
 )
 
-// shiftPlots is one panel for each arm. Across is the share of messages, by
-// powers of ten of the rest, as in percentilePlot, alike in all panels; upwards
-// the ratio, by its logarithm, in each panel by a scale of its own. The shaded
-// band is that of the reference against itself, which again gives for each arm;
-// nil: unknown.
+// shiftPlots is one panel for each arm. The horizontal axis is the share of messages, by
+// powers of ten of the rest, as in percentilePlot, the same in all panels; the vertical axis is
+// the ratio, by its logarithm, in each panel with a scale of its own. The shaded
+// band is that of the reference against itself, which again returns for each arm;
+// nil: not known.
 func shiftPlots(all []Shift, again func(arm string) *Shift) (panels []template.HTML) {
 	right := 1.0
 	for _, s := range all {
@@ -64,8 +64,8 @@ func shiftPanel(s Shift, again *Shift, right float64) template.HTML {
 	return d.SVG()
 }
 
-// ratios is the axis upwards: no narrower than a fifth up and down, so that what
-// is small looks so, and with the whole band on it up to a factor of a thousand.
+// ratios is the vertical axis: at least a fifth up and down, so that small
+// differences look small, and with the whole band on it up to a factor of a thousand.
 func (s Shift) ratios() plot.Axis {
 	low, high := 1/1.2, 1.2
 	for _, p := range s.Points {
@@ -84,12 +84,12 @@ func (s Shift) line(x, y plot.Axis, of func(ShiftPoint) float64) (points [][2]fl
 	return points
 }
 
-// edges is the band's upper and lower line.
+// edges returns the band's upper and lower line.
 func (s Shift) edges(x, y plot.Axis) (upper, lower [][2]float64) {
 	return s.line(x, y, func(p ShiftPoint) float64 { return p.High }), s.line(x, y, func(p ShiftPoint) float64 { return p.Low })
 }
 
-// percentileAxis draws the grid across and what labels have room.
+// percentileAxis draws the vertical grid lines and the labels for which there is room.
 func percentileAxis(d *plot.Drawing, x plot.Axis) {
 	free := 0.0
 	for _, share := range []float64{0, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999} {

@@ -57,8 +57,8 @@ func shiftOf(t *testing.T, all []Shift, arm string) Shift {
 	return Shift{}
 }
 
-// TestShift: what is faster in the body and slower in the tail is shown so,
-// though the rounds differ from one another by far more.
+// TestShift: an arm that is faster in the body and slower in the tail is shown so,
+// although the rounds differ from one another by far more.
 func TestShift(t *testing.T) {
 	run := sample(t)
 	stretch(t, run, "fixed1000", "epoll", "goroutine", func(share float64) float64 {
@@ -124,8 +124,8 @@ func TestPercentileNames(t *testing.T) {
 	}
 }
 
-// TestShiftOfReferences: of the runs that are committed all arms have a shift,
-// process and thread are slower, and the reference is not sure to differ from
+// TestShiftOfReferences: in the committed runs all arms have a shift,
+// process and thread are slower, and the reference does not certainly differ from
 // itself.
 func TestShiftOfReferences(t *testing.T) {
 	run, _, err := record.Read("testdata/schema2-broadcast")

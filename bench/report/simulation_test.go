@@ -83,7 +83,7 @@ func (s simulated) run(source *rand.Rand) *record.Run {
 				if counts[a.Name] && counts["ref"] {
 					pairs[a.Name]++
 				}
-				look = look || stats.Look(pairs[a.Name])
+				look = look || stats.IsLook(pairs[a.Name])
 			}
 			if look {
 				left = s.look(run, load, left)
@@ -160,7 +160,7 @@ func (s simulated) of(runs int, seed uint64) (r rates) {
 				r.rounds += float64(v.N)
 			}
 		}
-		r.differ, r.anyTied = r.differ+one(differ), r.anyTied+one(tied)
+		r.differ, r.anyTied = r.differ+zeroOrOne(differ), r.anyTied+zeroOrOne(tied)
 	}
 	n := float64(compared)
 	r.found, r.tied, r.covered, r.rounds = r.found/n, r.tied/n, r.covered/n, r.rounds/n
@@ -168,7 +168,7 @@ func (s simulated) of(runs int, seed uint64) (r rates) {
 	return r
 }
 
-func one(is bool) float64 {
+func zeroOrOne(is bool) float64 {
 	if is {
 		return 1
 	}

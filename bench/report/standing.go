@@ -7,7 +7,7 @@ import (
 	"chatbench/bench/stats"
 )
 
-// Standing is how a load stands while a run goes on: the primary figures of
+// Standing is the state of a load during a run: the primary figures of
 // every arm, each against the reference.
 type Standing struct {
 	Load      string   // its name
@@ -28,16 +28,16 @@ type ArmStanding struct {
 // FigureStanding is a figure, as one of Titles.
 type FigureStanding struct {
 	Ratio, Interval string // as they are printed; "": there is none yet
-	// Word is less, more or tie, of an arm that is decided; "open" where even its
-	// rounds do not say.
+	// Word is less, more or tie, for an arm that is decided; "open" if its
+	// rounds do not decide it.
 	Word string
 }
 
-// Stand is how a load stands after the rounds so far. decided are the arms that
+// StandingOf is the state of a load after the rounds so far. decided are the arms that
 // are not measured under it any more. It takes some ten
-// milliseconds in a long run of many arms: not for a time in which something is
+// milliseconds in a long run of many arms: do not call it while something is
 // measured.
-func Stand(run *record.Run, load record.Load, decided []string) Standing {
+func StandingOf(run *record.Run, load record.Load, decided []string) Standing {
 	l := judgeLoad(run, load)
 	s := Standing{Load: load.Name, Reference: run.Manifest.Reference}
 	for _, key := range primary(load) {
@@ -54,16 +54,16 @@ func Stand(run *record.Run, load record.Load, decided []string) Standing {
 				v = &Versus{}
 			}
 			one.Rounds = max(one.Rounds, v.N)
-			one.Figures = append(one.Figures, v.stand(one.Decided))
+			one.Figures = append(one.Figures, v.standing(one.Decided))
 		}
 		s.Arms = append(s.Arms, one)
 	}
 	return s
 }
 
-// stand is the comparison as it stands. No word is said before its time: to look
+// standing is the state of the comparison. There is no verdict before the arm is decided: looking
 // after every round would find differences where there are none.
-func (v *Versus) stand(decided bool) (f FigureStanding) {
+func (v *Versus) standing(decided bool) (f FigureStanding) {
 	if v.N == 0 {
 		return f
 	}

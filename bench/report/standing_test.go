@@ -2,15 +2,15 @@ package report
 
 import "testing"
 
-// TestStand: the figures of the summary, and a word only of an arm that is
+// TestStandingOf: the figures of the summary, and a verdict only for an arm that is
 // decided.
-func TestStand(t *testing.T) {
+func TestStandingOf(t *testing.T) {
 	run := sample(t)
 	for _, c := range []struct {
 		decided []string
 		word    string
 	}{{nil, ""}, {[]string{"epoll", "goroutine.aa"}, "less"}} {
-		s := Stand(run, run.Manifest.Loads[0], c.decided)
+		s := StandingOf(run, run.Manifest.Loads[0], c.decided)
 		if s.Load != "fixed1000" || s.Reference != "goroutine" || len(s.Titles) != 2 || s.Titles[0] != "CPU per delivery" || len(s.Arms) != 2 {
 			t.Fatalf("%+v", s)
 		}
@@ -32,7 +32,7 @@ func TestStand(t *testing.T) {
 		{Versus{N: 8, Ratio: 1.2, Verdict: "dearer"}, "more"}, {Versus{N: 8, Ratio: 0.8, Verdict: "cheaper"}, "less"},
 		{Versus{N: 8, Ratio: 1.01, Verdict: "tie"}, "tie"}, {Versus{N: 48, Ratio: 1.1, Verdict: "not resolved"}, "open"}, {Versus{}, ""},
 	} {
-		if got := c.v.stand(true).Word; got != c.want {
+		if got := c.v.standing(true).Word; got != c.want {
 			t.Errorf("%+v: %q, want %q", c.v, got, c.want)
 		}
 	}

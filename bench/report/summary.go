@@ -2,9 +2,9 @@
 // it: the summary on a terminal, tables, plots, files for other tools, and the
 // comparison of runs.
 //
-// It refuses to measure, and to remember: whatever it prints is a pure function
-// of the raw files, so that Verify can make it again and compare. Functions may
-// be called from any goroutine, on a run that nobody changes.
+// It measures nothing, and remembers nothing: whatever it prints is a pure function
+// of the raw files, so that Verify can compute it again and compare. Functions may
+// be called from any goroutine, as long as the run does not change.
 package report
 
 import (
@@ -20,7 +20,7 @@ import (
 	"chatbench/bench/stats"
 )
 
-// Summary is a run in figures: what the tables print, and what -json gives.
+// Summary is the figures of a run: what the tables print and what -json prints.
 type Summary struct {
 	Name      string    `json:"name"`
 	Started   time.Time `json:"started"`
@@ -32,7 +32,7 @@ type Summary struct {
 	SharedCPU bool            `json:"shared_cpu,omitempty"`
 	Agents    []record.Agent  `json:"agents,omitempty"` // that drove the loads
 	Loads     []LoadSummary   `json:"loads"`
-	// Scaling is how backends grow with their CPUs; nil where all have the same.
+	// Scaling says how backends scale with their CPUs; nil if all have the same number.
 	Scaling []Scaling     `json:"scaling,omitempty"`
 	Checks  record.Checks `json:"checks"`
 }
@@ -40,25 +40,25 @@ type Summary struct {
 // LoadSummary is all arms under one load.
 type LoadSummary struct {
 	record.Load
-	// Ceiling is what generator and null server reached together, in deliveries a
+	// Ceiling is the rate of generator and null server together, in deliveries a
 	// second, the median of the rounds that count; closed loops only.
-	Ceiling float64       `json:"ceiling,omitempty"`
-	Arms    []ArmSummary  `json:"arms"`
-	looks   bool          // the run took as many rounds as it needed
-	frozen  time.Duration // CPU that servers took while they were frozen
-	agrees  []agreement
-	pair    ArmSummary // of the null server
-	// Finds is, by primary figure, what the rounds could have found, from the
+	Ceiling    float64       `json:"ceiling,omitempty"`
+	Arms       []ArmSummary  `json:"arms"`
+	looks      bool          // the run took as many rounds as it needed
+	frozen     time.Duration // CPU that servers used while they were frozen
+	agrees     []agreement
+	nullServer ArmSummary // of the null server
+	// Finds is, by primary figure, the difference that the rounds could have found, computed from the
 	// reference against itself.
 	Finds map[string]Finds `json:"finds,omitempty"`
-	// Ranking is nil where nothing is compared.
+	// Ranking is nil if nothing is compared.
 	Ranking *Ranking `json:"ranking,omitempty"`
-	// Pilot is how the rate was chosen; nil where it was given.
+	// Pilot is how the rate was chosen; nil if it was given.
 	Pilot *record.Pilot `json:"pilot,omitempty"`
 }
 
 // Finds is the relative difference that a run finds four times in five, and
-// about how many more rounds it takes to find one as small as Wanted.
+// about how many more rounds are needed to find one as small as Wanted.
 type Finds struct {
 	Difference float64 `json:"difference"`
 	MoreRounds int     `json:"more_rounds"`
@@ -73,18 +73,18 @@ type ArmSummary struct {
 	Deliveries int64  `json:"deliveries"` // of rounds that count
 	Limit      string `json:"limit,omitempty"`
 	Full       bool   `json:"server_full,omitempty"` // open loop: the server had no CPU to spare
-	// MaybeFull: on several CPUs a thread of it may have had none to spare.
+	// MaybeFull: there are several CPUs, and one of its threads may have had none to spare.
 	MaybeFull bool              `json:"server_maybe_full,omitempty"`
 	Figures   map[string]Figure `json:"figures"` // by key, in base units
 
-	unsure bool                      // whether the rate was the generator's: Limit is "unclear"
-	until  int                       // its last round
-	series map[string]series         // by figure
-	slices map[string]map[int]series // by figure and round, then by block
-	rests  int64                     // messages, or logins, that its curve rests on
-	curve  *hdrhistogram.Histogram   // of all rounds that count; nil of none
-	lag    *hdrhistogram.Histogram
-	queue  *hdrhistogram.Histogram
+	unsure    bool                      // it is not known who limited the rate: Limit is "unclear"
+	lastRound int                       // its last round
+	series    map[string]series         // by figure
+	slices    map[string]map[int]series // by figure and round, then by block
+	samples   int64                     // the number of messages, or logins, in its curve
+	curve     *hdrhistogram.Histogram   // of all rounds that count; nil if there are none
+	lag       *hdrhistogram.Histogram
+	queue     *hdrhistogram.Histogram
 }
 
 // Figure is one figure of one arm over its rounds.
@@ -94,38 +94,38 @@ type Figure struct {
 	Min    float64 `json:"min"`
 	Max    float64 `json:"max"`
 	Spread float64 `json:"spread,omitempty"` // coefficient of variation
-	// AtLeast: the generator was the limit, the server can do more.
+	// AtLeast: the generator was the limit, so the server can do more.
 	AtLeast bool `json:"at_least,omitempty"`
-	// AtMost: the server was full, a delivery costs it no more than this.
+	// AtMost: the server was full, so a delivery costs at most this.
 	AtMost bool    `json:"at_most,omitempty"`
 	Versus *Versus `json:"versus,omitempty"` // the reference; absent for the reference itself
 }
 
-// Versus is an arm against the reference in one figure.
+// Versus compares an arm with the reference in one figure.
 type Versus struct {
 	N     int     `json:"n"` // pairs
 	Ratio float64 `json:"ratio"`
 	Low   float64 `json:"low,omitempty"` // of the 95 % interval; 0: there is none
 	High  float64 `json:"high,omitempty"`
-	// SureLow and SureHigh are of the interval at the confidence that a claim of no
+	// SureLow and SureHigh are the ends of the interval at the confidence that a claim of no
 	// difference needs (stats.Comparison.Sure); 0: there is none.
 	SureLow  float64 `json:"sure_low,omitempty"`
 	SureHigh float64 `json:"sure_high,omitempty"`
 	P        float64 `json:"p"`
 	Adjusted float64 `json:"p_adjusted"` // for the family
-	Primary  bool    `json:"primary"`    // named before the run; else exploratory
+	Primary  bool    `json:"primary"`    // chosen before the run; otherwise exploratory
 	Verdict  string  `json:"verdict"`
-	// Reason is why there is neither a difference nor a tie, "" where there is
-	// one; Why says what the verdict rests on.
+	// Reason is why there is neither a difference nor a tie, "" if there is
+	// one; Why says what the verdict is based on.
 	Reason stats.Reason `json:"reason,omitempty"`
 	Why    string       `json:"why"`
-	// MoreRounds is about how many more it takes where they are too few; 0: nobody knows.
+	// MoreRounds is about how many more rounds are needed if there are too few; 0: not known.
 	MoreRounds int `json:"more_rounds,omitempty"`
 }
 
 // The A/A arm's verdicts.
 const (
-	holds = "holds" // the machine finds the reference equal to itself
+	holds = "holds" // the reference is equal to itself on this machine
 	fails = "fails"
 )
 
@@ -140,12 +140,12 @@ func (v *Versus) word() string {
 	return v.Verdict
 }
 
-// differs says whether the verdict is that of a difference; nil has none.
+// differs says whether the verdict is a difference; a nil Versus has none.
 func (v *Versus) differs() bool {
 	return v != nil && slices.ContainsFunc([][2]string{speed, cost, size, span}, func(words [2]string) bool { return slices.Contains(words[:], v.Verdict) })
 }
 
-// Summarize works out a run.
+// Summarize computes the figures of a run.
 func Summarize(run *record.Run, sums map[string]string) *Summary {
 	m := &run.Manifest
 	s := &Summary{
@@ -192,13 +192,13 @@ func summarizeLoad(run *record.Run, load record.Load) LoadSummary {
 	return l
 }
 
-// judgeLoad is summarizeLoad without the curves, which take longer than all else.
+// judgeLoad is summarizeLoad without the curves, which take longer than everything else.
 func judgeLoad(run *record.Run, load record.Load) LoadSummary {
 	l := LoadSummary{Load: load, Ceiling: Ceiling(run, load.Name), Finds: make(map[string]Finds), looks: len(run.Manifest.Looks) > 0, Pilot: pilotOf(&run.Manifest, load)}
 	for _, a := range run.Manifest.Arms {
 		l.Arms = append(l.Arms, summarizeArm(run, load, a))
 	}
-	l.pair = summarizeArm(run, load, record.Arm{Name: record.NullArm})
+	l.nullServer = summarizeArm(run, load, record.Arm{Name: record.NullArm})
 	for i := range run.Rounds {
 		if r := &run.Rounds[i]; r.Load == load.Name {
 			l.frozen += r.FrozenCPU
@@ -208,8 +208,8 @@ func judgeLoad(run *record.Run, load record.Load) LoadSummary {
 	return l
 }
 
-// Ceiling is what generator and null server reached together under a load: the
-// median of the null rounds that count, in deliveries a second; 0 of none.
+// Ceiling is the rate of generator and null server together under a load: the
+// median of the null rounds that count, in deliveries a second; 0 if there are none.
 func Ceiling(run *record.Run, load string) float64 {
 	var rates []float64
 	for i := range run.Rounds {
@@ -223,8 +223,8 @@ func Ceiling(run *record.Run, load string) float64 {
 	return stats.Median(rates)
 }
 
-// CeilingOf is the ceiling that the rate of an arm is held against. There is none for
-// an arm whose clients speak TLS: the null server does not.
+// CeilingOf is the ceiling with which the rate of an arm is compared. There is none for
+// an arm whose clients speak TLS, because the null server does not.
 func CeilingOf(run *record.Run, load, arm string) float64 {
 	if slices.ContainsFunc(run.Manifest.Arms, func(a record.Arm) bool { return a.Name == arm && a.TLS }) {
 		return 0
@@ -244,7 +244,7 @@ func summarizeArm(run *record.Run, load record.Load, a record.Arm) ArmSummary {
 		if r.Arm != a.Name || r.Load != load.Name {
 			continue
 		}
-		if arm.until = max(arm.until, r.Round); !r.Counts() {
+		if arm.lastRound = max(arm.lastRound, r.Round); !r.Counts() {
 			arm.Void++
 			continue
 		}
@@ -264,7 +264,7 @@ func summarizeArm(run *record.Run, load record.Load, a record.Arm) ArmSummary {
 				}
 			}
 		}
-		arm.cut(r, load)
+		arm.addSlices(r, load)
 	}
 	for _, m := range metrics {
 		if m.p > 0 && !carries(rests[m.key], m.p, tail) {
@@ -273,14 +273,14 @@ func summarizeArm(run *record.Run, load record.Load, a record.Arm) ArmSummary {
 			arm.Figures[m.key] = figure(of[m.key])
 		}
 	}
-	arm.fill(load, &run.Manifest)
+	arm.markFull(load, &run.Manifest)
 	if load.Closed() {
-		arm.bound(run, load, 2*marked > arm.Rounds)
+		arm.judgeLimit(run, load, 2*marked > arm.Rounds)
 	}
 	return arm
 }
 
-// merge makes the curves of all rounds of an arm that count.
+// merge computes the curve of all rounds of an arm that count.
 func (a *ArmSummary) merge(run *record.Run, load record.Load) {
 	merged := func(stream string) *hdrhistogram.Histogram {
 		var all []*hdrhistogram.Histogram
@@ -293,16 +293,16 @@ func (a *ArmSummary) merge(run *record.Run, load record.Load) {
 	}
 	for i := range run.Rounds {
 		if r := &run.Rounds[i]; r.Arm == a.Name && r.Load == load.Name && r.Counts() {
-			if a.rests += r.Traffic.Messages; load.Scenario == record.Idle {
-				a.rests += r.Traffic.Clients
+			if a.samples += r.Traffic.Messages; load.Scenario == record.Idle {
+				a.samples += r.Traffic.Clients
 			}
 		}
 	}
 	a.curve, a.lag, a.queue = merged(stream(load)), merged(record.StreamLag), merged(record.StreamQueue)
 }
 
-// cut takes the figures of a round's slices.
-func (a *ArmSummary) cut(r *record.Round, load record.Load) {
+// addSlices adds the figures of a round's slices.
+func (a *ArmSummary) addSlices(r *record.Round, load record.Load) {
 	for _, m := range metrics {
 		if m.slice == nil || !m.applies(load) {
 			continue
@@ -331,20 +331,20 @@ func figure(values series) Figure {
 	return f
 }
 
-// bound says which side stood in the way of more in a closed loop, and whether
-// the rate is only a bound of the server's. marked says that most of its rounds
-// are: near the generator's ceiling, or without its CPU.
+// judgeLimit determines which side was the limit in a closed loop, and whether
+// the rate is only a lower bound of the server's. marked says that most of the rounds
+// are marked: near the generator's ceiling, or without its CPU.
 //
-// That a generator is busy does not make it the limit: it takes more in a turn
+// A busy generator is not necessarily the limit: it handles more in a turn
 // the more there is, as the null server's ceiling shows. But one that is not
-// busy has waited for the server; and where the server was busy all the time,
+// busy has waited for the server; and if the server was busy all the time,
 // the server was the limit, whatever the marks say: the ceiling is only what
 // the generator reached with one other server.
 //
-// On several CPUs, of which the server uses as much as one and not all, one
-// thread of it may be busy all the time or none: nobody knows whether the server
-// was the limit, and a rate is a bound only if it is one either way.
-func (a *ArmSummary) bound(run *record.Run, load record.Load, marked bool) {
+// On several CPUs, if the server uses at least as much as one but not all of them, one
+// thread of it may be busy all the time or none: it is not known whether the server
+// was the limit, and the rate is a lower bound only if it is one in either case.
+func (a *ArmSummary) judgeLimit(run *record.Run, load record.Load, marked bool) {
 	m := &run.Manifest
 	slack := a.Figures[keyGenBusy].Median < cmp.Or(m.Rules.GeneratorMax, record.DefaultRules().GeneratorMax)
 	busy := a.Figures[keyGenBusy].Median >= m.Rules.BusyShare

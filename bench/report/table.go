@@ -9,7 +9,7 @@ import (
 	"golang.org/x/text/width"
 )
 
-// table is rows of cells; the first two rows are its head.
+// table is rows of cells; the first two rows are the heading.
 type table [][]string
 
 // write aligns the first columns to the left and the others to the right.
@@ -30,14 +30,14 @@ func (t table) write(w io.Writer, left int, style Style) {
 				line += " "
 			}
 			if i < left {
-				line += " " + fill(cell, widths[i])
+				line += " " + padRight(cell, widths[i])
 			} else {
-				line += " " + before(cell, widths[i])
+				line += " " + padLeft(cell, widths[i])
 			}
 		}
 		line = strings.TrimRight(line, " ")
 		if n == 1 && line == "" {
-			continue // a head of one row
+			continue // a heading of one row
 		}
 		if n < 2 {
 			line = style.paint(faint, line)
@@ -65,7 +65,7 @@ func columnsOf(r rune) int {
 	return 1
 }
 
-// cut shortens a text to so many columns, the last of them "…".
+// cut shortens a text to that many columns, the last of them "…".
 func cut(text string, most int) string {
 	if columns(text) <= most {
 		return text
@@ -79,13 +79,15 @@ func cut(text string, most int) string {
 	return text
 }
 
-// fill puts spaces behind a text, up to so many columns.
-func fill(text string, to int) string { return text + strings.Repeat(" ", max(0, to-columns(text))) }
+// padRight adds spaces after a text, up to that many columns.
+func padRight(text string, to int) string {
+	return text + strings.Repeat(" ", max(0, to-columns(text)))
+}
 
-// before puts them before it.
-func before(text string, to int) string { return strings.Repeat(" ", max(0, to-columns(text))) + text }
+// padLeft adds them before it.
+func padLeft(text string, to int) string { return strings.Repeat(" ", max(0, to-columns(text))) + text }
 
-// wider is that of two texts which takes more columns.
+// wider returns the text that takes more columns.
 func wider(a, b string) string {
 	if columns(b) > columns(a) {
 		return b
@@ -93,9 +95,9 @@ func wider(a, b string) string {
 	return a
 }
 
-// cutAlike shortens names to so many columns. Where two would be the same then, all that
-// are too long lose their middle, as what tells variants of a server apart comes last.
-func cutAlike(names []string, most int) map[string]string {
+// cutDistinct shortens names to that many columns. If two would become the same, all names that
+// are too long lose their middle, because variants of a server differ at the end of the name.
+func cutDistinct(names []string, most int) map[string]string {
 	short, taken := make(map[string]string), make(map[string]bool)
 	alike := false
 	for _, name := range names {

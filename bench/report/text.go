@@ -11,7 +11,7 @@ import (
 	"chatbench/bench/record"
 )
 
-// Style is what the reader's terminal can show.
+// Style is what the reader's terminal can display.
 type Style struct {
 	Color bool
 	Width int // columns; 0: 80
@@ -40,7 +40,7 @@ func (s Style) paint(code, text string) string {
 	return code + text + reset
 }
 
-// Text writes the summary for a person. dir is where the files are.
+// Text writes the summary for people. dir is the directory of the files.
 func (s *Summary) Text(w io.Writer, style Style, dir string) {
 	for _, line := range s.verdicts() {
 		for part := range strings.SplitSeq(wrapped(line, style.width(), 0), "\n") {
@@ -70,13 +70,13 @@ func (s *Summary) Text(w io.Writer, style Style, dir string) {
 	}
 }
 
-// verdicts is the first lines: what one would say to somebody who asks.
+// verdicts is the first lines: the result of the run in short.
 func (s *Summary) verdicts() []string {
 	lines := []string{s.correctness()}
 	for i := range s.Loads {
 		l := &s.Loads[i]
 		if l.Ranking != nil {
-			lines = append(lines, l.lead())
+			lines = append(lines, l.sentence())
 		} else {
 			lines = append(lines, l.alone(s.Reference))
 		}
@@ -84,7 +84,7 @@ func (s *Summary) verdicts() []string {
 	return lines
 }
 
-// correctness is the first thing to know.
+// correctness is the first line.
 func (s *Summary) correctness() string {
 	c := s.Checks
 	first := c.Checks[0] // checkArrived, or that of silent loads
@@ -102,12 +102,12 @@ func (s *Summary) correctness() string {
 	return text + "."
 }
 
-// silent says whether nothing is ever sent.
+// silent says whether no load sends anything.
 func silent(loads []record.Load) bool {
 	return !slices.ContainsFunc(loads, func(l record.Load) bool { return l.Scenario != record.Idle })
 }
 
-// alone is what is to be said of a backend that is compared with nobody: what
+// alone is what there is to say about a backend that is not compared with another one: what
 // was measured, and what difference the run would find.
 func (l *LoadSummary) alone(name string) string {
 	a := l.arm(name)
@@ -135,9 +135,9 @@ func (l *LoadSummary) alone(name string) string {
 	return text
 }
 
-// remarks writes what is to be kept in mind.
+// remarks writes the caveats.
 func (s *Summary) remarks(w io.Writer) {
-	lines := s.keep()
+	lines := s.caveats()
 	if lines == nil {
 		return
 	}
@@ -147,14 +147,14 @@ func (s *Summary) remarks(w io.Writer) {
 	}
 }
 
-// keep is the checks that failed, and what figures of one CPU or of agents are.
-func (s *Summary) keep() (lines []string) {
+// caveats are the failed checks, and what figures of one CPU or of agents mean.
+func (s *Summary) caveats() (lines []string) {
 	if s.SharedCPU {
 		lines = append(lines, "server and generator shared their CPUs: every figure is of the pair")
 	} else if shared := s.pairs(); shared != nil {
 		lines = append(lines, "the generator had a CPU of the server's under "+enumerate(shared)+": their figures are of the pair")
 	}
-	lines = append(lines, agentsKeep(s.Agents)...)
+	lines = append(lines, agentCaveats(s.Agents)...)
 	for _, a := range s.Loads[0].Arms {
 		for _, name := range slices.Sorted(maps.Keys(a.Gaps)) {
 			if !a.Again {
@@ -169,8 +169,8 @@ func (s *Summary) keep() (lines []string) {
 	return lines
 }
 
-// failed is the checks that failed, a sentence each, those of one kind for all
-// arms in one.
+// failed is the failed checks, one sentence each; checks of one kind for all
+// arms share a sentence.
 func (s *Summary) failed() (lines []string) {
 	at := make(map[string]int)
 	for _, c := range s.Checks.Checks[1:] {
@@ -214,7 +214,7 @@ func (s *Summary) Line() string {
 	return text
 }
 
-// binaries says which program each arm ran, where there are several.
+// binaries says which program each arm ran, if there are several.
 func (s *Summary) binaries(w io.Writer) {
 	for i, b := range s.Binaries {
 		var arms []string
@@ -243,7 +243,7 @@ func (s *Summary) binaries(w io.Writer) {
 	}
 }
 
-// moduleChange says what another program has of a module, and what the first has.
+// moduleChange says which version of a module another program has, and which the first has.
 func moduleChange(m record.Module) string {
 	here := cmp.Or(m.Version, "none")
 	if m.Dir != "" {

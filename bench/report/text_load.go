@@ -10,7 +10,7 @@ import (
 	"chatbench/bench/stats"
 )
 
-// value is the median as it is printed, with its unit if asked for.
+// value is the median as it is printed, with its unit if withUnit is set.
 func (f Figure) value(m metric, withUnit bool) string {
 	text := m.print(f.Median)
 	switch {
@@ -25,7 +25,7 @@ func (f Figure) value(m metric, withUnit bool) string {
 	return text
 }
 
-// short names a load in a sentence.
+// short is the name of a load for a sentence.
 func (l *LoadSummary) short() string {
 	switch {
 	case l.Scenario == record.Idle:
@@ -38,7 +38,7 @@ func (l *LoadSummary) short() string {
 	return "saturated"
 }
 
-// word calls a delivery what it is under this load.
+// word replaces delivery by what a delivery is called under this load.
 func (l *LoadSummary) word(title string) string {
 	if l.Scenario == record.Relay {
 		return frames.Replace(title)
@@ -77,7 +77,7 @@ func (l *LoadSummary) describeRelay() string {
 	return text + fmt.Sprintf("; saturated with %d requests under way for each pair (closed loop)", l.Window)
 }
 
-// columns is the figures of a load's table.
+// columns are the figures of a load's table.
 func (l *LoadSummary) columns() []string {
 	columns := []string{keyCPU, keyUser, keyKernel, keySyscalls, keySwitches, keyP50, keyP99, keyP999, keyRSS}
 	switch {
@@ -85,7 +85,7 @@ func (l *LoadSummary) columns() []string {
 		return []string{keyClients, keyRSSEach, keyPSSEach, keyKernEach, keyRSSBase, keyThreads, keyBusy, keyLogin, keyLoginP99}
 	case l.Scenario == record.Relay && l.ChatRate > 0:
 		chat := keyChat
-		if !l.has(chat) { // too little was said for a p99
+		if !l.has(chat) { // too few chat messages for a p99
 			chat = keyChatP50
 		}
 		columns = slices.Insert(columns, len(columns)-1, chat)
@@ -96,7 +96,7 @@ func (l *LoadSummary) columns() []string {
 	return columns
 }
 
-// text is one load: heading, table, what the machine resolves, who was the limit.
+// text writes one load: heading, table, what the machine resolves, what was the limit.
 func (l *LoadSummary) text(w io.Writer, style Style, reference string) {
 	fmt.Fprintln(w, style.paint(bold, l.Name)+": "+l.describe())
 	if l.Pilot != nil {
@@ -129,11 +129,11 @@ func (l *LoadSummary) text(w io.Writer, style Style, reference string) {
 	l.below(w, reference)
 }
 
-// below is what is said below the table: on a terminal and on the page.
+// below writes what is below the table: on a terminal and on the page.
 func (l *LoadSummary) below(w io.Writer, reference string) {
 	l.limits(w)
 	l.full(w, reference)
-	if l.Ranking != nil { // else it stands above
+	if l.Ranking != nil { // otherwise it is above
 		l.finds(w)
 	}
 	if !l.Closed() {
@@ -141,8 +141,8 @@ func (l *LoadSummary) below(w io.Writer, reference string) {
 	}
 }
 
-// ratios sets every arm against the reference, figure by figure. The A/A arm
-// alone needs no table: what it says is the machine's resolution.
+// ratios writes the comparison of every arm with the reference, figure by figure. The A/A arm
+// alone needs no table: it only says what the machine resolves.
 func (l *LoadSummary) ratios(w io.Writer, style Style, reference string) {
 	head := []string{"ratio to " + reference}
 	var arms []ArmSummary
@@ -185,7 +185,7 @@ func (l *LoadSummary) ratios(w io.Writer, style Style, reference string) {
 	}
 }
 
-// mark is the title of a figure, with a dot before those that are primary.
+// mark is the title of a figure, with a dot before primary ones.
 func (l *LoadSummary) mark(m metric) string {
 	if l.primary(m.key) {
 		return "• " + l.word(m.title)
@@ -193,8 +193,8 @@ func (l *LoadSummary) mark(m metric) string {
 	return l.word(m.title)
 }
 
-// manyRatios is ratios where so many arms would not fit into a line: one of
-// them in a line, and the figures that matter most.
+// manyRatios is ratios for so many arms that they do not fit into a line: one
+// line for each arm, with the most important figures.
 func (l *LoadSummary) manyRatios(w io.Writer, style Style, reference string, arms []ArmSummary) {
 	keys := []string{keyRate, keyCPU, keySyscalls, keyP50, keyP99}
 	if l.Scenario == record.Idle {
@@ -224,10 +224,10 @@ func (l *LoadSummary) manyRatios(w io.Writer, style Style, reference string, arm
 	fmt.Fprintln(w, "  = a tie, ? not resolved; •: primary, corrected together, the others are exploratory; all figures are in report.html and summary.csv.")
 }
 
-// marks stand for verdicts that say of no difference which way it goes.
+// marks stand for verdicts without a direction.
 var marks = map[string]string{string(stats.Tie): " =", string(stats.Unresolved): " ?", holds: " =", fails: " ?"}
 
-// heads is what stands over a column, in two lines.
+// heads are the headings of columns, in two lines.
 var heads = map[string][2]string{
 	keyRate:     {"deliv.", "/s"},
 	keyCPU:      {"CPU µs", "/1000 d."},
@@ -262,8 +262,8 @@ func (l *LoadSummary) has(key string) bool {
 	return false
 }
 
-// limits says which side stood in the way, with what each used: arms of one
-// kind together.
+// limits says which side was the limit, with what each used; arms of one
+// kind share a line.
 func (l *LoadSummary) limits(w io.Writer) {
 	for _, kind := range []struct{ limit, text string }{
 		{"server", "the server was the limit"},
@@ -285,13 +285,13 @@ func (l *LoadSummary) limits(w io.Writer) {
 		}
 	}
 	if l.Ceiling > 0 {
-		f := l.pair.Figures
+		f := l.nullServer.Figures
 		fmt.Fprintf(w, "  Generator and null server together reach %s %s (median of %d; null server %s %% of its CPU, generator %s %%).\n",
 			count(l.Ceiling), l.word(find(keyRate).title), f[keyRate].N, percent(f[keyBusy].Median), percent(f[keyGenBusy].Median))
 	}
 }
 
-// used is what an arm's server, others and the generator used, in brackets.
+// used is what an arm's server, other processes and the generator used, in brackets.
 func (l *LoadSummary) used(a ArmSummary) string {
 	text := fmt.Sprintf("%s (server %s %%", a.Name, percent(a.Figures[keyBusy].Median))
 	if f := a.Figures[keyForeign]; a.Limit == "others" {
@@ -313,7 +313,7 @@ func (l *LoadSummary) finds(w io.Writer) {
 	}
 }
 
-// found says it; "" where nobody knows.
+// found is that sentence; "" if it is not known.
 func (l *LoadSummary) found() string {
 	var parts []string
 	for _, key := range primary(l.Load) {
@@ -333,7 +333,7 @@ func (l *LoadSummary) found() string {
 	return fmt.Sprintf("Four times in five this run finds a difference of: %s.", strings.Join(parts, ", "))
 }
 
-// lags sets the generator's own lateness beside the latencies it is part of.
+// lags writes the generator's own lateness next to the latencies that include it.
 func (l *LoadSummary) lags(w io.Writer) {
 	var least, most float64
 	for _, a := range l.Arms {

@@ -16,15 +16,15 @@ import (
 	"chatbench/bench/rules"
 )
 
-// ErrMismatch is returned by Verify for a run whose files do not say the same.
+// ErrMismatch is returned by Verify for a run whose files do not agree.
 var ErrMismatch = errors.New("report: files do not agree")
 
-// Verify holds a run's raw files against the SHA-256 that its checks.json has of
-// them, and makes everything that was derived from them again: each round's
+// Verify compares a run's raw files with the SHA-256 in its checks.json,
+// and derives everything from them again: each round's
 // percentiles from its histograms, each judgement from the rules, every table,
-// plot and check, octet by octet. So one octet that is changed anywhere is found,
-// and so is a file that does not belong to a run. It gives how many files and
-// rounds it found in order, and ErrMismatch, naming the first thing that differs.
+// plot and check, octet by octet. So one changed octet anywhere is found,
+// and so is a file that does not belong to a run. It returns how many files and
+// rounds are correct, and ErrMismatch, naming the first difference.
 func Verify(dir string) (files, rounds int, err error) {
 	run, sums, err := record.Read(dir)
 	if err != nil {
@@ -51,7 +51,7 @@ func Verify(dir string) (files, rounds int, err error) {
 	return len(derived) + len(sums), len(run.Rounds), nil
 }
 
-// agree says whether a directory holds the raw files, the derived ones as they
+// agree says whether a directory contains the raw files, the derived files as they
 // are derived now, and nothing else.
 func agree(dir string, derived map[string][]byte, raw map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(derived)) {
@@ -69,13 +69,13 @@ func agree(dir string, derived map[string][]byte, raw map[string]string) error {
 	}
 	for _, e := range entries {
 		if derived[e.Name()] == nil && raw[e.Name()] == "" {
-			return fmt.Errorf("%w: %s is no file of this run; nobody has checked it, so move it elsewhere", ErrMismatch, e.Name())
+			return fmt.Errorf("%w: %s is not a file of this run; move it elsewhere", ErrMismatch, e.Name())
 		}
 	}
 	return nil
 }
 
-// unchanged says whether the raw files are those that the run's checks.json knows.
+// unchanged says whether the raw files have the digests in the run's checks.json.
 func unchanged(dir string, run *record.Run, sums map[string]string) error {
 	text, err := os.ReadFile(filepath.Join(dir, ChecksFile))
 	if err != nil {
@@ -87,16 +87,16 @@ func unchanged(dir string, run *record.Run, sums map[string]string) error {
 	}
 	for _, name := range run.RawFiles() {
 		if known.Files[name] != sums[name] {
-			return fmt.Errorf("%w: %s is not the file that %s knows", ErrMismatch, name, ChecksFile)
+			return fmt.Errorf("%w: %s does not have the digest in %s", ErrMismatch, name, ChecksFile)
 		}
 	}
 	return nil
 }
 
-// Renew writes the derived files of a run anew: for runs of an older version of
-// the bench, whose figures were derived in another way. Percentile files that this
-// version does not make of it are removed. It refuses a run whose
-// raw files are not those that its checks.json knows.
+// Renew writes the derived files of a run again: for runs of an older version of
+// the bench, whose figures were derived in another way. It removes percentile files that this
+// version does not derive. It refuses a run whose
+// raw files do not have the digests in its checks.json.
 func Renew(dir string) error {
 	run, sums, err := record.Read(dir)
 	if err != nil {
@@ -128,8 +128,8 @@ func Renew(dir string) error {
 	return nil
 }
 
-// verifyRound holds a round's summary against its histograms, and its void
-// reasons and marks against the rules.
+// verifyRound compares a round's summary with its histograms, and its void
+// reasons and marks with the rules.
 func verifyRound(run *record.Run, r *record.Round) error {
 	where := fmt.Sprintf("%s, line %d", record.RoundsFile, r.Seq)
 	load, ok := run.Load(r.Load)
@@ -159,7 +159,7 @@ func verifyRound(run *record.Run, r *record.Round) error {
 	return nil
 }
 
-// adds says whether the slices that count are what the round is in all. A round
+// adds says whether the slices that count add up to the round. A round
 // that broke off has no sums.
 func adds(r *record.Round) bool {
 	var deliveries, inTime, due, cpu int64

@@ -23,8 +23,8 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// TestRenew: what an older version derived is made anew, but not from raw files
-// that somebody has changed.
+// TestRenew: what an older version derived is derived again, but not from raw files
+// that were changed.
 func TestRenew(t *testing.T) {
 	dir := store(t, sample(t))
 	write := func(name, text string) {
@@ -53,8 +53,8 @@ func TestRenew(t *testing.T) {
 	}
 }
 
-// TestRenewRemoves: percentiles of an arm of which nothing counts any more are an
-// older version's, and go; what is not of the run stays, and is found.
+// TestRenewRemoves: percentiles of an arm without rounds that count are an
+// older version's, and are removed; a file that does not belong to the run stays, and is found.
 func TestRenewRemoves(t *testing.T) {
 	run := sample(t)
 	for i := range run.Rounds {
@@ -75,7 +75,7 @@ func TestRenewRemoves(t *testing.T) {
 	if _, err := os.Stat(stale); err == nil {
 		t.Error("what is not made any more is still there")
 	}
-	if _, _, err := Verify(dir); !errors.Is(err, ErrMismatch) || !strings.Contains(err.Error(), "notes.hgrm is no file of this run") {
+	if _, _, err := Verify(dir); !errors.Is(err, ErrMismatch) || !strings.Contains(err.Error(), "notes.hgrm is not a file of this run") {
 		t.Errorf("with a file that is not of the run: %v", err)
 	}
 	if err := os.Remove(own); err != nil {
@@ -86,8 +86,8 @@ func TestRenewRemoves(t *testing.T) {
 	}
 }
 
-// TestVerifyFindsAnyChange changes one thing in each kind of file, and of a raw
-// file the sum in checks.json as well: what is derived gives it away.
+// TestVerifyFindsAnyChange changes one thing in each kind of file, and for a raw
+// file the digest in checks.json as well: the derived files reveal it.
 func TestVerifyFindsAnyChange(t *testing.T) {
 	dir := store(t, sample(t))
 	for _, c := range []struct{ name, file, old, new, want string }{
@@ -137,8 +137,8 @@ func TestVerifyFindsAnyChange(t *testing.T) {
 	}
 }
 
-// forge puts the sum of what a file has become into checks.json, and gives what
-// takes it out again.
+// forge puts the digest of a changed file into checks.json, and returns a function that
+// undoes it.
 func forge(t *testing.T, dir string, good, bad []byte) (undo func()) {
 	t.Helper()
 	path := filepath.Join(dir, ChecksFile)
@@ -160,8 +160,8 @@ func forge(t *testing.T, dir string, good, bad []byte) (undo func()) {
 	return func() { write(checks) }
 }
 
-// flip changes one bit of a file at so many places, the first and the last octet
-// among them, asks each time, and puts it back.
+// flip changes one bit of a file at that many places, the first and the last octet
+// among them, calls ask each time, and restores the bit.
 func flip(t *testing.T, path string, places int, ask func() error) {
 	t.Helper()
 	good, err := os.ReadFile(path)
@@ -184,8 +184,8 @@ func flip(t *testing.T, path string, places int, ask func() error) {
 	}
 }
 
-// flipAll does so to every file of a run: of raw files Verify is asked, of derived
-// ones what Verify asks in the end, for to derive them takes long.
+// flipAll does so to every file of a run: for raw files it calls Verify, for derived
+// ones the last step of Verify, because deriving takes long.
 func flipAll(t *testing.T, dir string, places int) {
 	t.Helper()
 	run, sums, err := record.Read(dir)
@@ -217,7 +217,7 @@ func flipAll(t *testing.T, dir string, places int) {
 	}
 }
 
-// TestVerifyFindsOneBit: one bit that is changed in any file is found.
+// TestVerifyFindsOneBit: one changed bit in any file is found.
 func TestVerifyFindsOneBit(t *testing.T) {
 	dir := store(t, sample(t))
 	flipAll(t, dir, 23)
@@ -232,7 +232,7 @@ func TestVerifyFindsOneBit(t *testing.T) {
 	}
 }
 
-// TestVerifyFindsOneBitInReferences: so it is in runs that were measured.
+// TestVerifyFindsOneBitInReferences: the same for runs that were measured.
 func TestVerifyFindsOneBitInReferences(t *testing.T) {
 	dirs := references(t)
 	for _, dir := range dirs {
@@ -244,9 +244,9 @@ func TestVerifyFindsOneBitInReferences(t *testing.T) {
 	}
 }
 
-// TestReferences: the runs that are committed, of older schemas too, are read,
-// and what was derived from them is what is derived now. If that is to change,
-// bench report -renew makes it anew.
+// TestReferences: the committed runs, of older schemas too, can be read,
+// and their derived files are what is derived now. If that changes intentionally,
+// bench report -renew derives them again.
 func TestReferences(t *testing.T) {
 	dirs := references(t)
 	for _, dir := range dirs {

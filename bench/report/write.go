@@ -7,8 +7,8 @@ import (
 	"path/filepath"
 )
 
-// WriteFile writes a file whole or not at all: into one beside it, which then
-// takes its name.
+// WriteFile writes a file completely or not at all: it writes a temporary file next to it and
+// renames that.
 func WriteFile(path string, data []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".partial-")
 	if err != nil {

@@ -1,8 +1,8 @@
 // Package rules decides which rounds count. The rules are fixed before the
-// first round (record.Rules) and need nothing but what a round's record holds,
+// first round (record.Rules) and need nothing but a round's record,
 // so that anybody can apply them again.
 //
-// It refuses to drop anything: a void round stays in the files with its
+// It drops nothing: a void round stays in the files with its
 // reasons. Every function is pure.
 package rules
 
@@ -14,28 +14,28 @@ import (
 	"chatbench/bench/record"
 )
 
-// facts are what the record of a round that broke off says beside its numbers:
-// things that were seen to happen, so that there are no numbers or none to be
-// trusted. They void the round and are taken as they stand; so is Disturbed,
-// which Judge has put in the place of TargetMissed where the server is excused.
-var facts = []record.Reason{
+// observed are the reasons that the record of a broken-off round has in addition to its numbers:
+// they were observed when it happened, so there are no numbers, or none that can be
+// trusted. They void the round without further checks. Disturbed is one of them,
+// because Judge replaces TargetMissed by it if the server is excused.
+var observed = []record.Reason{
 	record.Disconnected, record.TargetMissed, record.ServerDied, record.NotStarted, record.Starved, record.LoadFailed, record.AgentLost,
 }
 
-// cutMax is how far the time in which CPU was taken may be off the timed section, relatively, where agents
-// drove the load.
-const cutMax = 0.002
+// sectionErrorMax is how far, relatively, the time over which CPU was measured may differ from the timed section,
+// if agents drove the load.
+const sectionErrorMax = 0.002
 
-// cutBadly says whether it was further off.
-func cutBadly(r record.Round) bool {
-	return r.Usage.Cut > 0 && math.Abs(float64(r.Usage.Cut-r.Wall)) > cutMax*float64(r.Wall)
+// sectionIsOff says whether it differs by more.
+func sectionIsOff(r record.Round) bool {
+	return r.Usage.Cut > 0 && math.Abs(float64(r.Usage.Cut-r.Wall)) > sectionErrorMax*float64(r.Wall)
 }
 
-// Judge gives the reasons for which a round is void and the marks it carries. A
-// round that broke off is always void. To judge a round again by what Judge has
-// made of it changes nothing.
+// Judge returns the reasons for which a round is void and the marks it carries. A
+// round that broke off is always void. Judging a round again after its void reasons and marks were set
+// changes nothing.
 //
-// ceiling is what the generator reached against the null server under the same
+// ceiling is the rate of the generator against the null server under the same
 // load, in deliveries a second; 0 if that is not known.
 func Judge(r record.Round, l record.Load, rules record.Rules, ceiling float64) (void, marks []record.Reason) {
 	t := r.Traffic
@@ -58,7 +58,7 @@ func Judge(r record.Round, l record.Load, rules record.Rules, ceiling float64) (
 		late, slow = Late(r, l, rules)
 	case l.Scenario == record.Idle:
 		late = float64(r.Lag.P99) > rules.LagShare*float64(rules.Objective)
-	case l.Closed() && t.Deliveries == 0: // nothing went round at all
+	case l.Closed() && t.Deliveries == 0: // nothing was delivered at all
 		late = t.GeneratorRan < rules.RanShare
 		slow = !late
 	}
@@ -68,9 +68,9 @@ func Judge(r record.Round, l record.Load, rules record.Rules, ceiling float64) (
 		record.Reordered:        t.Reordered > 0,
 		record.Altered:          t.Altered > 0,
 		record.OtherOrder:       t.OtherOrder > 0,
-		record.TargetMissed:     slow && !excused, // it could not help it
+		record.TargetMissed:     slow && !excused, // the server is excused otherwise
 		record.Disturbed:        disturbed,
-		record.GeneratorLimited: late || cutBadly(r),
+		record.GeneratorLimited: late || sectionIsOff(r),
 		record.Steal:            r.Usage.Steal != nil && *r.Usage.Steal > rules.StealMax,
 		record.FewSlices:        few,
 		record.AgentLost:        r.AgentsChanged,
@@ -79,13 +79,13 @@ func Judge(r record.Round, l record.Load, rules record.Rules, ceiling float64) (
 			void = append(void, reason)
 		}
 	}
-	for _, fact := range facts {
+	for _, fact := range observed {
 		if broken && slices.Contains(r.Void, fact) && !slices.Contains(void, fact) && !(fact == record.TargetMissed && excused) {
 			void = append(void, fact)
 		}
 	}
 	if broken && len(void) == 0 {
-		void = append(void, record.LoadFailed) // nobody wrote down what was seen
+		void = append(void, record.LoadFailed) // the record has no reason
 	}
 	slices.SortFunc(void, func(a, b record.Reason) int {
 		return slices.Index(record.Reasons, a) - slices.Index(record.Reasons, b)
@@ -97,10 +97,10 @@ func Judge(r record.Round, l record.Load, rules record.Rules, ceiling float64) (
 	return void, marks
 }
 
-// Slice gives the reasons for which a slice is void. None of them looks at what
-// arms are compared in.
+// Slice returns the reasons for which a slice is void. None of them depends on the figures in
+// which arms are compared.
 func Slice(s record.Slice, l record.Load, rules record.Rules) (void []record.Reason) {
-	late := l.Open() && (float64(s.LagP99) > rules.LagShare*float64(rules.Objective) || crowded(s.Busy, rules)) || s.Deliveries == 0
+	late := l.Open() && (float64(s.LagP99) > rules.LagShare*float64(rules.Objective) || generatorTooBusy(s.Busy, rules)) || s.Deliveries == 0
 	if late {
 		void = append(void, record.GeneratorLimited)
 	}
@@ -110,7 +110,7 @@ func Slice(s record.Slice, l record.Load, rules record.Rules) (void []record.Rea
 	return void
 }
 
-// tally is how many slices count, and how many were not over in time.
+// tally is how many slices count, and how many were not drained in time.
 func tally(slices []record.Slice) (count, undrained int) {
 	for i := range slices {
 		if slices[i].Counts() {
@@ -122,13 +122,13 @@ func tally(slices []record.Slice) (count, undrained int) {
 	return count, undrained
 }
 
-// crowded says whether a generator that was busy for such a share of its time
+// generatorTooBusy says whether a generator that was busy for this share of its time
 // had its own queue in the latencies.
-func crowded(busy float64, rules record.Rules) bool {
+func generatorTooBusy(busy float64, rules record.Rules) bool {
 	return rules.GeneratorMax > 0 && busy > rules.GeneratorMax
 }
 
-// Late says of an open loop whether the generator was late, off its rate or too
+// Late says, for an open loop, whether the generator was late, off its rate or too
 // busy, and whether the server did not keep up: did not read what was due, or did
 // not deliver it in the section. A delivery may take as long as the objective,
 // so the last ones may be missing.
@@ -139,14 +139,14 @@ func Late(r record.Round, l record.Load, rules record.Rules) (generator, server 
 	generator = rateError(t.Due, r, l) > rules.RateError ||
 		missed && t.Stalled == 0 ||
 		float64(max(r.Lag.P99, t.GeneratorLag)) > rules.LagShare*float64(rules.Objective) ||
-		crowded(t.GeneratorBusy, rules)
+		generatorTooBusy(t.GeneratorBusy, rules)
 	short := 1 - float64(t.Deliveries)/max(float64(t.Expected), 1)
 	server = missed && t.Stalled > 0 ||
 		!generator && short > rules.RateError+rules.Objective.Seconds()/r.Wall.Seconds()
 	return generator, server
 }
 
-// PerSecond is the deliveries of a round a second.
+// PerSecond is the deliveries of a round per second.
 func PerSecond(r record.Round) float64 {
 	if r.Wall <= 0 {
 		return 0
@@ -154,7 +154,7 @@ func PerSecond(r record.Round) float64 {
 	return float64(r.Traffic.Deliveries) / r.Wall.Seconds()
 }
 
-// rateError is how far the number of messages due was off the rate, relatively.
+// rateError is how far, relatively, the number of messages due was off the rate.
 // Poisson arrivals are off by chance: what three standard deviations of the
 // number of messages explain is not counted.
 func rateError(messages int64, r record.Round, l record.Load) float64 {
@@ -163,6 +163,6 @@ func rateError(messages int64, r record.Round, l record.Load) float64 {
 	if l.Arrivals == "poisson" {
 		off = max(0, off-3*math.Sqrt(wanted))
 	}
-	// One message more or less is where the section was cut, not the rate.
+	// One message more or less depends on the edges of the section, not on the rate.
 	return max(0, off-1) / wanted
 }

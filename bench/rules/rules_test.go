@@ -105,8 +105,8 @@ func TestThreadsAndAgents(t *testing.T) {
 	}
 }
 
-// TestExcuses: a server is not to blame for what it could not help, but for
-// every message that was lost.
+// TestExcuses: a server is excused if it was kept from its CPU, but not
+// for a lost message.
 func TestExcuses(t *testing.T) {
 	foreign, some := 0.8, 0.3
 	type reasons = []record.Reason
@@ -132,7 +132,7 @@ func TestExcuses(t *testing.T) {
 	}
 }
 
-// TestJudgeAgain: of whatever round, to judge it again changes nothing, and one
+// TestJudgeAgain: judging a round again changes nothing, and a round
 // that broke off never counts.
 func TestJudgeAgain(t *testing.T) {
 	source := rand.New(rand.NewPCG(1, 2))

@@ -9,12 +9,12 @@ import (
 	"chatbench/bench/meter"
 )
 
-// freezeLimit is how long a process tree may take until all of it stands still.
+// freezeLimit is how long it may take until all processes of a tree are stopped.
 const freezeLimit = 10 * time.Second
 
-// Freeze stops the whole process tree and returns when all of it stands still:
-// it takes no CPU, and its connections stay open. Parents are stopped before
-// their children, and children that were forked meanwhile are found by looking
+// Freeze stops the whole process tree and returns when all of it is stopped:
+// it uses no CPU, and its connections stay open. Parents are stopped before
+// their children, and children that were forked in between are found by listing the tree
 // again.
 func (p *Process) Freeze() error {
 	p.frozen.Store(true)
@@ -38,8 +38,8 @@ func (p *Process) Freeze() error {
 	}
 }
 
-// Thaw lets the whole process tree go on, the children first, so that nobody
-// waits for somebody who still sleeps.
+// Thaw continues the whole process tree, the children first, so that no process
+// waits for one that is still stopped.
 func (p *Process) Thaw() error {
 	p.frozen.Store(false)
 	pids := meter.Tree(p.PID)

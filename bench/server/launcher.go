@@ -15,10 +15,10 @@ import (
 	"chatbench/loadgen/pin"
 )
 
-// Launcher owns the one thread from which servers are started. It is pinned to
-// the servers' CPUs, so that they are there from their first instruction;
-// counters opened on it go over to the server alone; and as it lives as long
-// as the launcher, the kernel's parent-death signal means what it should.
+// Launcher has the one thread from which servers are started. The thread is pinned to
+// the servers' CPUs, so servers run there from their first instruction;
+// counters opened on it are inherited by the server alone; and because it lives as long
+// as the launcher, the kernel's parent-death signal works as intended.
 type Launcher struct {
 	cpus []int
 	jobs chan func()
@@ -42,11 +42,11 @@ func NewLauncher(cpus []int) (*Launcher, error) {
 	return l, nil
 }
 
-// Close ends the thread, and with it any server that still runs.
+// Close ends the thread, and with it every server that still runs.
 func (l *Launcher) Close() { close(l.jobs) }
 
-// Start runs a command and returns when it listens. withSyscalls asks for the
-// system call counter too. When ctx ends first, the command is killed.
+// Start runs a command and returns when it listens. withSyscalls adds
+// the system call counter. If ctx ends first, the command is killed.
 func (l *Launcher) Start(ctx context.Context, withSyscalls bool, path string, args ...string) (*Process, error) {
 	p := &Process{cmd: exec.Command(path, args...)}
 	p.cmd.Env = environment(os.Environ(), len(l.cpus))
@@ -70,16 +70,16 @@ func (l *Launcher) Start(ctx context.Context, withSyscalls bool, path string, ar
 		return nil, fmt.Errorf("server: %w", err)
 	}
 	p.started(stdout)
-	if err := p.listen(ctx); err != nil {
+	if err := p.awaitListening(ctx); err != nil {
 		p.Kill()
 		return nil, err
 	}
 	return p, nil
 }
 
-// Output runs a command to its end and gives what it wrote to stdout. begin is
+// Output runs a command to its end and returns what it wrote to stdout. begin is
 // called on the launcher's thread just before the command is forked, so that
-// counters it opens go over to the command. When ctx ends first, the command is
+// the command inherits the counters that begin opens. If ctx ends first, the command is
 // killed.
 func (l *Launcher) Output(ctx context.Context, begin func(), path string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, path, args...)
@@ -101,8 +101,8 @@ func (l *Launcher) Output(ctx context.Context, begin func(), path string, args .
 	return out.Bytes(), nil
 }
 
-// environment is the server's: as many Go threads at work as it has CPUs, and
-// none of the defaults its user may have set for other occasions.
+// environment is the server's environment: GOMAXPROCS is its number of CPUs, and
+// defaults that the user has set for chatd on other occasions are removed.
 func environment(own []string, cpus int) []string {
 	env := []string{fmt.Sprintf("GOMAXPROCS=%d", cpus)}
 	for _, v := range own {

@@ -1,15 +1,15 @@
-// Package server runs server processes for the bench: started on CPUs of their
-// own with the counters already on them, ready when they say so, stopped by
-// SIGTERM, and heard on their way out. A whole process tree can be frozen
-// meanwhile, so that others can be measured on the same CPUs.
+// Package server runs server processes for the bench: they start on CPUs of their
+// own with the counters already on them, are ready when they say so, are stopped by
+// SIGTERM, and report their counters at the end. A whole process tree can be frozen,
+// so that others can be measured on the same CPUs.
 //
-// It refuses to know what a backend is: it is given a command line, and takes
-// two JSON lines on its stdout, "listening" and "stopped" (or, for a server
-// that will only ever be killed, a line "… listening on HOST:PORT"). What it asks of a
-// server is written down in docs/chatd-interface.md. It never leaves a
+// It does not know what a backend is: it is given a command line, and reads
+// two JSON lines on the server's stdout, "listening" and "stopped" (or, for a server
+// that will only be killed, a line "… listening on HOST:PORT"). What it expects of a
+// server is documented in docs/chatd-interface.md. It never leaves a
 // process behind: whatever Start has started ends at the latest with this
-// process. Methods may be called from any goroutine; Start of a Launcher only when the
-// process it started before has been stopped.
+// process. Methods may be called from any goroutine; Start of a Launcher only after the
+// process that it started before has been stopped.
 package server
 
 import (
@@ -37,20 +37,20 @@ const (
 	stopLimit  = 10 * time.Second
 )
 
-// ErrDied is what errors about a server that ended by itself are made of.
+// ErrDied is wrapped by errors about a server that ended by itself.
 var ErrDied = errors.New("server: ended by itself")
 
-// Process is a server at work.
+// Process is a running server.
 type Process struct {
-	Addr     string         // HOST:PORT it listens on
-	PID      int            // the root of its process tree
-	Said     map[string]any // the listening line, without event, address and process id
-	Counters *meter.Counters
+	Addr      string         // HOST:PORT it listens on
+	PID       int            // the root of its process tree
+	Listening map[string]any // the listening line, without event, address and process id
+	Counters  *meter.Counters
 
 	cmd     *exec.Cmd
 	lines   chan string // of stdout
 	errText tail
-	done    chan struct{} // closed when it has been waited for
+	done    chan struct{} // closed when wait(2) has returned
 	waitErr error         // valid after done
 	release sync.Once
 	frozen  atomic.Bool
@@ -66,7 +66,7 @@ func (p *Process) started(stdout io.Reader) {
 		for in.Scan() {
 			select {
 			case p.lines <- in.Text():
-			default: // more than it has to say: nobody reads on
+			default: // more lines than expected: they are dropped
 			}
 		}
 		close(p.lines)
@@ -75,8 +75,8 @@ func (p *Process) started(stdout io.Reader) {
 	}()
 }
 
-// listen waits for the first line.
-func (p *Process) listen(ctx context.Context) error {
+// awaitListening waits for the first line.
+func (p *Process) awaitListening(ctx context.Context) error {
 	limit := time.NewTimer(startLimit)
 	defer limit.Stop()
 	var line string
@@ -92,30 +92,30 @@ func (p *Process) listen(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	// The null server, which is no chatd, says it in words.
+	// The null server, which is not a chatd, prints a sentence.
 	if _, addr, ok := strings.Cut(line, " listening on "); ok && line[0] != '{' {
 		p.Addr = addr
 		return nil
 	}
-	if err := json.Unmarshal([]byte(line), &p.Said); err != nil {
-		return fmt.Errorf("server: %s said %q where a JSON line was due", p.cmd, line)
+	if err := json.Unmarshal([]byte(line), &p.Listening); err != nil {
+		return fmt.Errorf("server: %s printed %q instead of a JSON line", p.cmd, line)
 	}
-	addr, _ := p.Said["addr"].(string)
-	if event, _ := p.Said["event"].(string); event != "listening" || addr == "" {
-		return fmt.Errorf("server: %s said %q where its address was due", p.cmd, line)
+	addr, _ := p.Listening["addr"].(string)
+	if event, _ := p.Listening["event"].(string); event != "listening" || addr == "" {
+		return fmt.Errorf("server: %s printed %q, which has no address", p.cmd, line)
 	}
 	p.Addr = addr
-	delete(p.Said, "event")
-	delete(p.Said, "addr")
-	delete(p.Said, "pid")
+	delete(p.Listening, "event")
+	delete(p.Listening, "addr")
+	delete(p.Listening, "pid")
 	return nil
 }
 
 // Done is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Died says whether the process has ended by itself, and how; for callers that
-// have not called Stop or Kill.
+// Died says whether the process has ended by itself, and how. Do not call it
+// after Stop or Kill.
 func (p *Process) Died() error {
 	select {
 	case <-p.done:
@@ -136,8 +136,8 @@ func (p *Process) died(when string) error {
 	return fmt.Errorf("%w %s: %s", ErrDied, when, how)
 }
 
-// Stop ends the process with SIGTERM and gives what it counted. Anything but a
-// stopped line without an error and exit status 0 is ErrDied.
+// Stop ends the process with SIGTERM and returns what it counted. It returns ErrDied unless there is
+// a stopped line without an error and exit status 0.
 func (p *Process) Stop() (*record.Server, error) {
 	defer p.Kill()
 	if err := p.Died(); err != nil {
@@ -168,20 +168,20 @@ func (p *Process) Stop() (*record.Server, error) {
 	return counted, nil
 }
 
-// Kill ends the process and its children at once and frees what was held for
+// Kill ends the process and its children at once and frees what belongs to
 // them. It may be called at any time, and again.
 func (p *Process) Kill() {
 	p.release.Do(func() {
-		if p.frozen.Load() { // children in groups of their own are to see that it has gone
+		if p.frozen.Load() { // children in groups of their own have to notice that it is gone
 			p.Thaw()
 		}
-		syscall.Kill(-p.PID, syscall.SIGKILL) // its own group; gone already is fine
+		syscall.Kill(-p.PID, syscall.SIGKILL) // its own group; it may be gone already
 		<-p.done
 		p.Counters.Close()
 	})
 }
 
-// parseStopped reads the last line a server says.
+// parseStopped parses the last line that a server prints.
 func parseStopped(line string) (*record.Server, error) {
 	var said struct {
 		Event    string
@@ -203,7 +203,7 @@ func parseStopped(line string) (*record.Server, error) {
 		}
 	}
 	if err := json.Unmarshal([]byte(line), &said); err != nil || said.Event != "stopped" {
-		return nil, fmt.Errorf("%w: said %q where its counters were due", ErrDied, line)
+		return nil, fmt.Errorf("%w: it printed %q instead of its counters", ErrDied, line)
 	}
 	if said.Error != "" {
 		return nil, fmt.Errorf("%w: %s", ErrDied, said.Error)

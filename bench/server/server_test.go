@@ -68,7 +68,7 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// burn takes all the CPU it gets, and so does a child in a group of its own.
+// burn uses all the CPU it gets, and so does a child in a group of its own.
 func burn(withChild bool) {
 	go func() {
 		for n := 0; ; n++ {
@@ -87,7 +87,7 @@ func burn(withChild bool) {
 	}
 }
 
-// TestFreeze: a frozen tree takes no CPU at all, a thawed one goes on, and
+// TestFreeze: a frozen tree uses no CPU at all, a thawed one continues, and
 // Kill leaves none of it behind, frozen or not.
 func TestFreeze(t *testing.T) {
 	l := launcher(t)
@@ -102,9 +102,9 @@ func TestFreeze(t *testing.T) {
 		t.Fatalf("the tree is %v", pids)
 	}
 	used := func() int64 {
-		from := m.Look()
+		from := m.ReadAll()
 		time.Sleep(80 * time.Millisecond)
-		to := m.Look()
+		to := m.ReadAll()
 		return *m.Between(from, to, from, to).CPU
 	}
 	for range 3 {
@@ -159,8 +159,8 @@ func TestLifecycle(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if p.Addr != "127.0.0.1:1" || p.Said["gomaxprocs"] != 1.0 || p.Said["pid"] != nil || p.Died() != nil {
-			t.Errorf("ready: %q, %v, %v", p.Addr, p.Said, p.Died())
+		if p.Addr != "127.0.0.1:1" || p.Listening["gomaxprocs"] != 1.0 || p.Listening["pid"] != nil || p.Died() != nil {
+			t.Errorf("ready: %q, %v, %v", p.Addr, p.Listening, p.Died())
 		}
 		got, err := p.Stop()
 		if err != nil {
@@ -177,7 +177,7 @@ func TestBadServers(t *testing.T) {
 	l := launcher(t)
 	for name, want := range map[string]string{
 		"refuses": "before it listened: exit status 1: fake: port in use",
-		"babble":  `said "hello" where a JSON line was due`,
+		"babble":  `printed "hello" instead of a JSON line`,
 	} {
 		if _, err := l.Start(context.Background(), false, "/proc/self/exe", name); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", name, err, want)
@@ -185,7 +185,7 @@ func TestBadServers(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"dies":             "exit status 4: fake: out of luck",
-		"mute at the end":  "where its counters were due",
+		"mute at the end":  "instead of its counters",
 		"fails at the end": "loop broke",
 	} {
 		p, err := l.Start(context.Background(), false, "/proc/self/exe", name)
@@ -195,7 +195,7 @@ func TestBadServers(t *testing.T) {
 		if name == "dies" {
 			<-p.Done()
 			if p.Died() == nil {
-				t.Error("nobody noticed a death")
+				t.Error("Died is nil after the server died")
 			}
 		}
 		if _, err := p.Stop(); !errors.Is(err, ErrDied) || !strings.Contains(err.Error(), want) {
@@ -265,8 +265,8 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
-// TestOutput: a command on the launcher's CPUs, from its thread, to its end or to
-// that of the context.
+// TestOutput: a command runs on the launcher's CPUs, started by its thread, to its end or to
+// the end of the context.
 func TestOutput(t *testing.T) {
 	allowed, err := machine.Allowed()
 	if err != nil {

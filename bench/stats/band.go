@@ -12,7 +12,7 @@ type Band struct {
 	Center, Low, High []float64
 }
 
-// CurveRounds is the fewest rounds from which a band is drawn.
+// CurveRounds is the fewest rounds for which there is a band.
 const CurveRounds = 6
 
 // bandDraws is how many Gaussian curves the critical value is taken from: it
@@ -87,7 +87,7 @@ func sampleOf(curves [][]float64) (s sample) {
 	return s
 }
 
-// around draws the band.
+// around computes the band.
 func (b *Band) around(samples []sample) {
 	points := len(b.Center)
 	errors, freedom := make([]float64, points), make([]float64, points)
@@ -105,7 +105,7 @@ func (b *Band) around(samples []sample) {
 	b.Low, b.High = make([]float64, points), make([]float64, points)
 	for g, center := range b.Center {
 		half := 0.0
-		if errors[g] > 0 { // else all rounds agree to the digit
+		if errors[g] > 0 { // otherwise all rounds are exactly equal
 			half = studentized(z, freedom[g]) * errors[g]
 		}
 		b.Low[g], b.High[g] = center-half, center+half

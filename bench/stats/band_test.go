@@ -38,8 +38,8 @@ func holds(b Band, slope float64) bool {
 	return true
 }
 
-// TestBandCoverage: the band holds the whole curve as often as it says, of one
-// sample and of the difference between two.
+// TestBandCoverage: the band contains the whole curve as often as it claims, for one
+// sample and for the difference between two.
 func TestBandCoverage(t *testing.T) {
 	const runs, points = 300, 20
 	for _, heavy := range []bool{false, true} {
@@ -73,8 +73,8 @@ func TestBandCoverage(t *testing.T) {
 	}
 }
 
-// TestBand: too few rounds have a center and no band; rounds that agree to the
-// digit have one of no width; and the same rounds give the same band.
+// TestBand: too few rounds have a center and no band; equal rounds
+// have a band of width zero; and the same rounds give the same band.
 func TestBand(t *testing.T) {
 	curves := simulateCurves(rand.New(rand.NewPCG(1, 2)), 8, 10, 0.9, false, 0)
 	if b, ok := Simultaneous(curves[:CurveRounds-1]); ok || len(b.Center) != 10 || b.Low != nil {

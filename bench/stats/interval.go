@@ -8,8 +8,8 @@ import (
 // Level is the confidence of the intervals the bench prints.
 const Level = 0.95
 
-// Interval is a confidence interval, both ends included. The zero Interval is
-// none: no ratio is 0.
+// Interval is a confidence interval, including both ends. The zero Interval means that
+// there is none: no ratio is 0.
 type Interval struct {
 	Low, High float64
 }
@@ -28,7 +28,7 @@ func (i Interval) With(x float64) Interval {
 	return Interval{math.Min(i.Low, x), math.Max(i.High, x)}
 }
 
-// exp carries an interval of log-ratios over to ratios.
+// exp converts an interval of log-ratios to one of ratios.
 func (i Interval) exp() Interval { return Interval{math.Exp(i.Low), math.Exp(i.High)} }
 
 // walsh is the mean of every pair of values, each value with itself too, in
@@ -47,8 +47,8 @@ func walsh(xs []float64) []float64 {
 
 // Center is the median of the Walsh averages (J. L. Hodges and E. L. Lehmann,
 // "Estimates of Location Based on Rank Tests", Annals of Mathematical
-// Statistics 34 (1963)): the value that the signed-rank test finds least fault
-// with, so that it always lies in SignedRankInterval. NaN of nothing.
+// Statistics 34 (1963)): the value that the signed-rank test rejects least,
+// so it always lies in SignedRankInterval. NaN of nothing.
 func Center(xs []float64) float64 {
 	if len(xs) == 0 {
 		return math.NaN()
@@ -56,12 +56,12 @@ func Center(xs []float64) float64 {
 	return quantileSorted(walsh(xs), 0.5)
 }
 
-// SignedRankInterval holds every center that the exact signed-rank test does
+// SignedRankInterval contains every center that the exact signed-rank test does
 // not reject at 1-level: it goes from the k-th smallest Walsh average to the
 // k-th largest, with k as large as the level allows (J. W. Tukey, "The Simplest
 // Signed-Rank Tests", 1949; Hollander and Wolfe, "Nonparametric Statistical
-// Methods", chapter 3.3). So it holds 0 exactly where p > 1-level, unless
-// differences are equal or 0. ok is false where so few values cannot reach the
+// Methods", chapter 3.3). So it contains 0 exactly if p > 1-level, unless
+// differences are equal or 0. ok is false if there are too few values for the
 // level: below 6 for 95 %.
 func SignedRankInterval(xs []float64, level float64) (i Interval, ok bool) {
 	k := cut(len(xs), 1-level)

@@ -5,16 +5,16 @@ import (
 	"strings"
 )
 
-// Letters is the compact letter display of so many things, given in order: two
-// of them share a letter exactly where they are not told apart. "a" goes to the
-// first. different must be symmetric, and may be anything else: "not told apart"
+// Letters is the compact letter display of n things, given in order: two
+// of them share a letter exactly if they are not different. "a" goes to the
+// first. different must be symmetric, and may be anything else: "not different"
 // is not transitive.
 //
 // The letters are found by insert-and-absorb: H.-P. Piepho, "An Algorithm for a
 // Letter-Based Representation of All-Pairwise Comparisons", Journal of
 // Computational and Graphical Statistics 13 (2004). One letter for all is split
-// at each pair that is told apart, and a letter that another one covers is
-// dropped. What is left may hold letters that only repeat what others say: they
+// at each different pair, and a letter that another one covers is
+// dropped. The rest may contain letters that only repeat what others express: they
 // are dropped too, the last ones first.
 func Letters(n int, different func(i, j int) bool) []string {
 	all := make([]bool, n)

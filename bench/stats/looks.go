@@ -5,19 +5,19 @@ import (
 	"slices"
 )
 
-// Looks are the numbers of rounds after which a run that takes as many as it
-// needs may say that a question is decided. To look after every round at p ≤
+// Looks are the numbers of rounds after which a run that takes as many rounds as it
+// needs may decide a question. Testing after every round at p ≤
 // 0.05 would call equal servers different in one run of four.
 var Looks = []int{8, 12, 16, 24, 32, 48}
 
-// bounds is what a p-value must not exceed at any look, for so many comparisons.
+// bounds is what a p-value must not exceed at any look, by the number of comparisons.
 var bounds = []struct{ comparisons, p float64 }{{1, 0.0155}, {3, 0.0057}, {11, 0.0012}}
 
 // Bound is what a p-value must not exceed at any of the Looks, nor at an end
-// that comes between two of them, so that the chance of even one false
-// difference among so many comparisons stays near Alpha in all: in between the
-// known ones by their logarithms, beyond them in proportion. TestLooks holds it
-// against simulated runs.
+// between two of them, so that the chance of even one false
+// difference among that many comparisons stays near Alpha in all. Values between the
+// known ones are interpolated by their logarithms; beyond them they are in proportion. TestLooks checks it
+// with simulated runs.
 func Bound(comparisons int) float64 {
 	m, last := float64(max(comparisons, 1)), bounds[len(bounds)-1]
 	for i := 1; i < len(bounds); i++ {
@@ -29,14 +29,14 @@ func Bound(comparisons int) float64 {
 	return last.p * last.comparisons / m
 }
 
-// Looked is Judge for a run that took as many rounds as it needed: the bound of
-// the looks takes the place of Holm's correction. Adjusted is how large p is for
+// JudgeAtLooks is Judge for a run that took as many rounds as it needed: the bound of
+// the looks replaces Holm's correction. Adjusted is p scaled by
 // that bound: at most Alpha where p is at most the bound.
 //
 // A tie can be wrong at each look as well, so its one-sided tests are made at the
-// bound, which the interval at 1-2·bound shows: so of servers that are 5 % apart one
-// family in twenty holds a tie. With the interval at 95 % it was one in four, of eleven.
-func Looked(family []Question) []Comparison {
+// bound, which corresponds to the interval at 1-2·bound: of servers that are 5 % apart one
+// family in twenty contains a tie. With the interval at 95 % it was one in four, with eleven comparisons.
+func JudgeAtLooks(family []Question) []Comparison {
 	judged, bound := make([]Comparison, len(family)), Bound(len(family))
 	for i, q := range family {
 		c := q.Arm
@@ -47,13 +47,13 @@ func Looked(family []Question) []Comparison {
 	return judged
 }
 
-// Look says whether so many rounds are one of the Looks.
-func Look(rounds int) bool { return slices.Contains(Looks, rounds) }
+// IsLook says whether a number of rounds is one of the Looks.
+func IsLook(rounds int) bool { return slices.Contains(Looks, rounds) }
 
-// PairsLooked is Pairs for a run that takes as many rounds as it needs.
-func PairsLooked(comparisons int) int { return pairsFor(Bound(comparisons)) }
+// PairsAtLooks is Pairs for a run that takes as many rounds as it needs.
+func PairsAtLooks(comparisons int) int { return pairsFor(Bound(comparisons)) }
 
-// pairsFor is the fewest rounds whose p-value can be as small as that.
+// pairsFor is the fewest rounds whose p-value can be as small as p.
 func pairsFor(p float64) int {
 	n := 1
 	for smallestP(n) > p {

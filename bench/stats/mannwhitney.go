@@ -58,7 +58,7 @@ func rankSumP(differences, ways []float64) float64 {
 }
 
 // mannWhitney is the distribution of U, the number of pairs in which the second
-// is the smaller one, where nothing but chance orders m and n values: element u is
+// value is smaller, if m and n values are in random order: element u is
 // the probability of u. The generating function is the Gaussian binomial
 // coefficient, the product of (1-q^(n+i))/(1-q^i) for i from 1 to m.
 func mannWhitney(m, n int) []float64 {

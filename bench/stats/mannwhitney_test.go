@@ -8,7 +8,7 @@ import (
 )
 
 // TestMannWhitney: the distribution is that of all orders, counted one by one,
-// and sums to 1 where the counts are beyond whole numbers.
+// and sums to 1 where the counts exceed exact integers.
 func TestMannWhitney(t *testing.T) {
 	const m, n = 5, 4
 	counted := make([]float64, m*n+1)
@@ -74,8 +74,8 @@ func TestIndependentKnown(t *testing.T) {
 	}
 }
 
-// TestIndependentCoverage: the interval holds the true ratio as often as it
-// says, and leaves out 1 exactly where p is at most 0.05.
+// TestIndependentCoverage: the interval contains the true ratio as often as it
+// claims, and excludes 1 exactly if p is at most 0.05.
 func TestIndependentCoverage(t *testing.T) {
 	for name, noise := range noises {
 		for _, c := range []struct{ m, n int }{{6, 6}, {8, 12}, {24, 10}} {

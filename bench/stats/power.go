@@ -2,22 +2,22 @@ package stats
 
 import "math"
 
-// power is how often a difference that is there should be found: four times in
+// power is how often an existing difference should be found: four times in
 // five, the usual choice.
 const power = 0.8
 
 // Finds is the smallest relative difference that as many rounds as those of
-// the A/A comparison find four times in five, when its p-value must not exceed
-// the given one: 0.06 is 6 %. ok is false where no difference can be found, for
-// the rounds are too few.
+// the A/A comparison find four times in five, if its p-value must not exceed
+// the given one: 0.06 is 6 %. ok is false if there are too few rounds to find any
+// difference.
 //
-// Two things are asked of a difference, and the stricter decides. Its p-value
-// must be small enough: its interval at 1-p must leave out 1. And
+// A difference has to meet two conditions, and the stricter decides. Its p-value
+// must be small enough: its interval at 1-p must not contain 1. And
 // its interval must lie outside that of A/A: it must be as far away as two
-// half-widths. On top comes what four in five lie above, and both the center
+// half-widths. To this is added the margin that four in five exceed; both the center
 // and the widths vary from run to run. The width is taken from the A/A interval
-// and not from a standard deviation, for one wild round in ten makes the latter
-// large and the test hardly weaker. TestFinds holds all of it against simulated runs.
+// and not from a standard deviation, because one outlier in ten rounds makes the latter
+// large and the test hardly weaker. TestFinds checks all of it with simulated runs.
 func (c Comparison) Finds(p float64) (difference float64, ok bool) {
 	if !c.measured() || c.N < pairsFor(p) {
 		return 0, false
@@ -29,9 +29,9 @@ func (c Comparison) Finds(p float64) (difference float64, ok bool) {
 	return math.Expm1(far + varies*student(power, c.N-1)), true
 }
 
-// MoreRounds is about how many rounds more than those of the A/A comparison it
-// takes to find a difference as small as wanted four times in five: the error
-// of n rounds shrinks with the root of n.
+// MoreRounds is about how many rounds more than those of the A/A comparison are needed
+// to find a difference as small as wanted four times in five: the error
+// of n rounds shrinks with the square root of n.
 func (c Comparison) MoreRounds(p, wanted float64) int {
 	found, ok := c.Finds(p)
 	if !ok {

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// noises are what a log-ratio may be disturbed by: a standard deviation of
-// about 0.1 each, the second with one wild round in ten.
+// noises are the disturbances of a log-ratio: a standard deviation of
+// about 0.1 each, the second with one outlier in ten rounds.
 var noises = map[string]func(*rand.Rand) float64{
 	"normal": func(r *rand.Rand) float64 { return 0.07 * r.NormFloat64() },
 	"heavy": func(r *rand.Rand) float64 {
@@ -39,8 +39,8 @@ func simulate(source *rand.Rand, noise func(*rand.Rand) float64, rounds, arms in
 
 func differ(v Verdict) bool { return v == Higher || v == Lower }
 
-// TestFalseAlarms: of equal servers, one in twenty families at most is said to
-// hold a difference, whatever the noise and however many arms there are.
+// TestFalseAlarms: for equal servers, at most one family in twenty contains
+// a difference, whatever the noise and the number of arms.
 func TestFalseAlarms(t *testing.T) {
 	for name, noise := range noises {
 		for _, c := range []struct{ rounds, arms, figures int }{{8, 1, 1}, {10, 1, 3}, {11, 11, 3}, {20, 11, 1}} {
@@ -66,8 +66,8 @@ func TestFalseAlarms(t *testing.T) {
 	}
 }
 
-// TestFalseTies: of servers that are 5 % apart, one in twenty families at most
-// holds a tie, with a fixed number of rounds too.
+// TestFalseTies: for servers that are 5 % apart, at most one family in twenty
+// contains a tie, with a fixed number of rounds too.
 func TestFalseTies(t *testing.T) {
 	for name, noise := range noises {
 		for _, c := range []struct{ rounds, arms int }{{8, 1}, {12, 11}, {20, 11}} {
@@ -90,7 +90,7 @@ func TestFalseTies(t *testing.T) {
 	}
 }
 
-// TestCoverage: the interval holds the true ratio as often as it says.
+// TestCoverage: the interval contains the true ratio as often as it claims.
 func TestCoverage(t *testing.T) {
 	for name, noise := range noises {
 		for _, rounds := range []int{6, 8, 12, 24} {
@@ -110,8 +110,8 @@ func TestCoverage(t *testing.T) {
 	}
 }
 
-// TestFinds: what Finds says is found four times in five is found about as
-// often: a little more where noise is normal, a little less where rounds are wild.
+// TestFinds: a difference of the size of Finds is found about four times in
+// five: a little more often if noise is normal, a little less if there are outliers.
 func TestFinds(t *testing.T) {
 	for name, noise := range noises {
 		for _, c := range []struct{ rounds, family int }{{8, 1}, {10, 3}, {20, 3}, {24, 11}} {
@@ -157,9 +157,9 @@ func TestFinds(t *testing.T) {
 	}
 }
 
-// looked is one run that takes as many rounds as it needs: what it comes to, arm
-// by arm, and after how many rounds. budget ends it.
-func looked(source *rand.Rand, noise func(*rand.Rand) float64, arms, budget int, factor float64) (verdicts []Verdict, rounds []int) {
+// simulateLooks is one run that takes as many rounds as it needs: the verdict on each arm,
+// and after how many rounds. budget ends it.
+func simulateLooks(source *rand.Rand, noise func(*rand.Rand) float64, arms, budget int, factor float64) (verdicts []Verdict, rounds []int) {
 	values := make([][]float64, arms+2)
 	verdicts, rounds = make([]Verdict, arms), make([]int, arms)
 	for n := 1; n <= budget; n++ {
@@ -167,7 +167,7 @@ func looked(source *rand.Rand, noise func(*rand.Rand) float64, arms, budget int,
 		for a := range values {
 			values[a] = append(values[a], math.Exp(drift+noise(source)))
 		}
-		if !Look(n) && n < budget {
+		if !IsLook(n) && n < budget {
 			continue
 		}
 		family := make([]Question, arms) // those that are decided stay in it, for the bound
@@ -177,7 +177,7 @@ func looked(source *rand.Rand, noise func(*rand.Rand) float64, arms, budget int,
 				family[a] = Question{Compare(scaled(values[a+2], factor), values[0]), again}
 			}
 		}
-		for a, c := range Looked(family) {
+		for a, c := range JudgeAtLooks(family) {
 			if family[a].Arm.N > 0 {
 				verdicts[a], rounds[a] = c.Verdict, n
 			}
@@ -201,7 +201,7 @@ func TestLooks(t *testing.T) {
 			source := rand.New(rand.NewPCG(9, 10))
 			different, ties, took := 0, 0, 0
 			for range runs {
-				verdicts, rounds := looked(source, noise, c.arms, c.budget, c.factor)
+				verdicts, rounds := simulateLooks(source, noise, c.arms, c.budget, c.factor)
 				for a := range verdicts {
 					took += rounds[a]
 					if verdicts[a] == Tie {
@@ -229,7 +229,7 @@ func TestLooks(t *testing.T) {
 		var logs []float64
 		for n := 1; n <= 20; n++ {
 			logs = append(logs, source.NormFloat64())
-			if _, p, _ := SignedRank(logs); (Look(n) || n == 20) && p <= Bound(1) {
+			if _, p, _ := SignedRank(logs); (IsLook(n) || n == 20) && p <= Bound(1) {
 				alarms++
 				break
 			}

@@ -1,11 +1,11 @@
-// Package stats is the arithmetic behind every comparison the bench prints:
+// Package stats is the arithmetic behind every comparison that the bench prints:
 // medians, paired log-ratios, the exact signed-rank test and the interval that
-// inverts it, Holm's correction, the rule that turns them into one word,
-// what so many rounds could have found, bands around whole curves, and samples
+// inverts it, Holm's correction, the rule that turns them into a verdict,
+// the smallest difference that a number of rounds can find, bands around whole curves, and samples
 // that are not paired.
 //
-// It refuses to know what was measured: numbers in, numbers out, no clock, no
-// files and no randomness but from fixed seeds, so that the same rounds give the
+// It does not know what was measured: numbers in, numbers out, no clock, no
+// files and no randomness except from fixed seeds, so that the same rounds give the
 // same figures on every machine. Every function is pure and safe for any
 // goroutine; none of them changes its arguments.
 package stats
@@ -30,7 +30,7 @@ func Quantile(xs []float64, q float64) float64 {
 	return quantileSorted(sorted, q)
 }
 
-// quantileSorted is Quantile of values that are in order already.
+// quantileSorted is Quantile for sorted values.
 func quantileSorted(sorted []float64, q float64) float64 {
 	h := q * float64(len(sorted)-1)
 	i := int(math.Floor(h))
@@ -71,8 +71,8 @@ func mean(xs []float64) float64 {
 // NaN of fewer than two values.
 func Spread(xs []float64) float64 { return Deviation(xs) / mean(xs) }
 
-// LogRatios is ln(xs[i]/refs[i]) pair by pair. A logarithm makes "twice" and
-// "half" equally far from 1, so that swapping the arms only turns the sign.
+// LogRatios is ln(xs[i]/refs[i]), pair by pair. The logarithm makes "twice" and
+// "half" equally far from 1, so that swapping the arms only changes the sign.
 // Pairs in which either value is not positive and finite have no ratio and are
 // left out.
 func LogRatios(xs, refs []float64) []float64 {

@@ -23,9 +23,9 @@ func armsOf(source *rand.Rand, noise func(*rand.Rand) float64, arms, rounds int,
 	return logs
 }
 
-// told counts the pairs that are told apart, rightly and wrongly, of how many
-// that differ.
-func told(arms [][]float64, shift, p float64) (right, wrong, differ int) {
+// toldApart counts the pairs that are told apart, rightly and wrongly, and how many pairs
+// differ.
+func toldApart(arms [][]float64, shift, p float64) (right, wrong, differ int) {
 	var pairs [][]float64
 	var apart []bool
 	for i := range arms {
@@ -69,7 +69,7 @@ func TestStepDown(t *testing.T) {
 			source := rand.New(rand.NewPCG(13, 14))
 			alarms, found, all := 0, 0, 0
 			for range runs {
-				right, wrong, differ := told(armsOf(source, noise, arms, rounds, c.shift), c.shift, c.p)
+				right, wrong, differ := toldApart(armsOf(source, noise, arms, rounds, c.shift), c.shift, c.p)
 				found, all = found+right, all+differ
 				if wrong > 0 {
 					alarms++
@@ -84,9 +84,9 @@ func TestStepDown(t *testing.T) {
 	}
 }
 
-// TestStepDownRounds: pairs with different rounds are tested by those that they
-// have, beyond 16 rounds from draws that are always the same, and nothing comes
-// of nothing.
+// TestStepDownRounds: pairs with different rounds are tested by the rounds that they
+// have, beyond 16 rounds by draws that are always the same, and without rounds
+// there is no result.
 func TestStepDownRounds(t *testing.T) {
 	none := math.NaN()
 	steady := []float64{0.1, 0.1, 0.11, 0.1, 0.09, 0.1, 0.1, 0.1}
@@ -135,7 +135,7 @@ func TestLetters(t *testing.T) {
 	}
 }
 
-// TestAbsorb: of equal columns one is left, and none that another covers.
+// TestAbsorb: one of several equal columns is left, and none that another one covers.
 func TestAbsorb(t *testing.T) {
 	wide, narrow, other := []bool{true, true, false}, []bool{true, false, false}, []bool{false, false, true}
 	got := absorb([][]bool{narrow, wide, other, wide, narrow})
@@ -145,8 +145,8 @@ func TestAbsorb(t *testing.T) {
 	}
 }
 
-// TestLettersAgree: whatever is told apart, two share a letter exactly where
-// they are not.
+// TestLettersAgree: whichever pairs differ, two share a letter exactly if
+// they do not.
 func TestLettersAgree(t *testing.T) {
 	source := rand.New(rand.NewPCG(15, 16))
 	for range 300 {

@@ -15,15 +15,15 @@ import (
 //
 // (N. J. Gunther, "Guerrilla Capacity Planning", Springer 2007, chapters 4 to 6.) Lambda
 // is the throughput of one processor; Sigma is contention, the share of the work that only
-// one can do at a time, as in Amdahl's law; Kappa is coherency, what each
-// pair costs to agree, for which throughput falls again beyond Peak.
+// one can do at a time, as in Amdahl's law; Kappa is coherency, the cost for each
+// pair to agree, which makes throughput fall again beyond Peak.
 type USL struct {
 	Lambda float64 `json:"lambda"` // above 0, in the unit of the throughput
 	Sigma  float64 `json:"sigma"`  // from 0
 	Kappa  float64 `json:"kappa"`  // from 0
 }
 
-// At is the throughput that the law gives n processors.
+// At is the throughput of n processors by the law.
 func (u USL) At(n float64) float64 {
 	return u.Lambda * n / (1 + u.Sigma*(n-1) + u.Kappa*n*(n-1))
 }
@@ -37,25 +37,25 @@ func (u USL) Peak() float64 {
 	return math.Max(1, math.Sqrt(math.Max(0, 1-u.Sigma)/u.Kappa))
 }
 
-// Throughput is what was measured once with N processors.
+// Throughput is one measurement with N processors.
 type Throughput struct{ N, X float64 }
 
-// USLNumbers is how many different numbers of processors determine the law: its three
+// USLNumbers is how many different numbers of processors determine the law: one for each of its three
 // parameters, and one more that could contradict them.
 const USLNumbers = 4
 
-// ErrUSL is returned for points that no law can be put through: fewer than two different
+// ErrUSL is returned for points to which no law can be fitted: fewer than two different
 // numbers of processors, a number below 1, or a throughput that is not above 0.
 var ErrUSL = errors.New("stats: the scalability law needs throughputs above 0 with at least two numbers of processors")
 
-// FitUSL puts the law through points. It minimizes the squares of relative errors, for the
+// FitUSL fits the law to points. It minimizes the squares of relative errors, because the
 // noise of a throughput is in proportion to it. Written as
 //
 //	N/X = 1/λ + σ/λ·(N−1) + κ/λ·N(N−1)
 //
 // the law is linear in three coefficients, none of which may be below 0: of the fits
-// in which some of the last two are 0 it takes the best that keeps to this. Throughput that grows
-// faster than N therefore gives σ = 0, and no more. Without kappa κ is 0.
+// in which some of the last two are 0 it takes the best one that satisfies this. Throughput that grows
+// faster than N therefore gives just σ = 0. If kappa is false κ is 0.
 func FitUSL(points []Throughput, kappa bool) (USL, error) {
 	weight := make(map[float64]float64) // 1 over the typical N/X
 	for _, p := range points {
@@ -86,7 +86,7 @@ func FitUSL(points []Throughput, kappa bool) (USL, error) {
 		if !ok {
 			continue
 		}
-		if e := misfit(points, weight, c); e < least {
+		if e := squaredErrors(points, weight, c); e < least {
 			best, least = c, e
 		}
 	}
@@ -96,10 +96,10 @@ func FitUSL(points []Throughput, kappa bool) (USL, error) {
 	return USL{Lambda: 1 / best[0], Sigma: best[1] / best[0], Kappa: best[2] / best[0]}, nil
 }
 
-// terms are what the three coefficients are multiplied with.
+// terms are the factors of the three coefficients.
 func terms(n float64) [3]float64 { return [3]float64{1, n - 1, n * (n - 1)} }
 
-// leastSquares gives the coefficients that fit best if only those in use are not 0. ok is
+// leastSquares returns the coefficients that fit best if all that are not in use are 0. ok is
 // false if they are not determined, or one is below 0.
 func leastSquares(points []Throughput, weight map[float64]float64, use []int) (c [3]float64, ok bool) {
 	k := len(use)
@@ -143,8 +143,8 @@ func leastSquares(points []Throughput, weight map[float64]float64, use []int) (c
 	return c, c[0] > 0
 }
 
-// misfit is the sum of the squares of relative errors.
-func misfit(points []Throughput, weight map[float64]float64, c [3]float64) (sum float64) {
+// squaredErrors is the sum of the squares of relative errors.
+func squaredErrors(points []Throughput, weight map[float64]float64, c [3]float64) (sum float64) {
 	for _, p := range points {
 		t := terms(p.N)
 		e := weight[p.N] * (c[0]*t[0] + c[1]*t[1] + c[2]*t[2] - p.N/p.X)
@@ -153,30 +153,30 @@ func misfit(points []Throughput, weight map[float64]float64, c [3]float64) (sum 
 	return sum
 }
 
-// Scalability is the law through the throughputs of many rounds.
+// Scalability is the law fitted to the throughputs of many rounds.
 type Scalability struct {
 	USL
-	Numbers int // of processors that are different
-	Fewest  int // rounds that have the number of processors that the fewest have
-	// Determined: they are USLNumbers or more. Otherwise κ was held at 0, and σ has what
-	// belongs to either: it says nothing of any other number of processors.
+	Numbers int // different numbers of processors
+	Fewest  int // the least number of rounds that any number of processors has
+	// Determined: there are USLNumbers different numbers or more. Otherwise κ was held at 0, and σ includes
+	// its effect: it says nothing about other numbers of processors.
 	Determined bool
 	draws      []USL
 	stretch    float64 // of intervals
 }
 
-// How an interval is drawn: rounds are taken again with replacement (B. Efron, "Bootstrap
-// Methods", Annals of Statistics 7 (1979)), so often, and the ends that the quantiles
-// give are moved away from the fit by what few rounds understate: √(n/(n−1)), and Student's t over
+// How an interval is computed: rounds are drawn again with replacement (B. Efron, "Bootstrap
+// Methods", Annals of Statistics 7 (1979)), scaleDraws times, and the ends given by the quantiles
+// are moved away from the fit by what few rounds understate: √(n/(n−1)), and Student's t over
 // the normal quantile. With that the intervals of 100 simulated runs each of 6, 12 and 20
-// rounds hold the truth in 91 to 99 %; without, in 83 to 99 %.
+// rounds contain the truth in 91 to 99 %; without, in 83 to 99 %.
 const scaleDraws = 1000
 
-// USLRounds is how many rounds each number of processors takes for intervals: one that is in
-// a single round would have no spread at all.
+// USLRounds is how many rounds each number of processors needs for intervals: a number
+// in a single round would have no spread at all.
 const USLRounds = 6
 
-// FitRounds puts the law through the throughputs of rounds, each of which may have some of
+// FitRounds fits the law to the throughputs of rounds, each of which may have some of
 // the numbers of processors.
 func FitRounds(rounds [][]Throughput) (Scalability, error) {
 	all := slices.Concat(rounds...)
@@ -209,7 +209,7 @@ func FitRounds(rounds [][]Throughput) (Scalability, error) {
 	return s, nil
 }
 
-// fewest is the rounds that have the number of processors that the fewest have.
+// fewest is the least number of rounds that any number of processors has.
 func fewest(rounds [][]Throughput) int {
 	in := make(map[float64]int)
 	for _, r := range rounds {
@@ -232,9 +232,9 @@ func numbers(points []Throughput) int {
 	return len(different)
 }
 
-// Interval is the confidence interval, at Level, of something that follows from the law
-// and is never below 0, from the rounds drawn again. ok is false where there were fewer than
-// USLRounds of some number of processors. An end can be +Inf.
+// Interval is the confidence interval, at Level, of a value that follows from the law
+// and is never below 0, from the rounds drawn again. ok is false if some number of processors has fewer than
+// USLRounds rounds. An end can be +Inf.
 func (s Scalability) Interval(of func(USL) float64) (i Interval, ok bool) {
 	if len(s.draws) < scaleDraws/2 {
 		return Interval{}, false

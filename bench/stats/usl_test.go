@@ -20,7 +20,7 @@ func measured(u USL, rounds int, noise float64, ns ...float64) (all [][]Throughp
 	return all
 }
 
-// TestFitUSLExact: without noise the law comes back to the digit, also at its bounds.
+// TestFitUSLExact: without noise the fit returns the exact law, also at its bounds.
 func TestFitUSLExact(t *testing.T) {
 	for _, want := range []USL{
 		{20e6, 0.05, 0.002}, {1, 0, 0}, {3, 0.3, 0}, {1e-3, 0, 0.01}, {995.6, 0.02671, 0.000769}, {5, 1, 0.5},
@@ -38,7 +38,7 @@ func TestFitUSLExact(t *testing.T) {
 	}
 }
 
-// TestFitUSLStaysInBounds: data that no law fits gives the nearest one, not a negative cost.
+// TestFitUSLStaysInBounds: data that no law fits gives the nearest law, not a negative cost.
 func TestFitUSLStaysInBounds(t *testing.T) {
 	faster := []Throughput{{1, 10}, {2, 22}, {4, 50}, {8, 120}} // than N
 	got, err := FitUSL(faster, true)
@@ -65,7 +65,7 @@ func TestFitUSLRefuses(t *testing.T) {
 	}
 }
 
-// TestFitRoundsUnderNoise: the intervals hold the truth about as often as they say, and
+// TestFitRoundsUnderNoise: the intervals contain the truth about as often as they claim, and
 // the fit is near it. 40 runs of 12 rounds with 3 % of noise.
 func TestFitRoundsUnderNoise(t *testing.T) {
 	truth := USL{20e6, 0.06, 0.001}

@@ -96,8 +96,8 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// TestReasons: whatever is not resolved says why, and how many rounds are
-// missing where that is known.
+// TestReasons: an unresolved comparison says why, and how many rounds are
+// missing if that is known.
 func TestReasons(t *testing.T) {
 	refs := []float64{100, 101, 99, 102, 98, 100, 103, 97}
 	wobble := []float64{101, 100, 100, 101, 99, 99, 102, 98}
@@ -132,8 +132,8 @@ func TestReasons(t *testing.T) {
 	}
 }
 
-// TestTieOfFamily: of many comparisons, and where a run looks often, a tie needs
-// more than an interval at 95 %, and rounds enough to have one.
+// TestTieOfFamily: with many comparisons, and in a run with many looks, a tie needs
+// more than an interval at 95 %, and enough rounds for one.
 func TestTieOfFamily(t *testing.T) {
 	refs, xs := make([]float64, 12), make([]float64, 12)
 	for i := range refs {
@@ -148,7 +148,7 @@ func TestTieOfFamily(t *testing.T) {
 		more           int
 	}{
 		{8, 1, Judge, Tie, "", 0}, {8, 2, Judge, Tie, "", 0}, {8, 11, Judge, Unresolved, Close, 0}, {8, 22, Judge, Unresolved, FewRounds, 1},
-		{8, 11, Looked, Unresolved, FewRounds, 2}, {8, 1, Looked, Tie, "", 0}, {12, 1, Looked, Tie, "", 0}, {12, 30, Looked, Unresolved, Close, 0},
+		{8, 11, JudgeAtLooks, Unresolved, FewRounds, 2}, {8, 1, JudgeAtLooks, Tie, "", 0}, {12, 1, JudgeAtLooks, Tie, "", 0}, {12, 30, JudgeAtLooks, Unresolved, Close, 0},
 	} {
 		family := make([]Question, c.family)
 		family[0] = Question{Compare(xs[:c.rounds], refs[:c.rounds]), Compare(refs[:c.rounds], refs[:c.rounds])}
@@ -158,7 +158,7 @@ func TestTieOfFamily(t *testing.T) {
 	}
 }
 
-// TestMarginIsSymmetrical: to swap arm and reference never changes a tie.
+// TestMarginIsSymmetrical: swapping arm and reference never changes a tie.
 func TestMarginIsSymmetrical(t *testing.T) {
 	refs := []float64{100, 101, 99, 102, 98, 100, 103, 97}
 	fine := Compare(refs, refs)

@@ -37,7 +37,7 @@ func SignedRank(differences []float64) (w, p float64, n int) {
 	return float64(positive) / 2, math.Min(1, 2*math.Min(below, above)), n
 }
 
-// rankSums is the distribution of the sum of those ranks that a coin chooses:
+// rankSums is the distribution of the sum of those ranks that are chosen by tossing a coin:
 // element s is the probability of the sum s.
 func rankSums(ranks []int) []float64 {
 	total := 0

@@ -187,13 +187,3 @@ func awaitClose(conn *net.TCPConn, free func()) error {
 		}
 	}
 }
-
-// cause strips what package net puts around an error: the message names the peer
-// already.
-func cause(err error) error {
-	var op *net.OpError
-	if errors.As(err, &op) {
-		return op.Err
-	}
-	return err
-}

@@ -168,7 +168,7 @@ func (f *fetching) connect(ctx context.Context, ack wire.Ack) (net.Conn, error) 
 	}
 	conn, err := f.peer.dial(ctx, to)
 	if err != nil {
-		return nil, fmt.Errorf("transfer: cannot reach %s at %s: %w: %s", f.user, to, cause(err), unreachable(to.Addr()))
+		return nil, fmt.Errorf("transfer: cannot reach %s at %s: %w: %s", f.user, to, client.Cause(err), unreachable(to.Addr()))
 	}
 	return conn, nil
 }
@@ -296,5 +296,5 @@ func broken(err error) error {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return errEnd
 	}
-	return fmt.Errorf("%w: %w", ErrTruncated, cause(err))
+	return fmt.Errorf("%w: %w", ErrTruncated, client.Cause(err))
 }

@@ -106,7 +106,7 @@ func (p *Peer) send(s *sending) {
 	case err == nil:
 		p.o.Tell("sent " + what)
 	case p.ctx.Err() == nil:
-		p.o.Tell(fmt.Sprintf("sending %s broke off: %v", what, cause(err)))
+		p.o.Tell(fmt.Sprintf("sending %s broke off: %v", what, client.Cause(err)))
 	}
 }
 

@@ -221,7 +221,7 @@ func TestPassedWrongly(t *testing.T) {
 		files              []*os.File
 	}{
 		{"many", "chat", `chatd: LISTEN_FDS="many": pass 1 to 3 sockets, one for each of chat, web, admin`, []*os.File{s.file}},
-		{"2", "chat:web", "chatd: descriptor 4 is not a listening TCP socket: the socket web has to be one", []*os.File{s.file, read}},
+		{"2", "chat:web", "chatd: descriptor 4 is not a listening TCP socket: the socket web must be one", []*os.File{s.file, read}},
 		{"1", "shat", `chatd: a socket is named "shat": name it chat or web or admin`, []*os.File{s.file}},
 		{"1", "chat", "chatd: -open would let everybody on the network in at ", []*os.File{exposed.file}},
 	} {

@@ -1,10 +1,10 @@
-// Package proxyproto reads and writes the header in which a proxy says on whose
-// behalf it connects: HAProxy's PROXY protocol, versions 1 and 2
+// Package proxyproto reads and writes the header in which a proxy names the client
+// for which it connects: HAProxy's PROXY protocol, versions 1 and 2
 // (https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt).
 //
-// Policy decides which connections begin with one. A header is believed if the
-// connection comes from a trusted address, or if it holds the proof that a front of
-// this process wrote it, which connects over loopback. Any other is refused: it would
+// A Policy decides which connections begin with a header. A header is accepted if the
+// connection comes from a trusted address, or if it has a proof that the front of this
+// process wrote it, which connects over loopback. Any other header is refused: it would
 // let anybody claim any address.
 //
 // The proof is a TLV of type E0, for which the front and the Policy share a secret:
@@ -13,12 +13,12 @@
 //
 // FRONT is the address and port from which the front has connected, CLIENT those that
 // the header names, both as text as in 127.0.0.1:40000 or [2001:db8::9]:51000, and
-// IPv4 as IPv4. So whoever sees a header can claim with it no other client, and that
-// one only from the same port.
+// IPv4 in IPv4 form. So a header that somebody has seen can be used for no other client,
+// and only from the same port.
 //
-// The package refuses to read from connections: it is given octets as they come,
-// and keeps at most one header of them. A Policy may be used from any goroutine
-// and does not change; what its Preface returns belongs to one goroutine at a time.
+// The package does not read from connections: it is given octets as they come, and
+// keeps at most one header. A Policy does not change and may be used from any
+// goroutine; what its Preface returns belongs to one goroutine at a time.
 package proxyproto
 
 import (
@@ -44,15 +44,14 @@ const (
 	proofType = pp.PP2Type(0xE0)
 	// longestLine is the longest header of version 1, in octets, its CR LF included.
 	longestLine = 107
-	// fixedPart is how long the part of a version 2 header is that says how long
-	// the rest is.
+	// fixedPart is the length of the first part of a version 2 header, which ends with
+	// the length of the rest.
 	fixedPart = 16
-	// longestRest bounds that rest: addresses take at most 216 octets, the others
-	// are for TLVs.
+	// longestRest bounds the rest: addresses take at most 216 octets, TLVs the others.
 	longestRest = 4096
 )
 
-// ErrHeader is what all errors of a Preface are.
+// ErrHeader is wrapped by all errors of a Preface.
 var ErrHeader = errors.New("proxyproto: bad header")
 
 // Policy says which connections begin with a header.
@@ -60,18 +59,18 @@ type Policy struct {
 	// Trusted are the addresses of proxies. Each connection from them must begin
 	// with a header.
 	Trusted []netip.Prefix
-	// Secret is that of the front of this process, nil if there is none: a
-	// connection from a loopback address may begin with a header that proves to
-	// come from who knows it.
+	// Secret is the secret of the front of this process, nil if there is none. A
+	// connection from a loopback address may begin with a header that has a proof made
+	// with it.
 	Secret []byte
-	// SecretOnly: every connection must.
+	// SecretOnly means that every connection must begin with such a header.
 	SecretOnly bool
 }
 
-// Preface gives the reader for a connection from peer; nil: it begins with frames.
+// Preface returns the reader for a connection from peer; nil: it begins with frames.
 // It is made for core.Config.Preface.
 func (p *Policy) Preface(peer netip.AddrPort) core.Preface {
-	addr := plain(peer).Addr()
+	addr := normalized(peer).Addr()
 	trusted := !p.SecretOnly && slices.ContainsFunc(p.Trusted, func(one netip.Prefix) bool { return one.Contains(addr) })
 	switch {
 	case trusted:
@@ -85,10 +84,10 @@ func (p *Policy) Preface(peer netip.AddrPort) core.Preface {
 // reader reads the header of one connection.
 type reader struct {
 	required   bool
-	needsProof bool // that its writer knows secret
+	needsProof bool // the header must have a proof
 	secret     []byte
 	peer       netip.AddrPort
-	seen       []byte // of the header
+	seen       []byte // the octets of the header that have come
 }
 
 // Required says that the connection must begin with a header.
@@ -108,8 +107,8 @@ func (r *reader) Take(in []byte) (rest []byte, done bool, client netip.AddrPort,
 	return r.seen[n:], err == nil, client, err
 }
 
-// headerLength is how long the header is that b begins with; 0: that is not known
-// yet, or it has not all come.
+// headerLength is the length of the header at the beginning of b; 0: the header is
+// not complete yet.
 func headerLength(b []byte) (n int, err error) {
 	begins := func(signature []byte) bool {
 		k := min(len(b), len(signature))
@@ -133,7 +132,7 @@ func headerLength(b []byte) (n int, err error) {
 	}
 	rest := int(binary.BigEndian.Uint16(b[fixedPart-2:]))
 	if rest > longestRest {
-		return 0, fmt.Errorf("%w: %d octets follow, %d may", ErrHeader, rest, longestRest)
+		return 0, fmt.Errorf("%w: %d octets follow the fixed part, at most %d are allowed", ErrHeader, rest, longestRest)
 	}
 	if len(b) < fixedPart+rest {
 		return 0, nil
@@ -141,7 +140,7 @@ func headerLength(b []byte) (n int, err error) {
 	return fixedPart + rest, nil
 }
 
-// parse reads a header that is all there.
+// parse parses a complete header.
 func (r *reader) parse(b []byte) (client netip.AddrPort, err error) {
 	h, err := pp.Read(bufio.NewReader(bytes.NewReader(b)))
 	if err != nil {
@@ -149,16 +148,16 @@ func (r *reader) parse(b []byte) (client netip.AddrPort, err error) {
 	}
 	source, _, isTCP := h.TCPAddrs()
 	if isTCP && !h.Command.IsLocal() { // otherwise it names no client: the proxy connects for itself
-		client = plain(source.AddrPort())
+		client = normalized(source.AddrPort())
 	}
 	if r.needsProof && !r.proven(h, client) {
-		return netip.AddrPort{}, fmt.Errorf("%w: it does not come from here", ErrHeader)
+		return netip.AddrPort{}, fmt.Errorf("%w: this process did not write it", ErrHeader)
 	}
 	return client, nil
 }
 
-// proven says whether a header that names a client holds the proof, for which there
-// must be a secret.
+// proven says whether a header that names a client has the proof. Without a secret it
+// is false.
 func (r *reader) proven(h *pp.Header, client netip.AddrPort) bool {
 	want := proof(r.secret, r.peer, client)
 	tlvs, err := h.TLVs()
@@ -167,21 +166,21 @@ func (r *reader) proven(h *pp.Header, client netip.AddrPort) bool {
 	})
 }
 
-// proof is what shows that the front, connected from an address, names a client.
+// proof is the proof that the front, which connects from an address, names a client.
 func proof(secret []byte, front, client netip.AddrPort) []byte {
 	mac := hmac.New(sha256.New, secret)
-	fmt.Fprint(mac, plain(front), " ", plain(client))
+	fmt.Fprint(mac, normalized(front), " ", normalized(client))
 	return mac.Sum(nil)
 }
 
-// plain is an address in the one form in which both sides of a connection know it.
-func plain(addr netip.AddrPort) netip.AddrPort {
+// normalized is an address in the form that is the same on both sides of a connection.
+func normalized(addr netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(addr.Addr().Unmap().WithZone(""), addr.Port())
 }
 
-// Header is a header of version 2 that names a client, for a connection that was made
-// from local, the address that its other end sees. With a secret it holds the proof
-// that a Policy asks for.
+// Header is a header of version 2 that names a client, for a connection from local, the
+// address that the other end of the connection sees. With a secret it has the proof that a
+// Policy requires.
 func Header(client, local netip.AddrPort, secret []byte) ([]byte, error) {
 	h := pp.HeaderProxyFromAddrs(2, net.TCPAddrFromAddrPort(client), net.TCPAddrFromAddrPort(local))
 	if len(secret) > 0 {

@@ -1,9 +1,9 @@
-// Package units reads and prints the quantities of the command lines: a rate
+// Package units parses and prints the quantities of the command lines: a rate
 // is written 2000/s, a size 64B or 4KiB. Both types are flag.Values.
 //
-// It refuses to guess: a rate without its unit and a size whose unit is
-// ambiguous (4K: 4000 or 4096?) are errors that say what to write instead.
-// Every function is pure; a value belongs to whoever holds it.
+// It does not guess: a rate without a unit and a size whose unit is ambiguous
+// (4K: 4000 or 4096?) are errors that say what to write instead. Any goroutine may
+// call its functions; a value may be used from one goroutine at a time.
 package units
 
 import (
@@ -17,7 +17,7 @@ import (
 // Size is a number of octets.
 type Size int64
 
-// The multiples a Size is written in.
+// The units of a Size.
 const (
 	Byte Size = 1
 	KiB       = 1024 * Byte
@@ -33,7 +33,7 @@ var sizeUnits = []struct {
 
 var errSize = errors.New("units: a size is written like 64B, 4KiB or 1MiB")
 
-// ParseSize reads 64B, 4KiB, 1.5MiB, 2GB; a bare number means octets.
+// ParseSize parses 64B, 4KiB, 1.5MiB, 2GB; a number without a unit means octets.
 func ParseSize(s string) (Size, error) {
 	unit := Byte
 	number := s
@@ -79,8 +79,8 @@ type Rate float64
 
 var errRate = errors.New("units: a rate is written like 2000/s, 1.5k/s or 10/m")
 
-// ParseRate reads 2000/s, 1.5k/s, 2M/s, 10/m. A rate is above zero: what "no
-// rate" means is for the caller to say.
+// ParseRate parses 2000/s, 1.5k/s, 2M/s, 10/m. A rate must be above zero; a caller that
+// needs a value for "no rate" has to handle it itself.
 func ParseRate(s string) (Rate, error) {
 	var per float64
 	number, unit, _ := strings.Cut(s, "/")
@@ -110,14 +110,14 @@ func ParseRate(s string) (Rate, error) {
 	return Rate(f * multiple / per), nil
 }
 
-// String writes the rate by the second, or by the minute or hour if only that is a whole number.
+// String writes the rate per second, or per minute or hour if only that is a whole number.
 func (r Rate) String() string {
 	f := float64(r)
 	for _, u := range []struct {
 		per  float64
 		name string
 	}{{1, "/s"}, {60, "/m"}, {3600, "/h"}} {
-		// A rate by the minute has been divided by 60: allow for its rounding.
+		// A rate per minute has been divided by 60: allow for rounding.
 		if n := math.Round(f * u.per); n > 0 && math.Abs(f*u.per-n) < 1e-9*n {
 			return strconv.FormatFloat(n, 'f', -1, 64) + u.name
 		}
@@ -134,7 +134,7 @@ func (r *Rate) Set(text string) error {
 	return err
 }
 
-// parseNumber takes plain decimal numbers: no sign, exponent, NaN or infinity.
+// parseNumber parses plain decimal numbers: no sign, exponent, NaN or infinity.
 func parseNumber(s string) (float64, error) {
 	if s == "" || strings.Trim(s, "0123456789.") != "" {
 		return 0, strconv.ErrSyntax

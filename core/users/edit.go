@@ -16,7 +16,7 @@ import (
 	"chatbench/core"
 )
 
-// Add puts a new user into the file, and makes the file if there is none.
+// Add adds a new user to the file, and makes the file if there is none.
 func Add(path, name, password string) error {
 	canonical, folded, err := core.CheckName(name)
 	if err != nil {
@@ -26,7 +26,7 @@ func Add(path, name, password string) error {
 		return fmt.Errorf("users: bad name %q: a line that begins with # is a comment", name)
 	}
 	if err := checkPassword(password); err != nil {
-		return err // before there is a file
+		return err // before the file is made
 	}
 	return edit(path, os.O_CREATE, func(lines []string, at map[string]int) ([]string, error) {
 		if _, taken := at[folded]; taken {
@@ -54,7 +54,7 @@ func SetPassword(path, name, password string) error {
 	})
 }
 
-// Delete takes a user out of the file. Whoever is logged in stays so until the
+// Delete removes a user from the file. If the user is logged in, that lasts until the
 // server loads the file again.
 func Delete(path, name string) error {
 	return edit(path, 0, func(lines []string, at map[string]int) ([]string, error) {
@@ -83,7 +83,7 @@ func hashPassword(password string) (string, error) {
 	return string(hash), nil
 }
 
-// edit changes the file's lines while it keeps other processes from doing so.
+// edit changes the file's lines, and meanwhile locks the file against other processes.
 func edit(path string, create int, change func(lines []string, at map[string]int) ([]string, error)) error {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		path = real // replace what a link points to, not the link
@@ -109,8 +109,8 @@ func edit(path string, create int, change func(lines []string, at map[string]int
 	return replace(path, f, []byte(text))
 }
 
-// lock opens the file and locks it. Since a writer replaces the file, the one
-// that was waited for may be gone: then the one in its place is taken.
+// lock opens the file and locks it. If a writer has replaced the file while lock
+// waited for it, lock tries again with the new one.
 func lock(path string, create int) (*os.File, error) {
 	for {
 		f, err := os.OpenFile(path, os.O_RDONLY|create, 0o600)
@@ -133,9 +133,8 @@ func lock(path string, create int) (*os.File, error) {
 	}
 }
 
-// replace puts data in the file's place, with the old one's mode and owner:
-// at no moment, a crash included, is there anything but the old file or the
-// new one.
+// replace replaces the file by one with data, and with the old one's mode and owner.
+// It is atomic: after a crash there is either the old file or the new one.
 func replace(path string, old *os.File, data []byte) error {
 	dir := filepath.Dir(path)
 	temp, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*") // mode 0600
@@ -154,7 +153,7 @@ func replace(path string, old *os.File, data []byte) error {
 	return syncDir(dir)
 }
 
-// fill makes temp what the file is to be, down on the disk.
+// fill writes the data, mode and owner of the new file, and syncs it to the disk.
 func fill(temp, old *os.File, data []byte) error {
 	was, err := old.Stat()
 	if err != nil {
@@ -179,7 +178,7 @@ func fill(temp, old *os.File, data []byte) error {
 	return temp.Sync()
 }
 
-// syncDir makes a rename in dir last.
+// syncDir syncs a directory to the disk, so that a rename in it survives a crash.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

@@ -1,15 +1,14 @@
-// Package users is the user store: an htpasswd file, one "name:hash" a line,
-// whose passwords are bcrypt hashes. Empty lines and lines that begin with #
-// are kept and mean nothing.
+// Package users is the user store: an htpasswd file with lines of the form name:hash,
+// where the hash is one of bcrypt. Empty lines and lines that begin with # are kept and
+// ignored.
 //
-// It refuses weak or foreign hashes, passwords bcrypt would cut short, and a
-// file with even one bad line: half a user list is worse than the old one. It
-// has no cache, watches no file and starts no goroutine.
+// It refuses weak hashes, hashes of other kinds, passwords that are too long for bcrypt,
+// and a file with even one bad line, because an incomplete list of users is worse than
+// the old one. It has no cache, watches no file and starts no goroutine.
 //
-// A *Users is what the file said when it was loaded and never changes: any
-// goroutine may ask it. Add, SetPassword and Delete change the file, one
-// process at a time, and replace it whole, so that a server may load it at
-// any moment.
+// A *Users is the content of the file when it was loaded. It never changes, so any
+// goroutine may use it. Add, SetPassword and Delete change the file, one process at a
+// time, and replace it as a whole, so that a server may load it at any moment.
 package users
 
 import (
@@ -37,18 +36,18 @@ const (
 	MaxCost = 14
 )
 
-// newCost is what new passwords are hashed with: about 65 ms of a processor.
-// Tests lower it, and with it the least cost that is taken.
+// newCost is the bcrypt cost of new passwords: about 65 ms of a processor. leastCost is
+// the least cost in a file. Tests lower both.
 var newCost, leastCost = MinCost, MinCost
 
-// What changing the file can be refused for.
+// Why a change of the file is refused.
 var (
-	ErrExists   = errors.New("users: there is such a user already: to change the password use passwd")
-	ErrUnknown  = errors.New("users: there is no such user: list shows them, add makes one")
-	ErrPassword = errors.New("users: unfit password")
+	ErrExists   = errors.New("users: the user exists already: use passwd to change the password")
+	ErrUnknown  = errors.New("users: there is no such user: list shows the users, add makes one")
+	ErrPassword = errors.New("users: invalid password")
 )
 
-// compare is the work of a Verify; tests count it.
+// compare is bcrypt's comparison; tests count its calls.
 var compare = bcrypt.CompareHashAndPassword
 
 // Users is the content of a file.
@@ -56,11 +55,11 @@ type Users struct {
 	names  []string          // in the file's order
 	hashes map[string][]byte // by folded name
 	costs  []int             // of every hash, in the file's order
-	decoys map[int][]byte    // a hash of no password, by cost
+	decoys map[int][]byte    // hashes of no known password, by cost
 	seed   maphash.Seed
 }
 
-// Load reads a file. The error of a bad one names the line.
+// Load reads a file. The error for a bad file names the line.
 func Load(path string) (*Users, error) {
 	data, err := os.ReadFile(path)
 	switch {
@@ -73,10 +72,10 @@ func Load(path string) (*Users, error) {
 	return u, err
 }
 
-// Len is how many users there are.
+// Len is the number of users.
 func (u *Users) Len() int { return len(u.names) }
 
-// Names is who they are, in the file's order.
+// Names lists the users, in the file's order.
 func (u *Users) Names() []string { return append([]string(nil), u.names...) }
 
 // Known says whether there is a user of that name, folded as core.CheckName folds it.
@@ -88,9 +87,9 @@ func (u *Users) SamePassword(other *Users, folded string) bool {
 	return u.Known(folded) && bytes.Equal(u.hashes[folded], other.hashes[folded])
 }
 
-// Verify says whether name may log in with password. It hashes, which takes
-// tens of milliseconds of a processor, and as long for a name that is unknown
-// as for one that is not.
+// Verify says whether name may log in with password. It hashes the password, which
+// takes tens of milliseconds of a processor, and as long for an unknown name as for a
+// known one.
 func (u *Users) Verify(name, password string) bool {
 	_, folded, err := core.CheckName(name)
 	hash, known := u.hashes[folded]
@@ -101,9 +100,9 @@ func (u *Users) Verify(name, password string) bool {
 	return same && known && len(password) <= MaxPassword
 }
 
-// decoy is the hash an unknown name is compared with. Its cost is one of the
-// file's, always the same for the same name, so that the time a denial takes
-// tells nothing even where costs are mixed.
+// decoy is the hash that is compared for an unknown name. Its cost is one of those in
+// the file, always the same one for the same name. So the time of a denial does not
+// reveal whether the name exists, even if costs are mixed.
 func (u *Users) decoy(name string) []byte {
 	if len(u.costs) == 0 {
 		return u.decoys[newCost]
@@ -112,7 +111,7 @@ func (u *Users) decoy(name string) []byte {
 	return u.decoys[u.costs[i]]
 }
 
-// newDecoy makes up a hash that no password is known for.
+// newDecoy makes a random hash, for which no password is known.
 func newDecoy(cost int) []byte {
 	const alphabet = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 	tail := make([]byte, hashTail)
@@ -128,7 +127,7 @@ const hashTail = 53
 
 var hashForm = regexp.MustCompile(`^\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}$`)
 
-// parse reads a file's content. at gives the index in lines of each folded name.
+// parse parses a file's content. at has the index of the line of each folded name.
 func parse(path string, data []byte) (u *Users, at map[string]int, err error) {
 	u = &Users{
 		hashes: make(map[string][]byte),
@@ -142,7 +141,7 @@ func parse(path string, data []byte) (u *Users, at map[string]int, err error) {
 		}
 		name, hash, found := strings.Cut(line, ":")
 		if !found {
-			return nil, nil, fmt.Errorf("users: %s:%d: no colon: a line is NAME:HASH, as chatd user add writes it", path, i+1)
+			return nil, nil, fmt.Errorf("users: %s:%d: no colon: write NAME:HASH, as chatd user add does", path, i+1)
 		}
 		canonical, folded, err := core.CheckName(name)
 		if err != nil {
@@ -166,8 +165,8 @@ func parse(path string, data []byte) (u *Users, at map[string]int, err error) {
 	return u, at, nil
 }
 
-// splitLines gives the lines without their ends; what follows the last end is
-// a line only if there is something.
+// splitLines splits data into lines, without their ends. An empty last line does not
+// count.
 func splitLines(data []byte) []string {
 	text := strings.TrimSuffix(string(data), "\n")
 	if text == "" {
@@ -188,21 +187,21 @@ func checkHash(hash string) (cost int, err error) {
 	}
 	cost, _ = strconv.Atoi(parts[1]) // two digits
 	if cost < leastCost || cost > MaxCost {
-		return 0, fmt.Errorf("bcrypt cost %d is not in %d to %d: set the password anew", cost, leastCost, MaxCost)
+		return 0, fmt.Errorf("the bcrypt cost %d is not in %d to %d: set the password again with chatd user passwd", cost, leastCost, MaxCost)
 	}
 	return cost, nil
 }
 
-// checkPassword says whether a password can be stored: bcrypt has to see all
-// of it, and the protocol has to carry it.
+// checkPassword returns an error for a password that bcrypt would cut short, or that a
+// client cannot send.
 func checkPassword(password string) error {
 	switch {
 	case password == "":
 		return fmt.Errorf("%w: it is empty", ErrPassword)
 	case len(password) > MaxPassword:
-		return fmt.Errorf("%w: it has %d octets, bcrypt takes %d at most: choose a shorter one", ErrPassword, len(password), MaxPassword)
+		return fmt.Errorf("%w: it has %d octets, at most %d are allowed: choose a shorter one", ErrPassword, len(password), MaxPassword)
 	case strings.ContainsAny(password, "\x00\r\n"):
-		return fmt.Errorf("%w: it holds a NUL or a line end, which no client can send", ErrPassword)
+		return fmt.Errorf("%w: it contains a NUL or a line end, which no client can send", ErrPassword)
 	}
 	return nil
 }

@@ -108,7 +108,7 @@ func TestSeventyTwoOctets(t *testing.T) {
 			t.Errorf("SetPassword to one of %d octets: %v, want ErrPassword", len(bad), err)
 		}
 	}
-	if err := Add(path, "bob", right+"x"); !strings.Contains(err.Error(), "73 octets, bcrypt takes 72") {
+	if err := Add(path, "bob", right+"x"); !strings.Contains(err.Error(), "73 octets, at most 72 are allowed") {
 		t.Errorf("the refusal gives no reason: %v", err)
 	}
 }
@@ -124,7 +124,7 @@ func TestBadFile(t *testing.T) {
 		{"a b:" + hash, ":1: bad name"},
 		{":" + hash, ":1: bad name"},
 		{"alice:" + hash + "\n\nAlice:" + hash, `:3: "Alice" is in line 1 already`},
-		{"alice:" + cheap, ":1: alice: bcrypt cost 9 is not in 10 to 14"},
+		{"alice:" + cheap, ":1: alice: the bcrypt cost 9 is not in 10 to 14"},
 		{"alice:" + costed(31), "bcrypt cost 31"},
 		{"alice:" + hash[:len(hash)-1], "not a bcrypt hash"},
 		{"alice:" + hash + ":admin", "not a bcrypt hash"},

@@ -9,23 +9,23 @@ import (
 // TokenSize is the length of a token in a DnAck, in lower-case hex digits.
 const TokenSize = 32
 
-// Ack is the body of a DnAck frame taken apart: File can be fetched at Addr and
-// Port by whoever shows Token there. Name is the addressee from a client, the
-// sender from the server. The slices alias what was parsed.
+// Ack is the parsed body of a DnAck frame: File can be fetched at Addr and Port with
+// Token. Name is the addressee in a frame from a client, and the sender in one from the
+// server. The slices alias what was parsed.
 type Ack struct {
 	Name, File []byte
 	Addr       netip.Addr
 	Port       uint16
-	Token      []byte // TokenSize octets, or empty: the sharer asks for none
+	Token      []byte // TokenSize octets; empty: the sharer requires none
 }
 
-// ParseAck takes the body of a DnAck frame apart, from the right, since a file
-// name may hold spaces. ok is false where a field is missing, empty or not what
-// it has to be. An IPv6 address costs an allocation; nothing else does.
+// ParseAck parses the body of a DnAck frame, from the right, because a file name may
+// contain spaces. ok is false if a field is missing, empty or invalid. It allocates
+// only for an IPv6 address.
 func ParseAck(body []byte) (a Ack, ok bool) {
 	name, rest, _ := bytes.Cut(body, []byte{' '})
 	rest, last := cutLast(rest)
-	// No port is as long as a token, so one that stands last is never mistaken.
+	// No port is as long as a token, so a port at the end is not mistaken for one.
 	if isToken(last) {
 		a.Token = last
 		rest, last = cutLast(rest)
@@ -40,8 +40,8 @@ func ParseAck(body []byte) (a Ack, ok bool) {
 	return a, true
 }
 
-// AppendAck appends a DnAck frame. An address is written without its zone,
-// which means something to one machine alone.
+// AppendAck appends a DnAck frame. The address is written without its zone, which has
+// a meaning on one machine only.
 func AppendAck(dst []byte, a Ack) []byte {
 	dst = append(dst, byte(File), byte(DnAck))
 	dst = append(dst, a.Name...)
@@ -73,7 +73,7 @@ func isToken(p []byte) bool {
 	return len(p) == TokenSize
 }
 
-// parseDecimal reads a number as it is usually written: digits, no leading zero.
+// parseDecimal parses digits without a leading zero.
 func parseDecimal(p []byte, most int) (n int, ok bool) {
 	if len(p) == 0 || len(p) > 5 || p[0] == '0' && len(p) > 1 {
 		return 0, false
@@ -87,8 +87,8 @@ func parseDecimal(p []byte, most int) (n int, ok bool) {
 	return n, n <= most
 }
 
-// parseAddr reads an IP address without a zone. The dotted form is read here,
-// because netip takes strings only and a string would have to be allocated.
+// parseAddr parses an IP address without a zone. It parses IPv4 itself, because netip
+// accepts only strings, and a string would have to be allocated.
 func parseAddr(p []byte) (netip.Addr, bool) {
 	if bytes.IndexByte(p, ':') >= 0 {
 		addr, err := netip.ParseAddr(string(p))

@@ -5,7 +5,7 @@ import (
 	"errors"
 )
 
-// What a stream of bytes can do wrong.
+// Violations of the protocol that a Decoder finds.
 var (
 	ErrType    = errors.New("wire: unknown frame type")
 	ErrCommand = errors.New("wire: unknown file command")
@@ -15,21 +15,20 @@ var (
 // keepHeld is the largest buffer an idle Decoder keeps, in octets.
 const keepHeld = 256
 
-// Decoder cuts a byte stream, given to it in any pieces, into frames. What
-// arrives whole is not copied; only the head of a frame whose end has not
-// come yet is held back, never more than Max octets. The zero Decoder is
-// ready, with MaxFrame as its limit.
+// Decoder splits a byte stream, given to it in any pieces, into frames. A frame
+// that arrives whole is not copied. The Decoder keeps only the beginning of a frame
+// whose end has not come yet, never more than Max octets. The zero Decoder is
+// ready for use, with MaxFrame as its limit.
 type Decoder struct {
-	Max  int    // octets in a frame, type octet and NUL included; 0 means MaxFrame
-	held []byte // the head of an unfinished frame
-	used bool   // held was given out as a frame and is free again
+	Max  int    // octets in a frame, including type octet and NUL; 0 means MaxFrame
+	held []byte // the beginning of an unfinished frame
+	used bool   // held was returned as a frame, and is free again
 }
 
-// Next cuts the first frame off what is held back followed by in. It returns
-// the frame and the rest of in that it did not touch; call it again with the
-// rest until ok is false, which means that all of in is taken and the frame at
-// its end, if any, is not finished. An error is final: the caller ends the
-// stream and does not ask again.
+// Next returns the first frame of what the Decoder keeps followed by in, and the rest
+// of in behind it. Call it again with the rest until ok is false. That means that all of
+// in is consumed, and the frame at its end, if any, is not finished. After an error the
+// stream has to be ended; Next must not be called again.
 func (d *Decoder) Next(in []byte) (f Frame, rest []byte, ok bool, err error) {
 	if d.used {
 		d.held, d.used = d.held[:0], false
@@ -51,9 +50,9 @@ func (d *Decoder) Next(in []byte) (f Frame, rest []byte, ok bool, err error) {
 	return Frame{}, nil, false, nil
 }
 
-// nextHeld goes on with the frame whose head is held back.
+// nextHeld continues the frame whose beginning is kept.
 func (d *Decoder) nextHeld(in []byte) (f Frame, rest []byte, ok bool, err error) {
-	// A NUL in the head ends nothing: take the head before looking for the end.
+	// A NUL in the head does not end the frame: read the head before searching for the end.
 	for len(d.held) < head(d.held) && len(in) > 0 {
 		d.held, in = append(d.held, in[0]), in[1:]
 	}
@@ -73,7 +72,7 @@ func (d *Decoder) nextHeld(in []byte) (f Frame, rest []byte, ok bool, err error)
 	return Frame{}, nil, false, nil
 }
 
-// Held is how many octets of an unfinished frame are held back.
+// Held is how many octets of an unfinished frame the Decoder keeps.
 func (d *Decoder) Held() int {
 	if d.used {
 		return 0
@@ -88,9 +87,8 @@ func (d *Decoder) limit() int {
 	return MaxFrame
 }
 
-// cut finds the length of the first frame of p, its NUL included; 0 if it is
-// unfinished. A frame is too long as soon as its limit is reached without a
-// NUL, so that nobody waits for an end that could not be taken.
+// cut returns the length of the first frame of p, including its NUL; 0 if it is
+// unfinished. A frame is too long as soon as the limit is reached without a NUL.
 func (d *Decoder) cut(p []byte) (int, error) {
 	limit := d.limit()
 	p = p[:min(len(p), limit)]
@@ -107,7 +105,7 @@ func (d *Decoder) cut(p []byte) (int, error) {
 	return 0, nil
 }
 
-// head is how many octets stand before the body: NULs among them end nothing.
+// head is how many octets precede the body. A NUL among them does not end the frame.
 func head(p []byte) int {
 	if len(p) > 0 && Type(p[0]) == File {
 		return 2
@@ -115,7 +113,7 @@ func head(p []byte) int {
 	return 1
 }
 
-// check refuses a head that no frame has, as early as its octets are there.
+// check returns an error for an invalid head, as soon as its octets are there.
 func check(p []byte) error {
 	if len(p) > 0 && Type(p[0]) > Close {
 		return ErrType
@@ -127,7 +125,7 @@ func check(p []byte) error {
 }
 
 // parse splits a whole frame. The body's capacity ends with it, so that an
-// append to it cannot reach the frame behind.
+// append to it cannot overwrite the next frame.
 func parse(p []byte) Frame {
 	end := len(p) - 1
 	if Type(p[0]) == File {

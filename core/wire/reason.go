@@ -2,29 +2,29 @@ package wire
 
 import "strings"
 
-// Reasons that clients act on: of a denial, or of the notice right before a Close.
-// After any other a client may try again, and shows the reason to a person.
+// Reasons on which clients act, in a denial or in the notice right before a Close. After
+// any other reason a client may try again, and shows the reason to its user.
 const (
-	// WrongPassword: there is no such user, or it is another password.
+	// WrongPassword: there is no such user, or the password is wrong.
 	WrongPassword = "wrong name or password"
 	// NameTaken: a client of that name is in the room, perhaps a dead connection of the same one.
 	NameTaken = "name is taken"
-	// Banned: the name, or the address.
+	// Banned: the name or the address is banned.
 	Banned = "you are banned"
-	// Kicked: the operator ended it.
+	// Kicked: the operator ended the session.
 	Kicked = "you were asked to leave"
 	// Removed: the user is no longer in the users file.
 	Removed = "your account was removed"
-	// NeedsTLS: the client does not speak it, and the server does nothing else.
+	// NeedsTLS: the client does not use TLS, and the server requires it.
 	NeedsTLS = "this server speaks TLS: connect with -tls"
 
-	// nameRefused begins every reason for which a name breaks the rules, and NameTaken.
+	// nameRefused begins NameTaken, and every reason why a name is invalid.
 	nameRefused = "name "
 )
 
-// Final says whether a client that was turned away for a reason should not come back
-// by itself: it would be turned away again, or is not wanted. A wrong password is not
-// final, but a try with the same one is of no use.
+// Final says whether a client that was turned away for a reason should not reconnect by
+// itself: it would be turned away again, or is not wanted. A wrong password is not
+// final, but another try needs another password.
 func Final(reason string) bool {
 	switch reason {
 	case Banned, Kicked, Removed, NeedsTLS:

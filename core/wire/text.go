@@ -6,8 +6,9 @@ import (
 	"unicode/utf8"
 )
 
-// IsSafe says whether text can be shown on a terminal as it is: no control
-// rune but TAB. Bytes that are not UTF-8 are left to whoever shows them.
+// IsSafe says whether text can be shown on a terminal as it is: it has no control
+// rune except TAB. It ignores bytes that are not UTF-8; who shows the text has to
+// handle them.
 func IsSafe(text []byte) bool {
 	for len(text) >= word {
 		if !isPlain(binary.NativeEndian.Uint64(text)) && !allSafe(text, word) {
@@ -26,10 +27,10 @@ const (
 	blank = ' ' * ones
 )
 
-// isPlain says whether eight octets are printable ASCII, every one of them. With 1 added, or
-// with 0x20 taken off, an octet has its top bit set if it is not: 7F to FE have it with 1
-// added, A0 to FF and 00 to 1F with 0x20 taken off. Nothing carries over from an octet that is
-// printable, so the lowest that is not is found, whatever it does to those above it.
+// isPlain says whether all eight octets are printable ASCII. An octet that is not has its top
+// bit set after 1 was added (7F to FE) or after 0x20 was subtracted (A0 to FF and 00 to 1F). A
+// printable octet causes no carry, so the lowest octet that is not printable is always found,
+// whatever it carries into those above it.
 func isPlain(w uint64) bool { return ((w+ones)|(w-blank))&tops == 0 }
 
 // allSafe is IsSafe of the first n octets of text, one by one.
@@ -47,10 +48,10 @@ func allSafe(text []byte, n int) bool {
 	return true
 }
 
-// AppendSafe appends text made safe for a terminal: each control rune (C0 but
+// AppendSafe appends text made safe for a terminal: each control rune (C0 except
 // TAB, DEL, C1) becomes U+FFFD, a newline U+2424. It works by rune, so that a
-// byte like 9C inside a Hangul syllable stays. Bytes that are not UTF-8 pass
-// unchanged.
+// byte like 9C inside a Hangul syllable is kept. Bytes that are not UTF-8 are
+// copied unchanged.
 func AppendSafe(dst, text []byte) []byte {
 	for len(text) > 0 {
 		r, n := utf8.DecodeRune(text)
@@ -68,8 +69,8 @@ func AppendSafe(dst, text []byte) []byte {
 }
 
 // SplitName splits the body of a File frame into the name and what follows it
-// from the first space on, that space included. rest is empty where there is
-// no space.
+// from the first space on, including that space. rest is empty if there is no
+// space.
 func SplitName(body []byte) (name, rest []byte) {
 	if i := bytes.IndexByte(body, ' '); i >= 0 {
 		return body[:i], body[i:]

@@ -1,16 +1,16 @@
 // Package wire is the chat protocol on the wire: frames, their encoders, an
-// incremental decoder, and the rule that makes text safe for a terminal. Byte
-// layouts and every settled ambiguity are in PROTOCOL.md beside this file.
+// incremental decoder, and the rule that makes text safe for a terminal. The byte
+// layouts are specified in PROTOCOL.md beside this file.
 //
-// It refuses to know about sockets, rooms or users: bytes in, frames out. A
-// Decoder belongs to one goroutine at a time; every function is pure.
+// It knows nothing of sockets, rooms or users: bytes in, frames out. A Decoder belongs
+// to one goroutine at a time; any goroutine may call the functions.
 //
-// The Append functions trust their caller: a NUL in an argument would end the
+// The Append functions do not check their arguments: a NUL in one would end the
 // frame early, and a space in a name would end the name.
 package wire
 
 // Type is the first octet of a frame. Chat is NUL, which is also the octet
-// that ends a frame: read the type first, then look for the end.
+// that ends a frame: read the type first, then search for the end.
 type Type byte
 
 const (
@@ -33,36 +33,35 @@ const (
 	DnNack  Command = 6 // 02 06 name SP file 00  no such file
 )
 
-// MaxFrame is the default limit on a frame from a client, in octets, its type
-// octet and its closing NUL included.
+// MaxFrame is the default limit on a frame from a client, in octets, including its
+// type octet and its closing NUL.
 const MaxFrame = 4096
 
 // MaxFromServer is the limit a client sets on frames from the server, in
-// octets. The server puts a name in front of what a client sent, and text made
-// safe grows to three times its length at most: this has room for the frames
-// of a server whose own limit is 64 KiB.
+// octets. The server puts a name before what a client sent, and text that is made
+// safe can grow to three times its length. The limit suffices for a server whose own
+// limit is 64 KiB.
 const MaxFromServer = 256 << 10
 
-// ServerName is the sender of the server's own notices; nobody may log in with it.
+// ServerName is the sender of the server's notices; nobody may log in with it.
 const ServerName = "server"
 
 // Granted is the body of the Cred frame that lets a client in.
 const Granted = "granted"
 
-// DeniedPrefix stands before the reason in the Cred frame that turns a client away.
+// DeniedPrefix precedes the reason in the Cred frame that turns a client away.
 const DeniedPrefix = "denied "
 
-// Protocol is what the chat protocol is called in a TLS handshake (ALPN, RFC 7301).
+// Protocol is the name of the chat protocol in a TLS handshake (ALPN, RFC 7301).
 // Clients that name no protocol are served too.
 const Protocol = "chatbench"
 
-// Frame is one frame as it was decoded. Body aliases the bytes given to the
-// Decoder or the Decoder's own buffer: it is good until the next call of Next,
-// and no longer than those bytes.
+// Frame is a decoded frame. Body aliases the bytes given to the Decoder or the Decoder's
+// own buffer: it is valid until the next call of Next, and only as long as those bytes.
 type Frame struct {
 	Type    Type
-	Command Command // of a File frame, else 0
-	Body    []byte  // what stands between the head and the closing NUL
+	Command Command // of a File frame, otherwise 0
+	Body    []byte  // between the head and the closing NUL
 }
 
 // AppendChat appends a Chat frame as a client sends it.
@@ -81,7 +80,7 @@ func AppendSaid(dst []byte, name string, text []byte) []byte {
 	return append(dst, 0)
 }
 
-// AppendNotice appends a Chat frame in which the server itself speaks.
+// AppendNotice appends a Chat frame with a notice of the server.
 func AppendNotice(dst []byte, text string) []byte {
 	dst = append(dst, byte(Chat))
 	dst = append(dst, ServerName+": "...)
@@ -117,9 +116,9 @@ func AppendDenied(dst []byte, reason string) []byte {
 // AppendClose appends a Close frame.
 func AppendClose(dst []byte) []byte { return append(dst, byte(Close), 0) }
 
-// AppendFile appends a File frame: the name (of the addressee from a client,
-// of the sender from the server) and what follows it, its leading space
-// included; rest is empty for LsReq, LsStart and LsEnd.
+// AppendFile appends a File frame: the name (of the addressee in a frame from a
+// client, of the sender in one from the server) and what follows it, including its
+// leading space; rest is empty for LsReq, LsStart and LsEnd.
 func AppendFile(dst []byte, c Command, name string, rest []byte) []byte {
 	dst = append(dst, byte(File), byte(c))
 	dst = append(dst, name...)

@@ -55,7 +55,14 @@ func Start(t testing.TB, options ...Option) *Browser {
 	if path == "" {
 		t.Skip("there is no Chromium, so pages are not tested: make browser installs it")
 	}
-	options = append(append(chromedp.DefaultExecAllocatorOptions[:],
+	// The browser is killed in the end and then leaves behind what it has made in TMPDIR. The
+	// path is short, since the browser makes a socket in it.
+	dir, err := os.MkdirTemp("", "browser")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	options = append(append(chromedp.DefaultExecAllocatorOptions[:], chromedp.Env("TMPDIR="+dir),
 		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()),
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("hide-scrollbars", true), chromedp.WSURLReadTimeout(timeout)), options...)

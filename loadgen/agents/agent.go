@@ -14,34 +14,34 @@ import (
 	"chatbench/loadgen"
 )
 
-// Options is what an agent is.
+// Options describes an agent.
 type Options struct {
 	Join    string // HOST:PORT of the coordinator
-	Name    string // as the coordinator shows it; no two have the same
+	Name    string // the agent's name in reports; each agent needs a name of its own
 	Threads int
 	CPU     []int         // as loadgen.Config has it
-	Wait    time.Duration // how long nobody may listen at Join, and how long another may have its Name
+	Wait    time.Duration // how long to wait until the coordinator listens at Join, and until Name is free
 
-	// Told, if set, is told what the agent does, a line each.
-	Told func(line string)
+	// Log, if set, is called with each thing that the agent does, as one line.
+	Log func(line string)
 }
 
-// ErrRefused: the coordinator does not want this agent.
+// ErrRefused: the coordinator does not accept this agent.
 var ErrRefused = errors.New("agents: refused")
 
-// errDropped: the coordinator has given a load up.
+// errDropped: the coordinator has given up a load.
 var errDropped = errors.New("agents: the coordinator gave the load up")
 
-// agent is one that has joined.
+// agent is an agent that has joined.
 type agent struct {
 	*peer
-	options Options
-	base    time.Time // of its clock
-	orders  chan order
-	under   context.Context    // of the latest load; listen's own
-	cancel  context.CancelFunc // of that
-	gone    chan struct{}      // closed when nothing more will come
-	why     error              // valid then
+	options     Options
+	base        time.Time // of its clock
+	orders      chan order
+	loadContext context.Context    // of the latest load; only readMessages uses it
+	cancel      context.CancelFunc // cancels it
+	gone        chan struct{}      // closed when the coordinator is gone
+	why         error              // the reason; valid when gone is closed
 }
 
 // order is a message of the coordinator, with a context for the load it begins.
@@ -50,20 +50,20 @@ type order struct {
 	ctx context.Context
 }
 
-// errTaken: another agent has the name, or this one had it before it was started anew, and the
-// coordinator does not know yet that it ended.
-var errTaken = fmt.Errorf("%w for its name", ErrRefused)
+// errNameTaken: another agent has the name, or this agent had it before it was restarted, and the
+// coordinator does not know yet that the old process ended.
+var errNameTaken = fmt.Errorf("%w for its name", ErrRefused)
 
-// Serve joins a coordinator and does what it says until that has nothing more to do.
-// It is an error if the connection breaks off, or ctx ends, before.
+// Serve joins a coordinator and does what the coordinator tells it, until the coordinator says goodbye.
+// It is an error if the connection breaks, or ctx ends, before that.
 func Serve(ctx context.Context, o Options) error {
 	for until, told := time.Now().Add(o.Wait), false; ; told = true {
 		err := serve(ctx, o, told)
-		if !errors.Is(err, errTaken) || time.Now().After(until) {
+		if !errors.Is(err, errNameTaken) || time.Now().After(until) {
 			return err
 		}
-		if !told && o.Told != nil {
-			o.Told(fmt.Sprintf("waits until nobody else is %s at %s", o.Name, o.Join))
+		if !told && o.Log != nil {
+			o.Log(fmt.Sprintf("waiting until no other agent is named %s at %s", o.Name, o.Join))
 		}
 		select {
 		case <-ctx.Done():
@@ -85,11 +85,11 @@ func serve(ctx context.Context, o Options, again bool) error {
 		return fmt.Errorf("agents: %s: %w", o.Join, err)
 	}
 	if !again {
-		a.tell("joined %s as %s with %d threads", o.Join, o.Name, o.Threads)
+		a.logf("joined %s as %s with %d threads", o.Join, o.Name, o.Threads)
 	}
 	done := make(chan struct{})
 	defer close(done)
-	go a.listen(ctx, done)
+	go a.readMessages(ctx, done)
 	for {
 		select {
 		case m := <-a.orders:
@@ -98,7 +98,7 @@ func serve(ctx context.Context, o Options, again bool) error {
 				a.load(m)
 			case refuse:
 				if m.Taken {
-					return fmt.Errorf("%w by %s: %s", errTaken, o.Join, m.Why)
+					return fmt.Errorf("%w by %s: %s", errNameTaken, o.Join, m.Why)
 				}
 				return fmt.Errorf("%w by %s: %s", ErrRefused, o.Join, m.Why)
 			case bye:
@@ -113,7 +113,7 @@ func serve(ctx context.Context, o Options, again bool) error {
 	}
 }
 
-// greeting is what an agent says of itself first.
+// greeting is the first message of an agent, about itself.
 func greeting(o Options) message {
 	m := message{Kind: hello, Protocol: protocol, Version: Version(), Digest: loadgen.Digest(), Name: o.Name, Threads: o.Threads, CPUs: o.CPU}
 	m.Host, _ = os.Hostname()
@@ -124,7 +124,7 @@ func greeting(o Options) message {
 	return m
 }
 
-// dial connects to the coordinator, which may come later.
+// dial connects to the coordinator, which may start later.
 func dial(ctx context.Context, o Options) (net.Conn, error) {
 	for until := time.Now().Add(o.Wait); ; {
 		conn, err := new(net.Dialer).DialContext(ctx, "tcp", o.Join)
@@ -134,7 +134,7 @@ func dial(ctx context.Context, o Options) (net.Conn, error) {
 		case ctx.Err() != nil:
 			return nil, loadgen.ErrInterrupted
 		case time.Now().After(until):
-			return nil, fmt.Errorf("agents: nobody takes agents at %s (%w); start bench run -agents there", o.Join, err)
+			return nil, fmt.Errorf("agents: no coordinator listens at %s (%w); start bench run -agents there", o.Join, err)
 		}
 		select {
 		case <-ctx.Done():
@@ -143,17 +143,17 @@ func dial(ctx context.Context, o Options) (net.Conn, error) {
 	}
 }
 
-func (a *agent) tell(format string, args ...any) {
-	if a.options.Told != nil {
-		a.options.Told(fmt.Sprintf(format, args...))
+func (a *agent) logf(format string, args ...any) {
+	if a.options.Log != nil {
+		a.options.Log(fmt.Sprintf(format, args...))
 	}
 }
 
-// listen reads what the coordinator says. It answers pings at once, and ends a load that is
-// given up while its threads spin.
-func (a *agent) listen(ctx context.Context, done <-chan struct{}) {
+// readMessages reads what the coordinator sends. It answers pings at once, and ends a load that the
+// coordinator gives up, while the threads of that load spin.
+func (a *agent) readMessages(ctx context.Context, done <-chan struct{}) {
 	defer close(a.gone)
-	a.under, a.cancel = context.WithCancel(ctx)
+	a.loadContext, a.cancel = context.WithCancel(ctx)
 	defer func() { a.cancel() }()
 	for {
 		m, err := a.read()
@@ -170,20 +170,20 @@ func (a *agent) listen(ctx context.Context, done <-chan struct{}) {
 			continue
 		case drop, load:
 			a.cancel()
-			a.under, a.cancel = context.WithCancel(ctx)
+			a.loadContext, a.cancel = context.WithCancel(ctx)
 		}
 		if m.Kind == drop {
 			continue
 		}
 		select {
-		case a.orders <- order{m, a.under}:
+		case a.orders <- order{m, a.loadContext}:
 		case <-done:
 			return
 		}
 	}
 }
 
-// load carries out one load, and says what came of it.
+// load carries out one load, and reports its result.
 func (a *agent) load(m order) {
 	if m.Plan == nil {
 		a.write(failure(errors.New("a load without a plan")))
@@ -191,37 +191,37 @@ func (a *agent) load(m order) {
 	}
 	cfg := m.Plan.config()
 	cfg.Threads, cfg.CPU = a.options.Threads, a.options.CPU
-	a.tell("load on %s: %d of %d threads, %d clients in all", cfg.Server, cfg.Threads, m.Plan.All, cfg.Clients)
+	a.logf("load on %s: %d of %d threads, %d clients in all", cfg.Server, cfg.Threads, m.Plan.All, cfg.Clients)
 	cfg.Agent = &loadgen.Agent{
 		First: m.Plan.First, All: m.Plan.All,
 		Ready: func() (time.Time, error) {
-			got, err := a.step(m.ctx, message{Kind: ready}, start)
+			got, err := a.exchange(m.ctx, message{Kind: ready}, start)
 			return a.base.Add(time.Duration(got.At - a.base.UnixNano())), err
 		},
 		Settle: func(counts []uint64) ([]uint64, error) {
-			got, err := a.step(m.ctx, message{Kind: sent, Counts: counts}, settle)
+			got, err := a.exchange(m.ctx, message{Kind: sent, Counts: counts}, settle)
 			return got.Counts, err
 		},
 	}
-	cfg.Progress = a.coming()
-	cfg.OnQuiet = func() { a.step(m.ctx, message{Kind: quiet}, leave) }
+	cfg.Progress = a.reportArrivals()
+	cfg.OnQuiet = func() { a.exchange(m.ctx, message{Kind: quiet}, leave) }
 	all, err := loadgen.Parts(m.ctx, cfg)
 	if err == nil {
 		err = context.Cause(m.ctx)
 	}
 	if err != nil {
-		a.tell("%v", err)
+		a.logf("%v", err)
 		a.write(failure(err))
 		return
 	}
 	if err := a.write(message{Kind: parts, Parts: all}); err != nil {
-		a.write(failure(fmt.Errorf("agents: what was measured cannot be sent: %w", err)))
+		a.write(failure(fmt.Errorf("agents: cannot send the result: %w", err)))
 	}
 }
 
-// coming says every few seconds, as long as something arrives, that it does: the coordinator waits
-// for what arrives slowly, and for an agent that says nothing it does not.
-func (a *agent) coming() func(loadgen.Progress) {
+// reportArrivals tells the coordinator every few seconds that something still arrives, as long as it does:
+// the coordinator waits for slow deliveries, but not for a silent agent.
+func (a *agent) reportArrivals() func(loadgen.Progress) {
 	said := time.Now()
 	return func(p loadgen.Progress) {
 		if now := time.Now(); p.PerSecond > 0 && now.Sub(said) >= comingEvery {
@@ -231,15 +231,15 @@ func (a *agent) coming() func(loadgen.Progress) {
 	}
 }
 
-// step says something and waits for what must follow.
-func (a *agent) step(ctx context.Context, m message, next kind) (message, error) {
+// exchange sends a message and waits for the one that must follow.
+func (a *agent) exchange(ctx context.Context, m message, next kind) (message, error) {
 	if err := a.write(m); err != nil {
 		return message{}, fmt.Errorf("agents: %w", err)
 	}
 	select {
 	case got := <-a.orders:
 		if got.Kind != next {
-			return message{}, fmt.Errorf("agents: %q where %q had to follow", got.Kind, next)
+			return message{}, fmt.Errorf("agents: received %q instead of %q", got.Kind, next)
 		}
 		return got.message, nil
 	case <-ctx.Done():

@@ -18,7 +18,7 @@ import (
 	"chatbench/loadgen/null"
 )
 
-// asAgent makes the test's own program an agent that joins what it says.
+// asAgent makes the test's own program an agent that joins the address in it.
 const asAgent = "TEST_AGENT_JOIN"
 
 func TestMain(m *testing.M) {
@@ -34,8 +34,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// process starts an agent as a process, in a network namespace if one is named.
-func process(t *testing.T, namespace, join, name string, threads int) *exec.Cmd {
+// startAgent starts an agent as a process, in a network namespace if one is named.
+func startAgent(t *testing.T, namespace, join, name string, threads int) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	if namespace != "" {
@@ -69,8 +69,8 @@ func serveNull(t *testing.T, address string) string {
 	return s.Addr()
 }
 
-// coordinate listens for so many agents.
-func coordinate(t *testing.T, address string, agents int) *Coordinator {
+// newCoordinator listens for that many agents.
+func newCoordinator(t *testing.T, address string, agents int) *Coordinator {
 	t.Helper()
 	c, err := Listen(address, make([]string, agents))
 	if err != nil {
@@ -87,9 +87,9 @@ func plain(server string) loadgen.Config {
 	}
 }
 
-// whole says whether every message of plain was delivered to everybody, was timed once if
-// it belongs to the timed section, and nothing was wrong.
-func whole(t *testing.T, r *loadgen.Result) {
+// checkComplete checks that every message of plain was delivered to everybody, was timed once if
+// it belongs to the timed section, and that nothing was wrong.
+func checkComplete(t *testing.T, r *loadgen.Result) {
 	t.Helper()
 	if !r.Ledger.Clean() || r.Messages.InAll != 300 || r.Messages.Due != 200 || r.Messages.Unsent != 0 || r.Deliveries.InAll != 9*300 || r.Deliveries.Due != 9*200 {
 		t.Errorf("%+v, %+v, %+v", r.Ledger, r.Messages, r.Deliveries)
@@ -106,19 +106,19 @@ func whole(t *testing.T, r *loadgen.Result) {
 	}
 }
 
-// ended waits for a process and wants it to have ended well.
-func ended(t *testing.T, cmd *exec.Cmd) {
+// waitExit waits for a process, which must exit with status 0.
+func waitExit(t *testing.T, cmd *exec.Cmd) {
 	t.Helper()
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("an agent: %v", err)
 	}
 }
 
-// TestProcesses: two agents, of one and of two threads, as processes of their own put one load
-// after the other on a server, in an open and a closed loop.
+// TestProcesses: two agents, with one and with two threads, as processes of their own put several loads
+// on a server, in an open and a closed loop.
 func TestProcesses(t *testing.T) {
-	c := coordinate(t, "127.0.0.1:0", 2)
-	one, two := process(t, "", c.Addr(), "one", 1), process(t, "", c.Addr(), "two", 2)
+	c := newCoordinator(t, "127.0.0.1:0", 2)
+	one, two := startAgent(t, "", c.Addr(), "one", 1), startAgent(t, "", c.Addr(), "two", 2)
 	if err := c.Gather(t.Context(), 20*time.Second); err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func TestProcesses(t *testing.T) {
 				t.Errorf("poisson: %+v, %+v, %d latencies", r.Ledger, r.Messages, all)
 			}
 		} else {
-			whole(t, r)
+			checkComplete(t, r)
 		}
 		if hooks != "start end quiet" || len(r.Generator.Threads) != 3 {
 			t.Errorf("hooks: %s; %d threads", hooks, len(r.Generator.Threads))
@@ -160,12 +160,12 @@ func TestProcesses(t *testing.T) {
 		}
 	}
 	c.Close()
-	ended(t, one)
-	ended(t, two)
+	waitExit(t, one)
+	waitExit(t, two)
 }
 
-// TestNamespaces: the same with each agent in a network namespace of its own, as on machines of their own:
-// they reach the server by different addresses of this one, and by nothing else.
+// TestNamespaces: the same with each agent in a network namespace of its own, as if on separate machines:
+// they reach the server only by different addresses of this machine.
 func TestNamespaces(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("network namespaces need root")
@@ -192,10 +192,10 @@ func TestNamespaces(t *testing.T) {
 			}
 		}
 	}
-	c := coordinate(t, "0.0.0.0:0", 2)
+	c := newCoordinator(t, "0.0.0.0:0", 2)
 	_, port, _ := net.SplitHostPort(c.Addr())
-	one := process(t, names[0], "10.213.0.1:"+port, "one", 1)
-	two := process(t, names[1], "10.213.1.1:"+port, "two", 1)
+	one := startAgent(t, names[0], "10.213.0.1:"+port, "one", 1)
+	two := startAgent(t, names[1], "10.213.1.1:"+port, "two", 1)
 	if err := c.Gather(t.Context(), 20*time.Second); err != nil {
 		t.Fatal(err)
 	}
@@ -204,18 +204,18 @@ func TestNamespaces(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	whole(t, r)
+	checkComplete(t, r)
 	c.Close()
-	ended(t, one)
-	ended(t, two)
+	waitExit(t, one)
+	waitExit(t, two)
 }
 
-// TestLost: an agent that is killed ends the load, which has no result. Another takes its
-// place, and the next load is whole.
+// TestLost: an agent that is killed ends the load, which has no result. Another one replaces
+// it, and the next load is complete.
 func TestLost(t *testing.T) {
-	c := coordinate(t, "127.0.0.1:0", 2)
+	c := newCoordinator(t, "127.0.0.1:0", 2)
 	defer c.Close()
-	one, two := process(t, "", c.Addr(), "one", 1), process(t, "", c.Addr(), "two", 1)
+	one, two := startAgent(t, "", c.Addr(), "one", 1), startAgent(t, "", c.Addr(), "two", 1)
 	if err := c.Gather(t.Context(), 20*time.Second); err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +236,7 @@ func TestLost(t *testing.T) {
 	if err := Serve(t.Context(), Options{Join: c.Addr(), Name: "two", Threads: 2}); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "give -threads 1") {
 		t.Errorf("in its place one with two threads: %v", err)
 	}
-	three := process(t, "", c.Addr(), "three", 1)
+	three := startAgent(t, "", c.Addr(), "three", 1)
 	if err := c.Gather(t.Context(), 20*time.Second); err != nil {
 		t.Fatal(err)
 	}
@@ -244,20 +244,20 @@ func TestLost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	whole(t, r)
+	checkComplete(t, r)
 	_, _ = one, three
 }
 
-// TestFailures: what a load fails with at an agent, or because of the plan, is what Run fails with,
-// and the agents are ready for the next one.
+// TestFailures: an error of a load at an agent, or because of the plan, is the error of Run,
+// and the agents are ready for the next load.
 func TestFailures(t *testing.T) {
-	c := coordinate(t, "127.0.0.1:0", 2)
+	c := newCoordinator(t, "127.0.0.1:0", 2)
 	defer c.Close()
 	if err := c.Gather(t.Context(), 10*time.Millisecond); !errors.Is(err, ErrMissing) || !strings.Contains(err.Error(), "loadgen agent -join "+c.Addr()) {
 		t.Errorf("nobody has joined: %v", err)
 	}
 	for _, name := range []string{"one", "two"} {
-		process(t, "", c.Addr(), name, 1)
+		startAgent(t, "", c.Addr(), name, 1)
 	}
 	if err := c.Gather(t.Context(), 20*time.Second); err != nil {
 		t.Fatal(err)
@@ -289,13 +289,13 @@ func TestFailures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	whole(t, r)
+	checkComplete(t, r)
 }
 
-// TestRefused: an agent of another version, a second one of a name and one too many are
-// refused with one line each; a stranger is not waited for.
+// TestRefused: an agent of another version, a second agent of the same name and one agent too many are
+// refused with one line each; a connection that says nothing does not block the others.
 func TestRefused(t *testing.T) {
-	c := coordinate(t, "127.0.0.1:0", 1)
+	c := newCoordinator(t, "127.0.0.1:0", 1)
 	defer c.Close()
 	greet := func(m message) string {
 		conn, err := net.Dial("tcp", c.Addr())
@@ -314,11 +314,11 @@ func TestRefused(t *testing.T) {
 	}
 	good := greeting(Options{Name: "one", Threads: 1})
 	for says, change := range map[string]func(*message){
-		"built from 0123 (protocol 2)": func(m *message) { m.Version = "0123" },
-		"(protocol 3), and this from":  func(m *message) { m.Protocol = 3 },
-		"it makes other texts":         func(m *message) { m.Digest = "00" },
-		"or shares than this":          func(m *message) { m.Digest = "" },
-		"at least one thread":          func(m *message) { m.Threads = 0 },
+		"built from 0123 (protocol 2)":       func(m *message) { m.Version = "0123" },
+		"(protocol 3), the coordinator from": func(m *message) { m.Protocol = 3 },
+		"it makes other texts":               func(m *message) { m.Digest = "00" },
+		"plan than the coordinator":          func(m *message) { m.Digest = "" },
+		"at least one thread":                func(m *message) { m.Threads = 0 },
 	} {
 		m := good
 		change(&m)
@@ -326,22 +326,22 @@ func TestRefused(t *testing.T) {
 			t.Errorf("%q, want %q", why, says)
 		}
 	}
-	process(t, "", c.Addr(), "one", 1)
+	startAgent(t, "", c.Addr(), "one", 1)
 	if err := c.Gather(t.Context(), 20*time.Second); err != nil {
 		t.Fatal(err)
 	}
-	if why := greet(good); !strings.Contains(why, "an agent one already") {
+	if why := greet(good); !strings.Contains(why, "an agent named one has already joined") {
 		t.Errorf("a second: %q", why)
 	}
 	good.Name = "two"
-	if why := greet(good); !strings.Contains(why, "no agent two is wanted") {
+	if why := greet(good); !strings.Contains(why, "there is no place for an agent named two") {
 		t.Errorf("one too many: %q", why)
 	}
 	err := Serve(t.Context(), Options{Join: c.Addr(), Name: "one", Threads: 1})
 	if !errors.Is(err, ErrRefused) || strings.Contains(err.Error(), "\n") {
 		t.Errorf("%v", err)
 	}
-	if err := Serve(t.Context(), Options{Join: "127.0.0.1:1", Name: "one", Threads: 1}); err == nil || !strings.Contains(err.Error(), "nobody takes agents at 127.0.0.1:1") {
+	if err := Serve(t.Context(), Options{Join: "127.0.0.1:1", Name: "one", Threads: 1}); err == nil || !strings.Contains(err.Error(), "no coordinator listens at 127.0.0.1:1") {
 		t.Errorf("%v", err)
 	}
 	conn, err := net.Dial("tcp", c.Addr())
@@ -354,7 +354,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestPlan: an agent is told all of a load that it needs.
+// TestPlan: a plan contains everything of a load that an agent needs.
 func TestPlan(t *testing.T) {
 	cfg := loadgen.Config{
 		Server: "a:1", Clients: 1, Senders: 2, Rate: units.Rate(3), Poisson: true, Window: 4, Size: 5, Warmup: 6, Duration: 7, Seed: 8,

@@ -15,7 +15,7 @@ import (
 
 // Errors that callers branch on. Each is wrapped in one line that says more.
 var (
-	// ErrLost: an agent is gone, or says nothing any more.
+	// ErrLost: an agent is gone or no longer answers.
 	ErrLost = errors.New("agents: an agent is lost")
 	// ErrMissing: not all agents have joined.
 	ErrMissing = errors.New("agents: not all have joined")
@@ -25,15 +25,15 @@ var (
 type Coordinator struct {
 	listener net.Listener
 	version  string
-	digest   string    // as an agent's must be
+	digest   string    // which every agent must have too
 	base     time.Time // of this process's clock
-	names    []string  // of the agents wanted; "": any
-	changed  chan bool // somebody joined
+	names    []string  // of the agents wanted; "" stands for any name
+	changed  chan bool // signals that an agent joined
 	closed   chan bool
 
-	mutex  sync.Mutex
-	driven bool      // a load has begun: places keep their number of threads
-	places []*remote // of the agents, by their place; nil: nobody has joined yet
+	mutex       sync.Mutex
+	loadStarted bool      // a load has begun: places keep their number of threads
+	places      []*remote // of the agents, by their place; nil: no agent has joined yet
 }
 
 // remote is an agent as the coordinator sees it.
@@ -41,14 +41,14 @@ type remote struct {
 	*peer
 	info    Info
 	answers chan message
-	gone    chan bool // closed when nothing more will come
-	why     error     // valid then
-	cut     chan bool // closed when nobody wants to hear it any more
-	busy    bool      // it has a load, and has not said what came of it
+	gone    chan bool // closed when the agent is gone
+	why     error     // the reason; valid when gone is closed
+	closing chan bool // closed when its messages are no longer read
+	busy    bool      // it has a load, and has not reported the result
 	serial  int       // of the latest ping
 }
 
-// Info is what is known of an agent.
+// Info describes an agent.
 type Info struct {
 	Name    string
 	Place   int    // from 1
@@ -56,14 +56,14 @@ type Info struct {
 	Version string
 	Threads int
 	CPUs    []int  // that its threads are pinned to; none: they are not
-	Host    string // its machine, as that names itself
+	Host    string // the host name of its machine
 	Kernel  string // the release of it
-	// Offset is what the agent's clock shows more than this one's, right to within
-	// Bound: half of RoundTrip, the shortest that was seen before the latest load.
+	// Offset is how far the agent's clock is ahead of this process's clock, right to within
+	// Bound: half of RoundTrip, the shortest one seen before the latest load.
 	Offset, Bound, RoundTrip time.Duration
 }
 
-// Listen takes agents at HOST:PORT: those of the given names, or for each "" any.
+// Listen accepts agents at HOST:PORT: one for each of the names, where "" stands for any name.
 func Listen(address string, names []string) (*Coordinator, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
@@ -80,7 +80,7 @@ func Listen(address string, names []string) (*Coordinator, error) {
 // Addr is the address that agents join.
 func (c *Coordinator) Addr() string { return c.listener.Addr().String() }
 
-// Close tells all agents that there is nothing more to do.
+// Close tells all agents that they can leave.
 func (c *Coordinator) Close() {
 	close(c.closed)
 	c.listener.Close()
@@ -90,7 +90,7 @@ func (c *Coordinator) Close() {
 	}
 }
 
-// Agents is who has joined, in the order of their places.
+// Agents returns the agents that have joined, in the order of their places.
 func (c *Coordinator) Agents() (all []Info) {
 	for _, r := range c.alive() {
 		all = append(all, r.info)
@@ -98,7 +98,7 @@ func (c *Coordinator) Agents() (all []Info) {
 	return all
 }
 
-// Gather waits until every place has its agent, for so long, and measures their clocks.
+// Gather waits until every place has its agent, at most for the given time, and measures their clocks.
 func (c *Coordinator) Gather(ctx context.Context, within time.Duration) error {
 	late := time.NewTimer(within)
 	defer late.Stop()
@@ -117,8 +117,8 @@ func (c *Coordinator) Gather(ctx context.Context, within time.Duration) error {
 	return s.each(func(_ int, r *remote) error { return s.clock(r) })
 }
 
-// Host is the address of this machine by which all agents have joined; of several, that
-// which stands for every address.
+// Host returns the address of this machine by which all agents have joined; if they used several,
+// the address that stands for all addresses.
 func (c *Coordinator) Host() string {
 	host := ""
 	for _, r := range c.alive() {
@@ -131,7 +131,7 @@ func (c *Coordinator) Host() string {
 	return host
 }
 
-// alive is the agents that are there, in the order of their places.
+// alive returns the agents that are connected, in the order of their places.
 func (c *Coordinator) alive() (all []*remote) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
@@ -152,18 +152,18 @@ func (r *remote) isGone() bool {
 	}
 }
 
-// end ends an agent's connection, which is lost then. It may be called again.
+// end closes an agent's connection; the agent is lost then. It may be called again.
 func (r *remote) end() {
 	select {
-	case <-r.cut:
+	case <-r.closing:
 	default:
-		close(r.cut)
+		close(r.closing)
 	}
 	r.Close()
 }
 
 func (c *Coordinator) accept() {
-	greeting := make(chan bool, strangers)
+	greeting := make(chan bool, maxUnidentified)
 	for {
 		conn, err := c.listener.Accept()
 		if err != nil {
@@ -176,16 +176,16 @@ func (c *Coordinator) accept() {
 		}
 		greeting <- true
 		go func() {
-			r := c.greet(newPeer(conn, maxHello))
+			r := c.handshake(newPeer(conn, maxHello))
 			if <-greeting; r != nil {
-				c.hear(r)
+				c.readMessages(r)
 			}
 		}()
 	}
 }
 
-// greet hears who connects, and takes it or refuses it with one line; then it is nil.
-func (c *Coordinator) greet(p *peer) *remote {
+// handshake reads the first message of a connection and accepts the agent, or refuses it with one line and returns nil.
+func (c *Coordinator) handshake(p *peer) *remote {
 	p.SetReadDeadline(time.Now().Add(deadTime))
 	m, err := p.read()
 	if err != nil || m.Kind != hello {
@@ -195,7 +195,7 @@ func (c *Coordinator) greet(p *peer) *remote {
 	p.SetReadDeadline(time.Time{})
 	p.limit = maxLine
 	r := &remote{
-		peer: p, answers: make(chan message), gone: make(chan bool), cut: make(chan bool),
+		peer: p, answers: make(chan message), gone: make(chan bool), closing: make(chan bool),
 		info: Info{Name: oneLine(m.Name), Address: p.RemoteAddr().String(), Version: oneLine(m.Version), Threads: m.Threads, CPUs: m.CPUs, Host: oneLine(m.Host), Kernel: oneLine(m.Kernel)},
 	}
 	if why, taken := c.admit(r, &m); why != "" {
@@ -210,8 +210,8 @@ func (c *Coordinator) greet(p *peer) *remote {
 	return r
 }
 
-// hear reads what an agent says, until it is gone.
-func (c *Coordinator) hear(r *remote) {
+// readMessages reads what an agent sends, until the agent is gone.
+func (c *Coordinator) readMessages(r *remote) {
 	for {
 		m, err := r.read()
 		if err != nil {
@@ -222,13 +222,13 @@ func (c *Coordinator) hear(r *remote) {
 		}
 		select {
 		case r.answers <- m:
-		case <-r.cut:
+		case <-r.closing:
 		case <-c.closed:
 		}
 	}
 }
 
-// oneLine is what somebody else calls itself, fit to be printed.
+// oneLine makes a text from another process fit to be printed in one line.
 func oneLine(text string) string {
 	text = strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {
@@ -239,13 +239,13 @@ func oneLine(text string) string {
 	return text[:min(len(text), 500)]
 }
 
-// admit gives an agent its place, or says why there is none, and whether that is because another has its name.
+// admit gives an agent its place, or says why there is none, and whether the reason is that another agent has its name.
 func (c *Coordinator) admit(r *remote, m *message) (why string, taken bool) {
 	if m.Protocol != protocol || r.info.Version != c.version {
-		return fmt.Sprintf("it was built from %s (protocol %d), and this from %s (protocol %d); build both from the same sources", r.info.Version, m.Protocol, c.version, protocol), false
+		return fmt.Sprintf("it was built from %s (protocol %d), the coordinator from %s (protocol %d); build both from the same sources", r.info.Version, m.Protocol, c.version, protocol), false
 	}
 	if m.Digest != c.digest {
-		return "of the same plan it makes other texts, due times or shares than this; build both from the same sources, for processors of one kind", false
+		return "it makes other texts, due times or shares of the same plan than the coordinator; build both from the same sources, for the same kind of processor", false
 	}
 	if r.info.Name == "" || r.info.Threads < 1 {
 		return "an agent has a name and at least one thread", false
@@ -256,10 +256,10 @@ func (c *Coordinator) admit(r *remote, m *message) (why string, taken bool) {
 	for i, other := range c.places {
 		switch {
 		case other != nil && !other.isGone() && other.info.Name == r.info.Name:
-			return fmt.Sprintf("there is an agent %s already; give another -name", r.info.Name), true
+			return fmt.Sprintf("an agent named %s has already joined; give another -name", r.info.Name), true
 		case other != nil && !other.isGone():
 		case c.names[i] != r.info.Name && (c.names[i] != "" || free >= 0):
-		case other != nil && c.driven && other.info.Threads != r.info.Threads:
+		case other != nil && c.loadStarted && other.info.Threads != r.info.Threads:
 			had = other.info.Threads
 		default:
 			free = i
@@ -267,9 +267,9 @@ func (c *Coordinator) admit(r *remote, m *message) (why string, taken bool) {
 	}
 	switch {
 	case free < 0 && had > 0:
-		return fmt.Sprintf("the agent whose place is free had %d threads, and the load stays what it is; give -threads %d", had, had), false
+		return fmt.Sprintf("the agent that it replaces had %d threads, and the load must stay the same; give -threads %d", had, had), false
 	case free < 0:
-		return fmt.Sprintf("no agent %s is wanted; there are places for %d, which are taken or have other names", r.info.Name, len(c.names)), false
+		return fmt.Sprintf("there is no place for an agent named %s: all %d places are taken or have other names", r.info.Name, len(c.names)), false
 	}
 	r.info.Place = free + 1
 	c.places[free] = r

@@ -13,32 +13,32 @@ import (
 	"chatbench/loadgen"
 )
 
-// How the offset of a clock is measured: by so many round trips at most, as many as fit
-// into a time, but for a few.
+// How the offset of a clock is measured: by as many round trips as fit into a time, within these
+// bounds.
 const (
 	trips      = 200
 	tripsTime  = 300 * time.Millisecond
 	tripsLeast = 5
 )
 
-// How long an agent may take for a step, beside what the plan takes.
+// How long an agent may take for a step, in addition to what the plan takes.
 const (
 	stepTime  = 60 * time.Second
-	startLead = 20 * time.Millisecond // from when the start is told to the start, beside two round trips
+	startLead = 20 * time.Millisecond // from when the agents learn the start to the start, in addition to two round trips
 )
 
 // Run puts one load on the server with all agents, each with its share of the clients, and merges
-// what they measured. Config has no CPU, Threads, TLS, Starved, Ceiling and Progress: these are the
-// agents' own, or are not for several. The hooks are called here, by this process's
-// clock. Where Server has no host (or 0.0.0.0), each agent connects to the address of this machine by
+// what they measured. CPU, Threads, TLS, Starved, Ceiling and Progress of the Config must be unset: they belong to
+// the agents, or are not possible with several. The hooks are called in this process, by its
+// clock. If Server has no host (or 0.0.0.0), each agent connects to the address of this machine by
 // which it has joined.
 //
-// An error means that there is no result. ErrLost: an agent is gone. Those of loadgen are as its Run has
-// them, with the name of the agent.
+// An error means that there is no result. ErrLost: an agent is gone. Errors of loadgen are those of its Run,
+// with the name of the agent.
 func (c *Coordinator) Run(ctx context.Context, cfg loadgen.Config) (result *loadgen.Result, err error) {
 	all := c.alive()
 	if len(all) < len(c.names) {
-		return nil, fmt.Errorf("%w: %d of %d are there", ErrLost, len(all), len(c.names))
+		return nil, fmt.Errorf("%w: %d of %d are connected", ErrLost, len(all), len(c.names))
 	}
 	if err := check(&cfg); err != nil {
 		return nil, err
@@ -51,7 +51,7 @@ func (c *Coordinator) Run(ctx context.Context, cfg loadgen.Config) (result *load
 		return nil, fmt.Errorf("%w: %d clients for %d threads of all agents; give at least %d", loadgen.ErrConfig, cfg.Clients, threads, threads)
 	}
 	c.mutex.Lock()
-	c.driven = true
+	c.loadStarted = true
 	c.mutex.Unlock()
 	s := c.session(ctx, cfg, all)
 	s.threads = threads
@@ -69,7 +69,7 @@ func (c *Coordinator) Run(ctx context.Context, cfg loadgen.Config) (result *load
 
 func check(cfg *loadgen.Config) error {
 	if cfg.TLS != nil {
-		return fmt.Errorf("%w: agents speak no TLS; leave arms with @tls out", loadgen.ErrConfig)
+		return fmt.Errorf("%w: agents speak no TLS; remove the arms with @tls", loadgen.ErrConfig)
 	}
 	return cfg.Check()
 }
@@ -91,7 +91,7 @@ func (c *Coordinator) session(ctx context.Context, cfg loadgen.Config, all []*re
 	return s
 }
 
-// each does something with all agents at the same time. The first error ends it for all.
+// each does something with all agents at the same time. The first error ends it for all of them.
 func (s *session) each(do func(i int, r *remote) error) error {
 	ended := make(chan error, len(s.all))
 	for i, r := range s.all {
@@ -124,12 +124,12 @@ func (s *session) prepare() error {
 			p.First += before.info.Threads
 		}
 		r.busy = true
-		_, err := s.step(r, message{Kind: load, Plan: p}, ready, s.cfg.Ramp+s.cfg.Connect+2*stepTime)
+		_, err := s.exchange(r, message{Kind: load, Plan: p}, ready, s.cfg.Ramp+s.cfg.Connect+2*stepTime)
 		return err
 	})
 }
 
-// measure lets the load go on from its start to its end.
+// measure runs the load from its start to its end.
 func (s *session) measure() (*loadgen.Result, error) {
 	lead := startLead
 	for _, r := range s.all {
@@ -145,7 +145,7 @@ func (s *session) measure() (*loadgen.Result, error) {
 	counts := make([][]uint64, len(s.all))
 	err := s.each(func(i int, r *remote) error {
 		own := s.base.UnixNano() + int64(at.Sub(s.base)) + int64(r.info.Offset)
-		m, err := s.step(r, message{Kind: start, At: own}, sent, s.cfg.Warmup+s.cfg.Duration+2*s.cfg.Drain+stepTime)
+		m, err := s.exchange(r, message{Kind: start, At: own}, sent, s.cfg.Warmup+s.cfg.Duration+2*s.cfg.Drain+stepTime)
 		counts[i] = m.Counts
 		return err
 	})
@@ -156,14 +156,14 @@ func (s *session) measure() (*loadgen.Result, error) {
 	sum := slices.Clone(counts[0])
 	for _, other := range counts[1:] {
 		if len(other) != len(sum) {
-			return nil, fmt.Errorf("agents: the agents count %d and %d senders; is one of them built otherwise?", len(sum), len(other))
+			return nil, fmt.Errorf("agents: the agents count %d and %d senders; build all of them from the same sources", len(sum), len(other))
 		}
 		for k, n := range other {
 			sum[k] += n
 		}
 	}
 	if err := s.each(func(_ int, r *remote) error {
-		_, err := s.step(r, message{Kind: settle, Counts: sum}, quiet, s.cfg.Drain+stepTime)
+		_, err := s.exchange(r, message{Kind: settle, Counts: sum}, quiet, s.cfg.Drain+stepTime)
 		return err
 	}); err != nil {
 		return nil, err
@@ -173,11 +173,11 @@ func (s *session) measure() (*loadgen.Result, error) {
 	}
 	measured := make([][]*loadgen.Part, len(s.all))
 	if err := s.each(func(i int, r *remote) error {
-		m, err := s.step(r, message{Kind: leave}, parts, stepTime)
+		m, err := s.exchange(r, message{Kind: leave}, parts, stepTime)
 		measured[i] = m.Parts
-		if err == nil && (len(m.Parts) != r.info.Threads || !loadgen.Whole(m.Parts)) {
+		if err == nil && (len(m.Parts) != r.info.Threads || !loadgen.Mergeable(m.Parts)) {
 			r.end()
-			return r.lost(errors.New("what it measured is not whole"))
+			return r.lost(errors.New("its measurement is incomplete"))
 		}
 		return err
 	}); err != nil {
@@ -189,11 +189,11 @@ func (s *session) measure() (*loadgen.Result, error) {
 	return s.merge(slices.Concat(measured...))
 }
 
-// merge is the result, which says how far latencies across agents may be wrong. It is that of all clients, or there is
-// none.
+// merge returns the result, including how wrong latencies between agents may be. It is an error if clients
+// are missing.
 func (s *session) merge(all []*loadgen.Part) (*loadgen.Result, error) {
-	if !loadgen.Whole(all) {
-		return nil, errors.New("agents: the agents measured different things; is one of them built otherwise?")
+	if !loadgen.Mergeable(all) {
+		return nil, errors.New("agents: the agents measured different things; build all of them from the same sources")
 	}
 	r := loadgen.Merge(all, s.cfg)
 	if int(r.Login.Count) != s.cfg.Clients {
@@ -206,7 +206,7 @@ func (s *session) merge(all []*loadgen.Part) (*loadgen.Result, error) {
 	return r, nil
 }
 
-// clocksAgain measures all clocks after the load, and how far they may have been off meanwhile.
+// clocksAgain measures all clocks after the load, and how far they may have been off during it.
 func (s *session) clocksAgain() error {
 	s.bounds = make([]time.Duration, len(s.all))
 	return s.each(func(i int, r *remote) error {
@@ -217,7 +217,7 @@ func (s *session) clocksAgain() error {
 	})
 }
 
-// drifted is how far a clock may have been off, at any time between two measurements, from the offset
+// drifted returns how far a clock may have been off, at any time between two measurements, from the offset
 // that was found first.
 func drifted(before, after Info) time.Duration {
 	return max(before.Bound, after.Bound) + (after.Offset - before.Offset).Abs()
@@ -234,8 +234,8 @@ func (s *session) hook(at time.Time, call func()) {
 	}
 }
 
-// step tells an agent something and waits for what must follow.
-func (s *session) step(r *remote, m message, next kind, within time.Duration) (message, error) {
+// exchange sends an agent a message and waits for the one that must follow.
+func (s *session) exchange(r *remote, m message, next kind, within time.Duration) (message, error) {
 	if err := r.write(m); err != nil {
 		r.end()
 		return message{}, r.lost(err)
@@ -246,7 +246,7 @@ func (s *session) step(r *remote, m message, next kind, within time.Duration) (m
 	for {
 		select {
 		case got := <-r.answers:
-			if got.Kind == coming { // a slow server is no lost agent
+			if got.Kind == coming { // the server is slow, the agent is not lost
 				late.Reset(max(time.Until(until), 2*s.cfg.Drain+stepTime))
 				continue
 			}
@@ -254,7 +254,7 @@ func (s *session) step(r *remote, m message, next kind, within time.Duration) (m
 				r.busy = false
 			}
 			switch {
-			case got.Kind == pong && got.Serial != r.serial: // of a load that was given up
+			case got.Kind == pong && got.Serial != r.serial: // the answer to a ping of a load that was given up
 				continue
 			case got.Kind == next:
 				return got, nil
@@ -262,7 +262,7 @@ func (s *session) step(r *remote, m message, next kind, within time.Duration) (m
 				return got, got.failure(r.info.Name)
 			}
 			r.end()
-			return got, r.lost(fmt.Errorf("it says %q where %q had to follow", got.Kind, next))
+			return got, r.lost(fmt.Errorf("it sent %q instead of %q", got.Kind, next))
 		case <-r.gone:
 			return message{}, r.lost(r.why)
 		case <-late.C:
@@ -281,7 +281,7 @@ func (r *remote) lost(why error) error {
 	return fmt.Errorf("%w: %s (%s): %w", ErrLost, r.info.Name, r.info.Address, cmp.Or(why, errors.New("its connection is gone")))
 }
 
-// abandon gives the load up and waits until every agent that is left has come out of it.
+// abandon gives the load up and waits until every remaining agent has stopped it.
 func (s *session) abandon() {
 	for _, r := range s.all {
 		if r.busy {
@@ -311,7 +311,7 @@ func (s *session) clock(r *remote) error {
 	for n := 0; n < trips && (n < tripsLeast || time.Now().Before(until)); n++ {
 		r.serial++
 		from := time.Now()
-		m, err := s.step(r, message{Kind: ping, Serial: r.serial}, pong, deadTime)
+		m, err := s.exchange(r, message{Kind: ping, Serial: r.serial}, pong, deadTime)
 		if err != nil {
 			return err
 		}
@@ -326,8 +326,8 @@ func (s *session) clock(r *remote) error {
 	return nil
 }
 
-// serverFor is where an agent connects to: a server that listens on every address of this
-// machine has the one by which the agent has joined.
+// serverFor returns where an agent connects to: if the server listens on every address of this
+// machine, the address by which the agent has joined.
 func serverFor(server string, joined net.Addr) string {
 	host, port, err := net.SplitHostPort(server)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"chatbench/loadgen/ledger"
 )
 
-// sabotage stands between clients and a server, and does something to one message on its way to one
+// sabotage is a proxy between clients and a server that damages one message on its way to one
 // client.
 type sabotage struct {
 	server string
@@ -92,13 +92,13 @@ func (s *sabotage) carry(client net.Conn, victim bool) {
 	}
 }
 
-// TestSabotage: what happens to one message on its way to one client is found by the agent of that client, and
+// TestSabotage: damage to one message on its way to one client is found by the agent of that client, and
 // counted once in the result of all, whichever agent and sender it is.
 func TestSabotage(t *testing.T) {
-	c := coordinate(t, "127.0.0.1:0", 2)
+	c := newCoordinator(t, "127.0.0.1:0", 2)
 	defer c.Close()
 	for _, name := range []string{"one", "two"} {
-		process(t, "", c.Addr(), name, 1)
+		startAgent(t, "", c.Addr(), name, 1)
 	}
 	if err := c.Gather(t.Context(), 20*time.Second); err != nil {
 		t.Fatal(err)
@@ -120,10 +120,10 @@ func TestSabotage(t *testing.T) {
 	}
 }
 
-// TestMischief: an agent that does not say what must follow is lost, whatever it says, and its
-// place is free for another; who says too much before it is known is cut off.
+// TestMischief: an agent that sends another message than the expected one is lost, and its
+// place is free for another agent; a connection that sends too much before its hello is cut off.
 func TestMischief(t *testing.T) {
-	c := coordinate(t, "127.0.0.1:0", 1)
+	c := newCoordinator(t, "127.0.0.1:0", 1)
 	defer c.Close()
 	server := serveNull(t, "127.0.0.1:0")
 	for _, says := range []string{`{"kind":"quiet"}`, `{"kind":"parts","parts":[null]}`, `{"kind":`, ``} {
@@ -169,7 +169,7 @@ func TestMischief(t *testing.T) {
 	if n, err := conn.Read(make([]byte, 1)); n > 0 || err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("%d octets, %v", n, err)
 	}
-	process(t, "", c.Addr(), "one", 1)
+	startAgent(t, "", c.Addr(), "one", 1)
 	if err := c.Gather(t.Context(), 20*time.Second); err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 	"chatbench/loadgen"
 )
 
-// TestAllClients: what was measured of fewer clients than the plan has is no result.
+// TestAllClients: a measurement of fewer clients than the plan has is not a result.
 func TestAllClients(t *testing.T) {
 	cfg := plain(serveNull(t, "127.0.0.1:0"))
 	all, err := loadgen.Parts(t.Context(), cfg)
@@ -39,11 +39,11 @@ func TestAllClients(t *testing.T) {
 	}
 }
 
-// TestNameIsFreed: an agent that is started anew waits until the coordinator knows that the old one of its name is gone.
+// TestNameIsFreed: a restarted agent waits until the coordinator knows that the old agent with its name is gone.
 func TestNameIsFreed(t *testing.T) {
-	c := coordinate(t, "127.0.0.1:0", 1)
+	c := newCoordinator(t, "127.0.0.1:0", 1)
 	defer c.Close()
-	old := process(t, "", c.Addr(), "one", 1)
+	old := startAgent(t, "", c.Addr(), "one", 1)
 	if err := c.Gather(t.Context(), 20*time.Second); err != nil {
 		t.Fatal(err)
 	}
@@ -52,8 +52,8 @@ func TestNameIsFreed(t *testing.T) {
 	defer cancel()
 	waits, ended := make(chan bool, 1), make(chan error, 1)
 	go func() {
-		ended <- Serve(ctx, Options{Join: c.Addr(), Name: "one", Threads: 1, Wait: time.Minute, Told: func(line string) {
-			if strings.HasPrefix(line, "waits until nobody else is one") {
+		ended <- Serve(ctx, Options{Join: c.Addr(), Name: "one", Threads: 1, Wait: time.Minute, Log: func(line string) {
+			if strings.HasPrefix(line, "waiting until no other agent is named one") {
 				waits <- true
 			}
 		}})
@@ -77,7 +77,7 @@ func TestNameIsFreed(t *testing.T) {
 	}
 }
 
-// TestDrift: the bound of a clock grows by what it has moved while the load went on, either way.
+// TestDrift: the bound of a clock grows by its drift during the load, in either direction.
 func TestDrift(t *testing.T) {
 	at := func(offset, bound time.Duration) Info { return Info{Offset: offset, Bound: bound} }
 	for _, c := range []struct {
@@ -92,9 +92,9 @@ func TestDrift(t *testing.T) {
 	}
 }
 
-// TestClockAfter: a clock that moves between the two measurements of a load is found.
+// TestClockAfter: a clock that changes between the two measurements of a load is found.
 func TestClockAfter(t *testing.T) {
-	c := coordinate(t, "127.0.0.1:0", 1)
+	c := newCoordinator(t, "127.0.0.1:0", 1)
 	defer c.Close()
 	conn, err := net.Dial("tcp", c.Addr())
 	if err != nil {
@@ -124,10 +124,10 @@ func TestClockAfter(t *testing.T) {
 	}
 }
 
-// TestComing: an agent to which something still arrives is waited for beyond the plan, and one that says nothing is not.
+// TestComing: the coordinator waits longer than planned for an agent that still receives something, but not for a silent one.
 func TestComing(t *testing.T) {
 	for _, says := range []bool{true, false} {
-		c := coordinate(t, "127.0.0.1:0", 1)
+		c := newCoordinator(t, "127.0.0.1:0", 1)
 		defer c.Close()
 		conn, err := net.Dial("tcp", c.Addr())
 		if err != nil {
@@ -155,13 +155,13 @@ func TestComing(t *testing.T) {
 		}
 		all := c.alive()
 		s := c.session(t.Context(), loadgen.Config{}, all)
-		if _, err := s.step(all[0], message{Kind: start}, sent, 2*time.Second); (err == nil) != says || err != nil && !errors.Is(err, ErrLost) {
+		if _, err := s.exchange(all[0], message{Kind: start}, sent, 2*time.Second); (err == nil) != says || err != nil && !errors.Is(err, ErrLost) {
 			t.Errorf("it says that something arrives: %v; %v", says, err)
 		}
 	}
 }
 
-// TestSaysComing: an agent says at most every few seconds that something arrives, and only then.
+// TestSaysComing: an agent reports at most every few seconds that something arrives, and only then.
 func TestSaysComing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		here, there := net.Pipe()
@@ -173,7 +173,7 @@ func TestSaysComing(t *testing.T) {
 				said++
 			}
 		}()
-		progress := a.coming()
+		progress := a.reportArrivals()
 		for _, c := range []struct {
 			after     time.Duration
 			perSecond float64

@@ -20,20 +20,20 @@ const protocol = 2
 
 // Bounds of the connection between coordinator and agent.
 const (
-	maxLine     = 64 << 20         // octets of a message: histograms of some hundred threads
-	maxHello    = 16 << 10         // octets of what a stranger says first
-	strangers   = 64               // who have not said hello yet
-	writeTime   = 10 * time.Second // to write one
-	comingEvery = 5 * time.Second  // at most so often an agent says that something arrives
-	deadTime    = 15 * time.Second // after which a peer that answers nothing at all is gone
+	maxLine         = 64 << 20         // octets of a message: histograms of some hundred threads
+	maxHello        = 16 << 10         // octets of the first message of a connection
+	maxUnidentified = 64               // connections without a hello so far
+	writeTime       = 10 * time.Second // to write one
+	comingEvery     = 5 * time.Second  // the least time between two reports that something arrives
+	deadTime        = 15 * time.Second // after which a silent peer counts as gone
 )
 
-// kind is what a message is about: see the package's comment.
+// kind is the kind of a message: see the package's comment.
 type kind string
 
 const (
 	hello  kind = "hello"  // agent: who it is
-	refuse kind = "refuse" // coordinator: it is not wanted
+	refuse kind = "refuse" // coordinator: it does not accept the agent
 	ping   kind = "ping"
 	pong   kind = "pong"
 	load   kind = "load"
@@ -45,9 +45,9 @@ const (
 	quiet  kind = "quiet"
 	leave  kind = "leave"
 	parts  kind = "parts"
-	drop   kind = "drop"   // coordinator: the load is off
-	failed kind = "failed" // agent: its part of the load came to nothing
-	bye    kind = "bye"    // coordinator: there is nothing more to do
+	drop   kind = "drop"   // coordinator: the load is given up
+	failed kind = "failed" // agent: its part of the load failed
+	bye    kind = "bye"    // coordinator: the agent can leave
 )
 
 // message is a line of JSON. Which fields it has depends on its kind.
@@ -69,11 +69,11 @@ type message struct {
 	Counts []uint64        `json:"counts,omitempty"` // sent, settle: messages by sender
 	Parts  []*loadgen.Part `json:"parts,omitempty"`  // parts
 	Why    string          `json:"why,omitempty"`    // refuse, failed: one line
-	Taken  bool            `json:"taken,omitempty"`  // refuse: for its name, which may be that of a connection that is dead
-	Class  int             `json:"class,omitempty"`  // failed: the place of its error in classes, from 1; 0: none of them
+	Taken  bool            `json:"taken,omitempty"`  // refuse: because of its name, which a dead connection may still have
+	Class  int             `json:"class,omitempty"`  // failed: the index of its error in classes, from 1; 0: another error
 }
 
-// plan is a load as an agent is told it.
+// plan is a load as an agent receives it.
 type plan struct {
 	Server           string
 	First, All       int
@@ -111,7 +111,7 @@ var classes = []error{
 	loadgen.ErrBackpressure, loadgen.ErrStarved,
 }
 
-// failure is a failed message for an error, and of a failed message its error again.
+// failure makes a failed message of an error; (*message).failure makes it an error again.
 func failure(err error) message {
 	m := message{Kind: failed, Why: err.Error()}
 	for i, class := range classes {
@@ -133,7 +133,7 @@ func (m *message) failure(agent string) error {
 // remoteError is an agent's error, of its class.
 type remoteError struct {
 	text  string
-	class error // nil: none that callers know
+	class error // nil: callers have no sentinel for it
 }
 
 func (e remoteError) Error() string { return e.text }
@@ -155,12 +155,12 @@ func Version() string {
 	return version + changed
 }
 
-// clock is what a process reads as its clock: nanoseconds since 1970 when it began, at base, and
-// from then on by the monotonic clock, which nobody sets.
+// clock reads the clock of a process: nanoseconds since 1970 when the process began, at base, and
+// from then on by the monotonic clock, which cannot be set.
 func clock(base time.Time) int64 { return base.UnixNano() + int64(time.Since(base)) }
 
-// peer is one end of the connection. Messages are read by a goroutine of its own, and
-// written by any.
+// peer is one end of the connection. A goroutine of its own reads messages; any goroutine may
+// write them.
 type peer struct {
 	net.Conn
 	in      *bufio.Reader
@@ -193,7 +193,7 @@ func (p *peer) read() (m message, err error) {
 		return m, err
 	}
 	if err := json.Unmarshal(line, &m); err != nil {
-		return m, fmt.Errorf("no message of an agent or its coordinator: %w", err)
+		return m, fmt.Errorf("cannot decode a message: %w", err)
 	}
 	return m, nil
 }

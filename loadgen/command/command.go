@@ -33,9 +33,9 @@ const usage = `usage: loadgen VERB [flags]
   relay      clients ask others for lists of files, and for files, through the server
   idle       clients log in, timed, and keep silent
   agent      drives a part of the load of bench run -agents, maybe on another machine
-  fetch      a file goes from client to client, beside bare sockets
+  fetch      measures a file transfer between two clients, compared with bare sockets
   null       the null server: the cheapest of its kind, to find loadgen's own ceiling
-  price      what a system call and a context switch cost here, for bench to find what counting adds
+  price      what a system call and a context switch cost here; bench finds with it what counting adds
 
 loadgen VERB -h lists the flags of a verb; loadgen -version says what loadgen was built from.
 `
@@ -45,7 +45,7 @@ type Env struct {
 	Stdout   io.Writer
 	Stderr   io.Writer
 	Terminal bool // stderr is one: progress is shown
-	// describe is told of a verb's flags, and the verb does nothing.
+	// describe is called with a verb's flags, and the verb does nothing.
 	describe func(f *flag.FlagSet)
 }
 

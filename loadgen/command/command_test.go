@@ -63,7 +63,7 @@ func TestMistakes(t *testing.T) {
 	}{
 		{"storm", exitUsage, `unknown verb "storm"`},
 		{"relay", exitUsage, "give a rate (open loop, like 1000/s) or a window"},
-		{"relay -window 16 -files 100", exitUsage, "from 1 to 64"},
+		{"relay -window 16 -files 100", exitUsage, "give 1 to 64"},
 		{"relay -window 16 -chat-rate 50", exitUsage, "written like 2000/s"},
 		{"idle -rate 5/s", exitUsage, "rate"},
 		{"idle -clients 0", exitUsage, "0 clients"},
@@ -74,10 +74,10 @@ func TestMistakes(t *testing.T) {
 		{"broadcast", exitUsage, "give a rate (open loop, like 1000/s) or a window"},
 		{"broadcast -rate 10/s -window 5", exitUsage, "give one of them"},
 		{"broadcast -rate 10/s -senders 200", exitUsage, "200 senders among 100 clients"},
-		{"broadcast -rate 1000/s -size 3B", exitUsage, "from 16B"},
+		{"broadcast -rate 1000/s -size 3B", exitUsage, "give 16B to"},
 		{"broadcast -rate 1000/s -duration 0s", exitUsage, "above zero"},
 		{"broadcast -rate 1000/s -duration -1s", exitUsage, "duration"},
-		{"broadcast -rate 1000/s -arrivals often", exitUsage, "fixed or poisson"},
+		{"broadcast -rate 1000/s -arrivals often", exitUsage, "give fixed or poisson"},
 		{"broadcast -rate 1000/s -cpu x", exitUsage, "CPUs are written like"},
 		{"broadcast -rate 1000/s -cpu 1023", exitUsage, "no thread may run on CPU"},
 		{"broadcast -rate 1000/s -ceiling much", exitUsage, "written like"},
@@ -90,13 +90,20 @@ func TestMistakes(t *testing.T) {
 		{"null -tls", exitUsage, "-tls"},
 		{"agent", exitUsage, "give -join HOST:PORT"},
 		{"agent -join 127.0.0.1:1 -threads 3 -cpu 0", exitUsage, "3 threads and 1 CPUs"},
-		{"agent -join 127.0.0.1:1 -wait 0s", exitFailed, "nobody takes agents at 127.0.0.1:1"},
+		{"agent -join 127.0.0.1:1 -wait 0s", exitFailed, "no coordinator listens at 127.0.0.1:1"},
 		{"broadcast -rate 1000/s -threads 0", exitUsage, "-threads is 0; give it above zero"},
 		{"broadcast -rate 1000/s -threads 3 -cpu 0,1", exitUsage, "3 threads and 2 CPUs; give one CPU for each thread"},
 		{"broadcast -rate 1000/s -threads 200", exitUsage, "100 clients for 200 threads"},
 		{"broadcast -rate 1000/s -threads 2 -ceiling null", exitUsage, "leave the ceiling out"},
 		{"relay -rate 1000/s -threads 2", exitUsage, "-threads"},
 		{"idle -server 127.0.0.1:1,127.0.0.1:2", exitUsage, "several threads or servers are for a broadcast load"},
+		{"fetch -size 1K", exitUsage, "written like 64B"},
+		{"fetch -size 0B", exitUsage, "at least 1B"},
+		{"fetch -chat-rate 50", exitUsage, "written like 2000/s"},
+		{"fetch -turns 0", exitUsage, "turns"},
+		{"fetch extra", exitUsage, `"extra"`},
+		{"fetch -size 1MiB -server 127.0.0.1:1", exitFailed, "cannot reach 127.0.0.1:1"},
+		{"fetch -dir /nowhere/at/all", exitFailed, "another -dir"},
 		{"price -tls", exitUsage, "-tls"},
 		{"null -listen nowhere", exitFailed, "nowhere"},
 		{"null -cpu 5-3", exitUsage, "CPUs are written like"},
@@ -114,45 +121,22 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-func TestBroadcastPrintsTable(t *testing.T) {
-	args := strings.Fields("broadcast -clients 5 -senders 2 -rate 1000/s -duration 100ms -warmup 20ms -objective 10s -server " + serveNull(t))
-	status, stdout, stderr := output(context.Background(), args...)
-	if status != exitOK || stderr != "" {
-		t.Fatalf("status %d, stderr %q\n%s", status, stderr, stdout)
-	}
-	for _, want := range []string{"5 clients, 2 of them send 64B texts", "open loop, 1000/s, fixed arrivals, 100ms timed after 20ms", "from due", "from send", "generator lag",
-		"checked     600 deliveries, every octet: none lost, duplicated, reordered or altered"} {
-		if !strings.Contains(stdout, want) {
-			t.Errorf("no %q in\n%s", want, stdout)
-		}
-	}
-}
-
-// Several threads, and several addresses of a room: here one address twice.
-func TestThreadsPrintTable(t *testing.T) {
-	server := serveNull(t)
-	args := strings.Fields("broadcast -threads 2 -clients 6 -senders 3 -rate 1000/s -duration 100ms -warmup 20ms -objective 10s -server " + server + "," + server)
-	status, stdout, stderr := output(context.Background(), args...)
-	if status != exitOK || stderr != "" {
-		t.Fatalf("status %d, stderr %q\n%s", status, stderr, stdout)
-	}
-	for _, want := range []string{"broadcast to " + server + "," + server + ": 6 clients, 3 of them", "same server", "across servers", "2 threads, the busiest ",
-		"checked     720 deliveries, every octet: none lost, duplicated, reordered or altered"} {
-		if !strings.Contains(stdout, want) {
-			t.Errorf("no %q in\n%s", want, stdout)
-		}
-	}
-}
-
-func TestOthersPrintTables(t *testing.T) {
+func TestTables(t *testing.T) {
 	server := serveNull(t)
 	for args, want := range map[string][]string{
-		"relay -pairs 3 -rate 500/s -chat-rate 50/s -duration 100ms -warmup 20ms -objective 10s": {
+		"broadcast -clients 5 -senders 2 -rate 1000/s -duration 100ms -warmup 20ms -objective 10s -server " + server: {
+			"5 clients, 2 of them send 64B texts", "open loop, 1000/s, fixed arrivals, 100ms timed after 20ms", "from due", "from send", "generator lag",
+			"checked     600 deliveries, every octet: none lost, duplicated, reordered or altered"},
+		// several threads, and several addresses of a room: one address twice
+		"broadcast -threads 2 -clients 6 -senders 3 -rate 1000/s -duration 100ms -warmup 20ms -objective 10s -server " + server + "," + server: {
+			"broadcast to " + server + "," + server + ": 6 clients, 3 of them", "same server", "across servers", "2 threads, the busiest ",
+			"checked     720 deliveries, every octet: none lost, duplicated, reordered or altered"},
+		"relay -pairs 3 -rate 500/s -chat-rate 50/s -duration 100ms -warmup 20ms -objective 10s -server " + server: {
 			"3 pairs, lists of 5 files with names of 32B, one request in 16 for a file; meanwhile 50/s of chat to 16 clients",
 			"open loop, 500/s", "frames", "requests", "from due", "chat from due", "none lost"},
-		"idle -clients 7 -duration 50ms": {"7 clients, silent for 50ms", "connect to login"},
+		"idle -clients 7 -duration 50ms -server " + server: {"7 clients, silent for 50ms", "connect to login"},
 	} {
-		status, stdout, stderr := output(context.Background(), append(strings.Fields(args), "-server", server)...)
+		status, stdout, stderr := output(context.Background(), strings.Fields(args)...)
 		if status != exitOK || stderr != "" {
 			t.Errorf("%s: status %d, stderr %q\n%s", args, status, stderr, stdout)
 		}

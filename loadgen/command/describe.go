@@ -8,8 +8,8 @@ import (
 	"chatbench/internal/cmdline"
 )
 
-// describe is loadgen with all its verbs, for manual and completion. Each verb tells
-// of its flags itself, where it would have read them.
+// describe is loadgen with all its verbs, for the manual and for completion. Each verb describes
+// its flags itself, where it would have read them.
 func describe(ctx context.Context, env Env) cmdline.Command {
 	_, text, _ := strings.Cut(usage, "\n") // without the first line: a manual has a synopsis
 	c := cmdline.Command{

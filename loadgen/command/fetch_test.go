@@ -2,34 +2,12 @@ package command
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"strings"
 	"testing"
 
 	"chatbench/loadgen/fetch"
 )
-
-func TestFetchMistakes(t *testing.T) {
-	for _, c := range []struct {
-		args   string
-		status int
-		says   string
-	}{
-		{"fetch -size 1K", exitUsage, "written like 64B"},
-		{"fetch -size 0B", exitUsage, "at least 1B"},
-		{"fetch -chat-rate 50", exitUsage, "written like 2000/s"},
-		{"fetch -turns 0", exitUsage, "turns"},
-		{"fetch extra", exitUsage, `"extra"`},
-		{"fetch -size 1MiB -server 127.0.0.1:1", exitFailed, "cannot reach 127.0.0.1:1"},
-		{"fetch -dir /nowhere/at/all", exitFailed, "another -dir"},
-	} {
-		status, stdout, stderr := output(context.Background(), strings.Fields(c.args)...)
-		if status != c.status || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, c.says) {
-			t.Errorf("%s: status %d, stdout %q, stderr %q; want status %d and %q", c.args, status, stdout, stderr, c.status, c.says)
-		}
-	}
-}
 
 func TestFetchPrints(t *testing.T) {
 	run := func(speeds ...float64) (all []fetch.Transfer) {

@@ -9,7 +9,7 @@ import (
 	"chatbench/loadgen/price"
 )
 
-// priceOf is the verb: it says as JSON what system calls and switches cost.
+// priceOf is the verb: it prints as JSON what system calls and context switches cost.
 func priceOf(_ context.Context, args []string, env Env) int {
 	if status, ok := parse(flag.NewFlagSet("price", flag.ContinueOnError), args, env); !ok {
 		return status

@@ -14,8 +14,8 @@ import (
 	"chatbench/server"
 )
 
-// Against chatd itself the loads go by TLS, and what is wrong with a server, or with the
-// flags, is one line.
+// The loads work with TLS against chatd itself, and mistakes of a server, or in the
+// flags, are one line.
 func TestByTLS(t *testing.T) {
 	certFile, keyFile := certtest.Write(t, t.TempDir(), time.Hour, "127.0.0.1")
 	o := server.Defaults()

@@ -104,7 +104,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// compare finds a copy that differs from the shared file, whether altered or short.
+// compare detects a copy that differs from the shared file, whether altered or short.
 func TestCompare(t *testing.T) {
 	f, err := newFiles(&Config{Size: 2*units.MiB + 3, Dir: t.TempDir()})
 	if err != nil {
@@ -153,7 +153,7 @@ func TestVerdict(t *testing.T) {
 // Messages that come back twice, and texts that were never sent, are not counted.
 func TestReceived(t *testing.T) {
 	due := time.Now()
-	k := talk{latencies: hist.New(), said: []said{{due: due, timed: true}, {due: due}, {due: due, timed: true}}}
+	k := talk{latencies: hist.New(), said: []sentMessage{{due: due, timed: true}, {due: due}, {due: due, timed: true}}}
 	for _, text := range []string{"0", "0", "1", "3", "-1", "x"} {
 		k.received(text, due.Add(time.Millisecond))
 	}

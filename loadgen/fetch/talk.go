@@ -32,13 +32,13 @@ type talk struct {
 
 	mu        sync.Mutex
 	timed     bool // messages count, because a transfer is under way
-	said      []said
+	said      []sentMessage
 	echoed    int
 	latencies *hist.Histogram
 }
 
-// said is a message: when it was due, whether it counts, and whether it has come back.
-type said struct {
+// sentMessage is a message: when it was due, whether it counts, and whether it has come back.
+type sentMessage struct {
 	due           time.Time
 	timed, echoed bool
 }
@@ -70,7 +70,7 @@ func (t *talk) talk(clients [2]*client.Client) {
 		case <-wait.C:
 		}
 		t.mu.Lock()
-		t.said = append(t.said, said{due: due, timed: t.timed})
+		t.said = append(t.said, sentMessage{due: due, timed: t.timed})
 		t.mu.Unlock()
 		if clients[i%2].Say(strconv.Itoa(i)) != nil {
 			return // the client is gone; its messages are lost

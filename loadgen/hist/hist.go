@@ -3,8 +3,8 @@
 // digits, 1 ns to an hour), so that it turns into one for percentiles, files
 // and merging without losing anything.
 //
-// It refuses to answer questions while it is being filled: ask the HDR
-// histogram it turns into. A Histogram belongs to one goroutine at a time.
+// It answers no queries while it is being filled: query the HDR
+// histogram that it turns into. A Histogram belongs to one goroutine at a time.
 package hist
 
 import (
@@ -107,7 +107,7 @@ func (h *Histogram) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// Summary is what one prints of a histogram.
+// Summary is the figures of a histogram that are printed.
 type Summary struct {
 	Count  int64 `json:"count"`
 	MinNS  int64 `json:"min_ns"`
@@ -119,7 +119,7 @@ type Summary struct {
 	MaxNS  int64 `json:"max_ns"`
 }
 
-// Summary counts everything together.
+// Summary computes the summary of all values.
 func (h *Histogram) Summary() Summary {
 	hdr := h.HDR()
 	return Summary{

@@ -7,16 +7,15 @@ import (
 	"chatbench/loadgen/message"
 )
 
-// account is what is known of a receiver that has left the reference: of each
-// sender the next message to come, and the gaps before it. It may allocate: a
-// server that sends somebody here has done something wrong already, or has no
-// one order for everybody.
+// account is the record of a receiver that has left the reference: the next message to come
+// from each sender, and the gaps before it. It may allocate: a server that makes an account
+// necessary has done something wrong already, or has no single order for everybody.
 type account struct {
 	next    []uint64 // of each sender: the message after the highest that came
-	gaps    [][]gap  // of each sender, in order: what was jumped over
+	gaps    [][]gap  // of each sender, in order: what was skipped
 	got     uint64   // messages that came, each counted once
 	skipped int      // octets since the last frame that was understood
-	garbled bool     // in the middle of what is not understood
+	garbled bool     // inside octets that are not understood
 
 	duplicated, reordered, altered uint64
 }
@@ -24,8 +23,8 @@ type account struct {
 // gap is messages from ≤ seq < to.
 type gap struct{ from, to uint64 }
 
-// open opens an account for who has had the first pos messages of the reference.
-func (b *Book) open(pos uint64) *account {
+// openAccount opens an account for a receiver that has had the first pos messages of the reference.
+func (b *Book) openAccount(pos uint64) *account {
 	return &account{
 		next: b.reference.countsAt(pos),
 		gaps: make([][]gap, len(b.user)),
@@ -48,20 +47,20 @@ func (b *Book) audit(client int, p []byte, now int64) (rest []byte, err error) {
 		}
 		if len(p) >= b.frame {
 			if sender, seq, ok := b.verify(p); ok {
-				if err := b.enter(client, sender, seq, now); err != nil {
+				if err := b.bookMessage(client, sender, seq, now); err != nil {
 					return p, err
 				}
 				p = p[b.frame:]
 				continue
 			}
 		}
-		switch n, kind := serversOwn(p); kind {
+		switch n, kind := serverFrame(p); kind {
 		case notice:
 			b.note(r, p[:n])
 			p = p[n:]
 		case closing:
 			return p, ErrClosed
-		case cut:
+		case incomplete:
 			return p, nil
 		case foreign:
 			a.garbled, a.skipped = true, 1
@@ -71,18 +70,18 @@ func (b *Book) audit(client int, p []byte, now int64) (rest []byte, err error) {
 	return p, nil
 }
 
-// verify says which message stands at the beginning of p, checked octet for octet.
+// verify returns the message at the beginning of p, after checking it octet for octet.
 func (b *Book) verify(p []byte) (sender int, seq uint64, ok bool) {
-	sender, seq, ok = b.whose(p)
+	sender, seq, ok = b.identify(p)
 	if !ok {
 		return 0, 0, false
 	}
-	b.script.PutSaid(b.scratch, b.user[sender], seq)
+	b.script.PutBroadcast(b.scratch, b.user[sender], seq)
 	return sender, seq, bytes.Equal(b.scratch, p[:b.frame])
 }
 
-// enter books one message that came, whole and unaltered.
-func (b *Book) enter(client, sender int, seq uint64, now int64) error {
+// bookMessage books one message that came, whole and unaltered.
+func (b *Book) bookMessage(client, sender int, seq uint64, now int64) error {
 	a := b.receivers[client].account
 	switch next := a.next[sender]; {
 	case seq >= next:
@@ -91,10 +90,10 @@ func (b *Book) enter(client, sender int, seq uint64, now int64) error {
 		}
 		a.next[sender] = seq + 1
 		if b.closed && b.sender[client] == int32(sender) {
-			// What was lost never echoes: the highest that came stands for all before.
+			// Lost messages never come back: the highest one that came stands for all before it.
 			b.echoes[sender].count = seq + 1
 		}
-	case a.fill(sender, seq):
+	case a.fillGap(sender, seq):
 		a.reordered++
 	default:
 		a.duplicated++
@@ -109,8 +108,8 @@ func (b *Book) enter(client, sender int, seq uint64, now int64) error {
 	return nil
 }
 
-// fill takes a message out of the gaps; false if it was in none.
-func (a *account) fill(sender int, seq uint64) bool {
+// fillGap removes a message from the gaps; it returns false if the message was in none.
+func (a *account) fillGap(sender int, seq uint64) bool {
 	gaps := a.gaps[sender]
 	i, found := slices.BinarySearchFunc(gaps, seq, func(g gap, seq uint64) int {
 		switch {
@@ -139,7 +138,7 @@ func (a *account) fill(sender int, seq uint64) bool {
 	return true
 }
 
-// seek goes on to the next frame that is understood. What lies between was
+// seek skips to the next frame that is understood. What lies between was
 // altered; it is counted in frames when its end is found.
 func (b *Book) seek(a *account, p []byte) (rest []byte) {
 	for len(p) > 0 {
@@ -164,5 +163,5 @@ func (b *Book) seek(a *account, p []byte) (rest []byte) {
 	return p
 }
 
-// frames is how many frames so many octets were, at least one.
+// frames converts octets to frames, at least one.
 func (b *Book) frames(octets int) uint64 { return uint64(max(1, (octets+b.frame/2)/b.frame)) }

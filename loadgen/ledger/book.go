@@ -1,36 +1,36 @@
 // Package ledger keeps the books of a broadcast: it is told what was sent,
-// gets every octet that every receiver got, and says what was lost,
+// is given every octet that every receiver got, and reports what was lost,
 // duplicated, reordered or altered, and how long each delivery took.
 //
 // # How it checks everything and is fast
 //
-// The room has one order for everybody. The receiver that is ahead of all
-// others (the leader) has its frames parsed, compared octet for octet with
-// what the sender was to say, and laid down in the reference, a ring that
+// The room has one order for everybody. The frames of the receiver that is ahead of all
+// others (the leader) are parsed, compared octet for octet with
+// what the sender had to say, and stored in the reference, a ring that
 // holds the room's stream and the times of each message. All frames have one
-// length, so a receiver's place in the stream is a number, and to check any
-// other receiver is to compare its octets with those of the reference, many
+// length, so a receiver's place in the stream is a number, and any
+// other receiver is checked by comparing its octets with those of the reference, many
 // frames at once.
 //
 // A frame that is not the next one of its sender, octet for octet, never
-// enters the reference. A receiver that gets other octets than the reference
-// holds leaves it for good and has an account of its own per sender, frame by
+// enters the reference. A receiver whose octets differ from the reference
+// leaves it for good and gets an account of its own for each sender, frame by
 // frame: slower, and as exact. A server without one order for everybody is
-// measured that way too.
+// measured in that way too.
 //
 // # Several threads
 //
-// A room whose clients are driven by several threads has a book for each, with the
-// clients of that thread as its receivers. Each has a reference of its own, and checks in full what
-// its leader got of all senders; what these have said is in a Said that all books
-// share. Each keeps a digest of the order of its reference. Merge puts the books
-// together at the end: what was lost or wrong in any of them, and whether all
+// A room whose clients are driven by several threads has a book for each thread, with the
+// clients of that thread as its receivers. Each book has a reference of its own, and checks in full what
+// its leader got from all senders; what the senders have sent is in a SentLog that all books
+// share. Each book keeps a digest of the order of its reference. Merge combines the books
+// at the end: what was lost or wrong in any of them, and whether all
 // saw the same order.
 //
 // # What it refuses
 //
-// It knows no sockets and reads no clock. It never resynchronises silently: to
-// leave the reference is always accounted for in the Tally. It does not guess
+// It knows no sockets and reads no clock. It never resynchronises silently: the Tally always
+// accounts for a receiver that leaves the reference. It does not guess
 // about a receiver that is further behind than its rings reach: ErrBehind.
 //
 // A Book belongs to one goroutine.
@@ -44,7 +44,7 @@ import (
 	"chatbench/loadgen/message"
 )
 
-// What Receive can fail with.
+// The errors of Receive.
 var (
 	ErrClosed = errors.New("ledger: the server sent CLOSE")
 	ErrBehind = errors.New("ledger: a receiver is further behind than the ledger remembers")
@@ -53,10 +53,10 @@ var (
 // defaultReach is more than a server and two kernel buffers hold back for one client.
 const defaultReach = 32 << 20
 
-// stampsAtLeast is how many messages of each sender have their times remembered.
+// stampsAtLeast is the least number of messages of each sender whose times are remembered.
 const stampsAtLeast = 64
 
-// Config says what is going to be said, and who listens.
+// Config says what will be sent, and who receives it.
 type Config struct {
 	Script  message.Script
 	Clients int
@@ -64,15 +64,15 @@ type Config struct {
 	Window  int   // closed loop: at most so many messages of a sender are without their echo; 0: open loop
 	Reach   int   // octets of the room's stream that are remembered; 0: 32 MiB
 
-	Receivers []int // the clients whose octets this book is given; nil: all
-	Said      *Said // what the room's books share; nil: it is the only one
-	Server    []int // of each client, where the room is on several servers: the one it is on; nil: there is one
+	Receivers []int    // the clients whose octets this book is given; nil: all
+	SentLog   *SentLog // what the books of the room share; nil: this is the only book
+	Server    []int    // of each client the index of its server; nil: there is one server
 
-	// Elsewhere says which senders other processes send for, on clocks of their own; nil:
-	// none. Planned then says when a message of theirs is due by this clock, or that
-	// this is forgotten.
-	Elsewhere []bool
-	Planned   func(sender int, seq uint64) (due int64, ok bool)
+	// Elsewhere marks the senders that other processes drive, with clocks of their own; nil:
+	// none. DueElsewhere returns when one of their messages is due by this clock; ok is false
+	// if that is forgotten.
+	Elsewhere    []bool
+	DueElsewhere func(sender int, seq uint64) (due int64, ok bool)
 }
 
 // Book is the ledger of one run.
@@ -84,13 +84,13 @@ type Book struct {
 	user    []uint64 // of each sender its number as a client
 	scratch []byte   // a frame as it should be
 
-	said      *Said
+	sentLog   *SentLog
 	sentInAll uint64 // messages that were noted here
 
 	reference reference
 	echoes    []echoes
 	receivers []receiver // by client
-	own       []int      // those whose octets it is given; nil: all
+	own       []int      // the clients whose octets it is given; nil: all
 	server    []int      // of each client; nil: there is one
 	elsewhere []bool     // senders; nil: none
 	planned   func(sender int, seq uint64) (due int64, ok bool)
@@ -104,12 +104,12 @@ type Book struct {
 	// timed section, whenever it arrived: from when it was due, which is
 	// empty in a closed loop, and from when it was sent.
 	FromDue, FromSend *hist.Histogram
-	// Within and Across are the same latencies once more, from when a message was due
-	// (closed loop: sent), where the room is on several servers: of deliveries to a
-	// client of the sender's own server, and of another. Else nil.
+	// Within and Across are the same latencies again, from when a message was due
+	// (closed loop: sent), if the room is on several servers: of deliveries to a
+	// client of the sender's own server, and of another one. Otherwise nil.
 	Within, Across *hist.Histogram
-	// Elsewhere is the latency of messages of senders elsewhere, from when they were due; these
-	// are in no other histogram. Nil where there are none; empty in a closed loop.
+	// Elsewhere is the latency of messages of senders in other processes, from when they were due; these
+	// are in no other histogram. Nil if there are none; empty in a closed loop.
 	Elsewhere *hist.Histogram
 }
 
@@ -120,21 +120,21 @@ type receiver struct {
 	notice  []byte   // what the server last told it
 }
 
-// New opens a book in which nothing is sent yet.
+// New opens a book in which nothing has been sent yet.
 func New(c Config) *Book {
 	b := &Book{
 		script:    c.Script,
-		frame:     c.Script.SaidLen(),
+		frame:     c.Script.BroadcastLen(),
 		closed:    c.Window > 0,
 		sender:    make([]int32, c.Clients),
 		user:      make([]uint64, len(c.Senders)),
-		scratch:   make([]byte, c.Script.SaidLen()),
-		said:      c.Said,
+		scratch:   make([]byte, c.Script.BroadcastLen()),
+		sentLog:   c.SentLog,
 		receivers: make([]receiver, c.Clients),
 		own:       c.Receivers,
 		server:    c.Server,
 		elsewhere: c.Elsewhere,
-		planned:   c.Planned,
+		planned:   c.DueElsewhere,
 		FromDue:   hist.New(),
 		FromSend:  hist.New(),
 	}
@@ -144,8 +144,8 @@ func New(c Config) *Book {
 	for s, client := range c.Senders {
 		b.sender[client], b.user[s] = int32(s), uint64(client)
 	}
-	if b.said == nil {
-		b.said = newSaid(len(c.Senders), c.Window, c.Reach)
+	if b.sentLog == nil {
+		b.sentLog = newSentLog(len(c.Senders), c.Window, c.Reach)
 	}
 	if b.server != nil {
 		b.Within, b.Across = hist.New(), hist.New()
@@ -160,8 +160,8 @@ func New(c Config) *Book {
 	return b
 }
 
-// Timed begins a timed section: from ≤ t < to. What was timed in the one before
-// is forgotten; what was delivered is not.
+// Timed begins a timed section: from ≤ t < to. It forgets the latencies of the section
+// before, but not what was delivered.
 func (b *Book) Timed(from, to int64) {
 	b.from, b.to, b.inTime = from, to, 0
 	b.FromDue.Reset()
@@ -175,19 +175,19 @@ func (b *Book) Timed(from, to int64) {
 	}
 }
 
-// Due notes when message seq of a sender is due; in an open loop only, before Offer.
+// Due notes when message seq of a sender is due. It is called in an open loop only, before Offer.
 func (b *Book) Due(sender int, seq uint64, due int64) {
-	b.said.note(sender, seq+1)
-	b.said.setTime(&b.said.stampOf(sender, seq).due, due)
+	b.sentLog.note(sender, seq+1)
+	b.sentLog.setTime(&b.sentLog.stampOf(sender, seq).due, due)
 }
 
-// DueAt is what Due noted.
-func (b *Book) DueAt(sender int, seq uint64) int64 { return b.said.stampOf(sender, seq).due }
+// DueAt returns what Due noted.
+func (b *Book) DueAt(sender int, seq uint64) int64 { return b.sentLog.stampOf(sender, seq).due }
 
-// Offer notes that the kernel is given messages from ≤ seq < to of a sender now, as it
-// must be before it is. What the kernel does not take it is given again; the last time counts.
+// Offer notes that the kernel is given messages from ≤ seq < to of a sender now. Call it before
+// the write. What the kernel does not take it is given again; the last time counts.
 func (b *Book) Offer(sender int, from, to uint64, now int64) {
-	s := b.said
+	s := b.sentLog
 	s.note(sender, to)
 	for seq := from; seq < to; seq++ {
 		s.setTime(&s.stampOf(sender, seq).sent, now)
@@ -199,20 +199,20 @@ func (b *Book) Offer(sender int, from, to uint64, now int64) {
 
 // Sent notes that the kernel has taken the messages of a sender before to, whole.
 func (b *Book) Sent(sender int, to uint64) {
-	c := &b.said.counts[sender]
+	c := &b.sentLog.counts[sender]
 	b.sentInAll += to - c.sent
-	b.said.set(&c.sent, to)
+	b.sentLog.set(&c.sent, to)
 }
 
 // Reach is how many messages of one sender have their times remembered: no
 // more may be due and not delivered.
-func (b *Book) Reach() uint64 { return 1 << b.said.bits }
+func (b *Book) Reach() uint64 { return 1 << b.sentLog.bits }
 
 // Missing is how many deliveries of what was sent are still to come.
 func (b *Book) Missing() uint64 {
 	sent, receivers := b.sentInAll, len(b.receivers)
-	if b.said.shared {
-		sent = b.said.inAll()
+	if b.sentLog.shared {
+		sent = b.sentLog.inAll()
 	}
 	if b.own != nil {
 		receivers = len(b.own)
@@ -220,7 +220,7 @@ func (b *Book) Missing() uint64 {
 	return sent*uint64(receivers) - b.delivered
 }
 
-// Messages counts what was sent and noted here.
+// Messages counts the messages whose sending was noted here.
 func (b *Book) Messages() uint64 { return b.sentInAll }
 
 // Delivered counts the deliveries so far: messages that came whole and
@@ -236,11 +236,11 @@ func (b *Book) Notices() uint64 { return b.notices }
 // Notice is what the server last told a client; empty if it said nothing.
 func (b *Book) Notice(client int) string { return string(b.receivers[client].notice) }
 
-// Echoed is how many of its own messages a sender has got back; in a closed
+// Echoed is how many of its own messages a sender has received back; in a closed
 // loop only.
 func (b *Book) Echoed(sender int) uint64 { return b.echoes[sender].count }
 
-// arrive counts one delivery at now to a client of a sender's message with these times.
+// arrive counts one delivery, at now, of a sender's message with these times.
 func (b *Book) arrive(client, sender int, t stamp, now int64) {
 	b.delivered++
 	if b.timed(now) {
@@ -249,17 +249,17 @@ func (b *Book) arrive(client, sender int, t stamp, now int64) {
 	b.latency(client, sender, t, now)
 }
 
-// times are those of a message; not ok if they are forgotten. Of a sender elsewhere it
-// is not known when it sent.
+// times returns the times of a message; ok is false if they are forgotten. When a sender in
+// another process sent is not known.
 func (b *Book) times(sender int, seq uint64) (t stamp, ok bool) {
 	if b.elsewhere == nil || !b.elsewhere[sender] {
-		return b.said.times(sender, seq)
+		return b.sentLog.times(sender, seq)
 	}
 	t.due, ok = b.planned(sender, seq)
 	return t, ok
 }
 
-// latency records that of one delivery, if its message is timed.
+// latency records the latency of one delivery, if its message is timed.
 func (b *Book) latency(client, sender int, t stamp, now int64) {
 	if b.elsewhere != nil && b.elsewhere[sender] {
 		if !b.closed && b.timed(t.due) {

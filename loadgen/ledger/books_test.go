@@ -13,7 +13,7 @@ import (
 // Each sender is noted in the book of its client.
 func (p *play) share(n, window int) (books []*Book) {
 	cfg := Config{Script: p.script, Clients: p.clients, Senders: p.senders, Window: window, Reach: 1 << 20}
-	cfg.Said = NewSaid(len(p.senders), window, cfg.Reach)
+	cfg.SentLog = NewSentLog(len(p.senders), window, cfg.Reach)
 	for k := range n {
 		cfg.Receivers = nil
 		for i := k; i < p.clients; i += n {
@@ -55,8 +55,8 @@ func merged(books []*Book) Tally {
 	return Merge(sums...)
 }
 
-// Whoever suffers it, in whichever book, each damage is found once and counted as what
-// it is; where there is none, all books together have each delivery once.
+// Each damage is found once and classified correctly, whichever client and book it affects;
+// without damage, all books together have each delivery once.
 func TestBooksFindSabotage(t *testing.T) {
 	const clients, messages = 12, 2000
 	for _, damage := range []string{"", "drop", "duplicate", "swap", "alter"} {
@@ -90,8 +90,8 @@ func TestBooksFindSabotage(t *testing.T) {
 	}
 }
 
-// Where all receivers of one book see another order than those of the others, nothing
-// is wrong in any book, but in the room it is.
+// If all receivers of one book see another order than those of the other books, nothing
+// is wrong in any book, but it is in the room.
 func TestBooksCompareOrders(t *testing.T) {
 	for seed := range uint64(10) {
 		random := rand.New(rand.NewPCG(seed, 12))
@@ -138,7 +138,7 @@ func TestBooksAtTheSameTime(t *testing.T) {
 	const threads, clients, each = 3, 6, 3000
 	script := message.Script{Seed: 5, Size: 20}
 	senders := []int{0, 1, 2}
-	said := NewSaid(len(senders), 0, 1<<20)
+	said := NewSentLog(len(senders), 0, 1<<20)
 	var room struct { // what the server has said
 		sync.Mutex
 		stream []byte
@@ -147,16 +147,16 @@ func TestBooksAtTheSameTime(t *testing.T) {
 	books := make([]*Book, threads)
 	for k := range threads {
 		receivers := []int{k, k + threads}
-		books[k] = New(Config{Script: script, Clients: clients, Senders: senders, Reach: 1 << 20, Receivers: receivers, Said: said})
+		books[k] = New(Config{Script: script, Clients: clients, Senders: senders, Reach: 1 << 20, Receivers: receivers, SentLog: said})
 		books[k].Timed(0, 1<<40)
 		all.Go(func() {
 			b, random := books[k], rand.New(rand.NewPCG(uint64(k), 13))
-			frame, had, sent := make([]byte, script.SaidLen()), [2]int{}, uint64(0)
+			frame, had, sent := make([]byte, script.BroadcastLen()), [2]int{}, uint64(0)
 			for sent < each || b.Missing() > 0 || had[0] < each*threads*len(frame) {
 				for n := random.IntN(4); n > 0 && sent < each; n-- {
 					b.Due(k, sent, int64(10*sent+uint64(k)))
 					b.Offer(k, sent, sent+1, int64(10*sent+uint64(k)+5))
-					script.PutSaid(frame, uint64(k), sent)
+					script.PutBroadcast(frame, uint64(k), sent)
 					room.Lock()
 					room.stream = append(room.stream, frame...)
 					room.Unlock()
@@ -189,8 +189,8 @@ func TestBooksAtTheSameTime(t *testing.T) {
 	}
 }
 
-// Where a room is on several servers, each latency is in one of two histograms more, by
-// who said it and who heard it, whether the receiver leads, follows or is on its own.
+// If a room is on several servers, each latency is in one of two further histograms, by
+// the servers of sender and receiver, whether the receiver leads, follows or has an account.
 func TestAcrossServers(t *testing.T) {
 	for _, window := range []int{0, 64} {
 		random := rand.New(rand.NewPCG(1, 14))
@@ -222,23 +222,23 @@ func TestAcrossServers(t *testing.T) {
 	}
 }
 
-// Of senders elsewhere each message that comes is checked as any, timed by the plan, and held
-// in the end against how many they have sent.
+// Each message of a sender in another process is checked like any other, timed by the plan, and
+// compared in the end with how many the sender has sent.
 func TestSendersElsewhere(t *testing.T) {
 	for sent, want := range map[uint64]Tally{5: {}, 6: {Lost: 3}, 4: {Altered: 3}} {
 		p := newPlay(rand.New(rand.NewPCG(1, 15)), 3, 1, 5, 0)
-		said := NewSaid(1, 0, 1<<20)
+		said := NewSentLog(1, 0, 1<<20)
 		said.Elsewhere([]bool{true})
 		b := New(Config{
-			Script: p.script, Clients: 3, Senders: p.senders, Reach: 1 << 20, Said: said, Elsewhere: []bool{true},
-			Planned: func(_ int, seq uint64) (int64, bool) { return int64(10 * seq), true },
+			Script: p.script, Clients: 3, Senders: p.senders, Reach: 1 << 20, SentLog: said, Elsewhere: []bool{true},
+			DueElsewhere: func(_ int, seq uint64) (int64, bool) { return int64(10 * seq), true },
 		})
 		b.Timed(10, 40)
 		var stream []byte
 		for _, m := range p.order {
 			stream = append(stream, p.frame(m)...)
 		}
-		late := append(append([]byte(nil), stream[p.script.SaidLen():]...), stream[:p.script.SaidLen()]...)
+		late := append(append([]byte(nil), stream[p.script.BroadcastLen():]...), stream[:p.script.BroadcastLen()]...)
 		for i, s := range [][]byte{stream, stream, late} {
 			if _, err := b.Receive(i, s, 100); err != nil {
 				t.Fatal(err)

@@ -9,20 +9,20 @@ import (
 	"chatbench/loadgen/message"
 )
 
-// said is one message in the order of the room.
-type said struct {
+// sentMessage is one message in the order of the room.
+type sentMessage struct {
 	sender int
 	seq    uint64
 }
 
-// play is a run without a network: a room of some clients, what was said in
+// play is a run without a network: a room of some clients, the messages sent in
 // it, and the stream that each client gets.
 type play struct {
 	book    *Book
 	script  message.Script
 	clients int
 	senders []int
-	order   []said
+	order   []sentMessage
 	streams [][]byte
 }
 
@@ -36,16 +36,16 @@ func newPlay(random *rand.Rand, clients, senders, messages, window int) *play {
 	next := make([]uint64, senders)
 	for range messages {
 		s := random.IntN(senders)
-		p.order = append(p.order, said{s, next[s]})
+		p.order = append(p.order, sentMessage{s, next[s]})
 		next[s]++
 	}
 	p.streams = make([][]byte, clients)
 	return p
 }
 
-func (p *play) frame(m said) []byte {
-	f := make([]byte, p.script.SaidLen())
-	p.script.PutSaid(f, uint64(p.senders[m.sender]), m.seq)
+func (p *play) frame(m sentMessage) []byte {
+	f := make([]byte, p.script.BroadcastLen())
+	p.script.PutBroadcast(f, uint64(p.senders[m.sender]), m.seq)
 	return f
 }
 
@@ -58,7 +58,7 @@ func (p *play) send() {
 	}
 }
 
-// deliver gives every client its stream, in random pieces, in turns of random order.
+// deliver gives every client its stream, in random pieces, in random order.
 func (p *play) deliver(t *testing.T, random *rand.Rand) {
 	t.Helper()
 	held := make([][]byte, p.clients)
@@ -73,7 +73,7 @@ func (p *play) deliver(t *testing.T, random *rand.Rand) {
 		for len(p.streams[i]) == 0 {
 			i = (i + 1) % p.clients
 		}
-		n := 1 + random.IntN(min(len(p.streams[i]), 20*p.script.SaidLen()))
+		n := 1 + random.IntN(min(len(p.streams[i]), 20*p.script.BroadcastLen()))
 		piece := append(held[i], p.streams[i][:n]...)
 		if p.streams[i] = p.streams[i][n:]; len(p.streams[i]) == 0 {
 			left--
@@ -82,7 +82,7 @@ func (p *play) deliver(t *testing.T, random *rand.Rand) {
 		if err != nil {
 			t.Fatalf("client %d: %v", i, err)
 		}
-		if len(rest) > MaxHeld(p.script.SaidLen()) {
+		if len(rest) > MaxHeld(p.script.BroadcastLen()) {
 			t.Fatalf("client %d: %d octets left over", i, len(rest))
 		}
 		held[i] = append([]byte(nil), rest...)
@@ -124,15 +124,15 @@ func TestHonestRoom(t *testing.T) {
 		}
 		if b.closed {
 			for s := range p.senders {
-				if b.Echoed(s) != b.said.sent(s) {
-					t.Errorf("seed %d: sender %d has %d of %d echoes", seed, s, b.Echoed(s), b.said.sent(s))
+				if b.Echoed(s) != b.sentLog.sent(s) {
+					t.Errorf("seed %d: sender %d has %d of %d echoes", seed, s, b.Echoed(s), b.sentLog.sent(s))
 				}
 			}
 		}
 	}
 }
 
-// Latencies are those of each message, whether its receiver leads, follows or
+// The latency of each message is right, whether its receiver leads, follows or
 // has an account of its own.
 func TestLatency(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 1))
@@ -144,7 +144,7 @@ func TestLatency(t *testing.T) {
 		stream = append(stream, p.frame(m)...)
 	}
 	swapped := append(p.frame(p.order[1]), p.frame(p.order[0])...)
-	swapped = append(swapped, stream[2*p.script.SaidLen():]...)
+	swapped = append(swapped, stream[2*p.script.BroadcastLen():]...)
 	for i, s := range [][]byte{stream, stream, swapped} {
 		if _, err := p.book.Receive(i, s, 100); err != nil {
 			t.Fatal(err)
@@ -187,7 +187,7 @@ func TestReceiveAllocatesNothing(t *testing.T) {
 	for _, window := range []int{0, 1 << 16, -1} { // -1: open, a book that shares what was said
 		p := newPlay(rand.New(rand.NewPCG(3, 3)), 4, 2, 20000, max(window, 0))
 		if window < 0 {
-			p.book = New(Config{Script: p.script, Clients: 4, Senders: p.senders, Reach: 1 << 20, Said: NewSaid(2, 0, 1<<20), Server: []int{0, 1, 0, 1}})
+			p.book = New(Config{Script: p.script, Clients: 4, Senders: p.senders, Reach: 1 << 20, SentLog: NewSentLog(2, 0, 1<<20), Server: []int{0, 1, 0, 1}})
 		}
 		p.book.Timed(0, 1<<40)
 		p.send()
@@ -195,7 +195,7 @@ func TestReceiveAllocatesNothing(t *testing.T) {
 		for _, m := range p.order {
 			stream = append(stream, p.frame(m)...)
 		}
-		at, piece := 0, 100*p.script.SaidLen()
+		at, piece := 0, 100*p.script.BroadcastLen()
 		if n := testing.AllocsPerRun(190, func() {
 			for i := range p.streams {
 				if rest, err := p.book.Receive(i, stream[at:at+piece], 1<<39); err != nil || len(rest) > 0 {
@@ -219,7 +219,7 @@ func BenchmarkFollow(b *testing.B) {
 			book := New(Config{Script: script, Clients: 100, Senders: []int{0}, Window: window})
 			book.Timed(0, 1<<60)
 			const batch = 1000
-			stream := make([]byte, batch*script.SaidLen())
+			stream := make([]byte, batch*script.BroadcastLen())
 			seq, now := uint64(0), int64(0)
 			for b.Loop() {
 				for i := range batch {
@@ -228,7 +228,7 @@ func BenchmarkFollow(b *testing.B) {
 					book.Due(0, seq, now)
 					book.Offer(0, seq, seq+1, sent)
 					book.Sent(0, seq+1)
-					script.PutSaid(stream[i*script.SaidLen():], 0, seq)
+					script.PutBroadcast(stream[i*script.BroadcastLen():], 0, seq)
 					seq++
 				}
 				for r := range 100 {

@@ -14,8 +14,8 @@ const maxNotice = 4096
 func MaxHeld(frame int) int { return max(frame, maxNotice) }
 
 // Receive takes what a client got at now: the octets left over by the last
-// call, followed by new ones. It returns those it leaves over, an unfinished
-// frame, to be put in front of the next ones. ErrClosed and ErrBehind are final.
+// call, followed by new ones. It returns an unfinished frame at the end, which the caller puts
+// in front of the next octets. ErrClosed and ErrBehind are final.
 func (b *Book) Receive(client int, p []byte, now int64) (rest []byte, err error) {
 	r := &b.receivers[client]
 	if r.account != nil {
@@ -25,33 +25,33 @@ func (b *Book) Receive(client int, p []byte, now int64) (rest []byte, err error)
 		return p, ErrBehind
 	}
 	for {
-		n, err := b.follow(client, p, now)
+		n, err := b.matchReference(client, p, now)
 		p = p[n*b.frame:]
 		if err != nil || len(p) == 0 || len(p) < b.frame && message.MayBegin(p) {
 			return p, err
 		}
-		switch n, kind := serversOwn(p); kind {
+		switch n, kind := serverFrame(p); kind {
 		case notice:
 			b.note(r, p[:n])
 			p = p[n:]
 		case closing:
 			return p, ErrClosed
-		case cut:
+		case incomplete:
 			return p, nil
 		case foreign:
-			r.account = b.open(r.pos)
+			r.account = b.openAccount(r.pos)
 			return b.audit(client, p, now)
 		}
 	}
 }
 
-// follow counts the whole frames at the beginning of p that are the next ones
+// matchReference counts the whole frames at the beginning of p that are the next ones
 // of the reference, or become the next ones.
-func (b *Book) follow(client int, p []byte, now int64) (n int, err error) {
+func (b *Book) matchReference(client int, p []byte, now int64) (n int, err error) {
 	r := &b.receivers[client]
 	n = b.reference.match(r.pos, p)
 	if r.pos+uint64(n) == b.reference.head {
-		led, leadErr := b.lead(p[n*b.frame:])
+		led, leadErr := b.extendReference(p[n*b.frame:])
 		n, err = n+led, leadErr
 	}
 	if n > 0 {
@@ -60,17 +60,17 @@ func (b *Book) follow(client int, p []byte, now int64) (n int, err error) {
 	return n, err
 }
 
-// lead lays whole frames at the beginning of p down in the reference as long
-// as each is the next of its sender, octet for octet, and counts them.
-func (b *Book) lead(p []byte) (n int, err error) {
+// extendReference appends whole frames at the beginning of p to the reference as long
+// as each is the next one of its sender, octet for octet, and counts them.
+func (b *Book) extendReference(p []byte) (n int, err error) {
 	ref := &b.reference
 	for ; len(p) >= b.frame; p = p[b.frame:] {
-		sender, seq, ok := b.whose(p)
+		sender, seq, ok := b.identify(p)
 		if !ok || seq != ref.next[sender] {
 			break
 		}
 		slot := ref.slot(ref.head)
-		b.script.PutSaid(slot, b.user[sender], seq)
+		b.script.PutBroadcast(slot, b.user[sender], seq)
 		if !bytes.Equal(slot, p[:b.frame]) {
 			break
 		}
@@ -81,9 +81,9 @@ func (b *Book) lead(p []byte) (n int, err error) {
 		at := ref.head & ref.mask
 		ref.due[at], ref.sent[at], ref.who[at] = t.due, t.sent, uint32(sender)
 		if b.closed {
-			b.echoes[sender].lay(ref.head)
+			b.echoes[sender].add(ref.head)
 		}
-		ref.follows(sender)
+		ref.addToOrder(sender)
 		ref.next[sender]++
 		ref.head++
 		n++
@@ -91,14 +91,14 @@ func (b *Book) lead(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// whose reads which message a frame claims to be; not ok if nobody sent it.
-func (b *Book) whose(frame []byte) (sender int, seq uint64, ok bool) {
-	user, seq, ok := b.script.ParseSaid(frame)
+// identify returns which message a frame claims to be; ok is false if it was not sent.
+func (b *Book) identify(frame []byte) (sender int, seq uint64, ok bool) {
+	user, seq, ok := b.script.ParseBroadcast(frame)
 	if !ok || user >= uint64(len(b.sender)) || b.sender[user] < 0 {
 		return 0, 0, false
 	}
 	sender = int(b.sender[user])
-	return sender, seq, seq < b.said.offered(sender)
+	return sender, seq, seq < b.sentLog.offered(sender)
 }
 
 // advance counts the next n messages of the reference as delivered.
@@ -127,7 +127,7 @@ func (b *Book) advance(client, n int, now int64) {
 }
 
 // record puts the latencies of places from to to of the reference into the
-// histograms. Messages that went out in one write have one time and are
+// histograms. Messages that were sent in one write have the same time and are
 // counted together: in a closed loop that is nearly all of them.
 func (b *Book) record(from, to int, now int64) {
 	sent, due := b.reference.sent[from:to], b.reference.due[from:to]
@@ -150,7 +150,7 @@ func (b *Book) record(from, to int, now int64) {
 	}
 }
 
-// recordEach is record where it matters whose message went to whom.
+// recordEach is record if it matters whose message went to whom.
 func (b *Book) recordEach(client, from, to int, now int64) {
 	ref := &b.reference
 	for at := from; at < to; at++ {
@@ -168,21 +168,21 @@ func (b *Book) note(r *receiver, frame []byte) {
 type kind int
 
 const (
-	foreign kind = iota // nothing the server says of its own accord
-	notice              // CHAT "server: …"
-	closing             // CLOSE
-	cut                 // may become one of these
+	foreign    kind = iota // neither a notice nor CLOSE
+	notice                 // CHAT "server: …"
+	closing                // CLOSE
+	incomplete             // the beginning of one of these
 )
 
 var noticeHead = append([]byte{byte(wire.Chat)}, wire.ServerName+": "...)
 
-// serversOwn looks for a frame of the server's own at the beginning of p and
+// serverFrame looks for a frame of the server's own at the beginning of p and
 // measures it.
-func serversOwn(p []byte) (n int, k kind) {
+func serverFrame(p []byte) (n int, k kind) {
 	if wire.Type(p[0]) == wire.Close {
 		switch {
 		case len(p) < 2:
-			return 0, cut
+			return 0, incomplete
 		case p[1] == 0:
 			return 2, closing
 		}
@@ -197,5 +197,5 @@ func serversOwn(p []byte) (n int, k kind) {
 	if len(p) >= maxNotice {
 		return 0, foreign
 	}
-	return 0, cut
+	return 0, incomplete
 }

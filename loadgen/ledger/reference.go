@@ -15,9 +15,9 @@ type reference struct {
 	due   []int64
 	sent  []int64
 	who   []uint32
-	head  uint64   // messages ever laid down
-	order uint64   // digest of who said them, one after the other
-	next  []uint64 // of each sender: how many of them are its own
+	head  uint64   // messages ever appended
+	order uint64   // digest of the sequence of their senders
+	next  []uint64 // how many of them each sender has sent
 }
 
 func newReference(frame, reach, senders int) reference {
@@ -33,11 +33,11 @@ func newReference(frame, reach, senders int) reference {
 	}
 }
 
-// follows adds the sender of the next message to the digest of the order, in the
-// manner of FNV-1a. Two neighbours that change places always change it: senders are
-// fewer than 2^24, and the product sets two of them apart above bit 39, where the
-// next sender reaches nothing.
-func (r *reference) follows(sender int) { r.order = (r.order ^ uint64(sender+1)) * 0x100000001b3 }
+// addToOrder adds the sender of the next message to the digest of the order, in the
+// manner of FNV-1a. Swapping two neighbours always changes it: sender numbers are below
+// 2^24, and the product separates two of them above bit 39, where the
+// next sender has no influence.
+func (r *reference) addToOrder(sender int) { r.order = (r.order ^ uint64(sender+1)) * 0x100000001b3 }
 
 // slot is the place of message pos.
 func (r *reference) slot(pos uint64) []byte {
@@ -71,7 +71,7 @@ func (r *reference) match(pos uint64, p []byte) int {
 	return int(matched)
 }
 
-// countsAt is, of each sender, how many of its messages are among the first pos.
+// countsAt returns, for each sender, how many of its messages are among the first pos.
 func (r *reference) countsAt(pos uint64) []uint64 {
 	counts := append([]uint64(nil), r.next...)
 	for at := r.head; at > pos; at-- {
@@ -80,12 +80,12 @@ func (r *reference) countsAt(pos uint64) []uint64 {
 	return counts
 }
 
-// echoes says how many of its own messages a sender has got back. Where they
-// stand in the reference is queued up, so that it costs nothing a delivery.
+// echoes counts how many of its own messages a sender has received back. Their places
+// in the reference are queued, so that a delivery costs nothing.
 type echoes struct {
 	count uint64
-	at    []uint64 // ring of places in the reference, those from count to laid
-	laid  uint64
+	at    []uint64 // ring of places in the reference, from count to added
+	added uint64
 }
 
 func newEchoes(senders, window int) []echoes {
@@ -98,15 +98,15 @@ func newEchoes(senders, window int) []echoes {
 	return all
 }
 
-// lay notes that the sender's next message has place pos in the reference.
-func (e *echoes) lay(pos uint64) {
-	e.at[e.laid&uint64(len(e.at)-1)] = pos
-	e.laid++
+// add notes that the sender's next message has place pos in the reference.
+func (e *echoes) add(pos uint64) {
+	e.at[e.added&uint64(len(e.at)-1)] = pos
+	e.added++
 }
 
 // reached counts the messages that stand before pos.
 func (e *echoes) reached(pos uint64) {
-	for e.count < e.laid && e.at[e.count&uint64(len(e.at)-1)] < pos {
+	for e.count < e.added && e.at[e.count&uint64(len(e.at)-1)] < pos {
 		e.count++
 	}
 }

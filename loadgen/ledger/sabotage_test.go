@@ -14,7 +14,7 @@ type sabotage struct {
 	done   uint64 // how often
 }
 
-// stream is the stream of one client, or the room's, with damages.
+// stream is the stream of one client, or of the room, with damage.
 func (s *sabotage) stream(p *play, atLeastOnce bool) (stream []byte) {
 	at := -1
 	if atLeastOnce {
@@ -69,8 +69,8 @@ func (s *sabotage) want(n uint64) (t Tally) {
 	return t
 }
 
-// Every single damage is found and counted as what it is, whether one client
-// suffers it or all, whoever leads, however the octets are split.
+// Every single damage is found and classified correctly, whether it affects one client
+// or all, whoever leads, and however the octets are split.
 func TestSabotageIsCaught(t *testing.T) {
 	const clients, messages = 20, 5000
 	for _, damage := range []string{"drop", "duplicate", "swap", "alter"} {
@@ -106,7 +106,7 @@ func TestSabotageIsCaught(t *testing.T) {
 }
 
 // Two neighbours of different senders swapped for one client: only the order
-// of the room is wrong, and that is told.
+// of the room is wrong, and that is reported.
 func TestOtherOrder(t *testing.T) {
 	for seed := range uint64(10) {
 		random := rand.New(rand.NewPCG(seed, 4))
@@ -144,8 +144,8 @@ func TestOtherOrder(t *testing.T) {
 	}
 }
 
-// A server that forgets the rest of a read, cuts a stream short or says
-// something foreign is seen too.
+// A server that forgets the rest of a read, cuts a stream short or sends
+// other frames is found too.
 func TestOtherDamage(t *testing.T) {
 	for name, c := range map[string]struct {
 		spoil func(stream []byte, frame int) []byte
@@ -176,7 +176,7 @@ func TestOtherDamage(t *testing.T) {
 					p.streams[i] = append(p.streams[i], p.frame(m)...)
 				}
 			}
-			p.streams[2] = c.spoil(p.streams[2], p.script.SaidLen())
+			p.streams[2] = c.spoil(p.streams[2], p.script.BroadcastLen())
 			p.send()
 			p.deliver(t, random)
 			if got := p.book.Tally(); got != c.want {
@@ -186,14 +186,14 @@ func TestOtherDamage(t *testing.T) {
 	}
 }
 
-// A message that nobody has sent yet is none, however right its octets are.
+// A message that has not been sent yet counts as altered, however correct its octets are.
 func TestInventedMessage(t *testing.T) {
 	for _, apart := range []bool{false, true} { // from the reference
 		p := newPlay(rand.New(rand.NewPCG(1, 6)), 2, 1, 4, 0)
 		p.order = p.order[:3]
 		p.send()
 		var stream []byte
-		for i, m := range []said{{0, 0}, {0, 1}, {0, 2}, {0, 3}} {
+		for i, m := range []sentMessage{{0, 0}, {0, 1}, {0, 2}, {0, 3}} {
 			if apart && i == 1 {
 				stream = append(stream, "\x00eve: hi\x00"...)
 			}

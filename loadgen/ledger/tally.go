@@ -2,8 +2,8 @@ package ledger
 
 import "iter"
 
-// Tally is what went wrong, summed over all pairs of sender and receiver. The
-// zero Tally is what a correct server gets.
+// Tally counts what went wrong, summed over all pairs of sender and receiver. It is
+// zero for a correct server.
 type Tally struct {
 	// Lost messages never came.
 	Lost uint64 `json:"lost"`
@@ -11,12 +11,12 @@ type Tally struct {
 	Duplicated uint64 `json:"duplicated"`
 	// Reordered messages came after a later one of the same sender.
 	Reordered uint64 `json:"reordered"`
-	// Altered frames are nothing that anybody sent. Each is taken for one
+	// Altered frames are not what any sender sent. Each counts as one
 	// message that did not come, which is then not counted as lost as well.
 	Altered uint64 `json:"altered"`
 	// OtherOrder counts the receivers that got every message, those of each
 	// sender in order, but saw the senders interleaved in another way than the
-	// first did. It is told only where nothing else is wrong: once a message is
+	// first receiver did. It is counted only if nothing else is wrong: if a message is
 	// missing somewhere the orders cannot be compared.
 	OtherOrder uint64 `json:"receivers_in_other_order"`
 }
@@ -24,7 +24,7 @@ type Tally struct {
 // Clean says whether nothing went wrong.
 func (t Tally) Clean() bool { return t == Tally{} }
 
-// add adds what went wrong elsewhere.
+// add adds another tally.
 func (t *Tally) add(other Tally) {
 	t.Lost += other.Lost
 	t.Duplicated += other.Duplicated
@@ -33,26 +33,26 @@ func (t *Tally) add(other Tally) {
 	t.OtherOrder += other.OtherOrder
 }
 
-// Sum is what a book comes to, to be put together with those of the other books of
+// Sum is the total of a book, to be merged with those of the other books of
 // its room.
 type Sum struct {
 	Tally     Tally  `json:"tally"`     // without OtherOrder
 	Receivers uint64 `json:"receivers"` // whose octets the book was given
-	Apart     uint64 `json:"apart"`     // of them: who left the reference
+	Diverged  uint64 `json:"apart"`     // how many of them left the reference
 	Messages  uint64 `json:"messages"`  // in the reference
-	Order     uint64 `json:"order"`     // digest of who said them, one after the other
+	Order     uint64 `json:"order"`     // digest of the sequence of their senders
 }
 
-// Merge is the tally of a room by the sums of all its books. An order is compared
-// where nothing else is wrong: then each reference has every message, each octet of which
-// was checked, and two are the same stream if their digests of the order are equal.
+// Merge computes the tally of a room from the sums of all its books. Orders are compared
+// if nothing else is wrong: then each reference has every message, each octet of which
+// was checked, and two references are the same stream if their digests of the order are equal.
 func Merge(sums ...Sum) Tally {
 	var t Tally
 	apart := uint64(0)
 	for _, s := range sums {
 		t.add(s.Tally)
-		if apart += s.Apart; s.Messages != sums[0].Messages || s.Order != sums[0].Order {
-			apart += s.Receivers - s.Apart
+		if apart += s.Diverged; s.Messages != sums[0].Messages || s.Order != sums[0].Order {
+			apart += s.Receivers - s.Diverged
 		}
 	}
 	if t.Clean() {
@@ -61,11 +61,11 @@ func Merge(sums ...Sum) Tally {
 	return t
 }
 
-// Tally is that of a book that is the only one of its room.
+// Tally is the tally of a book that is the only one of its room.
 func (b *Book) Tally() Tally { return Merge(b.Sum()) }
 
 // Sum goes through every pair of sender and receiver. What has not come by
-// now counts as lost. With several books, all of them must have ended.
+// now counts as lost. If there are several books, all of them must have ended.
 func (b *Book) Sum() Sum {
 	s := Sum{Messages: b.reference.head, Order: b.reference.order}
 	t := &s.Tally
@@ -80,7 +80,7 @@ func (b *Book) Sum() Sum {
 			t.Altered += b.invented(counts)
 			continue
 		}
-		s.Apart++
+		s.Diverged++
 		a := r.account
 		altered := a.altered
 		if a.garbled {
@@ -95,7 +95,7 @@ func (b *Book) Sum() Sum {
 	return s
 }
 
-// each goes through the receivers whose octets the book is given.
+// each iterates over the receivers whose octets the book is given.
 func (b *Book) each() iter.Seq[*receiver] {
 	return func(yield func(*receiver) bool) {
 		if b.own == nil {
@@ -113,7 +113,7 @@ func (b *Book) each() iter.Seq[*receiver] {
 	}
 }
 
-// Overtaken is how many messages have not come though a later one of the same
+// Overtaken is how many messages have not come although a later one of the same
 // sender has. They never will, however long one waits.
 func (b *Book) Overtaken() (n uint64) {
 	for r := range b.each() {
@@ -128,28 +128,28 @@ func (b *Book) Overtaken() (n uint64) {
 	return n
 }
 
-// lost is what a receiver lacks that has had so many messages of each sender.
+// lost is how many messages a receiver lacks that has had counts messages of each sender.
 func (b *Book) lost(counts []uint64) (lost uint64) {
 	for s := range b.user {
-		lost += less(b.said.sent(s), counts[s])
+		lost += saturatingSub(b.sentLog.sent(s), counts[s])
 	}
 	return lost
 }
 
-// invented is what a receiver has had of senders elsewhere beyond what these sent in the end.
+// invented is how many messages of senders in other processes a receiver has had beyond what these sent in the end.
 func (b *Book) invented(counts []uint64) (n uint64) {
 	for s, elsewhere := range b.elsewhere {
 		if elsewhere {
-			n += less(counts[s], b.said.sent(s))
+			n += saturatingSub(counts[s], b.sentLog.sent(s))
 		}
 	}
 	return n
 }
 
-// missing is what never came to a receiver with an account of its own.
+// missing is how many messages never came to a receiver with an account of its own.
 func (b *Book) missing(a *account) (missing uint64) {
 	for s := range b.user {
-		missing += less(b.said.sent(s), a.next[s])
+		missing += saturatingSub(b.sentLog.sent(s), a.next[s])
 		for _, g := range a.gaps[s] {
 			missing += g.to - g.from
 		}
@@ -157,6 +157,6 @@ func (b *Book) missing(a *account) (missing uint64) {
 	return missing
 }
 
-// less is a - b, or 0 where a is the lesser: of a message that the kernel took in part
-// when the load ended, or a TLS session holds back, nobody says that it was sent.
-func less(a, b uint64) uint64 { return a - min(a, b) }
+// saturatingSub is a - b, or 0 if b is larger: a message that the kernel took only in part
+// when the load ended, or that a TLS session holds back, does not count as sent.
+func saturatingSub(a, b uint64) uint64 { return a - min(a, b) }

@@ -1,8 +1,8 @@
-// Package message says what every simulated user says: the text of a message
-// is a pure function of (seed, sender, sequence, size), so that whoever
-// receives it can check every octet without having been told anything.
+// Package message generates what simulated users say: the text of a message
+// is a pure function of (seed, sender, sequence, size), so a receiver
+// can check every octet without further information.
 //
-// It refuses to keep state: there is no list of messages anywhere. Every
+// It keeps no state: there is no list of messages anywhere. Every
 // function is pure and safe from any goroutine.
 //
 // A text is SequenceDigits decimal digits, a space, and filler of printable
@@ -17,7 +17,7 @@ import (
 	"chatbench/core/wire"
 )
 
-// What bounds a Script. The least size leaves 36 bits of filler, so that a
+// The bounds of a Script. The least size leaves 36 bits of filler, so that the
 // text of one message is never taken for that of another.
 const (
 	SequenceDigits = 9
@@ -38,8 +38,8 @@ type Script struct {
 // FrameLen is the length of a frame as a client sends it.
 func (s Script) FrameLen() int { return 1 + s.Size + 1 }
 
-// SaidLen is the length of a frame as the server sends it to everyone.
-func (s Script) SaidLen() int { return 1 + NameLen + 2 + s.Size + 1 }
+// BroadcastLen is the length of a frame as the server sends it to everybody.
+func (s Script) BroadcastLen() int { return 1 + NameLen + 2 + s.Size + 1 }
 
 // PutFrame writes the frame with which user says its message seq into
 // dst[:FrameLen()].
@@ -49,9 +49,9 @@ func (s Script) PutFrame(dst []byte, user, seq uint64) {
 	dst[1+s.Size] = 0
 }
 
-// PutSaid writes the frame with which the server tells the room of message
-// seq of user into dst[:SaidLen()].
-func (s Script) PutSaid(dst []byte, user, seq uint64) {
+// PutBroadcast writes the frame with which the server sends message seq of user to
+// everybody into dst[:BroadcastLen()].
+func (s Script) PutBroadcast(dst []byte, user, seq uint64) {
 	dst[0] = byte(wire.Chat)
 	putName(dst[1:1+NameLen], user)
 	dst[1+NameLen], dst[2+NameLen] = ':', ' '
@@ -59,10 +59,10 @@ func (s Script) PutSaid(dst []byte, user, seq uint64) {
 	dst[3+NameLen+s.Size] = 0
 }
 
-// ParseSaid reads who says which message off a frame of SaidLen octets. It
-// looks at the name and the sequence only: to check the rest, write the frame
-// anew with PutSaid and compare.
-func (s Script) ParseSaid(frame []byte) (user, seq uint64, ok bool) {
+// ParseBroadcast reads from a frame of BroadcastLen octets which message of which user it is. It
+// looks at the name and the sequence only: to check the rest, generate the frame
+// with PutBroadcast and compare.
+func (s Script) ParseBroadcast(frame []byte) (user, seq uint64, ok bool) {
 	if frame[0] != byte(wire.Chat) || frame[1] != 'u' {
 		return 0, 0, false
 	}
@@ -74,13 +74,13 @@ func (s Script) ParseSaid(frame []byte) (user, seq uint64, ok bool) {
 	return user, seq, ok
 }
 
-// MayBegin says whether p, shorter than a frame, can be the head of one of
-// ours. It looks at two octets: enough to tell it from a server's notice.
+// MayBegin says whether p, shorter than a frame, can be the beginning of one of
+// ours. It looks at two octets: enough to distinguish it from a server's notice.
 func MayBegin(p []byte) bool {
 	return p[0] == byte(wire.Chat) && (len(p) < 2 || p[1] == 'u')
 }
 
-// Name is the name user i logs in with.
+// Name is the name with which user i logs in.
 func Name(i int) string { return fmt.Sprintf("u%06d", i) }
 
 func putName(dst []byte, user uint64) {

@@ -7,8 +7,8 @@ import (
 	"chatbench/core/wire"
 )
 
-// What a client sends is what AppendChat sends, and what the server says of it
-// is what AppendSaid says, for every size around the filler's word.
+// What a client sends is what AppendChat encodes, and what the server sends is what
+// AppendSaid encodes, for every size around the filler's word.
 func TestFramesAreTheWires(t *testing.T) {
 	for size := MinSize; size < MinSize+20; size++ {
 		s := Script{Seed: 7, Size: size}
@@ -21,20 +21,20 @@ func TestFramesAreTheWires(t *testing.T) {
 		if len(text) != size || !bytes.HasPrefix(text, []byte("000000123 ")) || !wire.IsSafe(text) || bytes.IndexByte(text, 0) >= 0 {
 			t.Fatalf("size %d: text %q", size, text)
 		}
-		said := make([]byte, s.SaidLen())
-		s.PutSaid(said, 42, 123)
+		said := make([]byte, s.BroadcastLen())
+		s.PutBroadcast(said, 42, 123)
 		if !bytes.Equal(said, wire.AppendSaid(nil, Name(42), text)) {
 			t.Fatalf("size %d: %q is not what the server says", size, said)
 		}
-		user, seq, ok := s.ParseSaid(said)
+		user, seq, ok := s.ParseBroadcast(said)
 		if user != 42 || seq != 123 || !ok || !MayBegin(said[:1]) || !MayBegin(said[:5]) {
 			t.Fatalf("size %d: parsed as %d, %d, %v", size, user, seq, ok)
 		}
 	}
 }
 
-// Texts of the least size differ in every one of seed, user and sequence, in
-// the filler too: a server that mixes texts up is seen.
+// Texts of the least size differ by each of seed, user and sequence, in
+// the filler too: a server that mixes texts up is found.
 func TestFillerTellsMessagesApart(t *testing.T) {
 	seen := map[string]bool{}
 	for seed := range uint64(10) {
@@ -55,12 +55,12 @@ func TestFillerTellsMessagesApart(t *testing.T) {
 
 func TestParseRefusesOthers(t *testing.T) {
 	s := Script{Size: MinSize}
-	good := make([]byte, s.SaidLen())
-	s.PutSaid(good, 1, 2)
+	good := make([]byte, s.BroadcastLen())
+	s.PutBroadcast(good, 1, 2)
 	for _, at := range []int{0, 1, 2, NameLen, 3 + NameLen, 2 + NameLen + SequenceDigits} {
 		bad := bytes.Clone(good)
 		bad[at] ^= 0x40
-		if _, _, ok := s.ParseSaid(bad); ok {
+		if _, _, ok := s.ParseBroadcast(bad); ok {
 			t.Errorf("octet %d altered: %q is still parsed", at, bad)
 		}
 	}
@@ -73,20 +73,20 @@ func TestParseRefusesOthers(t *testing.T) {
 
 func TestNothingAllocated(t *testing.T) {
 	s := Script{Size: 100}
-	frame := make([]byte, s.SaidLen())
+	frame := make([]byte, s.BroadcastLen())
 	if n := testing.AllocsPerRun(100, func() {
 		s.PutFrame(frame, 1, 2)
-		s.PutSaid(frame, 1, 2)
-		s.ParseSaid(frame)
+		s.PutBroadcast(frame, 1, 2)
+		s.ParseBroadcast(frame)
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
 
-func BenchmarkPutSaid(b *testing.B) {
+func BenchmarkPutBroadcast(b *testing.B) {
 	s := Script{Size: 64}
-	frame := make([]byte, s.SaidLen())
+	frame := make([]byte, s.BroadcastLen())
 	for b.Loop() {
-		s.PutSaid(frame, 1, 2)
+		s.PutBroadcast(frame, 1, 2)
 	}
 }

@@ -1,14 +1,14 @@
-// Package null is the null server: the least a server of this wire can do,
-// against which the load generator finds its own ceiling. It takes any login,
-// says everything to everybody, and passes FILE frames on to whom they name.
+// Package null is the null server: it does the least that a server of this wire protocol can do.
+// The load generator finds its own ceiling against it. It accepts any login,
+// sends every message to everybody, and forwards FILE frames to the user that they name.
 //
-// It refuses to be a chat server: no limits, no safety of text, no drain, and
-// of FILE frames no check but that the addressee is there. Whoever listens too slowly makes it wait: nothing is read
-// until all have caught up.
+// It is not a chat server: it has no limits, no checks of texts, no drain, and
+// of FILE frames it checks only that the addressee is logged in. A slow reader makes it wait: nothing is read
+// until all clients have caught up.
 //
-// One thread serves everybody. What is said is laid down once in a ring; a
-// client owns only an offset into it, and gets everything new in one system
-// call a turn. Listen may be called from any goroutine; Serve takes the
+// One thread serves all clients. Each message is stored once in a ring; a
+// client has only an offset into it, and gets everything new in one system
+// call a turn. Listen may be called from any goroutine; Serve occupies the
 // goroutine that calls it, and its thread, until the context ends.
 package null
 
@@ -27,12 +27,12 @@ import (
 const (
 	readSize  = 256 << 10
 	maxEvents = 1024
-	maxTurn   = ringSize / 32 // said in one turn before everybody is given it
+	maxTurn   = ringSize / 32 // octets of messages in one turn before they are sent
 )
 
 // Server is a null server that is bound to its address.
 type Server struct {
-	CPU []int // what its thread may run on; none: anything. Set it before Serve
+	CPU []int // what its thread may run on; empty: any CPU. Set it before Serve
 
 	listener *net.TCPListener
 	accept   int // the listener's descriptor
@@ -40,9 +40,9 @@ type Server struct {
 	wake     int // eventfd: the context has ended
 	ring     *ring
 	clients  []*client          // by descriptor
-	members  []*client          // those who are logged in
+	members  []*client          // the clients that are logged in
 	names    map[string]*client // of members
-	mail     []*client          // members for whom something new was passed on
+	pending  []*client          // members to whom a frame was forwarded in this turn
 	flushed  uint64             // the ring's tail at the last flush
 	behind   uint64             // octets that the slowest member has not been given
 	events   []unix.EpollEvent
@@ -50,15 +50,15 @@ type Server struct {
 }
 
 type client struct {
-	fd      int
-	member  int // place in members, -1 before login
-	name    string
-	at      uint64 // next octet of the ring to send
-	blocked bool
-	out     []byte // frames passed on to it
-	sent    int    // octets of them that are written
-	mailed  bool   // it is in mail
-	decoder wire.Decoder
+	fd        int
+	member    int // place in members, -1 before login
+	name      string
+	at        uint64 // next octet of the ring to send
+	blocked   bool
+	out       []byte // frames forwarded to it
+	sent      int    // octets of them that are written
+	isPending bool   // it is in pending
+	decoder   wire.Decoder
 }
 
 // Listen binds the address; port 0 picks a free one.
@@ -73,7 +73,7 @@ func Listen(address string) (*Server, error) {
 // Addr is the address that clients connect to.
 func (s *Server) Addr() string { return s.listener.Addr().String() }
 
-// Serve runs the server until the context ends, and gives everything back.
+// Serve runs the server until the context ends, and frees everything.
 func (s *Server) Serve(ctx context.Context) (err error) {
 	runtime.LockOSThread() // for good: the thread ends with its goroutine, CPU mask and all
 	defer s.listener.Close()
@@ -136,7 +136,7 @@ func (s *Server) watch(op, fd int, events uint32) error {
 	return unix.EpollCtl(s.epoll, op, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})
 }
 
-// turn takes all input that is ready, then gives everybody what is new.
+// turn reads all input that is ready, then sends everybody what is new.
 func (s *Server) turn() error {
 	n, err := unix.EpollWait(s.epoll, s.events, -1)
 	if err != nil && err != unix.EINTR {
@@ -219,7 +219,7 @@ func (s *Server) read(c *client) {
 	}
 }
 
-// take deals with one frame; false ends the connection.
+// take handles one frame; false ends the connection.
 func (s *Server) take(c *client, f wire.Frame) bool {
 	switch {
 	case f.Type == wire.Cred && c.member < 0:
@@ -232,33 +232,33 @@ func (s *Server) take(c *client, f wire.Frame) bool {
 		_, err := unix.Write(c.fd, wire.AppendGranted(nil))
 		return err == nil
 	case f.Type == wire.Chat && c.member >= 0:
-		s.ring.say(c.name, f.Body)
+		s.ring.append(c.name, f.Body)
 		if s.ring.tail-s.flushed > maxTurn {
 			s.flushAll()
 		}
 		return true
 	case f.Type == wire.File && c.member >= 0:
-		s.pass(c, f)
+		s.forward(c, f)
 		return true
 	}
 	return false
 }
 
-// flushAll gives everybody what is new.
+// flushAll sends everybody what is new.
 func (s *Server) flushAll() {
 	if s.flushed == s.ring.tail && s.behind <= maxBehind {
 		return
 	}
 	s.flushed, s.behind = s.ring.tail, 0
-	for i := len(s.members) - 1; i >= 0; i-- { // from the end: flush may take the member away
+	for i := len(s.members) - 1; i >= 0; i-- { // from the end: flush may remove the member
 		c := s.members[i]
 		s.flush(c)
 		s.behind = max(s.behind, s.ring.tail-c.at, uint64(len(c.out)-c.sent))
 	}
 }
 
-// flush gives a client the rest of a frame that was begun, then what was said,
-// then what was passed on to it.
+// flush sends a client the rest of an unfinished frame, then the new messages,
+// then the frames that were forwarded to it.
 func (s *Server) flush(c *client) {
 	if c.sent > 0 {
 		s.write(c)
@@ -277,13 +277,13 @@ func (s *Server) flush(c *client) {
 	s.write(c)
 }
 
-// block waits until the client takes more.
+// block waits until the client can be written to again.
 func (s *Server) block(c *client) {
 	c.blocked = true
 	s.watch(unix.EPOLL_CTL_MOD, c.fd, unix.EPOLLIN|unix.EPOLLOUT)
 }
 
-// drop ends a connection that is broken; nobody waits for it.
+// drop ends a broken connection, so that the server does not wait for it.
 func (s *Server) drop(c *client) {
 	s.end(c)
 	c.at, c.out, c.sent, c.blocked = s.ring.tail, nil, 0, true

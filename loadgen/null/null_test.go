@@ -13,7 +13,7 @@ import (
 	"chatbench/core/wire"
 )
 
-// start runs a server and returns what ends it and waits for that.
+// start runs a server; stop ends it and waits for its end.
 func start(t *testing.T) (s *Server, stop func()) {
 	t.Helper()
 	s, err := Listen("127.0.0.1:0")
@@ -77,7 +77,7 @@ func TestEverybodyHearsEverything(t *testing.T) {
 	expect(t, bob, wire.AppendSaid(nil, "bob", []byte("still here")))
 }
 
-// Whoever says something without being in, or in no frame, is cut off.
+// A client that sends something before its login, or something that is not a frame, is cut off.
 func TestStrangersAreCutOff(t *testing.T) {
 	s, stop := start(t)
 	defer stop()
@@ -90,7 +90,7 @@ func TestStrangersAreCutOff(t *testing.T) {
 	}
 }
 
-// Who does not listen makes the server wait, and gets everything in the end.
+// A client that does not read makes the server wait, and gets everything in the end.
 func TestSlowClientIsWaitedFor(t *testing.T) {
 	s, stop := start(t)
 	defer stop()
@@ -121,7 +121,7 @@ func TestSlowClientIsWaitedFor(t *testing.T) {
 	<-ended
 }
 
-// What is said comes out unchanged when the ring has gone round, in its seam too.
+// Texts come out of the ring unchanged when it has wrapped around, also across its end.
 func TestRing(t *testing.T) {
 	s, stop := start(t)
 	defer stop()

@@ -11,19 +11,19 @@ import (
 
 const (
 	ringSize = 64 << 20
-	// maxBehind bounds what a client has not been given yet. The rest of the
+	// maxBehind bounds what a client has not been sent yet. The rest of the
 	// ring is for what the kernel has in flight for it (the maximum of tcp_rmem,
-	// often 6 MiB, at most 32), whose pages must not be overwritten. Where they
-	// are, the ledger says so: altered.
+	// often 6 MiB, at most 32), whose pages must not be overwritten. If they
+	// are, the ledger reports it: altered.
 	maxBehind = ringSize / 8
 )
 
-// ring holds what was said last, in a memory file that is mapped twice in a
-// row, so that every stretch of it is contiguous.
+// ring holds the latest messages, in a memory file that is mapped twice in a
+// row, so that every part of it is contiguous.
 type ring struct {
 	fd   int
 	text []byte // both mappings
-	tail uint64 // octets ever said
+	tail uint64 // octets ever appended
 }
 
 func newRing() (*ring, error) {
@@ -53,14 +53,14 @@ func (r *ring) close() {
 	unix.Close(r.fd)
 }
 
-// say lays down the frame that tells everybody what name said.
-func (r *ring) say(name string, text []byte) {
+// append stores the frame that tells everybody what name said.
+func (r *ring) append(name string, text []byte) {
 	at := r.text[r.tail%ringSize:]
 	r.tail += uint64(len(wire.AppendSaid(at[:0], name, text)))
 }
 
 // send gives the kernel everything from at on, as references to the ring's
-// pages and not as copies: 12 ns a delivery of 75 octets where write(2) takes 17.
+// pages and not as copies: 12 ns a delivery of 75 octets, where write(2) takes 17 ns.
 func (r *ring) send(fd int, at uint64) (int, error) {
 	offset := int64(at % ringSize)
 	n, err := unix.Sendfile(fd, r.fd, &offset, int(min(r.tail-at, uint64(ringSize-offset))))

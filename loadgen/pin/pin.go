@@ -1,6 +1,6 @@
-// Package pin ties a thread to CPUs.
+// Package pin pins a thread to CPUs.
 //
-// It refuses to pin anything but the calling thread, and to undo it: lock the
+// It pins only the calling thread, and cannot undo it: lock the
 // goroutine to its thread first, and let the thread end with the goroutine.
 package pin
 
@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Thread lets the calling thread run on these CPUs only; on any if none is given.
+// Thread lets the calling thread run on these CPUs only; on any CPU if none is given.
 func Thread(cpus []int) error {
 	if len(cpus) == 0 {
 		return nil

@@ -1,9 +1,9 @@
 // Package price measures what a cheap system call and a context switch cost on
-// the CPUs that this process may use, so that somebody who counts them can learn
-// what counting adds: once in a process that is counted, once in one that is not.
+// the CPUs that this process may use. A caller that counts them learns from it
+// what counting adds: it measures once in a process that is counted, and once in one that is not.
 //
-// It refuses to know who counts, and how. Measure may be called from any
-// goroutine, once at a time; it needs some ten milliseconds and a CPU to itself.
+// It does not know what is counted, or how. Measure may be called from any
+// goroutine, one call at a time; it needs some ten milliseconds and a CPU to itself.
 package price
 
 import (
@@ -15,16 +15,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// How much is done: so many batches, of which the fastest counts, for others on
-// the CPU can only make one slower. A batch is shorter than a time slice.
+// How much is done: this number of batches, of which the fastest counts, because other
+// processes on the CPU can only make one slower. A batch is shorter than a time slice.
 const (
 	batches = 20
 	calls   = 1000 // getppid(2), in a batch
 	trips   = 100  // of an octet between two threads and back, in a batch
 )
 
-// Per trip a thread writes once and reads once, and so does the other: a CPU of
-// their own they change twice.
+// In a trip each of the two threads writes once and reads once: if they share a CPU
+// they change places twice.
 const (
 	SwitchesPerTrip = 2
 	CallsPerTrip    = 4
@@ -36,13 +36,13 @@ type Price struct {
 	Trip float64 `json:"trip_ns"` // SwitchesPerTrip context switches and CallsPerTrip system calls
 }
 
-// Measure measures both. The threads share a CPU only where the process has just
+// Measure measures both. The threads share a CPU only if the process may use just
 // one.
 func Measure() (p Price, err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	// Two threads wait for each other in the kernel: with one processor of Go's
-	// they would pass it to one another too.
+	// Two threads wait for each other in the kernel: with one Go processor
+	// they would hand it to each other too.
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
 	p.Call = fastest(func() {
 		for range calls {
@@ -92,7 +92,7 @@ func closeAll(fds ...int) {
 	}
 }
 
-// fastest is what the fastest batch takes, in nanoseconds.
+// fastest returns the time of the fastest batch, in nanoseconds.
 func fastest(batch func()) float64 {
 	least := time.Duration(math.MaxInt64)
 	for range batches {

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestMeasure: what is said to be done is done: as many switches as two threads
+// TestMeasure: there are as many context switches as two threads
 // need on one CPU, and no descriptor is left.
 func TestMeasure(t *testing.T) {
 	files := func() int {

@@ -1,12 +1,12 @@
-// Package activation takes the listening sockets that a service manager has opened and
-// passed to this process: the protocol of sd_listen_fds(3), which systemd calls socket
-// activation. In the environment LISTEN_PID says which process the sockets are for,
-// LISTEN_FDS how many there are, from descriptor 3 on, and LISTEN_FDNAMES their names,
-// with colons between.
+// Package activation takes over the listening sockets that a service manager has opened
+// and passed to this process: the protocol of sd_listen_fds(3), which systemd calls socket
+// activation. In the environment LISTEN_PID is the process for which the sockets are,
+// LISTEN_FDS is their number, from descriptor 3 on, and LISTEN_FDNAMES is their names,
+// separated by colons.
 //
-// It refuses to guess what a socket is for, to take anything but listening sockets of
-// TCP, and to let other processes inherit them. Take is called once, from main, before
-// anything starts a process.
+// It does not guess what a socket is for, accepts only listening TCP sockets, and does not
+// let other processes inherit them. Call Take once, from main, before anything starts a
+// process.
 package activation
 
 import (
@@ -25,14 +25,14 @@ import (
 // firstFD is the descriptor of the first socket: SD_LISTEN_FDS_START.
 const firstFD = 3
 
-// variables are those of the protocol. LISTEN_PIDFDID, of newer systemds, tells no more
-// than LISTEN_PID does.
+// variables are the environment variables of the protocol. LISTEN_PIDFDID, of newer
+// versions of systemd, is not needed in addition to LISTEN_PID.
 var variables = []string{"LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDS", "LISTEN_FDNAMES"}
 
-// Take takes the sockets that were passed to this process, by name: each has one of
-// names, and none two. A single socket that was not given a name has the first of them.
-// Without any there are none, and no error. The variables are gone afterwards, and the
-// descriptors are closed on exec, also after an error; that is one line.
+// Take returns the sockets that were passed to this process, by name. Each must have one of
+// names, and no two the same. A single socket without a name gets the first of names. If no
+// sockets were passed, the result is empty. Take removes the variables and sets the
+// descriptors to be closed on exec, even if it returns an error.
 func Take(names ...string) (map[string]*net.TCPListener, error) {
 	defer func() {
 		for _, v := range variables {
@@ -42,7 +42,7 @@ func Take(names ...string) (map[string]*net.TCPListener, error) {
 	return take(firstFD, os.Getenv, names)
 }
 
-// take is Take of the descriptors from first on, with an environment.
+// take is Take with the first descriptor and the environment as parameters.
 func take(first int, getenv func(string) string, names []string) (map[string]*net.TCPListener, error) {
 	if getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) {
 		return nil, nil // there are none, or they are for another process
@@ -59,7 +59,7 @@ func take(first int, getenv func(string) string, names []string) (map[string]*ne
 	given := make([]string, n)
 	if text := getenv("LISTEN_FDNAMES"); text != "" {
 		if given = strings.Split(text, ":"); len(given) != n {
-			return nil, fmt.Errorf("activation: LISTEN_FDNAMES=%q: %d sockets are passed, give as many names", text, n)
+			return nil, fmt.Errorf("activation: LISTEN_FDNAMES=%q: %d sockets are passed: give the same number of names", text, n)
 		}
 	}
 	if n == 1 && nameless(given[0]) {
@@ -81,15 +81,15 @@ func take(first int, getenv func(string) string, names []string) (map[string]*ne
 			for _, l := range sockets {
 				l.Close()
 			}
-			return nil, fmt.Errorf("%w: the socket %s has to be one, as ListenStream=PORT of a .socket unit makes it", err, name)
+			return nil, fmt.Errorf("%w: the socket %s must be one, as ListenStream=PORT of a .socket unit makes it", err, name)
 		}
 		sockets[name] = l
 	}
 	return sockets, nil
 }
 
-// nameless says whether a socket was given no name: systemd then passes the name of its
-// unit, and others none, or this word.
+// nameless says whether a socket has no name of its own: systemd then passes the name of
+// its unit, and other service managers pass no name, or unknown.
 func nameless(name string) bool {
 	return name == "" || name == "unknown" || strings.HasSuffix(name, ".socket")
 }

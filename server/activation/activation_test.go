@@ -10,13 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// firstOfTest is where the descriptors of a test begin: those from 3 on are others'.
+// firstOfTest is the first descriptor in tests: those from 3 on are in use.
 const firstOfTest = 200
 
 var names = []string{"chat", "web", "admin"}
 
-// pass has so many listening sockets at the descriptors from firstOfTest on, which are
-// not closed on exec, as a service manager leaves them. Their addresses are returned.
+// pass makes n listening sockets with the descriptors from firstOfTest on, which are not closed
+// on exec, as a service manager passes them. It returns their addresses.
 func pass(t *testing.T, n int) (addresses []string) {
 	t.Helper()
 	var lc net.ListenConfig
@@ -41,15 +41,15 @@ func pass(t *testing.T, n int) (addresses []string) {
 	return addresses
 }
 
-// environment is one for this process.
+// environment is an environment with sockets for this process.
 func environment(fds, fdNames string) func(string) string {
 	return func(name string) string {
 		return map[string]string{"LISTEN_PID": strconv.Itoa(os.Getpid()), "LISTEN_FDS": fds, "LISTEN_FDNAMES": fdNames}[name]
 	}
 }
 
-// Each socket is found by its name, whatever the order, and one without a name is the
-// first.
+// Each socket is found by its name, in any order. A single socket without a name gets the first
+// name.
 func TestTake(t *testing.T) {
 	for _, c := range []struct {
 		names string
@@ -78,7 +78,7 @@ func TestTake(t *testing.T) {
 	}
 }
 
-// What cannot be taken is told in one line, and no descriptor of it is inherited.
+// An error is one line, and the descriptors are not inherited after it.
 func TestRefused(t *testing.T) {
 	for _, c := range []struct{ fds, names, want string }{
 		{"", "", `LISTEN_FDS="": pass 1 to 3 sockets, one for each of chat, web, admin`},
@@ -92,7 +92,7 @@ func TestRefused(t *testing.T) {
 		{"2", "chat:chat", "two sockets are named chat"},
 		{"2", "chat", `LISTEN_FDNAMES="chat": 2 sockets are passed`},
 		{"1", "chat:web", `LISTEN_FDNAMES="chat:web": 1 sockets are passed`},
-		{"3", "chat:web:admin", "descriptor 202 is not a listening TCP socket: the socket admin has to be one"},
+		{"3", "chat:web:admin", "descriptor 202 is not a listening TCP socket: the socket admin must be one"},
 	} {
 		pass(t, 2) // of three that are announced the last is none
 		got, err := take(firstOfTest, environment(c.fds, c.names), names)
@@ -102,15 +102,15 @@ func TestRefused(t *testing.T) {
 	}
 	pass(t, 1)
 	if _, err := take(firstOfTest, environment("1", "wbe"), names); err == nil {
-		t.Fatal("taken")
+		t.Fatal("no error")
 	}
 	if flags, err := unix.FcntlInt(firstOfTest, unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC == 0 {
 		t.Errorf("the descriptor would be inherited: %b, %v", flags, err)
 	}
 }
 
-// Sockets for another process are none of ours, and neither are variables without a
-// process. Afterwards they are gone all the same, so that no child finds them.
+// Sockets for another process are ignored, and so are variables without LISTEN_PID. The variables
+// are removed nevertheless, so that no child process finds them.
 func TestOthers(t *testing.T) {
 	for _, pid := range []string{"", "1", "self"} {
 		t.Setenv("LISTEN_PID", pid)

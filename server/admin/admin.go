@@ -1,18 +1,16 @@
-// Package admin shows what goes on inside a running chatd, over HTTP on a listener of
-// its own:
+// Package admin shows the state of a running chatd, over HTTP on a listener of its own:
 //
 //	/metrics       for Prometheus
 //	/healthz       200 while the room answers, 503 if it does not within 2 s
 //	/readyz        200 while clients are let in, 503 while the server drains, or is cut off from the others of its room
 //	/              a page that shows the same, live
-//	/live          what the page is sent: server-sent events, one a second
-//	/debug/pprof/  profiles of the process, if they are asked for
+//	/live          the data of the page: server-sent events, one a second
+//	/debug/pprof/  profiles of the process, if they are enabled
 //
-// It refuses to change anything, and to know any client: it reads counters through
-// the interfaces of Sources, names nobody, and has no password. So it belongs on a
-// loopback address; there it answers only requests for one, so that no page of
-// another site reads it through a name of its own. At most 64 connections are open
-// and 16 pages watched at once.
+// It changes nothing and knows no client: it reads counters through the interfaces of
+// Sources. It shows no names, and has no password. So it belongs on a loopback address.
+// There it answers only requests whose Host is one too, so that pages of other sites
+// cannot read it (DNS rebinding). It has at most 64 connections, and 16 for /live.
 //
 // Any goroutine may call the methods of a Server.
 package admin
@@ -42,21 +40,17 @@ import (
 var page embed.FS
 
 const (
-	mostConns    = 64
-	mostWatchers = 16
-	mostScrapes  = 4 // at once
-	everySecond  = time.Second
-	patience     = 10 * time.Second // for a request, and for an event to be taken
-	roomPatience = 2 * time.Second  // for the room, when it is asked whether it is well
-	idleTimeout  = 2 * time.Minute
-	headerMost   = 16 << 10
+	maxConns       = 64
+	maxWatchers    = 16 // requests for /live at once
+	maxScrapes     = 4  // at once
+	liveInterval   = time.Second
+	requestTimeout = 10 * time.Second // to send a request, and to receive an event
+	roomTimeout    = 2 * time.Second  // of /healthz, for the answer of the room
+	idleTimeout    = 2 * time.Minute
+	maxHeader      = 16 << 10
 )
 
-// policy allows the page what it needs, all from here.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; " +
-	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-
-// Config is what a Server is made of.
+// Config configures a Server.
 type Config struct {
 	Listener net.Listener // Serve closes it
 	Sources  Sources
@@ -64,18 +58,18 @@ type Config struct {
 	Log      *slog.Logger
 }
 
-// Server serves. Make it with New.
+// Server answers the requests. Make it with New.
 type Server struct {
 	cfg      Config
 	http     http.Server
 	conns    atomic.Int64
 	watchers atomic.Int64
 
-	mu      sync.Mutex
-	answers chan struct{} // guarded by mu: closed when the room has answered who asks now; nil: nobody does
+	mu         sync.Mutex
+	roomAnswer chan struct{} // guarded by mu: closed when the room has answered; nil: it is not being asked
 }
 
-// New makes a server. Serve lets it work.
+// New makes a server. Call Serve to run it.
 func New(cfg Config) *Server {
 	s := &Server{cfg: cfg}
 	files, err := fs.Sub(page, "page")
@@ -85,7 +79,7 @@ func New(cfg Config) *Server {
 	mux := http.NewServeMux()
 	mux.Handle("GET /", http.FileServerFS(files))
 	mux.Handle("GET /metrics", promhttp.HandlerFor(NewRegistry(cfg.Sources), promhttp.HandlerOpts{
-		MaxRequestsInFlight: mostScrapes, Timeout: patience, ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelWarn),
+		MaxRequestsInFlight: maxScrapes, Timeout: requestTimeout, ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelWarn),
 	}))
 	mux.HandleFunc("GET /healthz", s.healthy)
 	mux.HandleFunc("GET /readyz", s.ready)
@@ -98,7 +92,7 @@ func New(cfg Config) *Server {
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
 	s.http = http.Server{
-		Handler: s.guard(mux), ReadHeaderTimeout: patience, ReadTimeout: patience, IdleTimeout: idleTimeout, MaxHeaderBytes: headerMost,
+		Handler: s.guard(mux), ReadHeaderTimeout: requestTimeout, ReadTimeout: requestTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		ConnState: s.count, ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
 	}
 	return s
@@ -107,7 +101,7 @@ func New(cfg Config) *Server {
 // Addr is where it listens.
 func (s *Server) Addr() netip.AddrPort { return s.cfg.Listener.Addr().(*net.TCPAddr).AddrPort() }
 
-// Serve takes requests until Close. The error says why it could not go on.
+// Serve answers requests until Close. The error says why it ended by itself.
 func (s *Server) Serve() error {
 	if err := s.http.Serve(s.cfg.Listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("admin: %w", err)
@@ -118,11 +112,11 @@ func (s *Server) Serve() error {
 // Close ends all connections.
 func (s *Server) Close() { s.http.Close() }
 
-// count closes connections that are too many.
+// count closes connections beyond maxConns.
 func (s *Server) count(c net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
-		if s.conns.Add(1) > mostConns {
+		if s.conns.Add(1) > maxConns {
 			c.Close()
 		}
 	case http.StateClosed, http.StateHijacked:
@@ -130,26 +124,23 @@ func (s *Server) count(c net.Conn, state http.ConnState) {
 	}
 }
 
-// guard answers those who mean this server, and says what its pages may do.
+// guard refuses requests with a Host that is not allowed, and sets the security headers.
 func (s *Server) guard(next http.Handler) http.Handler {
 	own := s.Addr().Addr().Unmap().IsLoopback()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if own && !web.LoopbackHost(r.Host) {
-			http.Error(w, "ask for 127.0.0.1 or localhost", http.StatusForbidden)
+			http.Error(w, "open 127.0.0.1 or localhost", http.StatusForbidden)
 			return
 		}
-		h := w.Header()
-		h.Set("Content-Security-Policy", policy)
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cache-Control", "no-store")
+		web.SetSecurityHeaders(w.Header())
+		w.Header().Set("Cache-Control", "no-store")
 		next.ServeHTTP(w, r)
 	})
 }
 
-// healthy says whether the room answers. Nobody is served while its lock cannot be had.
+// healthy says whether the room answers. It does not if its lock is never released.
 func (s *Server) healthy(w http.ResponseWriter, r *http.Request) {
-	late := time.NewTimer(roomPatience)
+	late := time.NewTimer(roomTimeout)
 	defer late.Stop()
 	select {
 	case <-s.askRoom():
@@ -160,23 +151,23 @@ func (s *Server) healthy(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// askRoom gives a channel that is closed when the room has answered. One goroutine at a
-// time asks: if the room is stuck for good, those who come again and again do not pile up.
+// askRoom returns a channel that is closed when the room has answered. Only one goroutine at
+// a time asks the room, so that goroutines do not pile up if the room is stuck.
 func (s *Server) askRoom() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.answers == nil {
-		answers := make(chan struct{})
-		s.answers = answers
+	if s.roomAnswer == nil {
+		answer := make(chan struct{})
+		s.roomAnswer = answer
 		go func() {
 			s.cfg.Sources.Room.Snapshot()
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			s.answers = nil
-			close(answers)
+			s.roomAnswer = nil
+			close(answer)
 		}()
 	}
-	return s.answers
+	return s.roomAnswer
 }
 
 func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
@@ -185,7 +176,7 @@ func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	if c := s.cfg.Sources.Cluster; c != nil {
-		if st := c.Stats(); st.Lost {
+		if st := c.Stats(); st.CutOff {
 			http.Error(w, "cut off from the other servers of the room, so logins are denied; connection to NATS: "+st.NATS, http.StatusServiceUnavailable)
 			return
 		}
@@ -193,24 +184,24 @@ func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprintln(w, "ready")
 }
 
-// live sends what the page shows, every second.
+// live sends the data of the page every second.
 func (s *Server) live(w http.ResponseWriter, r *http.Request) {
-	if s.watchers.Add(1) > mostWatchers {
+	if s.watchers.Add(1) > maxWatchers {
 		s.watchers.Add(-1)
-		http.Error(w, "too many watch", http.StatusServiceUnavailable)
+		http.Error(w, "too many live pages are open", http.StatusServiceUnavailable)
 		return
 	}
 	defer s.watchers.Add(-1)
 	w.Header().Set("Content-Type", "text/event-stream")
 	out := http.NewResponseController(w)
-	tick := time.NewTicker(everySecond)
+	tick := time.NewTicker(liveInterval)
 	defer tick.Stop()
 	for {
 		text, err := json.Marshal(s.cfg.Sources.read())
 		if err != nil {
 			panic("admin: " + err.Error()) // nothing in it can fail
 		}
-		out.SetWriteDeadline(time.Now().Add(patience))
+		out.SetWriteDeadline(time.Now().Add(requestTimeout))
 		if _, err := fmt.Fprintf(w, "data: %s\n\n", text); err != nil {
 			return
 		}
@@ -225,25 +216,25 @@ func (s *Server) live(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Check asks the chatd whose Server listens at addr whether it is well. An addr
-// without a host, or with one that means all, is this machine.
+// Check requests /healthz from the Server that listens at addr. If the host of addr is empty or
+// unspecified, that is 127.0.0.1.
 func Check(ctx context.Context, addr string) error {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return fmt.Errorf("admin: %q is no HOST:PORT, such as 127.0.0.1:9100", addr)
+		return fmt.Errorf("admin: %q is not HOST:PORT, such as 127.0.0.1:9100", addr)
 	}
 	if addr, err := netip.ParseAddr(host); host == "" || err == nil && addr.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	ask, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/healthz", nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/healthz", nil)
 	if err != nil {
 		return fmt.Errorf("admin: %w", err)
 	}
-	answer, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(ask) // no proxy, no redirect
+	answer, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(request) // no proxy, no redirect
 	if err != nil {
-		return fmt.Errorf("admin: no chatd is well at %s: %w", addr, err)
+		return fmt.Errorf("admin: no chatd answers at %s: %w", addr, err)
 	}
 	answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {

@@ -52,7 +52,7 @@ func (c fakeCluster) Stats() cluster.Stats {
 			took.Within[i] = 2
 		}
 	}
-	return cluster.Stats{Node: "a", Lost: c.lost, NATS: "RECONNECTING", Sequence: 42, Elsewhere: 3, Undelivered: 17, Latency: took}
+	return cluster.Stats{Node: "a", CutOff: c.lost, NATS: "RECONNECTING", Sequence: 42, Remote: 3, Undelivered: 17, Latency: took}
 }
 
 // idleWaker is a transport that writes nothing.
@@ -290,7 +290,7 @@ func TestLive(t *testing.T) {
 	if r.Backend != "fake" || r.Queued != 4 || r.Bans != 6 || r.Transport.Accepts != 11 || r.Expires.Unix() != 2e9 || r.Front == nil || r.Web == nil || len(r.Room.Ends) != core.Reasons {
 		t.Errorf("an event is %s", event)
 	}
-	for range mostWatchers - 1 {
+	for range maxWatchers - 1 {
 		if code, _ := watch(t, t.Context(), url); code != 200 {
 			t.Fatalf("a watcher within the bound: %d", code)
 		}
@@ -299,7 +299,7 @@ func TestLive(t *testing.T) {
 		t.Errorf("one too many: %d", code)
 	}
 	leave()
-	for deadline := time.Now().Add(20 * time.Second); s.watchers.Load() >= mostWatchers; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); s.watchers.Load() >= maxWatchers; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("who has left is still counted")
 		}
@@ -321,7 +321,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 		t.Cleanup(func() { c.Close() })
 		return c
 	}
-	for range mostConns {
+	for range maxConns {
 		open = append(open, dial())
 	}
 	ask := func(c net.Conn) {
@@ -355,7 +355,7 @@ func TestCheck(t *testing.T) {
 			t.Errorf("at %q: %v", addr, err)
 		}
 	}
-	for addr, want := range map[string]string{"127.0.0.1": "no HOST:PORT", "127.0.0.1:1": "no chatd is well at"} {
+	for addr, want := range map[string]string{"127.0.0.1": "is not HOST:PORT", "127.0.0.1:1": "no chatd answers at"} {
 		if err := Check(t.Context(), addr); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("at %s: %v", addr, err)
 		}

@@ -11,8 +11,8 @@ import (
 	"chatbench/server/web"
 )
 
-// Sources is what is read. Room, Transport, Gate, Lines and Draining are required;
-// of what a server does not have the rest is nil, and has no metrics.
+// Sources is the parts of a server that are read. Room, Transport, Gate, Lines and Draining
+// are required. Others are nil if the server does not have them; then they have no metrics.
 type Sources struct {
 	Backend    string
 	MaxClients int
@@ -32,30 +32,31 @@ type Sources struct {
 	Cluster     interface{ Stats() cluster.Stats }
 }
 
-// reading is all of it at a moment, as the page is sent it.
+// reading is the values of all sources at one moment, as /live sends it.
 type reading struct {
-	At         time.Time    `json:"at"`
-	Backend    string       `json:"backend"`
-	MaxClients int          `json:"max_clients"`
-	Draining   bool         `json:"draining"`
-	Room       core.Stats   `json:"room"`
-	Backlog    core.Backlog `json:"backlog"`
-	Logins     gate.Stats   `json:"logins"`
-	Queued     int          `json:"hash_queue"`
-	Bans       int          `json:"bans"`
-	LeftOut    uint64       `json:"log_lines_left_out"`
-	Transport  transport    `json:"transport"`
-	Front      *fronted     `json:"front,omitempty"`
-	Carried    *carried     `json:"carried,omitempty"`
-	Web        *websockets  `json:"web,omitempty"`
-	Expires    *time.Time   `json:"certificate_expires,omitempty"`
+	At         time.Time      `json:"at"`
+	Backend    string         `json:"backend"`
+	MaxClients int            `json:"max_clients"`
+	Draining   bool           `json:"draining"`
+	Room       core.Stats     `json:"room"`
+	Backlog    core.Backlog   `json:"backlog"`
+	Logins     gate.Stats     `json:"logins"`
+	Queued     int            `json:"hash_queue"`
+	Bans       int            `json:"bans"`
+	LeftOut    uint64         `json:"log_lines_left_out"`
+	Transport  TransportStats `json:"transport"`
+	Front      *frontStats    `json:"front,omitempty"`
+	Carried    *carrierStats  `json:"carried,omitempty"`
+	Web        *webStats      `json:"web,omitempty"`
+	Expires    *time.Time     `json:"certificate_expires,omitempty"`
 
 	Cluster *cluster.Stats `json:"cluster,omitempty"`
 
 	turns backends.TurnTimes
 }
 
-type transport struct {
+// TransportStats is the values of backends.Counters, for JSON.
+type TransportStats struct {
 	Accepts       int64 `json:"accepts"`
 	AcceptErrors  int64 `json:"accept_errors"`
 	NoDescriptors int64 `json:"no_descriptors"`
@@ -66,10 +67,19 @@ type transport struct {
 	Stalls        int64 `json:"stalls"`
 }
 
-// fronted is of the front: of TLS, or of a socket that was passed.
-type fronted struct {
+// ReadTransport returns the current values of the counters.
+func ReadTransport(c *backends.Counters) TransportStats {
+	return TransportStats{
+		Accepts: c.Accepts.Load(), AcceptErrors: c.AcceptErrors.Load(), NoDescriptors: c.NoDescriptors.Load(),
+		Reads: c.Reads.Load(), BytesIn: c.BytesIn.Load(),
+		Writes: c.Writes.Load(), BytesOut: c.BytesOut.Load(), Stalls: c.Stalls.Load(),
+	}
+}
+
+// frontStats is the counters of the front.
+type frontStats struct {
 	Accepts    int64 `json:"accepts"`
-	Handshakes int64 `json:"handshakes"` // under way
+	Handshakes int64 `json:"handshakes"` // running now
 	BadHeader  int64 `json:"bad_header"`
 	BadTLS     int64 `json:"bad_tls"`
 	TimedOut   int64 `json:"timed_out"`
@@ -77,12 +87,12 @@ type fronted struct {
 	Banned     int64 `json:"banned"`
 }
 
-type carried struct {
+type carrierStats struct {
 	Open     int64 `json:"open"`
 	NoTarget int64 `json:"no_target"`
 }
 
-type websockets struct {
+type webStats struct {
 	Open    int64 `json:"open"`
 	Opened  int64 `json:"opened"`
 	Refused int64 `json:"refused"`
@@ -90,31 +100,25 @@ type websockets struct {
 	Banned  int64 `json:"banned"`
 }
 
-// read reads all of it.
+// read reads all sources.
 func (s *Sources) read() *reading {
-	t := s.Transport
 	r := &reading{
 		At: time.Now(), Backend: s.Backend, MaxClients: s.MaxClients, Draining: s.Draining(),
 		Room: s.Room.Snapshot(), Backlog: s.Room.Backlog(), Logins: s.Gate.Stats(), LeftOut: s.Lines.LeftOut(),
-		Transport: transport{
-			Accepts: t.Accepts.Load(), AcceptErrors: t.AcceptErrors.Load(), NoDescriptors: t.NoDescriptors.Load(),
-			Reads: t.Reads.Load(), BytesIn: t.BytesIn.Load(),
-			Writes: t.Writes.Load(), BytesOut: t.BytesOut.Load(), Stalls: t.Stalls.Load(),
-		},
-		turns: t.Turns(),
+		Transport: ReadTransport(s.Transport), turns: s.Transport.Turns(),
 	}
 	r.Queued, r.Bans = r.Logins.Queued, r.Logins.Bans
 	if c := s.Front; c != nil {
-		r.Front = &fronted{
+		r.Front = &frontStats{
 			Accepts: c.Accepts.Load(), Handshakes: c.Handshakes.Load(), BadHeader: c.BadHeader.Load(),
 			BadTLS: c.BadTLS.Load(), TimedOut: c.TimedOut.Load(), TooMany: c.TooMany.Load(), Banned: c.Banned.Load(),
 		}
 	}
 	if c := s.Carrier; c != nil {
-		r.Carried = &carried{c.Open.Load(), c.NoTarget.Load()}
+		r.Carried = &carrierStats{c.Open.Load(), c.NoTarget.Load()}
 	}
 	if c := s.Web; c != nil {
-		r.Web = &websockets{c.Open.Load(), c.Opened.Load(), c.Refused.Load(), c.TooMany.Load(), c.Banned.Load()}
+		r.Web = &webStats{c.Open.Load(), c.Opened.Load(), c.Refused.Load(), c.TooMany.Load(), c.Banned.Load()}
 	}
 	if s.Cluster != nil {
 		joined := s.Cluster.Stats()

@@ -1,18 +1,18 @@
-// Package chaos makes trouble for a whole chatd, the program as an operator runs
-// it, one experiment after the other: processes are killed, links are cut, disks
-// and descriptors run out, clients misbehave. Each experiment holds what it sees
-// against a bound and is one row of a table in Markdown on standard output.
+// Package chaos injects faults into a whole chatd, the program as an operator runs
+// it, in one experiment after the other: processes are killed, links are cut, disks
+// and descriptors run out, clients misbehave. Each experiment compares what it
+// measures with a bound, and prints one row of a Markdown table on standard output.
 //
 // With -chaos (make chaos) the sizes and bounds are those of docs/reliability.md,
-// and it takes some fifteen minutes for each backend. Without it everything is small, for
-// every run of the tests: then counts are asserted all the same, and times and
-// sizes only to a hundred times their bound.
+// and each backend takes about fifteen minutes. Without it all sizes are small, for
+// every run of the tests: then counts must be exact too, but times and sizes are
+// only compared with a hundred times their bound.
 //
-// It refuses to link the server: chatd is a process, started and stopped as by an
+// The server is not linked: chatd is a process, started and stopped as by an
 // operator, and the load comes from a process of its own. Addresses are on
-// loopback, or in network namespaces that end with the test. Nothing is left
-// behind, whenever it is interrupted: directories are removed, processes die with
-// the thread that started them, and so do namespaces and what is mounted in them.
+// loopback, or in network namespaces that end with the test. Even if the test is
+// interrupted it leaves nothing behind: directories are removed, and processes,
+// namespaces and mounts end with the thread that made them.
 //
 // An experiment belongs to the goroutine of its test.
 package chaos
@@ -40,13 +40,13 @@ var (
 	full     = flag.Bool("chaos", false, "full sizes and bounds, fifteen minutes for each backend")
 	backend  = flag.String("backend", "epoll", "`NAME,…` of backends, or all")
 	loadTime = flag.Duration("time", 10*time.Minute, "`TIME` that the experiment load takes with -chaos")
-	soakTime = flag.Duration("soak", 0, "`TIME` for TestSoak; 0: two seconds, and nothing is asserted of them")
+	soakTime = flag.Duration("soak", 0, "`TIME` for TestSoak; 0: two seconds, without a bound")
 )
 
-// life ends when the tests are interrupted.
-var life context.Context
+// testContext ends when the tests are interrupted.
+var testContext context.Context
 
-// bin is where the programs are, once program has been called.
+// bin is the directory with chatd, once program has been called.
 var bin string
 
 func TestMain(m *testing.M) {
@@ -54,8 +54,8 @@ func TestMain(m *testing.M) {
 		os.Exit(driveFleet(spec))
 	}
 	var stop context.CancelFunc
-	life, stop = signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
-	context.AfterFunc(life, stop) // a second signal ends the process at once
+	testContext, stop = signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
+	context.AfterFunc(testContext, stop) // a second signal ends the process at once
 	status := m.Run()
 	if bin != "" {
 		os.RemoveAll(bin)
@@ -70,7 +70,7 @@ var program = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	bin = dir
-	build := exec.CommandContext(life, "go", "build", "-o", bin+"/", "chatbench/cmd/chatd")
+	build := exec.CommandContext(testContext, "go", "build", "-o", bin+"/", "chatbench/cmd/chatd")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w\n%s", err, out)
@@ -78,11 +78,11 @@ var program = sync.OnceValues(func() (string, error) {
 	return filepath.Join(bin, "chatd"), nil
 })
 
-// experiment is one kind of trouble.
+// experiment is one kind of fault.
 type experiment struct {
-	name string
-	does string // for the documentation, with its bounds
-	run  func(*run)
+	name        string
+	description string // what it does and its bounds, for the documentation
+	run         func(*run)
 }
 
 var experiments = []experiment{
@@ -101,7 +101,7 @@ var experiments = []experiment{
 	{"visits", "10,000 logins and leaves, half of them by reset: as many descriptors as before, memory grows by less than 5 MiB", visits},
 }
 
-// TestChaos runs every experiment against every backend asked for.
+// TestChaos runs every experiment with every backend of -backend.
 func TestChaos(t *testing.T) {
 	if *full {
 		fmt.Print(heading)
@@ -109,13 +109,13 @@ func TestChaos(t *testing.T) {
 	for _, b := range chosen(t) {
 		t.Run(b.Name, func(t *testing.T) {
 			for _, e := range experiments {
-				t.Run(e.name, func(t *testing.T) { try(t, b, e, *full) })
+				t.Run(e.name, func(t *testing.T) { runExperiment(t, b, e, *full) })
 			}
 		})
 	}
 }
 
-// chosen is the backends asked for.
+// chosen is the backends of -backend.
 func chosen(t *testing.T) (list []backends.Backend) {
 	t.Helper()
 	for name := range strings.SplitSeq(*backend, ",") {
@@ -126,22 +126,22 @@ func chosen(t *testing.T) (list []backends.Backend) {
 			}
 		}
 		if len(list) == found {
-			t.Fatalf("there is no backend %q: chatd -list shows them", name)
+			t.Fatalf("there is no backend %q: chatd -list lists them", name)
 		}
 	}
 	return list
 }
 
-// try runs one experiment, and prints its row if it is to.
-func try(t *testing.T, b backends.Backend, e experiment, printed bool) {
-	if life.Err() != nil {
+// runExperiment runs one experiment, and prints its row if printed is set, or else logs it.
+func runExperiment(t *testing.T, b backends.Backend, e experiment, printed bool) {
+	if testContext.Err() != nil {
 		t.Skip("interrupted")
 	}
 	x := &run{T: t, backend: b, size: shortSizes}
 	if printed {
 		x.size, x.bound = fullSizes(b), true
 	}
-	t.Cleanup(func() { // after all other cleaning up
+	t.Cleanup(func() { // runs after all other cleanups
 		if row := x.row(e.name); printed {
 			fmt.Print(row)
 		} else {

@@ -16,13 +16,13 @@ func experimentsTable() string {
 	var b strings.Builder
 	b.WriteString("| experiment | what is done, and what must hold |\n|---|---|\n")
 	for _, e := range experiments {
-		fmt.Fprintf(&b, "| `%s` | %s |\n", e.name, e.does)
+		fmt.Fprintf(&b, "| `%s` | %s |\n", e.name, e.description)
 	}
 	return b.String()
 }
 
-// The documentation has the experiments as they are, and of each backend the row of
-// each experiment.
+// docs/reliability.md has the table of experiments, and docs/chaos.md has a row for each
+// backend and experiment.
 func TestDocs(t *testing.T) {
 	if !strings.Contains(page(t, "reliability.md"), experimentsTable()) {
 		t.Errorf("docs/reliability.md lacks the table of experiments, which is\n%s", experimentsTable())
@@ -50,7 +50,7 @@ func page(t *testing.T, name string) string {
 	return string(text)
 }
 
-// A row has what was seen and what must be, and its result.
+// A row has the measured figures, their bounds, and the result.
 func TestRow(t *testing.T) {
 	x := &run{T: t, backend: backends.Backend{Name: "epoll"}, did: "a | b"}
 	x.figures = []figure{{"lost", "0", "0", true}, {"p99", "30ms", "≤ 20ms", false}}

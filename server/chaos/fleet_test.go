@@ -15,17 +15,17 @@ import (
 	"time"
 
 	"chatbench/core/units"
-	"chatbench/internal/placetest"
+	"chatbench/internal/spawntest"
 	"chatbench/loadgen"
 	"chatbench/loadgen/hist"
 	"chatbench/loadgen/ledger"
 )
 
-// fleetVariable makes this program a load generator: its value is a fleetSpec. One
-// slice is driven for each line on standard input; at its end the fleet leaves.
+// fleetVariable makes this program a load generator: its value is a fleetSpec. The generator
+// drives one slice for each line on standard input, and leaves at the end of it.
 const fleetVariable = "CHAOS_FLEET"
 
-// fleetSpec is a load: some talk, all hear it, every delivery is checked.
+// fleetSpec is a load: some clients talk, all receive it, and every delivery is checked.
 type fleetSpec struct {
 	Server  string
 	Clients int
@@ -34,19 +34,19 @@ type fleetSpec struct {
 	Slice   time.Duration
 }
 
-// heard is what came of one slice, or of several.
-type heard struct {
+// sliceResult is the result of one slice, or of several.
+type sliceResult struct {
 	Latency    *hist.Histogram // from when a message was due
-	Deliveries uint64          // since the fleet came
-	Wrong      uint64          // of them or of what was sent: lost, doubled, reordered, altered, never read
-	Error      string          // why the fleet is no more
+	Deliveries uint64          // since the fleet logged in
+	Wrong      uint64          // deliveries that were lost, doubled, reordered or altered, and messages that were not sent or read
+	Error      string          // why the fleet has ended
 }
 
-// driveFleet is the generator. It returns its exit status.
+// driveFleet runs the load generator, and returns its exit status.
 func driveFleet(spec string) int {
 	answer := json.NewEncoder(os.Stdout)
 	failed := func(err error) int {
-		answer.Encode(heard{Error: err.Error()})
+		answer.Encode(sliceResult{Error: err.Error()})
 		return 1
 	}
 	var s fleetSpec
@@ -60,18 +60,18 @@ func driveFleet(spec string) int {
 	defer stage.Close()
 	f, err := stage.Join(loadgen.Config{
 		Server: s.Server, Clients: s.Clients, Rate: units.Rate(s.Rate), Size: units.Size(s.Text), Duration: s.Slice,
-		Connect: patience, Drain: patience,
+		Connect: timeout, Drain: timeout,
 	})
 	if err != nil {
 		return failed(err)
 	}
-	answer.Encode(heard{})
+	answer.Encode(sliceResult{})
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
 		r, e, err := f.Slice()
 		if err != nil {
 			return failed(err)
 		}
-		answer.Encode(heard{Latency: r.FromDue.Histogram, Deliveries: r.Deliveries.InAll, Wrong: wrong(r.Ledger) + e.Missing + r.Messages.Unsent})
+		answer.Encode(sliceResult{Latency: r.FromDue.Histogram, Deliveries: r.Deliveries.InAll, Wrong: wrong(r.Ledger) + e.Missing + r.Messages.Unsent})
 	}
 	return 0
 }
@@ -80,12 +80,12 @@ func wrong(t ledger.Tally) uint64 {
 	return t.Lost + t.Duplicated + t.Reordered + t.Altered + t.OtherOrder
 }
 
-// fleet is a load generator at work in a process of its own.
+// fleet is a load generator that runs in a process of its own.
 type fleet struct {
 	x   *run
 	in  io.WriteCloser
 	out *json.Decoder
-	all heard // of every slice
+	all sliceResult // of every slice
 }
 
 // fleet logs a fleet in.
@@ -99,7 +99,7 @@ func (x *run) fleet(s *server, clients int, rate float64, text int) *fleet {
 	if err != nil {
 		x.Fatal(err)
 	}
-	at, err := placetest.Home()
+	at, err := spawntest.Shared()
 	if err != nil {
 		x.Fatal(err)
 	}
@@ -112,10 +112,10 @@ func (x *run) fleet(s *server, clients int, rate float64, text int) *fleet {
 	if err := cmp.Or(err1, err2, at.Do(cmd.Start)); err != nil {
 		x.Fatal(err)
 	}
-	f := &fleet{x: x, in: in, out: json.NewDecoder(out), all: heard{Latency: hist.New()}}
+	f := &fleet{x: x, in: in, out: json.NewDecoder(out), all: sliceResult{Latency: hist.New()}}
 	x.Cleanup(func() {
 		in.Close()
-		if x.Failed() || life.Err() != nil {
+		if x.Failed() || testContext.Err() != nil {
 			cmd.Process.Kill()
 		}
 		cmd.Wait()
@@ -126,13 +126,13 @@ func (x *run) fleet(s *server, clients int, rate float64, text int) *fleet {
 	return f
 }
 
-// next is the generator's next answer.
-func (f *fleet) next() (h heard, err error) {
+// next reads the next answer of the generator.
+func (f *fleet) next() (h sliceResult, err error) {
 	if err = f.out.Decode(&h); err == nil && h.Error != "" {
 		err = errors.New(h.Error)
 	}
 	if err != nil {
-		return h, fmt.Errorf("those who talk noticed: %w", err)
+		return h, fmt.Errorf("load generator: %w", err)
 	}
 	return h, nil
 }
@@ -140,7 +140,7 @@ func (f *fleet) next() (h heard, err error) {
 // talk drives one slice.
 func (f *fleet) talk(to *hist.Histogram) error {
 	if _, err := io.WriteString(f.in, "slice\n"); err != nil {
-		return fmt.Errorf("the load generator has gone: %w", err)
+		return fmt.Errorf("the load generator has ended: %w", err)
 	}
 	h, err := f.next()
 	if err != nil {
@@ -152,8 +152,8 @@ func (f *fleet) talk(to *hist.Histogram) error {
 	return nil
 }
 
-// during has the fleet talk while something else goes on, and gives the p99 of that.
-func (f *fleet) during(trouble func()) (p99 time.Duration) {
+// during drives the fleet while fault runs, and returns the p99 latency of that time.
+func (f *fleet) during(fault func()) (p99 time.Duration) {
 	f.x.Helper()
 	seen, over := hist.New(), make(chan struct{})
 	var failed error
@@ -169,8 +169,8 @@ func (f *fleet) during(trouble func()) (p99 time.Duration) {
 		}
 	})
 	stop := sync.OnceFunc(func() { close(over); talking.Wait() })
-	defer stop() // trouble may end the experiment
-	trouble()
+	defer stop() // fault may end the experiment
+	fault()
 	stop()
 	if failed != nil {
 		f.x.Fatal(failed)
@@ -178,11 +178,11 @@ func (f *fleet) during(trouble func()) (p99 time.Duration) {
 	return time.Duration(seen.Summary().P99NS)
 }
 
-// clean is the figure of every delivery so far.
+// clean adds the figure of wrong deliveries so far, which must be 0.
 func (f *fleet) clean() {
 	f.x.Helper()
 	f.x.exactly(fmt.Sprintf("of %d deliveries lost, doubled, reordered or altered", f.all.Deliveries), int64(f.all.Wrong), 0)
 	if f.all.Deliveries == 0 {
-		f.x.Error("nothing was delivered, so nothing was shown")
+		f.x.Error("nothing was delivered, so nothing was tested")
 	}
 }

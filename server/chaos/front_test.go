@@ -23,23 +23,23 @@ import (
 	"chatbench/loadgen/message"
 )
 
-// handshakes is clients of one address that begin with TLS, and take their time.
+// handshakes: clients of one address begin a TLS handshake and do not finish it.
 func handshakes(x *run) {
 	certFile, keyFile, trust := x.certificate()
 	s := x.serve("-open", "-tls-cert", certFile, "-tls-key", keyFile)
 	n := x.size.handshakes
 	x.doing("%d connections from one address, half of them send nothing, half an octet a second; logins by TLS from another, one after the other, meanwhile", n)
-	borne, allGone := make(chan time.Duration, n), make(chan struct{})
+	durations, allGone := make(chan time.Duration, n), make(chan struct{})
 	var slow sync.WaitGroup
-	going, hangUp := context.WithTimeout(life, patience)
+	ctx, hangUp := context.WithTimeout(testContext, timeout)
 	defer hangUp()
-	other := net.Dialer{Timeout: patience, LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+	other := net.Dialer{Timeout: timeout, LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
 	for i := range n {
 		c, err := other.Dial("tcp", s.addr)
 		if err != nil {
 			x.Fatalf("slow connection %d of %d: %v", i, n, err)
 		}
-		slow.Go(func() { borne <- dawdle(going, c, i%2 == 0) })
+		slow.Go(func() { durations <- slowHandshake(ctx, c, i%2 == 0) })
 	}
 	go func() { slow.Wait(); close(allGone) }()
 	var worst time.Duration
@@ -47,7 +47,7 @@ func handshakes(x *run) {
 	for gone := false; !gone; {
 		took := x.logsIn(client.Config{Server: s.addr, User: fmt.Sprint("honest", logins), Password: password, TLS: trust})
 		worst = max(worst, took)
-		if logins++; logins == 3 && !x.size.patient {
+		if logins++; logins == 3 && !x.size.waitForTimeouts {
 			hangUp()
 		}
 		select {
@@ -59,20 +59,20 @@ func handshakes(x *run) {
 	x.within(fmt.Sprintf("the slowest of %d logins took", logins), worst, time.Second)
 	longest := time.Duration(0)
 	for range n {
-		longest = max(longest, <-borne)
+		longest = max(longest, <-durations)
 	}
-	if x.size.patient {
+	if x.size.waitForTimeouts {
 		x.within("slow connections gone after", longest, 6*time.Second)
 	}
-	s.settled(0)
+	s.waitForClients(0)
 }
 
-// dawdle begins with TLS and hardly goes on, until the server has had enough or going
-// ends. It gives how long it was borne.
-func dawdle(going context.Context, c net.Conn, silent bool) time.Duration {
+// slowHandshake sends an octet a second of a TLS handshake, or nothing, until the server closes
+// the connection or ctx ends. It returns how long that took.
+func slowHandshake(ctx context.Context, c net.Conn, silent bool) time.Duration {
 	begun := time.Now()
 	defer c.Close()
-	defer context.AfterFunc(going, func() { c.Close() })()
+	defer context.AfterFunc(ctx, func() { c.Close() })()
 	if !silent {
 		stop := make(chan struct{})
 		defer close(stop)
@@ -94,12 +94,12 @@ func dawdle(going context.Context, c net.Conn, silent bool) time.Duration {
 	return time.Since(begun)
 }
 
-// logsIn gives how long it takes to get in, trying again as chat does.
+// logsIn returns how long it takes to log in, with retries as chat does them.
 func (x *run) logsIn(cfg client.Config) time.Duration {
 	x.Helper()
 	begun := time.Now()
 	for backoff := new(client.Backoff); ; {
-		ctx, cancel := context.WithTimeout(life, patience)
+		ctx, cancel := context.WithTimeout(testContext, timeout)
 		c, err := client.Dial(ctx, cfg)
 		cancel()
 		if err == nil {
@@ -107,53 +107,53 @@ func (x *run) logsIn(cfg client.Config) time.Duration {
 			c.Close()
 			return took
 		}
-		if time.Since(begun) > patience {
+		if time.Since(begun) > timeout {
 			x.Fatalf("no login: %v", err)
 		}
 		x.pause(backoff.Next())
 	}
 }
 
-// forgedAddress is what forged headers claim. It must not be in the log.
+// forgedAddress is the address in forged headers. It must not appear in the log.
 const forgedAddress = "203.0.113.66"
 
-// forgery is a kind of header that nobody may believe.
+// forgery is a kind of header that the server must not accept.
 type forgery struct {
 	what string
-	from string // the address it comes from
+	from string // the address of the connection
 	text []byte
-	ends string // the reason that counts it
+	ends string // the Reason with which the connection must end
 }
 
-// forgeries is connections that claim to be on somebody else's behalf.
+// forgeries: connections with PROXY headers that the server must not accept.
 func forgeries(x *run) {
 	certFile, keyFile, trust := x.certificate()
 	secret := bytes.Repeat([]byte{7}, 32) // not the server's
 	front := x.serve("-open", "-tls-cert", certFile, "-tls-key", keyFile)
-	inside := front.behind()
-	c := x.joinCrowd(front.addr, 3, true, trust)
+	inside := front.transportAddr()
+	c := x.joinClients(front.addr, 3, true, trust)
 	x.doing("%d of each kind: to the port behind the TLS front with a wrong secret, none, version 1, frames, cut off; with -proxy-from 127.0.0.2 from elsewhere and, wrong, from there", x.size.forgeries)
 	login := wire.AppendCred(nil, "forger", password)
 	signed := append(header(x, secret), login...)
 	line := append([]byte("PROXY TCP4 "+forgedAddress+" 127.0.0.1 4711 9000\r\n"), login...)
 	const here, proxy = "127.0.0.1", "127.0.0.2"
-	x.forge("behind TLS", front, inside, []forgery{
+	x.sendForged("behind TLS", front, inside, []forgery{
 		{"wrong secret", here, signed, "preface"},
 		{"no secret", here, append(header(x, nil), login...), "preface"},
 		{"version 1", here, line, "preface"},
 		{"frames", here, login, "preface"},
 		{"cut off", here, signed[:20], "preface"},
 	})
-	for i := range c.people {
+	for i := range c.clients {
 		c.say(i, "we are ourselves")
 	}
-	c.hears(3)
+	c.waitForMessages(3)
 	x.exactly("disconnected by TLS", c.lost.Load(), 0)
 
 	beside := x.serve("-open", "-proxy-from", proxy)
 	f := x.fleet(beside, x.size.talkers, 20, 64)
 	f.during(func() {
-		x.forge("beside -proxy-from", beside, netip.MustParseAddrPort(beside.addr), []forgery{
+		x.sendForged("beside -proxy-from", beside, netip.MustParseAddrPort(beside.addr), []forgery{
 			{"version 1 from elsewhere", here, line, "bad-type"},
 			{"version 2 from elsewhere", here, signed, "bad-type"},
 			{"nonsense from the proxy", proxy, []byte("PROXY TCP4 " + forgedAddress + " nowhere 1 2\r\n"), "preface"},
@@ -175,10 +175,10 @@ func header(x *run, secret []byte) []byte {
 	return b
 }
 
-// forge sends what is forged and waits until the server has ended all of it.
-func (x *run) forge(where string, s *server, to netip.AddrPort, kinds []forgery) {
+// sendForged sends forged headers and waits until the server has ended the connections.
+func (x *run) sendForged(where string, s *server, to netip.AddrPort, kinds []forgery) {
 	x.Helper()
-	if !x.size.patient { // whoever is cut off is waited for
+	if !x.size.waitForTimeouts { // the server waits for the rest of a header that is cut off
 		kinds = slices.DeleteFunc(kinds, func(k forgery) bool { return strings.HasPrefix(k.what, "cut off") })
 	}
 	before := s.stats().Room
@@ -187,7 +187,7 @@ func (x *run) forge(where string, s *server, to netip.AddrPort, kinds []forgery)
 	var all sync.WaitGroup
 	for _, k := range kinds {
 		want[k.ends] += int64(x.size.forgeries)
-		dialer := net.Dialer{Timeout: patience, LocalAddr: &net.TCPAddr{IP: net.ParseIP(k.from)}}
+		dialer := net.Dialer{Timeout: timeout, LocalAddr: &net.TCPAddr{IP: net.ParseIP(k.from)}}
 		for range x.size.forgeries {
 			all.Go(func() {
 				conn, err := dialer.Dial("tcp", to.String())
@@ -196,7 +196,7 @@ func (x *run) forge(where string, s *server, to netip.AddrPort, kinds []forgery)
 					return
 				}
 				defer conn.Close()
-				conn.SetDeadline(time.Now().Add(patience))
+				conn.SetDeadline(time.Now().Add(timeout))
 				conn.Write(k.text)
 				answer, err := io.ReadAll(conn)
 				switch {
@@ -214,14 +214,14 @@ func (x *run) forge(where string, s *server, to netip.AddrPort, kinds []forgery)
 	x.exactly(where+": ended", ended.Load(), int64(len(kinds)*x.size.forgeries))
 	for _, reason := range slices.Sorted(maps.Keys(want)) {
 		n := want[reason]
-		x.wait(patience, func() bool { return s.stats().Room.Ends[reason]-before.Ends[reason] >= n }, "%d are counted as %s", n, reason)
+		x.wait(timeout, func() bool { return s.stats().Room.Ends[reason]-before.Ends[reason] >= n }, "%d are counted as %s", n, reason)
 		x.exactly(where+": counted as "+reason, s.stats().Room.Ends[reason]-before.Ends[reason], n)
 	}
 	x.exactly(where+": let in", s.stats().Room.Logins-before.Logins, 0)
 }
 
-// behind is where the transport listens behind the server's TLS front.
-func (s *server) behind() netip.AddrPort {
+// transportAddr is where the transport listens, behind the server's TLS front.
+func (s *server) transportAddr() netip.AddrPort {
 	s.x.Helper()
 	dir := fmt.Sprintf("/proc/%d/", s.pid)
 	own := make(map[string]bool) // inodes
@@ -247,11 +247,11 @@ func (s *server) behind() netip.AddrPort {
 			return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(port))
 		}
 	}
-	s.x.Fatal("the transport's own port is not in /proc")
+	s.x.Fatal("the port of the transport is not in /proc")
 	return netip.AddrPort{}
 }
 
-// storm is wrong logins, all the time.
+// storm: many clients log in with a wrong password, again and again.
 func storm(x *run) {
 	const most, again = 50 * time.Millisecond, 500 * time.Millisecond
 	var names []string
@@ -259,12 +259,12 @@ func storm(x *run) {
 		names = append(names, message.Name(i))
 	}
 	s := x.serve("-users", x.usersFile(names...))
-	x.doing("%d clients who log in wrongly at once, and again %v after each answer, for %v, beside %d who talk", x.size.storm, again, x.size.trouble, len(names))
+	x.doing("%d clients who log in wrongly at once, and again %v after each answer, for %v, beside %d who talk", x.size.storm, again, x.size.faultTime, len(names))
 	f := x.fleet(s, len(names), 20, 64)
-	calm := f.during(func() { x.pause(x.size.trouble / 2) })
+	calm := f.during(func() { x.pause(x.size.faultTime / 2) })
 	before := s.stats().Logins.Wrong
 	p99 := f.during(func() {
-		storming, over := context.WithCancel(life)
+		storming, over := context.WithCancel(testContext)
 		defer over()
 		var all sync.WaitGroup
 		for i := range x.size.storm {
@@ -278,19 +278,19 @@ func storm(x *run) {
 				}
 			})
 		}
-		x.pause(x.size.trouble)
+		x.pause(x.size.faultTime)
 		over()
 		all.Wait()
 	})
 	f.clean()
 	x.within(fmt.Sprintf("p99 (before: %s)", short(calm)), p99, most)
-	s.settled(len(names))
+	s.waitForClients(len(names))
 	if s.stats().Logins.Wrong == before {
-		x.Error("no wrong login was looked at")
+		x.Error("no wrong login was counted")
 	}
 }
 
-// wrongLogin logs in with a name that is nobody's, and waits for the answer.
+// wrongLogin logs in with an unknown name, and waits for the answer.
 func (s *server) wrongLogin(ctx context.Context, name string) {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "tcp", s.addr)
@@ -299,7 +299,7 @@ func (s *server) wrongLogin(ctx context.Context, name string) {
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	conn.SetDeadline(time.Now().Add(patience))
+	conn.SetDeadline(time.Now().Add(timeout))
 	if _, err := conn.Write(wire.AppendCred(nil, name, "wrong")); err == nil {
 		io.Copy(io.Discard, conn)
 	}

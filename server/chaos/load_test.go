@@ -17,7 +17,7 @@ const (
 	goneWithin = 12 * time.Second
 )
 
-// load is many clients, and then stopped readers beside them.
+// load: many clients talk, then others beside them stop reading.
 func load(x *run) {
 	stopped := x.size.clients / 10
 	s := x.serve("-open", "-lag-limit", "16KiB", "-sndbuf", "16KiB", "-lag-time", x.size.lagTime.String(),
@@ -26,8 +26,8 @@ func load(x *run) {
 		x.size.clients, x.size.rate, x.size.text, x.size.load, stopped, x.size.lagTime)
 	empty := s.memory()
 	f := x.fleet(s, x.size.clients, x.size.rate, x.size.text)
-	held := s.memory()
-	each := max(held-empty, 0) / int64(x.size.clients) // merely for being there
+	loaded := s.memory()
+	each := max(loaded-empty, 0) / int64(x.size.clients) // memory of a client
 	before := f.during(func() { x.pause(x.size.load / 2) })
 	var worst time.Duration
 	waves := 0
@@ -40,11 +40,11 @@ func load(x *run) {
 			wave()
 		}
 	})
-	// To look at the memory of hundreds of processes takes 0.2 s, in which messages
-	// wait: that has a wave of its own.
+	// Reading the memory of hundreds of processes takes 0.2 s, in which messages wait. So the
+	// memory is measured in a wave of its own.
 	peak := watch(s)
 	f.during(wave)
-	grown := peak() - held
+	grown := peak() - loaded
 	f.clean()
 	x.exactly("clients ended for being slow", s.stats().Room.Ends["slow"], int64(stopped*waves))
 	x.within(fmt.Sprintf("p99 beside stopped readers (before: %s)", short(before)), beside, 2*before)
@@ -52,22 +52,22 @@ func load(x *run) {
 	x.memory(fmt.Sprintf("memory (%d KiB a client before) grown by", each>>10), grown, lagLimit+perClient*int64(x.size.clients+stopped)+each*int64(stopped))
 }
 
-// stopReaders logs in so many who read nothing, and gives how long the last stays.
+// stopReaders logs in n clients that read nothing, and returns how long the last one stays.
 func (s *server) stopReaders(n, wave int) time.Duration {
 	s.x.Helper()
 	before := s.stats().Room.Ends["slow"]
 	for i := range n {
-		c, err := s.enter(fmt.Sprintf("stopped%dx%d", wave, i), narrow)
+		c, err := s.enter(fmt.Sprintf("stopped%dx%d", wave, i), smallReceiveBuffer)
 		if err != nil {
 			s.x.Fatalf("stopped reader %d of %d: %v", i, n, err)
 		}
 		defer c.Close()
 	}
-	return s.x.wait(patience, func() bool { return s.stats().Room.Ends["slow"] >= before+int64(n) }, "%d stopped readers are gone", n)
+	return s.x.wait(timeout, func() bool { return s.stats().Room.Ends["slow"] >= before+int64(n) }, "%d stopped readers are gone", n)
 }
 
-// watch looks at a server's memory until the function it returns is called, which
-// gives the most that was seen.
+// watch measures a server's memory until the function it returns is called, which
+// returns the peak.
 func watch(s *server) (peak func() int64) {
 	most := s.memory()
 	stop, ended := make(chan struct{}), make(chan struct{})
@@ -80,7 +80,7 @@ func watch(s *server) (peak func() int64) {
 			case <-s.ended:
 				return
 			case <-time.After(s.x.size.slice / 10):
-				octets, _ := s.held()
+				octets, _ := s.readMemory()
 				most = max(most, octets)
 			}
 		}
@@ -92,14 +92,14 @@ func watch(s *server) (peak func() int64) {
 	}
 }
 
-// narrow is for a connection of which the kernel keeps little.
-func narrow(_, _ string, raw syscall.RawConn) error {
+// smallReceiveBuffer sets a small receive buffer. It is for net.Dialer.Control.
+func smallReceiveBuffer(_, _ string, raw syscall.RawConn) error {
 	return raw.Control(func(fd uintptr) { unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 4<<10) })
 }
 
-// enter connects and logs in, without a client library that would read on.
+// enter connects and logs in, without the client library, which would go on reading.
 func (s *server) enter(name string, control func(_, _ string, _ syscall.RawConn) error) (*net.TCPConn, error) {
-	dialer := net.Dialer{Timeout: patience, Control: control}
+	dialer := net.Dialer{Timeout: timeout, Control: control}
 	conn, err := dialer.Dial("tcp", s.addr)
 	if err != nil {
 		return nil, err
@@ -111,9 +111,9 @@ func (s *server) enter(name string, control func(_, _ string, _ syscall.RawConn)
 	return conn.(*net.TCPConn), nil
 }
 
-// login logs a connection in, and reads the answer and nothing behind it.
+// login logs a connection in. It reads the answer and nothing after it.
 func login(conn net.Conn, name string) error {
-	conn.SetDeadline(time.Now().Add(patience))
+	conn.SetDeadline(time.Now().Add(timeout))
 	defer conn.SetDeadline(time.Time{})
 	if _, err := conn.Write(wire.AppendCred(nil, name, password)); err != nil {
 		return err
@@ -133,19 +133,19 @@ func login(conn net.Conn, name string) error {
 	return nil
 }
 
-// visits is clients that come and go.
+// visits: clients log in and leave.
 func visits(x *run) {
 	const grown = 5 << 20
 	s := x.serve("-open")
 	warm := x.size.visits / 10
 	x.doing("%d logins and leaves, half of them by reset, after %d that do not count", x.size.visits, warm)
 	s.visit(warm, "warm")
-	s.settled(0)
+	s.waitForClients(0)
 	descriptors, memory := s.descriptors(), s.memory()
 	s.visit(x.size.visits, "visitor")
-	s.settled(0)
+	s.waitForClients(0)
 	more := s.descriptors() - descriptors
-	for end := time.Now().Add(patience); more > 0 && time.Now().Before(end); { // they go a moment after the places
+	for end := time.Now().Add(timeout); more > 0 && time.Now().Before(end); { // they are closed a moment after the slots are free
 		more = s.descriptors() - descriptors
 	}
 	x.exactly("logins", s.stats().Room.Logins, int64(warm+x.size.visits))
@@ -153,7 +153,7 @@ func visits(x *run) {
 	x.memory("memory grown by", s.memory()-memory, grown)
 }
 
-// visit logs in and leaves again, every other time by a reset.
+// visit logs in and leaves n times, every other time by a reset.
 func (s *server) visit(n int, name string) {
 	s.x.Helper()
 	for i := range n {
@@ -165,7 +165,7 @@ func (s *server) visit(n int, name string) {
 			c.SetLinger(0)
 		}
 		c.Close()
-		if life.Err() != nil {
+		if testContext.Err() != nil {
 			s.x.Fatal("interrupted")
 		}
 	}

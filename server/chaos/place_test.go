@@ -8,18 +8,19 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"chatbench/internal/placetest"
+	"chatbench/internal/spawntest"
 )
 
-// apart is a place in namespaces of its own, or the experiment is left out.
-func (x *run) apart(namespaces int, what string) *placetest.Place {
+// newNamespaces makes a place in namespaces of its own. If that is not possible it skips the
+// experiment.
+func (x *run) newNamespaces(namespaces int, what string) *spawntest.Thread {
 	x.Helper()
 	if os.Geteuid() != 0 {
-		x.skip("it takes root to make " + what)
+		x.skip("only root can make " + what)
 	}
-	p, err := placetest.New(namespaces)
+	p, err := spawntest.New(namespaces)
 	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EINVAL) {
-		x.skip("this kernel makes no " + what + " for us")
+		x.skip("the kernel does not allow " + what)
 	} else if err != nil {
 		x.Fatal(err)
 	}
@@ -34,20 +35,20 @@ const (
 )
 
 // link is two network namespaces with a link between them.
-type link struct{ near, far *placetest.Place }
+type link struct{ near, far *spawntest.Thread }
 
-// link makes one, or the experiment is left out.
+// link makes a link. If that is not possible it skips the experiment.
 func (x *run) link() *link {
 	x.Helper()
 	if _, err := exec.LookPath("ip"); err != nil {
 		x.skip("there is no ip(8)")
 	}
-	l := &link{x.apart(unix.CLONE_NEWNET, "network namespaces"), x.apart(unix.CLONE_NEWNET, "network namespaces")}
-	if err := l.near.Run("ip link add near type veth peer name far netns " + strconv.Itoa(l.far.Thread())); err != nil {
-		x.skip("no pair of linked interfaces: " + err.Error())
+	l := &link{x.newNamespaces(unix.CLONE_NEWNET, "network namespaces"), x.newNamespaces(unix.CLONE_NEWNET, "network namespaces")}
+	if err := l.near.Run("ip link add near type veth peer name far netns " + strconv.Itoa(l.far.ID())); err != nil {
+		x.skip("cannot make a pair of linked interfaces: " + err.Error())
 	}
 	for _, step := range []struct {
-		at   *placetest.Place
+		at   *spawntest.Thread
 		line string
 	}{
 		{l.near, "ip link set lo up"},
@@ -63,14 +64,14 @@ func (x *run) link() *link {
 	return l
 }
 
-// cut has nothing go through any more, and nobody is told; mend ends that.
-func (l *link) cut() error  { return l.far.Run("ip link set far down") }
-func (l *link) mend() error { return l.far.Run("ip link set far up") }
+// cut makes the link lose all packets without an error; restore ends that.
+func (l *link) cut() error     { return l.far.Run("ip link set far down") }
+func (l *link) restore() error { return l.far.Run("ip link set far up") }
 
-// freePort is a port of loopback on which nobody listens.
+// freePort is a free port on loopback.
 func (x *run) freePort() int {
 	x.Helper()
-	ports, err := placetest.FreePorts(1)
+	ports, err := spawntest.FreePorts(1)
 	if err != nil {
 		x.Fatal(err)
 	}

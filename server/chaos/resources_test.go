@@ -17,33 +17,33 @@ import (
 	"chatbench/client/downloads"
 	"chatbench/client/share"
 	"chatbench/client/transfer"
-	"chatbench/internal/placetest"
+	"chatbench/internal/spawntest"
 	"chatbench/server/control"
 	"chatbench/server/history"
 )
 
-// descriptors takes the server's descriptors away, knocks, and gives them back.
+// descriptors: the server has no free descriptors while clients connect, and then has some again.
 func descriptors(x *run) {
 	s := x.serve("-open")
-	x.doing("prlimit to what is open, %d connections at a time knock for %v, beside %d clients who talk", x.size.knocks, x.size.trouble, x.size.talkers)
+	x.doing("prlimit to what is open, %d connections at a time knock for %v, beside %d clients who talk", x.size.attempts, x.size.faultTime, x.size.talkers)
 	f := x.fleet(s, x.size.talkers, 20, 64)
-	idle := s.cpu(func() { f.during(func() { x.pause(x.size.trouble / 2) }) })
+	idle := s.cpu(func() { f.during(func() { x.pause(x.size.faultTime / 2) }) })
 	var back time.Duration
 	var busy float64
 	f.during(func() {
 		before := s.limit(uint64(s.descriptors()))
-		knocking, over := context.WithCancel(life)
+		connecting, over := context.WithCancel(testContext)
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			s.knock(knocking, x.size.knocks)
+			s.connectRepeatedly(connecting, x.size.attempts)
 		}()
-		busy = s.cpu(func() { x.pause(x.size.trouble) })
+		busy = s.cpu(func() { x.pause(x.size.faultTime) })
 		over()
 		<-ended
 		s.limit(before)
 		begun := time.Now()
-		for end := begun.Add(patience); ; {
+		for end := begun.Add(timeout); ; {
 			c, err := s.enter("afterwards", nil)
 			if err == nil {
 				c.Close()
@@ -57,14 +57,14 @@ func descriptors(x *run) {
 		back = time.Since(begun)
 	})
 	f.clean()
-	if idle < 0.5 { // spin uses a processor whatever happens
+	if idle < 0.5 { // not for spin, which always uses a whole processor
 		x.below("CPU meanwhile", 100*busy, 20, " %")
 	}
 	x.within("login granted after", back, time.Second)
-	s.settled(x.size.talkers)
+	s.waitForClients(x.size.talkers)
 }
 
-// limit sets how many descriptors the server may have, and gives how many it might.
+// limit sets the limit on the server's descriptors, and returns the one before.
 func (s *server) limit(n uint64) (before uint64) {
 	s.x.Helper()
 	var old unix.Rlimit
@@ -78,8 +78,8 @@ func (s *server) limit(n uint64) (before uint64) {
 	return old.Cur
 }
 
-// knock connects so many at a time, and hangs up a little later.
-func (s *server) knock(ctx context.Context, n int) {
+// connectRepeatedly makes n connections at a time, and closes them a little later, until ctx ends.
+func (s *server) connectRepeatedly(ctx context.Context, n int) {
 	for ctx.Err() == nil {
 		var all []net.Conn
 		for range n {
@@ -106,23 +106,23 @@ const (
 	historyLog = `"msg":"what was said cannot be written to the history file`
 )
 
-// disk is a file system that is full.
+// disk: the file system is full.
 func disk(x *run) {
 	x.doing("a tmpfs of %d KiB, full, with history, bans and a download on it", diskSize>>10)
-	p := x.apart(unix.CLONE_NEWNS, "mounts of our own")
+	p := x.newNamespaces(unix.CLONE_NEWNS, "mount namespaces")
 	d := &fullDisk{x: x, place: p, path: x.TempDir()}
 	if err := p.Do(func() error { return unix.Mount("chaos", d.path, "tmpfs", 0, fmt.Sprint("size=", diskSize)) }); err != nil {
-		x.skip("no tmpfs can be mounted: " + err.Error())
+		x.skip("cannot mount a tmpfs: " + err.Error())
 	}
 	s := x.serveAt(p, "-open", "-history", fmt.Sprint(keptLines), "-history-file", d.path+"/history", "-bans", d.path+"/bans")
-	c := x.joinCrowd(s.addr, 3, true, nil)
+	c := x.joinClients(s.addr, 3, true, nil)
 	fetching := d.downloader(s.addr)
 
 	if a := s.ask(control.Request{Command: "ban", Target: "mallory"}); a.Error != "" {
 		x.Fatal(a.Error)
 	}
 	c.say(0, "before")
-	x.wait(patience, func() bool { return strings.Contains(d.read("history"), "before") }, "the history is written")
+	x.wait(timeout, func() bool { return strings.Contains(d.read("history"), "before") }, "the history is written")
 	bans := d.read("bans")
 
 	d.fill()
@@ -130,12 +130,12 @@ func disk(x *run) {
 	for range keptLines {
 		c.say(1, line)
 	}
-	c.hears(1 + keptLines)
-	x.wait(patience, func() bool { return s.log.count(historyLog) > 0 }, "the log tells of the full disk")
+	c.waitForMessages(1 + keptLines)
+	x.wait(timeout, func() bool { return s.log.count(historyLog) > 0 }, "the log tells of the full disk")
 	c.say(2, "meanwhile")
-	c.hears(2 + keptLines)
+	c.waitForMessages(2 + keptLines)
 	if a := s.ask(control.Request{Command: "ban", Target: "trudy"}); a.Error == "" {
-		x.Error("a ban that cannot be kept is no error")
+		x.Error("a ban that cannot be saved is not an error")
 	}
 	if _, err := fetching(); !errors.Is(err, downloads.ErrFull) {
 		x.Errorf("a download to a full disk: %v", err)
@@ -146,7 +146,7 @@ func disk(x *run) {
 	x.exactly("other files left", int64(len(d.others())), 0)
 
 	d.free()
-	x.wait(patience, func() bool { return strings.Contains(d.read("history"), "meanwhile") }, "the history goes on")
+	x.wait(timeout, func() bool { return strings.Contains(d.read("history"), "meanwhile") }, "the history goes on")
 	if a := s.ask(control.Request{Command: "ban", Target: "eve"}); a.Error != "" || !strings.Contains(d.read("bans"), "trudy") {
 		x.Errorf("a ban when there is room again: %q, in the file: %s", a.Error, d.read("bans"))
 	}
@@ -157,7 +157,7 @@ func disk(x *run) {
 	x.exactly("not heard by all", c.most()-c.fewest(), 0)
 	c.leave()
 	s.stop()
-	d.whole()
+	d.checkHistory()
 }
 
 func count(is bool) int64 {
@@ -167,10 +167,10 @@ func count(is bool) int64 {
 	return 0
 }
 
-// fullDisk is a small file system that only its place can see.
+// fullDisk is a small file system that only processes of its place can see.
 type fullDisk struct {
 	x     *run
-	place *placetest.Place
+	place *spawntest.Thread
 	path  string
 }
 
@@ -191,7 +191,7 @@ func (d *fullDisk) read(name string) (text string) {
 	return text
 }
 
-// fill writes until nothing fits any more.
+// fill writes until the disk is full.
 func (d *fullDisk) fill() {
 	d.x.Helper()
 	d.do(func() error {
@@ -216,7 +216,7 @@ func (d *fullDisk) free() {
 	d.do(func() error { return os.Remove(filepath.Join(d.path, filler)) })
 }
 
-// others is the files that nobody has asked for.
+// others is the files that should not be there.
 func (d *fullDisk) others() (names []string) {
 	d.x.Helper()
 	d.do(func() error {
@@ -233,8 +233,8 @@ func (d *fullDisk) others() (names []string) {
 	return names
 }
 
-// whole looks whether every line of the history is.
-func (d *fullDisk) whole() {
+// checkHistory checks that no line of the history file is damaged.
+func (d *fullDisk) checkHistory() {
 	d.x.Helper()
 	var found history.Found
 	d.do(func() error {
@@ -250,8 +250,8 @@ func (d *fullDisk) whole() {
 	}
 }
 
-// downloader logs in one who shares a file and one who saves it on the disk, and
-// gives what fetches it.
+// downloader logs in a client that shares a file and one that saves it on the disk. It returns
+// a function that fetches the file.
 func (d *fullDisk) downloader(addr string) (fetch func() (transfer.Saved, error)) {
 	x := d.x
 	x.Helper()
@@ -269,16 +269,16 @@ func (d *fullDisk) downloader(addr string) (fetch func() (transfer.Saved, error)
 	x.peer(addr, "sharer", transfer.Options{Share: from})
 	p, c := x.peer(addr, "fetcher", transfer.Options{Downloads: to})
 	return func() (transfer.Saved, error) {
-		return p.Fetch(life, c, "sharer", shared, new(transfer.Progress))
+		return p.Fetch(testContext, c, "sharer", shared, new(transfer.Progress))
 	}
 }
 
-// peer logs in one who shares or fetches.
+// peer logs in a client that shares or fetches files.
 func (x *run) peer(addr, name string, o transfer.Options) (*transfer.Peer, *client.Client) {
 	x.Helper()
 	p := transfer.New(o)
 	x.Cleanup(p.Close)
-	ctx, cancel := context.WithTimeout(life, patience)
+	ctx, cancel := context.WithTimeout(testContext, timeout)
 	defer cancel()
 	c, err := client.Dial(ctx, client.Config{Server: addr, User: name, Password: password, Files: p})
 	if err != nil {

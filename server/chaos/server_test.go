@@ -19,53 +19,53 @@ import (
 
 	"chatbench/bench/meter"
 	"chatbench/bench/record"
-	"chatbench/internal/placetest"
+	"chatbench/internal/spawntest"
 	"chatbench/server/control"
 	"chatbench/server/gate"
 )
 
-// patience is how long anything may take that has no bound of its own.
-const patience = time.Minute
+// timeout bounds all that has no bound of its own.
+const timeout = time.Minute
 
-// server is a chatd at work.
+// server is a running chatd.
 type server struct {
 	x      *run
 	cmd    *exec.Cmd
 	pid    int
 	addr   string
 	socket string
-	log    *logged
+	log    *logBuffer
 	ended  chan struct{}
-	err    error // how it ended; valid after ended
+	err    error // how it ended; valid after ended is closed
 }
 
-// serve starts a chatd at home.
+// serve starts a chatd without namespaces of its own.
 func (x *run) serve(args ...string) *server {
 	x.Helper()
-	at, err := placetest.Home()
+	at, err := spawntest.Shared()
 	if err != nil {
 		x.Fatal(err)
 	}
 	return x.serveAt(at, args...)
 }
 
-// serveAt starts a chatd in a place, and waits until it listens. Flags given here
-// overrule the common ones. It ends with the experiment, and has to end well if it
-// is still there.
-func (x *run) serveAt(at *placetest.Place, args ...string) *server {
+// serveAt starts a chatd in a place, and waits until it listens. The arguments override the
+// common flags. The chatd is ended with the experiment, if it is still running; then it must
+// exit with status 0.
+func (x *run) serveAt(at *spawntest.Thread, args ...string) *server {
 	x.Helper()
 	path, err := program()
 	if err != nil {
 		x.Fatal(err)
 	}
-	s := &server{x: x, socket: filepath.Join(x.TempDir(), "ctl"), log: new(logged), ended: make(chan struct{})}
+	s := &server{x: x, socket: filepath.Join(x.TempDir(), "ctl"), log: new(logBuffer), ended: make(chan struct{})}
 	s.cmd = exec.Command(path, append([]string{
 		"-backend", x.backend.Name, "-listen", "127.0.0.1:0", "-json", "-log-format", "json", "-control", s.socket,
 		"-announce=false", "-flood", "off", "-login-throttle", "off",
 	}, args...)...)
 	s.cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "CHATD_") })
 	s.cmd.Stderr = s.log
-	s.cmd.WaitDelay = time.Second // children may hold its standard error
+	s.cmd.WaitDelay = time.Second // children may keep its standard error open
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	out, err := s.cmd.StdoutPipe()
 	if err == nil {
@@ -92,18 +92,18 @@ func (x *run) serveAt(at *placetest.Place, args ...string) *server {
 	case line := <-listening:
 		var said struct{ Addr string }
 		if err := json.Unmarshal([]byte(line), &said); err != nil || said.Addr == "" {
-			x.Fatalf("chatd said %q where its address was due", line)
+			x.Fatalf("chatd printed %q, want a line with its address", line)
 		}
 		s.addr = said.Addr
 	case <-s.ended:
 		x.Fatalf("chatd did not start: %v: %s", s.err, s.log.tail())
-	case <-time.After(patience):
-		x.Fatalf("chatd did not listen within %v: %s", patience, s.log.tail())
+	case <-time.After(timeout):
+		x.Fatalf("chatd did not listen within %v: %s", timeout, s.log.tail())
 	}
 	return s
 }
 
-// end ends the server if it is still there: by SIGTERM, and it has to end well.
+// end ends the server by SIGTERM, if it is still running. It must exit with status 0.
 func (s *server) end() {
 	if s.running() {
 		s.signal(unix.SIGTERM)
@@ -112,13 +112,13 @@ func (s *server) end() {
 			if s.err != nil {
 				s.x.Errorf("chatd ended with %v", s.err)
 			}
-		case <-time.After(2 * patience):
-			s.x.Errorf("chatd was still there %v after SIGTERM", 2*patience)
+		case <-time.After(2 * timeout):
+			s.x.Errorf("chatd was still running %v after SIGTERM", 2*timeout)
 		}
 	}
-	unix.Kill(-s.pid, unix.SIGKILL) // its whole group; gone already is fine
+	unix.Kill(-s.pid, unix.SIGKILL) // the whole group; an error means that it has ended
 	<-s.ended
-	if s.x.Failed() && life.Err() == nil {
+	if s.x.Failed() && testContext.Err() == nil {
 		s.x.Logf("the end of chatd's log:\n%s", s.log.tail())
 	}
 }
@@ -139,20 +139,20 @@ func (s *server) signal(sig unix.Signal) {
 	}
 }
 
-// stop ends the server by SIGTERM and gives how long that took.
+// stop ends the server by SIGTERM and returns how long that took.
 func (s *server) stop() time.Duration {
 	s.x.Helper()
 	begun := time.Now()
 	s.signal(unix.SIGTERM)
 	select {
 	case <-s.ended:
-	case <-time.After(patience):
-		s.x.Fatalf("chatd was still there %v after SIGTERM", patience)
+	case <-time.After(timeout):
+		s.x.Fatalf("chatd was still running %v after SIGTERM", timeout)
 	}
 	return time.Since(begun)
 }
 
-// ask asks over the control socket.
+// ask sends a request to the control socket.
 func (s *server) ask(r control.Request) control.Answer {
 	s.x.Helper()
 	a, err := control.Ask(s.socket, r)
@@ -162,8 +162,8 @@ func (s *server) ask(r control.Request) control.Answer {
 	return a
 }
 
-// counted is what a server has counted.
-type counted struct {
+// serverStats is the counters of a server.
+type serverStats struct {
 	Room struct {
 		Clients, Pending, Granted int64
 		Logins, Denials, Messages int64
@@ -177,7 +177,7 @@ type counted struct {
 	}
 }
 
-func (s *server) stats() (st counted) {
+func (s *server) stats() (st serverStats) {
 	s.x.Helper()
 	if err := json.Unmarshal(s.ask(control.Request{Command: "stats"}).Stats, &st); err != nil {
 		s.x.Fatal(err)
@@ -185,45 +185,45 @@ func (s *server) stats() (st counted) {
 	return st
 }
 
-// settled waits until nobody but those who talk has a place.
-func (s *server) settled(clients int) {
+// waitForClients waits until the server has exactly so many clients.
+func (s *server) waitForClients(clients int) {
 	s.x.Helper()
-	s.x.wait(patience, func() bool { return s.stats().Room.Clients == int64(clients) }, "%d clients have a place", clients)
+	s.x.wait(timeout, func() bool { return s.stats().Room.Clients == int64(clients) }, "the server has %d clients", clients)
 }
 
-// memory is the octets that the server and its children have in memory, shared ones
+// memory is the octets that the server and its children have in memory. Shared memory is
 // counted once.
 func (s *server) memory() int64 {
 	s.x.Helper()
-	octets, ok := s.held()
+	octets, ok := s.readMemory()
 	if !ok {
 		s.x.Fatal("the memory of chatd cannot be read from /proc")
 	}
 	return octets
 }
 
-// held is the same for any goroutine; ok is false if a process has ended meanwhile.
-func (s *server) held() (octets int64, ok bool) {
+// readMemory is memory for any goroutine; ok is false if a process has ended meanwhile.
+func (s *server) readMemory() (octets int64, ok bool) {
 	var u record.Usage
-	(&meter.Meter{Root: s.pid}).Hold(&u)
+	(&meter.Meter{Root: s.pid}).ReadMemory(&u)
 	if u.PSS == nil {
 		return 0, false
 	}
 	return *u.PSS, true
 }
 
-// cpu is the part of one processor that the server and its children use meanwhile.
+// cpu is the CPU that the server and its children use meanwhile; 1 is one processor.
 func (s *server) cpu(meanwhile func()) float64 {
 	m := &meter.Meter{Root: s.pid}
-	before := m.Look()
+	before := m.ReadAll()
 	meanwhile()
-	after := m.Look()
+	after := m.ReadAll()
 	used := m.Between(before, after, before, after)
 	return float64(*used.CPU) / float64(after.At.Sub(before.At))
 }
 
-// descriptors is how many the server has open, but for those that it has for a moment,
-// as of who has asked it something.
+// descriptors is how many descriptors the server has open. It is the least of several counts,
+// to leave out those that are open for a moment, such as of control requests.
 func (s *server) descriptors() int64 {
 	s.x.Helper()
 	least := math.MaxInt
@@ -238,20 +238,20 @@ func (s *server) descriptors() int64 {
 	return int64(least)
 }
 
-// logged is a log that can be read while it is written.
-type logged struct {
+// logBuffer is a log that can be read while it is written.
+type logBuffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer
 }
 
-func (l *logged) Write(p []byte) (int, error) {
+func (l *logBuffer) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.text.Write(p)
 }
 
-// count is how many lines have all of these parts.
-func (l *logged) count(parts ...string) (n int64) {
+// count is the number of lines that contain all these parts.
+func (l *logBuffer) count(parts ...string) (n int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for line := range bytes.Lines(l.text.Bytes()) {
@@ -266,7 +266,7 @@ func (l *logged) count(parts ...string) (n int64) {
 	return n
 }
 
-func (l *logged) tail() string {
+func (l *logBuffer) tail() string {
 	const most = 2 << 10
 	l.mu.Lock()
 	defer l.mu.Unlock()

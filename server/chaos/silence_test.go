@@ -7,42 +7,42 @@ import (
 	"time"
 
 	"chatbench/client"
-	"chatbench/internal/placetest"
+	"chatbench/internal/spawntest"
 )
 
-// goneAfter is how long a peer that has fallen silent may have a place: see
+// goneAfter is how long a peer that does not answer any more may keep its connection: see
 // internal/tcp, where keepalive and TCP_USER_TIMEOUT are set.
 const goneAfter = 105 * time.Second
 
-// quiet is one chatd at the near end of a link, and a client at the far end.
-type quiet struct {
+// silentPeer is a chatd at the near end of a link, and a client at the far end.
+type silentPeer struct {
 	what   string
 	server *server
 	far    *client.Client
 	talker *client.Client // at the near end; nil: nothing is said
-	gone   time.Duration  // after which the far one had no place any more; 0: it has
+	gone   time.Duration  // when the server had given the far client up; 0: it has not
 }
 
-// silence is a network that falls silent. Small, it comes back before anybody is
-// given up, and nothing is lost.
+// silence: a network link loses all packets. In the short experiment the link is restored
+// before any client is given up, and nothing may be lost.
 func silence(x *run) {
 	x.doing("four chatd in a network namespace, a client of each in another, the link between them is cut")
 	l := x.link()
-	var all []*quiet
+	var all []*silentPeer
 	for _, secure := range []bool{false, true} {
 		for _, talks := range []bool{false, true} {
-			all = append(all, x.quiet(l, secure, talks))
+			all = append(all, x.newSilentPeer(l, secure, talks))
 		}
 	}
 	if err := l.cut(); err != nil {
 		x.Fatal(err)
 	}
 	cut := time.Now()
-	if !x.size.patient {
-		x.hiccup(l, all)
+	if !x.size.waitForTimeouts {
+		x.shortOutage(l, all)
 		return
 	}
-	here := func(q *quiet) bool { return q.gone == 0 }
+	here := func(q *silentPeer) bool { return q.gone == 0 }
 	for time.Since(cut) < goneAfter*3/2 && slices.ContainsFunc(all, here) {
 		for _, q := range all {
 			q.talk("is anybody there?")
@@ -56,16 +56,16 @@ func silence(x *run) {
 	}
 	for _, q := range all {
 		if q.gone == 0 {
-			q.gone = time.Since(cut) // it is not, and its row says how long that was waited for
+			q.gone = time.Since(cut) // it was not given up; the row shows how long the test waited
 		}
 		x.within(q.what+" gone after", q.gone, goneAfter)
 	}
 }
 
-// quiet starts one.
-func (x *run) quiet(l *link, secure, talks bool) *quiet {
+// newSilentPeer starts a chatd and its clients.
+func (x *run) newSilentPeer(l *link, secure, talks bool) *silentPeer {
 	x.Helper()
-	q := &quiet{what: "idle"}
+	q := &silentPeer{what: "idle"}
 	args := []string{"-listen", nearAddress + ":0", "-users", x.usersFile("near", "far")}
 	cfg := client.Config{User: "far", Password: password}
 	if secure {
@@ -93,9 +93,9 @@ func (x *run) quiet(l *link, secure, talks bool) *quiet {
 }
 
 // dialAt logs a client in from a place.
-func (x *run) dialAt(p *placetest.Place, cfg client.Config) (c *client.Client) {
+func (x *run) dialAt(p *spawntest.Thread, cfg client.Config) (c *client.Client) {
 	x.Helper()
-	ctx, cancel := context.WithTimeout(life, patience)
+	ctx, cancel := context.WithTimeout(testContext, timeout)
 	defer cancel()
 	err := p.Do(func() (err error) {
 		c, err = client.Dial(ctx, cfg)
@@ -104,54 +104,54 @@ func (x *run) dialAt(p *placetest.Place, cfg client.Config) (c *client.Client) {
 	if err != nil {
 		x.Fatal(err)
 	}
-	x.Cleanup(func() { go c.Close() }) // a cut link would have it wait for an answer
+	x.Cleanup(func() { go c.Close() }) // over a cut link Close waits for an answer
 	return c
 }
 
-// talk says something at the near end, if anybody is to.
-func (q *quiet) talk(text string) {
+// talk says something at the near end, if there is a talker.
+func (q *silentPeer) talk(text string) {
 	if q.talker != nil {
 		if err := q.talker.Say(text); err != nil {
-			q.server.x.Errorf("%s: the one who is near: %v", q.what, err)
+			q.server.x.Errorf("%s: near client: %v", q.what, err)
 		}
 	}
 }
 
-// stays is how many clients have a place when the far one has none.
-func (q *quiet) stays() int64 {
+// stays is how many clients the server has when the far one is given up.
+func (q *silentPeer) stays() int64 {
 	if q.talker != nil {
 		return 1
 	}
 	return 0
 }
 
-// hiccup mends the link after a moment: whatever was said meanwhile is heard.
-func (x *run) hiccup(l *link, all []*quiet) {
+// shortOutage restores the link after a moment: all that was said meanwhile must be delivered.
+func (x *run) shortOutage(l *link, all []*silentPeer) {
 	const lines = 5
 	for i := range lines {
 		for _, q := range all {
 			q.talk(fmt.Sprint(i))
 		}
-		x.pause(x.size.trouble / lines)
+		x.pause(x.size.faultTime / lines)
 	}
-	if err := l.mend(); err != nil {
+	if err := l.restore(); err != nil {
 		x.Fatal(err)
 	}
 	lost := int64(0)
 	for _, q := range all {
 		if q.talker != nil {
-			lost += lines - q.hears(lines)
+			lost += lines - q.receives(lines)
 		}
 	}
-	x.exactly("messages lost over a cut of "+x.size.trouble.String(), lost, 0)
+	x.exactly("messages lost over a cut of "+x.size.faultTime.String(), lost, 0)
 	for _, q := range all {
 		x.exactly(q.what+": clients", q.server.stats().Room.Clients, q.stays()+1)
 	}
 }
 
-// hears gives how many of so many messages the far one hears in order.
-func (q *quiet) hears(lines int64) (n int64) {
-	patient := time.After(patience)
+// receives returns how many of the messages the far client receives in order.
+func (q *silentPeer) receives(lines int64) (n int64) {
+	expired := time.After(timeout)
 	for n < lines {
 		select {
 		case e, ok := <-q.far.Events():
@@ -160,7 +160,7 @@ func (q *quiet) hears(lines int64) (n int64) {
 			} else if !ok {
 				return n
 			}
-		case <-patient:
+		case <-expired:
 			return n
 		}
 	}

@@ -17,23 +17,24 @@ const (
 	soakClients = 100
 	soakRate    = 20 // messages a second
 	soakSamples = 240
-	soakBlocks  = 24 // of samples, after the first tenth of them
-	// steepest is how much memory a steady room may surely gain, in MiB an hour.
+	soakBlocks  = 24 // of samples, without the first tenth of the samples
+	// steepest is the bound for the growth of memory with a steady load, in MiB an hour. The test
+	// fails if the lower end of the confidence interval is above it.
 	steepest = 1.0
 )
 
-// TestSoak is a steady room, of which memory, descriptors and goroutines are looked
-// at again and again (make soak-server).
+// TestSoak samples memory, descriptors and goroutines under a steady load (make
+// soak-server).
 func TestSoak(t *testing.T) {
 	if *soakTime > 0 {
 		fmt.Print(heading)
 	}
 	for _, b := range chosen(t) {
-		t.Run(b.Name, func(t *testing.T) { try(t, b, experiment{"soak", "", soak}, *soakTime > 0) })
+		t.Run(b.Name, func(t *testing.T) { runExperiment(t, b, experiment{"soak", "", soak}, *soakTime > 0) })
 	}
 }
 
-// sample is one look at the server.
+// sample is one sample of the server.
 type sample struct{ memory, descriptors, goroutines float64 } // memory in MiB
 
 func memory(s sample) float64 { return s.memory }
@@ -67,10 +68,10 @@ func soak(x *run) {
 	x.below(fmt.Sprintf("goroutines (at first: %g)", first.goroutines), last.goroutines, first.goroutines+2, "")
 }
 
-// sample looks at the server.
+// sample takes a sample.
 func (s *server) sample(admin string) (a sample) {
 	s.x.Helper()
-	client := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := http.Client{Timeout: timeout, Transport: &http.Transport{DisableKeepAlives: true}}
 	answer, err := client.Get("http://" + admin + "/metrics")
 	if err != nil {
 		s.x.Fatal(err)
@@ -95,12 +96,11 @@ func (s *server) sample(admin string) (a sample) {
 	return a
 }
 
-// slope is by how much a figure grows in an hour, and the 95 % interval of that, none
-// if there are too few samples. The samples are blocks in turn, so that what lasts for
-// a few of them does not count for more than it is; each block of the second half is
-// held against its like in the first (D. R. Cox and A. Stuart, "Some Quick Sign Tests
-// for Trend in Location and Dispersion", Biometrika 42 (1955)), and the differences
-// are those of a signed-rank test.
+// slope is by how much a figure grows in an hour, and the 95 % confidence interval of that,
+// zero if there are too few samples. It averages consecutive samples in blocks, because they
+// are correlated. It then compares each block of the second half with its counterpart in the
+// first half (D. R. Cox and A. Stuart, "Some Quick Sign Tests for Trend in Location and
+// Dispersion", Biometrika 42 (1955)), and applies a signed-rank test to the differences.
 func slope(samples []sample, long time.Duration, of func(sample) float64) (perHour float64, sure stats.Interval) {
 	blocks := make([]float64, soakBlocks)
 	each := len(samples) / soakBlocks
@@ -119,7 +119,7 @@ func slope(samples []sample, long time.Duration, of func(sample) float64) (perHo
 	return stats.Center(grown), sure
 }
 
-// The slope of a straight line is found, and noise that lasts is not taken for one.
+// The slope of a straight line is found, and correlated noise is not taken for a slope.
 func TestSlope(t *testing.T) {
 	var rising, wavy []sample
 	for i := range soakSamples {
@@ -127,9 +127,9 @@ func TestSlope(t *testing.T) {
 		wavy = append(wavy, sample{memory: math.Sin(float64(i) / 5)})
 	}
 	if got, sure := slope(rising, time.Hour, memory); math.Abs(got-3) > 1e-9 || !sure.Covers(got) {
-		t.Errorf("%v, %v where 3 an hour are due", got, sure)
+		t.Errorf("%v, %v, want 3 an hour", got, sure)
 	}
 	if got, sure := slope(wavy, time.Hour, memory); !sure.Covers(0) {
-		t.Errorf("%v, %v of what goes up and down", got, sure)
+		t.Errorf("%v, %v for a sine wave, want an interval with 0", got, sure)
 	}
 }

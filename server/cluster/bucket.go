@@ -15,43 +15,43 @@ import (
 )
 
 const (
-	// beatEvery is how often a server renews its key.
-	beatEvery = time.Second
-	// sureFor is how long the bucket may not have given this server's own key, until
-	// nothing can be said of the others.
-	sureFor = 3 * beatEvery
-	// defaultDeadAfter is how long a server may not have renewed it until its names are taken
-	// away. It is more than lostAfter: if nobody can renew anything for so long, the bucket is
-	// read anew, and nobody in it is dead.
+	// heartbeatInterval is how often a server renews its key.
+	heartbeatInterval = time.Second
+	// staleAfter is when the view of the bucket counts as stale: this server has not seen its own
+	// key in it for that long. No other server is then taken for dead.
+	staleAfter = 3 * heartbeatInterval
+	// defaultDeadAfter is when a server counts as dead: it has not renewed its key for that long.
+	// It is longer than cutOffAfter. So if no server can renew its key, the bucket is read again
+	// before any of them counts as dead.
 	defaultDeadAfter = 12 * time.Second
-	// mendEvery is how often the names are looked at: whether each is as it should be.
-	mendEvery = 2 * time.Second
-	// settledAfter is how long a name of a client that is here may be missing in the bucket,
-	// or be somebody else's, until something is done about it.
-	settledAfter = 5 * time.Second
-	// markerFor is how long the bucket knows of a name that it was given back.
-	markerFor = time.Minute
+	// repairInterval is how often all names are checked.
+	repairInterval = 2 * time.Second
+	// repairAfter is how long the name of a client of this server may be missing in the bucket,
+	// or belong to another client, before it is repaired.
+	repairAfter = 5 * time.Second
+	// markerTTL is how long the bucket keeps the marker of a purged key.
+	markerTTL = time.Minute
 )
 
-// Keys of the bucket.
+// Prefixes of the keys in the bucket.
 const (
-	namePrefix = "name." // and the name as it is compared, in base64
-	nodePrefix = "node." // and what a server is called
+	namePrefix = "name." // followed by the folded name in base64
+	nodePrefix = "node." // followed by the ID of a server
 )
 
-// view is what a watcher has given of the bucket. names.mu guards it.
+// view is the content of the bucket as far as a watcher has reported it. names.mu guards it.
 type view struct {
-	names map[string]entry     // by folded name
-	away  int                  // of them, how many are other servers'
-	nodes map[string]time.Time // when another server was last heard of
+	names  map[string]entry     // by folded name
+	remote int                  // how many of them belong to other servers
+	nodes  map[string]time.Time // when the key of another server was last seen
 }
 
 func newView() *view { return &view{names: map[string]entry{}, nodes: map[string]time.Time{}} }
 
-// set notes who has a name; nil: nobody.
+// set sets the entry of a name; nil removes it.
 func (v *view) set(self, folded string, e *entry) {
 	if before, there := v.names[folded]; there && before.Node != self {
-		v.away--
+		v.remote--
 	}
 	if e == nil {
 		delete(v.names, folded)
@@ -59,29 +59,29 @@ func (v *view) set(self, folded string, e *entry) {
 	}
 	v.names[folded] = *e
 	if e.Node != self {
-		v.away++
+		v.remote++
 	}
 }
 
-// keep keeps up with the bucket until the Cluster is closed. ready is called once, when
-// everybody is known who is there.
-func (n *names) keep(ready func()) {
+// follow follows the bucket until the Cluster is closed. It calls ready once, when the view is
+// complete.
+func (n *names) follow(ready func()) {
 	var once sync.Once
-	for i := range n.jobs {
-		n.c.work.Go(func() { n.jobs[i].run(n.c.ended) })
+	for i := range n.queues {
+		n.c.work.Go(func() { n.queues[i].run(n.c.ended) })
 	}
 	for n.c.ended.Err() == nil {
 		err := n.watch(func() { once.Do(ready) })
 		if n.c.ended.Err() == nil {
-			n.c.complain("the names are read again", "err", err)
-			n.c.pause(retryEvery)
+			n.c.warn("reading the names again", "err", err)
+			n.c.pause(retryInterval)
 		}
 	}
 }
 
-// bucket is the bucket, made if it is not there.
+// bucket opens the bucket, and makes it if it does not exist.
 func (n *names) bucket() (jetstream.KeyValue, error) {
-	ctx, cancel := context.WithTimeout(n.c.ended, askFor)
+	ctx, cancel := context.WithTimeout(n.c.ended, requestTimeout)
 	defer cancel()
 	name := "CHAT_" + n.c.cfg.Room
 	kv, err := n.c.js.KeyValue(ctx, name)
@@ -89,7 +89,7 @@ func (n *names) bucket() (jetstream.KeyValue, error) {
 		return kv, err
 	}
 	kv, err = n.c.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
-		Bucket: name, Description: "who is in the chat room " + n.c.cfg.Room, Replicas: n.c.cfg.Replicas, LimitMarkerTTL: markerFor,
+		Bucket: name, Description: "who is in the chat room " + n.c.cfg.Room, Replicas: n.c.cfg.Replicas, LimitMarkerTTL: markerTTL,
 	})
 	if errors.Is(err, jetstream.ErrBucketExists) { // another server was faster
 		return n.c.js.KeyValue(ctx, name)
@@ -97,8 +97,8 @@ func (n *names) bucket() (jetstream.KeyValue, error) {
 	return kv, err
 }
 
-// watch reads the bucket, from its present state on, until something is wrong: among that,
-// that this server's own key does not come back.
+// watch reads the bucket, from its present state on, until an error. It is also an error if this
+// server does not see its own key for cutOffAfter.
 func (n *names) watch(ready func()) error {
 	kv, err := n.bucket()
 	if err != nil {
@@ -110,9 +110,9 @@ func (n *names) watch(ready func()) error {
 	}
 	defer watcher.Stop()
 	v, complete := newView(), false
-	began, mended := time.Now(), time.Now()
-	beat := time.NewTicker(beatEvery)
-	defer beat.Stop()
+	began, repaired := time.Now(), time.Now()
+	heartbeat := time.NewTicker(heartbeatInterval)
+	defer heartbeat.Stop()
 	for {
 		select {
 		case e, open := <-watcher.Updates():
@@ -121,19 +121,19 @@ func (n *names) watch(ready func()) error {
 				return errors.New("the connection is closed")
 			case e != nil:
 				n.apply(v, e)
-			case !complete: // that was all there is
+			case !complete: // nil follows the present state
 				complete = true
-				n.show(kv, v)
+				n.setView(kv, v)
 				ready()
 			}
-		case now := <-beat.C:
-			n.c.work.Go(func() { n.beat(kv) })
-			if now.Sub(n.lastHeard(began)) > n.c.lostAfter {
-				return errors.New("the bucket does not give what is put there")
+		case now := <-heartbeat.C:
+			n.c.work.Go(func() { n.sendHeartbeat(kv) })
+			if now.Sub(n.lastHeartbeat(began)) > n.c.cutOffAfter {
+				return errors.New("the bucket does not return this server's own key")
 			}
-			if complete && now.Sub(mended) >= mendEvery {
-				mended = now
-				n.mend(kv, now)
+			if complete && now.Sub(repaired) >= repairInterval {
+				repaired = now
+				n.repair(kv, now)
 			}
 		case <-n.c.ended.Done():
 			return nil
@@ -141,42 +141,42 @@ func (n *names) watch(ready func()) error {
 	}
 }
 
-// show makes a view the one that the others ask.
-func (n *names) show(kv jetstream.KeyValue, v *view) {
+// setView replaces the view.
+func (n *names) setView(kv jetstream.KeyValue, v *view) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.kv, n.view = kv, v
 }
 
-// beat renews the key of this server.
-func (n *names) beat(kv jetstream.KeyValue) {
-	ctx, cancel := context.WithTimeout(n.c.ended, askFor)
+// sendHeartbeat renews the key of this server.
+func (n *names) sendHeartbeat(kv jetstream.KeyValue) {
+	ctx, cancel := context.WithTimeout(n.c.ended, requestTimeout)
 	defer cancel()
 	if _, err := kv.PutString(ctx, nodePrefix+n.c.node, ""); err == nil {
-		n.c.touch()
+		n.c.noteContact()
 	}
 }
 
-// lastHeard is when the bucket last gave this server's key, but not before began.
-func (n *names) lastHeard(began time.Time) time.Time {
+// lastHeartbeat is when this server last saw its own key in the bucket, or began if that is later.
+func (n *names) lastHeartbeat(began time.Time) time.Time {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.heard.Before(began) {
+	if n.ownSeen.Before(began) {
 		return began
 	}
-	return n.heard
+	return n.ownSeen
 }
 
-// apply takes in one change of the bucket. What is no key of ours does nothing.
+// apply applies one change of the bucket to a view. It ignores keys that are not ours.
 func (n *names) apply(v *view, e jetstream.KeyValueEntry) {
-	n.c.touch()
+	n.c.noteContact()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	there := e.Operation() == jetstream.KeyValuePut
 	if node, is := strings.CutPrefix(e.Key(), nodePrefix); is {
 		switch {
 		case node == n.c.node:
-			n.heard = time.Now()
+			n.ownSeen = time.Now()
 		case there:
 			v.nodes[node] = time.Now()
 		default:
@@ -199,15 +199,17 @@ func (n *names) apply(v *view, e jetstream.KeyValueEntry) {
 	}
 }
 
-// mend looks whether every name is as it should be. Names of clients that are here are
-// put back if the bucket has lost them, or given up to whoever was here before; names
-// of this server that no client has are given back; and names of servers that are dead
-// are taken away.
-func (n *names) mend(kv jetstream.KeyValue, now time.Time) {
-	if n.c.lost.Load() {
+// repair compares the view with the clients of this server:
+//
+//   - A name of a client of this server that the bucket has lost is put back. If another client
+//     has the name, the one that claimed it first keeps it, and the other one is kicked.
+//   - A name of this server that none of its clients has is removed.
+//   - A name of a server that is dead is removed.
+func (n *names) repair(kv jetstream.KeyValue, now time.Time) {
+	if n.c.cutOff.Load() {
 		return
 	}
-	var lost []string
+	var replaced []string
 	n.mu.Lock()
 	for folded, o := range n.own {
 		e, there := n.view.names[folded]
@@ -215,46 +217,46 @@ func (n *names) mend(kv jetstream.KeyValue, now time.Time) {
 		case o.seen.IsZero(): // it is being claimed
 		case there && e.Node == n.c.node:
 			o.seen = now
-		case now.Sub(o.seen) < settledAfter:
-		case !there || o.elder(e):
-			n.doOnce(folded, func() { n.putBack(kv, folded, o, e.rev) })
+		case now.Sub(o.seen) < repairAfter:
+		case !there || o.older(e):
+			n.enqueueOnce(folded, func() { n.putBack(kv, folded, o, e.rev) })
 		default:
 			delete(n.own, folded)
-			lost = append(lost, folded)
+			replaced = append(replaced, folded)
 		}
 	}
-	sure := now.Sub(n.heard) < sureFor // of who is dead
-	left := map[string]bool{}          // servers that have names
+	fresh := now.Sub(n.ownSeen) < staleAfter
+	hasNames := map[string]bool{} // by server
 	for folded, e := range n.view.names {
-		left[e.Node] = true
+		hasNames[e.Node] = true
 		switch {
 		case e.Node == n.c.node:
 			if n.own[folded] == nil {
-				n.doOnce(folded, func() { n.removeName(kv, folded, e.rev) })
+				n.enqueueOnce(folded, func() { n.removeName(kv, folded, e.rev) })
 			}
-		case sure && n.view.dead(e.Node, now, n.deadAfter):
-			n.doOnce(folded, func() { n.takeAway(kv, folded, e) })
+		case fresh && n.view.dead(e.Node, now, n.deadAfter):
+			n.enqueueOnce(folded, func() { n.removeDead(kv, folded, e) })
 		}
 	}
-	for folded, e := range n.doubt {
-		if got, there := n.view.names[folded]; !there || got.rev != e.rev { // otherwise it was asked for above
-			n.doOnce(folded, func() { n.takeAway(kv, folded, e) })
+	for folded, e := range n.uncertain {
+		if got, there := n.view.names[folded]; !there || got.rev != e.rev { // otherwise it was queued above
+			n.enqueueOnce(folded, func() { n.removeDead(kv, folded, e) })
 		}
 	}
 	for node := range n.view.nodes {
-		if sure && n.view.dead(node, now, n.deadAfter) && !left[node] {
-			n.doOnce(nodePrefix+node, func() { n.remove(kv, nodePrefix+node, 0) })
+		if fresh && n.view.dead(node, now, n.deadAfter) && !hasNames[node] {
+			n.enqueueOnce(nodePrefix+node, func() { n.remove(kv, nodePrefix+node, 0) })
 		}
 	}
 	n.mu.Unlock()
-	for _, folded := range lost {
-		n.c.cfg.Log.Warn("a name is somebody else's, who was in the room before", "name", folded)
-		n.c.room.Kick(func(u core.User) bool { return u.Folded == folded }, elderText)
+	for _, folded := range replaced {
+		n.c.cfg.Log.Warn("a client is kicked: another one claimed its name earlier, on another server", "name", folded)
+		n.c.room.Kick(func(u core.User) bool { return u.Folded == folded }, nameLostText)
 	}
 }
 
-// dead says whether a server has not been heard of for too long. One that was never heard
-// of has as long from now on.
+// dead says whether the key of a server has not been seen for too long. For a server whose key was
+// never seen, that time starts now.
 func (v *view) dead(node string, now time.Time, after time.Duration) bool {
 	at, known := v.nodes[node]
 	if !known {
@@ -263,13 +265,13 @@ func (v *view) dead(node string, now time.Time, after time.Duration) bool {
 	return known && now.Sub(at) > after
 }
 
-// putBack puts a name of a client that is here back into the bucket, in the place of what
-// is there at a revision, or of nothing.
+// putBack puts the name of a client of this server back into the bucket. It replaces what the
+// bucket has at a revision; 0: nothing.
 func (n *names) putBack(kv jetstream.KeyValue, folded string, o *owned, rev uint64) {
 	n.mu.Lock()
 	gone := n.own[folded] != o
 	n.mu.Unlock()
-	if gone || n.c.lost.Load() {
+	if gone || n.c.cutOff.Load() {
 		return
 	}
 	var err error
@@ -279,49 +281,49 @@ func (n *names) putBack(kv jetstream.KeyValue, folded string, o *owned, rev uint
 		rev, err = n.replace(kv, folded, o.entry, rev)
 	}
 	if err == nil {
-		n.c.cfg.Log.Info("a name is put back into the bucket", "name", o.Name)
+		n.c.cfg.Log.Info("put a name back into the bucket", "name", o.Name)
 		n.mu.Lock()
 		o.rev, o.seen = rev, time.Now()
 		n.mu.Unlock()
 	}
 }
 
-// takeAway takes the name of somebody away whose server is dead, and tells the room. Of all
-// servers that try, one does; but the answer to it may be lost, and then it is in doubt, until the
-// bucket says whether the name is gone. The room may then be told twice rather than not at all.
-func (n *names) takeAway(kv jetstream.KeyValue, folded string, e entry) {
+// removeDead removes a name of a server that is dead, and tells the room. Of all servers that try,
+// one succeeds. If that one does not receive the answer, the name stays in uncertain until the
+// bucket says whether it is gone. In this case the room may be told twice, but never not at all.
+func (n *names) removeDead(kv jetstream.KeyValue, folded string, e entry) {
 	n.mu.Lock()
-	_, doubted := n.doubt[folded]
+	_, wasUncertain := n.uncertain[folded]
 	n.mu.Unlock()
 	err := n.removeName(kv, folded, e.rev)
-	if errors.Is(err, errLost) || !doubted && errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
-		return // nothing was asked, or another server has done it
+	if errors.Is(err, errCutOff) || !wasUncertain && errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
+		return // no request was sent, or another server has removed it
 	}
 	gone := err == nil
-	settled := gone
+	certain := gone
 	if !gone {
-		ctx, cancel := context.WithTimeout(n.c.ended, askFor)
+		ctx, cancel := context.WithTimeout(n.c.ended, requestTimeout)
 		defer cancel()
 		got, err := n.get(ctx, kv, folded)
 		gone = errors.Is(err, jetstream.ErrKeyNotFound)
-		settled = gone || err == nil && got.rev != e.rev // if it is as it was, what was asked may still be done
+		certain = gone || err == nil && got.rev != e.rev // if it is unchanged, the request may still be carried out
 	}
 	n.mu.Lock()
-	if settled {
-		delete(n.doubt, folded)
+	if certain {
+		delete(n.uncertain, folded)
 	} else {
-		n.doubt[folded] = e
+		n.uncertain[folded] = e
 	}
 	n.mu.Unlock()
 	if gone {
-		n.c.cfg.Log.Info("a name is free, as its server is dead", "name", e.Name, "server", e.Node)
-		if !e.met {
-			n.c.room.Gone(e.Name)
+		n.c.cfg.Log.Info("removed a name, because its server is dead", "name", e.Name, "server", e.Node)
+		if !e.unwatched {
+			n.c.room.AnnounceLeft(e.Name)
 		}
 	}
 }
 
-// leave takes this server's own key off the bucket.
+// leave removes this server's own key from the bucket.
 func (n *names) leave() {
 	n.mu.Lock()
 	kv := n.kv
@@ -329,9 +331,9 @@ func (n *names) leave() {
 	if kv == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), closeFor/2)
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout/2)
 	defer cancel()
-	if err := kv.Purge(ctx, nodePrefix+n.c.node, jetstream.PurgeTTL(markerFor)); err != nil {
-		n.c.cfg.Log.Debug("this server's key stays until the others find it dead", "err", err)
+	if err := kv.Purge(ctx, nodePrefix+n.c.node, jetstream.PurgeTTL(markerTTL)); err != nil {
+		n.c.cfg.Log.Debug("this server's key was not removed: the others remove it later", "err", err)
 	}
 }

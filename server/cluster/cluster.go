@@ -1,18 +1,18 @@
-// Package cluster joins the rooms of several servers to one, over NATS with JetStream,
-// which whoever runs the servers runs as well.
+// Package cluster joins the rooms of several servers into one, over NATS with JetStream. The
+// operator of the servers also runs the NATS servers.
 //
-//   - A stream gives what is said its order. A Cluster publishes what core.Room.Outgoing
-//     gives, and delivers to the room what the stream has, from all servers.
-//   - A key-value bucket holds who is in the room, a key for each name, and a key for each
-//     server, which the server renews every second. Names of a server that has not done so for
-//     12 s are taken away by the others.
+//   - A stream orders the messages. A Cluster publishes what core.Room.Outgoing returns, and
+//     delivers to the room the messages of all servers from the stream.
+//   - A key-value bucket has a key for each name in the room, and a key for each server, which
+//     the server renews every second. If a server has not renewed its key for 12 s, the other
+//     servers remove its names.
 //   - A frame for a client of another server is a request to that server.
 //
-// A server that loses touch with the stream goes on where it was when it is back.
-// Meanwhile nobody can log in, and what its clients say waits.
+// A server that loses its connection to the stream is cut off: nobody can log in, and what its
+// clients say waits. When the connection is back, it continues at the position where it stopped.
 //
-// The package refuses to run NATS, to change a stream that is there, and to keep what is
-// said anywhere but in the stream and the room.
+// The package does not run NATS, does not change a stream that exists, and keeps messages nowhere
+// but in the stream and the room.
 //
 // A Cluster works on goroutines of its own. Any goroutine may call its methods; those of
 // core.Cluster never block.
@@ -40,84 +40,85 @@ import (
 )
 
 const (
-	// defaultLostAfter is how long nothing may have come from the stream and the bucket, or a
-	// message may wait to be delivered, until a server counts as cut off. It renews its own key
-	// every beatEvery. NATS servers take some 5 s to agree on another leader when one dies.
-	defaultLostAfter = 8 * time.Second
-	// askFor is how long a request may take.
-	askFor = 2 * time.Second
-	// askAgain is when one is sent again that has no answer: it is lost if it comes while NATS
-	// servers agree on a leader, and the one after that is not to wait for askFor.
-	askAgain = 500 * time.Millisecond
-	// retryEvery is the time between two tries of what failed.
-	retryEvery = 200 * time.Millisecond
-	// connectFor is how long nobody may answer until the start is given up.
-	connectFor = 3 * time.Second
-	// startFor is how long the start may take then: to read the end of the stream, and the
-	// names.
-	startFor = 15 * time.Second
-	// closeFor is how long the end may take: to publish what was said, and to give names back.
-	closeFor = time.Second
+	// defaultCutOffAfter is when a server counts as cut off: nothing has come from the stream or
+	// the bucket for this long, or a message has waited this long to be delivered. The server
+	// renews its own key every heartbeatInterval. NATS servers take about 5 s to elect another
+	// leader when one dies.
+	defaultCutOffAfter = 8 * time.Second
+	// requestTimeout is how long a request may take.
+	requestTimeout = 2 * time.Second
+	// hedgeDelay is when a request without an answer is sent again. A request that arrives while
+	// NATS servers elect a leader is lost; the next one should not wait for requestTimeout.
+	hedgeDelay = 500 * time.Millisecond
+	// retryInterval is the time between two tries of something that failed.
+	retryInterval = 200 * time.Millisecond
+	// connectTimeout is how long Open tries to reach a NATS server.
+	connectTimeout = 3 * time.Second
+	// startTimeout is how long Open and Start may then take to read the end of the stream and
+	// the names.
+	startTimeout = 15 * time.Second
+	// closeTimeout is how long Close may take to publish what was said and to release names.
+	closeTimeout = time.Second
 )
 
 // What clients are told.
 const (
-	lostText  = "this server has lost touch with the others: what you say waits until that is over"
-	backText  = "this server is in touch with the others again"
-	elderText = "somebody of your name was in the room before you, by way of another server"
+	cutOffText      = "this server has lost touch with the others: what you say waits until that is over"
+	reconnectedText = "this server is in touch with the others again"
+	nameLostText    = "somebody with your name entered the room before you, on another server"
 )
 
-// What logins are denied with.
+// Why a login is denied.
 var (
-	errLost  = errors.New("this server has lost touch with the others: try again in a moment")
-	errTaken = errors.New(wire.NameTaken)
+	errCutOff = errors.New("this server has lost touch with the others: try again in a moment")
+	errTaken  = errors.New(wire.NameTaken)
 )
 
-// Config is what a Cluster is made of.
+// Config configures a Cluster.
 type Config struct {
-	URLs string // of NATS servers, with commas between them; "": there is no cluster
-	Room string // its name, which all servers of a room share: letters, digits, - and _
+	URLs string // of NATS servers, separated by commas; "": there is no cluster
+	Room string // the name of the room, the same on all its servers: letters, digits, - and _
 
-	Credentials string // path of a file of NATS credentials; ""
-	CA          string // path of certificates (PEM) that the NATS servers' are to be signed with; "": the system's
-	Cert, Key   string // paths of the client's own certificate and key (PEM); ""
+	Credentials string // path of a file of NATS credentials; "": none
+	CA          string // path of CA certificates (PEM) for the NATS servers; "": those of the system
+	Cert, Key   string // paths of the client's own certificate and key (PEM); "": none
 
 	// Of the stream, if this server is the one that makes it.
-	MaxAge   time.Duration // how long it keeps what was said
+	MaxAge   time.Duration // how long it keeps messages
 	MaxBytes int64         // how many octets it keeps
 	Replicas int           // how many NATS servers keep a copy of it, and of the names
 
-	History int          // lines that newcomers are told: as many messages of the stream are read at the start, 1,000 at the most
+	History int          // lines of history for clients that enter: Start reads this many messages of the stream, at most 1,000
 	Log     *slog.Logger // never nil
-	// Entering, if set, is called while a login is being answered that then has to wait for
-	// its name. What it returns answers that, and says whether it let the client in.
+	// Entering, if set, is called while a login is answered that then has to wait for its name.
+	// The function that it returns gives the final answer, and says whether the client was let in.
 	Entering func() func(l *core.Login, err error) (in bool)
 }
 
-var goodRoom = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}$`)
+var validRoom = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}$`)
 
-// GoodRoom says whether a room may have a name.
-func GoodRoom(name string) bool { return goodRoom.MatchString(name) }
+// ValidRoom says whether a name is allowed for a room.
+func ValidRoom(name string) bool { return validRoom.MatchString(name) }
 
 // Cluster is one server's part of a room that is on several.
 type Cluster struct {
-	cfg   Config
-	node  string // what this server is called, for as long as it runs
-	conn  *nats.Conn
-	js    jetstream.JetStream
-	room  *core.Room
-	names names
-	feed  feed
+	cfg      Config
+	node     string // the ID of this server; it has another one when it is started again
+	conn     *nats.Conn
+	js       jetstream.JetStream
+	room     *core.Room
+	names    names
+	position position
 
 	limits jetstream.StreamConfig // as Open found them
 
-	lostAfter time.Duration // defaultLostAfter, less in tests
+	cutOffAfter time.Duration // defaultCutOffAfter, less in tests
 
-	bell   chan struct{} // something may have to be published
-	back   chan struct{} // the connection was lost, and is there again
-	good   atomic.Int64  // when something last came from the stream or the bucket, in Unix nanoseconds
-	flight flight        // the message that is to be published
-	lost   atomic.Bool   // the server is cut off
+	toPublish   chan struct{} // there may be a message to publish
+	reconnected chan struct{} // the connection was lost, and is there again
+	lastContact atomic.Int64  // when something last came from the stream or the bucket, in Unix nanoseconds
+	inFlight    inFlight      // the message that is being published
+	cutOff      atomic.Bool   // the server is cut off
 
 	work  sync.WaitGroup
 	end   context.CancelFunc
@@ -126,11 +127,12 @@ type Cluster struct {
 
 var _ core.Cluster = (*Cluster)(nil)
 
-// Open connects, and makes the stream if it is not there. Start or Close follows.
+// Open connects to NATS, and makes the stream if it does not exist. The caller must then call
+// Start or Close.
 func Open(ctx context.Context, cfg Config) (*Cluster, error) {
 	id := make([]byte, 8)
 	rand.Read(id) // never fails
-	c := &Cluster{cfg: cfg, node: hex.EncodeToString(id), bell: make(chan struct{}, 1), back: make(chan struct{}, 1), lostAfter: defaultLostAfter}
+	c := &Cluster{cfg: cfg, node: hex.EncodeToString(id), toPublish: make(chan struct{}, 1), reconnected: make(chan struct{}, 1), cutOffAfter: defaultCutOffAfter}
 	if c.cfg.Entering == nil {
 		c.cfg.Entering = func() func(*core.Login, error) bool {
 			return func(l *core.Login, err error) bool { l.Answer(err); return err == nil }
@@ -138,67 +140,67 @@ func Open(ctx context.Context, cfg Config) (*Cluster, error) {
 	}
 	c.ended, c.end = context.WithCancel(context.Background())
 	c.names.init(c)
-	ctx, cancel := context.WithTimeout(ctx, startFor)
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	if err := c.connectSoon(); err != nil {
+	if err := c.connectWithRetry(); err != nil {
 		return nil, err
 	}
-	if err := c.openFeed(ctx); err != nil {
+	if err := c.openStream(ctx); err != nil {
 		c.conn.Close()
 		return nil, err
 	}
 	return c, nil
 }
 
-// Check says why Open would fail, as far as that shows without making anything.
+// Check returns the error that Open would return, as far as it can tell without making anything.
 func Check(ctx context.Context, cfg Config) error {
 	c := &Cluster{cfg: cfg}
 	if err := c.connect(); err != nil {
 		return err
 	}
 	defer c.conn.Close()
-	ctx, cancel := context.WithTimeout(ctx, askFor)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	if _, err := c.js.AccountInfo(ctx); err != nil {
-		return c.noStream(err)
+		return c.streamError(err)
 	}
 	return nil
 }
 
-// noStream is why there is no stream.
-func (c *Cluster) noStream(err error) error {
-	return fmt.Errorf("cluster: stream %s cannot be had: is JetStream on at %s, and may this server use it? (%w)", c.streamName(), redacted(c.cfg.URLs), err)
+// streamError explains why the stream cannot be used.
+func (c *Cluster) streamError(err error) error {
+	return fmt.Errorf("cluster: cannot use stream %s: check that JetStream is enabled at %s and that this server may use it (%w)", c.streamName(), redacted(c.cfg.URLs), err)
 }
 
-// connectSoon connects. NATS servers that were started together with this one may need a
-// moment until they can be reached.
-func (c *Cluster) connectSoon() error {
+// connectWithRetry connects, and retries for connectTimeout: NATS servers that were started together
+// with this one may not be reachable at once.
+func (c *Cluster) connectWithRetry() error {
 	for began := time.Now(); ; {
 		err := c.connect()
-		if err == nil || time.Since(began) > connectFor {
+		if err == nil || time.Since(began) > connectTimeout {
 			return err
 		}
-		c.pause(retryEvery)
+		c.pause(retryInterval)
 	}
 }
 
-// connect connects to one of the NATS servers. The connection looks for another one when
-// it breaks, for as long as it is not closed.
+// connect connects to one of the NATS servers. When the connection breaks it connects to another
+// one, until it is closed.
 func (c *Cluster) connect() error {
 	log := c.cfg.Log
 	options := []nats.Option{
 		nats.Name("chatd " + c.cfg.Room + " " + c.node),
-		nats.Timeout(askFor), nats.MaxReconnects(-1), nats.ReconnectWait(retryEvery),
-		nats.ReconnectBufSize(-1), // what is published while there is no connection fails at once
+		nats.Timeout(requestTimeout), nats.MaxReconnects(-1), nats.ReconnectWait(retryInterval),
+		nats.ReconnectBufSize(-1), // without a connection, publishing fails at once
 		nats.PingInterval(2 * time.Second), nats.MaxPingsOutstanding(2),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
-				log.Warn("the connection to NATS is lost", "err", err)
+				log.Warn("lost the connection to NATS", "err", err)
 			}
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
-			log.Info("connected to NATS again", "server", nc.ConnectedUrlRedacted())
-			ring(c.back)
+			log.Info("reconnected to NATS", "server", nc.ConnectedUrlRedacted())
+			notify(c.reconnected)
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Debug("NATS", "err", err) }),
 	}
@@ -213,7 +215,7 @@ func (c *Cluster) connect() error {
 	}
 	var err error
 	if c.conn, err = nats.Connect(c.cfg.URLs, options...); err != nil {
-		return fmt.Errorf("cluster: no NATS server of %s can be reached: %w: start NATS, or correct -cluster", redacted(c.cfg.URLs), err)
+		return fmt.Errorf("cluster: cannot reach a NATS server at %s: %w: start NATS, or correct -cluster", redacted(c.cfg.URLs), err)
 	}
 	if c.js, err = jetstream.New(c.conn); err != nil {
 		c.conn.Close()
@@ -222,7 +224,7 @@ func (c *Cluster) connect() error {
 	return nil
 }
 
-// redacted is URLs without their passwords.
+// redacted replaces the users and passwords in URLs.
 func redacted(urls string) string {
 	var all []string
 	for u := range strings.SplitSeq(urls, ",") {
@@ -235,18 +237,18 @@ func redacted(urls string) string {
 	return strings.Join(all, ",")
 }
 
-// Node is what this server is called among those of the room: for core.Config.
+// Node is the ID of this server among the servers of the room, for core.Config.
 func (c *Cluster) Node() string { return c.node }
 
-// Start begins to work for the room, which was made with this Cluster and its Node. It
-// returns when the room has what the stream held, and knows who is in it elsewhere; with
-// an error the Cluster is closed.
+// Start begins to work for the room, which must have been made with this Cluster and its Node. It
+// returns when the messages that the stream had are delivered and the names on other servers are
+// known. After an error the Cluster is closed.
 func (c *Cluster) Start(ctx context.Context, room *core.Room) error {
 	c.room = room
-	c.touch()
-	ctx, cancel := context.WithTimeout(ctx, startFor)
+	c.noteContact()
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	if err := cmp.Or(c.receiveFiles(), c.answerForNames()); err != nil {
+	if err := cmp.Or(c.receiveFiles(), c.serveNames()); err != nil {
 		c.Close()
 		return err
 	}
@@ -254,9 +256,9 @@ func (c *Cluster) Start(ctx context.Context, room *core.Room) error {
 	var parts sync.WaitGroup
 	parts.Add(2)
 	c.work.Go(func() { c.follow(parts.Done) })
-	c.work.Go(func() { c.names.keep(parts.Done) })
+	c.work.Go(func() { c.names.follow(parts.Done) })
 	c.work.Go(c.publish)
-	c.work.Go(c.watchTouch)
+	c.work.Go(c.watchContact)
 	c.work.Go(c.names.verify)
 	go func() { parts.Wait(); close(ready) }()
 	select {
@@ -264,16 +266,16 @@ func (c *Cluster) Start(ctx context.Context, room *core.Room) error {
 		return nil
 	case <-ctx.Done():
 		c.Close()
-		return fmt.Errorf("cluster: room %s: the stream and the names cannot be read: is JetStream at work, with a quorum of its servers? (%w)", c.cfg.Room, ctx.Err())
+		return fmt.Errorf("cluster: room %s: cannot read the stream and the names: check that JetStream is running and has a quorum of its servers (%w)", c.cfg.Room, ctx.Err())
 	}
 }
 
-// Close publishes what is left, gives the names back, and leaves: call it when the room is
-// drained. If there is no touch with the stream it says in the log what is lost.
+// Close publishes what is left, releases the names, and disconnects. Call it when the room is
+// drained. If the server is cut off, the log says how much was not published.
 func (c *Cluster) Close() {
 	if c.room != nil {
-		deadline := time.Now().Add(closeFor)
-		for !c.lost.Load() && time.Now().Before(deadline) && (c.room.Undelivered() > 0 || c.names.waiting() > 0) {
+		deadline := time.Now().Add(closeTimeout)
+		for !c.cutOff.Load() && time.Now().Before(deadline) && (c.room.Undelivered() > 0 || c.names.queued() > 0) {
 			time.Sleep(5 * time.Millisecond)
 		}
 		if n := c.room.Undelivered(); n > 0 {
@@ -282,63 +284,64 @@ func (c *Cluster) Close() {
 	}
 	c.end()
 	c.work.Wait()
-	if c.room != nil && !c.lost.Load() {
+	if c.room != nil && !c.cutOff.Load() {
 		c.names.leave()
 	}
 	c.conn.Close()
 }
 
-// Stats is how a server stands with the others of its room.
+// Stats is the state of a server's connection to the other servers of its room.
 type Stats struct {
-	Node        string  `json:"node"`              // what it is called among them
-	Lost        bool    `json:"lost"`              // it has no touch with them
-	NATS        string  `json:"nats"`              // of the connection to NATS: CONNECTED, RECONNECTING, CLOSED
-	Sequence    uint64  `json:"sequence"`          // in the stream, of what was delivered last
-	Elsewhere   int     `json:"elsewhere"`         // clients in the room by way of others
-	Undelivered int64   `json:"undelivered_bytes"` // what clients here have said, and nobody has heard
+	Node        string  `json:"node"`              // the ID of this server
+	CutOff      bool    `json:"lost"`              // it is cut off from the others
+	NATS        string  `json:"nats"`              // state of the connection to NATS: CONNECTED, RECONNECTING, CLOSED
+	Sequence    uint64  `json:"sequence"`          // stream sequence of the last delivered message
+	Remote      int     `json:"elsewhere"`         // clients in the room on other servers
+	Undelivered int64   `json:"undelivered_bytes"` // octets from clients of this server that the stream has not delivered yet
 	Latency     Latency `json:"-"`
 }
 
-// Stats is how this server stands now. Start has returned.
+// Stats returns the current Stats. Call it after Start has returned.
 func (c *Cluster) Stats() Stats {
-	_, n := c.names.elsewhere(0)
+	_, n := c.names.remote(0)
 	return Stats{
-		Node: c.node, Lost: c.lost.Load(), NATS: c.conn.Status().String(), Sequence: c.feed.last.Load(),
-		Elsewhere: n, Undelivered: c.room.Undelivered(), Latency: c.flight.latency(),
+		Node: c.node, CutOff: c.cutOff.Load(), NATS: c.conn.Status().String(), Sequence: c.position.last.Load(),
+		Remote: n, Undelivered: c.room.Undelivered(), Latency: c.inFlight.latency(),
 	}
 }
 
-// touch notes that something has come from the stream or the bucket.
-func (c *Cluster) touch() { c.good.Store(time.Now().UnixNano()) }
+// noteContact notes that something has come from the stream or the bucket.
+func (c *Cluster) noteContact() { c.lastContact.Store(time.Now().UnixNano()) }
 
-// watchTouch tells the clients when the server is cut off, and when that is over.
-func (c *Cluster) watchTouch() {
-	for c.pause(retryEvery) {
-		lost := time.Since(time.Unix(0, c.good.Load())) > c.lostAfter || c.flight.waits() > c.lostAfter
-		if lost == c.lost.Load() {
+// watchContact tells the clients when the server is cut off, and when that is over.
+func (c *Cluster) watchContact() {
+	for c.pause(retryInterval) {
+		cutOff := time.Since(time.Unix(0, c.lastContact.Load())) > c.cutOffAfter || c.inFlight.waits() > c.cutOffAfter
+		if cutOff == c.cutOff.Load() {
 			continue
 		}
-		c.lost.Store(lost)
-		if lost {
-			c.cfg.Log.Error("there is no touch with the other servers: nobody can log in, and what is said waits", "nats", c.conn.Status().String())
-			c.room.TellHere(lostText)
+		c.cutOff.Store(cutOff)
+		if cutOff {
+			c.cfg.Log.Error("cut off from the other servers: nobody can log in, and what is said waits", "nats", c.conn.Status().String())
+			c.room.TellLocal(cutOffText)
 			continue
 		}
-		c.cfg.Log.Info("there is touch with the other servers again")
-		c.room.TellHere(backText)
+		c.cfg.Log.Info("connected with the other servers again")
+		c.room.TellLocal(reconnectedText)
 	}
 }
 
-// complain warns of what goes wrong. While the server is cut off, which was said, much does.
-func (c *Cluster) complain(text string, args ...any) {
+// warn logs a warning. While the server is cut off it logs at debug level: that the server is
+// cut off has been logged, and much fails then.
+func (c *Cluster) warn(text string, args ...any) {
 	level := slog.LevelWarn
-	if c.lost.Load() {
+	if c.cutOff.Load() {
 		level = slog.LevelDebug
 	}
 	c.cfg.Log.Log(c.ended, level, text, args...)
 }
 
-// pause waits, and says whether the work goes on.
+// pause waits, and returns false if the Cluster is closed meanwhile.
 func (c *Cluster) pause(d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -350,22 +353,22 @@ func (c *Cluster) pause(d time.Duration) bool {
 	}
 }
 
-// Elsewhere is core.Cluster's.
-func (c *Cluster) Elsewhere(octets int) (names []string, n int) { return c.names.elsewhere(octets) }
+// RemoteNames implements core.Cluster.
+func (c *Cluster) RemoteNames(octets int) (names []string, n int) { return c.names.remote(octets) }
 
-// Claim is core.Cluster's.
+// Claim implements core.Cluster.
 func (c *Cluster) Claim(l *core.Login) { c.names.claim(l) }
 
-// Release is core.Cluster's.
+// Release implements core.Cluster.
 func (c *Cluster) Release(folded string) { c.names.release(folded) }
 
-// Wake is core.Cluster's.
-func (c *Cluster) Wake() { ring(c.bell) }
+// Wake implements core.Cluster.
+func (c *Cluster) Wake() { notify(c.toPublish) }
 
-// ring rings a bell, a channel that holds one ring.
-func ring(bell chan struct{}) {
+// notify sends on a channel with a buffer of one, and does nothing if the buffer is full.
+func notify(ch chan struct{}) {
 	select {
-	case bell <- struct{}{}:
+	case ch <- struct{}{}:
 	default:
 	}
 }

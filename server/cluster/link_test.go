@@ -12,7 +12,7 @@ import (
 	"chatbench/core"
 )
 
-// link is a way to a NATS server that can be cut, or lose what the server sends.
+// link is a proxy before a NATS server. It can be cut, or drop what the server sends.
 type link struct {
 	listener net.Listener
 	target   string
@@ -37,15 +37,15 @@ func newLink(t *testing.T, target string) *link {
 			if err != nil {
 				return
 			}
-			work.Go(func() { l.carry(c) })
+			work.Go(func() { l.copyBoth(c) })
 		}
 	})
-	t.Cleanup(func() { l.listener.Close(); l.set(true); work.Wait() })
+	t.Cleanup(func() { l.listener.Close(); l.setCut(true); work.Wait() })
 	return l
 }
 
-// carry carries octets both ways until either side ends, or the link is cut.
-func (l *link) carry(c net.Conn) {
+// copyBoth copies octets both ways until either side ends, or the link is cut.
+func (l *link) copyBoth(c net.Conn) {
 	defer c.Close()
 	to, err := net.Dial("tcp", l.target)
 	if err != nil {
@@ -60,19 +60,19 @@ func (l *link) carry(c net.Conn) {
 	l.conns = append(l.conns, c, to)
 	l.mu.Unlock()
 	var back sync.WaitGroup
-	back.Go(func() { io.Copy(sieve{l, c}, to); c.Close() })
+	back.Go(func() { io.Copy(lossyWriter{l, c}, to); c.Close() })
 	io.Copy(to, c)
 	to.Close()
 	back.Wait()
 }
 
-// sieve is where octets of the server go.
-type sieve struct {
+// lossyWriter writes the octets of the server to the client, or drops and records them.
+type lossyWriter struct {
 	link *link
 	to   io.Writer
 }
 
-func (s sieve) Write(p []byte) (int, error) {
+func (s lossyWriter) Write(p []byte) (int, error) {
 	s.link.mu.Lock()
 	losing := s.link.losing
 	if losing {
@@ -85,14 +85,14 @@ func (s sieve) Write(p []byte) (int, error) {
 	return s.to.Write(p)
 }
 
-// lose has what the server sends be lost from now on, until the link is cut.
+// lose makes the link drop what the server sends from now on, until the link is cut.
 func (l *link) lose() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.losing = true
 }
 
-// hasLost says whether some octets were lost.
+// hasLost returns a condition: the link has dropped these octets.
 func (l *link) hasLost(part string) func() bool {
 	return func() bool {
 		l.mu.Lock()
@@ -101,8 +101,8 @@ func (l *link) hasLost(part string) func() bool {
 	}
 }
 
-// set cuts the link, or mends it.
-func (l *link) set(cut bool) {
+// setCut cuts or restores the link.
+func (l *link) setCut(cut bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.cut, l.losing = cut, false
@@ -112,16 +112,16 @@ func (l *link) set(cut bool) {
 	l.conns = nil
 }
 
-// One server alone is cut off, for so long that it is taken for dead: those on the others
-// go on and hear who has left. When it is back its clients hear all they have missed, in
-// order and once, and have their names again; what they said meanwhile is heard then.
+// One server is cut off for so long that the others take it for dead: their clients go on and are
+// told who has left. When it is back, its clients receive all they have missed, in order and once,
+// and have their names again. What they said meanwhile is delivered then.
 func TestOneIsCutOff(t *testing.T) {
-	w := newWorld(t, 1)
-	a := w.nodes[0]
-	way := newLink(t, strings.TrimPrefix(w.urls, "nats://"))
-	w.urls = "nats://" + way.listener.Addr().String()
-	b := w.join(core.Config{Announce: true})
-	ann, bob := w.enter(a, "ann"), w.enter(b, "bob")
+	tc := newTestCluster(t, 1)
+	a := tc.nodes[0]
+	proxy := newLink(t, strings.TrimPrefix(tc.urls, "nats://"))
+	tc.urls = "nats://" + proxy.listener.Addr().String()
+	b := tc.addServer(core.Config{Announce: true})
+	ann, bob := tc.login(a, "ann"), tc.login(b, "bob")
 	i, j := 0, 0
 	talk := func() {
 		for range 50 {
@@ -131,62 +131,62 @@ func TestOneIsCutOff(t *testing.T) {
 		}
 	}
 	talk()
-	w.until("something is heard", func() bool { return len(bob.said()) > 0 })
-	way.set(true)
+	tc.waitUntil("a line is received", func() bool { return len(bob.lines()) > 0 })
+	proxy.setCut(true)
 	talk()
-	w.until("bob knows", bob.has(lostText))
+	tc.waitUntil("bob is told", bob.received(cutOffText))
 	talk()
-	w.until("bob has left for ann", ann.has("server: bob has left\x00"))
+	tc.waitUntil("bob has left for ann", ann.received("server: bob has left\x00"))
 	if n := b.room.Snapshot().Granted; n != 1 {
 		t.Errorf("%d clients are in the room of the server that is cut off", n)
 	}
-	way.set(false)
-	w.until("all is heard", func() bool { return len(ann.said()) >= i+j && len(bob.said()) >= i+j })
-	same(t, i, []string{"ann", "bob"}, ann, bob)
-	w.until("bob has his name again", func() bool { return a.names.find("bob") == b.Node() })
-	if ann.has(lostText)() {
+	proxy.setCut(false)
+	tc.waitUntil("all lines are received", func() bool { return len(ann.lines()) >= i+j && len(bob.lines()) >= i+j })
+	checkLines(t, i, []string{"ann", "bob"}, ann, bob)
+	tc.waitUntil("bob has his name again", func() bool { return a.names.serverOf("bob") == b.Node() })
+	if ann.received(cutOffText)() {
 		t.Error("the other server was cut off too")
 	}
-	if c := w.knock(a, "bob"); !c.has("name is taken")() {
+	if c := tc.tryLogin(a, "bob"); !c.received("name is taken")() {
 		t.Errorf("told %q", c.got)
 	}
 }
 
-// What was on its way to a server when its connection to NATS broke is heard when that is
-// back, also if nobody says anything then that would show a gap.
+// A message that was lost when a server's connection to NATS broke is delivered after the
+// reconnect, even if no later message shows a gap.
 func TestLostOnTheWay(t *testing.T) {
-	w := newWorld(t, 0)
-	a := w.join(core.Config{}) // nobody is announced, which would be said too
-	way := newLink(t, strings.TrimPrefix(w.urls, "nats://"))
-	w.urls = "nats://" + way.listener.Addr().String()
-	b := w.join(core.Config{})
-	ann, bob := w.enter(a, "ann"), w.enter(b, "bob")
-	way.lose()
+	tc := newTestCluster(t, 0)
+	a := tc.addServer(core.Config{}) // without announcements, which are messages too
+	proxy := newLink(t, strings.TrimPrefix(tc.urls, "nats://"))
+	tc.urls = "nats://" + proxy.listener.Addr().String()
+	b := tc.addServer(core.Config{})
+	ann, bob := tc.login(a, "ann"), tc.login(b, "bob")
+	proxy.lose()
 	ann.say("0")
-	w.until("it is lost on the way to bob", way.hasLost("ann: 0"))
-	way.set(true)
-	way.set(false)
-	w.until("bob hears it", bob.has("ann: 0\x00"))
+	tc.waitUntil("it is lost on the way to bob", proxy.hasLost("ann: 0"))
+	proxy.setCut(true)
+	proxy.setCut(false)
+	tc.waitUntil("bob receives it", bob.received("ann: 0\x00"))
 }
 
-// Two servers let one name in while they had lost touch: the one who came first stays.
+// Two servers granted the same name while one of them was cut off: the client that came first stays.
 func TestNameOfOneCutOff(t *testing.T) {
-	w := newWorld(t, 1)
-	a := w.nodes[0]
-	way := newLink(t, strings.TrimPrefix(w.urls, "nats://"))
-	w.urls = "nats://" + way.listener.Addr().String()
-	b := w.join(core.Config{Announce: true})
-	bob := w.enter(b, "bob")
-	w.until("bob is known", func() bool { return a.names.find("bob") != "" })
-	way.set(true)
-	w.until("the name is free", func() bool { return a.names.find("bob") == "" })
-	second := w.enter(a, "bob")
-	way.set(false)
-	w.until("the second is ended", second.has("\x03\x00"))
-	if !second.has(elderText)() {
+	tc := newTestCluster(t, 1)
+	a := tc.nodes[0]
+	proxy := newLink(t, strings.TrimPrefix(tc.urls, "nats://"))
+	tc.urls = "nats://" + proxy.listener.Addr().String()
+	b := tc.addServer(core.Config{Announce: true})
+	bob := tc.login(b, "bob")
+	tc.waitUntil("bob is known", func() bool { return a.names.serverOf("bob") != "" })
+	proxy.setCut(true)
+	tc.waitUntil("the name is free", func() bool { return a.names.serverOf("bob") == "" })
+	second := tc.login(a, "bob")
+	proxy.setCut(false)
+	tc.waitUntil("the session of the second ends", second.received("\x03\x00"))
+	if !second.received(nameLostText)() {
 		t.Errorf("the second is told %q", second.got)
 	}
 	if _, closing := bob.Closing(); closing {
-		t.Errorf("the first is ended: %q", bob.got)
+		t.Errorf("the session of the first has ended: %q", bob.got)
 	}
 }

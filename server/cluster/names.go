@@ -14,19 +14,19 @@ import (
 	"chatbench/core"
 )
 
-// workers is how many names are claimed and given back at once.
+// workers is how many names are claimed and released in parallel.
 const workers = 16
 
-// entry is who has a name: the value of its key.
+// entry says who has a name: the value of its key.
 type entry struct {
-	Name  string `json:"name"`
-	Node  string `json:"node"`
-	Since int64  `json:"since"` // when it was claimed, in Unix nanoseconds
-	rev   uint64 // revision of the key
-	met   bool   // a claim came upon it, and the watcher has not told of it: its client may have left long ago
+	Name      string `json:"name"`
+	Node      string `json:"node"`
+	Since     int64  `json:"since"` // when it was claimed, in Unix nanoseconds
+	rev       uint64 // revision of the key
+	unwatched bool   // found by a claim, not reported by the watcher: its client may have left long ago
 }
 
-// value is what the bucket has of it.
+// value is the entry as the bucket stores it.
 func (e entry) value() []byte {
 	value, err := json.Marshal(e)
 	if err != nil {
@@ -35,44 +35,44 @@ func (e entry) value() []byte {
 	return value
 }
 
-// elder says whether e has the name by right, of two that have it: the one who came first.
-func (e entry) elder(than entry) bool {
+// older says whether e was claimed before another entry of the same name, and so keeps the name.
+func (e entry) older(than entry) bool {
 	return e.Since < than.Since || e.Since == than.Since && e.Node < than.Node
 }
 
-// owned is a name that a client of this server has, or is about to have.
+// owned is a name that a client of this server has, or is claiming.
 type owned struct {
-	entry           // its revision is the worker's of the name
-	seen  time.Time // when the bucket was last seen to have it; zero: it is being claimed
+	entry           // only the name's worker uses its revision
+	seen  time.Time // when it was last seen in the bucket; zero: it is being claimed
 }
 
-// names is who is in the room, on all servers.
+// names knows who is in the room, on all servers.
 type names struct {
 	c    *Cluster
 	seed maphash.Seed
-	// deadAfter and verifyEvery are the defaults of these names, less in tests.
-	deadAfter, verifyEvery time.Duration
+	// deadAfter and verifyInterval are defaultDeadAfter and defaultVerifyInterval, less in tests.
+	deadAfter, verifyInterval time.Duration
 
-	jobs [workers]queue // one name is always the same one's, so that what is asked for it keeps its order
+	queues [workers]queue // one name is always in the same queue, so that its jobs keep their order
 
-	// mu is taken with the room's lock held: whoever has it does not call the room.
+	// mu is taken with the room's lock held, so code that holds it must not call the room.
 	mu      sync.Mutex
 	kv      jetstream.KeyValue // nil until the bucket is open
 	own     map[string]*owned  // by folded name
 	view    *view              // of the bucket
-	heard   time.Time          // when the bucket last gave what this server had put there
-	pending map[string]bool    // keys for which mend or verify have asked for something that is not done yet
-	// doubt is names of dead servers of which it is not known whether this server has taken them
-	// away: there was no answer. They are as many as view has names, at most.
-	doubt map[string]entry
+	ownSeen time.Time          // when this server last saw its own key in the bucket
+	pending map[string]bool    // keys with a job of repair or verify that is not done yet
+	// uncertain has the names of dead servers that this server has tried to remove without an answer.
+	// There are at most as many as names in view.
+	uncertain map[string]entry
 }
 
 func (n *names) init(c *Cluster) {
-	n.c, n.seed, n.deadAfter, n.verifyEvery = c, maphash.MakeSeed(), defaultDeadAfter, defaultVerifyEvery
-	n.own, n.view, n.doubt = map[string]*owned{}, newView(), map[string]entry{}
+	n.c, n.seed, n.deadAfter, n.verifyInterval = c, maphash.MakeSeed(), defaultDeadAfter, defaultVerifyInterval
+	n.own, n.view, n.uncertain = map[string]*owned{}, newView(), map[string]entry{}
 	n.pending = map[string]bool{}
-	for i := range n.jobs {
-		n.jobs[i].bell = make(chan struct{}, 1)
+	for i := range n.queues {
+		n.queues[i].wake = make(chan struct{}, 1)
 	}
 }
 
@@ -81,22 +81,19 @@ func nameKey(folded string) string {
 	return namePrefix + base64.RawURLEncoding.EncodeToString([]byte(folded))
 }
 
-// queue is what is to be done for some of the names, in order.
+// queue is the jobs for some of the names, in order.
 type queue struct {
 	mu   sync.Mutex
 	jobs []func()
 	busy bool
-	bell chan struct{}
+	wake chan struct{}
 }
 
 func (q *queue) add(job func()) {
 	q.mu.Lock()
 	q.jobs = append(q.jobs, job)
 	q.mu.Unlock()
-	select {
-	case q.bell <- struct{}{}:
-	default:
-	}
+	notify(q.wake)
 }
 
 func (q *queue) take() (job func()) {
@@ -118,26 +115,26 @@ func (q *queue) run(ctx context.Context) {
 			continue
 		}
 		select {
-		case <-q.bell:
+		case <-q.wake:
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// do has something done for a name, behind all that was asked for it before.
-func (n *names) do(folded string, job func()) {
-	n.jobs[maphash.String(n.seed, folded)%workers].add(job)
+// enqueue queues a job for a name, behind its earlier jobs.
+func (n *names) enqueue(folded string, job func()) {
+	n.queues[maphash.String(n.seed, folded)%workers].add(job)
 }
 
-// doOnce is do for what is found wrong with a name, again and again while it is: nothing is added
-// as long as such a thing waits. n.mu is held.
-func (n *names) doOnce(folded string, job func()) {
+// enqueueOnce queues a job that repairs a name. It does nothing while an earlier such job of the name
+// is not done, because the same fault is found again and again. n.mu is held.
+func (n *names) enqueueOnce(folded string, job func()) {
 	if n.pending[folded] {
 		return
 	}
 	n.pending[folded] = true
-	n.do(folded, func() {
+	n.enqueue(folded, func() {
 		job()
 		n.mu.Lock()
 		delete(n.pending, folded)
@@ -145,10 +142,10 @@ func (n *names) doOnce(folded string, job func()) {
 	})
 }
 
-// waiting is how many things are still to be done.
-func (n *names) waiting() (all int) {
-	for i := range n.jobs {
-		q := &n.jobs[i]
+// queued is how many jobs are not done yet.
+func (n *names) queued() (all int) {
+	for i := range n.queues {
+		q := &n.queues[i]
 		q.mu.Lock()
 		if all += len(q.jobs); q.busy {
 			all++
@@ -158,8 +155,8 @@ func (n *names) waiting() (all int) {
 	return all
 }
 
-// elsewhere is core.Cluster's Elsewhere.
-func (n *names) elsewhere(octets int) (some []string, count int) {
+// remote implements core.Cluster.RemoteNames.
+func (n *names) remote(octets int) (some []string, count int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, e := range n.view.names {
@@ -171,11 +168,11 @@ func (n *names) elsewhere(octets int) (some []string, count int) {
 		}
 		some = append(some, e.Name)
 	}
-	return some, n.view.away
+	return some, n.view.remote
 }
 
-// find is the server of somebody who is in the room by way of another one; "": nobody is.
-func (n *names) find(folded string) (node string) {
+// serverOf is the server of a client on another server; "": no client there has the name.
+func (n *names) serverOf(folded string) (node string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if e := n.view.names[folded]; e.Node != n.c.node {
@@ -184,10 +181,10 @@ func (n *names) find(folded string) (node string) {
 	return ""
 }
 
-// claim is core.Cluster's Claim.
+// claim implements core.Cluster.Claim.
 func (n *names) claim(l *core.Login) {
 	answer := n.c.cfg.Entering()
-	n.do(l.Folded, func() {
+	n.enqueue(l.Folded, func() {
 		err := n.take(l)
 		if in := answer(l, err); !in && err == nil {
 			n.release(l.Folded)
@@ -195,10 +192,10 @@ func (n *names) claim(l *core.Login) {
 	})
 }
 
-// take takes a name for a client, if nobody has it.
+// take claims a name for a client, if nobody has it.
 func (n *names) take(l *core.Login) error {
-	if n.c.lost.Load() || l.Abandoned() {
-		return errLost
+	if n.c.cutOff.Load() || l.Abandoned() {
+		return errCutOff
 	}
 	o := &owned{entry: entry{Name: l.Name, Node: n.c.node, Since: time.Now().UnixNano()}}
 	n.mu.Lock()
@@ -213,7 +210,7 @@ func (n *names) take(l *core.Login) error {
 	rev, err := n.put(kv, l.Folded, o.entry)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if err != nil { // if it is there all the same, mend gives it back
+	if err != nil { // if it is in the bucket nevertheless, repair removes it
 		delete(n.own, l.Folded)
 		return err
 	}
@@ -221,10 +218,10 @@ func (n *names) take(l *core.Login) error {
 	return nil
 }
 
-// put puts a name into the bucket, if nobody has it there, or this server has and did not
-// know it. The error is errTaken or errLost.
+// put puts a name into the bucket, if nobody has it there, or if this server has it without
+// knowing. The error is errTaken or errCutOff.
 func (n *names) put(kv jetstream.KeyValue, folded string, e entry) (rev uint64, err error) {
-	ctx, cancel := context.WithTimeout(n.c.ended, askFor)
+	ctx, cancel := context.WithTimeout(n.c.ended, requestTimeout)
 	defer cancel()
 	rev, err = kv.Create(ctx, nameKey(folded), e.value())
 	switch {
@@ -234,29 +231,29 @@ func (n *names) put(kv jetstream.KeyValue, folded string, e entry) (rev uint64, 
 			return n.replace(kv, folded, e, before.rev)
 		}
 		if err == nil {
-			n.meet(folded, before)
+			n.addUnwatched(folded, before)
 		}
 		return 0, errTaken
 	case err != nil:
-		n.c.complain("a name could not be claimed", "err", err)
-		return 0, errLost
+		n.c.warn("cannot claim a name", "err", err)
+		return 0, errCutOff
 	}
-	n.c.touch()
+	n.c.noteContact()
 	return rev, nil
 }
 
-// replace puts a name in the place of what the bucket has at a revision.
+// replace replaces the entry that the bucket has at a revision.
 func (n *names) replace(kv jetstream.KeyValue, folded string, e entry, at uint64) (rev uint64, err error) {
-	ctx, cancel := context.WithTimeout(n.c.ended, askFor)
+	ctx, cancel := context.WithTimeout(n.c.ended, requestTimeout)
 	defer cancel()
 	if rev, err = kv.Update(ctx, nameKey(folded), e.value(), at); err != nil {
 		return 0, errTaken
 	}
-	n.c.touch()
+	n.c.noteContact()
 	return rev, nil
 }
 
-// get is who has a name.
+// get gets the entry of a name from the bucket.
 func (n *names) get(ctx context.Context, kv jetstream.KeyValue, folded string) (e entry, err error) {
 	got, err := kv.Get(ctx, nameKey(folded))
 	if err != nil {
@@ -267,32 +264,32 @@ func (n *names) get(ctx context.Context, kv jetstream.KeyValue, folded string) (
 	return e, err
 }
 
-// release is core.Cluster's Release.
+// release implements core.Cluster.Release.
 func (n *names) release(folded string) {
 	n.mu.Lock()
 	o, kv := n.own[folded], n.kv
 	delete(n.own, folded)
 	n.mu.Unlock()
 	if o != nil {
-		n.do(folded, func() { n.removeName(kv, folded, o.rev) })
+		n.enqueue(folded, func() { n.removeName(kv, folded, o.rev) })
 	}
 }
 
-// meet notes who has a name, if the watcher has not told of that: mend and verify see to it
-// then. A NATS server that was killed may have lost that a name was given back, and lead the
-// bucket, while the watcher is told by another one.
-func (n *names) meet(folded string, e entry) {
+// addUnwatched adds an entry to the view that a claim has found and the watcher has not reported,
+// so that repair and verify look at it. This happens if a killed NATS server has lost the removal
+// of a name and now leads the bucket, while the watcher reads from another one.
+func (n *names) addUnwatched(folded string, e entry) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if _, known := n.view.names[folded]; !known {
-		e.met = true
+		e.unwatched = true
 		n.view.set(n.c.node, folded, &e)
 	}
 }
 
-// removeName takes a name off the bucket, if it is as it was at a revision. If the bucket does
-// not have it so any more, that is forgotten too: the watcher may have been told of it by a NATS
-// server that was killed, and has lost that the name was given back.
+// removeName removes a name from the bucket, if its revision is still rev. If it is not, the view
+// drops the entry too: the watcher may have read it from a NATS server that was killed and has
+// lost the removal of the name.
 func (n *names) removeName(kv jetstream.KeyValue, folded string, rev uint64) error {
 	err := n.remove(kv, nameKey(folded), rev)
 	if errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
@@ -300,21 +297,21 @@ func (n *names) removeName(kv jetstream.KeyValue, folded string, rev uint64) err
 		defer n.mu.Unlock()
 		if e, there := n.view.names[folded]; there && e.rev == rev {
 			n.view.set(n.c.node, folded, nil)
-			n.c.cfg.Log.Debug("a name is no longer in the bucket as it was given", "name", e.Name, "server", e.Node)
+			n.c.cfg.Log.Debug("dropped a name that the bucket no longer has", "name", e.Name, "server", e.Node)
 		}
 	}
 	return err
 }
 
-// remove takes a key off the bucket, if it is as it was at a revision; 0: in any case. If
-// it cannot, mend tries again.
+// remove removes a key from the bucket, if its revision is still rev; 0: in any case. If it fails,
+// repair tries again.
 func (n *names) remove(kv jetstream.KeyValue, key string, rev uint64) error {
-	if n.c.lost.Load() {
-		return errLost
+	if n.c.cutOff.Load() {
+		return errCutOff
 	}
-	ctx, cancel := context.WithTimeout(n.c.ended, askFor)
+	ctx, cancel := context.WithTimeout(n.c.ended, requestTimeout)
 	defer cancel()
-	options := []jetstream.KVDeleteOpt{jetstream.PurgeTTL(markerFor)}
+	options := []jetstream.KVDeleteOpt{jetstream.PurgeTTL(markerTTL)}
 	if rev > 0 {
 		options = append(options, jetstream.LastRevision(rev))
 	}

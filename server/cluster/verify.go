@@ -12,25 +12,25 @@ import (
 )
 
 const (
-	// defaultVerifyEvery is how often other servers are asked whether they have the names that
-	// the bucket gives as theirs.
-	defaultVerifyEvery = 10 * time.Second
-	// verifyMost is how many names stand in one request.
-	verifyMost = 500
+	// defaultVerifyInterval is how often the other servers are asked whether they still have the
+	// names that the bucket lists for them.
+	defaultVerifyInterval = 10 * time.Second
+	// maxVerifyNames is how many names one request has at most.
+	maxVerifyNames = 500
 )
 
-// The bucket may give names that nobody has any more: a NATS server that was killed may have
-// lost that they were given back. Those of dead servers are taken away by mend, after a while.
-// Of those of the others only their servers know, so each server asks them.
+// The bucket may list names that nobody has any more: a NATS server that was killed may have lost
+// their removal. Those of dead servers are removed by repair. Whether the others are in use only
+// their servers know, so each server asks them.
 
 func (c *Cluster) namesSubject(node string) string { return "chat." + c.cfg.Room + ".names." + node }
 
-// answerForNames begins to say whether this server has names, as they are compared and with NULs
-// between them: an octet for each, 1 or 0.
-func (c *Cluster) answerForNames() error {
+// serveNames subscribes to requests whether this server has names. A request is folded names,
+// separated by NULs. The answer has an octet for each, 1 or 0.
+func (c *Cluster) serveNames() error {
 	_, err := c.conn.Subscribe(c.namesSubject(c.node), func(m *nats.Msg) {
 		if err := m.Respond(c.names.has(strings.Split(string(m.Data), "\x00"))); err != nil {
-			c.cfg.Log.Debug("a request for names is not answered", "err", err)
+			c.cfg.Log.Debug("cannot answer a request for names", "err", err)
 		}
 	})
 	if err != nil {
@@ -39,7 +39,7 @@ func (c *Cluster) answerForNames() error {
 	return nil
 }
 
-// has says of names whether clients of this server have them, or are about to.
+// has says for each name whether a client of this server has it, or is claiming it.
 func (n *names) has(folded []string) []byte {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -52,27 +52,27 @@ func (n *names) has(folded []string) []byte {
 	return answer
 }
 
-// shown is a name as the bucket gives it.
-type shown struct {
+// listedName is a name that the bucket lists.
+type listedName struct {
 	folded string
 	rev    uint64
 }
 
-// verify asks the other servers for the names that the bucket gives as theirs, until the
-// Cluster is closed. What they do not have is taken away.
+// verify asks the other servers about the names that the bucket lists for them, until the Cluster
+// is closed. It removes the names that they do not have.
 func (n *names) verify() {
-	for n.c.pause(n.verifyEvery) {
+	for n.c.pause(n.verifyInterval) {
 		n.mu.Lock()
-		kv, by := n.kv, map[string][]shown{}
+		kv, byNode := n.kv, map[string][]listedName{}
 		for folded, e := range n.view.names {
 			if e.Node != n.c.node {
-				by[e.Node] = append(by[e.Node], shown{folded, e.rev})
+				byNode[e.Node] = append(byNode[e.Node], listedName{folded, e.rev})
 			}
 		}
 		n.mu.Unlock()
-		for node, list := range by {
-			for some := range slices.Chunk(list, verifyMost) {
-				if n.c.lost.Load() || !n.verifySome(kv, node, some) {
+		for node, list := range byNode {
+			for batch := range slices.Chunk(list, maxVerifyNames) {
+				if n.c.cutOff.Load() || !n.verifyBatch(kv, node, batch) {
 					break
 				}
 			}
@@ -80,25 +80,24 @@ func (n *names) verify() {
 	}
 }
 
-// verifySome asks one server for some names, and says whether it answers. One that does not is
-// left alone.
-func (n *names) verifySome(kv jetstream.KeyValue, node string, some []shown) (answers bool) {
-	ctx, cancel := context.WithTimeout(n.c.ended, askFor)
+// verifyBatch asks one server about some names. It returns false if the server does not answer.
+func (n *names) verifyBatch(kv jetstream.KeyValue, node string, batch []listedName) (answered bool) {
+	ctx, cancel := context.WithTimeout(n.c.ended, requestTimeout)
 	defer cancel()
 	var folded []string
-	for _, s := range some {
+	for _, s := range batch {
 		folded = append(folded, s.folded)
 	}
 	answer, err := n.c.conn.RequestWithContext(ctx, n.c.namesSubject(node), []byte(strings.Join(folded, "\x00")))
-	if err != nil || len(answer.Data) != len(some) {
-		n.c.cfg.Log.Debug("a server does not say whether it has its names", "server", node, "err", err)
+	if err != nil || len(answer.Data) != len(batch) {
+		n.c.cfg.Log.Debug("a server does not answer a request for names", "server", node, "err", err)
 		return false
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for i, s := range some {
+	for i, s := range batch {
 		if answer.Data[i] == 0 {
-			n.doOnce(s.folded, func() { n.removeName(kv, s.folded, s.rev) })
+			n.enqueueOnce(s.folded, func() { n.removeName(kv, s.folded, s.rev) })
 		}
 	}
 	return true

@@ -13,16 +13,16 @@ import (
 	"chatbench/server"
 )
 
-// check prints all that keeps the server from starting with these settings, or will
-// surprise its operator: problems, which are the settings', and what server.Check
-// finds. One line each, and one that says what would be served if nothing does.
+// check prints all that keeps the server from starting with these settings, and settings that
+// may be mistakes: problems, which were found in the settings, and the result of server.Check.
+// Each has one line. If there are no problems, another line says what would be served.
 func check(t table, f *flags, problems []error) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	backend, err := t.find(f.backend)
 	if err != nil {
 		problems = append(problems, err)
-		backend, f.o.SpawnAhead, f.o.Coalesce, f.o.Loops = t[0], 0, backends.CoalesceOff, 0 // what can be looked at all the same
+		backend, f.o.SpawnAhead, f.o.Coalesce, f.o.Loops = t[0], 0, backends.CoalesceOff, 0 // so that the other settings can be checked
 	}
 	if f.o.Sockets, err = sockets(); err != nil {
 		problems = append(problems, err)
@@ -48,8 +48,8 @@ func check(t table, f *flags, problems []error) int {
 	return cmdline.OK
 }
 
-// whoami is the user whose rights were looked at: what root may do, the user that
-// chatd runs as may not.
+// whoami is the user as whom the check ran: root may read files that the user of chatd may
+// not.
 func whoami() string {
 	if u, err := osuser.Current(); err == nil {
 		return "user " + u.Username

@@ -1,18 +1,18 @@
-// Package command is the command line of chatd, over the transports it is
-// given. A program of ten lines is a chatd with a transport of its own, beside
-// those of this module or in place of them:
+// Package command is the command line of chatd, with the transports it is
+// given. A program of ten lines is a chatd with another transport, in addition to
+// those of this module or instead of them:
 //
 //	func main() { command.Main(mine.Backend, epoll.Backend) }
 //
-// The first transport is the one -backend stands at. The flags, the lines on
+// The first transport is the default of -backend. The flags, the lines on
 // standard output, the signals and the exit codes are those that
 // docs/chatd-interface.md promises, so that bench can measure such a program.
 //
-// A transport of one process for each client runs the same program again and
-// catches it in an init of its own (see backends/process), long before Main.
+// A transport with a process for each client starts the same program again, and
+// handles that in an init function (see backends/process), before Main.
 //
-// It refuses to know any transport by name. Main takes over the process: call
-// it once, from main, and nothing after it.
+// It knows no transport by name. Main takes over the process: call it once, from
+// main, and nothing after it.
 package command
 
 import (
@@ -29,9 +29,9 @@ import (
 	"chatbench/server/config"
 )
 
-// Main does what the arguments of the process say and ends it: with 0 when all
-// went well, with 1 after an error, with 2 if the arguments will not do. It
-// panics if there is no transport, or if two have the same name or one has none.
+// Main runs the command line of the process and exits: with 0 after success, with 1
+// after an error, with 2 if the arguments are wrong. It panics if there is no
+// transport, if two have the same name, or if one has none.
 func Main(transports ...backends.Backend) { os.Exit(run(newTable(transports), os.Args[1:])) }
 
 func run(t table, args []string) int {
@@ -76,7 +76,7 @@ func run(t table, args []string) int {
 	return serve(t, f)
 }
 
-// serve is the server itself.
+// serve runs the server.
 func serve(t table, f *flags) int {
 	backend, err := t.find(f.backend)
 	if err == nil {
@@ -95,8 +95,8 @@ func serve(t table, f *flags) int {
 	return cmdline.OK
 }
 
-// sockets takes the listening sockets that systemd has opened for this process. One
-// without a name is where clients connect.
+// sockets takes over the listening sockets that systemd has opened for this process. A single
+// one without a name is the one for clients.
 func sockets() (server.Sockets, error) {
 	passed, err := activation.Take("chat", "web", "admin")
 	return server.Sockets{Chat: passed["chat"], Web: passed["web"], Admin: passed["admin"]}, err
@@ -112,7 +112,7 @@ func show(settings config.Settings) int {
 
 // version prints what the program was built from, and with which libraries.
 func version(t table) int {
-	libraries := []string{"chatbench"} // of a program in another module
+	libraries := []string{"chatbench"} // a dependency of a program in another module
 	for _, b := range t {
 		module, _, _ := strings.Cut(b.Library, " ")
 		libraries = append(libraries, module)
@@ -120,7 +120,7 @@ func version(t table) int {
 	return cmdline.PrintVersion(os.Stdout, "chatd", libraries...)
 }
 
-// table is the transports of one program, in the order they are shown.
+// table is the transports of a program, in the order in which they are listed.
 type table []backends.Backend
 
 func newTable(transports []backends.Backend) table {
@@ -130,7 +130,7 @@ func newTable(transports []backends.Backend) table {
 	seen := make(map[string]bool)
 	for _, b := range transports {
 		if b.Name == "" || seen[b.Name] {
-			panic(fmt.Sprintf("command: Main needs a name for each transport, and another for each: %q", b.Name))
+			panic(fmt.Sprintf("command: each transport needs a name of its own: %q", b.Name))
 		}
 		seen[b.Name] = true
 	}

@@ -19,12 +19,13 @@ import (
 
 const ctlHelp = `chatd ctl -socket PATH [-json] COMMAND
 
-acts on the chatd that was started with -control PATH, as its user.
+controls the chatd that was started with -control PATH. Run it as the user of
+that chatd.
 
 %s
-An IPv6 address stands for its /64. CHATD_CONTROL stands for -socket. -json
-prints the answer as one JSON line. The exit code is 0, or 1 if the command
-failed, or 2 if it was mistyped.
+An IPv6 address means its /64. CHATD_CONTROL can be set instead of -socket. -json
+prints the answer as one JSON line. The exit code is 0, 1 if the command failed,
+or 2 if the command line is wrong.
 `
 
 // ctlFlags is the command line of ctl.
@@ -33,7 +34,7 @@ type ctlFlags struct {
 	json   bool
 }
 
-// define makes a set of the flags.
+// define defines the flags.
 func (f *ctlFlags) define() *flag.FlagSet {
 	fs := flag.NewFlagSet("chatd ctl", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
@@ -42,7 +43,7 @@ func (f *ctlFlags) define() *flag.FlagSet {
 	return fs
 }
 
-// ctl does what follows "chatd ctl".
+// ctl runs "chatd ctl".
 func ctl(args []string) int {
 	var f ctlFlags
 	fs := f.define()
@@ -57,7 +58,7 @@ func ctl(args []string) int {
 		request, err = parseRequest(fs.Args(), asJSON)
 	}
 	if err == nil && *path == "" {
-		err = errors.New("which server? say -socket PATH, which chatd was started with as -control")
+		err = errors.New("which server? give -socket PATH, the -control with which chatd was started")
 	}
 	if err != nil {
 		return cmdline.Fail("chatd ctl", cmdline.Usage, fmt.Errorf("%w: see chatd ctl -h", err))
@@ -84,12 +85,12 @@ func ctl(args []string) int {
 	return cmdline.Fail("chatd ctl", cmdline.Failed, errors.New(answer.Error))
 }
 
-// wantsHelp says whether the command is a wish for help, its own or that of one.
+// wantsHelp says whether the arguments ask for help, in general or for one command.
 func wantsHelp(args []string) bool {
 	return len(args) > 0 && args[0] == "help" || len(args) == 2 && (args[1] == "-h" || args[1] == "-help" || args[1] == "--help")
 }
 
-// ctlCommands is the commands for the help.
+// ctlCommands is the list of commands for the help.
 func ctlCommands() string {
 	var out bytes.Buffer
 	table := tabwriter.NewWriter(&out, 0, 0, 3, ' ', 0)
@@ -111,12 +112,12 @@ func ctlCommands() string {
 	return out.String()
 }
 
-// parseRequest reads a command and what it takes. -for may stand before or behind
-// whom a ban is of, and -json behind any command but one that takes a text. What the
-// words mean is the server's to say.
+// parseRequest parses a command and its arguments. -for may come before or after the target
+// of a ban, and -json after any command except one that takes a text. The server checks the
+// arguments.
 func parseRequest(args []string, asJSON *bool) (control.Request, error) {
 	if len(args) == 0 {
-		return control.Request{}, errors.New("what is to be done? say who, kick, ban or another command")
+		return control.Request{}, errors.New("there is no command: give who, kick, ban or another one")
 	}
 	r := control.Request{Command: args[0]}
 	for _, c := range control.Commands {
@@ -141,7 +142,7 @@ func parseRequest(args []string, asJSON *bool) (control.Request, error) {
 			}
 		}
 		if c.Target && r.Target == "" || c.Text && r.Text == "" {
-			return r, fmt.Errorf("%s needs more: whom, or what", r.Command)
+			return r, fmt.Errorf("%s needs an argument: a target or a text", r.Command)
 		}
 		return r, nil
 	}

@@ -8,7 +8,7 @@ import (
 	"chatbench/server/control"
 )
 
-// describe is chatd over these transports, for manual and completion.
+// describe describes chatd with these transports, for the manual page and completion.
 func (t table) describe() cmdline.Command {
 	flags := newFlags(t[0].Name).set
 	operator, health := new(ctlFlags).define(), flag.NewFlagSet("chatd healthcheck", flag.ContinueOnError)
@@ -19,11 +19,11 @@ func (t table) describe() cmdline.Command {
 		See:    []string{"chat", "loadgen", "bench"},
 		Values: map[string][]string{"backend": t.names(), "log-level": {"debug", "info", "warn", "error"}},
 		Verbs: []cmdline.Verb{
-			{Name: "check", Summary: "say all that would keep the server from starting", Flags: flags},
-			{Name: "config", Summary: "print the settings, and where each is from", Flags: flags},
+			{Name: "check", Summary: "list all that would keep the server from starting", Flags: flags},
+			{Name: "config", Summary: "print the settings, and where each comes from", Flags: flags},
 			{Name: "user", Summary: "make users, change passwords, delete users", Text: userHelp, Takes: "FILE [NAME]", Words: []string{"add", "passwd", "del", "list"}},
-			{Name: "ctl", Summary: "see and act on a server that runs", Text: fmt.Sprintf(ctlHelp, ctlCommands()), Flags: operator},
-			{Name: "healthcheck", Summary: "say whether a server is well, for images without a shell", Text: healthHelp, Flags: health},
+			{Name: "ctl", Summary: "inspect and control a running server", Text: fmt.Sprintf(ctlHelp, ctlCommands()), Flags: operator},
+			{Name: "healthcheck", Summary: "check whether a server is healthy, for images without a shell", Text: healthHelp, Flags: health},
 		},
 	}
 	for _, one := range control.Commands {

@@ -13,30 +13,30 @@ import (
 	"chatbench/internal/cmdline"
 )
 
-// listed is a backend as -list -json gives it.
-type listed struct {
+// backendJSON is a backend in the output of -list -json.
+type backendJSON struct {
 	Name       string            `json:"name"`
 	Model      string            `json:"model"`
 	Threads    string            `json:"threads"`
 	Processes  string            `json:"processes"`
 	Library    string            `json:"library"`
 	Limits     string            `json:"limits"`
-	PerClient  string            `json:"per_client"`  // what each client has of its own: thread, process, "" for neither
-	MaxClients int               `json:"max_clients"` // 0: no bound of its own
+	PerClient  string            `json:"per_client"`  // what each client has for itself: thread, process, "" for neither
+	MaxClients int               `json:"max_clients"` // 0: the backend has no bound
 	Coalesces  bool              `json:"coalesces"`   // obeys -coalesce
-	Loops      int               `json:"loops"`       // event loops, unless -loops says how many; 0: it cannot say
-	Gaps       map[string]string `json:"gaps"`        // cases of the conformance suite, with the reason
+	Loops      int               `json:"loops"`       // default of -loops; 0: it does not obey -loops
+	Gaps       map[string]string `json:"gaps"`        // cases of the conformance suite that it does not pass, with the reason
 	// Unavailable is why the backend cannot run on this machine; "" if it can.
 	Unavailable string `json:"unavailable"`
 }
 
-// list prints the backends there are.
+// list prints the backends.
 func list(t table, asJSON bool) int {
 	text := t.text()
 	if asJSON {
-		var out []listed
+		var out []backendJSON
 		for _, b := range t {
-			out = append(out, listed{b.Name, b.Model, b.Threads, b.Processes, b.Library, b.Limits, b.PerClient, b.MaxClients, b.Coalesces, loops(b), b.Gaps, unavailable(b)})
+			out = append(out, backendJSON{b.Name, b.Model, b.Threads, b.Processes, b.Library, b.Limits, b.PerClient, b.MaxClients, b.Coalesces, loops(b), b.Gaps, unavailable(b)})
 		}
 		line, err := json.Marshal(out)
 		if err != nil {
@@ -50,7 +50,7 @@ func list(t table, asJSON bool) int {
 	return cmdline.OK
 }
 
-// loops is how many event loops a backend has unless it is told; 0: it cannot be told.
+// loops is the default number of event loops of a backend; 0: it does not obey -loops.
 func loops(b backends.Backend) int {
 	if b.Loops == nil {
 		return 0
@@ -66,11 +66,11 @@ func unavailable(b backends.Backend) string {
 	return ""
 }
 
-// columns is how wide the list is at most.
+// columns is the greatest width of the list.
 const columns = 80
 
-// text is the list for people: a line of columns for each backend, and below it, set
-// in, the model and what else there is to say.
+// text is the list for people: a line with columns for each backend, and below it, indented,
+// its model and other properties.
 func (t table) text() string {
 	name, threads := len("NAME"), len("THREADS")
 	for _, b := range t {
@@ -102,8 +102,8 @@ func (t table) text() string {
 	return out.String()
 }
 
-// wrap sets a text into lines of so many columns, all behind an indent, those after
-// the first behind two more spaces. A word that is longer than that has a line alone.
+// wrap wraps a text into lines of at most so many columns. All lines are indented, and those
+// after the first by two more spaces. A longer word has a line of its own.
 func wrap(text, indent string, columns int) string {
 	var out strings.Builder
 	line := indent

@@ -12,19 +12,19 @@ import (
 	"chatbench/server"
 )
 
-// defineListeners defines what stands between clients and the transport, and history.
+// defineListeners defines the flags of the parts before the transport, and of the history.
 func defineListeners(fs *flag.FlagSet, o *server.Options) {
-	fs.StringVar(&o.TLSCert, "tls-cert", "", "certificate `FILE` (PEM, its chain after it): with it -listen speaks TLS; loaded again when it changes")
+	fs.StringVar(&o.TLSCert, "tls-cert", "", "certificate `FILE` (PEM, its chain after it): -listen then uses TLS; loaded again when it changes")
 	fs.StringVar(&o.TLSKey, "tls-key", "", "key `FILE` of -tls-cert (PEM)")
-	fs.Var(tlsVersion{&o.TLSMin}, "tls-min", "oldest version of TLS that is spoken, `1.3|1.2`")
+	fs.Var(tlsVersion{&o.TLSMin}, "tls-min", "oldest version of TLS that is allowed, `1.3|1.2`")
 	fs.StringVar(&o.Web, "web", "", "serve the browser page at `HOST:PORT`, with TLS if there is -tls-cert")
-	fs.Var(hosts{&o.WebOrigins}, "web-origin", "further `HOST,…` whose pages may connect to -web, and by whose names it answers on a loopback address")
-	fs.Var(networks{&o.ProxyFrom}, "proxy-from", "trusted proxies, as `CIDR,…`: what comes from them begins with a PROXY header; of -web, X-Forwarded-For")
-	fs.IntVar(&o.History, "history", 0, "tell newcomers the last `N` lines that were said; 0: none")
-	fs.StringVar(&o.HistoryFile, "history-file", "", "keep the lines of -history in `FILE`, so that they outlive the server")
+	fs.Var(hosts{&o.WebOrigins}, "web-origin", "further `HOST,…` whose pages may connect to -web, and whose names -web accepts on a loopback address")
+	fs.Var(networks{&o.ProxyFrom}, "proxy-from", "trusted proxies, as `CIDR,…`: their connections begin with a PROXY header; for -web they set X-Forwarded-For")
+	fs.IntVar(&o.History, "history", 0, "send clients that log in the last `N` lines that were said; 0: none")
+	fs.StringVar(&o.HistoryFile, "history-file", "", "keep the lines of -history in `FILE`, so that they survive a restart")
 }
 
-// tlsVersion is a flag of a version of TLS.
+// tlsVersion is a flag.Value for a version of TLS.
 type tlsVersion struct{ version *uint16 }
 
 func (v tlsVersion) String() string {
@@ -49,7 +49,7 @@ func (v tlsVersion) Set(text string) error {
 	return nil
 }
 
-// networks is a flag of networks and single addresses.
+// networks is a flag.Value for networks and single addresses.
 type networks struct{ all *[]netip.Prefix }
 
 func (v networks) String() string {
@@ -80,7 +80,7 @@ func (v networks) Set(text string) error {
 	return nil
 }
 
-// hosts is a flag of hosts, which may be patterns as path.Match takes them.
+// hosts is a flag.Value for hosts, which may be patterns of path.Match.
 type hosts struct{ all *[]string }
 
 func (v hosts) String() string {
@@ -101,7 +101,7 @@ func (v hosts) Set(text string) error {
 	return nil
 }
 
-// commaList splits a flag's value; an empty one is an empty list.
+// commaList splits a flag's value at commas; an empty value is an empty list.
 func commaList(text string) []string {
 	if text == "" {
 		return nil

@@ -134,7 +134,7 @@ func (o *outside) children() {
 	trace := exec.Command(path)
 	trace.Env = append(child.Environment(true, 4096, 1000), "GODEBUG=inittrace=1") // descriptor 3 is missing
 	out, err := trace.CombinedOutput()
-	if code := trace.ProcessState.ExitCode(); code != child.Misled {
+	if code := trace.ProcessState.ExitCode(); code != child.BadSetup {
 		o.Fatalf("a child ended with %v, it should have found nothing to do: %s", err, out)
 	}
 	for _, late := range []string{"net", "chatbench/core"} {
@@ -174,7 +174,7 @@ func (o *outside) children() {
 			break
 		}
 	}
-	if kids, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", cmd.Process.Pid)); !anyText(kids) {
+	if children, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", cmd.Process.Pid)); !anyText(children) {
 		o.Errorf("the client has no process of its own: %v", c.Err())
 	}
 	c.Close()

@@ -13,12 +13,13 @@ import (
 	"chatbench/internal/askpass"
 )
 
-// newPassword asks twice, so that a slip of the finger locks nobody out.
+// newPassword asks for a password twice, because of typing mistakes. If standard input is
+// not a terminal it reads one line from it.
 func newPassword() (string, error) {
 	if !term.IsTerminal(int(os.Stdin.Fd())) {
 		line, err := bufio.NewReader(os.Stdin).ReadString('\n')
 		if err != nil && line == "" {
-			return "", errors.New("no password on standard input: one line is read")
+			return "", errors.New("no password on standard input: give it as one line")
 		}
 		return strings.TrimRight(line, "\r\n"), nil
 	}

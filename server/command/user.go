@@ -13,11 +13,11 @@ chatd user passwd FILE NAME   change a password
 chatd user del FILE NAME      delete a user
 chatd user list FILE          print the names
 
-Passwords are asked for on the terminal, or read as one line where standard
-input is none. A server at work loads the file again at SIGHUP.
+Passwords are asked for on the terminal, or read as one line if standard input is
+not a terminal. A running server loads the file again on SIGHUP.
 `
 
-// user does what follows "chatd user".
+// user runs "chatd user".
 func user(args []string) int {
 	if len(args) > 0 && (args[0] == "-h" || args[0] == "--help" || args[0] == "help") {
 		fmt.Print(userHelp)
@@ -26,7 +26,7 @@ func user(args []string) int {
 	wanted := map[string]int{"add": 3, "passwd": 3, "del": 3, "list": 2}
 	if len(args) == 0 || wanted[args[0]] != len(args) {
 		return cmdline.Fail("chatd user", cmdline.Usage,
-			errors.New("say add, passwd or del FILE NAME, or list FILE: see chatd user -h"))
+			errors.New("give add, passwd or del FILE NAME, or list FILE: see chatd user -h"))
 	}
 	if err := edit(args[0], args[1], args[len(args)-1]); err != nil {
 		return cmdline.Fail("chatd user", cmdline.Failed, err)

@@ -11,8 +11,7 @@ import (
 	"chatbench/core/units"
 )
 
-// value is a flag of a type that is no flag.Value itself. What get gives, set takes
-// again, the empty text of an empty list included.
+// value is a flag.Value for a type that is none. set must accept what get returns.
 type value struct {
 	get func() string
 	set func(string) error
@@ -21,7 +20,7 @@ type value struct {
 var _ flag.Value = value{}
 
 func (v value) String() string {
-	if v.get == nil { // the zero value, which package flag may ask
+	if v.get == nil { // package flag may call it for the zero value
 		return ""
 	}
 	return v.get()
@@ -29,16 +28,16 @@ func (v value) String() string {
 
 func (v value) Set(text string) error { return v.set(text) }
 
-// off is what the limits are set to that can be without bound.
+// off is the value of a limit that is switched off.
 const off = "off"
 
-// word is one of the words that a flag can be, and what it means.
+// word is a word that a flag accepts, and its meaning.
 type word[T comparable] struct {
 	text  string
 	means T
 }
 
-// oneOf makes a flag of a few words, of which target has the meaning of one.
+// oneOf makes a flag that accepts a few words, and sets target to their meaning.
 func oneOf[T comparable](target *T, words ...word[T]) flag.Value {
 	return value{
 		get: func() string {
@@ -63,7 +62,7 @@ func oneOf[T comparable](target *T, words ...word[T]) flag.Value {
 	}
 }
 
-// throttle makes a flag of a rate that can be off.
+// throttle makes a flag for a rate that can be off.
 func throttle(rate *units.Rate) flag.Value {
 	return value{
 		get: func() string {
@@ -84,7 +83,7 @@ func throttle(rate *units.Rate) flag.Value {
 
 var errFlood = errors.New("it must be a rate and a burst, such as 20/s,burst=300, or off")
 
-// flood makes a flag of what flood control lets through.
+// flood makes a flag for the allowance of flood control.
 func flood(f *core.Flood) flag.Value {
 	return value{
 		get: func() string {
@@ -101,7 +100,7 @@ func flood(f *core.Flood) flag.Value {
 			rate, burst, found := strings.Cut(s, ",burst=")
 			n, err := strconv.Atoi(burst)
 			r, rateErr := units.ParseRate(rate)
-			if !found || err != nil || rateErr != nil || n < 1 || n > mostBurst {
+			if !found || err != nil || rateErr != nil || n < 1 || n > maxBurst {
 				return errFlood
 			}
 			*f = core.Flood{Rate: float64(r), Burst: n}
@@ -110,5 +109,5 @@ func flood(f *core.Flood) flag.Value {
 	}
 }
 
-// mostBurst bounds the burst of flood control, in messages.
-const mostBurst = 1_000_000
+// maxBurst bounds the burst of flood control, in messages.
+const maxBurst = 1_000_000

@@ -1,17 +1,18 @@
-// Package config sets the flags of chatd from all the places that settings come
-// from, and knows of each where its value comes from. The later wins: the default,
-// the settings file that -config FILE names, the environment, the arguments.
+// Package config sets the flags of chatd from the settings file, the environment and
+// the arguments, and knows where each value comes from. The order of precedence, from
+// lowest to highest, is: the default, the file of -config FILE, the environment, the
+// arguments.
 //
-// The flags are the only table of settings there is. The file is TOML with a key
-// for each of them, named like it and without tables:
+// The flags are the only list of settings. The file is TOML, without tables. It has a
+// key for each flag, with the same name:
 //
 //	listen = "0.0.0.0:9000"
 //	max-clients = 2000
 //	linger = "5s"
 //
-// It refuses to guess: an unknown key, a value of the wrong kind and one that the
-// flag does not take are errors, also where a later place overrules them. It never
-// writes a file, and reads none that was not named. Load is called once, from main.
+// It does not guess: an unknown key, a value of the wrong type and a value that the flag
+// refuses are errors, even if another place with higher precedence sets the flag. It
+// writes no file, and reads only the one that -config names. Call Load once, from main.
 package config
 
 import (
@@ -32,7 +33,7 @@ const fileFlag = "config"
 
 // Define defines the flag that names the settings file.
 func Define(fs *flag.FlagSet) {
-	fs.String(fileFlag, "", "settings `FILE` in TOML, with a key for each flag: environment and arguments overrule it")
+	fs.String(fileFlag, "", "settings `FILE` in TOML, with a key for each flag; environment and arguments override it")
 }
 
 // Settings are flags that have been set.
@@ -41,10 +42,10 @@ type Settings struct {
 	from map[string]string // a flag's name to where its value comes from
 }
 
-// Load sets the flags of fs, for which Define was called. problems are a file that
-// cannot be read, its unknown keys, and all values that will not do, wherever they
-// were given; each says where it is. err is flag.ErrHelp, or says that args cannot
-// be read: then nothing was set.
+// Load sets the flags of fs, for which Define was called. problems are: a file that
+// cannot be read, its unknown keys, and all invalid values, wherever they were given.
+// Each says where the problem is. err is flag.ErrHelp, or an error in args: then no flag
+// was set.
 func Load(fs *flag.FlagSet, args []string) (s Settings, problems []error, err error) {
 	given, err := cmdline.Arguments(fs, args)
 	if err != nil {
@@ -63,7 +64,7 @@ func Load(fs *flag.FlagSet, args []string) (s Settings, problems []error, err er
 	return s, append(problems, cmdline.Set(fs, given)...), nil
 }
 
-// last is the value for a flag that stands.
+// last is the last value that was given for a flag; "" if there is none.
 func last(given []cmdline.Given, name string) (value string) {
 	for _, g := range given {
 		if g.Flag == name {
@@ -77,8 +78,8 @@ func last(given []cmdline.Given, name string) (value string) {
 // "environment NAME" or "flag -NAME".
 func (s Settings) From(name string) string { return cmp.Or(s.from[name], "default") }
 
-// Print writes the settings as a settings file, each with a comment that says where
-// its value comes from.
+// Print prints the settings as a settings file, with a comment for each that says where its
+// value comes from.
 func (s Settings) Print(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	var err error
@@ -97,8 +98,7 @@ func (s Settings) Print(w io.Writer) error {
 	return err
 }
 
-// value is a flag's value as TOML has it: what is no number, and neither true nor
-// false, is text.
+// value is a flag's value for TOML: a number, a bool, or otherwise a string.
 func value(f *flag.Flag) any {
 	if typed, ok := f.Value.(flag.Getter); ok {
 		switch v := typed.Get().(type) {
@@ -109,7 +109,7 @@ func value(f *flag.Flag) any {
 	return f.Value.String()
 }
 
-// comment makes a text fit for a comment, which is one line.
+// comment makes a text fit for a comment: it replaces control characters.
 func comment(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
@@ -119,5 +119,5 @@ func comment(text string) string {
 	}, text)
 }
 
-// isSetting says whether a flag can stand in a file.
+// isSetting says whether a flag can be set in a file.
 func isSetting(f *flag.Flag) bool { return !cmdline.IsAction(f) && f.Name != fileFlag }

@@ -13,7 +13,7 @@ import (
 	"chatbench/internal/cmdline"
 )
 
-// flags are those of a command, of each kind that chatd has.
+// flags are the flags of a command, one of each type that chatd has.
 func flags() *flag.FlagSet {
 	fs := flag.NewFlagSet("tool", flag.ContinueOnError)
 	fs.String("listen", "127.0.0.1:9000", "")
@@ -27,8 +27,7 @@ func flags() *flag.FlagSet {
 	return fs
 }
 
-// write makes the settings file chatd.toml in the working directory, which is the
-// test's own.
+// write makes the settings file chatd.toml in a new working directory.
 func write(t *testing.T, text string) {
 	t.Helper()
 	if err := os.WriteFile("chatd.toml", []byte(text), 0o600); err != nil {
@@ -45,7 +44,7 @@ func printed(t *testing.T, s Settings) string {
 	return b.String()
 }
 
-// TestOrder: each place overrules those before it, and the settings say which won.
+// TestOrder: each place overrides those before it, and From says which one was used.
 func TestOrder(t *testing.T) {
 	t.Chdir(t.TempDir())
 	write(t, `# a comment
@@ -74,7 +73,7 @@ sndbuf = "64KiB"      # default
 	}
 }
 
-// TestPrintIsAFile: what Print writes gives the same settings again.
+// TestPrintIsAFile: the output of Print is a file with the same settings.
 func TestPrintIsAFile(t *testing.T) {
 	t.Chdir(t.TempDir())
 	odd := "tab\there, \"quotes\", \\, 한글, \x01 and\nmore"
@@ -94,7 +93,7 @@ func TestPrintIsAFile(t *testing.T) {
 	})
 }
 
-// TestEmptyFile: a file need not say anything.
+// TestEmptyFile: a file may be empty.
 func TestEmptyFile(t *testing.T) {
 	t.Chdir(t.TempDir())
 	write(t, "")
@@ -103,15 +102,15 @@ func TestEmptyFile(t *testing.T) {
 	}
 }
 
-// TestMistakes: what a file gets wrong is said with its line, all of it.
+// TestMistakes: all mistakes in a file are reported, each with its line.
 func TestMistakes(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"max-client = 3", `chatd.toml:1: unknown key "max-client", the nearest known one is max-clients`},
 		{"Max_Clients = 3", `chatd.toml:1: unknown key "Max_Clients", the nearest known one is max-clients`},
 		{"\n\nbanana = 3", `chatd.toml:3: unknown key "banana"`},
 		{"[server]\nlisten = \"x\"", `chatd.toml:1: unknown key "server"`},
-		{"list = true", `chatd.toml:1: list is no key of a file: it is the flag -list alone`},
-		{`config = "other.toml"`, `chatd.toml:1: config is no key of a file: it is the flag -config alone`},
+		{"list = true", `chatd.toml:1: list cannot be set in a file, only as the flag -list`},
+		{`config = "other.toml"`, `chatd.toml:1: config cannot be set in a file, only as the flag -config`},
 		{`max-clients = "100"`, `chatd.toml:1: max-clients = "100": it must be a whole number, without quotes`},
 		{"max-clients = 1.5", "chatd.toml:1: max-clients = 1.5: it must be a whole number"},
 		{"max-clients = true", "chatd.toml:1: max-clients = true: it must be a whole number"},
@@ -123,8 +122,8 @@ func TestMistakes(t *testing.T) {
 		{`linger = "long"`, `chatd.toml:1: linger = "long": it must be a time, such as 10s or 1m30s`},
 		{`sndbuf = "64K"`, `chatd.toml:1: sndbuf = "64K": units: a size is written like 64B, 4KiB or 1MiB, not "64K"`},
 		{"sndbuf = true", `chatd.toml:1: sndbuf = true: units: a size is written like 64B, 4KiB or 1MiB, not "true"`},
-		{"open = true\nlisten = 'a\n", "chatd.toml:2: it is no TOML: "},
-		{"open = true\nopen = false\n", "chatd.toml:2: it is no TOML: "},
+		{"open = true\nlisten = 'a\n", "chatd.toml:2: not valid TOML: "},
+		{"open = true\nopen = false\n", "chatd.toml:2: not valid TOML: "},
 		{"open = true\n\n# more\nlinger = \"\"\"\nlong\"\"\"\nbanana = 1\nmax-clients = \"x\"",
 			"chatd.toml:6: unknown key \"banana\"\n" +
 				"chatd.toml:7: max-clients = \"x\": it must be a whole number, without quotes\n" +
@@ -140,8 +139,9 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// TestOverruledMistake: a file is right or wrong whatever overrules it.
-func TestOverruledMistake(t *testing.T) {
+// TestOverriddenMistake: mistakes in a file are reported even if the environment or an argument
+// overrides the setting.
+func TestOverriddenMistake(t *testing.T) {
 	t.Chdir(t.TempDir())
 	write(t, `max-clients = "many"`)
 	t.Setenv("TOOL_OPEN", "perhaps")
@@ -156,10 +156,10 @@ func TestUnreadable(t *testing.T) {
 	for path, want := range map[string]string{
 		"none.toml": "there is no settings file none.toml: create it, or leave -config out",
 		".":         "settings file: read .: is a directory",
-		"big.toml":  "settings file big.toml: it is over 1 MiB",
+		"big.toml":  "settings file big.toml: it is larger than 1 MiB: check the path",
 	} {
 		if path == "big.toml" {
-			if err := os.WriteFile(path, make([]byte, mostOctets+1), 0o600); err != nil {
+			if err := os.WriteFile(path, make([]byte, maxFile+1), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -15,10 +15,10 @@ import (
 	"chatbench/internal/cmdline"
 )
 
-// mostOctets is the largest settings file that is read.
-const mostOctets = 1 << 20
+// maxFile is the size of the largest settings file that is read, in octets.
+const maxFile = 1 << 20
 
-// read reads a settings file: what it gives, by line, and what is wrong with it.
+// read reads a settings file, and returns its values and its problems, in the order of lines.
 func read(fs *flag.FlagSet, path string) (given []cmdline.Given, problems []error) {
 	text, err := readText(path)
 	if err != nil {
@@ -27,9 +27,9 @@ func read(fs *flag.FlagSet, path string) (given []cmdline.Given, problems []erro
 	var keys map[string]toml.Primitive
 	meta, err := toml.Decode(text, &keys)
 	if at := (toml.ParseError{}); errors.As(err, &at) {
-		return nil, []error{fmt.Errorf("%s:%d: it is no TOML: %s", path, at.Position.Line, at.Message)}
+		return nil, []error{fmt.Errorf("%s:%d: not valid TOML: %s", path, at.Position.Line, at.Message)}
 	} else if err != nil {
-		return nil, []error{fmt.Errorf("%s: it is no TOML: %w", path, err)}
+		return nil, []error{fmt.Errorf("%s: not valid TOML: %w", path, err)}
 	}
 	var entries []entry
 	for key, raw := range keys {
@@ -58,28 +58,28 @@ func readText(path string) (string, error) {
 		return "", fmt.Errorf("settings file: %w", err)
 	}
 	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, mostOctets+1))
+	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("settings file: %w", err)
-	case len(text) > mostOctets:
-		return "", fmt.Errorf("settings file %s: it is over 1 MiB", path)
+	case len(text) > maxFile:
+		return "", fmt.Errorf("settings file %s: it is larger than 1 MiB: check the path", path)
 	}
 	return string(text), nil
 }
 
-// entry is a key of the file with its value.
+// entry is a key of the file and its value.
 type entry struct {
 	key   string
 	value any
 	line  int
 }
 
-// errLocate has the library say on which line an entry is.
+// errLocate is returned by UnmarshalTOML so that the library reports the line of an entry.
 var errLocate = errors.New("config: an entry was decoded")
 
-// UnmarshalTOML takes the value as it is, and fails: the library knows the line of a
-// value, and tells it with an error alone.
+// UnmarshalTOML keeps the value, and then fails: the library reports the line of a value
+// only with an error.
 func (e *entry) UnmarshalTOML(value any) error {
 	e.value = value
 	return errLocate
@@ -93,7 +93,7 @@ func decode(meta toml.MetaData, key string, raw toml.Primitive) entry {
 	return e
 }
 
-// give finds the flag of an entry, and makes the value what the flag is set to.
+// give finds the flag of an entry, and converts the value to text for it.
 func (e entry) give(fs *flag.FlagSet) (cmdline.Given, error) {
 	f := fs.Lookup(e.key)
 	switch {
@@ -103,7 +103,7 @@ func (e entry) give(fs *flag.FlagSet) (cmdline.Given, error) {
 		}
 		return cmdline.Given{}, fmt.Errorf("unknown key %q", e.key)
 	case !isSetting(f):
-		return cmdline.Given{}, fmt.Errorf("%s is no key of a file: it is the flag -%s alone", e.key, e.key)
+		return cmdline.Given{}, fmt.Errorf("%s cannot be set in a file, only as the flag -%s", e.key, e.key)
 	}
 	text, wanted := e.text(f)
 	if wanted != "" {
@@ -112,8 +112,8 @@ func (e entry) give(fs *flag.FlagSet) (cmdline.Given, error) {
 	return cmdline.Given{Flag: e.key, Value: text, Cited: fmt.Sprintf("%s = %s", e.key, e.shown())}, nil
 }
 
-// text is the value as the flag takes it, or what is wanted in its place. A flag of
-// its own type judges a value itself, whatever kind it is.
+// text is the value as text for the flag, or what is wanted instead. A flag with a type
+// that is not one of package flag checks a value of any kind itself.
 func (e entry) text(f *flag.Flag) (text, wanted string) {
 	kind := kindOf(e.value)
 	if kind == "" {
@@ -132,10 +132,10 @@ func (e entry) text(f *flag.Flag) (text, wanted string) {
 	return fmt.Sprint(e.value), ""
 }
 
-// textual is the kind of what stands in quotes.
+// textual is the kind of values in quotes.
 const textual = "text"
 
-// kindOf tells values of TOML apart; "" is what no flag can be set to.
+// kindOf is the kind of a TOML value; "" if no flag can have such a value.
 func kindOf(v any) string {
 	switch v.(type) {
 	case string:
@@ -160,7 +160,7 @@ func (e entry) shown() string {
 	return text
 }
 
-// nearest is the setting whose name differs least from a text, "" if none is like it.
+// nearest is the setting whose name is most similar to a text; "" if none is similar.
 func nearest(fs *flag.FlagSet, text string) (name string) {
 	text = strings.ToLower(text)
 	least := max(2, len(text)/3) + 1

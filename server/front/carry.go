@@ -20,29 +20,30 @@ import (
 
 const (
 	dialTimeout = 5 * time.Second
-	// fromClient is the buffer for what a client says: little, and mostly nothing.
-	fromClient = 2 << 10
-	// toClient is the buffer for what it is sent, which it has only while there is
-	// something: as much as one record of TLS holds.
-	toClient = 16 << 10
-	// betweenUs bounds what the kernel holds between the transport and the front for
-	// a client that takes nothing: otherwise it grows to megabytes before the
-	// transport finds the client slow.
-	betweenUs = 64 << 10
-	// writeTimeout is how long a client may take over one buffer. The core ends a
-	// client that is slow long before; this is for one that it has given up.
+	// upBufferSize is the size of the buffer for octets from a client: they are few.
+	upBufferSize = 2 << 10
+	// downBufferSize is the size of the buffer for octets to a client, one TLS record. A
+	// client has such a buffer only while there are some.
+	downBufferSize = 16 << 10
+	// innerReceiveBuffer is the receive buffer of the front's connection to the transport. It
+	// bounds what the kernel keeps for a client that does not read. Otherwise that
+	// grows to megabytes before the transport finds the client slow.
+	innerReceiveBuffer = 64 << 10
+	// writeTimeout is how long writing one buffer to a client may take. The core ends a
+	// slow client long before that. The timeout is for clients that the core has ended.
 	writeTimeout = 30 * time.Second
 )
 
-var buffers = sync.Pool{New: func() any { return new([toClient]byte) }}
+var buffers = sync.Pool{New: func() any { return new([downBufferSize]byte) }}
 
-// halfCloser is a connection of which the sending half can be closed.
+// halfCloser is a connection whose sending direction can be closed.
 type halfCloser interface{ CloseWrite() error }
 
-// layered is a connection over another one, as *tls.Conn is.
+// layered is a connection on top of another one, as *tls.Conn is.
 type layered interface{ NetConn() net.Conn }
 
-// Carrier carries clients to a transport. Any goroutine may call its methods.
+// Carrier connects clients with a transport, and copies octets between them. Any goroutine
+// may call its methods.
 type Carrier struct {
 	target netip.AddrPort
 	dialer net.Dialer
@@ -50,18 +51,18 @@ type Carrier struct {
 	linger time.Duration
 
 	Open     atomic.Int64 // connections carried now
-	NoTarget atomic.Int64 // clients for which the transport took no connection
+	NoTarget atomic.Int64 // clients for which the connection to the transport failed
 
 	mu     sync.Mutex
-	over   bool // guarded by mu: nobody is carried any more
+	over   bool // guarded by mu: Shutdown was called
 	work   sync.WaitGroup
 	ending context.Context
 	cut    context.CancelFunc
 }
 
-// NewCarrier makes one. target is where the transport listens, secret what its
-// proxyproto.Policy asks for, and linger how long a client may take to say FIN after
-// the server has. It connects from a loopback address, whatever the target is.
+// NewCarrier makes a Carrier. target is where the transport listens, secret is that of its
+// proxyproto.Policy, and linger is how long a client may take to send FIN after the server
+// has. The Carrier always connects from a loopback address.
 func NewCarrier(target netip.AddrPort, secret []byte, linger time.Duration) *Carrier {
 	loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	if target.Addr().Is6() {
@@ -71,7 +72,7 @@ func NewCarrier(target netip.AddrPort, secret []byte, linger time.Duration) *Car
 		target = netip.AddrPortFrom(loopback, target.Port())
 	}
 	c := &Carrier{target: target, secret: secret, linger: linger}
-	c.dialer.Control = narrow
+	c.dialer.Control = setReceiveBuffer
 	if !target.Addr().IsLoopback() {
 		c.dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(loopback, 0))
 	}
@@ -79,16 +80,18 @@ func NewCarrier(target netip.AddrPort, secret []byte, linger time.Duration) *Car
 	return c
 }
 
-// narrow bounds the receive buffer before the connection is made. Later it would take
-// back some of the window that the transport was told of: what the transport then
-// acknowledges lies outside, and is dropped with the acknowledgement.
-func narrow(_, _ string, raw syscall.RawConn) (err error) {
-	failed := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, betweenUs) })
+// setReceiveBuffer sets the receive buffer before the connection is made. If it were set later, it
+// would shrink the window that the transport already knows: octets that the transport then
+// sends lie outside of it, and are dropped together with the acknowledgements they carry.
+func setReceiveBuffer(_, _ string, raw syscall.RawConn) (err error) {
+	failed := raw.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, innerReceiveBuffer)
+	})
 	return errors.Join(err, failed)
 }
 
-// Shutdown waits for all that is carried to end, which the transport sees to, and
-// cuts what is left when ctx ends: then it returns ctx's error.
+// Shutdown waits until all connections have ended, which the transport is to bring about. If
+// ctx ends before, it cuts those that are left and returns ctx's error.
 func (c *Carrier) Shutdown(ctx context.Context) error {
 	c.mu.Lock()
 	c.over = true
@@ -102,7 +105,7 @@ func (c *Carrier) Shutdown(ctx context.Context) error {
 	return nil
 }
 
-// begin counts one more that is carried, unless that is over.
+// begin counts one more connection. It returns false after Shutdown.
 func (c *Carrier) begin() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -112,9 +115,9 @@ func (c *Carrier) begin() bool {
 	return !c.over
 }
 
-// Carry connects to the transport in the name of a client at peer, and carries
-// octets both ways until both have ended. It closes conn. The error is one of
-// connecting; afterwards an end is an end. After Shutdown it closes conn alone.
+// Carry connects to the transport for a client at peer, and copies octets both ways until
+// both directions have ended. It closes conn. It returns an error only if it cannot connect.
+// After Shutdown it only closes conn.
 func (c *Carrier) Carry(conn net.Conn, peer netip.AddrPort) error {
 	if !c.begin() {
 		abort(conn)
@@ -129,15 +132,15 @@ func (c *Carrier) Carry(conn net.Conn, peer netip.AddrPort) error {
 	}
 	c.Open.Add(1)
 	defer c.Open.Add(-1)
-	// Stopped last: closing conn may take its time too, and is cut short with the rest.
+	// Deferred first, so that it is stopped last: closing conn may take long too, and can be cut.
 	defer context.AfterFunc(c.ending, func() { reset(target); abort(conn) })()
 	defer target.Close()
 	defer conn.Close()
 	var up sync.WaitGroup
 	up.Go(func() {
 		if err := copyUp(target, conn); err != nil || wasReset(conn) {
-			c.settle(target)
-			reset(target) // the transport learns that the client did not say FIN
+			c.waitDelivered(target)
+			reset(target) // so that the transport does not take this for a FIN of the client
 			return
 		}
 		target.CloseWrite()
@@ -145,36 +148,36 @@ func (c *Carrier) Carry(conn net.Conn, peer netip.AddrPort) error {
 	unread := false
 	switch err := copyDown(conn, target); {
 	case err == nil:
-		// The transport has ended, and may read nothing more either: what the client
-		// still says then has no end of its own.
+		// The transport has ended, and may not read any more either. So the octets that the
+		// client still sends need a time limit.
 		if half, ok := conn.(halfCloser); ok {
 			half.CloseWrite()
 		}
-		c.bound(conn, target)
+		c.limitTime(conn, target)
 	case errors.Is(err, errClient):
-		// What it said before is still there to be read. The transport, which may read
-		// nothing of this client for now, is to find out that it is gone.
+		// What the client sent before is still to be read. The transport, which may not be
+		// reading from this client now, must learn that it is gone.
 		unread = true
-		c.bound(conn, target)
+		c.limitTime(conn, target)
 	default:
 		target.SetWriteDeadline(time.Unix(1, 0))
 		abort(conn)
 	}
 	up.Wait()
 	if unread {
-		c.settle(target)
+		c.waitDelivered(target)
 	}
 	return nil
 }
 
-// bound gives what a client still says the linger to come to the transport.
-func (c *Carrier) bound(conn net.Conn, target *net.TCPConn) {
+// limitTime limits the time for octets that a client still sends to c.linger.
+func (c *Carrier) limitTime(conn net.Conn, target *net.TCPConn) {
 	until := time.Now().Add(c.linger)
 	conn.SetReadDeadline(until)
 	target.SetWriteDeadline(until)
 }
 
-// dial connects to the transport and says who the client is.
+// dial connects to the transport and sends the header that names the client.
 func (c *Carrier) dial(peer netip.AddrPort) (*net.TCPConn, error) {
 	ctx, cancel := context.WithTimeout(c.ending, dialTimeout)
 	defer cancel()
@@ -194,17 +197,17 @@ func (c *Carrier) dial(peer netip.AddrPort) (*net.TCPConn, error) {
 	return target, nil
 }
 
-// wasReset says whether a client of TLS that seems to have said FIN was reset. The
-// kernel tells of a reset once, and that may have been when it was written to: then
-// what is read looks like a FIN, and TLS takes a FIN for its own end.
+// wasReset says whether a TLS connection that seems to have ended with FIN was reset. The
+// kernel reports a reset only once, perhaps to a write. Reads then return EOF as after a
+// FIN, which TLS takes for an end.
 func wasReset(conn net.Conn) (closed bool) {
 	secure, ok := conn.(*tls.Conn)
 	if !ok {
 		return false
 	}
-	below, ok := secure.NetConn().(*watched)
+	below, ok := secure.NetConn().(*eofSocket)
 	if !ok || !below.ended.Load() {
-		return false // TLS has its own end
+		return false // it has ended with TLS's close_notify
 	}
 	raw, err := below.SyscallConn()
 	if err != nil {
@@ -217,19 +220,19 @@ func wasReset(conn net.Conn) (closed bool) {
 	return closed
 }
 
-// socket is a TCP connection, or one of which some octets have been read already.
+// socket is a *net.TCPConn or a *prefixedConn.
 type socket interface {
 	net.Conn
 	syscall.Conn
 }
 
-// watched is a socket below TLS. It notes that there was nothing more to read.
-type watched struct {
+// eofSocket is a socket below TLS. It records whether a read has returned EOF.
+type eofSocket struct {
 	socket
 	ended atomic.Bool
 }
 
-func (w *watched) Read(p []byte) (int, error) {
+func (w *eofSocket) Read(p []byte) (int, error) {
 	n, err := w.socket.Read(p)
 	if errors.Is(err, io.EOF) {
 		w.ended.Store(true)
@@ -237,9 +240,9 @@ func (w *watched) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// settle waits until the transport's kernel has all that the client said: a reset, which
-// closing with unread input is too, would destroy what is still to be sent.
-func (c *Carrier) settle(target *net.TCPConn) {
+// waitDelivered waits until the kernel has delivered to the transport all that the client sent. A
+// reset, also one caused by closing with unread input, would discard what is not delivered.
+func (c *Carrier) waitDelivered(target *net.TCPConn) {
 	raw, err := target.SyscallConn()
 	for until := time.Now().Add(c.linger); err == nil && time.Now().Before(until) && c.ending.Err() == nil; {
 		left := 0
@@ -251,14 +254,14 @@ func (c *Carrier) settle(target *net.TCPConn) {
 	}
 }
 
-// reset closes a connection so that the other end is told of an error.
+// reset closes a connection with a reset, so that the other end sees an error.
 func reset(c *net.TCPConn) {
 	c.SetLinger(0)
 	c.Close()
 }
 
-// abort closes a connection at once. Close alone says goodbye first where the
-// protocol has a word for it, and a client that takes nothing makes that take seconds.
+// abort closes a connection at once. Close alone first sends the closing message of the
+// protocol, if it has one, which takes seconds if the client does not read.
 func abort(conn net.Conn) {
 	if l, ok := conn.(layered); ok {
 		l.NetConn().Close()
@@ -266,15 +269,15 @@ func abort(conn net.Conn) {
 	conn.Close()
 }
 
-// copyUp carries what a client says, to its FIN.
+// copyUp copies octets from a client to the transport, until the client's FIN.
 func copyUp(to *net.TCPConn, from net.Conn) error {
-	buf := make([]byte, fromClient)
+	buf := make([]byte, upBufferSize)
 	for {
 		n, err := from.Read(buf)
 		if n > 0 {
 			if _, err := to.Write(buf[:n]); err != nil {
-				// The transport takes no more. It may still have something to say:
-				// its end comes by the other direction.
+				// The transport does not read any more. It may still send something: the
+				// other direction ends by itself.
 				return drain(from, buf)
 			}
 		}
@@ -287,7 +290,7 @@ func copyUp(to *net.TCPConn, from net.Conn) error {
 	}
 }
 
-// drain reads and forgets what a client still says.
+// drain reads and discards what a client still sends.
 func drain(from net.Conn, buf []byte) error {
 	for {
 		if _, err := from.Read(buf); err != nil {
@@ -296,21 +299,21 @@ func drain(from net.Conn, buf []byte) error {
 	}
 }
 
-// errClient says that the client takes nothing any more.
-var errClient = errors.New("the client is gone, or takes nothing")
+// errClient means that writing to the client failed.
+var errClient = errors.New("the client is gone, or does not read")
 
-// copyDown carries what the transport sends, to its FIN. While there is nothing it
-// holds no buffer. An error that is errClient is of the client.
+// copyDown copies octets from the transport to a client, until the transport's FIN. While
+// there are none it has no buffer. An error of the client is an errClient.
 func copyDown(to net.Conn, from *net.TCPConn) error {
 	raw, err := from.SyscallConn()
 	if err != nil {
 		return fmt.Errorf("front: %w", err)
 	}
 	for {
-		buf := (*[toClient]byte)(nil)
+		buf := (*[downBufferSize]byte)(nil)
 		n, failed := 0, error(nil)
 		err := raw.Read(func(fd uintptr) (done bool) {
-			buf = buffers.Get().(*[toClient]byte)
+			buf = buffers.Get().(*[downBufferSize]byte)
 			for {
 				n, failed = unix.Read(int(fd), buf[:])
 				if failed != unix.EINTR {
@@ -329,7 +332,7 @@ func copyDown(to net.Conn, from *net.TCPConn) error {
 			if _, err = to.Write(buf[:n]); err != nil {
 				err = fmt.Errorf("%w: %w", errClient, err)
 			}
-			to.SetWriteDeadline(time.Time{}) // what is written otherwise, as answers of TLS, has none
+			to.SetWriteDeadline(time.Time{}) // other writes, such as answers of TLS itself, have no deadline
 		}
 		if buf != nil {
 			buffers.Put(buf)

@@ -18,21 +18,23 @@ import (
 	"chatbench/internal/certtest"
 )
 
-var somebody = netip.MustParseAddrPort("192.0.2.1:4000")
+var clientAddr = netip.MustParseAddrPort("192.0.2.1:4000")
 
-// noted is a connection that tells of what is done to it.
-type noted struct {
+// recordedConn is a connection that records writes and write deadlines.
+type recordedConn struct {
 	net.Conn
 	writes atomic.Int64
-	failed chan error // of Write, the first
+	failed chan error // the first error of Write
 
 	mu        sync.Mutex
 	deadlines []time.Time // for writing
 }
 
-func note(conn net.Conn) *noted { return &noted{Conn: conn, failed: make(chan error, 1)} }
+func recordConn(conn net.Conn) *recordedConn {
+	return &recordedConn{Conn: conn, failed: make(chan error, 1)}
+}
 
-func (n *noted) Write(p []byte) (int, error) {
+func (n *recordedConn) Write(p []byte) (int, error) {
 	n.writes.Add(1)
 	k, err := n.Conn.Write(p)
 	if err != nil {
@@ -44,20 +46,20 @@ func (n *noted) Write(p []byte) (int, error) {
 	return k, err
 }
 
-func (n *noted) SetWriteDeadline(t time.Time) error {
+func (n *recordedConn) SetWriteDeadline(t time.Time) error {
 	n.mu.Lock()
 	n.deadlines = append(n.deadlines, t)
 	n.mu.Unlock()
 	return n.Conn.SetWriteDeadline(t)
 }
 
-// carry carries a connection to a target until both have ended, or the test.
+// carry carries a connection to a target until both have ended, or the test has.
 func carry(t *testing.T, conn net.Conn) (*Carrier, carried) {
 	t.Helper()
 	g := newTarget(t)
 	c := NewCarrier(g.Addr().(*net.TCPAddr).AddrPort(), secret, linger)
 	done := make(chan error, 1)
-	go func() { done <- c.Carry(conn, somebody) }()
+	go func() { done <- c.Carry(conn, clientAddr) }()
 	t.Cleanup(func() {
 		over, cancel := context.WithCancel(context.Background())
 		cancel()
@@ -69,12 +71,12 @@ func carry(t *testing.T, conn net.Conn) (*Carrier, carried) {
 	return c, g.next(t)
 }
 
-// What the transport sends has its time to be written. It does not bound what a
-// connection writes later for itself, as an answer of TLS or of a WebSocket.
+// The write deadline applies only to octets of the transport, and not to what a connection
+// later writes itself, such as an answer of TLS or of a WebSocket.
 func TestDeadlineEndsWithTheWrite(t *testing.T) {
 	ours, theirs := net.Pipe()
 	defer theirs.Close()
-	conn := note(ours)
+	conn := recordConn(ours)
 	_, s := carry(t, conn)
 	s.Write([]byte("x"))
 	if _, err := io.ReadFull(theirs, make([]byte, 1)); err != nil {
@@ -88,8 +90,8 @@ func TestDeadlineEndsWithTheWrite(t *testing.T) {
 	})
 }
 
-// The goodbye of TLS, for which a client that takes nothing has 5 s, is cut with all
-// the rest.
+// Shutdown also cuts the writing of TLS's close_notify, which takes up to 5 s if a client does
+// not read.
 func TestGoodbyeIsCut(t *testing.T) {
 	certFile, keyFile := certtest.Write(t, t.TempDir(), time.Hour, "chat.example")
 	cert, err := LoadCertificate(certFile, keyFile, slog.New(slog.DiscardHandler))
@@ -100,38 +102,37 @@ func TestGoodbyeIsCut(t *testing.T) {
 	cfg.SessionTicketsDisabled = true // they would wait to be read
 	ours, theirs := net.Pipe()
 	defer theirs.Close()
-	conn := note(ours)
-	secure, shaken := tls.Server(conn, cfg), make(chan error)
-	go func() { shaken <- secure.Handshake() }()
+	conn := recordConn(ours)
+	secure, handshaken := tls.Server(conn, cfg), make(chan error)
+	go func() { handshaken <- secure.Handshake() }()
 	if err := tls.Client(theirs, &tls.Config{InsecureSkipVerify: true}).Handshake(); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-shaken; err != nil {
+	if err := <-handshaken; err != nil {
 		t.Fatal(err)
 	}
 	before := conn.writes.Load()
 	c, s := carry(t, secure)
 	s.CloseWrite()
-	await(t, "the server says goodbye", func() bool { return conn.writes.Load() > before })
+	await(t, "the server writes close_notify", func() bool { return conn.writes.Load() > before })
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := c.Shutdown(over); !errors.Is(err, context.Canceled) {
-		t.Errorf("the carrier had to cut, and says %v", err)
+		t.Errorf("Shutdown after a cut: %v, want context.Canceled", err)
 	}
 	if err := <-conn.failed; errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Error("Shutdown waited until the goodbye had taken too long")
+		t.Error("Shutdown waited for the timeout of close_notify")
 	}
 }
 
-// The transport learns that a client is gone, though it reads nothing of that client
-// for now.
+// The transport learns that a client is gone, even while it does not read from that client.
 func TestGoneWhileNothingIsRead(t *testing.T) {
 	f, g := start(t, Config{})
 	c := dial(t, f)
 	s := g.next(t)
 	s.SetReadBuffer(8 << 10)
 	chunk := make([]byte, 64<<10)
-	for err := error(nil); err == nil; { // until nothing moves any more
+	for err := error(nil); err == nil; { // until all buffers are full
 		c.SetWriteDeadline(time.Now().Add(500 * time.Millisecond))
 		_, err = c.Write(chunk)
 	}
@@ -144,7 +145,7 @@ func TestGoneWhileNothingIsRead(t *testing.T) {
 	})
 }
 
-// What clients can cause at will does not fill the log.
+// Clients cannot fill the log.
 func TestLogIsBounded(t *testing.T) {
 	log := new(bytes.Buffer)
 	f, g := start(t, Config{Log: slog.New(slog.NewTextHandler(log, nil))})

@@ -21,37 +21,37 @@ import (
 )
 
 const (
-	// watchEvery is how often the files of a certificate are looked at.
+	// watchEvery is how often the files of a certificate are checked for changes.
 	watchEvery = 5 * time.Second
-	// Expiring is how long before its end a certificate should have been renewed:
-	// Let's Encrypt's, of 90 days, are by certbot 30 days before it.
+	// Expiring is the remaining time at which a certificate should have been renewed.
+	// certbot renews Let's Encrypt's, which are valid for 90 days, 30 days before the end.
 	Expiring = 14 * 24 * time.Hour
 	// warnEvery is how often the log warns of a certificate that is expiring.
 	warnEvery = 24 * time.Hour
 )
 
-// Certificate is a certificate and its key in two files of PEM blocks, which are
-// loaded again when they change. Any goroutine may call its methods.
+// Certificate is a certificate and its key in two PEM files, which are loaded again when
+// they change. Any goroutine may call its methods.
 type Certificate struct {
 	certFile, keyFile string
 	log               *slog.Logger
 
 	now    atomic.Pointer[tls.Certificate]
 	mu     sync.Mutex // one load at a time
-	loaded [2]stamp   // guarded by mu: the files when they were last loaded, or could not be
-	warned time.Time  // guarded by mu: when the log last warned of the end of the one in use
+	loaded [2]stamp   // guarded by mu: the files at the last try to load them
+	warned time.Time  // guarded by mu: when the log last warned that the certificate in use expires
 }
 
-// stamp is what tells one state of a file from another.
+// stamp identifies a state of a file.
 type stamp struct {
 	modified time.Time
-	changed  syscall.Timespec // its owner and mode too: it may be readable now
+	changed  syscall.Timespec // changes with owner and mode too: the file may be readable now
 	size     int64
 	inode    uint64
 }
 
-// LoadCertificate loads a certificate and its key. The error says which file is
-// wrong, and what to do.
+// LoadCertificate loads a certificate and its key. The error names the bad file, and says
+// what to do.
 func LoadCertificate(certFile, keyFile string, log *slog.Logger) (*Certificate, error) {
 	c := &Certificate{certFile: certFile, keyFile: keyFile, log: log}
 	if err := c.Reload(); err != nil {
@@ -87,9 +87,9 @@ func (c *Certificate) warn(now time.Time) {
 		return
 	}
 	c.warned = now
-	text := "the certificate expires soon: renew it, it is loaded again by itself"
+	text := "the certificate expires soon: renew it; chatd loads the new one by itself"
 	if left <= 0 {
-		text = "the certificate has expired, clients refuse it: renew it, it is loaded again by itself"
+		text = "the certificate has expired, so clients refuse it: renew it; chatd loads the new one by itself"
 	}
 	c.log.Warn(text, "file", c.certFile, "expires", expires.UTC().Format(time.RFC3339), "days", days(left))
 }
@@ -123,14 +123,14 @@ func (c *Certificate) reloadIfChanged() {
 		return
 	}
 	if err := c.Reload(); err != nil { // perhaps one of the two is still being written
-		c.log.Error("certificate not loaded, the one before stays in use", "err", err)
+		c.log.Error("cannot load the certificate: the old one stays in use", "err", err)
 	}
 }
 
-// Expires is when the certificate in use is no longer valid.
+// Expires is when the certificate in use expires.
 func (c *Certificate) Expires() time.Time { return c.now.Load().Leaf.NotAfter }
 
-// Name is a name that the certificate in use is for; "" if it has none that is whole.
+// Name is the first DNS name in the certificate that is not a wildcard; "" if there is none.
 func (c *Certificate) Name() string {
 	for _, name := range c.now.Load().Leaf.DNSNames {
 		if !strings.HasPrefix(name, "*") {
@@ -143,7 +143,7 @@ func (c *Certificate) Name() string {
 // get is for tls.Config.GetCertificate.
 func (c *Certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.now.Load(), nil }
 
-// stamps is the state of the two files; the zero stamp if there is none.
+// stamps is the state of the two files; the zero stamp for a file that cannot be read.
 func (c *Certificate) stamps() (s [2]stamp) {
 	for i, name := range []string{c.certFile, c.keyFile} {
 		if info, err := os.Stat(name); err == nil {
@@ -181,12 +181,12 @@ func load(certFile, keyFile string) (*tls.Certificate, error) {
 	return &pair, nil
 }
 
-// readFile reads a file, or says why that fails to one who can mend it.
+// readFile reads a file. The error says what to do.
 func readFile(name, what string) ([]byte, error) {
 	data, err := os.ReadFile(name)
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return nil, fmt.Errorf("front: %s %s may not be read by %s%s: give that user access, as with chgrp and chmod g+r", what, name, self(), owner(name))
+		return nil, fmt.Errorf("front: %s cannot read %s %s%s: give that user access, for example with chgrp and chmod g+r", self(), what, name, owner(name))
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("front: there is no %s %s: check the path", what, name)
 	case err != nil:
@@ -203,11 +203,11 @@ func self() string {
 	return "user " + strconv.Itoa(os.Getuid())
 }
 
-// owner is whose a file is, and its mode, in words; "" if that cannot be seen.
+// owner describes the owner and the mode of a file; "" if they are not known.
 func owner(name string) string {
 	info, err := os.Stat(name)
 	if err != nil {
-		return " (nor may its directory be searched)"
+		return " (and cannot search its directory)"
 	}
 	sys, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
@@ -220,8 +220,8 @@ func owner(name string) string {
 	return fmt.Sprintf(" (it belongs to %s, mode %04o)", uid, info.Mode().Perm())
 }
 
-// TLS is how clients are spoken to with the certificate. least is the oldest version
-// that is spoken, such as tls.VersionTLS13.
+// TLS is a server configuration with the certificate. least is the oldest version of TLS
+// that is allowed, such as tls.VersionTLS13.
 func (c *Certificate) TLS(least uint16) *tls.Config {
 	return &tls.Config{GetCertificate: c.get, MinVersion: least, NextProtos: []string{wire.Protocol}}
 }

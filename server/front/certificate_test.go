@@ -14,8 +14,8 @@ import (
 	"chatbench/internal/certtest"
 )
 
-// A pair of files that changes is loaded again; one that is no pair is not, and what
-// is in use stays in use.
+// Files that have changed are loaded again. If they do not belong together, the certificate in
+// use stays in use.
 func TestReload(t *testing.T) {
 	dir, log := t.TempDir(), new(bytes.Buffer)
 	certFile, keyFile := certtest.Write(t, dir, time.Hour, "one.example")
@@ -52,7 +52,7 @@ func TestReload(t *testing.T) {
 	c.reloadIfChanged()
 	c.reloadIfChanged()
 	uses("two.example")
-	if n := strings.Count(log.String(), "not loaded"); n != 1 || !strings.Contains(log.String(), certFile) || !strings.Contains(log.String(), keyFile) {
+	if n := strings.Count(log.String(), "cannot load the certificate"); n != 1 || !strings.Contains(log.String(), certFile) || !strings.Contains(log.String(), keyFile) {
 		t.Errorf("said %d times: %s", n, log)
 	}
 	os.WriteFile(keyFile, fresh, 0o600)
@@ -66,8 +66,8 @@ func TestReload(t *testing.T) {
 	uses("three.example")
 }
 
-// Files that could not be read are tried again when their owner or mode has changed,
-// which leaves the time of their last modification as it was.
+// Files that could not be read are loaded again when their owner or mode has changed, which
+// does not change their modification time.
 func TestModeIsAChange(t *testing.T) {
 	log := new(bytes.Buffer)
 	certFile, keyFile := certtest.Write(t, t.TempDir(), time.Hour, "one.example")
@@ -88,8 +88,8 @@ func TestModeIsAChange(t *testing.T) {
 	}
 }
 
-// A certificate that is expiring is warned of when it is loaded and once a day, until
-// another is loaded.
+// The log warns of a certificate that is expiring, when it is loaded and then once a day until
+// another one is loaded.
 func TestExpiring(t *testing.T) {
 	dir, log := t.TempDir(), new(bytes.Buffer)
 	certFile, keyFile := certtest.Write(t, dir, Expiring-time.Hour, "one.example")
@@ -107,11 +107,11 @@ func TestExpiring(t *testing.T) {
 			t.Errorf("after %v there are %d warnings, want %d and %q:\n%s", at, n, want, text, log)
 		}
 	}
-	warnings(0, 1, `msg="the certificate expires soon: renew it, it is loaded again by itself" file=`+certFile)
+	warnings(0, 1, `msg="the certificate expires soon: renew it; chatd loads the new one by itself" file=`+certFile)
 	warnings(23*time.Hour, 1, "days=13")
 	warnings(25*time.Hour, 2, "days=12")
 	warnings(26*time.Hour, 2, "")
-	warnings(Expiring, 3, `msg="the certificate has expired, clients refuse it`)
+	warnings(Expiring, 3, `msg="the certificate has expired, so clients refuse it`)
 	certtest.Write(t, dir, 2*Expiring, "two.example")
 	log.Reset()
 	c.reloadIfChanged()
@@ -120,7 +120,7 @@ func TestExpiring(t *testing.T) {
 	warnings(Expiring+time.Hour, 1, "expires soon")
 }
 
-// Each way in which the files can be wrong is told with what to do.
+// The error for each kind of bad file says what to do.
 func TestBadCertificates(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := certtest.Write(t, dir, time.Hour, "a.example")
@@ -141,7 +141,7 @@ func TestBadCertificates(t *testing.T) {
 	}
 }
 
-// A key that the server's user may not read is told with whose it is.
+// The error for a key that the server's user must not read names the key's owner.
 func TestUnreadableKey(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can look at files as somebody else")
@@ -160,7 +160,7 @@ func TestUnreadableKey(t *testing.T) {
 		done <- err
 	}()
 	err := <-done
-	for _, want := range []string{"key " + keyFile, "may not be read by user ", "it belongs to root, mode 0600", "chgrp"} {
+	for _, want := range []string{"key " + keyFile, " cannot read key ", "it belongs to root, mode 0600", "chgrp"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v lacks %q", err, want)
 		}

@@ -11,55 +11,55 @@ import (
 	"time"
 )
 
-// talker is a client that takes nothing: it says something, and its end comes behind it.
-type talker struct {
+// goneClient is a client that has sent something and is gone: writes to it fail.
+type goneClient struct {
 	net.Conn
-	says io.Reader
-	done chan struct{} // closed when all is said
+	sent io.Reader
+	done chan struct{} // closed when all was read
 }
 
-func (c talker) Read(p []byte) (int, error) {
-	n, err := c.says.Read(p)
+func (c goneClient) Read(p []byte) (int, error) {
+	n, err := c.sent.Read(p)
 	if err != nil {
 		close(c.done)
 	}
 	return n, err
 }
 
-func (c talker) Write([]byte) (int, error) { return 0, errors.New("gone") }
+func (c goneClient) Write([]byte) (int, error) { return 0, errors.New("gone") }
 
-func newTalker(t *testing.T, says io.Reader) talker {
+func newGoneClient(t *testing.T, sent io.Reader) goneClient {
 	ours, theirs := net.Pipe()
 	t.Cleanup(func() { theirs.Close() })
-	return talker{ours, says, make(chan struct{})}
+	return goneClient{ours, sent, make(chan struct{})}
 }
 
-// carryFor is carry with a linger of its own. The channel is closed when the connection has ended.
+// carryFor is carry with another linger. The channel is closed when the connection has ended.
 func carryFor(t *testing.T, conn net.Conn, linger time.Duration) (carried, <-chan struct{}) {
 	t.Helper()
 	g := newTarget(t)
 	c, ended := NewCarrier(g.Addr().(*net.TCPAddr).AddrPort(), secret, linger), make(chan struct{})
-	go func() { c.Carry(conn, somebody); close(ended) }()
+	go func() { c.Carry(conn, clientAddr); close(ended) }()
 	t.Cleanup(func() { c.cut(); <-ended })
 	return g.next(t), ended
 }
 
-// What a client has said comes to the transport, though the client is gone and what it was
-// sent is unread: closing the connection then would reset it, and destroy what is on its way.
+// All that a client has sent reaches the transport, even if the client is gone and octets of the
+// transport are unread: closing the connection early would reset it, and discard octets.
 func TestLastWordsBesideWhatIsUnread(t *testing.T) {
 	words := random(300 << 10) // more than the kernel takes for a transport that does not read
-	conn := newTalker(t, bytes.NewReader(words))
+	conn := newGoneClient(t, bytes.NewReader(words))
 	s, _ := carryFor(t, conn, time.Minute)
 	s.SetReadBuffer(8 << 10)
-	s.Write(make([]byte, 32<<10)) // the first of it finds that the client is gone, the rest is not read
+	s.Write(make([]byte, 32<<10)) // the first octets find that the client is gone, the others are not read
 	<-conn.done
-	time.Sleep(50 * time.Millisecond) // so that closing too early has the time to do harm
+	time.Sleep(50 * time.Millisecond) // so that the connection would be closed too early, if it were
 	if got, err := io.ReadAll(s); err != nil || !bytes.Equal(got, words) {
 		t.Errorf("the transport got %d octets of %d, and then %v", len(got), len(words), err)
 	}
 }
 
-// endless says something until its deadline.
+// endless returns octets without end, until its read deadline.
 type endless struct {
 	net.Conn
 	over atomic.Bool
@@ -79,8 +79,8 @@ func (e *endless) Read(p []byte) (int, error) {
 
 func (e *endless) Write(p []byte) (int, error) { return len(p), nil }
 
-// A client that talks on when the transport has said FIN, and reads nothing, is given up
-// after the linger: nobody else ends the connection.
+// A client that goes on sending after the transport has sent FIN and has stopped reading is cut
+// after the linger: nothing else would end the connection.
 func TestTalksOnAfterTheEnd(t *testing.T) {
 	ours, theirs := net.Pipe()
 	defer theirs.Close()
@@ -90,6 +90,6 @@ func TestTalksOnAfterTheEnd(t *testing.T) {
 	select {
 	case <-ended:
 	case <-time.After(30 * time.Second):
-		t.Error("it is carried on")
+		t.Error("the connection has not ended")
 	}
 }

@@ -1,15 +1,15 @@
-// Package front stands before a transport: it accepts the connections that come by
-// TLS, or to a socket that the transport cannot open itself, and carries their octets to
-// the transport's own listener, which is on loopback, behind a PROXY header that names
-// the client and proves to come from this process. So every transport serves TLS and the
-// sockets that systemd passes, and none knows of either.
+// Package front is a proxy before a transport. It accepts connections with TLS, or on a
+// socket that systemd has opened, and copies their octets to the transport's own listener,
+// which is on loopback. Each connection to the transport begins with a PROXY header that
+// names the client and proves that this process wrote it. So every transport can serve TLS
+// and passed sockets without code for them.
 //
-// It refuses to look into frames, to limit clients of one address and to log
-// anybody in: that is the core's, which learns the client's address from the
-// header. But handshakes come before that, so they are bounded for each address here.
-// What one client can make it keep is bounded: a handshake by its time and by how
-// many there are at once, octets by one buffer each way; a client that takes no more
-// is not read from the transport, which then finds it slow.
+// The package does not look into frames, does not limit clients of one address and does
+// not log anybody in. The core does that, which learns the client's address from the
+// header. Handshakes come before that, so the front itself limits them for each address.
+// What it keeps for one client is bounded: a handshake has a timeout, and their number is
+// limited; octets have one buffer each way. While a client does not read, the front does
+// not read for it from the transport either, which then finds the client slow.
 //
 // Any goroutine may call the methods of a Front.
 package front
@@ -34,60 +34,60 @@ import (
 	"chatbench/internal/loglimit"
 )
 
-// goodbyeTimeout is how long a client that speaks no TLS has to take the answer.
-const goodbyeTimeout = 250 * time.Millisecond
+// plaintextTimeout is how long a client that does not use TLS has to receive the answer.
+const plaintextTimeout = 250 * time.Millisecond
 
-// Config is what a front is made of.
+// Config configures a Front.
 type Config struct {
-	Listener net.Listener // where clients come, of TCP; StopAccepting closes it
-	// TLS is how clients are spoken to; see Certificate.TLS. nil: without TLS.
+	Listener net.Listener // a TCP listener; StopAccepting closes it
+	// TLS is the configuration of TLS, see Certificate.TLS. nil: without TLS.
 	TLS     *tls.Config
 	Carrier *Carrier // to the transport
-	// Trusted are proxies in front of this one: what comes from them begins with a
-	// PROXY header, before the TLS handshake.
+	// Trusted are proxies before the front: connections from them begin with a PROXY
+	// header, before the TLS handshake.
 	Trusted []netip.Prefix
-	// Banned says whether a client's address is banned: it is not shaken hands with.
+	// Banned says whether a client's address is banned: such a client gets no handshake.
 	// nil: none is.
 	Banned func(netip.Addr) bool
-	// Refused is told of clients that never come to the transport, and why: in one
-	// word, and what was wrong if there is more to say. It must not block. nil: nobody is.
+	// Refused, if set, is called for each client that never reaches the transport: reason
+	// is one word, detail says what was wrong, if there is more to say. It must not block.
 	Refused func(peer netip.AddrPort, reason, detail string)
 
-	MaxConns int // connections at once; more wait to be accepted; 10,000
-	// MaxHandshakes is how many of them may be in their TLS handshake, an eighth of
-	// MaxConns at the most; 256. See handshakes for the part that one address has.
+	MaxConns int // connections at once; more wait to be accepted; default 10,000
+	// MaxHandshakes is how many of them may be in their TLS handshake, at most an eighth
+	// of MaxConns; default 256. See handshakes for the share of one address.
 	MaxHandshakes    int
-	HandshakeTimeout time.Duration // for header, a place, and handshake together; 5 s
-	Log              *slog.Logger  // rare events only, or bounded ones
+	HandshakeTimeout time.Duration // for header, waiting and handshake together; default 5 s
+	Log              *slog.Logger  // rare events only, or limited ones
 }
 
-// Counters is what a front has counted since it was made.
+// Counters is the counters of a Front.
 type Counters struct {
 	Accepts    atomic.Int64 // connections accepted
-	Handshakes atomic.Int64 // of them, those under way now
-	// How connections ended that never came to the transport.
+	Handshakes atomic.Int64 // handshakes running now
+	// Why connections ended that never reached the transport.
 	BadHeader atomic.Int64 // a PROXY header that is wrong, missing or late
 	BadTLS    atomic.Int64 // a handshake that failed
 	TimedOut  atomic.Int64 // a handshake that took too long
-	TooMany   atomic.Int64 // no place for its handshake in time, or too many waited for one
+	TooMany   atomic.Int64 // too many handshakes: it waited too long, or too many waited already
 	Banned    atomic.Int64 // the address is banned
 }
 
-// Front is a front at work.
+// Front accepts connections. Make it with New, and run it with Serve.
 type Front struct {
 	Counters
-	cfg    Config
-	policy proxyproto.Policy
-	places chan struct{} // for connections
-	shakes *handshakes
-	lines  loglimit.Limit // of clients that cannot be carried
+	cfg        Config
+	policy     proxyproto.Policy
+	slots      chan struct{} // for connections
+	handshakes *handshakes
+	failures   loglimit.Limit // log lines for clients that cannot be carried
 
 	work   sync.WaitGroup
-	ending context.Context // ended: handshakes are cut
+	ending context.Context // when it ends, handshakes are cut
 	cut    context.CancelFunc
 }
 
-// New makes a front. Serve lets it work, and has to be called once.
+// New makes a Front. Serve must be called once.
 func New(cfg Config) *Front {
 	if cfg.MaxConns <= 0 {
 		cfg.MaxConns = 10_000
@@ -106,20 +106,20 @@ func New(cfg Config) *Front {
 	}
 	f := &Front{
 		cfg: cfg, policy: proxyproto.Policy{Trusted: cfg.Trusted},
-		places: make(chan struct{}, cfg.MaxConns),
-		shakes: newHandshakes(min(cfg.MaxHandshakes, max(cfg.MaxConns/8, 1))), // with those who wait, 5/8 of the connections
+		slots:      make(chan struct{}, cfg.MaxConns),
+		handshakes: newHandshakes(min(cfg.MaxHandshakes, max(cfg.MaxConns/8, 1))), // 5/8 of the connections, with those that wait
 	}
 	f.ending, f.cut = context.WithCancel(context.Background())
-	f.work.Add(1) // Serve's
+	f.work.Add(1) // for Serve
 	return f
 }
 
-// Serve takes connections until StopAccepting or Shutdown, and returns then.
+// Serve accepts connections until StopAccepting or Shutdown.
 func (f *Front) Serve() {
 	defer f.work.Done()
 	for failing := false; ; {
 		select {
-		case f.places <- struct{}{}:
+		case f.slots <- struct{}{}:
 		case <-f.ending.Done():
 			return
 		}
@@ -129,33 +129,32 @@ func (f *Front) Serve() {
 			failing = false
 			f.Accepts.Add(1)
 			f.work.Go(func() {
-				defer func() { <-f.places }()
+				defer func() { <-f.slots }()
 				f.serve(conn.(*net.TCPConn))
 			})
 			continue
 		case errors.Is(err, net.ErrClosed):
 			return
 		}
-		<-f.places
+		<-f.slots
 		if !failing {
-			f.cfg.Log.Warn("the listener before the transport cannot accept, and tries again", "err", err)
+			f.cfg.Log.Warn("the front cannot accept connections, and retries", "err", err)
 		}
 		failing = true
-		select { // out of descriptors, most likely: those who end give some back
+		select { // probably out of descriptors: some become free when connections end
 		case <-time.After(100 * time.Millisecond):
 		case <-f.ending.Done():
 		}
 	}
 }
 
-// StopAccepting closes the listener and cuts handshakes: nobody comes any more, and
-// those who are carried stay.
+// StopAccepting closes the listener and cuts handshakes. Connections that are carried stay.
 func (f *Front) StopAccepting() {
 	f.cfg.Listener.Close()
 	f.cut()
 }
 
-// Shutdown stops accepting and waits for the connections to end. The transport ends
+// Shutdown stops accepting and waits until all connections have ended. The transport ends
 // those that are carried, or the Carrier cuts them.
 func (f *Front) Shutdown() {
 	f.StopAccepting()
@@ -172,25 +171,25 @@ func (f *Front) serve(conn *net.TCPConn) {
 		var err error
 		if client, peer, err = f.begin(conn, peer, preface); err != nil {
 			f.count(peer, err)
-			tellPlain(conn, err)
+			answerPlaintext(conn, err)
 			return
 		}
 	}
 	if err := f.cfg.Carrier.Carry(client, peer); err != nil {
-		f.lines.Warn(f.cfg.Log, "a client cannot be carried to the transport", "peer", peer, "err", err)
+		f.failures.Warn(f.cfg.Log, "a client cannot be carried to the transport", "peer", peer, "err", err)
 	}
 }
 
 var (
 	errBanned  = errors.New("front: the address is banned")
-	errTooMany = errors.New("front: there is no place for the handshake")
+	errTooMany = errors.New("front: too many handshakes")
 )
 
-// count counts a connection that never came to the transport, and tells of it.
+// count counts and reports a connection that never reached the transport.
 func (f *Front) count(peer netip.AddrPort, err error) {
 	var timeout net.Error
 	switch {
-	case f.ending.Err() != nil: // cut by us
+	case f.ending.Err() != nil: // cut by StopAccepting
 	case errors.Is(err, errBanned):
 		f.Banned.Add(1)
 		f.cfg.Refused(peer, "banned", "")
@@ -209,21 +208,21 @@ func (f *Front) count(peer netip.AddrPort, err error) {
 	}
 }
 
-// tellPlain answers a client that speaks no TLS but the protocol itself: without a
-// word it could not know what is wrong.
-func tellPlain(conn *net.TCPConn, err error) {
+// answerPlaintext denies the login of a client that uses the protocol without TLS, so that
+// it learns what is wrong.
+func answerPlaintext(conn *net.TCPConn, err error) {
 	var header tls.RecordHeaderError
 	if !errors.As(err, &header) || header.RecordHeader[0] != byte(wire.Cred) {
 		return
 	}
-	conn.SetDeadline(time.Now().Add(goodbyeTimeout))
+	conn.SetDeadline(time.Now().Add(plaintextTimeout))
 	if _, err := conn.Write(wire.AppendClose(wire.AppendDenied(nil, wire.NeedsTLS))); err == nil && conn.CloseWrite() == nil {
-		io.Copy(io.Discard, conn) // what is left unread would reset the connection, and destroy the answer
+		io.Copy(io.Discard, conn) // closing with unread input would reset the connection, and discard the answer
 	}
 }
 
-// begin does what comes before the first frame: it reads a trusted proxy's header, if
-// one has to come, and shakes hands, if TLS is spoken.
+// begin does what precedes the first frame: it reads the header of a trusted proxy, if one
+// is required, and does the TLS handshake, if TLS is used.
 func (f *Front) begin(conn *net.TCPConn, peer netip.AddrPort, preface core.Preface) (net.Conn, netip.AddrPort, error) {
 	until := time.Now().Add(f.cfg.HandshakeTimeout)
 	conn.SetDeadline(until)
@@ -238,7 +237,7 @@ func (f *Front) begin(conn *net.TCPConn, peer netip.AddrPort, preface core.Prefa
 			peer = named
 		}
 		if len(rest) > 0 {
-			client = &begun{conn, rest}
+			client = &prefixedConn{conn, rest}
 		}
 	}
 	if f.cfg.Banned(peer.Addr()) {
@@ -256,29 +255,29 @@ func (f *Front) begin(conn *net.TCPConn, peer netip.AddrPort, preface core.Prefa
 	return secure, peer, nil
 }
 
-// handshake shakes hands when there is a place for it. The place is that of the client
-// at addr, whatever proxy it comes by.
+// handshake does the TLS handshake when it has a slot. The slot counts for addr, the address
+// of the client, not for that of a proxy.
 func (f *Front) handshake(client socket, addr netip.Addr, until time.Time) (*tls.Conn, error) {
-	if !f.shakes.enter(f.ending, addr, time.Until(until)) {
+	if !f.handshakes.acquire(f.ending, addr, time.Until(until)) {
 		return nil, errTooMany
 	}
-	defer f.shakes.leave(addr)
+	defer f.handshakes.release(addr)
 	f.Handshakes.Add(1)
 	defer f.Handshakes.Add(-1)
-	secure := tls.Server(&watched{socket: client}, f.cfg.TLS)
+	secure := tls.Server(&eofSocket{socket: client}, f.cfg.TLS)
 	if err := secure.HandshakeContext(f.ending); err != nil {
 		return nil, fmt.Errorf("front: %w", err)
 	}
 	return secure, nil
 }
 
-// readPreface reads to the end of a PROXY header, and gives what has come behind it.
+// readPreface reads a PROXY header, and returns what has come after it, and the client.
 func readPreface(conn net.Conn, take func([]byte) ([]byte, bool, netip.AddrPort, error)) (rest []byte, client netip.AddrPort, err error) {
 	buf := make([]byte, 1024)
 	for {
 		n, err := conn.Read(buf)
 		if err != nil {
-			return nil, client, fmt.Errorf("%w: it has not come: %w", proxyproto.ErrHeader, err)
+			return nil, client, fmt.Errorf("%w: it is incomplete: %w", proxyproto.ErrHeader, err)
 		}
 		rest, done, client, err := take(buf[:n])
 		if err != nil || done {
@@ -287,13 +286,13 @@ func readPreface(conn net.Conn, take func([]byte) ([]byte, bool, netip.AddrPort,
 	}
 }
 
-// begun is a connection of which some octets have been read already.
-type begun struct {
+// prefixedConn is a connection that first returns octets that were read from it before.
+type prefixedConn struct {
 	*net.TCPConn
 	rest []byte
 }
 
-func (b *begun) Read(p []byte) (int, error) {
+func (b *prefixedConn) Read(p []byte) (int, error) {
 	if len(b.rest) == 0 {
 		return b.TCPConn.Read(p)
 	}

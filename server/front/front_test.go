@@ -25,8 +25,8 @@ func random(n int) []byte {
 	return b
 }
 
-// What a client says comes to the transport as it was, with the client's address,
-// and the other way round; each side's FIN by itself.
+// Octets reach the transport unchanged, with the client's address, and the client likewise.
+// The FIN of each side is passed on.
 func TestCarries(t *testing.T) {
 	f, g := start(t, Config{})
 	c := dial(t, f)
@@ -57,7 +57,7 @@ func TestCarries(t *testing.T) {
 	await(t, "the connection ends", func() bool { return f.cfg.Carrier.Open.Load() == 0 })
 }
 
-// The server's FIN reaches a client that goes on talking, which has Linger then.
+// The server's FIN reaches a client that goes on sending, for which it then has Linger.
 func TestServerEndsFirst(t *testing.T) {
 	f, g := start(t, Config{})
 	c := dial(t, f)
@@ -70,7 +70,7 @@ func TestServerEndsFirst(t *testing.T) {
 	await(t, "one that does not say FIN is cut", func() bool { return f.cfg.Carrier.Open.Load() == 0 })
 }
 
-// A client that is gone without a FIN is an error to the transport, not an end.
+// If a client is gone without a FIN, the transport sees an error, not an end.
 func TestReset(t *testing.T) {
 	f, g := start(t, Config{})
 	c := dial(t, f)
@@ -85,7 +85,7 @@ func TestReset(t *testing.T) {
 	}
 }
 
-// Handshakes that are not made are bounded in time, and counted.
+// Handshakes that are not finished time out, and are counted.
 func TestHandshakesAreBounded(t *testing.T) {
 	f, g := start(t, Config{MaxHandshakes: 2, HandshakeTimeout: 300 * time.Millisecond})
 	var silent []net.Conn
@@ -101,7 +101,7 @@ func TestHandshakesAreBounded(t *testing.T) {
 	for _, c := range silent {
 		c.SetReadDeadline(time.Now().Add(30 * time.Second))
 		if _, err := c.Read(make([]byte, 1)); err == nil {
-			t.Error("the server speaks to one who says nothing")
+			t.Error("the server writes to a client that has sent nothing")
 		}
 	}
 	await(t, "both are counted", func() bool { return f.TimedOut.Load() == 2 })
@@ -116,13 +116,13 @@ func TestHandshakesAreBounded(t *testing.T) {
 	g.next(t) // and all others are served
 }
 
-// A trusted proxy in front names the client; what anybody else says of itself is no
+// The header of a trusted proxy names the client. From other addresses a header is a failed
 // handshake.
 func TestTrustedProxy(t *testing.T) {
 	f, g := start(t, Config{Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")}, HandshakeTimeout: 300 * time.Millisecond})
 	const line = "PROXY TCP4 203.0.113.9 192.0.2.1 51000 443\r\n"
 	for i, pieces := range [][]string{{line}, {line[:10], line[10:]}} {
-		c := dialClear(t, f, "127.0.0.2", pieces[0])
+		c := dialPlaintext(t, f, "127.0.0.2", pieces[0])
 		for _, p := range pieces[1:] {
 			time.Sleep(10 * time.Millisecond)
 			c.Write([]byte(p))
@@ -134,15 +134,15 @@ func TestTrustedProxy(t *testing.T) {
 			t.Errorf("the transport is told %s", s.client)
 		}
 	}
-	dialClear(t, f, "127.0.0.2", "GET / HTTP/1.0\r\n\r\n")
-	dialClear(t, f, "127.0.0.2", "") // and nothing for too long
-	dialClear(t, f, "127.0.0.1", line)
+	dialPlaintext(t, f, "127.0.0.2", "GET / HTTP/1.0\r\n\r\n")
+	dialPlaintext(t, f, "127.0.0.2", "") // and nothing for too long
+	dialPlaintext(t, f, "127.0.0.1", line)
 	await(t, "all are counted", func() bool {
 		return f.BadHeader.Load() == 2 && f.BadTLS.Load() == 1 && f.Handshakes.Load() == 0
 	})
 }
 
-// What is kept for a client that takes nothing is bounded: the transport finds it slow.
+// Output for a client that does not read is bounded, so that the transport finds it slow.
 func TestStoppedReader(t *testing.T) {
 	l, err := tcp.Listen("127.0.0.1:0", tcp.Options{SendBuffer: 128 << 10})
 	if err != nil {
@@ -163,13 +163,13 @@ func TestStoppedReader(t *testing.T) {
 		}
 	}
 	if took > 1<<20 {
-		t.Errorf("%d KiB were taken for a client that takes nothing", took>>10)
+		t.Errorf("%d KiB were buffered for a client that does not read", took>>10)
 	}
 	t.Logf("%d KiB", took>>10)
 }
 
-// Shutdown waits for those who are there, and the carrier cuts them when its time is
-// over. Handshakes are cut at once.
+// Shutdown waits for connections that are carried, and the carrier cuts them when its context
+// ends. Handshakes are cut at once.
 func TestShutdown(t *testing.T) {
 	f, g := start(t, Config{HandshakeTimeout: time.Hour})
 	c := dial(t, f)
@@ -195,7 +195,7 @@ func TestShutdown(t *testing.T) {
 	})
 	silent.SetReadDeadline(time.Now().Add(30 * time.Second))
 	if _, err := silent.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("a handshake goes on: %v", err)
+		t.Errorf("a handshake was not cut: %v", err)
 	}
 	s.Write([]byte("still here"))
 	if _, err := io.ReadFull(c, make([]byte, 10)); err != nil {
@@ -209,7 +209,7 @@ func TestShutdown(t *testing.T) {
 	go func() { cut <- f.cfg.Carrier.Shutdown(ctx) }()
 	cancel()
 	if err := <-cut; !errors.Is(err, context.Canceled) {
-		t.Errorf("the carrier had to cut, and says %v", err)
+		t.Errorf("Shutdown after a cut: %v, want context.Canceled", err)
 	}
 	<-over
 	if _, err := c.Read(make([]byte, 1)); err == nil {
@@ -218,12 +218,12 @@ func TestShutdown(t *testing.T) {
 	ours, theirs := net.Pipe()
 	defer theirs.Close()
 	if err := f.cfg.Carrier.Carry(ours, netip.MustParseAddrPort("192.0.2.1:1")); err != nil || f.cfg.Carrier.NoTarget.Load() != 0 {
-		t.Errorf("one who comes after that: %v", err)
+		t.Errorf("a connection after Shutdown: %v", err)
 	}
 }
 
-// A client that logs in without TLS is told so in its own protocol; of what speaks
-// another protocol the connection is closed without a word.
+// The login of a client without TLS is denied in the chat protocol. Connections with another
+// protocol are closed without an answer.
 func TestPlainClient(t *testing.T) {
 	f, _ := start(t, Config{})
 	for first, want := range map[string]string{

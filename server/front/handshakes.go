@@ -11,57 +11,57 @@ import (
 )
 
 const (
-	// addressShare is the part of all places that one address has: an eighth.
+	// addressShare: one address may use one in addressShare of all slots.
 	addressShare = 8
-	// leastShare is how many it has at least, where there are as many.
+	// leastShare is how many slots one address may use at least, if there are so many.
 	leastShare = 4
-	// waitingPerPlace is how many may wait for each place, of all and of one address.
-	waitingPerPlace = 4
+	// waitingPerSlot is how many clients may wait for each slot, of all and of one address.
+	waitingPerSlot = 4
 )
 
-// handshakes has a place for each TLS handshake that may be under way. One address
-// has an eighth of them; an IPv6 address counts as its /64. Whoever finds none waits.
-// The next place goes to the address that has the fewest, and of its clients to the
-// one that has waited longest: so an address that fills its places and says nothing
-// delays itself alone, and several that fill them all delay others until one of
-// theirs times out.
+// handshakes limits the TLS handshakes that run at once: each needs a slot. One address may
+// use an eighth of the slots; an IPv6 address counts as its /64. A client without a slot
+// waits. The next free slot goes to the address that uses the fewest, and among its clients
+// to the one that has waited longest. So an address that fills its slots and sends nothing
+// delays only itself, and several addresses that fill all slots delay others only until one
+// of their handshakes times out.
 //
 // Any goroutine may call its methods.
 type handshakes struct {
-	most, each int // places of all, and of one address
+	most, each int // slots of all, and of one address
 
-	mu      sync.Mutex
-	taken   int
-	of      map[netip.Addr]share // by core.Origin; without empty ones
-	waiting []*waiter            // whoever has waited longest first
+	mu        sync.Mutex
+	taken     int
+	byAddress map[netip.Addr]usage // by core.Origin; without zero values
+	waiting   []*waiter            // the one that has waited longest comes first
 }
 
-// share is what one address has.
-type share struct{ taken, waiting int }
+// usage is how many slots an address uses, and how many of its clients wait.
+type usage struct{ taken, waiting int }
 
-// waiter is one who waits for a place.
+// waiter is a client that waits for a slot.
 type waiter struct {
 	from netip.Addr
-	turn chan struct{} // closed when it has the place
+	turn chan struct{} // closed when it has the slot
 }
 
 func newHandshakes(most int) *handshakes {
-	return &handshakes{most: most, each: max(most/addressShare, min(most, leastShare)), of: make(map[netip.Addr]share)}
+	return &handshakes{most: most, each: max(most/addressShare, min(most, leastShare)), byAddress: make(map[netip.Addr]usage)}
 }
 
-// enter takes a place for a client at addr, and waits for one until patience is over
-// or ctx ends. It says whether there is a place, which leave has to give back. If too
-// many wait already, it does not wait.
-func (h *handshakes) enter(ctx context.Context, addr netip.Addr, patience time.Duration) bool {
+// acquire acquires a slot for a client at addr. It waits for one until the timeout or the end
+// of ctx; if too many wait already, it does not wait. If it returns true, release must be
+// called.
+func (h *handshakes) acquire(ctx context.Context, addr netip.Addr, timeout time.Duration) bool {
 	from := core.Origin(addr)
 	h.mu.Lock()
-	has := h.of[from]
+	has := h.byAddress[from]
 	if h.taken < h.most && has.taken < h.each {
 		h.add(from, 1, 0)
 		h.mu.Unlock()
 		return true
 	}
-	if len(h.waiting) >= waitingPerPlace*h.most || has.waiting >= waitingPerPlace*h.each {
+	if len(h.waiting) >= waitingPerSlot*h.most || has.waiting >= waitingPerSlot*h.each {
 		h.mu.Unlock()
 		return false
 	}
@@ -70,7 +70,7 @@ func (h *handshakes) enter(ctx context.Context, addr netip.Addr, patience time.D
 	h.add(from, 0, 1)
 	h.mu.Unlock()
 
-	late := time.NewTimer(patience)
+	late := time.NewTimer(timeout)
 	defer late.Stop()
 	select {
 	case <-w.turn:
@@ -82,21 +82,21 @@ func (h *handshakes) enter(ctx context.Context, addr netip.Addr, patience time.D
 	defer h.mu.Unlock()
 	i := slices.Index(h.waiting, w)
 	if i < 0 {
-		return true // its turn came in the same moment
+		return true // it was given a slot at the same moment
 	}
 	h.waiting = slices.Delete(h.waiting, i, i+1)
 	h.add(from, 0, -1)
 	return false
 }
 
-// leave gives the place of a client at addr back, to one who waits if it may have it.
-func (h *handshakes) leave(addr netip.Addr) {
+// release releases the slot of a client at addr, and gives it to a client that waits.
+func (h *handshakes) release(addr netip.Addr) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.add(core.Origin(addr), -1, 0)
 	next, fewest := -1, h.each
 	for i, w := range h.waiting {
-		if n := h.of[w.from].taken; n < fewest {
+		if n := h.byAddress[w.from].taken; n < fewest {
 			next, fewest = i, n
 		}
 	}
@@ -109,15 +109,15 @@ func (h *handshakes) leave(addr netip.Addr) {
 	close(w.turn)
 }
 
-// add counts places taken and clients waiting. The caller holds mu.
+// add adds to the slots taken and the clients waiting. The caller holds mu.
 func (h *handshakes) add(from netip.Addr, taken, waiting int) {
 	h.taken += taken
-	has := h.of[from]
+	has := h.byAddress[from]
 	has.taken += taken
 	has.waiting += waiting
-	if has == (share{}) {
-		delete(h.of, from)
+	if has == (usage{}) {
+		delete(h.byAddress, from)
 		return
 	}
-	h.of[from] = has
+	h.byAddress[from] = has
 }

@@ -19,20 +19,20 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// linger is how long clients of tests may take to say FIN.
+// linger is how long clients of tests may take to send FIN.
 const linger = 300 * time.Millisecond
 
 var secret = bytes.Repeat([]byte{9}, 32)
 
-// target stands for a transport: it reads the header of each connection, and hands
-// both to the test.
+// target is a fake transport: it reads the header of each connection, and passes both to
+// the test.
 type target struct {
 	*net.TCPListener
 	came chan carried
 }
 
 type carried struct {
-	*begun
+	*prefixedConn
 	client netip.AddrPort
 	err    error
 }
@@ -57,7 +57,7 @@ func newTarget(t testing.TB) *target {
 				return
 			}
 			rest, client, err := readPreface(c, policy.Preface(c.RemoteAddr().(*net.TCPAddr).AddrPort()).Take)
-			g.came <- carried{&begun{c, rest}, client, err}
+			g.came <- carried{&prefixedConn{c, rest}, client, err}
 		}
 	}()
 	return g
@@ -73,12 +73,12 @@ func (g *target) next(t testing.TB) carried {
 		}
 		return c
 	case <-time.After(30 * time.Second):
-		t.Fatal("nothing comes to the transport")
+		t.Fatal("no connection reaches the transport")
 		panic("unreachable")
 	}
 }
 
-// start runs a front that speaks TLS before a target to the end of the test.
+// start runs a front with TLS and its target, until the end of the test.
 func start(t testing.TB, cfg Config) (*Front, *target) {
 	t.Helper()
 	certFile, keyFile := certtest.Write(t, t.TempDir(), time.Hour, "chat.example")
@@ -90,7 +90,7 @@ func start(t testing.TB, cfg Config) (*Front, *target) {
 	return startAs(t, cfg)
 }
 
-// startAs runs a front that speaks TLS if it is told how.
+// startAs runs a front with TLS if cfg has TLS.
 func startAs(t testing.TB, cfg Config) (*Front, *target) {
 	t.Helper()
 	g := newTarget(t)
@@ -116,7 +116,7 @@ func startAs(t testing.TB, cfg Config) (*Front, *target) {
 
 func (f *Front) addr() string { return f.cfg.Listener.Addr().String() }
 
-// dial connects by TLS.
+// dial connects with TLS.
 func dial(t testing.TB, f *Front) *tls.Conn {
 	t.Helper()
 	c, err := tls.Dial("tcp", f.addr(), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{wire.Protocol}})
@@ -136,5 +136,5 @@ func await(t testing.TB, what string, is func() bool) {
 		}
 		time.Sleep(time.Millisecond)
 	}
-	t.Fatalf("in vain: %s", what)
+	t.Fatalf("timed out waiting until %s", what)
 }

@@ -39,7 +39,7 @@ func (b Ban) Target() string {
 
 // Expels says whether a user in the room is banned by this ban.
 func (b Ban) Expels(u core.User) bool {
-	return b.Name != "" && b.folded == u.Folded || b.Prefix.Contains(plain(u.Peer.Addr()))
+	return b.Name != "" && b.folded == u.Folded || b.Prefix.Contains(normalized(u.Peer.Addr()))
 }
 
 // KnownBan is false for a ban of a name if there is no such user, and true otherwise.
@@ -47,8 +47,8 @@ func (g *Gate) KnownBan(b Ban) bool { return b.Name == "" || g.Known(b.folded) }
 
 func (b Ban) over(now time.Time) bool { return !b.Until.IsZero() && !now.Before(b.Until) }
 
-// plain is an address in the form in which addresses are compared.
-func plain(addr netip.Addr) netip.Addr { return addr.Unmap().WithZone("") }
+// normalized is an address in the form in which addresses are compared.
+func normalized(addr netip.Addr) netip.Addr { return addr.Unmap().WithZone("") }
 
 // banOf parses the target of a ban: an address, a prefix, or otherwise a name. An IPv6 address
 // means its /64, as in all limits by address.
@@ -131,7 +131,7 @@ func family(addr netip.Addr) int {
 // address says whether an address is banned. It does one look-up for each length of prefix,
 // however many bans there are.
 func (b *banned) address(addr netip.Addr, now time.Time) bool {
-	addr = plain(addr)
+	addr = normalized(addr)
 	for _, bits := range b.lengths[family(addr)] {
 		prefix, _ := addr.Prefix(bits) // for the zero Addr it is the zero Prefix, which is not banned
 		if ban, found := b.prefixes[prefix]; found && !ban.over(now) {
@@ -180,8 +180,8 @@ type bans struct {
 	unsaved bool                   // the last change is not in the file; guarded by Gate.changing
 }
 
-// holds says whether a login is banned, by its name or by its address.
-func (b *bans) holds(l *core.Login) bool {
+// forbids says whether a login is banned, by its name or by its address.
+func (b *bans) forbids(l *core.Login) bool {
 	set, now := b.now.Load(), time.Now()
 	return set.name(l.Folded, now) || set.address(l.Peer.Addr(), now)
 }

@@ -102,7 +102,7 @@ func New(cfg Config) (*Gate, error) {
 func (g *Gate) Authenticate(l *core.Login) {
 	who := newAttempt(l.Peer.Addr(), l.Folded)
 	switch {
-	case g.bans.holds(l):
+	case g.bans.forbids(l):
 		g.counts.banned.Add(1)
 		l.Answer(errBanned)
 		return
@@ -152,7 +152,7 @@ func (g *Gate) answer(l *core.Login, who attempt, hashed *users.Users, err error
 		if known := g.users.Load(); known != hashed && !known.SamePassword(hashed, l.Folded) {
 			err = errWrong
 		}
-		if g.bans.holds(l) {
+		if g.bans.forbids(l) {
 			err = errBanned
 		}
 	}

@@ -7,44 +7,45 @@ import (
 	"time"
 )
 
-// The checker holds what clients have heard against what a room promises. It knows no
-// server and no network: it is given a history when all is over, or in between.
+// The checker compares what clients have received with what a room promises. It knows no
+// server and no network: it is given a history, at the end of a test or during it.
 //
-// All lists of what clients heard are put together into one order, in which each line
-// stands behind those that anybody heard before it. Each client has to have heard a piece of
-// that order without a hole, from where it came in to where it left.
+// It merges the lists of lines that the clients received into one order, in which each line
+// comes after those that any client received before it. Each client must have received a
+// contiguous part of that order, from where it logged in to where it left.
 
-// line is something that was said: by whom, a stay of the history, and which of its lines,
-// counted from 0.
-type line struct{ stay, number int }
+// line identifies a line that was said: the session in the history, and the number of the line
+// in that session, from 0.
+type line struct{ session, number int }
 
-// text is what is said.
-func (l line) text() string { return fmt.Sprintf("%d %d", l.stay, l.number) }
+// text is the text of the line.
+func (l line) text() string { return fmt.Sprintf("%d %d", l.session, l.number) }
 
-// stay is a client's time in the room, from a login to the end of its connection.
-type stay struct {
-	name  string
-	from  time.Time   // when it was let in, or later
-	sent  []time.Time // when it said each of its lines, or earlier
-	heard []line      // in this order, its own among them
-	in    bool        // it is still in the room, all is quiet, and it was given the time to hear all
-	bye   bool        // it has left in order, all is quiet, and its server was there to publish what it said
+// sessionRecord is a session in a history: from a login to the end of the connection.
+type sessionRecord struct {
+	name     string
+	from     time.Time   // when it was let in, or later
+	sent     []time.Time // when it said each of its lines, or earlier
+	received []line      // the lines that it received, in order, including its own
+	in       bool        // it is still in the room, nobody talks any more, and it had time to receive all lines
+	closed   bool        // it left with Close, nobody talks any more, and its server did not die before it published its lines
 }
 
-// history is the stays of a test.
-type history []stay
+// history is the sessions of a test.
+type history []sessionRecord
 
-// verdict is what is wrong with a history.
+// verdict is the result of the checker.
 type verdict struct {
 	said         int // lines
-	acknowledged int // of them, heard by who said them
-	lost         int // times that a client did not hear a line that it should have
-	twice        int // times that a client heard a line again
-	disordered   int // times that a client heard a line in another order than others, or than it was said
+	acknowledged int // lines that the client that said them has received
+	lost         int // lines that a client should have received and did not
+	twice        int // lines that a client received again
+	disordered   int // lines that a client received in another order than others, or than they were said
 	details      []string
 }
 
-func (v *verdict) find(count *int, format string, args ...any) {
+// add counts a violation, and keeps the details of the first ten.
+func (v *verdict) add(count *int, format string, args ...any) {
 	*count++
 	const most = 10
 	if len(v.details) < most {
@@ -54,47 +55,48 @@ func (v *verdict) find(count *int, format string, args ...any) {
 
 func (v *verdict) clean() bool { return v.lost+v.twice+v.disordered == 0 }
 
-// judge judges a history.
-func (h history) judge() (v verdict) {
-	heard := make([][]line, len(h))
+// check checks a history.
+func (h history) check() (v verdict) {
+	received := make([][]line, len(h))
 	for i := range h {
-		heard[i] = h.once(i, &v)
+		received[i] = h.once(i, &v)
 		v.said += len(h[i].sent)
 	}
-	all := h.merge(heard)
+	all := h.merge(received)
 	at := make(map[line]int, len(all))
 	for k, l := range all {
 		at[l] = k
 	}
 	for i := range h {
-		h.hold(i, heard[i], all, at, &v)
-		h.own(i, at, &v)
+		h.checkReceived(i, received[i], all, at, &v)
+		h.checkOwn(i, at, &v)
 	}
 	return v
 }
 
-// once is what a stay has heard, without what it heard again.
+// once is the lines that a session has received, without duplicates, which are counted.
 func (h history) once(i int, v *verdict) (list []line) {
-	seen := make(map[line]bool, len(h[i].heard))
-	for _, l := range h[i].heard {
+	seen := make(map[line]bool, len(h[i].received))
+	for _, l := range h[i].received {
 		if seen[l] {
-			v.find(&v.twice, "%s heard line %d of %s twice", h[i].name, l.number, h[l.stay].name)
+			v.add(&v.twice, "%s heard line %d of %s twice", h[i].name, l.number, h[l.session].name)
 			continue
 		}
 		seen[l] = true
 		list = append(list, l)
-		if l.stay == i {
+		if l.session == i {
 			v.acknowledged++
 		}
 	}
 	return list
 }
 
-// merge puts what all have heard into one order. Of lines of which nobody heard both, those
-// said first come first. If there is no one order, it is broken where the earliest line is.
+// merge merges the lines that all sessions received into one order. If no client has received
+// both of two lines, the one said first comes first. If the orders contradict one another, merge
+// continues with the earliest line.
 func (h history) merge(heard [][]line) (all []line) {
 	after := map[line][]line{}
-	before := map[line]int{} // lines that have to stand before one, and do not yet
+	before := map[line]int{} // how many lines have to come before a line, and are not in all yet
 	for _, list := range heard {
 		for k, l := range list {
 			if _, known := before[l]; !known {
@@ -106,8 +108,8 @@ func (h history) merge(heard [][]line) (all []line) {
 			}
 		}
 	}
-	latestFirst := func(a, b line) int { return h[b.stay].sent[b.number].Compare(h[a.stay].sent[a.number]) }
-	var ready []line // the last is the next
+	latestFirst := func(a, b line) int { return h[b.session].sent[b.number].Compare(h[a.session].sent[a.number]) }
+	var ready []line // the last one is the next
 	for l, n := range before {
 		if n == 0 {
 			ready = append(ready, l)
@@ -137,8 +139,8 @@ func (h history) merge(heard [][]line) (all []line) {
 	return all
 }
 
-// hold holds what one stay has heard against the order of all.
-func (h history) hold(i int, heard, all []line, at map[line]int, v *verdict) {
+// checkReceived compares the lines that one session received with the merged order.
+func (h history) checkReceived(i int, heard, all []line, at map[line]int, v *verdict) {
 	s := h[i]
 	first, last := len(all), -1
 	has := make([]bool, len(all))
@@ -146,23 +148,23 @@ func (h history) hold(i int, heard, all []line, at map[line]int, v *verdict) {
 		has[at[l]] = true
 		first, last = min(first, at[l]), max(last, at[l])
 		if k > 0 && at[l] < at[heard[k-1]] {
-			v.find(&v.disordered, "%s heard line %d of %s later than others did", s.name, l.number, h[l.stay].name)
+			v.add(&v.disordered, "%s heard line %d of %s later than others did", s.name, l.number, h[l.session].name)
 		}
 	}
 	for k, l := range all {
-		due := k >= first || h[l.stay].sent[l.number].After(s.from)
+		due := k >= first || h[l.session].sent[l.number].After(s.from)
 		if due && (k <= last || s.in) && !has[k] {
-			v.find(&v.lost, "%s did not hear line %d of %s", s.name, l.number, h[l.stay].name)
+			v.add(&v.lost, "%s did not hear line %d of %s", s.name, l.number, h[l.session].name)
 		}
 	}
 }
 
-// own looks at the lines of one stay: whether they stand in the order in which it said them,
-// and none is left out.
-func (h history) own(i int, at map[line]int, v *verdict) {
+// checkOwn checks the lines that one session said: whether others received all of them, in the
+// order in which it said them.
+func (h history) checkOwn(i int, at map[line]int, v *verdict) {
 	s := h[i]
 	due := len(s.sent)
-	if !s.in && !s.bye { // what it said last may have got nowhere
+	if !s.in && !s.closed { // its last lines may not have reached its server
 		for due > 0 {
 			if _, heard := at[line{i, due - 1}]; heard {
 				break
@@ -172,31 +174,31 @@ func (h history) own(i int, at map[line]int, v *verdict) {
 	}
 	before := -1
 	for n := range due {
-		k, heard := at[line{i, n}]
+		k, received := at[line{i, n}]
 		switch {
-		case !heard:
-			v.find(&v.lost, "nobody heard line %d of %s", n, s.name)
+		case !received:
+			v.add(&v.lost, "nobody heard line %d of %s", n, s.name)
 		case k < before:
-			v.find(&v.disordered, "line %d of %s was heard before one that it said earlier", n, s.name)
+			v.add(&v.disordered, "line %d of %s was heard before one that it said earlier", n, s.name)
 		default:
 			before = k
 		}
 	}
 }
 
-// wrongNames says what is wrong with the names in the room: nothing, if those who are in it
-// have each one of their own, and each server names all of them and nobody else.
-func wrongNames(in []string, told map[string][]string) (wrong []string) {
+// wrongNames lists what is wrong with the names in the room: a name that is in it twice, and a
+// server that does not list exactly the names in the room.
+func wrongNames(in []string, listed map[string][]string) (wrong []string) {
 	in = slices.Sorted(slices.Values(in))
 	for i := 1; i < len(in); i++ {
 		if in[i] == in[i-1] {
 			wrong = append(wrong, in[i]+" is in the room twice")
 		}
 	}
-	for server, names := range told {
+	for server, names := range listed {
 		names = slices.Sorted(slices.Values(names))
 		if !slices.Equal(names, in) {
-			wrong = append(wrong, fmt.Sprintf("%s names %s, in the room are %s", server, strings.Join(names, " "), strings.Join(in, " ")))
+			wrong = append(wrong, fmt.Sprintf("%s lists %s, in the room are %s", server, strings.Join(names, " "), strings.Join(in, " ")))
 		}
 	}
 	slices.Sort(wrong)

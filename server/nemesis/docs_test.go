@@ -17,7 +17,7 @@ func faultsTable() string {
 	return b.String()
 }
 
-// The documentation has the faults as they are, and the heading of the row.
+// docs/cluster.md has the table of faults, and the heading of the table of results.
 func TestDocs(t *testing.T) {
 	text, err := os.ReadFile("../../docs/cluster.md")
 	if err != nil {
@@ -25,7 +25,7 @@ func TestDocs(t *testing.T) {
 	}
 	for what, part := range map[string]string{"faults": faultsTable(), "results": heading} {
 		if !strings.Contains(string(text), part) {
-			t.Errorf("docs/cluster.md lacks the table of %s, which is\n%s", what, part)
+			t.Errorf("docs/cluster.md does not have the table of %s, which is\n%s", what, part)
 		}
 	}
 }

@@ -6,35 +6,35 @@ import (
 	"time"
 )
 
-// link is the way of one chatd to one NATS server, which can be made slow. It carries octets
-// in their order.
+// link is a proxy between one chatd and one NATS server that can be made slow. It keeps the
+// order of the octets.
 type link struct {
 	listener net.Listener
 	target   string
 	delay    atomic.Int64 // of each octet, in nanoseconds
-	rate     atomic.Int64 // octets a second each way; 0: as fast as it goes
+	rate     atomic.Int64 // octets a second each way; 0: no limit
 }
 
-// newLink listens at an address of the test's own. It ends with the listener.
+// newLink listens on an address of the test. The link ends with the listener.
 func newLink(host, target string) (*link, error) {
 	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
 		return nil, err
 	}
-	way := &link{listener: l, target: target}
+	proxy := &link{listener: l, target: target}
 	go func() {
 		for {
 			from, err := l.Accept()
 			if err != nil {
 				return
 			}
-			go way.connect(from)
+			go proxy.connect(from)
 		}
 	}()
-	return way, nil
+	return proxy, nil
 }
 
-// set makes the link slow, or as it was.
+// set sets the delay and the rate of the link.
 func (l *link) set(delay time.Duration, rate int) {
 	l.delay.Store(int64(delay))
 	l.rate.Store(int64(rate))
@@ -46,33 +46,33 @@ func (l *link) connect(from net.Conn) {
 		from.Close()
 		return
 	}
-	go l.carry(to, from)
-	l.carry(from, to)
+	go l.copyOneWay(to, from)
+	l.copyOneWay(from, to)
 }
 
-// piece is octets on their way.
+// piece is octets that are delayed.
 type piece struct {
 	octets []byte
 	due    time.Time
 }
 
-// carry carries octets one way until either side ends, and then ends both.
-func (l *link) carry(to, from net.Conn) {
-	way := make(chan piece, 64)
+// copyOneWay copies octets in one direction until either side ends, and then closes both.
+func (l *link) copyOneWay(to, from net.Conn) {
+	pieces := make(chan piece, 64)
 	go func() {
-		defer close(way)
+		defer close(pieces)
 		for {
 			octets := make([]byte, 16<<10)
 			n, err := from.Read(octets)
 			if n > 0 {
-				way <- piece{octets[:n], time.Now().Add(time.Duration(l.delay.Load()))}
+				pieces <- piece{octets[:n], time.Now().Add(time.Duration(l.delay.Load()))}
 			}
 			if err != nil {
 				return
 			}
 		}
 	}()
-	for p := range way {
+	for p := range pieces {
 		time.Sleep(time.Until(p.due))
 		if _, err := to.Write(p.octets); err != nil {
 			break
@@ -83,6 +83,6 @@ func (l *link) carry(to, from net.Conn) {
 	}
 	to.Close()
 	from.Close()
-	for range way { // until the reader has ended
+	for range pieces { // until the reader has ended
 	}
 }

@@ -1,15 +1,16 @@
-// Package nemesis makes trouble for a room on several servers: three chatd, each over another
-// transport, and three NATS servers, each a process, which are killed, stopped, cut off and made
-// slow, one after the other, while people talk by way of each chatd. A checker holds what they
-// have heard against what docs/cluster.md promises.
+// Package nemesis injects faults into a room on several servers: three chatd processes, each with
+// another transport, and three NATS server processes. They are killed, stopped, cut off and slowed
+// down, one after the other, while clients talk on each chatd. A checker compares what the clients
+// received with what docs/cluster.md promises. (In tests of distributed systems a fault injector
+// is called a nemesis.)
 //
-// With -nemesis (make nemesis) faults go on for -nemesis.time, by a plan that a seed decides, and
-// nodes have network namespaces of their own if that is possible. Without it there are four
-// faults, on loopback, for every run of the tests; then no time is asserted.
+// With -nemesis (make nemesis) faults are injected for -nemesis.time, in an order that a seed
+// decides, and each process has a network namespace of its own if that is possible. Without it the
+// tests inject four faults, on loopback, and assert no times.
 //
-// It refuses to link a server under test: the test's program is started again as a NATS server
-// and as chatd. All of them die with the test, whenever that is interrupted. TestTransports
-// alone has its servers in this process, as it is about clients and not about faults.
+// The servers under test are not linked: the test starts its own program again as NATS servers
+// and as chatd. All of them die with the test, also when it is interrupted. Only TestTransports
+// has its servers in this process, because it is about clients and not about faults.
 package nemesis
 
 import (
@@ -30,21 +31,21 @@ import (
 )
 
 var (
-	full  = flag.Bool("nemesis", false, "make trouble for -nemesis.time, in place of four faults")
+	full  = flag.Bool("nemesis", false, "inject faults for -nemesis.time, not only four")
 	lasts = flag.Duration("nemesis.time", 15*time.Minute, "`TIME` that -nemesis takes")
-	seed  = flag.Uint64("nemesis.seed", 0, "`N` that decides the plan of -nemesis; 0: another one each time")
-	keep  = flag.String("nemesis.dir", "", "`DIR` in which a directory with logs and stores is left")
+	seed  = flag.Uint64("nemesis.seed", 0, "`N` that decides the plan of -nemesis; 0: a random one")
+	keep  = flag.String("nemesis.dir", "", "keep logs and stores in a new directory in `DIR`")
 )
 
-// What this program is, by its environment.
+// Environment variables that say what this program is to be.
 const (
-	natsVariable   = "NEMESIS_NATS"    // a NATS server: a natsSpec
-	chatdVariable  = "NEMESIS_CHATD"   // chatd
-	insideVariable = "NEMESIS_NETWORK" // the test, in a network namespace of its own
+	natsVariable      = "NEMESIS_NATS"    // a NATS server: a natsSpec
+	chatdVariable     = "NEMESIS_CHATD"   // chatd
+	namespaceVariable = "NEMESIS_NETWORK" // the test, in a network namespace of its own
 )
 
-// life ends when the tests are interrupted.
-var life context.Context
+// testContext ends when the tests are interrupted.
+var testContext context.Context
 
 func TestMain(m *testing.M) {
 	if spec := os.Getenv(natsVariable); spec != "" {
@@ -59,26 +60,26 @@ func TestMain(m *testing.M) {
 	}
 	flag.Parse()
 	if *full {
-		enterNetwork()
+		enterNetworkNamespace()
 	}
 	var stop context.CancelFunc
-	life, stop = signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
-	context.AfterFunc(life, stop) // a second signal ends the process at once
+	testContext, stop = signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
+	context.AfterFunc(testContext, stop) // a second signal ends the process at once
 	os.Exit(m.Run())
 }
 
 const (
-	checkEvery = 12 // faults between two looks at names and lines
-	// laterMost is how long the room may take to go on when NATS servers have agreed on who leads
-	// the stream in place of one that died. How long they take is not for chatd to say: each waits
-	// for 4 to 9 s before it asks the others for their votes.
-	laterMost = 3 * time.Second
-	// agreeMost is how long chatd may take to agree on who is there when all is healed: the names of
-	// one that has died are free after 20 s.
-	agreeMost = 25 * time.Second
+	checkEvery = 12 // faults between two checks of names and lines
+	// maxAfterElection is how long the room may take to go on after NATS servers have elected another
+	// leader of the stream. chatd has no influence on how long the election takes: each NATS server
+	// waits for 4 to 9 s before it asks the others for their votes.
+	maxAfterElection = 3 * time.Second
+	// maxNamesAgree is how long the chatd may take to agree on the names in the room when all faults
+	// are healed: the names of one that has died are free after 20 s.
+	maxNamesAgree = 25 * time.Second
 )
 
-// shortPlan is the faults without -nemesis.
+// shortPlan is the faults that are injected without -nemesis.
 func shortPlan() (list []fault) {
 	for _, f := range []fault{
 		{node: 1, lasts: 300 * time.Millisecond, kind: kind{name: "kill-chatd"}},
@@ -93,18 +94,18 @@ func shortPlan() (list []fault) {
 	return list
 }
 
-// TestNemesis makes trouble, one fault after the other.
+// TestNemesis injects one fault after the other.
 func TestNemesis(t *testing.T) {
 	if !*full {
 		if testing.Short() {
 			t.Skip("takes some 30 s")
 		}
-		w := newWorld(t)
+		cl := newCluster(t)
 		began := time.Now()
-		w.goesOn(began)
-		c := campaign{world: w, began: began, print: func(line string) { t.Log(line) }}
+		cl.waitForProgress(began)
+		c := campaign{cluster: cl, began: began, print: func(line string) { t.Log(line) }}
 		for _, f := range shortPlan() {
-			c.inflict(f)
+			c.inject(f)
 		}
 		c.conclude()
 		return
@@ -112,56 +113,56 @@ func TestNemesis(t *testing.T) {
 	if *seed == 0 {
 		*seed = uint64(time.Now().UnixNano()) % 1_000_000
 	}
-	w := newWorld(t)
-	c := campaign{world: w, began: time.Now(), seed: *seed, print: func(line string) { fmt.Println(line) }}
+	cl := newCluster(t)
+	c := campaign{cluster: cl, began: time.Now(), seed: *seed, print: func(line string) { fmt.Println(line) }}
 	c.print(fmt.Sprintf("nemesis: seed %d for %v; repeat it with -nemesis.seed %d", *seed, *lasts, *seed))
 	if noBridge != "" {
 		c.print("nemesis: cut-nats and cut-chatd are left out: " + noBridge)
 	}
-	w.goesOn(c.began)
-	for p := newPlan(*seed); time.Since(c.began) < *lasts && w.living.Err() == nil && !t.Failed(); {
-		c.inflict(p.next())
+	cl.waitForProgress(c.began)
+	for p := newPlan(*seed); time.Since(c.began) < *lasts && cl.ctx.Err() == nil && !t.Failed(); {
+		c.inject(p.next())
 		if c.faults%checkEvery == 0 {
 			c.check()
-			c.still.Store(false)
+			c.noLeaving.Store(false)
 		}
-		w.pause(time.Second)
+		cl.pause(time.Second)
 	}
 	c.conclude()
 }
 
-// campaign is the faults of a test and what came of them.
+// campaign is the faults of a test and their results.
 type campaign struct {
-	*world
+	*cluster
 	began    time.Time
 	seed     uint64 // 0: there is none
 	print    func(string)
 	faults   int
 	by       map[string]int // faults by kind
-	left     map[string]int // faults that were left out
-	reported int            // violations
-	wrong    int            // names
+	skipped  map[string]int // faults that were left out, by kind
+	reported int            // violations that were reported
+	wrong    int            // wrong names
 	lines    verdict
 }
 
-// inflict does one fault, and waits until the room goes on.
-func (c *campaign) inflict(f fault) {
+// inject injects one fault, and waits until the room goes on.
+func (c *campaign) inject(f fault) {
 	c.Helper()
 	if c.by == nil {
-		c.by, c.left = map[string]int{}, map[string]int{}
+		c.by, c.skipped = map[string]int{}, map[string]int{}
 	}
 	if f.kind.bridged && !c.bridged {
-		c.left[f.kind.name]++
+		c.skipped[f.kind.name]++
 		return
 	}
 	c.faults++
 	c.by[f.kind.name]++
-	note, err := f.kind.do(c.world, f)
+	note, err := f.kind.do(c.cluster, f)
 	if err != nil {
 		c.Errorf("%v: %v", f, err)
 		return
 	}
-	took := c.goesOn(time.Now())
+	took := c.waitForProgress(time.Now())
 	line := fmt.Sprintf("%4d %8s  %v: healed, on after %v", c.faults, time.Since(c.began).Round(100*time.Millisecond), f, took.Round(time.Millisecond))
 	if note != "" {
 		line += "; " + note
@@ -170,10 +171,10 @@ func (c *campaign) inflict(f fault) {
 	c.report()
 }
 
-// report fails for what was violated since it was last called, and if something has ended by itself.
+// report reports the violations since its last call, and the processes that have ended by themselves.
 func (c *campaign) report() {
 	c.Helper()
-	for _, text := range c.fallen() {
+	for _, text := range c.unexpectedEnds() {
 		c.violate("%s", text)
 	}
 	c.mu.RLock()
@@ -184,27 +185,28 @@ func (c *campaign) report() {
 	c.reported = len(c.violations)
 }
 
-// check looks at the lines that were heard so far, and waits until all chatd agree who is in the
-// room; then nobody gets in under the name of somebody who is. From then on nobody leaves unasked.
+// check checks the lines that were received so far, and waits until all chatd agree on the names in
+// the room. Then it checks that a login with a name that is taken is denied. Until the caller resets
+// c.noLeaving, clients do not leave by themselves.
 func (c *campaign) check() {
 	c.Helper()
-	c.still.Store(true)
+	c.noLeaving.Store(true)
 	c.look(nil)
 	var wrong []string
 	agreed, took := c.await(func() bool {
 		wrong = c.askWho()
 		return len(wrong) == 0
 	})
-	if c.living.Err() != nil {
+	if c.ctx.Err() != nil {
 		return
 	}
 	c.print(fmt.Sprintf("     %8s  names agree: %v, after %v; %d lines acknowledged, lost %d, twice %d, out of order %d",
 		time.Since(c.began).Round(100*time.Millisecond), agreed, took.Round(time.Millisecond), c.lines.acknowledged, c.lines.lost, c.lines.twice, c.lines.disordered))
-	if *full && took > agreeMost {
-		c.Errorf("all chatd agree on who is there after %v, want %v at most", took, agreeMost)
+	if *full && took > maxNamesAgree {
+		c.Errorf("all chatd agree on the names after %v, want at most %v", took, maxNamesAgree)
 	}
 	if agreed {
-		wrong = c.rivals()
+		wrong = c.checkTakenNames()
 	}
 	c.wrong += len(wrong)
 	for _, text := range wrong {
@@ -212,53 +214,53 @@ func (c *campaign) check() {
 	}
 }
 
-// askWho asks one client of each chatd who is in the room, and says what is wrong with the answers.
+// askWho asks each chatd who is in the room, and returns what is wrong with the answers.
 func (c *campaign) askWho() (wrong []string) {
 	all, by := c.in()
-	told := map[string][]string{}
+	listed := map[string][]string{}
 	for node := range nodes {
-		if by[node] < people-1 {
-			return []string{fmt.Sprintf("%d people are in the room by way of chatd%d, want %d", by[node], node, people-1)}
+		if by[node] < clientsPerServer-1 {
+			return []string{fmt.Sprintf("%d clients are in the room on chatd%d, want %d", by[node], node, clientsPerServer-1)}
 		}
-		v := all[slices.IndexFunc(all, func(v *visit) bool { return v.node == node })]
+		v := all[slices.IndexFunc(all, func(v *session) bool { return v.node == node })]
 		if err := v.asks(); err != nil {
 			return []string{err.Error()}
 		}
 		for until := time.Now().Add(5 * time.Second); v.answer() == nil && time.Now().Before(until); {
 			c.pause(5 * time.Millisecond)
 		}
-		told[fmt.Sprint("chatd", node)] = v.answer()
+		listed[fmt.Sprint("chatd", node)] = v.answer()
 	}
 	names := nameList(all)
-	if !slices.Contains(names, wanted) {
-		return []string{"nobody is in the room as " + wanted + ", whom several want to be"}
+	if !slices.Contains(names, contestedName) {
+		return []string{"nobody is in the room as " + contestedName + ", a name that several clients want"}
 	}
-	return wrongNames(names, told)
+	return wrongNames(names, listed)
 }
 
-// nameList is the names of visits.
-func nameList(visits []*visit) (list []string) {
-	for _, v := range visits {
+// nameList is the names of sessions.
+func nameList(sessions []*session) (list []string) {
+	for _, v := range sessions {
 		list = append(list, v.name)
 	}
 	return list
 }
 
-// look has the checker look at all lines so far.
-func (c *campaign) look(quiet []*visit) {
+// look checks all lines so far. quiet is the sessions that have received all lines.
+func (c *campaign) look(quiet []*session) {
 	c.Helper()
-	c.lines = c.judge(quiet)
+	c.lines = c.checkLines(quiet)
 	for _, text := range c.lines.details {
 		c.Error(text)
 	}
 }
 
-// conclude has everybody stop to talk, hear the rest, and looks at all of it.
+// conclude lets all clients stop talking and receive the rest, checks all lines, and prints the row.
 func (c *campaign) conclude() {
 	c.Helper()
-	if c.living.Err() == nil {
+	if c.ctx.Err() == nil {
 		c.check()
-		c.hush()
+		c.stopTalking()
 		all, _ := c.in()
 		for _, v := range all {
 			if err := v.say(true); err != nil {
@@ -266,8 +268,8 @@ func (c *campaign) conclude() {
 			}
 		}
 		c.await(func() bool {
-			return !slices.ContainsFunc(all, func(v *visit) bool {
-				return v.isIn() && slices.ContainsFunc(all, func(of *visit) bool { return of.isIn() && v.lacks(of) > 0 })
+			return !slices.ContainsFunc(all, func(v *session) bool {
+				return v.isIn() && slices.ContainsFunc(all, func(of *session) bool { return of.isIn() && v.missing(of) > 0 })
 			})
 		})
 		c.look(all)
@@ -276,7 +278,7 @@ func (c *campaign) conclude() {
 	c.row()
 }
 
-// heading is what stands above the row of -nemesis; docs/cluster.md has it too.
+// heading is the heading of the table of results; docs/cluster.md has it too.
 const heading = "| chatd over | what was done | seen | bound | result |\n|---|---|---|---|---|\n"
 
 // row prints the campaign as a line of the table.
@@ -287,7 +289,7 @@ func (c *campaign) row() {
 		if n := c.by[k.name]; n > 0 {
 			done = append(done, fmt.Sprintf("%s %d", k.name, n))
 		}
-		if n := c.left[k.name]; n > 0 {
+		if n := c.skipped[k.name]; n > 0 {
 			done = append(done, fmt.Sprintf("%s left out %d times: %s", k.name, n, noBridge))
 		}
 	}
@@ -304,14 +306,14 @@ func (c *campaign) row() {
 	if c.elections > 0 {
 		seen = append(seen, fmt.Sprintf("when the stream's leader died, NATS had another within %v, and the room went on within %v of that",
 			c.elections.Round(10*time.Millisecond), c.afterElection.Round(10*time.Millisecond)))
-		bounds = append(bounds, "≤ "+laterMost.String())
-		if *full && c.afterElection > laterMost {
-			c.Errorf("the room went on %v after NATS had another leader, want %v at most", c.afterElection, laterMost)
+		bounds = append(bounds, "≤ "+maxAfterElection.String())
+		if *full && c.afterElection > maxAfterElection {
+			c.Errorf("the room went on %v after NATS had another leader, want at most %v", c.afterElection, maxAfterElection)
 		}
 	}
 	result := "pass"
 	switch {
-	case c.living.Err() != nil:
+	case c.ctx.Err() != nil:
 		result = "interrupted"
 		c.Error("interrupted")
 	case c.Failed():

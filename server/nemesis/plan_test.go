@@ -15,8 +15,8 @@ type kind struct {
 	name, does  string        // for the documentation
 	least, most time.Duration // how long it lasts
 	bridged     bool          // it needs network namespaces
-	// do does it to a node, and undoes it. note is what there is to say of it.
-	do func(w *world, f fault) (note string, err error)
+	// do injects the fault and heals it. note is a remark to be printed.
+	do func(cl *cluster, f fault) (note string, err error)
 }
 
 var kinds = []kind{
@@ -30,7 +30,7 @@ var kinds = []kind{
 	{"slow-link", "the links of a chatd to NATS take 50 to 500 ms each way, and 32 to 256 KiB/s", 2 * time.Second, 5 * time.Second, false, slowLink},
 }
 
-// fault is one of a plan.
+// fault is a fault of a plan.
 type fault struct {
 	kind  kind
 	node  int
@@ -50,22 +50,22 @@ func (f fault) String() string {
 	return text
 }
 
-// plan is faults without end. The seed alone decides which: all kinds in some order, and again
-// in another.
+// plan is an endless sequence of faults, which the seed decides: all kinds in a random order, then
+// all in another order, and so on.
 type plan struct {
 	random *rand.Rand
-	deck   []kind
+	left   []kind // kinds of this round that are left
 }
 
 func newPlan(seed uint64) *plan { return &plan{random: rand.New(rand.NewPCG(seed, 0))} }
 
 func (p *plan) next() fault {
-	if len(p.deck) == 0 {
-		p.deck = slices.Clone(kinds)
-		p.random.Shuffle(len(p.deck), func(i, j int) { p.deck[i], p.deck[j] = p.deck[j], p.deck[i] })
+	if len(p.left) == 0 {
+		p.left = slices.Clone(kinds)
+		p.random.Shuffle(len(p.left), func(i, j int) { p.left[i], p.left[j] = p.left[j], p.left[i] })
 	}
-	f := fault{kind: p.deck[0], node: p.random.IntN(nodes)}
-	p.deck = p.deck[1:]
+	f := fault{kind: p.left[0], node: p.random.IntN(nodes)}
+	p.left = p.left[1:]
 	between := func(least, most time.Duration) time.Duration {
 		return (least + time.Duration(p.random.Int64N(int64(most-least)+1))).Round(10 * time.Millisecond)
 	}
@@ -74,45 +74,45 @@ func (p *plan) next() fault {
 	return f
 }
 
-func killChatd(w *world, f fault) (string, error) {
-	p := w.chatd[f.node]
-	p.boot.Load().kill()
-	w.pause(f.lasts)
-	return "", w.startChatd(p)
+func killChatd(cl *cluster, f fault) (string, error) {
+	p := cl.chatd[f.node]
+	p.run.Load().kill()
+	cl.pause(f.lasts)
+	return "", cl.startChatd(p)
 }
 
-func killNATS(w *world, f fault) (string, error) {
-	p := w.nats[f.node]
-	p.boot.Load().kill()
-	w.pause(f.lasts)
+func killNATS(cl *cluster, f fault) (string, error) {
+	p := cl.nats[f.node]
+	p.run.Load().kill()
+	cl.pause(f.lasts)
 	return "", p.start()
 }
 
-func killLeader(w *world, f fault) (string, error) {
-	node, sure := w.leader(f.node)
-	p := w.nats[node]
+func killLeader(cl *cluster, f fault) (string, error) {
+	node, known := cl.leader(f.node)
+	p := cl.nats[node]
 	began := time.Now()
-	p.boot.Load().kill()
-	all := w.goesOn(began)
-	if !sure {
-		return p.name + " died, and it could not be found out which one led the stream", p.start()
+	p.run.Load().kill()
+	all := cl.waitForProgress(began)
+	if !known {
+		return p.name + " died; which server led the stream is not known", p.start()
 	}
-	at := w.agreed(node, began, began.Add(all))
+	at := cl.electionEnd(node, began, began.Add(all))
 	if at.IsZero() {
-		return "", fmt.Errorf("%s died, which led the stream, and no other says in its log that it leads it now", p.name)
+		return "", fmt.Errorf("%s died, which led the stream, and no log says that another server leads it now", p.name)
 	}
 	elected, later := at.Sub(began), began.Add(all).Sub(at)
-	w.elections = max(w.elections, elected)
-	w.afterElection = max(w.afterElection, later)
+	cl.elections = max(cl.elections, elected)
+	cl.afterElection = max(cl.afterElection, later)
 	return fmt.Sprintf("%s died, NATS had another leader after %v, and the room went on %v later",
 		p.name, elected.Round(time.Millisecond), later.Round(time.Millisecond)), p.start()
 }
 
-// agreed is when, in a time, NATS servers other than one last agreed on who leads all of them or the
-// stream, by their logs; zero if none of them has become the stream's leader.
-func (w *world) agreed(but int, from, to time.Time) (last time.Time) {
+// electionEnd is the time of the last election of a metadata or stream leader between two times, by the
+// logs of all NATS servers but one; zero if none of them has become leader of the stream.
+func (cl *cluster) electionEnd(but int, from, to time.Time) (last time.Time) {
 	leads := false
-	for i, p := range w.nats {
+	for i, p := range cl.nats {
 		if i == but {
 			continue
 		}
@@ -120,7 +120,7 @@ func (w *world) agreed(but int, from, to time.Time) (last time.Time) {
 		if err != nil {
 			continue
 		}
-		at, stream := agreedIn(string(text), from, to)
+		at, stream := electionEndIn(string(text), from, to)
 		leads = leads || stream
 		if at.After(last) {
 			last = at
@@ -132,9 +132,9 @@ func (w *world) agreed(but int, from, to time.Time) (last time.Time) {
 	return last
 }
 
-// agreedIn is the same by one log, and whether the server became the stream's leader. A line is
+// electionEndIn is the same for one log. stream says whether the server became leader of the stream. A line is
 // "[5] 2026/01/02 15:04:05.000000 [INF] JetStream cluster new ...".
-func agreedIn(log string, from, to time.Time) (last time.Time, stream bool) {
+func electionEndIn(log string, from, to time.Time) (last time.Time, stream bool) {
 	for text := range strings.Lines(log) {
 		is := strings.Contains(text, "new stream leader for '$G > CHAT_"+room+"'")
 		if !is && !strings.Contains(text, "new metadata leader: ") {
@@ -154,8 +154,8 @@ func agreedIn(log string, from, to time.Time) (last time.Time, stream bool) {
 	return last, stream
 }
 
-// The logs of NATS servers say when they agreed.
-func TestAgreedIn(t *testing.T) {
+// The time of an election is found in the log of a NATS server.
+func TestElectionEndIn(t *testing.T) {
 	const log = `[5] 2026/01/02 15:00:01.500000 [INF] JetStream cluster new stream leader for '$G > CHAT_nemesis'
 [5] 2026/01/02 15:00:02.000000 [INF] JetStream cluster no metadata leader
 [5] 2026/01/02 15:00:03.250000 [INF] JetStream cluster new metadata leader: nats1/chat
@@ -176,82 +176,82 @@ a line of something else
 		if c.want >= 0 {
 			want = at(c.want)
 		}
-		if got, stream := agreedIn(log, at(c.from), at(c.to)); !got.Equal(want) || stream != c.stream {
+		if got, stream := electionEndIn(log, at(c.from), at(c.to)); !got.Equal(want) || stream != c.stream {
 			t.Errorf("from %d to %d: %v, %v, want %v, %v", c.from, c.to, got, stream, want, c.stream)
 		}
 	}
 }
 
-func pauseChatd(w *world, f fault) (string, error) { return w.pauseProcess(w.chatd[f.node], f) }
-func pauseNATS(w *world, f fault) (string, error)  { return w.pauseProcess(w.nats[f.node], f) }
+func pauseChatd(cl *cluster, f fault) (string, error) { return cl.pauseProcess(cl.chatd[f.node], f) }
+func pauseNATS(cl *cluster, f fault) (string, error)  { return cl.pauseProcess(cl.nats[f.node], f) }
 
-func (w *world) pauseProcess(p *process, f fault) (string, error) {
-	b := p.boot.Load()
+func (cl *cluster) pauseProcess(p *process, f fault) (string, error) {
+	b := p.run.Load()
 	if err := b.pause(); err != nil {
 		return "", err
 	}
-	w.pause(f.lasts)
-	return "", b.goOn()
+	cl.pause(f.lasts)
+	return "", b.resume()
 }
 
-func cutNATS(w *world, f fault) (string, error) { return w.cut(w.nats[f.node], f, func() {}) }
+func cutNATS(cl *cluster, f fault) (string, error) { return cl.cut(cl.nats[f.node], f, func() {}) }
 
-func cutChatd(w *world, f fault) (string, error) {
+func cutChatd(cl *cluster, f fault) (string, error) {
 	if f.lasts >= deadCut {
-		w.longCut.Store(true)
+		cl.longCut.Store(true)
 	}
-	all, _ := w.in()
-	all = slices.DeleteFunc(all, func(v *visit) bool { return v.node != f.node })
-	note, err := w.cut(w.chatd[f.node], f, func() { w.haveToKnow(all, true) })
+	all, _ := cl.in()
+	all = slices.DeleteFunc(all, func(v *session) bool { return v.node != f.node })
+	note, err := cl.cut(cl.chatd[f.node], f, func() { cl.checkTold(all, true) })
 	if err == nil {
-		w.await(func() bool { return w.ignorant(all, false) == nil })
-		w.haveToKnow(all, false)
+		cl.await(func() bool { return cl.notTold(all, false) == nil })
+		cl.checkTold(all, false)
 	}
 	return note, err
 }
 
-// ignorant is those, of some who are in the room, who do not know that their chatd is cut off, or
-// that this is over.
-func (w *world) ignorant(all []*visit, cut bool) (list []*visit) {
+// notTold lists the sessions in the room that were not told that their chatd is cut off, or that it
+// is so no longer.
+func (cl *cluster) notTold(all []*session, cut bool) (list []*session) {
 	for _, v := range all {
-		if v.isIn() && !v.knows(cut) {
+		if v.isIn() && !v.wasTold(cut) {
 			list = append(list, v)
 		}
 	}
 	return list
 }
 
-func (w *world) haveToKnow(all []*visit, cut bool) {
-	for _, v := range w.ignorant(all, cut) {
-		if w.living.Err() == nil {
-			w.violate("%s was not told that chatd%d is cut off, or that it is so no more: cut off: %v", v.name, v.node, cut)
+func (cl *cluster) checkTold(all []*session, cut bool) {
+	for _, v := range cl.notTold(all, cut) {
+		if cl.ctx.Err() == nil {
+			cl.violate("%s on chatd%d was not told that cut off is %v", v.name, v.node, cut)
 		}
 	}
 }
 
-// cut has nothing go to a node or come from it for a while, and nobody is told. At the end of
-// the while it calls last.
-func (w *world) cut(p *process, f fault, last func()) (string, error) {
+// cut cuts the network of a node for a while; its connections stay open. It calls last before it
+// restores the network.
+func (cl *cluster) cut(p *process, f fault, last func()) (string, error) {
 	if err := ip("link set v%s down", p.name); err != nil {
 		return "", err
 	}
-	w.pause(f.lasts)
+	cl.pause(f.lasts)
 	last()
 	return "", ip("link set v%s up", p.name)
 }
 
-func slowLink(w *world, f fault) (string, error) {
-	for _, l := range w.links[f.node] {
+func slowLink(cl *cluster, f fault) (string, error) {
+	for _, l := range cl.links[f.node] {
 		l.set(f.delay, f.rate)
 	}
-	w.pause(f.lasts)
-	for _, l := range w.links[f.node] {
+	cl.pause(f.lasts)
+	for _, l := range cl.links[f.node] {
 		l.set(0, 0)
 	}
 	return "", nil
 }
 
-// A seed is a plan, whatever is left out, and another seed another one.
+// The same seed gives the same plan, and another seed another plan.
 func TestPlan(t *testing.T) {
 	list := func(seed uint64) (all []string) {
 		p := newPlan(seed)
@@ -276,7 +276,7 @@ func TestPlan(t *testing.T) {
 	}
 	for _, k := range kinds {
 		if seen[k.name] != 5 {
-			t.Errorf("%s is there %d times, want 5", k.name, seen[k.name])
+			t.Errorf("%s is in the plan %d times, want 5", k.name, seen[k.name])
 		}
 	}
 }

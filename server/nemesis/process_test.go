@@ -17,29 +17,29 @@ import (
 	natsd "github.com/nats-io/nats-server/v2/server"
 	"golang.org/x/sys/unix"
 
-	"chatbench/internal/placetest"
+	"chatbench/internal/spawntest"
 )
 
-// process is a program that faults are done to: it may die and be started again.
+// process is a program into which faults are injected: it may be killed and started again.
 type process struct {
 	name string
-	at   *placetest.Place
+	at   *spawntest.Thread
 	args []string
 	env  []string
-	log  string               // path: of each boot, one after the other
-	boot atomic.Pointer[boot] // the last
+	log  string                     // path of the log of all runs
+	run  atomic.Pointer[processRun] // the last run
 }
 
-// boot is one run of a process.
-type boot struct {
+// processRun is one run of a process.
+type processRun struct {
 	cmd    *exec.Cmd
-	killed atomic.Bool // by us
+	killed atomic.Bool // by the test
 	ended  chan struct{}
-	err    error // how it ended; valid after ended
+	err    error // how it ended; valid after ended is closed
 }
 
-// start starts it, and waits for its first line on standard output: it is ready. It dies with
-// the test.
+// start starts the process, and waits until it is ready: it writes a line to standard output. The
+// process dies with the test.
 func (p *process) start() error {
 	self, err := os.Executable()
 	if err != nil {
@@ -50,7 +50,7 @@ func (p *process) start() error {
 		return err
 	}
 	defer log.Close()
-	b := &boot{cmd: exec.Command(self, p.args...), ended: make(chan struct{})}
+	b := &processRun{cmd: exec.Command(self, p.args...), ended: make(chan struct{})}
 	b.cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "CHATD_") })
 	b.cmd.Env = append(b.cmd.Env, p.env...)
 	b.cmd.Stderr = log
@@ -70,26 +70,26 @@ func (p *process) start() error {
 		}
 		b.err = b.cmd.Wait()
 	}()
-	p.boot.Store(b)
+	p.run.Store(b)
 	select {
 	case <-ready:
 		return nil
 	case <-b.ended:
 		return fmt.Errorf("%s did not start: %w", p.name, b.err)
-	case <-time.After(patience):
+	case <-time.After(timeout):
 		b.kill()
-		return fmt.Errorf("%s was not ready within %v", p.name, patience)
+		return fmt.Errorf("%s was not ready within %v", p.name, timeout)
 	}
 }
 
 // kill is kill -9.
-func (b *boot) kill() {
+func (b *processRun) kill() {
 	b.killed.Store(true)
 	b.cmd.Process.Kill()
 	<-b.ended
 }
 
-func (b *boot) running() bool {
+func (b *processRun) running() bool {
 	select {
 	case <-b.ended:
 		return false
@@ -98,28 +98,28 @@ func (b *boot) running() bool {
 	}
 }
 
-// pause stops it for as long as it is not continued.
-func (b *boot) pause() error { return unix.Kill(b.cmd.Process.Pid, unix.SIGSTOP) }
+// pause stops the process until resume.
+func (b *processRun) pause() error { return unix.Kill(b.cmd.Process.Pid, unix.SIGSTOP) }
 
-func (b *boot) goOn() error { return unix.Kill(b.cmd.Process.Pid, unix.SIGCONT) }
+func (b *processRun) resume() error { return unix.Kill(b.cmd.Process.Pid, unix.SIGCONT) }
 
-// stop ends it by SIGTERM, and says how it ended.
-func (b *boot) stop() error {
+// stop ends the process with SIGTERM, and returns how it ended.
+func (b *processRun) stop() error {
 	if err := unix.Kill(b.cmd.Process.Pid, unix.SIGTERM); err != nil {
 		return err
 	}
 	select {
 	case <-b.ended:
 		return b.err
-	case <-time.After(patience):
+	case <-time.After(timeout):
 		b.kill()
-		return fmt.Errorf("it was still there %v after SIGTERM", patience)
+		return fmt.Errorf("still running %v after SIGTERM", timeout)
 	}
 }
 
-// sweep ends what is left of its processes.
-func (b *boot) sweep() {
-	unix.Kill(-b.cmd.Process.Pid, unix.SIGKILL) // its whole group; gone already is fine
+// killGroup kills the process and its children, if any are left.
+func (b *processRun) killGroup() {
+	unix.Kill(-b.cmd.Process.Pid, unix.SIGKILL) // the whole group; an error means that it has ended
 	<-b.ended
 }
 
@@ -133,15 +133,15 @@ func (p *process) tail() string {
 	return string(text[max(0, len(text)-most):])
 }
 
-// natsSpec is a NATS server of several, each of which keeps a copy of what is said.
+// natsSpec configures a NATS server of a cluster.
 type natsSpec struct {
 	Name, Host      string
 	Port, RoutePort int
-	Routes          string // URLs of all, with commas between them
+	Routes          string // URLs of all servers, separated by commas
 	Store, Log      string // paths
 }
 
-// runNATS is a NATS server until it is killed.
+// runNATS runs a NATS server until it is killed.
 func runNATS(spec string, out io.Writer) error {
 	var s natsSpec
 	if err := json.Unmarshal([]byte(spec), &s); err != nil {
@@ -158,7 +158,7 @@ func runNATS(spec string, out io.Writer) error {
 	}
 	made.ConfigureLogger()
 	made.Start()
-	if !made.ReadyForConnections(patience) {
+	if !made.ReadyForConnections(timeout) {
 		return errors.New("NATS is not ready")
 	}
 	if _, err := fmt.Fprintln(out, "ready"); err != nil {

@@ -24,16 +24,16 @@ import (
 	"chatbench/server"
 )
 
-var everyTransport = flag.Bool("every-transport", false, "TestTransports holds every transport to its cases, not four")
+var everyTransport = flag.Bool("every-transport", false, "TestTransports tests every transport, not only four")
 
-// roomCase is a case about a room, between clients of two servers.
+// roomCase is a test case of a room on two servers.
 type roomCase struct {
 	name string
-	run  func(*pair)
+	run  func(*serverPair)
 }
 
-// roomCases are those of the suite of backends that are about the room, each as it has to be
-// where the room is on two servers. The last one ends a server.
+// roomCases are the cases of the conformance suite that are about the room, for a room on two
+// servers. The last one ends a server.
 var roomCases = []roomCase{
 	{"one-order-for-all", oneOrderForAll},
 	{"burst", burstOfOne},
@@ -44,11 +44,11 @@ var roomCases = []roomCase{
 	{"relay-every-command", relayEveryCommand},
 	{"relay-in-order", relayInOrder},
 	{"relay-nobody", relayNobody},
-	{"last-words", lastWords},
+	{"last-words", linesBeforeTheEnd},
 	{"end-of-a-server", endOfAServer},
 }
 
-// TestTransports: a room on two servers is one room, whatever the transport.
+// A room on two servers behaves like one room, with every transport.
 func TestTransports(t *testing.T) {
 	list := []backends.Backend{epoll.Backend, goroutine.Backend, forking.Backend, gnet.Backend}
 	if *everyTransport {
@@ -62,7 +62,7 @@ func TestTransports(t *testing.T) {
 			}
 			servers := [2]*server.Server{startServer(t, b, url), startServer(t, b, url)}
 			for _, c := range roomCases {
-				t.Run(c.name, func(t *testing.T) { c.run(&pair{t, servers}) })
+				t.Run(c.name, func(t *testing.T) { c.run(&serverPair{t, servers}) })
 			}
 		})
 	}
@@ -75,14 +75,14 @@ func startNATS(t *testing.T) (url string) {
 		t.Fatal(err)
 	}
 	go s.Start()
-	if !s.ReadyForConnections(patience) {
+	if !s.ReadyForConnections(timeout) {
 		t.Fatal("NATS does not start")
 	}
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
 	return s.ClientURL()
 }
 
-// startServer is a chat server in this process, in a room that is called like its transport.
+// startServer starts a chat server in this process. Its room has the name of its transport.
 func startServer(t *testing.T, b backends.Backend, url string) *server.Server {
 	o := server.Defaults()
 	o.Backend, o.Listen, o.Open, o.MaxClients, o.Flood = b, "127.0.0.1:0", true, 100, core.Flood{}
@@ -100,51 +100,52 @@ func startServer(t *testing.T, b backends.Backend, url string) *server.Server {
 	return s
 }
 
-// pair is two servers of one room. Clients of a case leave at its end, so that names of other
-// cases may still be there for a moment: each case has its own.
-type pair struct {
+// serverPair is two servers of one room. The clients of a case leave at its end, but their names may still
+// be taken for a moment, so each case uses other names.
+type serverPair struct {
 	*testing.T
 	servers [2]*server.Server
 }
 
-// oneOrderForAll: everybody hears everything, once and in one order, and what one says in its own.
-func oneOrderForAll(p *pair) {
+// oneOrderForAll: all clients receive all lines, once and in the same order; those of one client in
+// the order in which it said them.
+func oneOrderForAll(p *serverPair) {
 	const lines = 200
-	var guests []*guest
+	var clients []*roomClient
 	for i := range 4 {
-		guests = append(guests, p.enter(i%2, fmt.Sprint("order", i)))
+		clients = append(clients, p.enter(i%2, fmt.Sprint("order", i)))
 	}
-	for _, g := range guests {
+	for _, g := range clients {
 		go func() {
 			for i := range lines {
-				g.say(fmt.Sprint(i)) // what is not said is not heard
+				g.say(fmt.Sprint(i)) // an error shows as a line that nobody receives
 			}
 		}()
 	}
-	first := guests[0].lines(lines * len(guests))
-	for _, g := range guests[1:] {
-		if !slices.Equal(g.lines(lines*len(guests)), first) {
-			p.Errorf("%s and %s heard two orders", guests[0].name, g.name)
+	first := clients[0].lines(lines * len(clients))
+	for _, g := range clients[1:] {
+		if !slices.Equal(g.lines(lines*len(clients)), first) {
+			p.Errorf("%s and %s received different orders", clients[0].name, g.name)
 		}
 	}
-	for _, g := range guests {
+	for _, g := range clients {
 		n := 0
 		for _, line := range first {
 			if number, is := strings.CutPrefix(line, g.name+": "); is {
 				if number != fmt.Sprint(n) {
-					p.Fatalf("%s is heard with %s, want %d", g.name, number, n)
+					p.Fatalf("%s: line %s, want %d", g.name, number, n)
 				}
 				n++
 			}
 		}
 		if n != lines {
-			p.Errorf("%d lines of %s are heard, want %d", n, g.name, lines)
+			p.Errorf("received %d lines of %s, want %d", n, g.name, lines)
 		}
 	}
 }
 
-// burstOfOne: many lines in one write, more than a message between servers holds.
-func burstOfOne(p *pair) {
+// burstOfOne: many lines in one write, more than fit into a message between servers.
+func burstOfOne(p *serverPair) {
 	const lines = 5000
 	near, far := p.enter(0, "burst-near"), p.enter(1, "burst-far")
 	var all []byte
@@ -152,32 +153,32 @@ func burstOfOne(p *pair) {
 		all = wire.AppendChat(all, fmt.Sprintf("%d %s", i, strings.Repeat("x", 40)))
 	}
 	go near.Write(all)
-	for _, g := range []*guest{far, near} {
+	for _, g := range []*roomClient{far, near} {
 		for i, line := range g.lines(lines) {
 			if want := fmt.Sprintf("burst-near: %d %s", i, strings.Repeat("x", 40)); line != want {
-				p.Fatalf("%s heard %q, want %q", g.name, line, want)
+				p.Fatalf("%s received %q, want %q", g.name, line, want)
 			}
 		}
 	}
 }
 
-// anyText: an empty line, the longest, and one that is made safe.
-func anyText(p *pair) {
+// anyText: an empty line, one of the greatest length, and one that is made safe.
+func anyText(p *serverPair) {
 	near, far := p.enter(0, "text-near"), p.enter(1, "text-far")
 	longest := strings.Repeat("y", wire.MaxFrame-2)
-	for _, c := range []struct{ said, heard string }{{"", ""}, {longest, longest}, {"a\nb\x1b", "a␤b\ufffd"}, {"안녕", "안녕"}} {
+	for _, c := range []struct{ said, received string }{{"", ""}, {longest, longest}, {"a\nb\x1b", "a␤b\ufffd"}, {"안녕", "안녕"}} {
 		near.send(wire.AppendChat(nil, c.said))
-		far.hears("text-near: " + c.heard)
+		far.waitForLine("text-near: " + c.received)
 		far.send(wire.AppendChat(nil, c.said))
-		near.hears("text-far: " + c.heard)
+		near.waitForLine("text-far: " + c.received)
 	}
 }
 
 // oneNameTwice: a name is in the room once, in whatever form, and free when its owner has left.
-func oneNameTwice(p *pair) {
+func oneNameTwice(p *serverPair) {
 	ann := p.enter(0, "Ann")
 	for at, name := range []string{"ann", "ANN"} {
-		if _, denied := p.knock(at, name); denied != wire.NameTaken {
+		if _, denied := p.tryLogin(at, name); denied != wire.NameTaken {
 			p.Errorf("%s at the server %d: denied %q, want %q", name, at, denied, wire.NameTaken)
 		}
 	}
@@ -185,31 +186,31 @@ func oneNameTwice(p *pair) {
 	p.enterSoon(1, "ann")
 }
 
-// joinedAndLeft: those at one server are told who comes and goes by way of the other.
-func joinedAndLeft(p *pair) {
+// joinedAndLeft: clients of one server are told who joins and leaves on the other.
+func joinedAndLeft(p *serverPair) {
 	for at := range 2 {
 		stays := p.enter(at, fmt.Sprint("stays", at))
 		visitor := p.enter(1-at, fmt.Sprint("visitor", at))
-		stays.isTold(visitor.name, "joined")
+		stays.waitForNotice(visitor.name, "joined")
 		visitor.Close()
-		stays.isTold(visitor.name, "left")
+		stays.waitForNotice(visitor.name, "left")
 	}
 }
 
-// whoIsThere: each server names all.
-func whoIsThere(p *pair) {
+// whoIsThere: each server lists the clients of both.
+func whoIsThere(p *serverPair) {
 	near, far := p.enter(0, "who-near"), p.enter(1, "who-far")
-	near.sees("who-near", "who-far")
-	far.sees("who-near", "who-far")
+	near.waitForNames("who-near", "who-far")
+	far.waitForNames("who-near", "who-far")
 }
 
-// relayEveryCommand: a file frame goes to whom it names, with the name of its sender in place.
-func relayEveryCommand(p *pair) {
+// relayEveryCommand: a file frame reaches its addressee, with the name of its sender.
+func relayEveryCommand(p *serverPair) {
 	ann, bob := p.enter(0, "file-ann"), p.enter(1, "file-bob")
-	ann.sees(bob.name)
-	bob.sees(ann.name)
+	ann.waitForNames(bob.name)
+	bob.waitForNames(ann.name)
 	const file = " dir/a file.txt"
-	for _, way := range [][2]*guest{{ann, bob}, {bob, ann}} {
+	for _, way := range [][2]*roomClient{{ann, bob}, {bob, ann}} {
 		from, to := way[0], way[1]
 		for _, c := range []struct {
 			command    wire.Command
@@ -221,15 +222,15 @@ func relayEveryCommand(p *pair) {
 			from.send(wire.AppendFile(nil, c.command, strings.ToUpper(to.name), []byte(c.sent)))
 			to.expectFile(c.command, from.name+c.want)
 		}
-		to.isTold("File not found: dir/a file.txt")
+		to.waitForNotice("File not found: dir/a file.txt")
 	}
 }
 
-// relayInOrder: file frames from one to another keep their order, while both talk.
-func relayInOrder(p *pair) {
+// relayInOrder: file frames between two clients keep their order, while the sender talks.
+func relayInOrder(p *serverPair) {
 	const frames = 50
 	ann, bob := p.enter(0, "many-ann"), p.enter(1, "many-bob")
-	ann.sees(bob.name)
+	ann.waitForNames(bob.name)
 	var all []byte
 	for i := range frames {
 		all = wire.AppendFile(all, wire.LsBody, bob.name, fmt.Append(nil, " ", i))
@@ -241,36 +242,36 @@ func relayInOrder(p *pair) {
 	}
 }
 
-// relayNobody: who is nowhere is said to the one who asks.
-func relayNobody(p *pair) {
+// relayNobody: the sender of a file frame is told if there is no such user on any server.
+func relayNobody(p *serverPair) {
 	ann := p.enter(0, "nobody-ann")
 	ann.send(wire.AppendFile(nil, wire.DnReq, "Zoe", []byte(" file")))
-	ann.isTold("No such user: Zoe")
+	ann.waitForNotice("No such user: Zoe")
 }
 
-// lastWords: what is said before a goodbye, or a FIN, is said.
-func lastWords(p *pair) {
-	hears := p.enter(1, "words-far")
-	for i, leave := range []func(*guest) error{
-		func(g *guest) error { _, err := g.Write(wire.AppendClose(nil)); return err },
-		func(g *guest) error { return g.Conn.(*net.TCPConn).CloseWrite() },
+// linesBeforeTheEnd: lines sent before a Close frame or a FIN are delivered.
+func linesBeforeTheEnd(p *serverPair) {
+	far := p.enter(1, "words-far")
+	for i, leave := range []func(*roomClient) error{
+		func(g *roomClient) error { _, err := g.Write(wire.AppendClose(nil)); return err },
+		func(g *roomClient) error { return g.Conn.(*net.TCPConn).CloseWrite() },
 	} {
 		g := p.enter(0, fmt.Sprint("words", i))
 		g.send(wire.AppendChat(nil, "last words"))
 		if err := leave(g); err != nil {
 			p.Fatal(err)
 		}
-		hears.hears(g.name + ": last words")
+		far.waitForLine(g.name + ": last words")
 	}
 }
 
-// endOfAServer: those at the other server hear what was said at last, and who has left, and the
-// names are free.
-func endOfAServer(p *pair) {
+// endOfAServer: clients of the other server receive the last lines, and are told who has left. The
+// names become free.
+func endOfAServer(p *serverPair) {
 	far, near := p.enter(1, "end-far"), p.enter(0, "end-near")
-	far.isTold(near.name, "joined")
+	far.waitForNotice(near.name, "joined")
 	near.send(wire.AppendChat(nil, "the end"))
-	near.hears("end-near: the end")
+	near.waitForLine("end-near: the end")
 	go func() { // it closes when the server does
 		for {
 			if _, err := near.next(); err != nil {
@@ -282,7 +283,7 @@ func endOfAServer(p *pair) {
 	if err := p.servers[0].Stop(context.Background()); err != nil {
 		p.Error(err)
 	}
-	far.hears("end-near: the end")
-	far.isTold("end-near", "left")
-	p.enterSoon(1, "end-near").sees("end-near", "end-far")
+	far.waitForLine("end-near: the end")
+	far.waitForNotice("end-near", "left")
+	p.enterSoon(1, "end-near").waitForNames("end-near", "end-far")
 }

@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// bare runs a page without a chat behind it, on an address of this machine, to the
-// end of the test. change is done before it serves.
+// bare runs a page without a chat, on an address of this machine, until the end of the test.
+// change is called before it serves.
 func bare(t *testing.T, address string, cfg Config, change func(*Server)) (s *Server, host string) {
 	t.Helper()
 	l, err := net.Listen("tcp", address)
@@ -44,7 +44,7 @@ func bare(t *testing.T, address string, cfg Config, change func(*Server)) (s *Se
 
 func same(*Server) {}
 
-// raw connects from an address of this machine, and says something.
+// raw connects from an address of this machine, and sends something.
 func raw(t *testing.T, from, to, first string) net.Conn {
 	t.Helper()
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
@@ -72,8 +72,8 @@ func upgrade(t *testing.T, host string) (net.Conn, *bufio.Reader) {
 	return c, r
 }
 
-// A message of text is the end of a WebSocket, and the browser is told so. It is the
-// end too if all of the message never comes.
+// A text message ends a WebSocket with a close frame, even if the message never comes to its
+// end.
 func TestText(t *testing.T) {
 	s, host := bare(t, "127.0.0.1:0", Config{Carry: func(conn net.Conn, _ netip.AddrPort) error {
 		_, err := io.Copy(io.Discard, conn)
@@ -100,7 +100,8 @@ func TestText(t *testing.T) {
 	await(t, "all of them end", func() bool { return s.Open.Load() == 0 })
 }
 
-// A connection that announces what does not come, or takes nothing, is closed in time.
+// A connection that announces octets and does not send them, or that does not read, is closed in
+// time.
 func TestSlowRequests(t *testing.T) {
 	_, host := bare(t, "127.0.0.1:0", Config{}, func(s *Server) {
 		h := &s.http
@@ -126,11 +127,11 @@ func TestSlowRequests(t *testing.T) {
 		_, err = deaf.Write(requests)
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Error("who takes no answer has a connection for as long as it likes")
+		t.Error("the connection of a client that does not read the answer stays open")
 	}
 }
 
-// A WebSocket outlives the times that a request has.
+// The timeouts of requests do not apply to a WebSocket.
 func TestNoDeadlineForWebSockets(t *testing.T) {
 	carried := make(chan net.Conn)
 	_, host := bare(t, "127.0.0.1:0", Config{Carry: func(conn net.Conn, _ netip.AddrPort) error {
@@ -151,7 +152,7 @@ func TestNoDeadlineForWebSockets(t *testing.T) {
 	}
 }
 
-// Shutdown waits for who came late, and is in nobody's hands yet.
+// Shutdown waits for a request for a WebSocket that is not yet passed to Carry.
 func TestShutdownWaits(t *testing.T) {
 	carried, leave, over := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	s, host := bare(t, "127.0.0.1:0", Config{Carry: func(conn net.Conn, _ netip.AddrPort) error {
@@ -177,11 +178,11 @@ func TestShutdownWaits(t *testing.T) {
 	close(leave)
 	<-over
 	if s.begin() {
-		t.Error("one who comes after that is carried")
+		t.Error("a request after Shutdown is carried")
 	}
 }
 
-// What browsers can cause at will does not fill the log.
+// Browsers cannot fill the log.
 func TestLogIsBounded(t *testing.T) {
 	log := new(bytes.Buffer)
 	s, host := bare(t, "127.0.0.1:0", Config{
@@ -203,9 +204,9 @@ func TestLogIsBounded(t *testing.T) {
 	}
 }
 
-// A page of another site that has this address under its own name gets nothing, and
-// may not connect. A trusted proxy passes on whatever name it has; on a network, and
-// by TLS, there is nothing to protect in this way.
+// A page of another site whose name resolves to this address (DNS rebinding) is served nothing,
+// and cannot connect. A trusted proxy may pass on any name. On other addresses, and with TLS, the
+// Host is not checked.
 func TestHost(t *testing.T) {
 	cfg := Config{Origins: []string{"chat.example", "*.chat.example"}, Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")}}
 	local, host := bare(t, "127.0.0.1:0", cfg, same)
@@ -227,18 +228,18 @@ func TestHost(t *testing.T) {
 		"evil.example": 403, "evil.example:9080": 403, "192.0.2.1": 403, "localhost.evil.example:9080": 403, "": 403,
 	} {
 		if got := get("127.0.0.1", host, "/", name); got != want {
-			t.Errorf("asked for as %q: %d, want %d", name, got, want)
+			t.Errorf("Host %q: %d, want %d", name, got, want)
 		}
 		if want == 403 {
 			refused++
 			if got := get("127.0.0.1", host, "/ws", name); got != 403 {
-				t.Errorf("asked for a WebSocket as %q: %d", name, got)
+				t.Errorf("WebSocket with Host %q: %d", name, got)
 			}
 			refused++
 		}
 		for from, to := range map[string]string{"127.0.0.2": host, "127.0.0.1": public} {
 			if got := get(from, to, "/", name); got != 200 {
-				t.Errorf("asked for as %q from %s at %s: %d", name, from, to, got)
+				t.Errorf("Host %q from %s at %s: %d", name, from, to, got)
 			}
 		}
 	}

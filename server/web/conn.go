@@ -10,25 +10,25 @@ import (
 	"github.com/coder/websocket"
 )
 
-// goodbyeMost is how long the end of a WebSocket may take that is told to the browser.
-const goodbyeMost = time.Second
+// closeTimeout is how long closing a WebSocket with a close frame may take.
+const closeTimeout = time.Second
 
-// conn is a WebSocket as a connection: what its binary messages hold, one after the
-// other. The end of the WebSocket is io.EOF; a message of text, or one over the limit,
-// ends it. It is for one goroutine that reads and one that writes; any may call Close.
+// conn is a WebSocket as a net.Conn: the contents of its binary messages, one after the
+// other. The end of the WebSocket is io.EOF. A text message, or one over the limit, ends
+// it. One goroutine may read and one may write; any may call Close.
 //
-// The library's own NetConn is not used: it waits without a deadline for what a
-// browser has announced and does not send, it ends a WebSocket on which nothing was
-// written for a while, and it lifts the limit of a message.
+// The library's own NetConn is not used, because it waits without a deadline for
+// octets that a browser has announced and does not send, it ends a WebSocket on which
+// nothing was written for a while, and it removes the limit on messages.
 type conn struct {
 	net.Conn // below the WebSocket, and below TLS: deadlines and addresses
 	ws       *websocket.Conn
-	message  io.Reader // the one that is being read; nil: between two
+	message  io.Reader // the message that is being read; nil: between two messages
 }
 
-var errText = errors.New("web: a message of text: all are binary")
+var errText = errors.New("web: text message: messages must be binary")
 
-// NetConn is the connection below. Closing it ends all that is under way at once.
+// NetConn is the underlying connection. Closing it ends all calls at once.
 func (c *conn) NetConn() net.Conn { return c.Conn }
 
 func (c *conn) Read(p []byte) (int, error) {
@@ -43,8 +43,8 @@ func (c *conn) Read(p []byte) (int, error) {
 		case errors.Is(err, io.EOF):
 			c.message, err = nil, nil
 		case errors.Is(err, websocket.ErrMessageTooBig):
-			// The library has told the browser. What is unread of the message would
-			// reset the connection, and destroy that.
+			// The library has sent a close frame. Closing with unread input would reset the
+			// connection, and discard the frame.
 			c.end(websocket.StatusMessageTooBig, "")
 		}
 		if n > 0 || err != nil {
@@ -76,12 +76,12 @@ func (c *conn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Close tells the browser that this is the end, and closes.
+// Close sends a close frame, and closes.
 func (c *conn) Close() error { return c.end(websocket.StatusNormalClosure, "") }
 
-// end tells the browser why this is the end, and closes: after goodbyeMost in any
-// case, whatever the browser sends or takes.
+// end sends a close frame with a reason, and closes, at the latest after closeTimeout,
+// whatever the browser does.
 func (c *conn) end(why websocket.StatusCode, text string) error {
-	defer time.AfterFunc(goodbyeMost, func() { c.Conn.Close() }).Stop()
+	defer time.AfterFunc(closeTimeout, func() { c.Conn.Close() }).Stop()
 	return c.ws.Close(why, text)
 }

@@ -7,7 +7,7 @@ import (
 	"chatbench/core/wire"
 )
 
-// filed shares two files by name, and notes when a list that it asked for has ended.
+// filed is client.Files that lists two names, and records the end of a list that it asked for.
 type filed struct {
 	name  string
 	ended atomic.Bool

@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// LoopbackHost says whether a request's Host, with or without a port, is one that
-// means the browser's own machine: localhost, or a loopback address. Any other name
-// may be one that somebody else's page was loaded by, and that means this machine now.
+// LoopbackHost says whether a request's Host, with or without a port, is localhost or a
+// loopback address. With any other name the page may be one of another site, whose name
+// now resolves to this machine (DNS rebinding).
 func LoopbackHost(host string) bool {
 	name := hostname(host)
 	addr, err := netip.ParseAddr(name)
@@ -26,11 +26,11 @@ func hostname(host string) string {
 	return strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 }
 
-// meant says whether a request asks for this server by a name that it may have. On a
-// loopback address without TLS these are those of LoopbackHost and Config.Origins, and
-// any that a trusted proxy passes on. Elsewhere it is every name: a server on a network
-// cannot know its own, and by TLS the browser has looked at the certificate.
-func (s *Server) meant(r *http.Request) bool {
+// hostAllowed says whether the Host of a request is allowed. On a loopback address
+// without TLS those of LoopbackHost and Config.Origins are allowed, and any that a
+// trusted proxy passes on. Otherwise every name is allowed: a server on a network does
+// not know its own names, and with TLS the browser has checked the certificate.
+func (s *Server) hostAllowed(r *http.Request) bool {
 	if !s.local || LoopbackHost(r.Host) {
 		return true
 	}

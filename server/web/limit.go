@@ -9,54 +9,54 @@ import (
 )
 
 const (
-	// spareConns is how many connections there may be beside those of WebSockets: of
+	// spareConns is how many connections there may be in addition to WebSockets: of
 	// browsers that load the page.
 	spareConns = 64
-	// addressShare is the part of all connections that one address may have beside
-	// its WebSockets: an eighth, or spareConns if that is more.
+	// addressShare: one address may have one in addressShare of all connections, or
+	// spareConns if that is more, in addition to its WebSockets.
 	addressShare = 8
 )
 
-// limited is a listener of TCP that has at most as many connections at once as it has
-// places: more wait to be accepted. Of one address it takes its share of connections
-// that carry no WebSocket, and closes what is more at once; an IPv6 address counts as
-// its /64. WebSockets of an address are the room's to limit.
-type limited struct {
+// limitListener is a TCP listener that has at most as many connections at once as it has
+// slots; more wait to be accepted. Of the connections that carry no WebSocket one address
+// has a share, and further ones are closed at once. An IPv6 address counts as its /64. The
+// room limits the WebSockets of an address.
+type limitListener struct {
 	net.Listener
-	places  chan struct{}
+	slots   chan struct{}
 	share   int
-	trusted func(netip.Addr) bool // is not held to its share: a proxy, which has many clients
-	refused func(netip.AddrPort)  // is told of what is closed for its address
+	trusted func(netip.Addr) bool // addresses without a share: proxies, which have many clients
+	refused func(netip.AddrPort)  // is called for each connection that is closed
 
-	over chan struct{} // closed by Close
-	once sync.Once
+	closed chan struct{} // closed by Close
+	once   sync.Once
 
-	mu sync.Mutex
-	of map[netip.Addr]int // connections that carry no WebSocket, by core.Origin
+	mu        sync.Mutex
+	byAddress map[netip.Addr]int // connections that carry no WebSocket, by core.Origin
 }
 
-func limit(l net.Listener, conns int, trusted func(netip.Addr) bool, refused func(netip.AddrPort)) *limited {
-	return &limited{
-		Listener: l, places: make(chan struct{}, conns), share: max(conns/addressShare, spareConns),
-		trusted: trusted, refused: refused, over: make(chan struct{}), of: make(map[netip.Addr]int),
+func newLimitListener(l net.Listener, conns int, trusted func(netip.Addr) bool, refused func(netip.AddrPort)) *limitListener {
+	return &limitListener{
+		Listener: l, slots: make(chan struct{}, conns), share: max(conns/addressShare, spareConns),
+		trusted: trusted, refused: refused, closed: make(chan struct{}), byAddress: make(map[netip.Addr]int),
 	}
 }
 
-func (l *limited) Accept() (net.Conn, error) {
+func (l *limitListener) Accept() (net.Conn, error) {
 	select {
-	case l.places <- struct{}{}:
-	case <-l.over:
+	case l.slots <- struct{}{}:
+	case <-l.closed:
 		return nil, net.ErrClosed
 	}
 	for {
 		conn, err := l.Listener.Accept()
 		if err != nil {
-			<-l.places
+			<-l.slots
 			return nil, err
 		}
 		peer := conn.RemoteAddr().(*net.TCPAddr).AddrPort()
 		peer = netip.AddrPortFrom(peer.Addr().Unmap(), peer.Port())
-		if c := l.place(conn, peer.Addr()); c != nil {
+		if c := l.admit(conn, peer.Addr()); c != nil {
 			return c, nil
 		}
 		conn.Close()
@@ -64,64 +64,64 @@ func (l *limited) Accept() (net.Conn, error) {
 	}
 }
 
-// place gives a connection the place that was taken for it; nil if its address has
-// its share already.
-func (l *limited) place(conn net.Conn, addr netip.Addr) *placed {
-	c := &placed{Conn: conn, l: l}
+// admit gives a connection the slot that Accept has taken; nil if its address has its
+// whole share already.
+func (l *limitListener) admit(conn net.Conn, addr netip.Addr) *slotConn {
+	c := &slotConn{Conn: conn, l: l}
 	if l.trusted(addr) {
 		return c
 	}
 	c.from, c.counted = core.Origin(addr), true
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.of[c.from] >= l.share {
+	if l.byAddress[c.from] >= l.share {
 		return nil
 	}
-	l.of[c.from]++
+	l.byAddress[c.from]++
 	return c
 }
 
-func (l *limited) Close() error {
-	l.once.Do(func() { close(l.over) })
+func (l *limitListener) Close() error {
+	l.once.Do(func() { close(l.closed) })
 	return l.Listener.Close()
 }
 
-// placed is a connection that has a place.
-type placed struct {
+// slotConn is a connection that has a slot.
+type slotConn struct {
 	net.Conn
-	l    *limited
+	l    *limitListener
 	from netip.Addr
 
-	counted bool // for its address; guarded by l.mu
-	closed  bool // its place is given back; guarded by l.mu
+	counted bool // in byAddress; guarded by l.mu
+	closed  bool // its slot is released; guarded by l.mu
 }
 
-// upgraded says that the connection carries a WebSocket now.
-func (c *placed) upgraded() {
+// upgraded is called when the connection carries a WebSocket.
+func (c *slotConn) upgraded() {
 	c.l.mu.Lock()
 	defer c.l.mu.Unlock()
 	c.discount()
 }
 
-// discount takes the connection out of the count of its address. The caller holds mu.
-func (c *placed) discount() {
+// discount removes the connection from the count of its address. The caller holds mu.
+func (c *slotConn) discount() {
 	if !c.counted {
 		return
 	}
 	c.counted = false
-	if c.l.of[c.from]--; c.l.of[c.from] == 0 {
-		delete(c.l.of, c.from)
+	if c.l.byAddress[c.from]--; c.l.byAddress[c.from] == 0 {
+		delete(c.l.byAddress, c.from)
 	}
 }
 
-func (c *placed) Close() error {
+func (c *slotConn) Close() error {
 	c.l.mu.Lock()
 	c.discount()
 	again := c.closed
 	c.closed = true
 	c.l.mu.Unlock()
 	if !again {
-		<-c.l.places
+		<-c.l.slots
 	}
 	return c.Conn.Close()
 }

@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// nobody is who is trusted, or refused.
+// nobody trusts no address.
 func nobody(netip.Addr) bool { return false }
 
-// One connection more than there may be waits until another ends, or the listener.
+// A connection beyond the limit waits until another one ends, or the listener is closed.
 func TestLimit(t *testing.T) {
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := limit(inner, 2, nobody, func(peer netip.AddrPort) { t.Errorf("%s is refused", peer) })
+	l := newLimitListener(inner, 2, nobody, func(peer netip.AddrPort) { t.Errorf("%s is refused", peer) })
 	accepted := make(chan net.Conn)
 	ended := make(chan error, 1)
 	go func() {
@@ -59,15 +59,15 @@ func TestLimit(t *testing.T) {
 			t.Error("Accept does not say that the listener is closed")
 		}
 	case <-time.After(30 * time.Second):
-		t.Error("Accept waits for a place though the listener is closed")
+		t.Error("Accept waits for a slot though the listener is closed")
 	}
 }
 
-// listening is a limited listener that accepts, and tells of what it does.
+// listening is a limitListener that accepts connections, and reports them to the test.
 type listening struct {
-	*limited
+	*limitListener
 	t        *testing.T
-	accepted chan *placed
+	accepted chan *slotConn
 	refused  chan netip.AddrPort
 }
 
@@ -77,8 +77,8 @@ func listen(t *testing.T, share int, proxy netip.Addr) *listening {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &listening{t: t, accepted: make(chan *placed), refused: make(chan netip.AddrPort, 1)}
-	l.limited = limit(inner, 100, func(addr netip.Addr) bool { return addr == proxy }, func(peer netip.AddrPort) { l.refused <- peer })
+	l := &listening{t: t, accepted: make(chan *slotConn), refused: make(chan netip.AddrPort, 1)}
+	l.limitListener = newLimitListener(inner, 100, func(addr netip.Addr) bool { return addr == proxy }, func(peer netip.AddrPort) { l.refused <- peer })
 	l.share = share
 	t.Cleanup(func() { l.Close() })
 	go func() {
@@ -87,14 +87,14 @@ func listen(t *testing.T, share int, proxy netip.Addr) *listening {
 			if err != nil {
 				return
 			}
-			l.accepted <- c.(*placed)
+			l.accepted <- c.(*slotConn)
 		}
 	}()
 	return l
 }
 
-// accept connects from an address of this machine, which is to be accepted.
-func (l *listening) accept(from string) *placed {
+// accept connects from an address of this machine. The connection must be accepted.
+func (l *listening) accept(from string) *slotConn {
 	l.t.Helper()
 	raw(l.t, from, l.Addr().String(), "")
 	select {
@@ -107,7 +107,7 @@ func (l *listening) accept(from string) *placed {
 	}
 }
 
-// refuse is accept for a connection that is to be closed.
+// refuse is accept for a connection that must be closed.
 func (l *listening) refuse(from string) {
 	l.t.Helper()
 	c := raw(l.t, from, l.Addr().String(), "")
@@ -117,18 +117,18 @@ func (l *listening) refuse(from string) {
 			l.t.Errorf("%s is refused, want %s", peer, c.LocalAddr())
 		}
 	case <-l.accepted:
-		l.t.Fatal("one too many is accepted")
+		l.t.Fatal("a connection beyond the share is accepted")
 	}
 	if _, err := c.Read(make([]byte, 1)); err != io.EOF {
-		l.t.Errorf("one too many is told %v", err)
+		l.t.Errorf("a connection beyond the share ends with %v", err)
 	}
 }
 
-// An address has its share of connections, as long as they carry no WebSocket. What
-// is more is closed at once, and told of. A proxy has no share.
+// An address has a share of the connections that carry no WebSocket. Further ones are closed at
+// once, and reported. The share does not apply to a proxy.
 func TestShareOfAddress(t *testing.T) {
 	for conns, want := range map[int]int{100: spareConns, 10_080: 1260} {
-		if got := limit(nil, conns, nobody, nil).share; got != want {
+		if got := newLimitListener(nil, conns, nobody, nil).share; got != want {
 			t.Errorf("the share of %d connections is %d, want %d", conns, got, want)
 		}
 	}
@@ -145,11 +145,11 @@ func TestShareOfAddress(t *testing.T) {
 	l.refuse("127.0.0.2")
 	first.Close()
 	l.refuse("127.0.0.2")
-	for _, c := range []*placed{second, second, third, fourth} {
+	for _, c := range []*slotConn{second, second, third, fourth} {
 		c.Close()
 	}
-	if len(l.of) != 0 {
-		t.Errorf("still counted are %v", l.of)
+	if len(l.byAddress) != 0 {
+		t.Errorf("still counted are %v", l.byAddress)
 	}
-	await(t, "the proxy's places are taken, and that of who is accepted next", func() bool { return len(l.places) == 3+1 })
+	await(t, "the proxy's slots are used, and that of the next connection", func() bool { return len(l.slots) == 3+1 })
 }

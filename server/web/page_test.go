@@ -13,7 +13,7 @@ import (
 	"chatbench/internal/browsertest"
 )
 
-// join logs a client of the terminal's kind in.
+// join logs a client in with the client library.
 func join(t *testing.T, s *chatServer, name string) *client.Client {
 	t.Helper()
 	c, err := client.Dial(t.Context(), client.Config{Server: s.plain, User: name, Password: "x"})
@@ -24,7 +24,7 @@ func join(t *testing.T, s *chatServer, name string) *client.Client {
 	return c
 }
 
-// hear waits for somebody to say something.
+// hear waits until a client has received a text of another one.
 func hear(t *testing.T, c *client.Client, from, text string) {
 	t.Helper()
 	deadline := time.After(time.Minute)
@@ -38,7 +38,7 @@ func hear(t *testing.T, c *client.Client, from, text string) {
 				return
 			}
 		case <-deadline:
-			t.Fatalf("%s does not say %q", from, text)
+			t.Fatalf("timed out waiting for %q of %s", text, from)
 		}
 	}
 }
@@ -66,7 +66,7 @@ func quoted(text string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(text) + `"`
 }
 
-// Two pages and a client of the terminal talk; what is hostile is shown as text.
+// Two pages and a client talk. Hostile texts are shown as text.
 func TestTalk(t *testing.T) {
 	b := browsertest.Start(t)
 	s := serve(t, "127.0.0.1:0", Config{})
@@ -122,7 +122,7 @@ func TestTalk(t *testing.T) {
 	shows(minsu, "alice has left")
 }
 
-// While the server is away the draft stays, and the page comes back by itself.
+// While the server is down the draft stays, and the page reconnects by itself.
 func TestRestart(t *testing.T) {
 	b := browsertest.Start(t)
 	s := serve(t, "127.0.0.1:0", Config{})
@@ -143,7 +143,7 @@ func TestRestart(t *testing.T) {
 	p.Await(`document.getElementById("draft").value === ""`)
 }
 
-// Who is denied is told why, and can try again.
+// If a login is denied, the page shows why, and another login is possible.
 func TestDenied(t *testing.T) {
 	b := browsertest.Start(t)
 	s := serve(t, "127.0.0.1:0", Config{})
@@ -158,14 +158,14 @@ func TestDenied(t *testing.T) {
 	p.Await(`!document.getElementById("chat-view").hidden`)
 }
 
-// turnstile lets in or not, as it is set, and counts.
-type turnstile struct {
+// switchedAuth is an Authenticator that gives the answer that a test has set, and counts logins.
+type switchedAuth struct {
 	mu    sync.Mutex
 	err   error
 	tries int
 }
 
-func (d *turnstile) Authenticate(l *core.Login) {
+func (d *switchedAuth) Authenticate(l *core.Login) {
 	d.mu.Lock()
 	d.tries++
 	err := d.err
@@ -173,19 +173,19 @@ func (d *turnstile) Authenticate(l *core.Login) {
 	l.Answer(err)
 }
 
-func (d *turnstile) set(err error) {
+func (d *switchedAuth) set(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.err = err
 }
 
-func (d *turnstile) tried() int {
+func (d *switchedAuth) tried() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.tries
 }
 
-func (d *turnstile) guards(c *core.Config) { c.Authenticator = d }
+func (d *switchedAuth) guards(c *core.Config) { c.Authenticator = d }
 
 // asks waits until the page shows the form for the login, and why.
 func asks(p *browsertest.Page, why string) {
@@ -193,11 +193,11 @@ func asks(p *browsertest.Page, why string) {
 	p.Await(`document.getElementById("login-error").textContent === ` + quoted(why))
 }
 
-// Who is kicked or banned is told why, and is back only if it logs in again. The
-// draft stays.
+// If a user is kicked or banned, the page shows why, and does not reconnect by itself. The draft
+// stays.
 func TestRemoved(t *testing.T) {
 	b := browsertest.Start(t)
-	door := new(turnstile)
+	door := new(switchedAuth)
 	s := serve(t, "127.0.0.1:0", Config{}, door.guards)
 	p := enter(t, b, s, "alice", browsertest.Look{})
 	p.Type("a draft")
@@ -213,11 +213,10 @@ func TestRemoved(t *testing.T) {
 	}
 }
 
-// However often a login is denied for something that passes, the page tries again, and
-// tells once why.
+// If a login is denied for a temporary reason, the page tries again, and shows each reason once.
 func TestPassingDenials(t *testing.T) {
 	b := browsertest.Start(t)
-	door := new(turnstile)
+	door := new(switchedAuth)
 	s := serve(t, "127.0.0.1:0", Config{}, door.guards)
 	p := enter(t, b, s, "alice", browsertest.Look{})
 	p.Type("a draft")
@@ -238,10 +237,10 @@ func TestPassingDenials(t *testing.T) {
 	p.Await(`document.getElementById("draft").value === "a draft"`)
 }
 
-// A password that is not taken any more is asked for at once.
+// If the password is wrong after a reconnect, the page asks for it at once.
 func TestPasswordChanged(t *testing.T) {
 	b := browsertest.Start(t)
-	door := new(turnstile)
+	door := new(switchedAuth)
 	s := serve(t, "127.0.0.1:0", Config{}, door.guards)
 	p := enter(t, b, s, "alice", browsertest.Look{})
 	door.set(errors.New(wire.WrongPassword))
@@ -255,7 +254,7 @@ func TestPasswordChanged(t *testing.T) {
 	p.Await(`!document.getElementById("chat-view").hidden`)
 }
 
-// The page knows the reasons that clients act on by the same words as the server.
+// The page has the same texts as the server for the reasons on which clients act.
 func TestReasons(t *testing.T) {
 	script, err := page.ReadFile("page/chat.js")
 	if err != nil {
@@ -268,7 +267,7 @@ func TestReasons(t *testing.T) {
 	}
 }
 
-// Who shares files is asked for them, and who asks us is told that there are none.
+// The page lists the files of other clients, and answers requests with an empty list.
 func TestFiles(t *testing.T) {
 	b := browsertest.Start(t)
 	s := serve(t, "127.0.0.1:0", Config{})
@@ -290,7 +289,7 @@ func TestFiles(t *testing.T) {
 	await(t, "the page answers one who asks for its files", share.ended.Load)
 }
 
-// What comes while nobody looks is counted, and marked where it begins.
+// Lines that come while the page is not visible are counted, and their beginning is marked.
 func TestUnread(t *testing.T) {
 	b := browsertest.Start(t)
 	s := serve(t, "127.0.0.1:0", Config{})

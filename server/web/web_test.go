@@ -24,7 +24,7 @@ import (
 
 var secret = bytes.Repeat([]byte{5}, 32)
 
-// chatServer is a chat with a page: a room, a transport, and what carries to it.
+// chatServer is a chat with a page: a room, a transport, and a carrier.
 type chatServer struct {
 	t      testing.TB
 	web    *Server
@@ -35,7 +35,7 @@ type chatServer struct {
 	kick   func(why string) // everybody
 }
 
-// serve runs one until stop or the end of the test. at is where the page is served;
+// serve runs a chatServer until stop or the end of the test. at is the address of the page;
 // "127.0.0.1:0" picks a port.
 func serve(t testing.TB, at string, cfg Config, change ...func(*core.Config)) *chatServer {
 	t.Helper()
@@ -105,7 +105,7 @@ func await(t testing.TB, what string, is func() bool) {
 		}
 		time.Sleep(time.Millisecond)
 	}
-	t.Fatalf("in vain: %s", what)
+	t.Fatalf("timed out waiting until %s", what)
 }
 
 func dial(t testing.TB, url string, header http.Header) (*websocket.Conn, error) {
@@ -117,7 +117,7 @@ func dial(t testing.TB, url string, header http.Header) (*websocket.Conn, error)
 	return c, err
 }
 
-// The octets of messages are those of a connection, however they are cut up.
+// The octets of messages are those of a connection, in whatever pieces they come.
 func TestFrames(t *testing.T) {
 	s := serve(t, "127.0.0.1:0", Config{})
 	c, err := dial(t, s.url+"ws", nil)
@@ -145,12 +145,12 @@ func TestFrames(t *testing.T) {
 	c.Close(websocket.StatusNormalClosure, "")
 	await(t, "the session ends", func() bool { return s.counts().Clients == 0 })
 	if st := s.counts(); st.Clients != 0 || st.Ends[core.ReasonEOF] != 1 {
-		t.Errorf("a WebSocket that was closed ended thus: %+v", st.Ends)
+		t.Errorf("ends after a WebSocket was closed: %+v", st.Ends)
 	}
 }
 
-// A page of another site may not connect; what is not the page is not there; the
-// page allows nothing from elsewhere.
+// A page of another site cannot connect. Paths without a file are not found. The policy of the
+// page allows nothing from other servers.
 func TestOriginAndHeaders(t *testing.T) {
 	s := serve(t, "127.0.0.1:0", Config{Origins: []string{"friend.example"}})
 	if _, err := dial(t, s.url+"ws", http.Header{"Origin": {"https://evil.example"}}); err == nil {
@@ -178,7 +178,7 @@ func TestOriginAndHeaders(t *testing.T) {
 	}
 }
 
-// A message that is too long, and one more than may be open, are refused.
+// A message that is too long is refused, and a WebSocket beyond the limit.
 func TestBounds(t *testing.T) {
 	s := serve(t, "127.0.0.1:0", Config{MaxConns: 1})
 	c, err := dial(t, s.url+"ws", nil)
@@ -186,9 +186,9 @@ func TestBounds(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := dial(t, s.url+"ws", nil); err == nil || !strings.Contains(err.Error(), "503") || s.web.TooMany.Load() != 1 {
-		t.Errorf("one too many: %v, counted %d", err, s.web.TooMany.Load())
+		t.Errorf("a WebSocket beyond the limit: %v, counted %d", err, s.web.TooMany.Load())
 	}
-	c.Write(t.Context(), websocket.MessageBinary, make([]byte, messageMost+1))
+	c.Write(t.Context(), websocket.MessageBinary, make([]byte, maxMessage+1))
 	for err == nil {
 		_, _, err = c.Read(t.Context())
 	}
@@ -198,7 +198,7 @@ func TestBounds(t *testing.T) {
 	await(t, "its session ends", func() bool { return s.counts().Clients == 0 })
 }
 
-// The address of a visitor is that of its connection, or what a trusted proxy says.
+// The address of a browser is that of its connection, or the one that a trusted proxy names.
 func TestPeer(t *testing.T) {
 	s := &Server{cfg: Config{Trusted: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}}}
 	for _, c := range []struct{ from, forwarded, want string }{
@@ -222,6 +222,6 @@ func TestPeer(t *testing.T) {
 		}
 	}
 	if _, err := s.peer(&http.Request{RemoteAddr: "@"}); err == nil {
-		t.Error("no address is one")
+		t.Error("a request without an address has one")
 	}
 }

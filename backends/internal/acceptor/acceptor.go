@@ -26,8 +26,8 @@ import (
 
 // How long accepting pauses after an error.
 const (
-	shortestRest = 5 * time.Millisecond
-	longestRest  = time.Second
+	shortestPause = 5 * time.Millisecond
+	longestPause  = time.Second
 )
 
 // ErrTurnedAway is wrapped by the error of a take function that has closed the connection
@@ -36,13 +36,13 @@ var ErrTurnedAway = errors.New("a connection is turned away")
 
 // Acceptor accepts the connections of one listener.
 type Acceptor struct {
-	name    string
-	cfg     backends.Config
-	addr    netip.AddrPort
-	closer  io.Closer
-	raw     syscall.RawConn
-	reserve *socket.Reserve // used only by the goroutine
-	lines   loglimit.Limit
+	name     string
+	cfg      backends.Config
+	addr     netip.AddrPort
+	closer   io.Closer
+	raw      syscall.RawConn
+	reserve  *socket.Reserve // used only by the goroutine
+	logLimit loglimit.Limit
 
 	stop     sync.Once
 	stopping chan struct{}
@@ -122,11 +122,11 @@ func (a *Acceptor) Abandon() {
 func (a *Acceptor) run(take func() error) {
 	defer close(a.stopped)
 	defer a.reserve.Close()
-	rest := shortestRest
+	pause := shortestPause
 	for {
 		err := take()
 		if err == nil {
-			rest = shortestRest
+			pause = shortestPause
 			a.cfg.Counters.Accepts.Add(1)
 			continue
 		}
@@ -137,19 +137,19 @@ func (a *Acceptor) run(take func() error) {
 		}
 		if errors.Is(err, ErrTurnedAway) {
 			a.cfg.Counters.NoDescriptors.Add(1)
-			a.lines.Warn(a.cfg.Log, "a connection is turned away", "backend", a.name, "err", err)
+			a.logLimit.Warn(a.cfg.Log, "a connection is turned away", "backend", a.name, "err", err)
 			continue
 		}
 		a.cfg.Counters.AcceptErrors.Add(1)
 		if socket.Exhausted(err) && a.turnAway() {
 			continue
 		}
-		a.lines.Warn(a.cfg.Log, "cannot accept connections", "backend", a.name, "err", err)
+		a.logLimit.Warn(a.cfg.Log, "cannot accept connections", "backend", a.name, "err", err)
 		select {
-		case <-time.After(rest):
+		case <-time.After(pause):
 		case <-a.stopping:
 		}
-		rest = min(2*rest, longestRest)
+		pause = min(2*pause, longestPause)
 	}
 }
 

@@ -1,14 +1,14 @@
-// Package coalesce decides how long what the room has said waits, so that more of it
-// goes out in one write for each client (backends.Coalesce). A transport asks it at the
-// end of a turn in which the room has grown, and tells it when it writes.
+// Package coalesce decides how long the output of the room waits, so that more messages share a
+// write to each client (backends.Coalesce). A transport asks it at the end of a turn in which the
+// room's log has grown, and tells it when it writes.
 //
-// With n messages in a write a delivery costs F/n + V: F for the packet, V for the
-// octets. A turn that writes at once has n = 1 until the core is nearly full. With a wait
-// of L, and messages at a rate r, n is about 1 + r·L.
+// With n messages in a write a delivery costs F/n + V: F for the packet, V for the octets. A turn that
+// writes at once has n = 1 until the core is nearly saturated. With a wait of L, and messages at a
+// rate r, n is about 1 + r·L.
 //
-// A Controller refuses to read a clock and to wait: time is an argument. It belongs to one
-// goroutine, the one that writes or has others write, and so does a CPUClock, for transports
-// that do not see how long they wait.
+// A Controller does not read a clock and does not wait: time is an argument. It belongs to one
+// goroutine, the one that writes or makes others write. So does a CPUClock, which is for transports
+// that cannot see how long they wait.
 package coalesce
 
 import (
@@ -17,75 +17,80 @@ import (
 	"chatbench/backends"
 )
 
-// Moment is what a transport knows when it asks.
+// Moment is what a transport knows when it asks a Controller.
 type Moment struct {
 	Time time.Time
-	Idle time.Duration // for how long it had nothing to do, since it started; for auto alone
+	Idle time.Duration // how long it had nothing to do since it started; only for auto
 	Said uint64        // core.Room.Said
 }
 
-// Of backends.CoalesceAuto.
+// The constants of backends.CoalesceAuto.
 const (
-	autoMost   = time.Millisecond // no wait is longer
-	company    = 2                // wait for so many more turns in which the room grows
-	busyLeast  = 4                // busy for less than 1/4 of the time: nothing waits
-	idleLeast  = 8                // was idle for less than 1/8 of what the last cycle took to work: nothing waits
-	foundLeast = 0.25             // fewer of the waits found company: nothing waits,
-	retry      = 128              // but for one of so many
-	smoothing  = 16               // of averages: each new value counts for 1/16
-	longest    = 8                // was idle for longer than so many average busy times: nothing waits, and it counts as so many
+	autoMost    = time.Millisecond // the longest wait
+	moreGrowths = 2                // a wait is as long as the log takes to grow so many times, on average
+	busyLeast   = 4                // no wait if busy for less than 1/4 of the time
+	idleLeast   = 8                // no wait if idle, in this cycle, for less than 1/8 of its busy time
+	largeWrite  = 8 << 10          // no wait if a write carries more octets than this, on average
+	usefulLeast = 0.25             // no wait if a smaller share of the waits was useful,
+	retry       = 128              // except for one in so many
+	smoothing   = 16               // each new value counts for 1/16 of an average
+	longest     = 8                // no wait after an idle time of more than so many average busy times; it counts as so many
 )
 
 // Controller is the decision for one loop, or for all writers of a room.
 //
-// With a time it is simple: what the room says is due so long after the turn began in
-// which it grew. With backends.CoalesceAuto it is this. A cycle goes from one writing
-// to the next, without the time that output waited: for some of it the transport is busy,
-// for the rest it is idle. Averages of both say how much of its time writing each growth by
-// itself takes, and how soon the room grows again. Output waits for as long as it takes
-// the room to grow twice more, 1 ms at the most. But it is written at once
+// With a fixed time, output is due so long after the beginning of the turn in which the log grew. With
+// backends.CoalesceAuto the time is chosen as follows. A cycle goes from one write to the next, without
+// the time that output waited; for a part of it the transport is busy, for the rest it is idle. The
+// averages of both say how much of the transport's time it takes to write each growth of the log by
+// itself, and how soon the log grows again. Output waits as long as it takes the log to grow twice more,
+// on average, but at most 1 ms. It is written at once
 //
-//   - if the transport is busy for less than a quarter of its time, or was just idle for
-//     eight times as long as it is busy in a cycle: there is time enough;
-//   - if it went to work again, since it last wrote, almost without a break: input gathers by
-//     itself then, and at saturation a wait would only cost;
-//   - if fewer than a quarter of the waits found company. One in 128 is tried all the same.
+//   - if the transport is busy for less than a quarter of its time, or was just idle for more than
+//     eight times its average busy time: then there is no need to save work;
+//   - if the transport was hardly idle since it last wrote: then input gathers by itself, and at
+//     saturation a wait would only cost;
+//   - if a write carries more than 8 KiB: then its packet is not what costs, and clients that send when
+//     they have received their last message would only receive it later;
+//   - if fewer than a quarter of the waits were useful, that is, brought another message. Even then one
+//     in 128 is tried.
 //
-// For the average an idle time counts as eight busy ones at most, so that a long silence, or a
-// process that was stopped, is soon forgotten.
+// In the average an idle time counts as at most eight busy ones, so that a long silence, or a time in
+// which the process was stopped, soon has no effect.
 type Controller struct {
 	setting backends.Coalesce
 
 	waiting bool
 	due     time.Time
-	from    Moment // when the wait was decided on
+	from    Moment // when the wait began
 	last    Moment // when the transport last began to write
 
 	busy, idle time.Duration // in a cycle, on average
-	found      float64       // how many waits found company, on average
-	skipped    int           // waits that were not tried for that reason
+	useful     float64       // share of the waits that brought another message, on average
+	skipped    int           // waits that were not tried because too few were useful
+	carried    float64       // octets that the log grew by from one write to the next, on average
 }
 
-// New is a controller for a transport that starts now; nil if setting is off.
+// New makes a controller for a transport that starts now. It returns nil if setting is off.
 func New(setting backends.Coalesce, now Moment) *Controller {
 	if setting == backends.CoalesceOff {
 		return nil
 	}
-	return &Controller{setting: setting, last: now, idle: autoMost, found: 2 * foundLeast}
+	return &Controller{setting: setting, last: now, idle: autoMost, useful: 2 * usefulLeast}
 }
 
 // Auto says whether Moments need Idle.
 func (c *Controller) Auto() bool { return c.setting == backends.CoalesceAuto }
 
-// Waiting says whether output waits. A nil Controller has none that does.
+// Waiting says whether output waits. It is false for a nil Controller.
 func (c *Controller) Waiting() bool { return c != nil && c.waiting }
 
-// Left is for how long the output that waits still has to.
+// Left is how much longer the output has to wait.
 func (c *Controller) Left(now time.Time) time.Duration { return c.due.Sub(now) }
 
-// Waits decides whether what the room has said, and is not written, is to wait. began is
-// when the turn began in which the transport learned of it. If it is false, the transport
-// writes now, and calls Writes.
+// Waits decides whether the output that is not written yet has to wait. began is when the turn began in
+// which the transport learned of it. If Waits returns false, the transport has to write now, and to call
+// Writes.
 func (c *Controller) Waits(began time.Time, at Moment) bool {
 	if !c.waiting {
 		c.due = began.Add(c.wait(at))
@@ -95,7 +100,7 @@ func (c *Controller) Waits(began time.Time, at Moment) bool {
 	return at.Time.Before(c.due)
 }
 
-// wait is for how long what was just said is to wait.
+// wait is how long output that has just come has to wait.
 func (c *Controller) wait(at Moment) time.Duration {
 	if !c.Auto() {
 		return time.Duration(c.setting)
@@ -103,19 +108,19 @@ func (c *Controller) wait(at Moment) time.Duration {
 	idle := at.Idle - c.last.Idle
 	busy := at.Time.Sub(c.last.Time) - idle
 	switch {
-	case c.busy*busyLeast < c.busy+c.idle, idle > longest*c.busy, idle*idleLeast < busy:
+	case c.busy*busyLeast < c.busy+c.idle, idle > longest*c.busy, idle*idleLeast < busy, c.carried > largeWrite:
 		return 0
-	case c.found < foundLeast:
+	case c.useful < usefulLeast:
 		if c.skipped++; c.skipped < retry {
 			return 0
 		}
 		c.skipped = 0
 	}
-	return min(company*(c.busy+c.idle), autoMost)
+	return min(moreGrowths*(c.busy+c.idle), autoMost)
 }
 
-// Writes says that the transport begins to write what the room has said, because it was
-// due or for another reason.
+// Writes says that the transport begins to write the output of the room, because it is due or for
+// another reason.
 func (c *Controller) Writes(at Moment) {
 	if c.Auto() {
 		c.learn(at)
@@ -123,17 +128,18 @@ func (c *Controller) Writes(at Moment) {
 	c.waiting, c.last = false, at
 }
 
-// learn takes the cycle that ends into the averages.
+// learn adds the cycle that ends to the averages.
 func (c *Controller) learn(at Moment) {
 	end := at
 	if c.waiting {
 		end = c.from
-		found := 0.0
+		useful := 0.0
 		if at.Said > c.from.Said {
-			found = 1
+			useful = 1
 		}
-		c.found += (found - c.found) / smoothing
+		c.useful += (useful - c.useful) / smoothing
 	}
+	c.carried += (float64(at.Said-c.last.Said) - c.carried) / smoothing
 	idle := max(end.Idle-c.last.Idle, 0)
 	busy := max(end.Time.Sub(c.last.Time)-idle, 0)
 	c.busy += (busy - c.busy) / smoothing

@@ -14,8 +14,8 @@ func after(d time.Duration, said uint64) Moment { return Moment{Time: epoch.Add(
 
 const us = time.Microsecond
 
-// TestTime: what was said is due so long after the turn began that brought the first of
-// it, whatever is said meanwhile.
+// TestTime: output is due at a fixed time after the beginning of the turn that brought the first of it,
+// whatever is said meanwhile.
 func TestTime(t *testing.T) {
 	c := New(backends.Coalesce(200*us), after(0, 0))
 	if c.Waiting() {
@@ -58,12 +58,13 @@ func TestOff(t *testing.T) {
 	}
 }
 
-// TestForgetsSilence: after a night, or after the process was stopped, waiting begins again
-// within some tens of messages.
+// TestForgetsSilence: after a night, or after the process was stopped, output waits again within some
+// tens of messages.
 func TestForgetsSilence(t *testing.T) {
 	c := New(backends.CoalesceAuto, after(0, 0))
 	now, idle, said := time.Duration(0), time.Duration(0), uint64(0)
-	// turn is a growth after so long a sleep: whether it waits; it finds company.
+	// turn lets the log grow after so long a sleep, and says whether that waits. A wait brings another
+	// message.
 	turn := func(slept time.Duration) bool {
 		now, idle, said = now+slept, idle+slept, said+1
 		at := func() Moment { return Moment{epoch.Add(now), idle, said} }

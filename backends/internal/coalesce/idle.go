@@ -6,18 +6,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// CPUClock says for how long a thread or process had nothing to do, by how much CPU time
-// it took: for a transport that cannot see where it waits. It costs a system call. It
-// takes for idle what others had of the CPU.
+// CPUClock measures how long a thread or process had nothing to do, by its CPU time. It is for a
+// transport that cannot see how long it waits. Each reading costs a system call. Time in which other
+// processes had the CPU counts as idle.
 type CPUClock struct {
 	id   int32
-	at   time.Time     // when it was last read
-	cpu  time.Duration // taken until then
-	idle time.Duration // from when it was made until then
+	at   time.Time     // of the last reading
+	cpu  time.Duration // CPU time until then
+	idle time.Duration // idle time until then
 }
 
-// ThreadClock is the clock of whichever thread calls this and Idle: always the same, one
-// that its goroutine is locked to.
+// ThreadClock is the clock of the calling thread. Idle has to be called on the same thread, so the
+// goroutine has to be locked to it.
 func ThreadClock(now time.Time) CPUClock { return newClock(unix.CLOCK_THREAD_CPUTIME_ID, now) }
 
 // ProcessClock is the clock of the whole process.
@@ -25,12 +25,12 @@ func ProcessClock(now time.Time) CPUClock { return newClock(unix.CLOCK_PROCESS_C
 
 func newClock(id int32, now time.Time) CPUClock {
 	c := CPUClock{id: id, at: now}
-	c.cpu = c.taken()
+	c.cpu = c.cpuTime()
 	return c
 }
 
-// taken is the CPU time of the thread or process.
-func (c *CPUClock) taken() time.Duration {
+// cpuTime is the CPU time of the thread or process.
+func (c *CPUClock) cpuTime() time.Duration {
 	var t unix.Timespec
 	if unix.ClockGettime(c.id, &t) != nil {
 		return c.cpu // the kernel has these clocks since Linux 2.6.12
@@ -38,11 +38,11 @@ func (c *CPUClock) taken() time.Duration {
 	return time.Duration(t.Nano())
 }
 
-// Idle is for how long the processors had nothing to do for it since the clock was made.
-// There have been so many since it was last asked; what was counted before stays when their
-// number changes, and it never goes back.
+// Idle is how long the processors had nothing to do since the clock was made. processors is their
+// number since the last call; a change of it does not change what was counted before. The result never
+// decreases.
 func (c *CPUClock) Idle(now time.Time, processors int) time.Duration {
-	cpu := c.taken()
+	cpu := c.cpuTime()
 	c.idle += max(now.Sub(c.at)-(cpu-c.cpu)/time.Duration(processors), 0)
 	c.at, c.cpu = now, cpu
 	return c.idle

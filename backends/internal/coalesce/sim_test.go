@@ -9,23 +9,24 @@ import (
 	"chatbench/backends"
 )
 
-// What things take in the simulated loop, as measured on a virtual machine over loopback.
+// How long things take in the simulated loop, as measured on a virtual machine over loopback.
 const (
 	packet  = 4800 * time.Nanosecond // F: a write
 	share   = 30 * time.Nanosecond   // V: of a message in it
 	reading = 3 * us                 // a message from a client
 	waking  = 2 * us                 // a turn
-	slack   = 50 * us                // by which a wait of the kernel's is late
+	slack   = 50 * us                // by which a wait in the kernel ends late
 	noSleep = 10 * us                // a shorter sleep is none
+	octets  = 75                     // of a message
 )
 
-// message is one that arrives, from a sender of a closed loop or from nobody in particular.
+// message is a message that arrives, from a sender of a closed loop or of an open loop.
 type message struct {
 	at     time.Duration
 	sender int // -1: of an open loop
 }
 
-// queue is messages by when they arrive.
+// queue is messages in the order of their arrival.
 type queue []message
 
 func (q queue) Len() int           { return len(q) }
@@ -39,7 +40,7 @@ func (q *queue) Pop() any {
 	return m
 }
 
-// world is a room of so many clients on one simulated loop.
+// world is a simulated loop with a room of clients.
 type world struct {
 	clients int
 	senders int           // of a closed loop: sender i is the client of that place among all
@@ -52,12 +53,12 @@ type world struct {
 	idle    time.Duration
 	said    uint64
 	held    []message
-	began   time.Duration // of the turn that brought the first of held
+	began   time.Duration // beginning of the turn that brought the first of held
 
 	result
 }
 
-// result is what came of it.
+// result is the result of a simulation.
 type result struct {
 	messages, flushes int
 	busy              time.Duration // CPU time
@@ -90,7 +91,7 @@ func (w *world) run(setting backends.Coalesce) result {
 				w.began = began
 			}
 			w.held = append(w.held, heap.Pop(&w.arrive).(message))
-			w.said++
+			w.said += octets
 			w.spend(reading)
 		}
 		if len(w.held) == 0 || w.control != nil && w.control.Waits(epoch.Add(began), w.moment()) {
@@ -161,7 +162,7 @@ func steady(perSecond float64, n int) (q queue) {
 	return q
 }
 
-// windows is senders that each have so many messages under way.
+// windows is senders that each have so many messages in flight.
 func windows(senders, window int) (q queue) {
 	for s := range senders {
 		for range window {

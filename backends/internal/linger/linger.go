@@ -1,24 +1,25 @@
-// Package linger is a queue of connections that have so much time to end by themselves,
-// for transports that wait for a client's FIN, and close the connection without it when
-// the time is over. Clients that were turned away have less of it than others.
+// Package linger is a queue of connections that have a limited time to end by themselves. It is for
+// transports that wait for a client's FIN, and close the connection without it when the time is over.
+// Clients that were turned away have less time than others.
 //
-// It refuses to look at a clock, and to end anything. A Queue belongs to one goroutine.
+// The package does not read a clock and does not end anything. A Queue belongs to one goroutine.
 package linger
 
 import "time"
 
-// Brief is the most time that a client has which was turned away: it holds no slot, so it
-// must not hold a descriptor for long.
+// Brief is the longest time of a client that was turned away. It has no slot, so it must not have a
+// descriptor for long.
 const Brief = 250 * time.Millisecond
 
-// Conn is a connection that waits.
+// Conn is a connection in a Queue.
 type Conn interface {
-	// Gone says whether it has ended meanwhile.
+	// Gone says whether it has ended.
 	Gone() bool
 }
 
-// Queue holds the connections, the one with the least time left first within each of the
-// two times there are: so each time has to be the same for all. The zero Queue is empty.
+// Queue is two lists of connections, one of clients that were turned away. Each is in the order of
+// Push, which is also the order in which the times end, because the time is the same for all of a list.
+// The zero Queue is empty.
 type Queue[C Conn] struct {
 	queues [2][]entry[C] // turned away, others
 }
@@ -28,8 +29,7 @@ type entry[C Conn] struct {
 	until time.Time
 }
 
-// Push adds a connection, which has so much time from now on, or Brief if it was turned
-// away and that is less.
+// Push adds a connection whose time is wait from now on, or at most Brief if it was turned away.
 func (q *Queue[C]) Push(c C, now time.Time, wait time.Duration, turnedAway bool) {
 	i := 1
 	if turnedAway {
@@ -38,10 +38,10 @@ func (q *Queue[C]) Push(c C, now time.Time, wait time.Duration, turnedAway bool)
 	q.queues[i] = append(q.queues[i], entry[C]{c, now.Add(wait)})
 }
 
-// Len is how many there are; some of them may be gone.
+// Len is how many connections are in the queue; some may have ended.
 func (q *Queue[C]) Len() int { return len(q.queues[0]) + len(q.queues[1]) }
 
-// First is the earliest end among those that wait, zero if nobody does.
+// First is when the first time ends; zero if the queue is empty.
 func (q *Queue[C]) First() time.Time {
 	var t time.Time
 	for _, list := range q.queues {
@@ -52,8 +52,8 @@ func (q *Queue[C]) First() time.Time {
 	return t
 }
 
-// Pop takes out one whose time is over; false if there is none. Those that are gone drop
-// out on the way.
+// Pop removes and returns a connection whose time is over, or returns false. It also removes
+// connections that have ended.
 func (q *Queue[C]) Pop(now time.Time) (c C, ok bool) {
 	for i := range q.queues {
 		for list := q.queues[i]; len(list) > 0; list = q.queues[i] {

@@ -11,8 +11,8 @@
 // from reading a client whose session is Held.
 //
 // WakeRoom, Wake, ExpectJoin, JoinDone, Client.Ended, Client.Progress and the methods of
-// Server may be called from any goroutine, everything else only on the goroutine of the
-// library's loop. One loop has one Adapter.
+// what Serve returns may be called from any goroutine, everything else only on the goroutine of
+// the library's loop. One loop has one Adapter.
 package loopadapter
 
 import (
@@ -68,30 +68,30 @@ type Adapter struct {
 	lib Library
 
 	// Set by any goroutine.
-	rung       atomic.Bool
-	roomGrew   atomic.Bool
-	expected   atomic.Int64 // accepted and not joined yet
-	stopping   atomic.Bool
-	cutting    atomic.Bool
-	mu         sync.Mutex
-	mail       []*Client
-	mailClosed bool          // nobody reads the mail any more
-	empty      chan struct{} // closed when the adapter is stopping and has no clients
+	rung         atomic.Bool
+	roomGrew     atomic.Bool
+	expected     atomic.Int64 // accepted and not joined yet
+	stopping     atomic.Bool
+	cutting      atomic.Bool
+	mu           sync.Mutex
+	posted       []*Client
+	postedClosed bool          // turns have ended: posted is not used any more
+	empty        chan struct{} // closed when the adapter is stopping and has no clients
 
 	// Used only by the loop's goroutine.
-	live                    []*Client
-	withBuffered            []*Client // live clients for which the library has buffered output
-	waiting                 []*Client // live clients with input that is not fed yet
-	lingering               linger.Queue[*Client]
-	spareMail, spareWaiting []*Client
-	timer                   *time.Timer
-	turnTimer               backends.TurnTimer
-	flushedAt               uint64 // Room.Said when the room was last written out
-	read                    int    // octets since the last flush
-	turns                   uint32 // number of turns so far
-	turning                 bool   // within Turn, where connections may be closed
-	flushing                bool
-	stopped                 bool
+	live                      []*Client
+	withBuffered              []*Client // live clients for which the library has buffered output
+	waiting                   []*Client // live clients with input that is not fed yet
+	lingering                 linger.Queue[*Client]
+	sparePosted, spareWaiting []*Client
+	timer                     *time.Timer
+	turnTimer                 backends.TurnTimer
+	flushedAt                 uint64 // Room.Said when the room was last written out
+	read                      int    // octets since the last flush
+	turns                     uint32 // number of turns so far
+	turning                   bool   // within Turn, where connections may be closed
+	flushing                  bool
+	stopped                   bool
 }
 
 // New makes an Adapter.
@@ -131,12 +131,12 @@ func (a *Adapter) Wake(s *core.Session) { a.post(s.Tag().(*Client)) }
 
 // post has a client handled in the next turn.
 func (a *Adapter) post(c *Client) {
-	if c.posted.Load() || c.posted.Swap(true) {
+	if c.isPosted.Load() || c.isPosted.Swap(true) {
 		return
 	}
 	a.mu.Lock()
-	if !a.mailClosed {
-		a.mail = append(a.mail, c)
+	if !a.postedClosed {
+		a.posted = append(a.posted, c)
 	}
 	a.mu.Unlock()
 	a.ring()
@@ -193,7 +193,7 @@ func (a *Adapter) Turn() {
 	if a.stopping.Load() && a.expected.Load() == 0 && len(a.live) == 0 && !a.stopped {
 		a.stopped = true
 		a.mu.Lock()
-		a.mail, a.mailClosed = nil, true
+		a.posted, a.postedClosed = nil, true
 		a.mu.Unlock()
 		close(a.empty)
 	}
@@ -232,15 +232,15 @@ func (a *Adapter) flush() {
 		}
 	}
 	a.mu.Lock()
-	mail := a.mail
-	a.mail = a.spareMail
+	posted := a.posted
+	a.posted = a.sparePosted
 	a.mu.Unlock()
-	for i, c := range mail {
-		c.posted.Store(false)
-		mail[i] = nil
+	for i, c := range posted {
+		c.isPosted.Store(false)
+		posted[i] = nil
 		c.handle()
 	}
-	a.spareMail = mail[:0]
+	a.sparePosted = posted[:0]
 }
 
 // pollBuffered asks how much of the buffered output was sent.
@@ -270,17 +270,17 @@ func (a *Adapter) mayFlush() {
 // of each before the library reads on.
 func (a *Adapter) feedWaiting() {
 	for range maxFeed / backends.FeedStep {
-		noteBuffered := a.waiting
+		waiting := a.waiting
 		a.waiting = a.spareWaiting[:0]
-		for i, c := range noteBuffered {
-			noteBuffered[i] = nil
+		for i, c := range waiting {
+			waiting[i] = nil
 			if c.feedRest(); len(c.unfed) > 0 {
 				a.waiting = append(a.waiting, c)
 			} else {
 				c.queued = false
 			}
 		}
-		a.spareWaiting = noteBuffered[:0]
+		a.spareWaiting = waiting[:0]
 	}
 	if len(a.waiting) > 0 {
 		a.ring()

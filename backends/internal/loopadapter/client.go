@@ -22,8 +22,8 @@ type Client struct {
 	conn    Conn
 	session *core.Session
 
-	posted atomic.Bool   // is in adapter.mail
-	ended  atomic.Uint32 // 1 + the Reason given to Ended
+	isPosted atomic.Bool   // is in adapter.posted
+	ended    atomic.Uint32 // 1 + the Reason given to Ended
 
 	index       int    // in adapter.live
 	unfed       []byte // input that is not fed yet

@@ -24,11 +24,11 @@ func (s *sink) Sent() (int, error) { return 0, nil }
 func (s *sink) Finish()            {}
 func (s *sink) Close()             {}
 
-// quiet is a Waker that does nothing.
-type quiet struct{}
+// nopWaker is a Waker that does nothing.
+type nopWaker struct{}
 
-func (quiet) WakeRoom()          {}
-func (quiet) Wake(*core.Session) {}
+func (nopWaker) WakeRoom()          {}
+func (nopWaker) Wake(*core.Session) {}
 
 func config() backends.Config {
 	return backends.Config{
@@ -45,7 +45,7 @@ func TestLastWords(t *testing.T) {
 	const want = "\x00server: unknown frame type\x00\x03\x00"
 	for i := range 50_000 {
 		to := new(sink)
-		c := &Client{adapter: a, conn: to, offer: firstOffer, session: cfg.Room.Join(netip.AddrPort{}, quiet{}, nil)}
+		c := &Client{adapter: a, conn: to, offer: firstOffer, session: cfg.Room.Join(netip.AddrPort{}, nopWaker{}, nil)}
 		over := make(chan struct{})
 		go func() {
 			defer close(over)
@@ -88,8 +88,8 @@ func TestLateWakes(t *testing.T) {
 			a.post(new(Client))
 		}
 		a.WakeRoom()
-		if len(a.mail) > 0 {
-			t.Errorf("%d wakes are kept after Shutdown", len(a.mail))
+		if len(a.posted) > 0 {
+			t.Errorf("%d wakes are kept after Shutdown", len(a.posted))
 		}
 	}
 }

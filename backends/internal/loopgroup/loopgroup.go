@@ -1,24 +1,22 @@
-// Package loopgroup is what event loops that serve one room know of one another: how
-// many connections each of them has, so that an accepted socket goes to the loop with
-// the fewest; how far each is with its writing, so that none reads on while another is
-// behind; and which of them have to be woken.
+// Package loopgroup is the state that the event loops of one room share: how many connections
+// each loop has, so that an accepted socket goes to the loop with the fewest; how far each loop
+// has written, so that none reads on while another is behind; and which loops have to be woken.
 //
 // # Waking
 //
-// What a loop says to the room concerns all loops, and each one that sleeps has to be
-// woken, by a system call. A loop says many things in a turn. So while a loop feeds
-// the room, the others are only noted, and it wakes them once, when it is done feeding
-// and before it writes. Whoever is no loop, and says something meanwhile, leaves the
-// waking to that loop too: nobody can tell who calls Wake. So if the kernel takes the
-// processor from a loop that feeds, frames for one client of a loop that sleeps wait as well,
-// until the one that feeds has run on to the end of its turn.
+// A message to the room concerns all loops, and each loop that sleeps has to be woken, by a
+// system call. A loop feeds many messages in a turn. So while a loop feeds the room, the wakes of
+// the other loops are only marked as pending. It wakes those loops once, when it has stopped
+// feeding and before it writes. Wakes by other goroutines are left to that loop too, because
+// Wake cannot tell who calls it. The consequence: if the kernel preempts a loop that feeds,
+// private frames for clients of a sleeping loop wait until the first loop has run on.
 //
 // # Who may call what
 //
 // A Member belongs to the goroutine of its loop. Any goroutine may call WakeRoom and
-// Wake. For a loop that has no others, all of it costs a few comparisons.
+// Wake. In a group of one loop, all methods together cost a few comparisons.
 //
-// It refuses to read, to write and to wait for sockets.
+// The package does not read, write or wait for sockets.
 package loopgroup
 
 import (
@@ -33,7 +31,7 @@ import (
 	"chatbench/internal/tcp"
 )
 
-// Bell wakes a loop if it sleeps; else it does nothing. Any goroutine calls it.
+// Bell wakes a loop if it sleeps; otherwise it does nothing. Any goroutine may call it.
 type Bell interface{ Ring() }
 
 // Member is one loop of a group.
@@ -41,40 +39,40 @@ type Member struct {
 	room   *core.Room
 	bell   Bell
 	others []*Member
-	all    *shared
+	shared *shared
 
-	// What other goroutines look at and set.
-	grew    atomic.Bool   // the log has grown since the loop last began to write
-	noted   atomic.Bool   // the loop is to be woken when those who feed are done
-	flushed atomic.Uint64 // Room.Said when the loop last began to write
-	writing atomic.Bool   // is writing what the room has said; not kept where there are no others
-	load    atomic.Int64  // connections, those on their way from other loops included
-	pausing atomic.Bool   // waits for others, or is about to
-	note    chan struct{} // ends a pause; holds one
+	// Read and set by any goroutine.
+	grew        atomic.Bool   // the log has grown since the loop last began to write
+	wakePending atomic.Bool   // the loop is to be woken when no loop feeds any more
+	flushedAt   atomic.Uint64 // Room.Said when the loop last began to write
+	writing     atomic.Bool   // is writing what the room has said; not set in a group of one
+	load        atomic.Int64  // connections, including those that other loops have handed over
+	pausing     atomic.Bool   // waits in Pace, or is about to
+	resume      chan struct{} // ends a pause; has room for one
 
 	mu       sync.Mutex // guards arrivals and ended
 	arrivals []Arrival
 	ended    bool
 
-	// The loop's own.
-	feeding bool
-	paced   uint64 // Room.Said when the loop last looked at the others
-	givenUp int    // times it waited for others and gave up
-	timer   *time.Timer
+	// Used only by the loop's goroutine.
+	feeding      bool
+	pacedAt      uint64 // Room.Said when the loop last checked the others
+	paceTimeouts int    // how often it gave up waiting for others
+	timer        *time.Timer
 }
 
-// shared is what all members have in common, on a cache line of its own.
+// shared is the state of the group as a whole, on a cache line of its own.
 type shared struct {
 	_       [64]byte
 	feeding atomic.Int32 // members that feed the room
 	_       [60]byte
 }
 
-// New makes a group: a member for each bell.
+// New makes a group with one member for each bell.
 func New(room *core.Room, bells ...Bell) []*Member {
 	all, common := make([]*Member, len(bells)), new(shared)
 	for i, b := range bells {
-		all[i] = &Member{room: room, bell: b, all: common, note: make(chan struct{}, 1)}
+		all[i] = &Member{room: room, bell: b, shared: common, resume: make(chan struct{}, 1)}
 	}
 	for i, m := range all {
 		for j, o := range all {
@@ -86,8 +84,8 @@ func New(room *core.Room, bells ...Bell) []*Member {
 	return all
 }
 
-// SharePort gives a Config whose address several listeners can have together, with
-// SO_REUSEPORT, and makes sure that nobody else has it: sharing a port would hide that.
+// SharePort returns a Config whose address several listeners can bind, with SO_REUSEPORT. It
+// fails if the address is in use: with SO_REUSEPORT a later bind would not notice that.
 func SharePort(cfg backends.Config) (backends.Config, error) {
 	l, err := socket.Listen(cfg)
 	if err != nil {
@@ -104,58 +102,58 @@ func (m *Member) WakeRoom() {
 	}
 }
 
-// Wake wakes the loop for something that the caller has noted for it.
+// Wake wakes the loop. The caller has queued something for it before.
 func (m *Member) Wake() {
 	if len(m.others) == 0 {
 		m.bell.Ring()
 		return
 	}
 	m.endPause()
-	m.noted.Store(true)
-	if m.all.feeding.Load() == 0 {
-		m.ringIfNoted()
+	m.wakePending.Store(true)
+	if m.shared.feeding.Load() == 0 {
+		m.ringIfPending()
 	}
 }
 
-// ringIfNoted wakes the loop if that was left to those who feed.
-func (m *Member) ringIfNoted() {
-	if m.noted.Load() && m.noted.Swap(false) {
+// ringIfPending wakes the loop if that was left to the loops that feed.
+func (m *Member) ringIfPending() {
+	if m.wakePending.Load() && m.wakePending.Swap(false) {
 		m.bell.Ring()
 	}
 }
 
-// Feeding says that the loop is about to feed the room. It may be called again.
-func (m *Member) Feeding() {
+// BeginFeeding says that the loop is about to feed the room. It may be called again.
+func (m *Member) BeginFeeding() {
 	if len(m.others) > 0 && !m.feeding {
 		m.feeding = true
-		m.all.feeding.Add(1)
+		m.shared.feeding.Add(1)
 	}
 }
 
-// Fed says that the loop feeds no more for now, and wakes those that were noted
-// meanwhile. Every Feeding is followed by it before the loop writes or waits. A loop that
-// looks for work before it sleeps, as it does after this, need not be woken itself.
-func (m *Member) Fed() {
+// EndFeeding says that the loop has stopped feeding, and wakes the loops whose wake is pending.
+// It has to follow every BeginFeeding before the loop writes or waits. The loop itself need not
+// be woken: it looks for work before it sleeps.
+func (m *Member) EndFeeding() {
 	if !m.feeding {
 		return
 	}
 	m.feeding = false
-	m.noted.Store(false)
-	m.all.feeding.Add(-1) // before looking who is noted: who comes later wakes by itself
+	m.wakePending.Store(false)
+	m.shared.feeding.Add(-1) // before the pending wakes are read: later ones ring at once
 	for _, o := range m.others {
-		o.ringIfNoted()
+		o.ringIfPending()
 	}
 }
 
 // Grew says whether the log has grown since the loop last began to write.
 func (m *Member) Grew() bool { return m.grew.Load() }
 
-// Began is what Room.Said was when the loop last began to write. Any goroutine may ask.
-func (m *Member) Began() uint64 { return m.flushed.Load() }
+// FlushedAt is what Room.Said was when the loop last began to write. Any goroutine may call it.
+func (m *Member) FlushedAt() uint64 { return m.flushedAt.Load() }
 
-// BeginWriting says that the loop is about to write what the room has said until now; it
-// is false if there is nothing. Otherwise EndWriting follows. Loops that wait for this one
-// look again at both: either may be what they wait for.
+// BeginWriting says that the loop is about to write what the room has said until now. It
+// returns false if there is nothing to write; otherwise EndWriting has to follow. Both make
+// loops that wait for this one check again.
 func (m *Member) BeginWriting() bool {
 	if !m.grew.Load() {
 		return false
@@ -164,22 +162,22 @@ func (m *Member) BeginWriting() bool {
 		m.writing.Store(true)
 	}
 	m.grew.Store(false) // before the log is read: what comes later wakes again
-	m.flushed.Store(m.room.Said())
-	m.tellOthers()
+	m.flushedAt.Store(m.room.Said())
+	m.resumeOthers()
 	return true
 }
 
-// EndWriting says that the loop has written.
+// EndWriting says that the loop has finished writing.
 func (m *Member) EndWriting() {
 	if len(m.others) > 0 {
 		m.writing.Store(false)
-		m.tellOthers()
+		m.resumeOthers()
 	}
 }
 
-// End says that the loop has ended: nobody waits for it any more.
+// End says that the loop has ended. No loop waits for it after that.
 func (m *Member) End() {
-	m.Fed()
-	m.flushed.Store(math.MaxUint64)
-	m.tellOthers()
+	m.EndFeeding()
+	m.flushedAt.Store(math.MaxUint64)
+	m.resumeOthers()
 }

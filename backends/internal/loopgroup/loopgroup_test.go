@@ -19,12 +19,12 @@ type counter struct{ n atomic.Int32 }
 
 func (c *counter) Ring() { c.n.Add(1) }
 
-// tell is a Waker of the room's that tells a member.
-type tell struct{ *Member }
+// memberWaker is the Waker of a member.
+type memberWaker struct{ *Member }
 
-func (t tell) Wake(*core.Session) { t.Member.Wake() }
+func (w memberWaker) Wake(*core.Session) { w.Member.Wake() }
 
-// group is so many members of a room, each with one session that was let in.
+// group returns n members of a room, each with a session that was granted.
 func group(t *testing.T, n int) (*core.Room, []*Member, []*counter, []*core.Session) {
 	t.Helper()
 	room := core.NewRoom(core.Config{Authenticator: core.OpenDoor{}, Now: time.Now()})
@@ -37,7 +37,7 @@ func group(t *testing.T, n int) (*core.Room, []*Member, []*counter, []*core.Sess
 	members := New(room, bells...)
 	var sessions []*core.Session
 	for i, m := range members {
-		s := room.Join(netip.AddrPort{}, tell{m}, nil)
+		s := room.Join(netip.AddrPort{}, memberWaker{m}, nil)
 		s.Feed(wire.AppendCred(nil, string(rune('a'+i)), "x"))
 		for p := s.Next(); p != nil; p = s.Next() {
 			s.Wrote(len(p))
@@ -46,19 +46,19 @@ func group(t *testing.T, n int) (*core.Room, []*Member, []*counter, []*core.Sess
 	}
 	for i := range members {
 		members[i].grew.Store(false)
-		members[i].noted.Store(false)
+		members[i].wakePending.Store(false)
 		counters[i].n.Store(0)
 	}
 	return room, members, counters, sessions
 }
 
-// TestWakesOnce: a loop that feeds wakes the others once, when it is done, however
-// much it says; and itself not at all.
+// TestWakesOnce: a loop that feeds wakes each other loop once, when it has stopped feeding, however much was
+// said, and does not wake itself.
 func TestWakesOnce(t *testing.T) {
 	_, members, rung, sessions := group(t, 3)
-	members[0].Feeding()
+	members[0].BeginFeeding()
 	for range 10 {
-		members[0].Feeding()
+		members[0].BeginFeeding()
 		sessions[0].Feed(wire.AppendChat(nil, "hello"))
 	}
 	for i, c := range rung {
@@ -66,7 +66,7 @@ func TestWakesOnce(t *testing.T) {
 			t.Errorf("loop %d was woken %d times while another feeds", i, n)
 		}
 	}
-	members[0].Fed()
+	members[0].EndFeeding()
 	for i, want := range []int32{0, 1, 1} {
 		if n := rung[i].n.Load(); n != want {
 			t.Errorf("loop %d was woken %d times, want %d", i, n, want)
@@ -75,17 +75,17 @@ func TestWakesOnce(t *testing.T) {
 			t.Errorf("loop %d does not know that the log has grown", i)
 		}
 	}
-	if members[0].Fed(); rung[1].n.Load() != 1 {
-		t.Error("a loop that has nothing to tell wakes another")
+	if members[0].EndFeeding(); rung[1].n.Load() != 1 {
+		t.Error("a loop that has fed nothing wakes another")
 	}
 }
 
-// TestWakesAtOnce: without a loop that feeds, and alone in its group, a member is woken at once.
+// TestWakesAtOnce: a member is woken at once if no loop feeds, or if it is alone in its group.
 func TestWakesAtOnce(t *testing.T) {
 	for n := 1; n <= 2; n++ {
 		_, members, rung, sessions := group(t, n)
 		if n == 1 {
-			members[0].Feeding() // others there are none
+			members[0].BeginFeeding() // there are no other loops
 		}
 		sessions[0].Feed(wire.AppendChat(nil, "hello"))
 		for i, c := range rung {
@@ -96,30 +96,30 @@ func TestWakesAtOnce(t *testing.T) {
 	}
 }
 
-// TestNoWakeIsLost: notes that are left to those who feed reach the loop, whoever is
-// done first. The loop sleeps until it is rung at.
+// TestNoWakeIsLost: wakes that are left to loops that feed reach the sleeping loop, whichever loop stops
+// feeding first.
 func TestNoWakeIsLost(t *testing.T) {
 	const turns = 20_000
 	rings := make(chan struct{}, 1)
 	members := New(core.NewRoom(core.Config{Authenticator: core.OpenDoor{}}), new(counter), new(counter), signal(rings))
 	sleeper := members[2]
-	var notes, seen atomic.Int64
+	var wakes, seen atomic.Int64
 	var wg sync.WaitGroup
 	for i, m := range members[:2] {
 		wg.Go(func() {
 			for turn := range turns {
-				m.Feeding()
+				m.BeginFeeding()
 				if turn%(i+2) == 0 {
-					notes.Add(1)
+					wakes.Add(1)
 					sleeper.Wake()
 				}
-				m.Fed()
+				m.EndFeeding()
 			}
 		})
 	}
 	wg.Go(func() {
-		for range turns / 100 { // so that the last notes are left to those who feed
-			notes.Add(1)
+		for range turns / 100 { // so that the last wakes are left to loops that feed
+			wakes.Add(1)
 			sleeper.Wake()
 		}
 	})
@@ -128,22 +128,22 @@ func TestNoWakeIsLost(t *testing.T) {
 	for ended := false; !ended; {
 		select {
 		case <-rings:
-			seen.Store(notes.Load())
+			seen.Store(wakes.Load())
 		case <-done:
 			ended = true
 		}
 	}
-	select { // one that was rung last
+	select { // the last ring
 	case <-rings:
-		seen.Store(notes.Load())
+		seen.Store(wakes.Load())
 	default:
 	}
-	if seen.Load() != notes.Load() {
-		t.Errorf("of %d notes, %d came after the last ring", notes.Load(), notes.Load()-seen.Load())
+	if seen.Load() != wakes.Load() {
+		t.Errorf("of %d wakes, %d came after the last ring", wakes.Load(), wakes.Load()-seen.Load())
 	}
 }
 
-// signal is a bell that leaves a mark in a channel.
+// signal is a bell that sends to a channel.
 type signal chan struct{}
 
 func (s signal) Ring() {
@@ -153,11 +153,11 @@ func (s signal) Ring() {
 	}
 }
 
-// TestPlace: a socket goes to the loop that has the fewest, and to none that has ended.
-func TestPlace(t *testing.T) {
+// TestAssign: a socket goes to the loop with the fewest, and to none that has ended.
+func TestAssign(t *testing.T) {
 	members := New(nil, new(counter), new(counter), new(counter))
 	for range 30 {
-		members[0].Place(Arrival{})
+		members[0].Assign(Arrival{})
 	}
 	var loads []int
 	for _, m := range members {
@@ -174,20 +174,20 @@ func TestPlace(t *testing.T) {
 	}
 	members[2].Arrivals()
 	for range 10 {
-		members[2].Left()
+		members[2].ConnEnded()
 	}
 	if !members[2].Retire() {
 		t.Error("nothing is on its way, and the loop cannot end")
 	}
 	for range 4 {
-		members[0].Place(Arrival{})
+		members[0].Assign(Arrival{})
 	}
 	if members[2].Load() != 0 || members[2].HasArrivals() || members[0].Load()+members[1].Load() != 24 {
 		t.Errorf("the loops have %d, %d and %d sockets; the last has ended", members[0].Load(), members[1].Load(), members[2].Load())
 	}
 }
 
-// stub is a Loop that writes when it is told to.
+// stub is a Loop that counts its flushes.
 type stub struct {
 	member  *Member
 	flushes int
@@ -202,8 +202,8 @@ func (s *stub) Flush() {
 	}
 }
 
-// TestPaceWaitsForOneBehind: a loop waits for one that has much to write, writes to its own
-// clients meanwhile, and gives up after its time.
+// TestPaceWaitsForOneBehind: a loop waits for another that has much to write, writes to its own clients
+// meanwhile, and gives up after paceTimeout.
 func TestPaceWaitsForOneBehind(t *testing.T) {
 	room, members, _, sessions := group(t, 2)
 	for before := room.Said(); room.Said()-before <= backends.FlushAfter; {
@@ -212,26 +212,26 @@ func TestPaceWaitsForOneBehind(t *testing.T) {
 	l := &stub{member: members[0]}
 	began := time.Now()
 	members[0].Pace(l)
-	if took := time.Since(began); took < paceMost || members[0].givenUp != 1 {
-		t.Errorf("waited %v for one that never comes round, and gave up %d times", took, members[0].givenUp)
+	if took := time.Since(began); took < paceTimeout || members[0].paceTimeouts != 1 {
+		t.Errorf("waited %v for a loop that never writes, and gave up %d times", took, members[0].paceTimeouts)
 	}
 	if l.flushes != 1 {
 		t.Errorf("it has written to its own clients %d times meanwhile, want once", l.flushes)
 	}
-	if members[0].Pace(l); members[0].givenUp != 1 {
+	if members[0].Pace(l); members[0].paceTimeouts != 1 {
 		t.Error("waited again, though nothing more was said")
 	}
 }
 
-// TestPaceWakes: before it waits, a loop wakes those it has left asleep while it fed, and
-// it goes on when they have begun to write.
+// TestPaceWakes: before a loop waits it wakes the loops that it did not wake while it fed, and it goes on
+// when they have begun to write.
 func TestPaceWakes(t *testing.T) {
 	room := core.NewRoom(core.Config{Authenticator: core.OpenDoor{}, Now: time.Now()})
 	rings := make(chan struct{}, 1)
 	members := New(room, new(counter), signal(rings))
-	s := room.Join(netip.AddrPort{}, tell{members[0]}, nil)
+	s := room.Join(netip.AddrPort{}, memberWaker{members[0]}, nil)
 	s.Feed(wire.AppendCred(nil, "a", "x"))
-	o := room.Join(netip.AddrPort{}, tell{members[1]}, nil)
+	o := room.Join(netip.AddrPort{}, memberWaker{members[1]}, nil)
 	o.Feed(wire.AppendCred(nil, "b", "x"))
 	members[1].BeginWriting()
 	members[1].EndWriting()
@@ -239,13 +239,13 @@ func TestPaceWakes(t *testing.T) {
 	case <-rings:
 	default:
 	}
-	members[0].Feeding()
+	members[0].BeginFeeding()
 	for before := room.Said(); room.Said()-before <= backends.FlushAfter; {
 		s.Feed(wire.AppendChat(nil, strings.Repeat("x", 900)))
 	}
-	asleep := make(chan struct{})
+	woken := make(chan struct{})
 	go func() {
-		defer close(asleep)
+		defer close(woken)
 		select {
 		case <-rings:
 			members[1].BeginWriting()
@@ -254,31 +254,31 @@ func TestPaceWakes(t *testing.T) {
 		}
 	}()
 	members[0].Pace(&stub{member: members[0]})
-	if members[0].givenUp != 0 {
-		t.Error("a loop has waited for one that nobody woke")
+	if members[0].paceTimeouts != 0 {
+		t.Error("a loop has waited for one that was not woken")
 	}
-	<-asleep
+	<-woken
 }
 
-// TestPaceWakesWhoKnows: a loop that knows that the log has grown, and sleeps all the same, is
-// woken by one that waits for it.
-func TestPaceWakesWhoKnows(t *testing.T) {
+// TestPaceWakesLoopThatSleeps: a loop that sleeps though it knows that the log has grown is woken by a loop
+// that waits for it.
+func TestPaceWakesLoopThatSleeps(t *testing.T) {
 	room, members, rung, sessions := group(t, 3)
 	for before := room.Said(); room.Said()-before <= backends.FlushAfter; {
 		sessions[0].Feed(wire.AppendChat(nil, strings.Repeat("x", 900)))
 	}
 	members[2].BeginWriting()
 	members[2].EndWriting()
-	before, idler := rung[1].n.Load(), rung[2].n.Load()
+	before, idle := rung[1].n.Load(), rung[2].n.Load()
 	members[0].Pace(&stub{member: members[0]})
-	if rung[1].n.Load() == before || rung[2].n.Load() != idler {
-		t.Errorf("rung at %d times, and at one that is not behind %d times", rung[1].n.Load()-before, rung[2].n.Load()-idler)
+	if rung[1].n.Load() == before || rung[2].n.Load() != idle {
+		t.Errorf("rung %d times, and one that is not behind %d times", rung[1].n.Load()-before, rung[2].n.Load()-idle)
 	}
 }
 
-// TestPaceWaitsForNoIdler: a loop that has written all is not waited for, nor one that
-// has ended.
-func TestPaceWaitsForNoIdler(t *testing.T) {
+// TestPaceDoesNotWaitForIdle: a loop does not wait for one that has written everything, nor for one that has
+// ended.
+func TestPaceDoesNotWaitForIdle(t *testing.T) {
 	room, members, _, sessions := group(t, 3)
 	for before := room.Said(); room.Said()-before <= backends.FlushAfter; {
 		sessions[0].Feed(wire.AppendChat(nil, strings.Repeat("x", 900)))
@@ -287,7 +287,7 @@ func TestPaceWaitsForNoIdler(t *testing.T) {
 	members[1].EndWriting()
 	members[2].End()
 	members[0].Pace(&stub{member: members[0]})
-	if members[0].givenUp != 0 {
+	if members[0].paceTimeouts != 0 {
 		t.Error("waited for a loop that has nothing to write")
 	}
 }

@@ -7,62 +7,63 @@ import (
 )
 
 const (
-	paceAfter = backends.FlushAfter / 4 // said between two looks at the other loops
-	paceWait  = 10 * time.Millisecond   // before a loop that waits looks again, whatever happens
-	paceMost  = 100 * time.Millisecond  // that a loop waits in all
+	paceAfter   = backends.FlushAfter / 4 // octets said between two checks of the other loops
+	paceRecheck = 10 * time.Millisecond   // after which a loop that waits checks again in any case
+	paceTimeout = 100 * time.Millisecond  // the longest time that a loop waits
 )
 
-// Loop is a loop that waits for others. Pace calls it.
+// Loop is the loop that calls Pace, for Pace to call back.
 type Loop interface {
-	HasOutput() bool // is there anything to flush
-	Flush()          // write to the loop's own clients
-	Cutting() bool   // is the loop to end at once
+	HasOutput() bool // whether there is anything to flush
+	Flush()          // writes to the loop's own clients
+	Cutting() bool   // whether the loop has to end at once
 }
 
-// Behind says whether the loop has clients to write to, and much was said since it
-// last began to. Any goroutine may ask.
+// Behind says whether the loop has to write to clients, and more than backends.FlushAfter octets
+// were said since it last began to. Any goroutine may call it.
 func (m *Member) Behind(said uint64) bool {
 	if !m.grew.Load() && !m.writing.Load() {
-		return false // whatever was said, nobody is waiting for it here
+		return false // nothing is left to write
 	}
-	began := m.Began()
+	began := m.FlushedAt()
 	return said > began && said-began > backends.FlushAfter
 }
 
-// Pace waits while another loop is behind: a loop that fed on would make clients seem
-// slow whose own loop has not come round to them. A loop calls it after each step of input.
+// Pace waits while another loop is behind. If the calling loop fed on, clients of the other loop
+// would count as slow, though that loop has not written to them yet. A loop calls Pace after each
+// step of input.
 //
-// Meanwhile it writes to its own clients, so that loops that wait for one another all
-// come round. It looks again when another loop begins or ends its writing, and when there
-// is something for its own clients.
+// While it waits it flushes to its own clients, so that loops cannot wait for each other for ever. It
+// checks again when another loop begins or ends its writing, and when there is output for its
+// own clients.
 func (m *Member) Pace(l Loop) {
 	if len(m.others) == 0 {
 		return
 	}
 	said := m.room.Said()
-	if said-m.paced < paceAfter {
+	if said-m.pacedAt < paceAfter {
 		return
 	}
-	m.paced = said
+	m.pacedAt = said
 	if !m.othersBehind() {
 		return
 	}
-	m.Fed()
-	for _, o := range m.others { // those that are waited for must not sleep
+	m.EndFeeding()
+	for _, o := range m.others { // a loop that is waited for must not sleep
 		if o.Behind(said) {
 			o.bell.Ring()
 		}
 	}
-	for end := time.Now().Add(paceMost); m.othersBehind() && !l.Cutting(); {
+	for end := time.Now().Add(paceTimeout); m.othersBehind() && !l.Cutting(); {
 		left := time.Until(end)
 		switch {
 		case left <= 0:
-			m.givenUp++
+			m.paceTimeouts++
 			return
 		case l.HasOutput():
 			l.Flush()
 		default:
-			m.pause(min(left, paceWait), func() bool { return !l.HasOutput() && m.othersBehind() })
+			m.pause(min(left, paceRecheck), func() bool { return !l.HasOutput() && m.othersBehind() })
 		}
 	}
 }
@@ -77,25 +78,25 @@ func (m *Member) othersBehind() bool {
 	return false
 }
 
-// tellOthers ends the pauses of the others: they may have waited for this loop.
-func (m *Member) tellOthers() {
+// resumeOthers ends the pauses of the other loops, which may be waiting for this one.
+func (m *Member) resumeOthers() {
 	for _, o := range m.others {
 		o.endPause()
 	}
 }
 
-// pause sleeps until it is ended or for so long, and not at all unless idle says that
-// there is nothing to do. It may end early.
-func (m *Member) pause(most time.Duration, idle func() bool) {
+// pause sleeps until endPause, but no longer than atMost, and not at all unless idle returns
+// true. It may end early.
+func (m *Member) pause(atMost time.Duration, idle func() bool) {
 	m.pausing.Store(true)
 	if idle() {
 		if m.timer == nil {
-			m.timer = time.NewTimer(most)
+			m.timer = time.NewTimer(atMost)
 		} else {
-			m.timer.Reset(most)
+			m.timer.Reset(atMost)
 		}
 		select {
-		case <-m.note:
+		case <-m.resume:
 		case <-m.timer.C:
 		}
 		m.timer.Stop()
@@ -103,12 +104,12 @@ func (m *Member) pause(most time.Duration, idle func() bool) {
 	m.pausing.Store(false)
 }
 
-// endPause ends a pause of the loop.
+// endPause ends a pause of the loop, if there is one.
 func (m *Member) endPause() {
 	if m.pausing.Load() && m.pausing.CompareAndSwap(true, false) {
 		select {
-		case m.note <- struct{}{}:
-		default: // that of an earlier pause, which had ended by itself
+		case m.resume <- struct{}{}:
+		default: // one is left from an earlier pause that ended by itself
 		}
 	}
 }

@@ -8,11 +8,11 @@ type Arrival struct {
 	Peer netip.AddrPort
 }
 
-// Place gives an accepted socket to the loop that has the fewest connections. It is
-// true if that is the one that calls, or no other takes it: then the socket stays, and
-// is counted. The kernel spreads connections by a hash of their addresses: of ten clients
-// and four loops one loop would have five and another one.
-func (m *Member) Place(a Arrival) (stays bool) {
+// Assign gives an accepted socket to the loop that has the fewest connections, and counts it
+// there. It returns true if the calling loop keeps the socket, because it has the fewest or
+// because the other loop has ended. The kernel alone would spread connections by a hash of their
+// addresses: with ten clients and four loops, one loop would have five of them and another one.
+func (m *Member) Assign(a Arrival) (keep bool) {
 	best, fewest := m, m.load.Load()
 	for _, o := range m.others {
 		if n := o.load.Load(); n < fewest {
@@ -26,7 +26,7 @@ func (m *Member) Place(a Arrival) (stays bool) {
 	return true
 }
 
-// receive takes a socket from another loop. It is false if the loop has ended.
+// receive takes a socket from another loop. It returns false if this loop has ended.
 func (m *Member) receive(a Arrival) bool {
 	m.mu.Lock()
 	if m.ended {
@@ -40,7 +40,8 @@ func (m *Member) receive(a Arrival) bool {
 	return true
 }
 
-// Arrivals takes the sockets that other loops have handed over. They are counted.
+// Arrivals returns the sockets that other loops have handed over since the last call. They are
+// counted already.
 func (m *Member) Arrivals() []Arrival {
 	if len(m.others) == 0 {
 		return nil
@@ -52,7 +53,7 @@ func (m *Member) Arrivals() []Arrival {
 	return arrivals
 }
 
-// HasArrivals says whether sockets wait.
+// HasArrivals says whether Arrivals would return any.
 func (m *Member) HasArrivals() bool {
 	if len(m.others) == 0 {
 		return false
@@ -62,15 +63,15 @@ func (m *Member) HasArrivals() bool {
 	return len(m.arrivals) > 0
 }
 
-// Left says that a connection of the loop has ended.
-func (m *Member) Left() { m.load.Add(-1) }
+// ConnEnded says that a connection of the loop has ended.
+func (m *Member) ConnEnded() { m.load.Add(-1) }
 
-// Load is how many connections the loop has, those on their way to it included. Any
-// goroutine may ask.
+// Load is how many connections the loop has, including those on their way to it. Any
+// goroutine may call it.
 func (m *Member) Load() int { return int(m.load.Load()) }
 
-// Retire says that the loop takes no more sockets from others. It is false if some have
-// come that it has not taken yet.
+// Retire says that the loop takes no more sockets from others. It returns false, and changes
+// nothing, if there are arrivals that the loop has not taken yet.
 func (m *Member) Retire() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()

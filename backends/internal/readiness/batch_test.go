@@ -18,8 +18,8 @@ type batchPoller struct {
 	Poller
 	sizes     []int         // how many writes it was given, each time
 	meanwhile func()        // is called each time; nil: nothing
-	least     map[int]int   // of a descriptor, how many octets it takes; others: all
-	errs      map[int]error // what it says of a descriptor
+	limits    map[int]int   // of a descriptor, how many octets it takes; others: all
+	errs      map[int]error // of a descriptor, the error of its writes
 }
 
 func (p *batchPoller) WriteAll(writes []Write) {
@@ -33,14 +33,14 @@ func (p *batchPoller) WriteAll(writes []Write) {
 			continue
 		}
 		data := w.Data
-		if n, short := p.least[w.FD]; short {
+		if n, limited := p.limits[w.FD]; limited {
 			data = data[:n]
 		}
 		w.N, w.Err = send(w.FD, data)
 	}
 }
 
-// newBatchLoop is a loop that does not run and writes together.
+// newBatchLoop returns a loop that does not run, with a batchPoller.
 func newBatchLoop(t *testing.T) (*loop, *batchPoller) {
 	l := newTestLoop(t, newTestRoom())
 	p := &batchPoller{Poller: l.poller}
@@ -58,8 +58,8 @@ func hears(t *testing.T, peer net.Conn, want []byte) {
 	}
 }
 
-// TestBatch: what is for the room is written to all clients together, once, and nothing of
-// it is kept.
+// TestBatch: a message to the room is written to all clients in one batch, and nothing of it is
+// kept.
 func TestBatch(t *testing.T) {
 	const clients = 20
 	l, p := newBatchLoop(t)
@@ -88,8 +88,8 @@ func TestBatch(t *testing.T) {
 	}
 }
 
-// TestBatchOfMail: what is for single clients alone is written together too.
-func TestBatchOfMail(t *testing.T) {
+// TestBatchOfWakes: frames for single clients share a batch too.
+func TestBatchOfWakes(t *testing.T) {
 	l, p := newBatchLoop(t)
 	alice, _ := connect(t, l, "alice")
 	var peers []net.Conn
@@ -111,7 +111,7 @@ func TestBatchOfMail(t *testing.T) {
 	}
 }
 
-// TestBatchGoesOn: a client that is owed more than one piece gets all in one flush, in order.
+// TestBatchGoesOn: a client for which more than one piece waits gets all in one flush, in order.
 func TestBatchGoesOn(t *testing.T) {
 	l, p := newBatchLoop(t)
 	alice, hers := connect(t, l, "alice")
@@ -131,7 +131,7 @@ func TestBatchGoesOn(t *testing.T) {
 	}
 }
 
-// TestBatchEnds: what is said while a batch is written waits for the next flush.
+// TestBatchEnds: a message that is said while a batch is written waits for the next flush.
 func TestBatchEnds(t *testing.T) {
 	l, p := newBatchLoop(t)
 	alice, peer := connect(t, l, "alice")
@@ -153,8 +153,8 @@ func TestBatchEnds(t *testing.T) {
 	hears(t, peer, want)
 }
 
-// TestBatchPart: of a batch some clients take less than they are offered, and one is gone.
-// The others notice nothing.
+// TestBatchPart: if some clients of a batch take less than they are offered, and one is gone, the
+// others still get everything.
 func TestBatchPart(t *testing.T) {
 	l, p := newBatchLoop(t)
 	var conns []*conn
@@ -165,7 +165,7 @@ func TestBatchPart(t *testing.T) {
 		conns, peers = append(conns, c), append(peers, peer)
 	}
 	short, full, gone := conns[0], conns[1], conns[2]
-	p.least = map[int]int{short.id.FD(): 3}
+	p.limits = map[int]int{short.id.FD(): 3}
 	p.errs = map[int]error{full.id.FD(): unix.EAGAIN, gone.id.FD(): unix.ENOTCONN}
 	stalls := l.cfg.Counters.Stalls.Load()
 	conns[3].session.Feed(wire.AppendChat(nil, "hello"))

@@ -10,14 +10,14 @@ import (
 	"chatbench/core/wire"
 )
 
-// waitLong has a loop's output wait for longer than any test takes.
+// waitLong makes a loop's output wait for longer than any test takes.
 func waitLong(l *loop) {
 	l.coalesce = coalesce.New(backends.Coalesce(time.Hour), l.moment())
-	l.woke = time.Now()
+	l.turnBegan = time.Now()
 }
 
-// TestOutputWaits: what the room has said waits, and the loop sleeps meanwhile; what is
-// for one client does not.
+// TestOutputWaits: the output of the room waits, and the loop sleeps meanwhile. Output for one client does
+// not wait.
 func TestOutputWaits(t *testing.T) {
 	l := newTestLoop(t, newTestRoom())
 	alice, _ := connect(t, l, "alice")
@@ -26,7 +26,7 @@ func TestOutputWaits(t *testing.T) {
 	writes := func(want int64, when string) {
 		t.Helper()
 		before := l.cfg.Counters.Writes.Load()
-		l.writeDue()
+		l.flushUnlessWaiting()
 		if n := l.cfg.Counters.Writes.Load() - before; n != want {
 			t.Errorf("%s: %d writes, want %d", when, n, want)
 		}
@@ -65,64 +65,64 @@ func TestOutputWaits(t *testing.T) {
 	}
 }
 
-// askedPoller notes how it is asked to wait, and does not.
-type askedPoller struct {
+// recordingPoller records how it is asked to wait, and does not wait.
+type recordingPoller struct {
 	Poller
 	waits []time.Duration
 	brief bool
 }
 
-func (p *askedPoller) Wait(_ []Event, timeout time.Duration, brief bool) (int, error) {
+func (p *recordingPoller) Wait(_ []Event, timeout time.Duration, brief bool) (int, error) {
 	p.waits, p.brief = append(p.waits, timeout), brief
 	return 0, nil
 }
 
-// TestWaitsOnce: while output waits the loop sleeps until it is due, once, and with its
-// processor in hand not for long.
+// TestWaitsOnce: while output waits, the loop sleeps once until it is due. If it keeps its processor it
+// sleeps only briefly.
 func TestWaitsOnce(t *testing.T) {
 	for _, c := range []struct {
-		holds       bool
-		least, most time.Duration
-	}{{true, holdTime, holdTime}, {false, 59 * time.Minute, time.Hour}} {
+		keepsProcessor bool
+		least, most    time.Duration
+	}{{true, briefWait, briefWait}, {false, 59 * time.Minute, time.Hour}} {
 		l := newTestLoop(t, newTestRoom())
 		alice, _ := connect(t, l, "alice")
 		waitLong(l)
-		l.holds = c.holds
+		l.keepsProcessor = c.keepsProcessor
 		alice.session.Feed(wire.AppendChat(nil, "hello"))
-		l.writeDue()
-		p := &askedPoller{Poller: l.poller}
+		l.flushUnlessWaiting()
+		p := &recordingPoller{Poller: l.poller}
 		l.poller = p
 		if _, err := l.wait(); err != nil {
 			t.Fatal(err)
 		}
-		if len(p.waits) != 1 || p.waits[0] < c.least || p.waits[0] > c.most || p.brief != c.holds {
-			t.Errorf("holds %v: it waited %v, the last time briefly: %v", c.holds, p.waits, p.brief)
+		if len(p.waits) != 1 || p.waits[0] < c.least || p.waits[0] > c.most || p.brief != c.keepsProcessor {
+			t.Errorf("keeps its processor %v: it waited %v, the last time briefly: %v", c.keepsProcessor, p.waits, p.brief)
 		}
 	}
 }
 
-// TestPaceHurriesOneThatWaits: a loop that sleeps because its output waits is woken by
-// one that waits for it.
-func TestPaceHurriesOneThatWaits(t *testing.T) {
+// TestPaceWakesWhileOutputWaits: a loop that sleeps while its output waits is woken by a loop that waits
+// for it.
+func TestPaceWakesWhileOutputWaits(t *testing.T) {
 	a, b := pair(t)
 	waitLong(b)
 	b.bell.Sleep()
 	if a.member.Pace(a); b.bell.sleep.Load() {
 		t.Error("it was not woken")
 	}
-	if b.writeDue(); b.member.Behind(b.cfg.Room.Said()) {
+	if b.flushUnlessWaiting(); b.member.Behind(b.cfg.Room.Said()) {
 		t.Error("it was woken, and lets its output wait all the same")
 	}
 }
 
-// TestEpollExact: waits are of parts of milliseconds.
-func TestEpollExact(t *testing.T) {
+// TestEpollPrecise: waits may be shorter than a millisecond.
+func TestEpollPrecise(t *testing.T) {
 	p, err := OpenEpoll()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	if err := p.beExact(); err != nil {
+	if err := p.setPrecise(); err != nil {
 		t.Skip("epoll_pwait2: ", err)
 	}
 	const short = 300 * time.Microsecond

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestLateRing: a ring after the loop has ended, or between the ringer's
-// decision and its write, must not reach whoever has the descriptor by then.
+// TestLateRing: a ring after Close, or one that was decided before Close, must not write to a new
+// descriptor with the same number.
 func TestLateRing(t *testing.T) {
 	for _, asleep := range []bool{false, true} {
 		b, err := NewDoorbell()
@@ -17,13 +17,13 @@ func TestLateRing(t *testing.T) {
 		b.sleep.Store(asleep)
 		fd := b.FD
 		b.Close()
-		heir, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
+		successor, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if heir != fd { // somebody else was quicker
-			err = unix.Dup3(heir, fd, unix.O_CLOEXEC)
-			unix.Close(heir)
+		if successor != fd { // another goroutine opened fd
+			err = unix.Dup3(successor, fd, unix.O_CLOEXEC)
+			unix.Close(successor)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -31,14 +31,13 @@ func TestLateRing(t *testing.T) {
 		b.Ring()
 		b.Close() // a second time: the descriptor is not ours to close
 		if n, err := unix.Read(fd, make([]byte, 8)); err != unix.EAGAIN {
-			t.Errorf("asleep %v: the successor of the descriptor was rung at: %d, %v", asleep, n, err)
+			t.Errorf("asleep %v: the new descriptor was written to: %d, %v", asleep, n, err)
 		}
 		unix.Close(fd)
 	}
 }
 
-// TestLateWake: who is woken when the loop has ended, and who has left, harms
-// nobody.
+// TestLateWake: wakes of a client that has left, and of a loop that has ended, do nothing.
 func TestLateWake(t *testing.T) {
 	l := newTestLoop(t, newTestRoom())
 	c, _ := connect(t, l, "alice")
@@ -51,7 +50,7 @@ func TestLateWake(t *testing.T) {
 	if err := l.run(); err != nil {
 		t.Fatal(err)
 	}
-	l.bell.Sleep() // as if the ringer had looked before the loop ended
+	l.bell.Sleep() // as if a ring had been decided before the loop ended
 	l.Wake(c.session)
 	l.WakeRoom()
 	if l.member.Behind(1 << 40) {

@@ -8,13 +8,13 @@ import (
 	"chatbench/core"
 )
 
-// finish sends our FIN after the last octet; the connection then waits for the
-// client's, so that closing does not reset it and destroy what is on its way.
+// finish sends our FIN after the last octet. The connection then waits for the client's FIN, because
+// closing earlier could reset it and destroy data on its way.
 func (l *loop) finish(c *conn) {
-	if c.leaving {
+	if c.finSent {
 		return
 	}
-	c.leaving = true
+	c.finSent = true
 	l.removeRecipient(c)
 	if c.blocked || c.paused {
 		c.blocked, c.paused = false, false
@@ -27,20 +27,20 @@ func (l *loop) finish(c *conn) {
 	l.lingering.Push(c, time.Now(), l.cfg.Linger, why.TurnedAway())
 }
 
-// endLingering closes the connections that have waited for a FIN long enough.
+// endLingering closes the connections whose Linger is over.
 func (l *loop) endLingering(now time.Time) {
 	for c, ok := l.lingering.Pop(now); ok; c, ok = l.lingering.Pop(now) {
 		l.drop(c, core.ReasonReset)
 	}
 }
 
-// drop ends a connection that is gone.
+// drop closes a connection and leaves its session.
 func (l *loop) drop(c *conn, why core.Reason) {
 	if c.gone {
 		return
 	}
 	c.gone = true
-	l.member.Left()
+	l.member.ConnEnded()
 	l.removeRecipient(c)
 	c.session.Leave(why)
 	l.poller.Remove(c.id)
@@ -48,8 +48,8 @@ func (l *loop) drop(c *conn, why core.Reason) {
 	_ = unix.Close(fd)
 	l.conns[fd] = nil
 	last := len(l.live) - 1
-	l.live[c.place] = l.live[last]
-	l.live[c.place].place = c.place
+	l.live[c.index] = l.live[last]
+	l.live[c.index].index = c.index
 	l.live[last] = nil
 	l.live = l.live[:last]
 }

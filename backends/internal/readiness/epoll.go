@@ -7,18 +7,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Epoll is epoll(7), level-triggered: what a turn leaves unread shows again in
-// the next. The generation of an ID travels in the event's free half, so that
-// the kernel hands back just what was registered.
+// Epoll is a level-triggered epoll(7): what a turn leaves unread is reported again in the next. The
+// generation of an ID is in the unused half of the event's data, so the kernel returns exactly the
+// ID that was registered.
 type Epoll struct {
 	fd      int
 	raw     []unix.EpollEvent
-	exact   bool          // waits to the nanosecond, not in whole milliseconds
-	timeout unix.Timespec // of a wait, if exact
+	precise bool          // waits are exact to the nanosecond, not in whole milliseconds
+	timeout unix.Timespec // of a wait, if precise
 }
 
-// OpenEpoll opens epoll(7), for a Poller that is more than that. It is here, and not in
-// the transport of that name, because several transports use it.
+// OpenEpoll opens epoll(7) for a Poller that embeds it. It is here and not in package epoll because
+// several transports use it.
 func OpenEpoll() (*Epoll, error) {
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
@@ -27,7 +27,7 @@ func OpenEpoll() (*Epoll, error) {
 	return &Epoll{fd: fd}, nil
 }
 
-// NewEpoll opens a Poller on epoll(7) and no more.
+// NewEpoll opens a Poller on epoll(7).
 func NewEpoll() (Poller, error) { return OpenEpoll() }
 
 func event(id ID, read, write bool) *unix.EpollEvent {
@@ -69,31 +69,31 @@ func (p *Epoll) Wait(events []Event, timeout time.Duration, brief bool) (int, er
 	return n, err
 }
 
-// wait waits for so many events at most, which are then in raw.
+// wait waits for at most so many events and stores them in raw.
 func (p *Epoll) wait(events int, timeout time.Duration, brief bool) (int, error) {
-	if p.exact {
+	if p.precise {
 		return Call(brief, unix.SYS_EPOLL_PWAIT2, uintptr(p.fd), uintptr(unsafe.Pointer(&p.raw[0])),
 			uintptr(events), uintptr(unsafe.Pointer(Timespec(&p.timeout, timeout))), 0, 0)
 	}
 	ms := -1
-	if timeout >= 0 { // rounded up: a wait must not end before its time
+	if timeout >= 0 { // rounded up, so that a wait does not end too early
 		ms = int((timeout + time.Millisecond - 1) / time.Millisecond)
 	}
 	return Call(brief, unix.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.raw[0])),
 		uintptr(events), uintptr(ms), 0, 0)
 }
 
-// beExact has waits end when they are to, by epoll_pwait2(2). It fails where that is not
-// to be had, before Linux 5.11 or behind a seccomp filter; then waits are in whole milliseconds,
-// as they are without it. The other pollers are exact.
-func (p *Epoll) beExact() error {
+// setPrecise makes waits precise, by epoll_pwait2(2). It fails if that is not available, before Linux
+// 5.11 or behind a seccomp filter; then waits stay in whole milliseconds. The other pollers are
+// always precise.
+func (p *Epoll) setPrecise() error {
 	var none unix.EpollEvent
 	_, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT2, uintptr(p.fd), uintptr(unsafe.Pointer(&none)), 1,
 		uintptr(unsafe.Pointer(new(unix.Timespec))), 0, 0)
 	if errno != 0 {
 		return errno
 	}
-	p.exact = true
+	p.precise = true
 	return nil
 }
 

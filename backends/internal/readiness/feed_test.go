@@ -18,7 +18,7 @@ import (
 	"chatbench/core/wire"
 )
 
-// newTestLoop is a loop that does not run: the test turns it.
+// newTestLoop returns a loop that does not run: the test calls its methods.
 func newTestLoop(t testing.TB, room *core.Room) *loop {
 	t.Helper()
 	l, err := newLoop(backends.Config{
@@ -39,7 +39,7 @@ func newTestRoom() *core.Room {
 	return core.NewRoom(core.Config{MaxClients: 20_000, MaxPending: 20_000, Authenticator: core.OpenDoor{}, Now: time.Now()})
 }
 
-// connect takes in one client, who is granted, and gives both ends.
+// connect connects a client that is granted, and returns both ends.
 func connect(t testing.TB, l *loop, name string) (*conn, net.Conn) {
 	t.Helper()
 	peer := arrive(t, l)
@@ -49,29 +49,28 @@ func connect(t testing.TB, l *loop, name string) (*conn, net.Conn) {
 	return c, peer
 }
 
-// probe is a waker of the room's that looks how far a loop has fallen behind
-// what the room said whenever something was said.
+// probe is a Waker that measures, whenever something is said, how far a loop is behind with writing.
 type probe struct {
 	loop  *loop
 	worst atomic.Uint64
 }
 
 func (p *probe) WakeRoom() {
-	if behind := p.loop.cfg.Room.Said() - p.loop.member.Began(); behind > p.worst.Load() {
+	if behind := p.loop.cfg.Room.Said() - p.loop.member.FlushedAt(); behind > p.worst.Load() {
 		p.worst.Store(behind)
 	}
 }
 
 func (p *probe) Wake(*core.Session) {}
 
-// TestExpansionIsWrittenInSteps: 64 KiB of empty messages from a long name are
-// 2.2 MiB in the room. They must not be said all before anything is written.
+// TestExpansionIsWrittenInSteps: 64 KiB of empty messages from a client with a long name become 2.2 MiB
+// in the room. The loop must not feed all of them before it writes.
 func TestExpansionIsWrittenInSteps(t *testing.T) {
 	const input, step = 64 << 10, 140 << 10 // what a step may become
 	room := newTestRoom()
 	l := newTestLoop(t, room)
 	c, peer := connect(t, l, strings.Repeat("n", 64))
-	go func() { // hears everything, until the connection is closed
+	go func() { // reads everything, until the connection is closed
 		for buf := make([]byte, 64<<10); ; {
 			if _, err := peer.Read(buf); err != nil {
 				return
@@ -99,8 +98,7 @@ func TestExpansionIsWrittenInSteps(t *testing.T) {
 	}
 }
 
-// TestCloseInMidFeed: what comes after the frame that ends a session is thrown
-// away.
+// TestCloseInMidFeed: input after the frame that ends a session is discarded.
 func TestCloseInMidFeed(t *testing.T) {
 	l := newTestLoop(t, newTestRoom())
 	c, peer := connect(t, l, "alice")
@@ -110,18 +108,18 @@ func TestCloseInMidFeed(t *testing.T) {
 	if n := l.cfg.Room.Snapshot().Messages; n != 3 {
 		t.Errorf("%d messages were said, want the 3 before CLOSE", n)
 	}
-	if l.flush(); !c.leaving {
+	if l.flush(); !c.finSent {
 		t.Error("the connection is not ending")
 	}
 }
 
-// failingPoller cannot watch anybody for writing.
+// failingPoller is a Poller whose Want fails.
 type failingPoller struct{ Poller }
 
 func (failingPoller) Want(ID, bool, bool) error { return unix.ENOMEM }
 
-// TestDropInMidFeed: a flush between two steps can drop the connection that is
-// being read. The rest of what was read is not fed to a session that has left.
+// TestDropInMidFeed: a flush between two steps can drop the connection that is being fed. The rest of its
+// input is not fed, because the session was left.
 func TestDropInMidFeed(t *testing.T) {
 	l := newTestLoop(t, newTestRoom())
 	c, peer := connect(t, l, strings.Repeat("n", 64)) // it reads nothing
@@ -146,7 +144,7 @@ func TestDropInMidFeed(t *testing.T) {
 	}
 }
 
-// receive has a loop read what a client sends, in one read.
+// receive makes a loop read what a client sends, in one read.
 func receive(t *testing.T, l *loop, c *conn, peer net.Conn, in []byte) {
 	t.Helper()
 	if _, err := peer.Write(in); err != nil {
@@ -162,8 +160,8 @@ func receive(t *testing.T, l *loop, c *conn, peer net.Conn, in []byte) {
 	l.handle(Event{ID: c.id, Readable: true})
 }
 
-// BenchmarkRead is an octet from a client that talks as fast as it can, to ten
-// who listen, by how much is read at once.
+// BenchmarkRead is the time for an octet of a client that talks as fast as it can to ten listeners, by
+// the size of a read.
 func BenchmarkRead(b *testing.B) {
 	for _, size := range []int{4 << 10, 16 << 10, 64 << 10} {
 		b.Run(fmt.Sprint(size>>10, "KiB"), func(b *testing.B) {
@@ -188,7 +186,7 @@ func BenchmarkRead(b *testing.B) {
 			start, reads, writes := n.Load(), l.cfg.Counters.Reads.Load(), l.cfg.Counters.Writes.Load()
 			for i := int64(1); b.Loop(); i++ {
 				for n.Load()-start < i*int64(len(frames)) {
-					if talker.gone || talker.leaving {
+					if talker.gone || talker.finSent {
 						b.Fatal("the talker was ended")
 					}
 					events, err := l.wait()

@@ -6,10 +6,11 @@ import (
 	"chatbench/core"
 )
 
-// flush writes to every client all that it is behind, once.
+// flush writes to each client, once, everything it is behind, and handles the sessions that were
+// woken.
 func (l *loop) flush() {
 	l.read = 0
-	l.member.Fed()
+	l.member.EndFeeding()
 	if l.member.BeginWriting() {
 		if l.coalesce != nil {
 			l.coalesce.Writes(l.moment())
@@ -17,89 +18,89 @@ func (l *loop) flush() {
 		l.writeToRoom()
 		l.member.EndWriting()
 	}
-	l.flushMail()
+	l.handleWakes()
 }
 
 // writeToRoom writes to each recipient.
 func (l *loop) writeToRoom() {
 	if l.batch != nil {
-		for i := len(l.recipients) - 1; i >= 0; i-- { // offer may take out the one it is at
-			l.offer(l.recipients[i])
+		for i := len(l.recipients) - 1; i >= 0; i-- { // queueWrite may remove the current one
+			l.queueWrite(l.recipients[i])
 		}
-		l.exchange()
+		l.writeQueued()
 		return
 	}
-	for i := len(l.recipients) - 1; i >= 0; i-- { // so may write
+	for i := len(l.recipients) - 1; i >= 0; i-- { // write may remove it too
 		l.write(l.recipients[i])
 	}
 }
 
-// flushMail looks after the sessions that have output of their own, or must close.
-func (l *loop) flushMail() {
+// handleWakes handles the sessions that were woken.
+func (l *loop) handleWakes() {
 	l.mu.Lock()
-	mail := l.mail
-	l.mail = l.spareMail
+	wakes := l.wakes
+	l.wakes = l.spareWakes
 	l.mu.Unlock()
-	for i, c := range mail {
-		c.mailed.Store(false)
-		mail[i] = nil
-		l.attend(c)
+	for i, c := range wakes {
+		c.inWakes.Store(false)
+		wakes[i] = nil
+		l.handleWoken(c)
 	}
-	l.spareMail = mail[:0]
-	l.exchange()
+	l.spareWakes = wakes[:0]
+	l.writeQueued()
 }
 
-// hasMail says whether a session has output of its own, or must close.
-func (l *loop) hasMail() bool {
+// hasWakes says whether there are such sessions.
+func (l *loop) hasWakes() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.mail) > 0
+	return len(l.wakes) > 0
 }
 
-// addRecipient puts a connection among those that are written to when the room has
-// grown. Those that are not logged in, or are blocked, cost a flush nothing.
+// addRecipient adds a connection to those that a flush writes to. Connections that are not logged
+// in, or are blocked, cost a flush nothing.
 func (l *loop) addRecipient(c *conn) {
-	if c.inRoom && !c.blocked && !c.leaving && c.seat < 0 {
-		c.seat = len(l.recipients)
+	if c.inRoom && !c.blocked && !c.finSent && c.recipientIndex < 0 {
+		c.recipientIndex = len(l.recipients)
 		l.recipients = append(l.recipients, c)
 	}
 }
 
-// removeRecipient takes a connection out again.
+// removeRecipient removes it again.
 func (l *loop) removeRecipient(c *conn) {
-	if c.seat < 0 {
+	if c.recipientIndex < 0 {
 		return
 	}
 	last := len(l.recipients) - 1
-	l.recipients[c.seat] = l.recipients[last]
-	l.recipients[c.seat].seat = c.seat
+	l.recipients[c.recipientIndex] = l.recipients[last]
+	l.recipients[c.recipientIndex].recipientIndex = c.recipientIndex
 	l.recipients[last] = nil
 	l.recipients = l.recipients[:last]
-	c.seat = -1
+	c.recipientIndex = -1
 }
 
-// attend looks after a session that has output of its own or must close.
-func (l *loop) attend(c *conn) {
+// handleWoken handles a session that has output of its own, or must close.
+func (l *loop) handleWoken(c *conn) {
 	if c.gone {
 		return
 	}
 	_, closing := c.session.Closing()
 	if !closing {
-		// Before it is in the room, a session has output only when it closes.
+		// A session that is not granted has output only when it closes.
 		c.inRoom = true
 		l.addRecipient(c)
 	}
 	switch {
 	case !c.blocked && l.batch != nil:
-		l.offer(c)
+		l.queueWrite(c)
 	case !c.blocked:
 		l.write(c)
 	case closing && c.session.Next() == nil:
-		l.finish(c) // it is cut off: what the kernel has not taken is not sent
+		l.finish(c) // the core gives nothing more: what the kernel has not taken is not sent
 	}
 }
 
-// write gives the kernel what waits for a client.
+// write writes what waits for a client.
 func (l *loop) write(c *conn) {
 	for p := l.next(c); p != nil; p = l.next(c) {
 		n, err := send(c.id.FD(), p)
@@ -109,14 +110,13 @@ func (l *loop) write(c *conn) {
 	}
 }
 
-// next is what waits for a client; nil: nothing. Then it ends the connection, if a closing
-// session has no more.
+// next returns what waits for a client, or nil. If a closing session has nothing more, it finishes
+// the connection.
 func (l *loop) next(c *conn) []byte {
-	if c.leaving {
+	if c.finSent {
 		return nil
 	}
-	// In this order: a session that was closing before it had nothing more will
-	// never have more.
+	// In this order: if a session was closing before Next returned nothing, it will never have more.
 	_, closing := c.session.Closing()
 	p := c.session.Next()
 	if p == nil {
@@ -124,14 +124,14 @@ func (l *loop) next(c *conn) []byte {
 			l.finish(c)
 		}
 		if c.paused {
-			l.pauseOrResume(c) // Next may have worked through what waited
+			l.pauseOrResume(c) // Next may have fed the input that waited
 		}
 	}
 	return p
 }
 
-// wrote notes that the kernel took n octets of those that it was offered for a client, and
-// says whether these were all.
+// wrote reports to the session that the kernel took n of the octets that it was offered, and returns
+// whether it took all.
 func (l *loop) wrote(c *conn, offered, n int, err error) bool {
 	c.session.Wrote(n)
 	if n > 0 {
@@ -145,15 +145,14 @@ func (l *loop) wrote(c *conn, offered, n int, err error) bool {
 	return true
 }
 
-// stalled handles a write that took less than was offered.
+// stalled handles a write that did not take everything.
 func (l *loop) stalled(c *conn, err error) {
 	l.removeRecipient(c)
 	switch err {
 	case nil, unix.EAGAIN, unix.EINTR:
 	case unix.EPIPE, unix.ECONNRESET:
-		// The client is gone, but what it said before may still be unread:
-		// reading on finds that, and then the end. The kernel tells of a
-		// reset only once; one that comes after a FIN is EPIPE.
+		// The client is gone, but input may still be unread. The loop reads on, to the end. The
+		// kernel reports a reset only once. A reset after a FIN is EPIPE.
 		c.session.WriteFailed()
 		c.blocked = true
 		c.reset = c.reset || err == unix.ECONNRESET
@@ -169,15 +168,15 @@ func (l *loop) stalled(c *conn, err error) {
 	l.cfg.Counters.Stalls.Add(1)
 	c.blocked = true
 	if c.paused && !c.session.Held() {
-		c.paused = false // Next has worked through what waited
+		c.paused = false // Next has fed the input that waited
 	}
 	l.watch(c)
 }
 
-// watch has a connection watched for what it is used for now.
+// watch sets what the poller watches a connection for.
 func (l *loop) watch(c *conn) bool {
 	if err := l.poller.Want(c.id, !c.paused, c.blocked); err != nil {
-		l.listener.lines.Error(l.cfg.Log, "a connection cannot be watched", "peer", c.session.Peer(), "err", err)
+		l.listener.LogLimit.Error(l.cfg.Log, "a connection cannot be watched", "peer", c.session.Peer(), "err", err)
 		l.drop(c, core.ReasonReset)
 		return false
 	}

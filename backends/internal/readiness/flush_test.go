@@ -12,10 +12,10 @@ import (
 	"chatbench/core/wire"
 )
 
-// arrive takes in one client that does not log in.
+// arrive connects a client that does not log in.
 func arrive(t testing.TB, l *loop) net.Conn {
 	t.Helper()
-	peer, err := net.Dial("tcp", l.listener.addr.String())
+	peer, err := net.Dial("tcp", l.listener.Addr.String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,8 +26,7 @@ func arrive(t testing.TB, l *loop) net.Conn {
 	return peer
 }
 
-// TestFlushVisitsTheRoomOnly: a flush visits those who are in the room and take
-// what they are given, and nobody else.
+// TestFlushVisitsTheRoomOnly: a flush visits only clients that are in the room and not blocked.
 func TestFlushVisitsTheRoomOnly(t *testing.T) {
 	t.Run("one by one", func(t *testing.T) { flushVisitsTheRoomOnly(t, newTestLoop(t, newTestRoom())) })
 	t.Run("together", func(t *testing.T) {
@@ -44,7 +43,7 @@ func flushVisitsTheRoomOnly(t *testing.T, l *loop) {
 			t.Errorf("%s: a flush visits %d connections, want %d", when, n, want)
 		}
 		for i, c := range l.recipients {
-			if c.seat != i || c.blocked || c.leaving || c.gone {
+			if c.recipientIndex != i || c.blocked || c.finSent || c.gone {
 				t.Errorf("%s: %+v is no recipient", when, c)
 			}
 		}
@@ -81,8 +80,8 @@ func flushVisitsTheRoomOnly(t *testing.T, l *loop) {
 	visits(1, "one has gone")
 }
 
-// BenchmarkFlush is one message to a hundred clients, beside some who are
-// connected and not logged in.
+// BenchmarkFlush is one message to a hundred clients, besides some that are connected and not logged
+// in.
 func BenchmarkFlush(b *testing.B) {
 	for _, idle := range []int{0, 10_000} {
 		b.Run(fmt.Sprint("idle=", idle), func(b *testing.B) {
@@ -95,8 +94,8 @@ func BenchmarkFlush(b *testing.B) {
 				talker = c
 			}
 			real := len(l.live)
-			for range idle { // they need no sockets, for nothing is written to them
-				c := &conn{loop: l, seat: -1}
+			for range idle { // they need no sockets, because nothing is written to them
+				c := &conn{loop: l, recipientIndex: -1}
 				c.session = room.Join(talker.session.Peer(), l, c)
 				l.live = append(l.live, c)
 			}

@@ -3,20 +3,20 @@ package readiness
 import (
 	"time"
 
-	"chatbench/backends/internal/absence"
+	"chatbench/backends/internal/peerwatch"
 )
 
-// Absence is what is known of its client while it is not read: for absence.List.
-func (c *conn) Absence() *absence.Watch { return &c.absence }
+// PeerWatch implements peerwatch.Conn.
+func (c *conn) PeerWatch() *peerwatch.Watch { return &c.peer }
 
-// Stays is for absence.List.
-func (c *conn) Stays(now time.Time) bool {
-	if c.gone || c.leaving || !c.paused && !c.absence.Noticed() {
+// CheckPeer implements peerwatch.Conn.
+func (c *conn) CheckPeer(now time.Time) bool {
+	if c.gone || c.finSent || !c.paused && !c.peer.Left() {
 		return false
 	}
-	why, over := c.absence.Look(c.id.FD(), c.reset, now, c.loop.cfg.Room.Farewell())
-	if over {
+	why, expired := c.peer.Check(c.id.FD(), c.reset, now, c.loop.cfg.Room.Farewell())
+	if expired {
 		c.loop.drop(c, why)
 	}
-	return !over
+	return !expired
 }

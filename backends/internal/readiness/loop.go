@@ -10,78 +10,78 @@ import (
 	"golang.org/x/sys/unix"
 
 	"chatbench/backends"
-	"chatbench/backends/internal/absence"
 	"chatbench/backends/internal/coalesce"
 	"chatbench/backends/internal/linger"
 	"chatbench/backends/internal/loopgroup"
+	"chatbench/backends/internal/peerwatch"
+	"chatbench/backends/internal/socket"
 	"chatbench/core"
 )
 
 const (
-	readSize    = 16 << 10  // octets one read takes: one client must not hold the loop for long
-	turnOctets  = 256 << 10 // read in a turn before it flushes in the middle
-	turnEvents  = 512       // taken from the poller at once
-	turnAccepts = 64        // connections taken in a turn
+	readSize   = 16 << 10  // octets in one read: one client must not occupy the loop for long
+	turnOctets = 256 << 10 // octets read before the loop flushes in the middle of a turn
+	turnEvents = 512       // events taken from the poller at once
 )
 
-// loop is one event loop with its listener and its connections.
+// loop is one event loop, with its listener and its connections.
 type loop struct {
-	cfg      backends.Config
-	poller   Poller
-	listener *listener
-	bell     *Doorbell
-	holds    bool              // waits with its processor in hand
-	member   *loopgroup.Member // of the loops that serve the same room
+	cfg            backends.Config
+	poller         Poller
+	listener       *socket.Listener
+	bell           *Doorbell
+	keepsProcessor bool              // waits briefly without giving its processor away
+	member         *loopgroup.Member // in the group of the room's loops
 
-	// Work noted by any goroutine.
-	mu       sync.Mutex // guards mail and ended
-	mail     []*conn    // sessions with output of their own, or that must close
+	// Set by any goroutine.
+	mu       sync.Mutex // guards wakes and ended
+	wakes    []*conn    // sessions that the room has woken: they have output of their own, or must close
 	ended    bool
 	stopping atomic.Bool
 	cutting  atomic.Bool
 
-	// The loop's own.
+	// Used only by the loop's goroutine.
 	conns      []*conn // by descriptor
 	live       []*conn
-	recipients []*conn // in the room and not blocked: who is written to when it has grown
+	recipients []*conn // granted and not blocked: a flush writes to these
 	lingering  linger.Queue[*conn]
-	held       absence.List[*conn]
-	spareMail  []*conn
+	held       peerwatch.List[*conn]
+	spareWakes []*conn
 	events     []Event
 	buf        []byte
 	read       int // octets since the last flush
 	timer      backends.TurnTimer
-	born       uint32 // generation of the newest connection
+	generation uint32 // generation of the newest connection
 
-	// Of a loop whose poller writes.
+	// If the poller writes.
 	batch  BatchWriter // nil: it does not
-	writes []Write     // that were offered
+	writes []Write     // queued for it
 
-	// Of a loop whose output may wait.
-	coalesce *coalesce.Controller // nil: it does not
-	woke     time.Time            // when the turn began
-	idle     time.Duration        // for how long the loop slept, in all
+	// If output may wait.
+	coalesce  *coalesce.Controller // nil: output does not wait
+	turnBegan time.Time            // when the turn began
+	idle      time.Duration        // how long the loop has slept in all
 }
 
 // conn is one connection.
 type conn struct {
-	loop    *loop
-	id      ID
-	session *core.Session
-	place   int         // in loop.live
-	seat    int         // in loop.recipients; -1: not there
-	mailed  atomic.Bool // is in loop.mail
-	inRoom  bool        // was granted, as far as the loop knows
-	blocked bool        // the kernel took less than was offered
-	paused  bool        // is not read: its session is Held
-	absence absence.Watch
-	reset   bool // a write has told so, and no read will
-	leaving bool // our FIN is sent
-	gone    bool
+	loop           *loop
+	id             ID
+	session        *core.Session
+	index          int         // in loop.live
+	recipientIndex int         // in loop.recipients, or -1
+	inWakes        atomic.Bool // is in loop.wakes
+	inRoom         bool        // its login was granted, as far as the loop knows
+	blocked        bool        // the kernel took less than was offered
+	paused         bool        // not read, because its session is Held
+	peer           peerwatch.Watch
+	reset          bool // a write has reported a reset, which no read will
+	finSent        bool // our FIN is sent
+	gone           bool
 }
 
-// newLoop makes a loop. It listens before it opens a poller, so that whoever can do neither says
-// why it cannot listen, as all transports do.
+// newLoop makes a loop. If it fails it closes everything. It listens before it opens a poller: if both
+// fail, the error is the listener's, as it is with all transports.
 func newLoop(cfg backends.Config, newPoller func() (Poller, error), share bool) (*loop, error) {
 	l := &loop{cfg: cfg, events: make([]Event, turnEvents), buf: make([]byte, readSize), timer: cfg.Counters.TurnTimer()}
 	l.coalesce = coalesce.New(cfg.Coalesce, l.moment())
@@ -89,18 +89,18 @@ func newLoop(cfg backends.Config, newPoller func() (Poller, error), share bool) 
 	if l.bell, err = NewDoorbell(); err != nil {
 		return nil, fmt.Errorf("readiness: %w", err)
 	}
-	l.member = loopgroup.New(cfg.Room, l.bell)[0] // alone, until it is told of others
-	if l.listener, err = listen(cfg, share); err != nil {
+	l.member = loopgroup.New(cfg.Room, l.bell)[0] // a group of its own until joinGroup
+	if l.listener, err = socket.ListenLoop(cfg, share); err != nil {
 		l.bell.Close()
 		return nil, err
 	}
 	if l.poller, err = newPoller(); err != nil {
 		l.bell.Close()
-		l.listener.close()
+		l.listener.Close()
 		return nil, fmt.Errorf("readiness: opening a poller: %w", err)
 	}
 	l.batch, _ = l.poller.(BatchWriter)
-	for _, fd := range []int{l.bell.FD, l.listener.fd} {
+	for _, fd := range []int{l.bell.FD, l.listener.FD} {
 		if err := l.poller.Add(newID(fd, 0)); err != nil {
 			l.close()
 			return nil, fmt.Errorf("readiness: watching the listener: %w", err)
@@ -110,7 +110,7 @@ func newLoop(cfg backends.Config, newPoller func() (Poller, error), share bool) 
 }
 
 func (l *loop) close() {
-	l.listener.stop(l.poller)
+	l.stopListening()
 	l.bell.Close()
 	_ = l.poller.Close()
 }
@@ -121,18 +121,18 @@ func (l *loop) WakeRoom() { l.member.WakeRoom() }
 // Wake notes that a session has output of its own, or must close.
 func (l *loop) Wake(s *core.Session) {
 	c := s.Tag().(*conn)
-	if c.mailed.Load() || c.mailed.Swap(true) {
+	if c.inWakes.Load() || c.inWakes.Swap(true) {
 		return
 	}
 	l.mu.Lock()
 	if !l.ended {
-		l.mail = append(l.mail, c)
+		l.wakes = append(l.wakes, c)
 	}
 	l.mu.Unlock()
 	l.member.Wake()
 }
 
-// run turns until the loop is told to stop and its last connection is gone.
+// run runs turns until the loop is stopped and its last connection has ended.
 func (l *loop) run() error {
 	defer l.close()
 	defer l.member.End()
@@ -150,23 +150,23 @@ func (l *loop) run() error {
 			l.handle(e)
 		}
 		l.adoptArrivals()
-		l.writeDue()
+		l.flushUnlessWaiting()
 		if l.lingering.Len() > 0 {
 			l.endLingering(time.Now())
 		}
 		if l.held.Len() > 0 {
-			l.held.Look(time.Now())
+			l.held.Check(time.Now())
 		}
-		if l.listener.resting() {
-			l.endRest(time.Now())
+		if l.listener.Paused() {
+			l.resumeAccepting(time.Now())
 		}
 		l.timer.Over()
 	}
 }
 
-// stopped says whether a loop that is to stop has come to its end.
+// stopped says whether a loop that was stopped has ended everything.
 func (l *loop) stopped() bool {
-	l.listener.stop(l.poller)
+	l.stopListening()
 	l.adoptArrivals()
 	if l.cutting.Load() {
 		l.cutAll()
@@ -180,7 +180,7 @@ func (l *loop) handle(e Event) {
 	case fd == l.bell.FD:
 		l.bell.Clear()
 		return
-	case fd == l.listener.fd:
+	case fd == l.listener.FD:
 		l.accept()
 		return
 	}
@@ -189,7 +189,7 @@ func (l *loop) handle(e Event) {
 	}
 	c := l.conns[fd]
 	if c == nil || c.id != e.ID {
-		return // closed earlier in this turn
+		return // it was closed earlier in this turn
 	}
 	if e.Writable && c.blocked {
 		c.blocked = false
@@ -203,13 +203,13 @@ func (l *loop) handle(e Event) {
 	}
 }
 
-// readFrom takes what a client has sent, one read a turn.
+// readFrom reads once from a client.
 func (l *loop) readFrom(c *conn) {
 	n, err := recv(c.id.FD(), l.buf)
 	switch {
 	case n > 0:
-		if c.leaving {
-			return // thrown away
+		if c.finSent {
+			return // discard it
 		}
 		l.cfg.Counters.Reads.Add(1)
 		l.cfg.Counters.BytesIn.Add(int64(n))
@@ -221,12 +221,12 @@ func (l *loop) readFrom(c *conn) {
 	}
 }
 
-// feed hands on what a client has sent, in steps. Between two steps clients may
-// be written to, and that can end the one that is being read.
+// feed feeds what a client has sent, in steps. Between two steps the loop may write to its clients,
+// and that can end the client that is being fed.
 func (l *loop) feed(c *conn, in []byte) {
-	for len(in) > 0 && !c.leaving && !c.gone {
+	for len(in) > 0 && !c.finSent && !c.gone {
 		step := min(len(in), backends.FeedStep)
-		l.member.Feeding()
+		l.member.BeginFeeding()
 		c.session.Feed(in[:step])
 		in = in[step:]
 		l.read += step
@@ -235,11 +235,11 @@ func (l *loop) feed(c *conn, in []byte) {
 	l.pauseOrResume(c)
 }
 
-// pauseOrResume stops reading a client whose session is Held, and goes on when it
-// is not any more. Meanwhile a poller may still tell that the connection is
-// broken: then it is read all the same, to its end. Otherwise looking at those held finds it.
+// pauseOrResume stops reading a client whose session is Held, and reads it again when it is not
+// Held any more. If the poller reports meanwhile that the connection is broken, it is read to its
+// end all the same. Otherwise the check of loop.held finds that.
 func (l *loop) pauseOrResume(c *conn) {
-	if held := c.session.Held(); held != c.paused && !c.leaving && !c.gone {
+	if held := c.session.Held(); held != c.paused && !c.finSent && !c.gone {
 		c.paused = held
 		if l.watch(c) && held {
 			l.held.Add(c)
@@ -249,12 +249,12 @@ func (l *loop) pauseOrResume(c *conn) {
 
 // adopt makes a connection of an accepted socket.
 func (l *loop) adopt(fd int, peer netip.AddrPort) {
-	l.born++
-	c := &conn{loop: l, id: newID(fd, l.born), seat: -1}
+	l.generation++
+	c := &conn{loop: l, id: newID(fd, l.generation), recipientIndex: -1}
 	if err := l.poller.Add(c.id); err != nil {
 		l.cfg.Counters.NoDescriptors.Add(1)
-		l.listener.lines.Warn(l.cfg.Log, "a connection is turned away", "err", err)
-		l.member.Left()
+		l.listener.LogLimit.Warn(l.cfg.Log, "a connection is turned away", "err", err)
+		l.member.ConnEnded()
 		_ = unix.Close(fd)
 		return
 	}
@@ -262,7 +262,7 @@ func (l *loop) adopt(fd int, peer netip.AddrPort) {
 		l.conns = append(l.conns, make([]*conn, len(l.conns)+64)...)
 	}
 	l.conns[fd] = c
-	c.place = len(l.live)
+	c.index = len(l.live)
 	l.live = append(l.live, c)
 	c.session = l.cfg.Room.Join(peer, l, c)
 	if _, closing := c.session.Closing(); closing {

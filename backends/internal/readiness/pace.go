@@ -1,7 +1,7 @@
 package readiness
 
-// catchUp is called after each step of input. It writes to the clients if much
-// has been said since the loop last did, and lets other loops do the same.
+// catchUp is called after each step of input. It flushes if much was said since the last flush, and
+// waits if other loops have to do so.
 func (l *loop) catchUp() {
 	if l.read > turnOctets || l.member.Behind(l.cfg.Room.Said()) {
 		l.flush()
@@ -9,11 +9,11 @@ func (l *loop) catchUp() {
 	l.member.Pace(l)
 }
 
-// HasOutput says whether there is anything to flush.
-func (l *loop) HasOutput() bool { return l.member.Grew() || l.hasMail() }
+// HasOutput implements loopgroup.Loop.
+func (l *loop) HasOutput() bool { return l.member.Grew() || l.hasWakes() }
 
-// Flush is for loopgroup.Loop, as is HasOutput.
+// Flush implements loopgroup.Loop.
 func (l *loop) Flush() { l.flush() }
 
-// Cutting is for loopgroup.Loop too.
+// Cutting implements loopgroup.Loop.
 func (l *loop) Cutting() bool { return l.cutting.Load() }

@@ -13,11 +13,11 @@ import (
 	"chatbench/core/wire"
 )
 
-// pair is two loops of one room, each with a client; much has been said.
+// pair returns two loops of one room, each with a client, after much was said.
 func pair(t *testing.T) (a, b *loop) {
 	room := newTestRoom()
 	a, b = newTestLoop(t, room), newTestLoop(t, room)
-	acquaint([]*loop{a, b})
+	joinGroup([]*loop{a, b})
 	c, _ := connect(t, a, "alice")
 	connect(t, b, "bob")
 	a.flush()
@@ -29,7 +29,7 @@ func pair(t *testing.T) (a, b *loop) {
 	return a, b
 }
 
-// TestPaceWrites: while it waits for another, a loop writes to its own clients.
+// TestPaceWrites: while a loop waits for another, it writes to its own clients.
 func TestPaceWrites(t *testing.T) {
 	a, b := pair(t)
 	if !a.member.Behind(a.cfg.Room.Said()) || !b.member.Behind(a.cfg.Room.Said()) {
@@ -38,15 +38,15 @@ func TestPaceWrites(t *testing.T) {
 	before := a.cfg.Counters.Writes.Load()
 	a.catchUp()
 	if a.member.Behind(a.cfg.Room.Said()) || a.cfg.Counters.Writes.Load() == before {
-		t.Error("it has not written to its own clients meanwhile")
+		t.Error("it has not written to its own clients while it waited")
 	}
 	if !b.member.Behind(b.cfg.Room.Said()) {
 		t.Error("one loop has written for the other")
 	}
 }
 
-// TestPaceInACircle: of loops that all feed, each waits for all others again
-// and again. They come round, for they write while they wait.
+// TestPaceInACircle: if all loops feed, each waits for the others again and again. They make progress,
+// because they write while they wait.
 func TestPaceInACircle(t *testing.T) {
 	const loops, steps = 3, 2000
 	room := newTestRoom()
@@ -58,7 +58,7 @@ func TestPaceInACircle(t *testing.T) {
 		go io.Copy(io.Discard, peer)
 		all, talkers = append(all, l), append(talkers, c)
 	}
-	acquaint(all)
+	joinGroup(all)
 	said := bytes.Repeat(wire.AppendChat(nil, strings.Repeat("x", 400)), 10)
 	began := time.Now()
 	var wg sync.WaitGroup

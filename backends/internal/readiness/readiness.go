@@ -1,11 +1,10 @@
-// Package readiness is the one loop behind every transport that waits until
-// descriptors are ready: a turn takes all input that is there, then writes to
-// each client, once, all it is behind. What differs between epoll, poll, select
-// and a busy loop is a Poller of a few functions.
+// Package readiness is the event loop of all transports that wait until descriptors are ready. A
+// turn reads all input that is there, then writes to each client, once, everything it is behind.
+// What differs between epoll, poll, select and a busy loop is the Poller, of five functions.
 //
-// It refuses to know how a Poller waits, and to serve a connection from two
-// threads: everything of a loop belongs to its own goroutine but the
-// core.Waker's methods and Shutdown, which any goroutine may call.
+// The package does not know how a Poller waits, and does not serve a connection from two threads.
+// Everything of a loop belongs to the loop's own goroutine, except the methods of core.Waker and of
+// the server, which any goroutine may call.
 package readiness
 
 import (
@@ -14,9 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ID names a descriptor registered with a Poller: the descriptor in the low
-// half and a generation in the high half, so that an event of a connection
-// that is gone is never taken for one of its successor.
+// ID names a descriptor registered with a Poller: the descriptor in the low half and a generation in
+// the high half, so that an old event is never taken for one of a new connection with the same
+// descriptor.
 type ID uint64
 
 func newID(fd int, generation uint32) ID { return ID(generation)<<32 | ID(uint32(fd)) }
@@ -24,8 +23,8 @@ func newID(fd int, generation uint32) ID { return ID(generation)<<32 | ID(uint32
 // FD is the descriptor of an ID.
 func (id ID) FD() int { return int(uint32(id)) }
 
-// Event says what a descriptor is ready for. An error or a hang-up counts as
-// readable: the read that follows tells which.
+// Event says what a descriptor is ready for. An error or a hang-up counts as readable: the read that
+// follows reports it.
 type Event struct {
 	ID       ID
 	Readable bool
@@ -34,26 +33,26 @@ type Event struct {
 
 // Poller waits for descriptors. Only the loop's goroutine calls it.
 type Poller interface {
-	// Add registers a descriptor for reading. It fails if the poller cannot
-	// watch one more, or not this one, or has the descriptor already.
+	// Add registers a descriptor and watches it for reading. It fails if the poller cannot watch
+	// it, or has it already.
 	Add(id ID) error
-	// Want sets whether the descriptor is watched for reading and for writing.
-	// One that is watched for neither is told of at most if its connection is
-	// broken. It fails if the poller does not have the descriptor.
+	// Want sets whether a descriptor is watched for reading and for writing. If it is watched for
+	// neither, there may still be an event if its connection is broken. It fails if the poller
+	// does not have the descriptor.
 	Want(id ID, read, write bool) error
-	// Remove forgets the descriptor. It does nothing if the poller does not
-	// have it. The caller closes the descriptor afterwards.
+	// Remove stops watching a descriptor. It does nothing if the poller does not have it. The
+	// caller closes the descriptor afterwards.
 	Remove(id ID)
-	// Wait fills events with what is ready, waiting up to timeout; a negative
-	// timeout waits for ever. It returns 0 after the timeout or a signal. It
-	// waits in Call, which takes brief.
+	// Wait waits until descriptors are ready, up to timeout, and fills events; a negative timeout
+	// waits for ever. It returns how many events there are, 0 after the timeout or a signal. It
+	// waits in Call, to which it passes brief.
 	Wait(events []Event, timeout time.Duration, brief bool) (int, error)
-	// Close gives up what the poller holds.
+	// Close closes the poller.
 	Close() error
 }
 
-// Timespec is a timeout as ppoll and pselect take it; it lives in the Poller.
-// It is nil for a wait without end.
+// Timespec converts a timeout for ppoll and pselect. It fills and returns t, which is a field of the
+// Poller, or returns nil for a wait without end.
 func Timespec(t *unix.Timespec, timeout time.Duration) *unix.Timespec {
 	if timeout < 0 {
 		return nil

@@ -1,20 +1,19 @@
 package readiness
 
 import (
-	"context"
 	"errors"
-	"net/netip"
 	"runtime"
 	"sync"
 
 	"chatbench/backends"
+	"chatbench/backends/internal/lifecycle"
 	"chatbench/backends/internal/loopgroup"
 )
 
-// Start serves with so many loops, each on a Poller of its own. Several loops
-// share the port with SO_REUSEPORT, and all read the one broadcast log.
+// Start starts a server with the given number of loops, each on a Poller of its own. Several loops
+// share the port with SO_REUSEPORT, and all read the same broadcast log.
 func Start(cfg backends.Config, loops int, newPoller func() (Poller, error)) (backends.Server, error) {
-	s := &server{done: make(chan struct{})}
+	s := new(server)
 	if loops > 1 {
 		var err error
 		if cfg, err = loopgroup.SharePort(cfg); err != nil {
@@ -27,27 +26,27 @@ func Start(cfg backends.Config, loops int, newPoller func() (Poller, error)) (ba
 			s.abandon()
 			return nil, err
 		}
-		if e, ok := l.poller.(interface{ beExact() error }); ok && cfg.Coalesce != backends.CoalesceOff {
-			if err := e.beExact(); err != nil {
-				if i == 0 { // it is the same for all
-					cfg.Log.Warn("output waits for whole milliseconds, for lack of epoll_pwait2 (Linux 5.11)", "err", err)
+		if e, ok := l.poller.(interface{ setPrecise() error }); ok && cfg.Coalesce != backends.CoalesceOff {
+			if err := e.setPrecise(); err != nil {
+				if i == 0 { // once: it is the same for all
+					cfg.Log.Warn("output waits in whole milliseconds, because epoll_pwait2 is not available: use Linux 5.11 or later", "err", err)
 				}
 			}
 		}
-		// Of several processors one is left to others: while all are held,
-		// nobody looks after the goroutines that wait in Go's own poller. More
-		// loops than CPUs cannot all run, so no more of them hold a processor.
-		l.holds = i < max(1, min(runtime.GOMAXPROCS(0), runtime.NumCPU())-1)
+		// One of several processors is left to other goroutines: while loops keep all of them,
+		// nothing runs Go's own netpoller. Of more loops than CPUs not all can run, so the others
+		// do not keep a processor.
+		l.keepsProcessor = i < max(1, min(runtime.GOMAXPROCS(0), runtime.NumCPU())-1)
 		s.loops = append(s.loops, l)
 	}
-	s.addr = s.loops[0].listener.addr
-	acquaint(s.loops)
+	s.Server = lifecycle.New(s.loops[0].listener.Addr, s.stop)
+	joinGroup(s.loops)
 	go s.run()
 	return s, nil
 }
 
-// acquaint makes one group of loops that serve one room.
-func acquaint(loops []*loop) {
+// joinGroup puts the loops of a room into one group.
+func joinGroup(loops []*loop) {
 	var bells []loopgroup.Bell
 	for _, l := range loops {
 		bells = append(bells, l.bell)
@@ -57,15 +56,13 @@ func acquaint(loops []*loop) {
 	}
 }
 
-// server is a set of loops.
+// server is the loops of a transport.
 type server struct {
+	*lifecycle.Server
 	loops []*loop
-	addr  netip.AddrPort
-	done  chan struct{}
-	err   error // set before done is closed
 }
 
-// abandon closes loops that never ran.
+// abandon closes loops that do not run yet.
 func (s *server) abandon() {
 	for _, l := range s.loops {
 		l.close()
@@ -78,16 +75,15 @@ func (s *server) run() {
 	for i, l := range s.loops {
 		wg.Go(func() {
 			if errs[i] = l.run(); errs[i] != nil {
-				s.stop(true) // one loop less would serve only some of the clients
+				s.stop(true) // the other loops would serve only some of the clients
 			}
 		})
 	}
 	wg.Wait()
-	s.err = errors.Join(errs...)
-	close(s.done)
+	s.Ended(errors.Join(errs...))
 }
 
-// stop tells the loops to end when their connections have, or to cut them.
+// stop makes the loops end when their connections have ended, or cuts them.
 func (s *server) stop(cut bool) {
 	for _, l := range s.loops {
 		if cut {
@@ -95,21 +91,5 @@ func (s *server) stop(cut bool) {
 		}
 		l.stopping.Store(true)
 		l.bell.Ring()
-	}
-}
-
-func (s *server) Addr() netip.AddrPort  { return s.addr }
-func (s *server) Done() <-chan struct{} { return s.done }
-func (s *server) Err() error            { return s.err }
-
-func (s *server) Shutdown(ctx context.Context) error {
-	s.stop(false)
-	select {
-	case <-s.done:
-		return nil
-	case <-ctx.Done():
-		s.stop(true)
-		<-s.done
-		return context.Cause(ctx)
 	}
 }

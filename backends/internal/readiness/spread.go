@@ -1,22 +1,21 @@
 package readiness
 
-// adoptArrivals makes connections of the sockets that other loops have handed
-// over.
+// adoptArrivals makes connections of the sockets that other loops have handed over.
 func (l *loop) adoptArrivals() {
 	for _, a := range l.member.Arrivals() {
 		l.adopt(a.FD, a.Peer)
 	}
 }
 
-// retire says that the loop takes no more sockets from others, and no wakes. It is false if
-// some have come that it does not know yet.
+// retire says that the loop takes no more sockets from other loops, and discards wakes. It returns
+// false if there are sockets that the loop has not taken yet.
 func (l *loop) retire() bool {
 	if !l.member.Retire() {
 		return false
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.ended, l.mail = true, nil // nobody is noted any more
+	l.ended, l.wakes = true, nil
 	return true
 }
 

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestSpread: each loop has as many connections as the others, give or take
-// those that were accepted at the same moment.
+// TestSpread: all loops have the same number of connections, give or take those that were accepted at
+// the same moment.
 func TestSpread(t *testing.T) {
 	const clients = 200
 	for _, loops := range []int{2, 4, 8} {
@@ -49,27 +49,27 @@ func TestSpread(t *testing.T) {
 	}
 }
 
-// TestWakeAfterEnd: what wakes a loop that has ended is not kept.
+// TestWakeAfterEnd: wakes of a loop that has ended are not kept.
 func TestWakeAfterEnd(t *testing.T) {
 	l := newTestLoop(t, newTestRoom())
 	c := &conn{loop: l}
 	c.session = l.cfg.Room.Join(netip.AddrPort{}, l, c)
 	l.Wake(c.session)
-	if len(l.mail) != 1 {
-		t.Fatalf("%d are noted before the end", len(l.mail))
+	if len(l.wakes) != 1 {
+		t.Fatalf("%d wakes are kept before the end, want 1", len(l.wakes))
 	}
-	c.mailed.Store(false)
+	c.inWakes.Store(false)
 	if !l.retire() {
 		t.Fatal("the loop does not retire")
 	}
 	l.Wake(c.session)
-	if len(l.mail) != 0 {
-		t.Errorf("%d are noted", len(l.mail))
+	if len(l.wakes) != 0 {
+		t.Errorf("%d wakes are kept after the end", len(l.wakes))
 	}
 }
 
-// TestHandoverAtShutdown: a socket that one loop hands to another while both
-// end is joined and left, or taken back, and never lost.
+// TestHandoverAtShutdown: a socket that one loop hands to another while both end is never lost: it
+// joins and leaves, or stays with the first.
 func TestHandoverAtShutdown(t *testing.T) {
 	for range 20 {
 		template := newTestLoop(t, newTestRoom())
@@ -111,11 +111,11 @@ func TestHandoverAtShutdown(t *testing.T) {
 	}
 }
 
-// TestLoopThatEndedReceivesNothing: the loop that accepted keeps the socket.
+// TestLoopThatEndedReceivesNothing: if the other loop has ended, the loop that accepted a socket keeps it.
 func TestLoopThatEndedReceivesNothing(t *testing.T) {
 	room := newTestRoom()
 	a, b := newTestLoop(t, room), newTestLoop(t, room)
-	acquaint([]*loop{a, b})
+	joinGroup([]*loop{a, b})
 	arrive(t, a) // a keeps it: b has no fewer
 	if !b.retire() {
 		t.Fatal("nothing is on its way, and the loop cannot end")
@@ -126,18 +126,18 @@ func TestLoopThatEndedReceivesNothing(t *testing.T) {
 	}
 }
 
-// TestAbortTakesArrivals: a loop that cannot go on ends the sockets on their way to it too.
+// TestAbortTakesArrivals: a loop that cannot go on also closes the sockets on their way to it.
 func TestAbortTakesArrivals(t *testing.T) {
 	room := newTestRoom()
 	a, b := newTestLoop(t, room), newTestLoop(t, room)
-	acquaint([]*loop{a, b})
+	joinGroup([]*loop{a, b})
 	arrive(t, a)
-	peer, err := net.Dial("tcp", a.listener.addr.String())
+	peer, err := net.Dial("tcp", a.listener.Addr.String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer peer.Close()
-	unix.Poll([]unix.PollFd{{Fd: int32(a.listener.fd), Events: unix.POLLIN}}, 20_000)
+	unix.Poll([]unix.PollFd{{Fd: int32(a.listener.FD), Events: unix.POLLIN}}, 20_000)
 	a.accept()
 	if b.retire() {
 		t.Error("a loop ends with a socket on its way to it")

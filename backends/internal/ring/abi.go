@@ -1,7 +1,7 @@
 package ring
 
-// The layouts and numbers of this file are the kernel's: include/uapi/linux/io_uring.h
-// of Linux 6.1, by the names in the comments.
+// The layouts and numbers of this file are those of include/uapi/linux/io_uring.h of Linux 6.1. The
+// comments give their names there.
 
 // Operations (enum io_uring_op) that this package submits.
 const (
@@ -25,7 +25,7 @@ type sqe struct {
 	addr        uint64
 	len         uint32
 	opFlags     uint32 // msg_flags, poll32_events, …
-	user        uint64 // handed back in the completion
+	userData    uint64 // returned in the completion
 	group       uint16 // buf_group
 	personality uint16
 	fileIndex   int32
@@ -35,9 +35,9 @@ type sqe struct {
 
 // CQE is a completion (struct io_uring_cqe), 16 octets.
 type CQE struct {
-	User  uint64 // what the operation was submitted with
-	Res   int32  // what the system call of the same name returns; an error is -errno
-	Flags uint32
+	UserData uint64 // as it was given when the operation was filled in
+	Res      int32  // what the system call of the same name returns; an error is -errno
+	Flags    uint32
 }
 
 // Flags of a submission and of single operations.
@@ -63,7 +63,7 @@ const (
 	setupDeferTaskrun = 1 << 13 // IORING_SETUP_DEFER_TASKRUN
 )
 
-// Features that io_uring_setup(2) tells of.
+// Features that io_uring_setup(2) reports.
 const (
 	featSingleMmap = 1 << 0 // IORING_FEAT_SINGLE_MMAP
 	featNoDrop     = 1 << 1 // IORING_FEAT_NODROP
@@ -83,7 +83,7 @@ const (
 	enterRegisteredRing = 1 << 4 // IORING_ENTER_REGISTERED_RING
 )
 
-// What io_uring_register(2) is asked for.
+// Operations of io_uring_register(2).
 const (
 	registerProbe         = 8  // IORING_REGISTER_PROBE
 	registerRingFDs       = 20 // IORING_REGISTER_RING_FDS

@@ -25,7 +25,7 @@ func TestReceive(t *testing.T) {
 		write(t, theirs, piece)
 		done := r.one(t)
 		id, ok := done.Buffer()
-		if !ok || !done.More() || done.User != 9 {
+		if !ok || !done.More() || done.UserData != 9 {
 			t.Fatalf("piece %d: %+v", i, done)
 		}
 		if got := string(b.Octets(id, int(done.Res))); got != piece {
@@ -78,7 +78,7 @@ func TestReceiveWithoutBuffers(t *testing.T) {
 	for len(got) < len(want) {
 		done := r.one(t)
 		id, ok := done.Buffer()
-		if !ok || done.User != 2 {
+		if !ok || done.UserData != 2 {
 			t.Fatalf("%+v", done)
 		}
 		got += string(b.Octets(id, int(done.Res)))

@@ -7,58 +7,59 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Each of these fills in one operation, which Submit or Wait hands to the kernel.
-// user comes back in its completions.
+// Each of these fills in one operation, which Submit or Wait submits. Its completions return
+// userData.
 
 // Nop does nothing.
-func (r *Ring) Nop(user uint64) {
+func (r *Ring) Nop(userData uint64) {
 	s := r.next()
-	s.op, s.user = opNop, user
+	s.op, s.userData = opNop, userData
 }
 
-// Poll waits until a descriptor is ready for one of the events, as poll(2) has them,
-// and completes once.
-func (r *Ring) Poll(fd int, events uint16, user uint64) {
+// Poll waits until a descriptor is ready for one of the events of poll(2), and completes once.
+func (r *Ring) Poll(fd int, events uint16, userData uint64) {
 	s := r.next()
-	s.op, s.fd, s.user = opPollAdd, int32(fd), user
-	var field [4]byte // the kernel finds the events in the first half, whatever the order of octets
+	s.op, s.fd, s.userData = opPollAdd, int32(fd), userData
+	var field [4]byte // the events are in the first half, in any byte order
 	binary.NativeEndian.PutUint16(field[:], events)
 	s.opFlags = binary.NativeEndian.Uint32(field[:])
 }
 
-// Send sends octets on a stream socket, without SIGPIPE. If the socket takes none now,
-// the operation waits until it does; it completes when some are taken, which may be
-// fewer than all. The octets must neither change nor be freed before.
-func (r *Ring) Send(fd int, p []byte, user uint64) { r.send(fd, p, unix.MSG_NOSIGNAL, user) }
-
-// SendNow sends octets on a stream socket, without SIGPIPE, as far as the socket takes
-// them at once. It is complete when Submit returns, with EAGAIN if the socket took none. The
-// octets must neither change nor be freed before.
-func (r *Ring) SendNow(fd int, p []byte, user uint64) {
-	r.send(fd, p, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT, user)
+// Send sends octets on a stream socket, without SIGPIPE. If the socket takes none now, the operation
+// waits. It completes when the socket has taken some, perhaps not all. Until then the octets must not
+// change or be freed.
+func (r *Ring) Send(fd int, p []byte, userData uint64) {
+	r.send(fd, p, unix.MSG_NOSIGNAL, userData)
 }
 
-func (r *Ring) send(fd int, p []byte, flags uint32, user uint64) {
+// SendNow sends octets on a stream socket, without SIGPIPE, but does not wait: it is complete when
+// Submit returns, with EAGAIN if the socket took none. The socket may have taken some, not all. Until
+// the completion the octets must not change or be freed.
+func (r *Ring) SendNow(fd int, p []byte, userData uint64) {
+	r.send(fd, p, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT, userData)
+}
+
+func (r *Ring) send(fd int, p []byte, flags uint32, userData uint64) {
 	s := r.next()
-	s.op, s.fd, s.user = opSend, int32(fd), user
+	s.op, s.fd, s.userData = opSend, int32(fd), userData
 	s.addr, s.len = uint64(uintptr(unsafe.Pointer(unsafe.SliceData(p)))), uint32(len(p))
 	s.opFlags = flags
 }
 
-// Receive receives from a stream socket into buffers of a group, and completes for
-// each piece that has come, until one has no More: the end of the stream (0), an
-// error, or ENOBUFS when the group is empty.
-func (r *Ring) Receive(fd int, group uint16, user uint64) {
+// Receive receives from a stream socket into buffers of a group. It completes for each piece of
+// input. The last completion has no More: it is the end of the stream (0), an error, or ENOBUFS if the
+// group is empty.
+func (r *Ring) Receive(fd int, group uint16, userData uint64) {
 	s := r.next()
-	s.op, s.fd, s.user = opRecv, int32(fd), user
+	s.op, s.fd, s.userData = opRecv, int32(fd), userData
 	s.flags, s.group = sqeBufferSelect, group
 	s.prio = recvMultishot | recvSendPollFirst
 }
 
-// Cancel ends the operation that was submitted with target and waits for its
-// descriptor: it completes with ECANCELED. Cancel itself completes with ENOENT if no
-// operation waits under that name, and it is too early or too late to end it.
-func (r *Ring) Cancel(target, user uint64) {
+// Cancel ends the operation whose user data is target and that waits for its descriptor: that
+// operation completes with ECANCELED. Cancel itself completes with ENOENT if no such operation waits,
+// because it is too early or too late.
+func (r *Ring) Cancel(target, userData uint64) {
 	s := r.next()
-	s.op, s.fd, s.addr, s.user = opAsyncCancel, -1, target, user
+	s.op, s.fd, s.addr, s.userData = opAsyncCancel, -1, target, userData
 }

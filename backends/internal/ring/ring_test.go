@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience is how long anything may take before it counts as not happening.
-const patience = 20 * time.Second
+// timeout is how long a test waits for anything.
+const timeout = 20 * time.Second
 
 // open makes a ring for the test's goroutine, which is locked to its thread.
 func open(t *testing.T, submissions, completions int) *Ring {
@@ -32,7 +32,7 @@ func open(t *testing.T, submissions, completions int) *Ring {
 	return r
 }
 
-// openUnbound makes a ring for any thread.
+// openUnbound makes a ring that belongs to no thread.
 func openUnbound(t *testing.T, submissions, completions int) *Ring {
 	t.Helper()
 	if err := Available(); err != nil {
@@ -50,7 +50,7 @@ func openUnbound(t *testing.T, submissions, completions int) *Ring {
 func (r *Ring) one(t *testing.T) CQE {
 	t.Helper()
 	var done [1]CQE
-	for end := time.Now().Add(patience); r.Reap(done[:]) == 0; {
+	for end := time.Now().Add(timeout); r.Reap(done[:]) == 0; {
 		if time.Now().After(end) {
 			t.Fatal("no completion comes")
 		}
@@ -61,7 +61,7 @@ func (r *Ring) one(t *testing.T) CQE {
 	return done[0]
 }
 
-// none looks that there is no completion, though everything is submitted.
+// none checks that there is no completion, though everything is submitted.
 func (r *Ring) none(t *testing.T) {
 	t.Helper()
 	if err := r.Wait(0, true); err != nil {
@@ -92,11 +92,11 @@ func write(t *testing.T, fd int, text string) {
 	}
 }
 
-// The layouts have the sizes that the kernel expects, and fields where it looks for them.
+// The layouts have the sizes and the offsets that the kernel expects.
 func TestLayouts(t *testing.T) {
 	for what, sizes := range map[string][2]uintptr{
 		"sqe":              {unsafe.Sizeof(sqe{}), 64},
-		"sqe.user":         {unsafe.Offsetof(sqe{}.user), 32},
+		"sqe.userData":     {unsafe.Offsetof(sqe{}.userData), 32},
 		"sqe.group":        {unsafe.Offsetof(sqe{}.group), 40},
 		"CQE":              {unsafe.Sizeof(CQE{}), 16},
 		"params":           {unsafe.Sizeof(params{}), 120},
@@ -129,7 +129,7 @@ func TestNop(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range n {
-		if done := r.one(t); done.User != uint64(i) || done.Res != 0 || done.More() {
+		if done := r.one(t); done.UserData != uint64(i) || done.Res != 0 || done.More() {
 			t.Fatalf("completion %d is %+v", i, done)
 		}
 	}
@@ -148,7 +148,7 @@ func TestSend(t *testing.T) {
 	if err := r.Submit(); err != nil || !r.Ready() {
 		t.Fatalf("after Submit there is no completion: %v", err)
 	}
-	if done := r.one(t); done.User != 7 || int(done.Res) != len(text) {
+	if done := r.one(t); done.UserData != 7 || int(done.Res) != len(text) {
 		t.Errorf("%+v", done)
 	}
 	got := make([]byte, 10)
@@ -182,13 +182,13 @@ func TestSendWaits(t *testing.T) {
 		}
 		taken += n
 	}
-	if done := r.one(t); done.User != 1 || done.Res <= 0 || int(done.Res) > len(piece) {
+	if done := r.one(t); done.UserData != 1 || done.Res <= 0 || int(done.Res) > len(piece) {
 		t.Errorf("%+v", done)
 	}
 }
 
-// A send that is to be done now never waits: a socket that is full has it complete with EAGAIN
-// when Submit returns, and takes nothing of it later.
+// SendNow never waits: on a full socket it is complete with EAGAIN when Submit returns, and the
+// socket takes nothing of it later.
 func TestSendNow(t *testing.T) {
 	for name, r := range map[string]*Ring{"bound": open(t, 8, 8), "unbound": openUnbound(t, 8, 8)} {
 		ours, theirs := pair(t)
@@ -203,7 +203,7 @@ func TestSendNow(t *testing.T) {
 			if full = done.Err() == unix.EAGAIN; !full {
 				sent += int(done.Res)
 			}
-			if done.User != 3 || !full && done.Res <= 0 {
+			if done.UserData != 3 || !full && done.Res <= 0 {
 				t.Fatalf("%s: %+v", name, done)
 			}
 		}
@@ -221,7 +221,7 @@ func TestSendNow(t *testing.T) {
 	}
 }
 
-// A ring that belongs to no thread is of use on each.
+// A ring of NewUnbound works on every thread.
 func TestUnbound(t *testing.T) {
 	r := openUnbound(t, 8, 8)
 	ours, theirs := pair(t)
@@ -245,8 +245,8 @@ func TestUnbound(t *testing.T) {
 	}
 }
 
-// A send to nobody is an error, and no signal.
-func TestSendToNobody(t *testing.T) {
+// A send to a closed socket is an error, and no signal.
+func TestSendToClosed(t *testing.T) {
 	r := open(t, 8, 8)
 	ours, theirs := pair(t)
 	unix.Shutdown(theirs, unix.SHUT_RDWR)
@@ -263,16 +263,16 @@ func TestPoll(t *testing.T) {
 	r.Poll(ours, unix.POLLIN, 1)
 	r.none(t)
 	write(t, theirs, "x")
-	for user := range uint64(2) {
-		if done := r.one(t); done.User != user+1 || done.Res&unix.POLLIN == 0 || done.More() {
+	for userData := range uint64(2) {
+		if done := r.one(t); done.UserData != userData+1 || done.Res&unix.POLLIN == 0 || done.More() {
 			t.Errorf("%+v", done)
 		}
 		r.none(t)
-		r.Poll(ours, unix.POLLIN, user+2)
+		r.Poll(ours, unix.POLLIN, userData+2)
 	}
 }
 
-// What waits can be cancelled, by the name it was submitted with.
+// An operation that waits can be cancelled by its user data.
 func TestCancel(t *testing.T) {
 	r := open(t, 8, 8)
 	b, err := r.NewBuffers(0, 4, 64)
@@ -284,29 +284,29 @@ func TestCancel(t *testing.T) {
 	r.Receive(ours, 0, 1)
 	r.Poll(ours, unix.POLLIN, 2)
 	r.none(t)
-	for _, user := range []uint64{1, 2} {
-		r.Cancel(user, 10+user)
+	for _, userData := range []uint64{1, 2} {
+		r.Cancel(userData, 10+userData)
 		got := map[uint64]unix.Errno{}
 		for range 2 {
 			done := r.one(t)
-			got[done.User] = done.Err()
+			got[done.UserData] = done.Err()
 		}
-		if err, ok := got[user]; !ok || err != unix.ECANCELED {
+		if err, ok := got[userData]; !ok || err != unix.ECANCELED {
 			t.Errorf("what was cancelled completes with %v", got)
 		}
-		if err, ok := got[10+user]; !ok || err != 0 {
+		if err, ok := got[10+userData]; !ok || err != 0 {
 			t.Errorf("cancelling completes with %v", got)
 		}
 	}
 	r.Cancel(1, 11)
-	if done := r.one(t); done.User != 11 || done.Err() != unix.ENOENT {
+	if done := r.one(t); done.UserData != 11 || done.Err() != unix.ENOENT {
 		t.Errorf("what is not there is cancelled with %+v", done)
 	}
 	write(t, theirs, "x")
 	r.none(t)
 }
 
-// A wait ends by itself, and one without end when there is a completion.
+// A wait ends after its timeout, and one without a timeout when there is a completion.
 func TestWaitEnds(t *testing.T) {
 	r := open(t, 8, 8)
 	for _, keep := range []bool{true, false} {
@@ -314,7 +314,7 @@ func TestWaitEnds(t *testing.T) {
 		if err := r.Wait(5*time.Millisecond, keep); err != nil || r.Ready() {
 			t.Fatalf("waiting for nothing: %v", err)
 		}
-		if took := time.Since(began); took > patience {
+		if took := time.Since(began); took > timeout {
 			t.Errorf("it took %v", took)
 		}
 	}
@@ -324,7 +324,7 @@ func TestWaitEnds(t *testing.T) {
 	}
 }
 
-// A ring is of use on its own thread alone, and says so.
+// A ring works only on its own thread, and returns ErrThread on others.
 func TestOtherThread(t *testing.T) {
 	r := open(t, 8, 8)
 	r.Nop(1)
@@ -339,7 +339,7 @@ func TestOtherThread(t *testing.T) {
 	}
 }
 
-// Why there is no ring is one line that says what to do.
+// The error of New is one line that says what to do.
 func TestExplain(t *testing.T) {
 	for _, c := range []struct {
 		errno    unix.Errno

@@ -13,12 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// New makes a ring for the calling thread, with room for so many submissions between
-// two Submits, and for so many completions that were not taken yet: both are rounded
-// up to a power of two, and at most 32,768 and 65,536. Completions beyond that wait in
-// the kernel's memory.
+// New makes a ring for the calling thread, with room for so many submissions between two calls of
+// Submit, and for so many completions that were not taken yet. Both are rounded up to a power of two,
+// at most 32,768 and 65,536. More completions wait in the kernel's memory.
 //
-// Its error says in one line what forbids a ring, and what to do about it.
+// The error says in one line why there can be no ring, and what to do about it.
 func New(submissions, completions int) (*Ring, error) {
 	r, err := newRing(submissions, completions, setupSingleIssuer|setupDeferTaskrun, unix.Gettid())
 	if err != nil {
@@ -31,8 +30,8 @@ func New(submissions, completions int) (*Ring, error) {
 	return r, nil
 }
 
-// NewUnbound makes a ring as New does, but for no thread: a goroutine that is not locked to
-// its thread may use it. The ring's descriptor is not registered, since that is for one thread.
+// NewUnbound makes a ring as New does, but for no thread: a goroutine that is not locked to its thread
+// may use it. Its descriptor is not registered, because a registration is for one thread.
 func NewUnbound(submissions, completions int) (*Ring, error) {
 	return newRing(submissions, completions, 0, 0)
 }
@@ -70,13 +69,14 @@ func (r *Ring) set(p *params) error {
 	r.cqHead, r.cqTail = r.word(p.cqHead), r.word(p.cqTail)
 	r.sqes = unsafe.Slice((*sqe)(unsafe.Pointer(&r.entries[0])), p.sqEntries)
 	r.cqes = unsafe.Slice((*CQE)(unsafe.Pointer(&r.memory[p.cqCompletions])), p.cqEntries)
-	for i := range p.sqEntries { // submissions are taken in the order in which they lie
+	for i := range p.sqEntries { // submissions are taken in the order of sqes
 		*r.word(p.sqArray + 4*i) = i
 	}
 	return r.checkOperations()
 }
 
-// registerDescriptor has the calling thread know the ring by a number that costs less to find.
+// registerDescriptor registers the ring's descriptor for the calling thread, so that a call does not
+// have to look it up.
 func (r *Ring) registerDescriptor() error {
 	u := update{offset: registerAnyFreeOffset, data: uint64(r.fd)}
 	if err := r.register(registerRingFDs, unsafe.Pointer(&u), 1); err != nil {
@@ -104,7 +104,7 @@ func (r *Ring) register(what uintptr, arg unsafe.Pointer, n uintptr) error {
 	return nil
 }
 
-// checkOperations asks the kernel for the operations of this package.
+// checkOperations checks that the kernel has the operations of this package.
 func (r *Ring) checkOperations() error {
 	var p probe
 	if err := r.register(registerProbe, unsafe.Pointer(&p), uintptr(len(p.ops))); err != nil {
@@ -123,8 +123,8 @@ func (r *Ring) checkOperations() error {
 	return nil
 }
 
-// Close gives the ring up. Operations that wait are ended some time after: whoever
-// cannot have that ends them before. The calling thread is the ring's.
+// Close closes the ring. The kernel ends operations that still wait some time later; a caller for
+// which that is too late has to end them before. It must be called on the ring's thread.
 func (r *Ring) Close() {
 	if r.registered != registerAnyFreeOffset {
 		u := update{offset: r.registered}
@@ -140,7 +140,7 @@ func (r *Ring) Close() {
 	r.err = errors.New("ring: closed")
 }
 
-// Available is nil if New can make a ring on this machine, or why it cannot. Any
+// Available returns nil if New can make a ring on this machine, and otherwise the reason. Any
 // goroutine may call it.
 func Available() error {
 	runtime.LockOSThread()
@@ -153,14 +153,13 @@ func Available() error {
 	return nil
 }
 
-// disabledSetting is what the administrator has set for io_uring; "": nothing.
+// disabledSetting is the value of kernel.io_uring_disabled, or "" if there is none.
 func disabledSetting() string {
 	text, _ := os.ReadFile("/proc/sys/kernel/io_uring_disabled")
 	return strings.TrimSpace(string(text))
 }
 
-// explain says why io_uring_setup(2) failed. disabled is what kernel.io_uring_disabled
-// stands at.
+// explain says why io_uring_setup(2) failed. disabled is the value of kernel.io_uring_disabled.
 func explain(errno unix.Errno, disabled string) error {
 	why := ""
 	switch {
@@ -171,7 +170,7 @@ func explain(errno unix.Errno, disabled string) error {
 	case errno == unix.EPERM:
 		why = "a seccomp filter forbids io_uring, as Docker's default profile does: allow io_uring_setup, io_uring_enter and io_uring_register in it"
 	case errno == unix.ENOSYS:
-		why = "this kernel has no io_uring, or a seccomp filter hides it"
+		why = "this kernel has no io_uring, or a seccomp filter hides it: use Linux 6.1 or later, or allow it in the filter"
 	case errno == unix.EINVAL:
 		why = "this kernel's io_uring is too old: use Linux 6.1 or later"
 	}

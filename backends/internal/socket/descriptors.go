@@ -7,8 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// RaiseFileLimit raises the number of descriptors this process may have to
-// the hard limit, and says what it is now.
+// RaiseFileLimit raises the limit of descriptors of this process to the hard limit, and returns it.
 func RaiseFileLimit() (int, error) {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
@@ -20,27 +19,26 @@ func RaiseFileLimit() (int, error) {
 			return 0, fmt.Errorf("socket: raise the file limit to %d (ulimit -n): %w", limit.Max, err)
 		}
 	}
-	const plenty = 1 << 30 // of RLIM_INFINITY nobody can make use
+	const plenty = 1 << 30 // RLIM_INFINITY would overflow an int
 	return int(min(limit.Cur, plenty)), nil
 }
 
-// Exhausted says whether err means that the process, or the system, is out of
-// descriptors.
+// Exhausted says whether err means that the process or the system is out of descriptors.
 func Exhausted(err error) bool {
 	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)
 }
 
-// Reserve holds one descriptor back for the time when there are no others:
-// given up for a moment, it lets a connection that cannot be served be
-// accepted and closed. Otherwise such a connection would stay in the queue,
-// keep a level-triggered loop awake, and its client in the dark.
+// Reserve is an open descriptor for the time when no others are free. It is closed for a moment so
+// that a connection that cannot be served can be accepted and closed. Otherwise such a connection would
+// stay in the kernel's queue, keep a level-triggered loop awake, and leave its client without an
+// answer.
 type Reserve struct{ fd int }
 
 // NewReserve opens a Reserve.
 func NewReserve() (*Reserve, error) {
 	r := &Reserve{fd: -1}
 	if err := r.fill(); err != nil {
-		return nil, fmt.Errorf("socket: no descriptor to hold in reserve: %w", err)
+		return nil, fmt.Errorf("socket: cannot open a descriptor to hold in reserve: %w", err)
 	}
 	return r, nil
 }
@@ -50,10 +48,9 @@ func (r *Reserve) fill() (err error) {
 	return err
 }
 
-// TurnAway accepts one connection from a listening descriptor and closes it.
-// It is false if that cannot be done now: nobody is there, or another part of
-// the process was quicker to take the descriptor. The caller then waits
-// a while before it accepts again.
+// TurnAway accepts one connection from a listening descriptor and closes it. It returns false if that
+// fails: no connection waits, or another part of the process has taken the descriptor meanwhile. The
+// caller then has to wait before it accepts again.
 func (r *Reserve) TurnAway(listener int) bool {
 	if r.fd < 0 && r.fill() != nil {
 		return false
@@ -67,7 +64,7 @@ func (r *Reserve) TurnAway(listener int) bool {
 	return err == nil
 }
 
-// Close gives the descriptor back.
+// Close closes the descriptor.
 func (r *Reserve) Close() {
 	if r.fd >= 0 {
 		unix.Close(r.fd)

@@ -2,21 +2,21 @@ package socket
 
 import "golang.org/x/sys/unix"
 
-// Ending is how a peer has ended its side of a connection, as far as its socket
-// tells without being read.
+// Ending is how a peer has ended its side of a connection, as far as the socket shows without
+// being read.
 type Ending uint8
 
 // The endings.
 const (
-	Stays    Ending = iota // it has not
-	Finished               // by FIN, whatever came after that
-	Reset                  // by an error
-	Ended                  // and the socket has told once how
+	Connected       Ending = iota // the peer has not ended it
+	Finished                      // by a FIN, whatever came after it
+	Reset                         // by an error
+	AlreadyReported               // it has, and a call before this one was told how
 )
 
-// PeerHasLeft says whether the peer has sent its FIN, or the connection is no more.
-// It sees a FIN behind what is not read yet, but none that the peer's kernel holds
-// back until there is room for what comes before it.
+// PeerHasLeft says whether the peer has sent its FIN, or the connection has ended. It sees a
+// FIN behind input that is not read yet, but none that the peer's kernel holds back until
+// there is room for what comes before it.
 func PeerHasLeft(fd int) bool {
 	left, _ := peerState(fd)
 	return left
@@ -34,21 +34,21 @@ func peerState(fd int) (left, closed bool) {
 	return true, info.State == unix.BPF_TCP_CLOSE
 }
 
-// PeerEnding says how the peer has left. The error of a connection that is no more
-// is taken off the socket: whoever is told of Reset must not ask reads for it.
+// PeerEnding says how the peer has ended its side. It takes the error of an ended connection
+// off the socket: after Reset no read will report it.
 func PeerEnding(fd int) Ending {
 	left, closed := peerState(fd)
 	switch {
 	case !left:
-		return Stays
+		return Connected
 	case !closed:
 		return Finished
 	}
 	errno, _ := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
 	switch unix.Errno(errno) {
 	case 0:
-		return Ended
-	case unix.EPIPE: // a reset after a FIN
+		return AlreadyReported
+	case unix.EPIPE: // the reset came after a FIN
 		return Finished
 	}
 	return Reset

@@ -18,11 +18,11 @@ func TestPeerEnding(t *testing.T) {
 		leave       func(c *net.TCPConn, conn int)
 		first, then Ending
 	}{
-		"stays":        {func(*net.TCPConn, int) {}, Stays, Stays},
+		"stays":        {func(*net.TCPConn, int) {}, Connected, Connected},
 		"finishes":     {finish, Finished, Finished},
-		"resets":       {reset, Reset, Ended},
-		"resets after": {func(c *net.TCPConn, fd int) { finish(c, fd); reset(c, fd) }, Finished, Ended},
-		"told": {func(c *net.TCPConn, fd int) {
+		"resets":       {reset, Reset, AlreadyReported},
+		"resets after": {func(c *net.TCPConn, fd int) { finish(c, fd); reset(c, fd) }, Finished, AlreadyReported},
+		"reported by a write": {func(c *net.TCPConn, fd int) {
 			reset(c, fd)
 			for end := time.Now().Add(time.Second); !PeerHasLeft(fd) && time.Now().Before(end); {
 				time.Sleep(time.Millisecond)
@@ -30,7 +30,7 @@ func TestPeerEnding(t *testing.T) {
 			if _, err := unix.Write(fd, []byte("x")); err != unix.ECONNRESET {
 				t.Errorf("write: %v", err)
 			}
-		}, Ended, Ended},
+		}, AlreadyReported, AlreadyReported},
 	} {
 		t.Run(name, func(t *testing.T) {
 			listener, addr := listen(t, backends.Config{Listen: "127.0.0.1:0"})
@@ -39,8 +39,8 @@ func TestPeerEnding(t *testing.T) {
 				t.Fatal(err)
 			}
 			c.leave(client.(*net.TCPConn), conn)
-			for end := time.Now().Add(time.Second); c.first != Stays && time.Now().Before(end); time.Sleep(time.Millisecond) {
-				if left, closed := peerState(conn); left && (closed || c.then != Ended) {
+			for end := time.Now().Add(time.Second); c.first != Connected && time.Now().Before(end); time.Sleep(time.Millisecond) {
+				if left, closed := peerState(conn); left && (closed || c.then != AlreadyReported) {
 					break
 				}
 			}

@@ -1,10 +1,9 @@
-// Package socket makes the sockets of all transports alike: the listening
-// socket as package internal/tcp opens it, the address of a peer, and what to do
-// when descriptors run out. Linux only.
+// Package socket has what all transports do with sockets in the same way: the listening socket, as
+// package internal/tcp opens it, accepting connections, the address of a peer, and what to do when
+// descriptors run out. Linux only.
 //
-// It refuses to read, write or wait: how that is done is what sets the
-// transports apart. Its functions keep no state and may be called from any
-// goroutine; a Reserve belongs to one at a time.
+// It does not read, write or wait, because transports differ in how they do that. Its functions keep
+// no state and may be called from any goroutine; a Reserve and a Listener belong to one at a time.
 package socket
 
 import (
@@ -19,24 +18,24 @@ import (
 	"chatbench/internal/tcp"
 )
 
-// Listen opens the listening socket of cfg for a transport on package net. See
-// tcp.Listen for what its connections have.
+// Listen opens the listening socket of cfg for a transport on package net. See tcp.Listen for the
+// options of its connections.
 func Listen(cfg backends.Config) (*net.TCPListener, error) { return open(cfg, false) }
 
 func open(cfg backends.Config, share bool) (*net.TCPListener, error) {
 	return tcp.Listen(cfg.Listen, tcp.Options{SendBuffer: cfg.SendBuffer, Backlog: cfg.Backlog, Share: share})
 }
 
-// ListenFD opens the same socket as Listen for a transport with a loop of its
-// own: a non-blocking descriptor that is closed on exec, and where it is bound.
-// With share it sets SO_REUSEPORT, so that others who do can bind the same
-// port and the kernel spreads connections over all of them.
+// ListenFD opens the same socket as Listen for a transport with its own event loop. It returns a
+// non-blocking descriptor that is closed on exec, and where it is bound. With share it sets
+// SO_REUSEPORT, so that other sockets with that option can bind the same port; the kernel then spreads
+// connections over all of them.
 func ListenFD(cfg backends.Config, share bool) (fd int, bound netip.AddrPort, err error) {
 	l, err := open(cfg, share)
 	if err != nil {
 		return -1, netip.AddrPort{}, err
 	}
-	defer l.Close() // the duplicate lives on, and the runtime no longer polls it
+	defer l.Close() // the duplicate stays open, and the runtime does not poll it
 	raw, err := l.SyscallConn()
 	if err != nil {
 		return -1, netip.AddrPort{}, fmt.Errorf("socket: %w", err)
@@ -49,23 +48,23 @@ func ListenFD(cfg backends.Config, share bool) (fd int, bound netip.AddrPort, er
 	return fd, tcp.Bound(l), nil
 }
 
-// Accept takes one connection from a listening descriptor, non-blocking and
-// closed on exec. It does not wait: unix.EAGAIN means that nobody is there.
+// Accept accepts one connection from a listening descriptor, non-blocking and closed on exec. It does
+// not wait: unix.EAGAIN means that no connection waits.
 func Accept(listener int) (fd int, peer netip.AddrPort, err error) {
 	for {
 		fd, sa, err := unix.Accept4(listener, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 		switch err {
 		case nil:
 			return fd, AddrPort(sa), nil
-		case unix.EINTR, unix.ECONNABORTED: // the next in the queue may be well
+		case unix.EINTR, unix.ECONNABORTED: // the next connection may be fine
 		default:
 			return -1, netip.AddrPort{}, err
 		}
 	}
 }
 
-// AddrPort is a socket address as the core takes it; the zero AddrPort if it
-// is not one of IP. An IPv4 address in IPv6's clothes is given as IPv4.
+// AddrPort converts a socket address. It returns the zero AddrPort if that is not an IP address, and an
+// IPv4-mapped IPv6 address as IPv4.
 func AddrPort(sa unix.Sockaddr) netip.AddrPort {
 	switch sa := sa.(type) {
 	case *unix.SockaddrInet4:

@@ -6,36 +6,34 @@ import (
 )
 
 const (
-	fresh = 50 * time.Millisecond // how long a count is good for
-	retry = 10 * time.Millisecond // how long a count is that found too few
-	ahead = 256                   // tasks that are to be known of beyond those asked for
+	countAge       = 50 * time.Millisecond // how long a count is used
+	failedCountAge = 10 * time.Millisecond // how long a count is used that found too few
+	enoughAhead    = 256                   // if so many more are left than are taken, the exact number does not matter
 )
 
-// Budget says before each client whether there are tasks for it. The zero
-// Budget, with a Margin, is ready for use.
+// Budget says before each client whether there are tasks for it. The zero Budget is ready for use.
 type Budget struct {
-	// Margin is how many tasks are left to others: Go's runtime ends the process
-	// when it cannot have a thread.
+	// Margin is how many tasks are left for Go's runtime, which ends the process if it cannot start
+	// a thread, and for others.
 	Margin int
 
-	at   time.Time // of the count
-	left int       // beyond the margin
-	by   string
-	no   bool // the last Take found too few
+	at     time.Time // when they were counted
+	left   int       // beyond the margin
+	by     string
+	failed bool // the last Take found too few
 }
 
-// Take takes n tasks that are about to be made. pending is how many were taken
-// before and are not made yet. The error says that too few are left, and by which
-// limit; nothing is taken then.
+// Take takes n tasks that are about to be started. pending is how many were taken before and are not
+// started yet. If too few are left, it takes none, and the error says which limit is the reason.
 func (b *Budget) Take(n, pending int) error {
 	age := time.Since(b.at)
-	if age > fresh || b.left < n && (!b.no || age > retry) {
-		b.left, b.by = Left(b.Margin + pending + n + ahead)
+	if age > countAge || b.left < n && (!b.failed || age > failedCountAge) {
+		b.left, b.by = Left(b.Margin + pending + n + enoughAhead)
 		b.left -= b.Margin + pending
 		b.at = time.Now()
 	}
-	if b.no = b.left < n; b.no {
-		return fmt.Errorf("no threads or processes are left for one more: %s allows %d more, of which %d are kept back",
+	if b.failed = b.left < n; b.failed {
+		return fmt.Errorf("too few threads or processes are left for one more client: %s allows %d more, and %d are kept in reserve",
 			b.by, max(b.left+b.Margin+pending, 0), b.Margin)
 	}
 	b.left -= n

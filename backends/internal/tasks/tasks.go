@@ -1,14 +1,12 @@
-// Package tasks tells how many more threads and processes this process may
-// make, for transports that need some for each client. Linux calls both tasks,
-// and counts them alike.
+// Package tasks computes how many more threads and processes this process may start, for transports
+// that need some for each client. Linux calls both tasks, and counts them together.
 //
-// To ask the kernel by trying is not possible: when Go's runtime cannot make a
-// thread, it ends the process. So what is in use is counted and compared with
-// each limit there is. The count cannot be exact: others make tasks at the same
-// time, and those of other containers are not to be seen. Whoever asks keeps a
-// margin.
+// Trying is not possible: if Go's runtime cannot start a thread, it ends the process. So the package
+// counts the tasks in use and compares them with each limit. The count cannot be exact: other
+// processes start tasks at the same time, and tasks of other containers are not visible. So callers
+// keep a margin.
 //
-// It refuses to make tasks. Left is for any goroutine; a Budget belongs to one.
+// The package does not start tasks. Any goroutine may call Left; a Budget belongs to one.
 package tasks
 
 import (
@@ -24,13 +22,12 @@ import (
 
 const (
 	runtimeMax   = 10_000 // threads, at which Go's runtime ends the process
-	reservedPIDs = 300    // numbers that the kernel gives out only once
+	reservedPIDs = 300    // PIDs that the kernel does not use again
 )
 
-// Left is how many more tasks this process may make, and which limit says so.
-// It may be negative. Counting the tasks of a user takes long where there are
-// many processes: that is not done if enough are left in any case, and Left is
-// then too low.
+// Left returns how many more tasks this process may start, and which limit says so. The number may be
+// negative. Counting the tasks of a user takes long if there are many processes; if enough are left
+// in any case, Left does not do that, and the number may then be too low.
 func Left(enough int) (left int, by string) {
 	self := status("self")
 	left, by = runtimeMax-self.threads, "Go's runtime"
@@ -55,7 +52,7 @@ func Left(enough int) (left int, by string) {
 		}
 	}
 	if most, ok := userLimit(self); ok {
-		if !counted || most-all < enough { // of the user's there are no more than of all
+		if !counted || most-all < enough { // a user has no more tasks than the system
 			all = userTasks(self.uid)
 		}
 		lower(most-all, "ulimit -u")
@@ -63,7 +60,7 @@ func Left(enough int) (left int, by string) {
 	return left, by
 }
 
-// userLimit is RLIMIT_NPROC; false if it does not hold for this process.
+// userLimit returns RLIMIT_NPROC, or false if it does not apply to this process.
 func userLimit(self process) (int, bool) {
 	const exempt = 1<<unix.CAP_SYS_RESOURCE | 1<<unix.CAP_SYS_ADMIN
 	if initialNamespace() && (self.uid == 0 || self.capabilities&exempt != 0) {
@@ -76,15 +73,15 @@ func userLimit(self process) (int, bool) {
 	return int(limit.Cur), true
 }
 
-// initialNamespace says whether user numbers are those of the whole system. In
-// a namespace of its own, root is a user like any other to RLIMIT_NPROC.
+// initialNamespace says whether this process is in the initial user namespace. In another one
+// RLIMIT_NPROC applies to root too.
 func initialNamespace() bool {
 	text, err := os.ReadFile("/proc/self/uid_map")
 	fields := strings.Fields(string(text))
 	return err != nil || len(fields) == 3 && fields[0] == "0" && fields[1] == "0" && fields[2] == "4294967295"
 }
 
-// process is what its status tells of a process.
+// process is a part of /proc/PID/status.
 type process struct {
 	uid          int // the real one
 	threads      int
@@ -134,8 +131,8 @@ func userTasks(uid int) (n int) {
 	return n
 }
 
-// systemTasks is how many tasks there are in all, those of other containers
-// included: the number after the slash in loadavg.
+// systemTasks returns how many tasks the system has, including other containers: the number after the
+// slash in /proc/loadavg.
 func systemTasks() (int, bool) {
 	text, err := os.ReadFile("/proc/loadavg")
 	fields := strings.Fields(string(text))
@@ -147,8 +144,8 @@ func systemTasks() (int, bool) {
 	return n, err == nil
 }
 
-// cgroups are the directories that may bound the tasks of a process: of its
-// cgroup and of all above, of the unified hierarchy and of the older one.
+// cgroups returns the directories that may limit the tasks of a process: of its cgroup and of all
+// cgroups above, in the unified hierarchy and in the older one.
 func cgroups(of string) (dirs []string) {
 	f, err := os.Open(of)
 	if err != nil {
@@ -177,7 +174,7 @@ func cgroups(of string) (dirs []string) {
 	return dirs
 }
 
-// number reads a file that holds one number. One that says "max" holds none.
+// number reads a file that contains one number. It returns false if it contains "max".
 func number(file string) (int, bool) {
 	text, err := os.ReadFile(file)
 	if err != nil {

@@ -14,12 +14,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// asked makes this binary print what is left, in place of its tests. Its value
-// is the RLIMIT_NPROC that it sets first.
-const asked = "CHATBENCH_TASKS_LEFT"
+// limitVariable is an environment variable that makes this binary print what is left, instead of
+// running its tests. Its value is the RLIMIT_NPROC that it sets first.
+const limitVariable = "CHATBENCH_TASKS_LEFT"
 
 func TestMain(m *testing.M) {
-	if limit, err := strconv.ParseUint(os.Getenv(asked), 10, 64); err == nil {
+	if limit, err := strconv.ParseUint(os.Getenv(limitVariable), 10, 64); err == nil {
 		if err := unix.Setrlimit(unix.RLIMIT_NPROC, &unix.Rlimit{Cur: limit, Max: limit}); err != nil {
 			panic(err)
 		}
@@ -30,8 +30,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// ask has another process say what is left to it, in a shell that first does
-// what it is told to.
+// ask runs another process that prints what is left to it. A shell runs the command first before.
 func ask(t *testing.T, uid uint32, limit int, first string) (n int, by string) {
 	t.Helper()
 	cmd := exec.Command("/bin/sh", "-c", first+"\nexec 3<&0; exec /proc/self/fd/3")
@@ -41,7 +40,7 @@ func ask(t *testing.T, uid uint32, limit int, first string) (n int, by string) {
 	}
 	defer self.Close()
 	cmd.Stdin = self
-	cmd.Env = append(os.Environ(), asked+"="+strconv.Itoa(limit))
+	cmd.Env = append(os.Environ(), limitVariable+"="+strconv.Itoa(limit))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -64,7 +63,7 @@ func TestLeft(t *testing.T) {
 	}
 }
 
-// TestUserLimit: what counts is what is left of RLIMIT_NPROC, and root has none.
+// TestUserLimit: what is left of RLIMIT_NPROC counts, except for root.
 func TestUserLimit(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can become another user")
@@ -121,8 +120,7 @@ func pidsRoot() string {
 	return "/sys/fs/cgroup"
 }
 
-// TestBudget: nothing is taken that is not there, and what is asked for again
-// and again is not counted again and again.
+// TestBudget: no more tasks are taken than there are, and they are not counted again for each Take.
 func TestBudget(t *testing.T) {
 	b := Budget{Margin: 10}
 	if err := b.Take(2, 0); err != nil {
@@ -134,7 +132,7 @@ func TestBudget(t *testing.T) {
 			t.Errorf("2 more: %v", err)
 		}
 	}
-	if b.at != counted && b.at.Sub(counted) < fresh {
+	if b.at != counted && b.at.Sub(counted) < countAge {
 		t.Errorf("counted again after %v", b.at.Sub(counted))
 	}
 	if err := b.Take(1<<20, 0); err == nil || !strings.Contains(err.Error(), b.by) {

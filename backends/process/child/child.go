@@ -1,36 +1,33 @@
 // Package child is the program of a client's process: it owns the client's
 // socket and moves octets between it and two pipes to the parent.
 //
-// A child is the parent's own program, run again with a variable in its
-// environment. This package's init looks for that variable and, if it is
-// there, serves and never returns. It imports syscall and strconv alone, so that it is
-// initialised right after them: a child does not pay, in time and memory, for a
-// program it does not use.
+// A child is the parent's own program, run again with a variable in its environment. The init
+// function of this package looks for that variable and, if it is set, serves the client and never
+// returns. The package imports only syscall and strconv, so that it is initialised right after
+// them: a child does not spend time and memory on the packages of a server.
 //
-// # What stands where in a child
+// # Descriptors of a child
 //
-//	0  pipe from the parent: what the client is to be sent; its end is the end
-//	   of the output: the child sends FIN and waits for the client's
+//	0  pipe from the parent: what the client is to be sent; after its end the
+//	   child sends FIN and waits for the client's
 //	1  pipe to the parent: what the client sends, checked; the child closes it
 //	   after the client's FIN or its own
 //	2  the parent's stderr
-//	3  the client's socket; in a child spawned ahead, the socket over which
-//	   that is handed to it
+//	3  the client's socket; in a child forked ahead, the socket over which it is
+//	   given the client's
 //
-// The child looks at types, commands and sizes of frames, and passes nothing on
-// that comes in a later read than an octet that broke the protocol. What that
-// octet costs the client, and all else, the room decides in the parent, which has
-// also read what stands before: a PROXY header, and the login. It exits
-// with Finished after the client's FIN and with Broken after an error, or when
-// the parent is gone. While the parent takes none of its client's input the child
-// looks whether the client has left: if so, it exits a farewell later at the latest,
-// whatever is unread, and a moment later after a reset.
+// The child checks types, commands and sizes of frames. After a read in which an octet broke the
+// protocol it passes nothing on. What the violation means for the client is decided by the room,
+// in the parent, which has also read what comes first: a PROXY header, and the login. The child
+// exits with Finished after the client's FIN, and with Broken after an error or when the
+// parent is gone. While the parent takes no input, the child checks whether the client has left.
+// If it has, the child exits after the farewell time at the latest, even if input is unread, and
+// within a second after a reset.
 //
-// It refuses to know what frames say, to keep more than one read of either
-// direction, and to keep time for the parent in anything else: whoever lingers too
-// long is killed.
+// It does not look into frames, does not keep more than one read of each direction, and has no
+// other timeouts: the parent kills a child that lingers too long.
 //
-// Environment is for the parent, any goroutine. Nothing else is to be called.
+// Environment is for the parent, on any goroutine. Nothing else may be called.
 package child
 
 import (
@@ -41,11 +38,11 @@ import (
 // Exit codes of a child.
 const (
 	Finished = 0 // the client has sent FIN
-	Broken   = 1 // an error on the connection, or no parent
-	Misled   = 2 // the parent did not give it what it needs
+	Broken   = 1 // an error on the connection, or the parent is gone
+	BadSetup = 2 // the environment or a descriptor is not as the parent should set it
 )
 
-// What a child reads at once, in octets.
+// How much a child reads at once, in octets.
 const (
 	FromParent = 64 << 10
 	FromClient = 16 << 10
@@ -58,9 +55,8 @@ const (
 	socket     = 3
 )
 
-// variable is what makes a process a child. Its value is the role, the longest
-// frame in octets, the parent's process number and the farewell in milliseconds,
-// with spaces between.
+// variable is the environment variable of a child. Its value is the role, the longest frame in
+// octets, the parent's process ID and the farewell time in milliseconds, separated by spaces.
 const variable = "CHATBENCH_CHILD"
 
 const (
@@ -68,13 +64,13 @@ const (
 	roleWaiting = "waiting" // a client comes over descriptor 3
 )
 
-// Environment is the whole environment of a child of this process, which stops
-// listening to a client whose frames have more than maxFrame octets. One that is
-// spawned ahead of its client waits to be handed it. If the parent takes no more
-// input of a client that has left, the child keeps it for so many milliseconds.
+// Environment is the whole environment of a child of this process. ahead says that the child is
+// forked ahead of its client and has to wait for it. A frame of more than maxFrame octets breaks
+// the protocol. farewell is how long, in milliseconds, the child of a client that has left waits
+// for a parent that takes no input.
 //
-// A child runs one thing at a time and allocates next to nothing, so that it
-// needs neither processors nor a collector.
+// A child runs one goroutine and hardly allocates, so it needs neither several processors nor
+// garbage collection.
 func Environment(ahead bool, maxFrame int, farewell int) []string {
 	role := roleClient
 	if ahead {
@@ -90,7 +86,7 @@ func init() {
 	}
 }
 
-// serve is the life of a child. It returns the exit code.
+// serve is all that a child does. It returns the exit code.
 func serve(what string) int {
 	name()
 	ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
@@ -101,7 +97,7 @@ func serve(what string) int {
 	parent, err2 := strconv.Atoi(second)
 	farewell, err3 := strconv.Atoi(third)
 	if err1 != nil || err2 != nil || err3 != nil || role != roleClient && role != roleWaiting {
-		return Misled
+		return BadSetup
 	}
 	if role == roleWaiting {
 		if code, ok := receive(); !ok {
@@ -111,8 +107,7 @@ func serve(what string) int {
 	return run(maxFrame, parent, farewell)
 }
 
-// cut divides at the first space. Package strings would be one more to
-// initialise.
+// cut splits at the first space. Package strings would have to be initialised too.
 func cut(s string) (before, after string) {
 	for i := range len(s) {
 		if s[i] == ' ' {
@@ -122,8 +117,8 @@ func cut(s string) (before, after string) {
 	return s, ""
 }
 
-// receive waits for the client's socket and puts it in the place of the one it
-// came over. There is none if the parent is gone or stops.
+// receive waits for the client's socket, which replaces the one that it comes over. ok is false,
+// and code the exit code, if there will be none, because the parent is gone or shuts down.
 func receive() (code int, ok bool) {
 	var octet [1]byte
 	oob := make([]byte, syscall.CmsgSpace(4))
@@ -137,11 +132,11 @@ func receive() (code int, ok bool) {
 		}
 		messages, _ := syscall.ParseSocketControlMessage(oob[:n])
 		if err != nil || len(messages) != 1 {
-			return Misled, false
+			return BadSetup, false
 		}
 		fds, err := syscall.ParseUnixRights(&messages[0])
 		if err != nil || len(fds) != 1 || syscall.Dup3(fds[0], socket, 0) != nil {
-			return Misled, false
+			return BadSetup, false
 		}
 		_ = syscall.Close(fds[0])
 		return 0, true

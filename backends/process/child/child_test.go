@@ -16,10 +16,10 @@ import (
 	"chatbench/core/wire"
 )
 
-const patience = 10 * time.Second
+const timeout = 10 * time.Second
 
-// family is a child with the test as its parent and as its client.
-type family struct {
+// setup is a child, with the test as its parent and its client.
+type setup struct {
 	*testing.T
 	cmd    *exec.Cmd
 	to     *os.File // the pipe to the child
@@ -27,17 +27,16 @@ type family struct {
 	client *net.TCPConn
 }
 
-// farewell is how long a child waits for its parent after the end of its client, in
-// milliseconds.
+// farewell is how long a child waits for its parent when its client has left, in milliseconds.
 const farewell = 500
 
-// raise starts a child whose client's frames have 100 octets at most.
-func raise(t *testing.T) *family { t.Helper(); return raiseLate(t, func(*family) {}) }
+// start starts a child that accepts frames of at most 100 octets.
+func start(t *testing.T) *setup { t.Helper(); return startLate(t, func(*setup) {}) }
 
-// raiseLate starts a child that finds what has happened before.
-func raiseLate(t *testing.T, before func(*family)) *family {
+// startLate starts a child, and calls before first.
+func startLate(t *testing.T, before func(*setup)) *setup {
 	t.Helper()
-	f := &family{T: t, cmd: exec.Command("/proc/self/exe")}
+	f := &setup{T: t, cmd: exec.Command("/proc/self/exe")}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -76,7 +75,7 @@ func raiseLate(t *testing.T, before func(*family)) *family {
 	stdin.Close()
 	stdout.Close()
 	for _, c := range []interface{ SetDeadline(time.Time) error }{f.client, f.to, f.from} {
-		c.SetDeadline(time.Now().Add(patience))
+		c.SetDeadline(time.Now().Add(timeout))
 	}
 	t.Cleanup(func() {
 		f.client.Close()
@@ -88,17 +87,17 @@ func raiseLate(t *testing.T, before func(*family)) *family {
 	return f
 }
 
-// expect reads just what is due.
-func (f *family) expect(r io.Reader, due string) {
+// expect reads exactly the given octets.
+func (f *setup) expect(r io.Reader, want string) {
 	f.Helper()
-	got := make([]byte, len(due))
-	if n, err := io.ReadFull(r, got); err != nil || string(got) != due {
-		f.Fatalf("%.60q (%d octets), %v in place of %.60q (%d)", got[:n], n, err, due, len(due))
+	got := make([]byte, len(want))
+	if n, err := io.ReadFull(r, got); err != nil || string(got) != want {
+		f.Fatalf("%.60q (%d octets), %v in place of %.60q (%d)", got[:n], n, err, want, len(want))
 	}
 }
 
 // expectEnd reads the end.
-func (f *family) expectEnd(r io.Reader) {
+func (f *setup) expectEnd(r io.Reader) {
 	f.Helper()
 	if n, err := r.Read(make([]byte, 1)); n != 0 || err != io.EOF {
 		f.Fatalf("%d octets, %v in place of the end", n, err)
@@ -106,24 +105,24 @@ func (f *family) expectEnd(r io.Reader) {
 }
 
 // exits waits for the child to end by itself.
-func (f *family) exits(code int) {
+func (f *setup) exits(code int) {
 	f.Helper()
-	late := time.AfterFunc(patience, func() { f.cmd.Process.Kill() })
+	late := time.AfterFunc(timeout, func() { f.cmd.Process.Kill() })
 	f.cmd.Wait()
 	if got := f.cmd.ProcessState; !late.Stop() || got.ExitCode() != code {
-		f.Fatalf("the child ended with %v, %d was due", got, code)
+		f.Fatalf("the child ended with %v, want exit code %d", got, code)
 	}
 }
 
-func (f *family) say(text string) string {
+func (f *setup) say(text string) string {
 	frame := string(wire.AppendChat(nil, text))
 	io.WriteString(f.client, frame)
 	return frame
 }
 
-// TestBothWays: octets go through in both directions, a part of a frame too.
+// TestBothWays: octets pass in both directions, even a part of a frame.
 func TestBothWays(t *testing.T) {
-	f := raise(t)
+	f := start(t)
 	for i := range 100 {
 		f.expect(f.from, f.say(fmt.Sprint(i)))
 		fmt.Fprint(f.to, "any octets", i)
@@ -133,10 +132,10 @@ func TestBothWays(t *testing.T) {
 	f.expect(f.from, "\x00half")
 }
 
-// TestClientFinishes: after the client's FIN the parent sees the end, and what
-// it still says is sent.
+// TestClientFinishes: after the client's FIN the parent sees the end of its pipe, and what it
+// still writes is sent.
 func TestClientFinishes(t *testing.T) {
-	f := raise(t)
+	f := start(t)
 	said := f.say("last")
 	f.client.CloseWrite()
 	f.expect(f.from, said)
@@ -148,8 +147,8 @@ func TestClientFinishes(t *testing.T) {
 	f.exits(child.Finished)
 }
 
-// TestClientLeavesUnread: a child whose client leaves while the parent takes none of
-// its input ends by itself, and its exit code says how the client has left.
+// TestClientLeavesUnread: if a client leaves while the parent takes no input, its child ends by
+// itself, and the exit code says how the client has left.
 func TestClientLeavesUnread(t *testing.T) {
 	frames := bytes.Repeat(wire.AppendChat(nil, strings.Repeat("x", 90)), 1000) // a pipe takes 64 KiB
 	for name, c := range map[string]struct {
@@ -161,7 +160,7 @@ func TestClientLeavesUnread(t *testing.T) {
 		"reset": {func(c *net.TCPConn) { c.SetLinger(0); c.Close() }, child.Broken},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := raise(t)
+			f := start(t)
 			if _, err := f.client.Write(frames); err != nil {
 				t.Fatal(err)
 			}
@@ -176,10 +175,10 @@ func TestClientLeavesUnread(t *testing.T) {
 	}
 }
 
-// TestParentFinishes: when the parent has said all, the client is sent all and
-// then FIN, and what it sends meanwhile is thrown away.
+// TestParentFinishes: when the parent closes its pipe, the client is sent everything and then FIN.
+// What the client sends meanwhile is discarded.
 func TestParentFinishes(t *testing.T) {
-	f := raise(t)
+	f := start(t)
 	long := strings.Repeat("x", 1<<20)
 	go func() { f.to.WriteString(long); f.to.Close() }()
 	f.expect(f.client, long)
@@ -192,8 +191,8 @@ func TestParentFinishes(t *testing.T) {
 	f.exits(child.Finished)
 }
 
-// TestViolations: nothing is passed on after a read that broke the protocol,
-// and the client can still be told.
+// TestViolations: nothing is passed on after a read that broke the protocol, and the client can
+// still be sent something.
 func TestViolations(t *testing.T) {
 	for name, in := range map[string]string{
 		"unknown type":    "\x00fine\x00\x09",
@@ -201,7 +200,7 @@ func TestViolations(t *testing.T) {
 		"too long":        "\x00" + strings.Repeat("x", 99),
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := raise(t)
+			f := start(t)
 			io.WriteString(f.client, in)
 			f.expect(f.from, in)
 			for range 100 {
@@ -216,18 +215,17 @@ func TestViolations(t *testing.T) {
 	}
 }
 
-// TestLongestFrame: one of just the limit is no violation.
+// TestLongestFrame: a frame of exactly the limit is no violation.
 func TestLongestFrame(t *testing.T) {
-	f := raise(t)
+	f := start(t)
 	f.expect(f.from, f.say(strings.Repeat("x", 98)))
 	f.expect(f.from, f.say("next"))
 }
 
-// TestReset: a client that breaks off is an error, also while much is being
-// sent to it.
+// TestReset: a reset by the client is an error, also while much is being sent to it.
 func TestReset(t *testing.T) {
 	for _, much := range []bool{false, true} {
-		f := raise(t)
+		f := start(t)
 		if much {
 			go io.WriteString(f.to, strings.Repeat("x", 16<<20)) // more than the kernel takes
 		}
@@ -238,16 +236,15 @@ func TestReset(t *testing.T) {
 	}
 }
 
-// TestResetFoundByWriting: a client has broken off, and the child learns that
-// when it sends. What the client said is passed on, and what came first, a FIN or
-// a reset, is the end.
+// TestResetFoundByWriting: a client has reset the connection, and the child notices it when it
+// sends. What the client sent is passed on. The exit code depends on whether a FIN came first.
 func TestResetFoundByWriting(t *testing.T) {
 	for _, c := range []struct {
 		finish bool
 		code   int
 	}{{true, child.Finished}, {false, child.Broken}} {
 		said := ""
-		f := raiseLate(t, func(f *family) {
+		f := startLate(t, func(f *setup) {
 			f.to.WriteString("too late")
 			said = f.say("here")
 			if c.finish {
@@ -261,10 +258,9 @@ func TestResetFoundByWriting(t *testing.T) {
 	}
 }
 
-// TestDeafParent: a parent that takes nothing for a while holds up only what
-// is for it.
-func TestDeafParent(t *testing.T) {
-	f := raise(t)
+// TestParentReadsNothing: a parent that reads nothing for a while delays only what is for it.
+func TestParentReadsNothing(t *testing.T) {
+	f := start(t)
 	var said bytes.Buffer
 	for said.Len() < 64<<10 {
 		said.WriteString("\x00a message\x00")

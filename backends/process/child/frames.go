@@ -1,23 +1,24 @@
 package child
 
-// The frames of package wire, as far as their ends are found. That package is not
-// imported: before a package its imports are initialised, and with them others of
-// which the names come first in the alphabet, of which a server has a hundred.
+// The frames of package wire, as far as is needed to find their ends. That package is not
+// imported, because then this package would be initialised after it: Go initialises packages
+// whose imports are ready in the order of their names, so a hundred packages of a server would come
+// before.
 const (
 	fileType    = 2 // its second octet is a command, which may be NUL
 	lastType    = 3
 	lastCommand = 6
 )
 
-// frames follows the frames in what a client sends, and keeps none of it.
+// frames finds the ends of the frames in what a client sends. It keeps no octets.
 type frames struct {
-	max  int  // octets in a frame, its first and its last included
-	seen int  // octets of the frame that is not over
-	file bool // that has a command
+	max  int  // octets in a frame, including its first and last
+	seen int  // octets so far of the current frame
+	file bool // the current frame has a command
 }
 
-// sound is false when what follows is no frame, or one that is too long.
-func (f *frames) sound(in []byte) bool {
+// valid takes the next octets. It returns false if a frame is invalid or too long.
+func (f *frames) valid(in []byte) bool {
 	for _, c := range in {
 		f.seen++
 		switch {

@@ -5,25 +5,25 @@ import (
 	"unsafe"
 )
 
-// event is why pump came back.
+// event is why pump returned.
 type event int
 
 const (
 	nothing       event = iota
-	clientReady         // there is something to read, an end or an error included
-	clientLost          // the client cannot be sent anything any more
-	clientLeft          // it has, and what it sent waits for the parent
-	clientOverdue       // and has waited long enough
-	parentEnded         // the parent has said all, and all of it is sent
+	clientReady         // the client can be read: input, its end, or an error
+	clientLost          // the client can be sent nothing any more
+	clientLeft          // the client has left, and what it sent waits for the parent
+	clientOverdue       // the same, and the time to wait is over
+	parentEnded         // the parent has closed its pipe, and everything from it is sent
 	parentGone
 )
 
-// lookAfter is how often to look, in seconds, whether the parent is still there
-// when no pipe tells.
+// lookAfter is how often to check, in seconds, whether the parent still exists, when no pipe
+// shows it.
 const lookAfter = 1
 
-// pollFD is struct pollfd. One that is negative is not looked at; an error or a
-// hang-up shows unasked.
+// pollFD is struct pollfd. The kernel ignores one with a negative fd, and always reports errors
+// and hang-ups.
 type pollFD struct {
 	fd      int32
 	events  int16
@@ -37,7 +37,7 @@ const (
 	pollLeft  = 0x2000 | pollError | 16 // POLLRDHUP, POLLERR, POLLHUP
 )
 
-// Entering a system call the way package syscall does, but once for many.
+// Package syscall enters and leaves each system call with these; pump does so once for many.
 //
 //go:linkname entersyscall runtime.entersyscall
 func entersyscall()
@@ -45,13 +45,12 @@ func entersyscall()
 //go:linkname exitsyscall runtime.exitsyscall
 func exitsyscall()
 
-// pump sends the client what the parent says until something else is to do.
+// pump sends the client what the parent writes, until there is something else to do.
 //
-// To the runtime all of it is one long system call. A goroutine that enters
-// and leaves one for each wait gets its processor taken away and given back
-// each time, and wakes the monitor thread, which then looks around for a
-// while: 45 µs of CPU a delivery where this takes 12, as much as in C. The price
-// is that nothing called from here may allocate, grow the stack or touch the
+// For the runtime all of it is one long system call. If each wait were a system call of its own,
+// the runtime would take the processor away and give it back each time, and wake its monitor
+// thread, which then polls for a while: 45 µs of CPU for a delivery instead of 12, which is as
+// much as in C. The price: nothing called from here may allocate, grow the stack or use the
 // runtime in any other way.
 //
 //go:nosplit
@@ -66,17 +65,17 @@ func (r *relay) pump() event {
 	return e
 }
 
-// turn waits once and moves what can be moved.
+// turn waits once, and moves the octets that can be moved.
 //
 //go:nosplit
 //go:norace
 func (r *relay) turn() event {
-	count, timeout := r.aim()
+	count, timeout := r.prepare()
 	n, _, errno := syscall.RawSyscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&r.wait)), count, timeout, 0, 0, 0)
 	if errno != 0 {
 		return nothing // a signal
 	}
-	if r.leaves && r.now() >= r.until {
+	if r.clientLeaving && r.now() >= r.until {
 		return clientOverdue
 	}
 	if n == 0 {
@@ -86,7 +85,7 @@ func (r *relay) turn() event {
 		return nothing
 	}
 	if count > 2 && r.wait[2].revents != 0 {
-		if r.wait[2].revents&pollError != 0 || !r.pass() {
+		if r.wait[2].revents&pollError != 0 || !r.passOn() {
 			return parentGone
 		}
 	}
@@ -100,23 +99,23 @@ func (r *relay) turn() event {
 			return e
 		}
 	}
-	if r.in.waits() && !r.leaves && r.wait[1].revents&pollLeft != 0 {
+	if r.in.waits() && !r.clientLeaving && r.wait[1].revents&pollLeft != 0 {
 		return clientLeft
 	}
-	if r.wait[1].revents&^pollOut != 0 && !r.in.waits() && !r.gone {
+	if r.wait[1].revents&^pollOut != 0 && !r.in.waits() && !r.clientDone {
 		return clientReady
 	}
 	return nothing
 }
 
-// aim says what is waited for, and how long. A read of either direction has to
-// be written before the next. While nothing is read from the parent, the other
-// pipe tells of its end, or if that is closed the clock. While that pipe is full the
-// client is looked at for its end, once.
+// prepare sets what is waited for, and for how long. In each direction, what was read has to be
+// written before the next read. While nothing is read from the parent, the other pipe shows
+// whether the parent still exists, or a timeout if that pipe is closed. While the pipe to the
+// parent is full, the client is watched for its end, once.
 //
 //go:nosplit
 //go:norace
-func (r *relay) aim() (count, timeout uintptr) {
+func (r *relay) prepare() (count, timeout uintptr) {
 	from, client, to := &r.wait[0], &r.wait[1], &r.wait[2]
 	*from = pollFD{fd: fromParent, events: pollIn}
 	*client = pollFD{fd: socket}
@@ -125,34 +124,34 @@ func (r *relay) aim() (count, timeout uintptr) {
 	if r.in.waits() {
 		to.events = pollOut
 		count = 3
-		if !r.leaves {
+		if !r.clientLeaving {
 			client.events = pollLeft
 		}
-	} else if !r.gone {
+	} else if !r.clientDone {
 		client.events = pollIn
 	}
 	if r.out.waits() {
 		client.events |= pollOut
 	}
 	if client.events == 0 {
-		client.fd = -1 // it would tell of errors again and again
+		client.fd = -1 // otherwise errors would be reported again and again
 	}
-	if r.ended || r.out.waits() {
+	if r.finSent || r.out.waits() {
 		from.fd = -1
 		count = 3
 	}
-	blind := r.told && count == 3
-	if blind {
+	unwatched := r.toParentClosed && count == 3
+	if unwatched {
 		count = 2
 	}
-	if blind || r.leaves {
-		r.patience = syscall.Timespec{Sec: lookAfter}
-		timeout = uintptr(unsafe.Pointer(&r.patience))
+	if unwatched || r.clientLeaving {
+		r.timeout = syscall.Timespec{Sec: lookAfter}
+		timeout = uintptr(unsafe.Pointer(&r.timeout))
 	}
 	return count, timeout
 }
 
-// readParent takes what the parent says.
+// readParent reads from the parent.
 //
 //go:nosplit
 //go:norace
@@ -165,13 +164,13 @@ func (r *relay) readParent() event {
 		return parentGone
 	case n == 0:
 		return parentEnded
-	case !r.broken:
+	case !r.discardOutput:
 		r.out = span{0, int(n)}
 	}
 	return nothing
 }
 
-// send gives the kernel what the client is to be sent.
+// send sends to the client what was read from the parent.
 //
 //go:nosplit
 //go:norace
@@ -190,12 +189,11 @@ func (r *relay) send() event {
 	return nothing
 }
 
-// pass gives the parent what the client has sent. It is false when nobody is
-// there to take it.
+// passOn writes what the client has sent to the parent. It returns false if the parent is gone.
 //
 //go:nosplit
 //go:norace
-func (r *relay) pass() bool {
+func (r *relay) passOn() bool {
 	for r.in.waits() {
 		n, _, errno := syscall.RawSyscall(syscall.SYS_WRITE, toParent, uintptr(unsafe.Pointer(&r.inBuf[r.in.from])),
 			uintptr(r.in.to-r.in.from))
@@ -219,7 +217,7 @@ func receiveFrom(fd int, p *[FromClient]byte) (int, syscall.Errno) {
 	return int(n), errno
 }
 
-// now is the time by a clock that only goes on, in nanoseconds.
+// now is the time of the monotonic clock, in nanoseconds.
 //
 //go:nosplit
 //go:norace
@@ -234,7 +232,7 @@ func exit(code int) {
 	syscall.RawSyscall(syscall.SYS_EXIT_GROUP, uintptr(code), 0, 0)
 }
 
-// title is how ps and top tell children from their parent.
+// title is the name under which ps and top show children.
 var title = [...]byte{'c', 'h', 'a', 't', '-', 'c', 'l', 'i', 'e', 'n', 't', 0}
 
 func name() {
@@ -242,8 +240,8 @@ func name() {
 	syscall.RawSyscall(syscall.SYS_PRCTL, setName, uintptr(unsafe.Pointer(&title)), 0)
 }
 
-// ignore ignores signals that are meant for the parent and that some send to
-// all processes of a service: it is the parent that ends clients in order.
+// ignore ignores signals that are sent to all processes of a service and are meant for the
+// parent, which then ends the clients in order.
 func ignore(signals ...syscall.Signal) {
 	const ignored = 1             // SIG_IGN
 	action := [8]uintptr{ignored} // struct sigaction begins with the handler

@@ -2,13 +2,13 @@ package child
 
 import "syscall"
 
-// relay is the state of a child. There is one, and it lies outside of the heap:
-// while the child waits it must not be in the way of the runtime.
+// relay is the state of a child. There is only one, outside of the heap, because pump runs within
+// what the runtime takes for a system call.
 type relay struct {
 	wait     [3]pollFD // the pipe from the parent, the client, the pipe to the parent
-	patience syscall.Timespec
+	timeout  syscall.Timespec
 	clock    syscall.Timespec
-	until    int64 // when to wait no longer, if leaves
+	until    int64 // when to stop waiting, if clientLeaving
 	farewell int64 // in nanoseconds
 	out      span  // of outBuf: from the parent, to be sent to the client
 	in       span  // of inBuf: from the client, to be passed to the parent
@@ -16,30 +16,29 @@ type relay struct {
 	inBuf    [FromClient]byte
 	frames   frames
 
-	parent uintptr // its process number
+	parent uintptr // its process ID
 
-	ended  bool // the parent has said all, and our FIN is sent
-	gone   bool // the client has sent FIN
-	told   bool // the parent was told one or the other: the pipe to it is closed
-	leaves bool // the client has left, and what it sent waits for the parent
-	deaf   bool // the client broke the protocol: what it sends is thrown away
-	broken bool // the client takes nothing any more: what is for it is thrown away
-	reset  bool // and that was no reset after its FIN
+	finSent        bool // the parent has closed its pipe, and our FIN is sent
+	clientDone     bool // the client has sent FIN
+	toParentClosed bool // the pipe to the parent is closed, after one of the two
+	clientLeaving  bool // the client has left, and what it sent waits for the parent
+	discardInput   bool // the client broke the protocol
+	discardOutput  bool // the client can be sent nothing any more
+	reset          bool // the client has reset the connection, and not after a FIN
 }
 
-var only relay
+var theRelay relay
 
-// span is what is not written yet of one read.
+// span is the part of one read that is not written yet.
 type span struct{ from, to int }
 
 //go:nosplit
 //go:norace
 func (s *span) waits() bool { return s.from < s.to }
 
-// run serves the client on its descriptor until it or the parent is gone. It
-// returns the exit code.
+// run serves the client until the client or the parent is gone. It returns the exit code.
 func run(maxFrame, parent, farewell int) int {
-	r := &only
+	r := &theRelay
 	r.frames.max, r.parent = maxFrame, uintptr(parent)
 	r.farewell = int64(farewell) * 1e6
 	for {
@@ -48,22 +47,22 @@ func run(maxFrame, parent, farewell int) int {
 			if code, over := r.takeInput(); over {
 				return code
 			}
-			if !r.pass() {
+			if !r.passOn() {
 				return Broken
 			}
 		case parentEnded:
-			if r.gone {
+			if r.clientDone {
 				return Finished
 			}
-			r.ended = true
+			r.finSent = true
 			_ = syscall.Shutdown(socket, syscall.SHUT_WR)
-			r.tell()
+			r.closeToParent()
 		case clientLost:
-			// What it sent before is read to the end, which comes soon.
-			if r.gone {
+			// What it sent before is read to its end, which comes soon.
+			if r.clientDone {
 				return Finished
 			}
-			r.broken = true
+			r.discardOutput = true
 		case clientLeft:
 			r.awaitEnd()
 		case clientOverdue:
@@ -77,8 +76,8 @@ func run(maxFrame, parent, farewell int) int {
 	}
 }
 
-// awaitEnd limits how long what the client sent may wait for the parent, now that
-// the client has left. The error is taken off the socket, and so noted.
+// awaitEnd limits how long input may wait for the parent, now that the client has left. It takes
+// the error off the socket, so it has to remember it.
 func (r *relay) awaitEnd() {
 	wait := r.farewell
 	errno, _ := syscall.GetsockoptInt(socket, syscall.SOL_SOCKET, syscall.SO_ERROR)
@@ -86,19 +85,17 @@ func (r *relay) awaitEnd() {
 	if r.reset {
 		wait = min(wait, lookAfter*1e9)
 	}
-	r.leaves, r.until = true, r.now()+wait
+	r.clientLeaving, r.until = true, r.now()+wait
 }
 
-// tell closes the pipe to the parent. Nothing that comes from the client now
-// would be heard.
-func (r *relay) tell() {
-	r.told = true
+// closeToParent closes the pipe to the parent. Later input of the client is discarded.
+func (r *relay) closeToParent() {
+	r.toParentClosed = true
 	r.in = span{}
 	_ = syscall.Close(toParent)
 }
 
-// takeInput takes one read of what the client has sent. over says that the
-// child has nothing left to do.
+// takeInput reads once from the client. over means that the child has to exit with code.
 func (r *relay) takeInput() (code int, over bool) {
 	n, errno := receiveFrom(socket, &r.inBuf)
 	switch {
@@ -107,23 +104,23 @@ func (r *relay) takeInput() (code int, over bool) {
 		return Broken, true
 	case n == 0:
 		return r.clientFinished()
-	case !r.ended && !r.deaf:
-		r.deaf = !r.frames.sound(r.inBuf[:n])
+	case !r.finSent && !r.discardInput:
+		r.discardInput = !r.frames.valid(r.inBuf[:n])
 		r.in = span{0, n}
 	}
 	return 0, false
 }
 
-// clientFinished takes the client's FIN. If the parent has not said all yet,
-// what it says is still sent: a frame that is half sent gets its end.
+// clientFinished handles the client's FIN. What the parent still writes is sent, so that a frame
+// is not left incomplete.
 func (r *relay) clientFinished() (code int, over bool) {
 	switch {
 	case r.reset:
 		return Broken, true
-	case r.broken || r.ended:
+	case r.discardOutput || r.finSent:
 		return Finished, true
 	}
-	r.gone = true
-	r.tell()
+	r.clientDone = true
+	r.closeToParent()
 	return 0, false
 }

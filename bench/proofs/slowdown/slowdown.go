@@ -1,9 +1,9 @@
-// Package slowdown makes a server dearer by a known amount, so that it can be
-// tried whether the bench finds it. It is linked into no program that is
-// shipped: bench/proofs builds a chatd whose core calls Gave.
+// Package slowdown makes a server slower by a known amount, to test
+// whether the bench finds it. It is linked into no program that is
+// shipped: bench/proofs builds a chatd whose core calls Charge.
 //
-// It refuses to know what a delivery costs: whoever calibrates says so. Gave may
-// be called from any goroutine, and takes the CPU of whoever calls it.
+// It does not know what a delivery costs: the calibration supplies that. Charge may
+// be called from any goroutine, and uses the CPU of its caller.
 package slowdown
 
 import (
@@ -11,18 +11,18 @@ import (
 	"time"
 )
 
-// step is how much is owed before it is spun off: many times what reading the
-// clock costs, and little beside what a turn of the server takes.
+// step is how much debt is collected before it is spun off: many times the cost of reading
+// the clock, and little compared with a turn of the server.
 const step = 500 * time.Nanosecond
 
-// Gave says that one write gave out so many octets of frames. A delivery is to
-// cost more by its octets, and by its share of the write that it went out in:
-// both in femtoseconds, for at saturation 5 % of a delivery is less than one
-// nanosecond, and an octet's part of it a hundredth of that. What is owed adds up
+// Charge charges for one write that gave out so many octets of frames. A delivery
+// costs more by its octets, and by its share of the write that it was in:
+// both in femtoseconds, because at saturation 5 % of a delivery is less than one
+// nanosecond, and an octet's part of it is a hundredth of that. The debt adds up
 // and is spun off in steps.
-func Gave(octets int, perWrite, perOctet int64) { server.add(perWrite + int64(octets)*perOctet) }
+func Charge(octets int, perWrite, perOctet int64) { server.add(perWrite + int64(octets)*perOctet) }
 
-// server is what this process owes.
+// server is the debt of this process.
 var server = debt{now: sinceStart}
 
 var start = time.Now()
@@ -30,7 +30,7 @@ var start = time.Now()
 // sinceStart is the monotonic clock.
 func sinceStart() time.Duration { return time.Since(start) }
 
-// debt is time that has to be spent and was not yet.
+// debt is CPU time that has to be spent and has not been spent yet.
 type debt struct {
 	owed atomic.Int64 // femtoseconds; below 0 what was spent too much
 	now  func() time.Duration
@@ -39,18 +39,18 @@ type debt struct {
 
 const perNano = 1_000_000
 
-// add owes more, and spends what is owed if that is a step.
+// add adds to the debt, and spends the debt if it is a step.
 func (d *debt) add(femtoseconds int64) {
 	owed := d.owed.Add(femtoseconds)
 	if owed < int64(step)*perNano || !d.owed.CompareAndSwap(owed, 0) {
-		return // if somebody else owes at the same moment, the next one spends it
+		return // if another goroutine adds to the debt at the same moment, the next call spends it
 	}
 	d.owed.Add(owed - int64(d.spin(time.Duration(owed/perNano)))*perNano)
 }
 
-// spin spends at least so long, and gives how long it took. Between its first and
-// its last look at the clock lie all of its reads but one. What takes a step longer
-// than it should was spent by others, who had the CPU meanwhile.
+// spin spends at least this time, and returns how long it took. All readings of the clock
+// but one lie between its first and its last reading. A step that takes longer
+// than it should was interrupted by other processes, which had the CPU in between.
 func (d *debt) spin(long time.Duration) time.Duration {
 	for began := d.now(); ; {
 		if spent := d.now() - began + d.read; spent >= long {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// TestDebt: over many writes what is spent is what was owed, whether one owes a
-// fraction of a step or many of them. The clock is one that only spinning moves.
+// TestDebt: over many writes the time spent equals the debt, whether a write adds a
+// fraction of a step or many steps. Only spinning moves the clock.
 func TestDebt(t *testing.T) {
 	const read = 30 * time.Nanosecond
 	for _, c := range []struct {
@@ -34,7 +34,7 @@ func TestDebt(t *testing.T) {
 	}
 }
 
-// TestPreempted: while others have the CPU nothing is spent.
+// TestPreempted: time in which others have the CPU does not count as spent.
 func TestPreempted(t *testing.T) {
 	const jump = 4 * time.Millisecond
 	var clock time.Duration
@@ -61,10 +61,10 @@ func TestNothingOwed(t *testing.T) {
 	}
 }
 
-// TestClock: what reading the clock costs was measured.
+// TestClock: the cost of reading the clock was measured.
 func TestClock(t *testing.T) {
 	if server.read < 0 || server.read > 100*time.Microsecond {
 		t.Errorf("a read costs %v", server.read)
 	}
-	Gave(1, 2*int64(step)*perNano, 0) // ends
+	Charge(1, 2*int64(step)*perNano, 0) // ends
 }

@@ -312,7 +312,7 @@ $("login").onsubmit = (e) => {
   e.preventDefault();
   const name = $("name").value.trim().normalize("NFC");
   if (/\s/.test(name)) {
-    $("login-error").textContent = "A name holds no space.";
+    $("login-error").textContent = "A name must not contain a space.";
     return;
   }
   who = { name, password: $("password").value };

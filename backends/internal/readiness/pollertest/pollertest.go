@@ -1,10 +1,10 @@
-// Package pollertest is what every readiness.Poller has to pass. The test of a
-// new one is three lines:
+// Package pollertest is the test that every readiness.Poller has to pass. The test of a new one is
+// one line:
 //
 //	func TestPoller(t *testing.T) { pollertest.Run(t, newPoller) }
 //
-// It refuses to test the loop above: package backendtest does. It keeps no
-// state; Run is for a test's own goroutine.
+// It does not test the loop: package backendtest does. It keeps no state. Run is called on the test's own
+// goroutine.
 package pollertest
 
 import (
@@ -17,7 +17,7 @@ import (
 	"chatbench/backends/internal/readiness"
 )
 
-// Run holds a Poller to the contract.
+// Run checks a Poller against the contract.
 func Run(t *testing.T, open func() (readiness.Poller, error)) {
 	for name, test := range map[string]func(*testing.T, *fixture){
 		"Ready":   ready,
@@ -39,7 +39,7 @@ func Run(t *testing.T, open func() (readiness.Poller, error)) {
 				t.Cleanup(func() { unix.Close(fd) })
 				f.ids[i] = readiness.ID(i)<<32 | readiness.ID(fd)
 				if i == len(f.ids)-1 {
-					break // one that the poller does not know
+					break // the last is not added
 				}
 				if err := p.Add(f.ids[i]); err != nil {
 					t.Fatal(err)
@@ -50,7 +50,7 @@ func Run(t *testing.T, open func() (readiness.Poller, error)) {
 	}
 }
 
-// fixture is a poller with some eventfds: it has all but the last.
+// fixture is a poller with some eventfds, of which all but the last are added.
 type fixture struct {
 	readiness.Poller
 	ids [4]readiness.ID
@@ -66,9 +66,8 @@ func (f *fixture) ring(t *testing.T, id readiness.ID) {
 	}
 }
 
-// tells gives what the poller says of the eventfds within a moment; all of
-// them have the chance.
-func (f *fixture) tells(t *testing.T) (readable, writable []readiness.ID) {
+// poll returns which eventfds the poller reports within a short time. There is room for all of them.
+func (f *fixture) poll(t *testing.T) (readable, writable []readiness.ID) {
 	t.Helper()
 	events := make([]readiness.Event, 8)
 	n, err := f.Wait(events, 20*time.Millisecond, false)
@@ -88,40 +87,40 @@ func (f *fixture) tells(t *testing.T) (readable, writable []readiness.ID) {
 	return readable, writable
 }
 
-// ready: what is ready is told of, for reading and, where it is wanted, for
-// writing; what was removed is not.
+// ready: descriptors that are ready are reported, for reading and, if wanted, for writing; removed ones
+// are not.
 func ready(t *testing.T, f *fixture) {
 	f.ring(t, f.ids[0])
 	f.ring(t, f.ids[2])
 	if err := f.Want(f.ids[1], true, true); err != nil {
 		t.Fatal(err)
 	}
-	readable, writable := f.tells(t)
+	readable, writable := f.poll(t)
 	for _, id := range []readiness.ID{f.ids[0], f.ids[2]} {
 		if !slices.Contains(readable, id) {
-			t.Errorf("%x is readable, and the poller tells of %x", id, readable)
+			t.Errorf("%x is readable, and the poller reports %x", id, readable)
 		}
 	}
 	if !slices.Contains(writable, f.ids[1]) {
-		t.Errorf("%x is writable, and the poller tells of %x", f.ids[1], writable)
+		t.Errorf("%x is writable, and the poller reports %x", f.ids[1], writable)
 	}
 	if err := f.Want(f.ids[2], false, false); err != nil {
 		t.Fatal(err)
 	}
-	if readable, _ = f.tells(t); slices.Contains(readable, f.ids[2]) || !slices.Contains(readable, f.ids[0]) {
-		t.Errorf("%x is readable and %x is not wanted: the poller tells of %x", f.ids[0], f.ids[2], readable)
+	if readable, _ = f.poll(t); slices.Contains(readable, f.ids[2]) || !slices.Contains(readable, f.ids[0]) {
+		t.Errorf("%x is readable and %x is not wanted: the poller reports %x", f.ids[0], f.ids[2], readable)
 	}
 	if err := f.Want(f.ids[2], true, false); err != nil {
 		t.Fatal(err)
 	}
 	f.Remove(f.ids[0])
-	if readable, _ = f.tells(t); slices.Contains(readable, f.ids[0]) || !slices.Contains(readable, f.ids[2]) {
-		t.Errorf("%x is readable and %x was removed: the poller tells of %x", f.ids[2], f.ids[0], readable)
+	if readable, _ = f.poll(t); slices.Contains(readable, f.ids[0]) || !slices.Contains(readable, f.ids[2]) {
+		t.Errorf("%x is readable and %x was removed: the poller reports %x", f.ids[2], f.ids[0], readable)
 	}
 }
 
-// unknown: to remove a descriptor that the poller does not have, or has no
-// more, does nothing, and one that it does not have cannot be wanted.
+// unknown: removing a descriptor that the poller does not have, or not any more, does nothing. Want of
+// such a descriptor fails.
 func unknown(t *testing.T, f *fixture) {
 	f.Remove(f.last())
 	f.Remove(f.ids[2])
@@ -137,23 +136,23 @@ func unknown(t *testing.T, f *fixture) {
 	for _, id := range f.ids {
 		f.ring(t, id)
 	}
-	readable, writable := f.tells(t)
+	readable, writable := f.poll(t)
 	if !slices.Equal(readable, f.ids[:2]) || len(writable) > 0 {
-		t.Errorf("the poller has %x and tells of %x for reading and %x for writing", f.ids[:2], readable, writable)
+		t.Errorf("the poller has %x and reports %x for reading and %x for writing", f.ids[:2], readable, writable)
 	}
 }
 
-// twice: a descriptor that the poller has is not added again.
+// twice: a descriptor cannot be added twice.
 func twice(t *testing.T, f *fixture) {
 	if err := f.Add(f.ids[1]); err == nil {
 		t.Errorf("a descriptor was added twice")
 	}
 	f.Remove(f.ids[1])
 	f.ring(t, f.ids[1])
-	if readable, _ := f.tells(t); slices.Contains(readable, f.ids[1]) {
-		t.Errorf("%x was removed and is told of: %x", f.ids[1], readable)
+	if readable, _ := f.poll(t); slices.Contains(readable, f.ids[1]) {
+		t.Errorf("%x was removed and is reported: %x", f.ids[1], readable)
 	}
 	if err := f.Add(f.ids[1]); err != nil {
-		t.Errorf("a descriptor that was removed is not added again: %v", err)
+		t.Errorf("a descriptor that was removed cannot be added again: %v", err)
 	}
 }

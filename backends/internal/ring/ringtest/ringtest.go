@@ -1,11 +1,11 @@
-// Package ringtest is the test of a transport that needs io_uring on a system that forbids
-// it. The test file of the transport is two lines:
+// Package ringtest tests a transport that needs io_uring on a system that forbids it. The
+// transport's test file has two lines, beside its TestConformance:
 //
 //	func TestMain(m *testing.M)       { ringtest.Main(m) }
 //	func TestForbidden(t *testing.T) { ringtest.Forbidden(t, Backend) }
 //
-// beside its TestConformance. It refuses to forbid anything to the process of the tests
-// themselves: they run again in one of their own. Forbidden is for a test's own goroutine.
+// It forbids nothing to the process that runs the tests: it runs them again in a process of their
+// own. Forbidden is called from a test's own goroutine.
 package ringtest
 
 import (
@@ -24,7 +24,7 @@ import (
 	"chatbench/core"
 )
 
-// forbidVariable has the errno that the tests of this process get of io_uring_setup.
+// forbidVariable is an environment variable: the errno with which io_uring_setup fails in this process.
 const forbidVariable = "CHATBENCH_TEST_FORBID_IO_URING"
 
 // Main runs the tests of a package, without io_uring in the processes that Forbidden starts.
@@ -42,8 +42,7 @@ func Main(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// forbid has io_uring_setup(2) fail for the rest of this process's life, as a seccomp
-// filter of a container does.
+// forbid makes io_uring_setup(2) fail until this process ends, as a seccomp filter of a container does.
 func forbid(errno unix.Errno) error {
 	filter := []unix.SockFilter{
 		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // the number of the call
@@ -62,8 +61,8 @@ func forbid(errno unix.Errno) error {
 	return nil
 }
 
-// Forbidden: where io_uring is forbidden the suite is skipped by name, with the reason, and
-// a server does not start for the same reason.
+// Forbidden checks that where io_uring is forbidden the suite is skipped by name, with the reason,
+// and a server does not start for the same reason.
 func Forbidden(t *testing.T, b backends.Backend) {
 	if os.Getenv(forbidVariable) != "" {
 		doesNotStart(t, b)
@@ -91,7 +90,7 @@ func Forbidden(t *testing.T, b backends.Backend) {
 	}
 }
 
-// doesNotStart runs in the processes that Forbidden starts.
+// doesNotStart checks, in a process that Forbidden starts, that there is no server.
 func doesNotStart(t *testing.T, b backends.Backend) {
 	why := b.Runs()
 	if why == nil {
@@ -111,6 +110,6 @@ func doesNotStart(t *testing.T, b backends.Backend) {
 	}
 	cfg.Listen = "127.0.0.1:99999"
 	if _, err := b.Start(cfg); err == nil || strings.Contains(err.Error(), why.Error()) {
-		t.Errorf("where it cannot listen either, Start says %v: all transports say that first", err)
+		t.Errorf("if listening fails too, Start says %v, and all transports say that first", err)
 	}
 }
