@@ -17,6 +17,7 @@ import (
 	"chatbench/backends/spin"
 	"chatbench/backends/thread"
 	"chatbench/backends/uring"
+	"chatbench/backends/uringsend"
 )
 
 // All lists the transports in the order they are shown.
@@ -27,6 +28,7 @@ func All() []backends.Backend {
 		thread.Backend,
 		reactors.Backend,
 		uring.Backend,
+		uringsend.Backend,
 		selectio.Backend,
 		poll.Backend,
 		spin.Backend,

@@ -117,12 +117,12 @@ func TestPaceWakesWhileOutputWaits(t *testing.T) {
 
 // TestEpollPrecise: waits may be shorter than a millisecond.
 func TestEpollPrecise(t *testing.T) {
-	p, err := NewEpoll()
+	p, err := OpenEpoll()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	if err := p.(*epoll).setPrecise(); err != nil {
+	if err := p.setPrecise(); err != nil {
 		t.Skip("epoll_pwait2: ", err)
 	}
 	const short = 300 * time.Microsecond

@@ -21,14 +21,10 @@ import (
 // newTestLoop returns a loop that does not run: the test calls its methods.
 func newTestLoop(t testing.TB, room *core.Room) *loop {
 	t.Helper()
-	poller, err := NewEpoll()
-	if err != nil {
-		t.Fatal(err)
-	}
 	l, err := newLoop(backends.Config{
 		Listen: "127.0.0.1:0", Room: room, Counters: new(backends.Counters),
 		Log: slog.New(slog.DiscardHandler), Backlog: 128, Linger: time.Second,
-	}, poller, false)
+	}, NewEpoll, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,12 +15,24 @@ func (l *loop) flush() {
 		if l.coalesce != nil {
 			l.coalesce.Writes(l.moment())
 		}
-		for i := len(l.recipients) - 1; i >= 0; i-- { // write may remove the current one
-			l.write(l.recipients[i])
-		}
+		l.writeToRoom()
 		l.member.EndWriting()
 	}
 	l.handleWakes()
+}
+
+// writeToRoom writes to each recipient.
+func (l *loop) writeToRoom() {
+	if l.batch != nil {
+		for i := len(l.recipients) - 1; i >= 0; i-- { // queueWrite may remove the current one
+			l.queueWrite(l.recipients[i])
+		}
+		l.writeQueued()
+		return
+	}
+	for i := len(l.recipients) - 1; i >= 0; i-- { // write may remove it too
+		l.write(l.recipients[i])
+	}
 }
 
 // handleWakes handles the sessions that were woken.
@@ -35,6 +47,7 @@ func (l *loop) handleWakes() {
 		l.handleWoken(c)
 	}
 	l.spareWakes = wakes[:0]
+	l.writeQueued()
 }
 
 // hasWakes says whether there are such sessions.
@@ -77,46 +90,59 @@ func (l *loop) handleWoken(c *conn) {
 		c.inRoom = true
 		l.addRecipient(c)
 	}
-	if !c.blocked {
+	switch {
+	case !c.blocked && l.batch != nil:
+		l.queueWrite(c)
+	case !c.blocked:
 		l.write(c)
-		return
-	}
-	if closing && c.session.Next() == nil {
+	case closing && c.session.Next() == nil:
 		l.finish(c) // the core gives nothing more: what the kernel has not taken is not sent
 	}
 }
 
-// write writes what waits for a client, and finishes the connection when a closing session has
-// nothing more.
+// write writes what waits for a client.
 func (l *loop) write(c *conn) {
-	if c.finSent {
-		return
-	}
-	for {
-		// In this order: if a session was closing before Next returned nothing, it will never
-		// have more.
-		_, closing := c.session.Closing()
-		p := c.session.Next()
-		if p == nil {
-			if closing {
-				l.finish(c)
-			}
-			if c.paused {
-				l.pauseOrResume(c) // Next may have fed the input that waited
-			}
-			return
-		}
+	for p := l.next(c); p != nil; p = l.next(c) {
 		n, err := send(c.id.FD(), p)
-		c.session.Wrote(n)
-		if n > 0 {
-			l.cfg.Counters.Writes.Add(1)
-			l.cfg.Counters.BytesOut.Add(int64(n))
-		}
-		if n < len(p) {
-			l.stalled(c, err)
+		if !l.wrote(c, len(p), n, err) {
 			return
 		}
 	}
+}
+
+// next returns what waits for a client, or nil. If a closing session has nothing more, it finishes
+// the connection.
+func (l *loop) next(c *conn) []byte {
+	if c.finSent {
+		return nil
+	}
+	// In this order: if a session was closing before Next returned nothing, it will never have more.
+	_, closing := c.session.Closing()
+	p := c.session.Next()
+	if p == nil {
+		if closing {
+			l.finish(c)
+		}
+		if c.paused {
+			l.pauseOrResume(c) // Next may have fed the input that waited
+		}
+	}
+	return p
+}
+
+// wrote reports to the session that the kernel took n of the octets that it was offered, and returns
+// whether it took all.
+func (l *loop) wrote(c *conn, offered, n int, err error) bool {
+	c.session.Wrote(n)
+	if n > 0 {
+		l.cfg.Counters.Writes.Add(1)
+		l.cfg.Counters.BytesOut.Add(int64(n))
+	}
+	if n < offered {
+		l.stalled(c, err)
+		return false
+	}
+	return true
 }
 
 // stalled handles a write that did not take everything.

@@ -28,7 +28,14 @@ func arrive(t testing.TB, l *loop) net.Conn {
 
 // TestFlushVisitsTheRoomOnly: a flush visits only clients that are in the room and not blocked.
 func TestFlushVisitsTheRoomOnly(t *testing.T) {
-	l := newTestLoop(t, newTestRoom())
+	t.Run("one by one", func(t *testing.T) { flushVisitsTheRoomOnly(t, newTestLoop(t, newTestRoom())) })
+	t.Run("together", func(t *testing.T) {
+		l, _ := newBatchLoop(t)
+		flushVisitsTheRoomOnly(t, l)
+	})
+}
+
+func flushVisitsTheRoomOnly(t *testing.T, l *loop) {
 	visits := func(want int, when string) {
 		t.Helper()
 		l.flush()

@@ -53,6 +53,10 @@ type loop struct {
 	timer      backends.TurnTimer
 	generation uint32 // generation of the newest connection
 
+	// If the poller writes.
+	batch  BatchWriter // nil: it does not
+	writes []Write     // queued for it
+
 	// If output may wait.
 	coalesce  *coalesce.Controller // nil: output does not wait
 	turnBegan time.Time            // when the turn began
@@ -76,26 +80,28 @@ type conn struct {
 	gone           bool
 }
 
-// newLoop makes a loop on a poller. If it fails it closes everything, including the poller.
-func newLoop(cfg backends.Config, poller Poller, share bool) (*loop, error) {
-	l := &loop{
-		cfg: cfg, poller: poller, events: make([]Event, turnEvents), buf: make([]byte, readSize),
-		timer: cfg.Counters.TurnTimer(),
-	}
+// newLoop makes a loop. If it fails it closes everything. It listens before it opens a poller: if both
+// fail, the error is the listener's, as it is with all transports.
+func newLoop(cfg backends.Config, newPoller func() (Poller, error), share bool) (*loop, error) {
+	l := &loop{cfg: cfg, events: make([]Event, turnEvents), buf: make([]byte, readSize), timer: cfg.Counters.TurnTimer()}
 	l.coalesce = coalesce.New(cfg.Coalesce, l.moment())
 	var err error
 	if l.bell, err = NewDoorbell(); err != nil {
-		_ = poller.Close()
 		return nil, fmt.Errorf("readiness: %w", err)
 	}
 	l.member = loopgroup.New(cfg.Room, l.bell)[0] // a group of its own until joinGroup
 	if l.listener, err = socket.ListenLoop(cfg, share); err != nil {
 		l.bell.Close()
-		_ = poller.Close()
 		return nil, err
 	}
+	if l.poller, err = newPoller(); err != nil {
+		l.bell.Close()
+		l.listener.Close()
+		return nil, fmt.Errorf("readiness: opening a poller: %w", err)
+	}
+	l.batch, _ = l.poller.(BatchWriter)
 	for _, fd := range []int{l.bell.FD, l.listener.FD} {
-		if err := poller.Add(newID(fd, 0)); err != nil {
+		if err := l.poller.Add(newID(fd, 0)); err != nil {
 			l.close()
 			return nil, fmt.Errorf("readiness: watching the listener: %w", err)
 		}

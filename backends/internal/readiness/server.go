@@ -2,7 +2,6 @@ package readiness
 
 import (
 	"errors"
-	"fmt"
 	"runtime"
 	"sync"
 
@@ -22,22 +21,17 @@ func Start(cfg backends.Config, loops int, newPoller func() (Poller, error)) (ba
 		}
 	}
 	for i := range loops {
-		p, err := newPoller()
+		l, err := newLoop(cfg, newPoller, loops > 1)
 		if err != nil {
 			s.abandon()
-			return nil, fmt.Errorf("readiness: opening a poller: %w", err)
+			return nil, err
 		}
-		if e, ok := p.(*epoll); ok && cfg.Coalesce != backends.CoalesceOff {
+		if e, ok := l.poller.(interface{ setPrecise() error }); ok && cfg.Coalesce != backends.CoalesceOff {
 			if err := e.setPrecise(); err != nil {
 				if i == 0 { // once: it is the same for all
 					cfg.Log.Warn("output waits in whole milliseconds, because epoll_pwait2 is not available: use Linux 5.11 or later", "err", err)
 				}
 			}
-		}
-		l, err := newLoop(cfg, p, loops > 1)
-		if err != nil {
-			s.abandon()
-			return nil, err
 		}
 		// One of several processors is left to other goroutines: while loops keep all of them,
 		// nothing runs Go's own netpoller. Of more loops than CPUs not all can run, so the others

@@ -29,10 +29,21 @@ func (r *Ring) Poll(fd int, events uint16, userData uint64) {
 // waits. It completes when the socket has taken some, perhaps not all. Until then the octets must not
 // change or be freed.
 func (r *Ring) Send(fd int, p []byte, userData uint64) {
+	r.send(fd, p, unix.MSG_NOSIGNAL, userData)
+}
+
+// SendNow sends octets on a stream socket, without SIGPIPE, but does not wait: it is complete when
+// Submit returns, with EAGAIN if the socket took none. The socket may have taken some, not all. Until
+// the completion the octets must not change or be freed.
+func (r *Ring) SendNow(fd int, p []byte, userData uint64) {
+	r.send(fd, p, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT, userData)
+}
+
+func (r *Ring) send(fd int, p []byte, flags uint32, userData uint64) {
 	s := r.next()
 	s.op, s.fd, s.userData = opSend, int32(fd), userData
 	s.addr, s.len = uint64(uintptr(unsafe.Pointer(unsafe.SliceData(p)))), uint32(len(p))
-	s.opFlags = unix.MSG_NOSIGNAL
+	s.opFlags = flags
 }
 
 // Receive receives from a stream socket into buffers of a group. It completes for each piece of

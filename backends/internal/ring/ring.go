@@ -8,6 +8,9 @@
 // detected. The kernel works on submitted operations only within Submit and Wait
 // (IORING_SETUP_DEFER_TASKRUN): at no other time does it read or write memory.
 //
+// A Ring of NewUnbound belongs to no thread. Any goroutine may use it, one at a time. It is for
+// operations that are complete when Submit returns, as SendNow is.
+//
 // The package does not know what its operations are for, and keeps no memory alive for them: the
 // caller of Send keeps the octets unchanged until the completion.
 //
@@ -29,7 +32,7 @@ import (
 type Ring struct {
 	fd            int
 	registered    uint32 // index of fd as a registered ring; registerAnyFreeOffset: none
-	thread        int    // the one that made it
+	thread        int    // the one that made it; 0: any thread may use it
 	err           error  // set once the ring cannot be used any more
 	memoryRetries int    // how often in a row the kernel had no memory
 
@@ -129,7 +132,7 @@ func (r *Ring) checkErrno(errno unix.Errno) {
 	switch {
 	case errno == 0, errno == unix.ETIME, errno == unix.EINTR:
 		r.memoryRetries = 0
-	case unix.Gettid() != r.thread:
+	case r.thread != 0 && unix.Gettid() != r.thread:
 		r.err = ErrThread
 	case errno == unix.EAGAIN && r.memoryRetries < maxMemoryRetries:
 		r.memoryRetries++

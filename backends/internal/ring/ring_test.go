@@ -32,6 +32,20 @@ func open(t *testing.T, submissions, completions int) *Ring {
 	return r
 }
 
+// openUnbound makes a ring that belongs to no thread.
+func openUnbound(t *testing.T, submissions, completions int) *Ring {
+	t.Helper()
+	if err := Available(); err != nil {
+		t.Skip(err)
+	}
+	r, err := NewUnbound(submissions, completions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Close)
+	return r
+}
+
 // one waits for the next completion.
 func (r *Ring) one(t *testing.T) CQE {
 	t.Helper()
@@ -170,6 +184,64 @@ func TestSendWaits(t *testing.T) {
 	}
 	if done := r.one(t); done.UserData != 1 || done.Res <= 0 || int(done.Res) > len(piece) {
 		t.Errorf("%+v", done)
+	}
+}
+
+// SendNow never waits: on a full socket it is complete with EAGAIN when Submit returns, and the
+// socket takes nothing of it later.
+func TestSendNow(t *testing.T) {
+	for name, r := range map[string]*Ring{"bound": open(t, 8, 8), "unbound": openUnbound(t, 8, 8)} {
+		ours, theirs := pair(t)
+		piece := bytes.Repeat([]byte("x"), 64<<10)
+		var sent int
+		for full := false; !full; {
+			r.SendNow(ours, piece, 3)
+			if err := r.Submit(); err != nil || !r.Ready() {
+				t.Fatalf("%s: after Submit there is no completion: %v", name, err)
+			}
+			done := r.one(t)
+			if full = done.Err() == unix.EAGAIN; !full {
+				sent += int(done.Res)
+			}
+			if done.UserData != 3 || !full && done.Res <= 0 {
+				t.Fatalf("%s: %+v", name, done)
+			}
+		}
+		unix.Shutdown(ours, unix.SHUT_WR)
+		taken, into := 0, make([]byte, 1<<20)
+		for n := 1; n > 0; taken += n {
+			var err error
+			if n, err = unix.Read(theirs, into); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if r.none(t); taken != sent {
+			t.Errorf("%s: %d octets arrive of %d", name, taken, sent)
+		}
+	}
+}
+
+// A ring of NewUnbound works on every thread.
+func TestUnbound(t *testing.T) {
+	r := openUnbound(t, 8, 8)
+	ours, theirs := pair(t)
+	text, got := []byte("hello"), make([]byte, 10)
+	failed := make(chan error)
+	for range 3 {
+		go func() {
+			runtime.LockOSThread() // and never unlocked, so that the next has a thread of its own
+			r.SendNow(ours, text, 1)
+			failed <- r.Submit()
+		}()
+		if err := <-failed; err != nil || !r.Ready() {
+			t.Fatalf("after Submit there is no completion: %v", err)
+		}
+		if done := r.one(t); int(done.Res) != len(text) {
+			t.Errorf("%+v", done)
+		}
+		if n, err := unix.Read(theirs, got); string(got[:max(n, 0)]) != string(text) {
+			t.Errorf("%q arrives, %v", got[:max(n, 0)], err)
+		}
 	}
 }
 

@@ -19,15 +19,30 @@ import (
 //
 // The error says in one line why there can be no ring, and what to do about it.
 func New(submissions, completions int) (*Ring, error) {
-	p := params{
-		flags:     setupCQSize | setupClamp | setupSubmitAll | setupSingleIssuer | setupDeferTaskrun,
-		cqEntries: roundUp(completions),
+	r, err := newRing(submissions, completions, setupSingleIssuer|setupDeferTaskrun, unix.Gettid())
+	if err != nil {
+		return nil, err
 	}
+	if err := r.registerDescriptor(); err != nil {
+		r.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// NewUnbound makes a ring as New does, but for no thread: a goroutine that is not locked to its thread
+// may use it. Its descriptor is not registered, because a registration is for one thread.
+func NewUnbound(submissions, completions int) (*Ring, error) {
+	return newRing(submissions, completions, 0, 0)
+}
+
+func newRing(submissions, completions int, flags uint32, thread int) (*Ring, error) {
+	p := params{flags: setupCQSize | setupClamp | setupSubmitAll | flags, cqEntries: roundUp(completions)}
 	fd, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, uintptr(roundUp(submissions)), uintptr(unsafe.Pointer(&p)), 0)
 	if errno != 0 {
 		return nil, explain(errno, disabledSetting())
 	}
-	r := &Ring{fd: int(fd), registered: registerAnyFreeOffset, thread: unix.Gettid()}
+	r := &Ring{fd: int(fd), registered: registerAnyFreeOffset, thread: thread}
 	if err := r.set(&p); err != nil {
 		r.Close()
 		return nil, err
@@ -37,7 +52,7 @@ func New(submissions, completions int) (*Ring, error) {
 
 func roundUp(n int) uint32 { return 1 << bits.Len32(uint32(max(n, 1)-1)) }
 
-// set maps the rings, checks what the kernel can do, and registers the descriptor.
+// set maps the rings and checks what the kernel can do.
 func (r *Ring) set(p *params) error {
 	if need := uint32(featSingleMmap | featNoDrop | featExtArg); p.features&need != need {
 		return fmt.Errorf("ring: this kernel's io_uring has features %#x and needs %#x: use Linux 6.1 or later", p.features, need)
@@ -57,9 +72,12 @@ func (r *Ring) set(p *params) error {
 	for i := range p.sqEntries { // submissions are taken in the order of sqes
 		*r.word(p.sqArray + 4*i) = i
 	}
-	if err := r.checkOperations(); err != nil {
-		return err
-	}
+	return r.checkOperations()
+}
+
+// registerDescriptor registers the ring's descriptor for the calling thread, so that a call does not
+// have to look it up.
+func (r *Ring) registerDescriptor() error {
 	u := update{offset: registerAnyFreeOffset, data: uint64(r.fd)}
 	if err := r.register(registerRingFDs, unsafe.Pointer(&u), 1); err != nil {
 		return err
