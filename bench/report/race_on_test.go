@@ -3,4 +3,4 @@
 package report
 
 // raceEnabled says that the race detector is on: what is computed takes many times as long.
-const raced = true
+const raceEnabled = true
