@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -109,6 +110,13 @@ func cutDistinct(names []string, most int) map[string]string {
 		if r := []rune(name); alike && short[name] != name && columns(name) == len(r) {
 			short[name] = string(r[:most/2]) + "…" + string(r[len(r)-(most-1-most/2):])
 		}
+	}
+	clear(taken)
+	for i, name := range names {
+		if number := strconv.Itoa(i + 1); taken[short[name]] {
+			short[name] = cut(name, most-len(number)) + number
+		}
+		taken[short[name]] = true
 	}
 	return short
 }

@@ -137,9 +137,10 @@ func (c *Carrier) Carry(conn net.Conn, peer netip.AddrPort) error {
 	defer target.Close()
 	defer conn.Close()
 	var up sync.WaitGroup
+	var limit deadline
 	up.Go(func() {
 		if err := copyUp(target, conn); err != nil || wasReset(conn) {
-			c.waitDelivered(target)
+			c.waitDelivered(target, limit.or(c.linger))
 			reset(target) // so that the transport does not take this for a FIN of the client
 			return
 		}
@@ -153,28 +154,40 @@ func (c *Carrier) Carry(conn net.Conn, peer netip.AddrPort) error {
 		if half, ok := conn.(halfCloser); ok {
 			half.CloseWrite()
 		}
-		c.limitTime(conn, target)
+		limit.set(conn, target, c.linger)
 	case errors.Is(err, errClient):
 		// What the client sent before is still to be read. The transport, which may not be
 		// reading from this client now, must learn that it is gone.
 		unread = true
-		c.limitTime(conn, target)
+		limit.set(conn, target, c.linger)
 	default:
 		target.SetWriteDeadline(time.Unix(1, 0))
 		abort(conn)
 	}
 	up.Wait()
 	if unread {
-		c.waitDelivered(target)
+		c.waitDelivered(target, limit.or(c.linger))
 	}
 	return nil
 }
 
-// limitTime limits the time for octets that a client still sends to c.linger.
-func (c *Carrier) limitTime(conn net.Conn, target *net.TCPConn) {
-	until := time.Now().Add(c.linger)
+// deadline is when the octets that a client still sends must have been delivered; zero: not limited.
+type deadline struct{ at atomic.Pointer[time.Time] }
+
+// set limits the time for them, from now on.
+func (d *deadline) set(conn net.Conn, target *net.TCPConn, linger time.Duration) {
+	until := time.Now().Add(linger)
+	d.at.Store(&until)
 	conn.SetReadDeadline(until)
 	target.SetWriteDeadline(until)
+}
+
+// or is the deadline, or the end of linger from now on if it is not set.
+func (d *deadline) or(linger time.Duration) time.Time {
+	if at := d.at.Load(); at != nil {
+		return *at
+	}
+	return time.Now().Add(linger)
 }
 
 // dial connects to the transport and sends the header that names the client.
@@ -213,10 +226,7 @@ func wasReset(conn net.Conn) (closed bool) {
 	if err != nil {
 		return false
 	}
-	raw.Control(func(fd uintptr) {
-		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
-		closed = err == nil && info.State == unix.BPF_TCP_CLOSE // after a FIN it is CLOSE_WAIT
-	})
+	raw.Control(func(fd uintptr) { closed = isClosed(fd) })
 	return closed
 }
 
@@ -240,18 +250,29 @@ func (w *eofSocket) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// waitDelivered waits until the kernel has delivered to the transport all that the client sent. A
-// reset, also one caused by closing with unread input, would discard what is not delivered.
-func (c *Carrier) waitDelivered(target *net.TCPConn) {
+// waitDelivered waits until the kernel has delivered to the transport all that the client sent, or
+// cannot any more. A reset, also one caused by closing with unread input, would discard what is not
+// delivered.
+func (c *Carrier) waitDelivered(target *net.TCPConn, until time.Time) {
 	raw, err := target.SyscallConn()
-	for until := time.Now().Add(c.linger); err == nil && time.Now().Before(until) && c.ending.Err() == nil; {
+	for err == nil && time.Now().Before(until) && c.ending.Err() == nil {
 		left := 0
-		err = raw.Control(func(fd uintptr) { left, _ = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
+		err = raw.Control(func(fd uintptr) {
+			if left, _ = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ); left > 0 && isClosed(fd) {
+				left = 0 // the transport has reset the connection
+			}
+		})
 		if left == 0 {
 			return
 		}
 		time.Sleep(time.Millisecond)
 	}
+}
+
+// isClosed says whether a TCP connection was reset: after a FIN its state is CLOSE_WAIT.
+func isClosed(fd uintptr) bool {
+	info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+	return err == nil && info.State == unix.BPF_TCP_CLOSE
 }
 
 // reset closes a connection with a reset, so that the other end sees an error.

@@ -93,3 +93,27 @@ func TestTalksOnAfterTheEnd(t *testing.T) {
 		t.Error("the connection has not ended")
 	}
 }
+
+// What a transport has not taken is not waited for when it has reset the connection.
+func TestWaitEndsWithAReset(t *testing.T) {
+	g := listen(t)
+	conn, err := net.Dial("tcp", g.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	s, err := g.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+	conn.Write(make([]byte, 16<<20)) // more than both kernels take
+	s.(*net.TCPConn).SetLinger(0)
+	s.Close()
+	const most = time.Minute
+	began := time.Now()
+	NewCarrier(g.Addr().(*net.TCPAddr).AddrPort(), secret, most).waitDelivered(conn.(*net.TCPConn), began.Add(most))
+	if took := time.Since(began); took > most/2 {
+		t.Errorf("it took %v", took)
+	}
+}
