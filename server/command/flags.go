@@ -11,7 +11,7 @@ import (
 	"chatbench/server/config"
 )
 
-const intro = `chatd is a chat server with a choice of concurrency models.
+const intro = `chatd is a chat server with a choice of server models.
 
   chatd -open                                  try it: any name and password
   chatd user add users.txt alice               make a user
@@ -60,7 +60,7 @@ func newFlags(backend string) *flags {
 	f := &flags{set: flag.NewFlagSet("chatd", flag.ContinueOnError), o: server.Defaults()}
 	f.lag, f.sndbuf = units.Size(f.o.LagLimit), units.Size(f.o.SendBuffer)
 	fs, o := f.set, &f.o
-	fs.StringVar(&f.backend, "backend", backend, "concurrency model by `NAME`, see -list")
+	fs.StringVar(&f.backend, "backend", backend, "server model by `NAME`, see -list")
 	f.list = cmdline.Action(fs, "list", "list the backends")
 	f.version = cmdline.Action(fs, "version", "print what this program was built from")
 	config.Define(fs)
