@@ -176,7 +176,7 @@ type Server interface {
 	Addr() netip.AddrPort
 	// Shutdown stops accepting and returns when every connection has ended and nothing is left
 	// behind. The caller has drained the room, so that sessions close by themselves; those still
-	// open when ctx ends are cut, and then Shutdown returns ctx's error. It may be called more than
+	// open when ctx ends are cut, and then Shutdown returns ctx's cause. It may be called more than
 	// once and from any goroutine.
 	Shutdown(ctx context.Context) error
 	// Done is closed when the transport has ended, by Shutdown or by itself.

@@ -114,6 +114,9 @@ func TestImports(t *testing.T) {
 			if imp == module+"/backends/all" && p.ImportPath != "cmd/chatd" {
 				t.Errorf("%s imports %s: only cmd/chatd and tests name all transports", p.ImportPath, imp)
 			}
+			if imp == module+"/server" && p.ImportPath != "server/command" {
+				t.Errorf("%s imports %s: only server/command and tests do", p.ImportPath, imp)
+			}
 			if isTransport(p.ImportPath) && isTransport(strings.TrimPrefix(imp, module+"/")) {
 				t.Errorf("%s imports %s: a transport never imports another", p.ImportPath, imp)
 			}

@@ -117,8 +117,8 @@ func TestPathsInPages(t *testing.T) {
 }
 
 var (
-	testInCode = regexp.MustCompile("`[^`\n]*\\b((?:Test|Fuzz|Benchmark)[A-Z][A-Za-z0-9]*)[^`\n]*`")
-	testFunc   = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark)[A-Z][A-Za-z0-9]*)\(`)
+	testName = regexp.MustCompile(`\b(?:Test|Fuzz|Benchmark)[A-Z][A-Za-z0-9]*`)
+	testFunc = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark)[A-Z][A-Za-z0-9]*)\(`)
 )
 
 // TestTestsInPages: the tests that a page names are there, or at least begin like that:
@@ -138,10 +138,14 @@ func TestTestsInPages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	code := map[string]string{"Makefile": readPage(t, "Makefile").text}
 	for _, p := range pages(t) {
-		for _, m := range testInCode.FindAllStringSubmatch(p.text, -1) {
-			if !strings.Contains(known.String(), "\n"+m[1]) {
-				t.Errorf("%s: there is no test %s", p.path, m[1])
+		code[p.path] = strings.Join(append(span.FindAllString(p.text, -1), fence.FindAllString(p.text, -1)...), "\n")
+	}
+	for path, text := range code {
+		for _, name := range testName.FindAllString(text, -1) {
+			if !strings.Contains(known.String(), "\n"+name) {
+				t.Errorf("%s: there is no test %s", path, name)
 			}
 		}
 	}

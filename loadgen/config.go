@@ -143,7 +143,7 @@ func (c Config) Check() error {
 	case c.Server == "":
 		return configError("give the server as HOST:PORT")
 	case c.Duration <= 0 || c.Duration > maxDuration:
-		return configError("a duration of %v; give at most %v", c.Duration, maxDuration)
+		return configError("a duration of %v; give more than 0, and at most %v", c.Duration, maxDuration)
 	case c.Warmup < 0 || c.Warmup > maxDuration:
 		return configError("a warm-up of %v; give 0 to %v", c.Warmup, maxDuration)
 	case c.Objective < 0 || c.Connect < 0 || c.Drain < 0 || c.Ceiling < 0:

@@ -262,7 +262,7 @@ func (f *fleet) parseLoginAnswer(i, n int) error {
 			copy(f.in[f.front:], rest)
 			return f.load.received(i, f.front+len(rest), f.lastLogin)
 		case frame.Type == wire.Cred:
-			return fmt.Errorf("%w: %s was told %q; start the server with -open and with room for all clients", ErrDenied, message.Name(i), frame.Body)
+			return fmt.Errorf("%w: %s was told %q; a load takes a server that runs with -open and has room for all clients", ErrDenied, message.Name(i), frame.Body)
 		case frame.Type == wire.Close:
 			return f.connectionLost(i, nil)
 		}

@@ -75,7 +75,7 @@ type Options struct {
 	SendBuffer int // SO_SNDBUF; 0 leaves it to the kernel
 	Backlog    int
 	SpawnAhead int // processes that wait for clients, if the backend has a process for each client
-	Loops      int // event loops, if the backend allows to choose their number; 0: its default
+	Loops      int // event loops, if the backend lets you choose their number; 0: its default
 	Linger     time.Duration
 	Drain      time.Duration // how long Stop may take before it cuts connections
 
@@ -178,7 +178,7 @@ func (o *Options) clusterProblems() (all []error) {
 	refuse(o.HistoryFile != "", "-history-file cannot be used with -cluster, where the stream keeps what was said: leave it out")
 	refuse(o.MaxFrame > core.LargestClusterFrame, "-max-frame %d is over %d, the limit with -cluster: lower it", o.MaxFrame, core.LargestClusterFrame)
 	refuse((c.Cert == "") != (c.Key == ""), "-cluster-cert and -cluster-key belong together: give both, or none")
-	refuse(c.MaxAge != 0 && c.MaxAge < time.Minute, "-cluster-age %v is below 1m: a server that is cut off for longer would miss messages: raise it", c.MaxAge)
+	refuse(c.MaxAge != 0 && c.MaxAge < time.Minute, "-cluster-age %v is below 1m: a server that is cut off for longer than that would miss messages: raise it", c.MaxAge)
 	refuse(c.MaxBytes < 1<<20, "-cluster-size %v is below 1MiB: raise it", units.Size(c.MaxBytes))
 	refuse(c.Replicas < 1 || c.Replicas > 5, "-cluster-replicas %d is not from 1 to 5", c.Replicas)
 	return all

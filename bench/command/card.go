@@ -2,7 +2,6 @@ package command
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -30,7 +29,7 @@ type cardFlags struct {
 
 func newCardFlags(env Env) *cardFlags {
 	f := &cardFlags{runFlags: newRunFlags(env)}
-	f.set.Init("card", flag.ContinueOnError)
+	f.name("card", "arm", "with", "backends", "json", "scenario")
 	f.set.StringVar(&f.against, "against", "", "`NAME` of the backend that its cost is held against (goroutine; for goroutine epoll)")
 	f.set.StringVar(&f.format, "format", "markdown", "what goes to stdout, `markdown|html|json`")
 	f.set.StringVar(&f.suite, "suite", "", "recorded output of go test -json of the conformance suite in `FILE`, in place of running it")
@@ -41,18 +40,9 @@ func newCardFlags(env Env) *cardFlags {
 	return f
 }
 
-// check refuses flags that card sets itself, and contradictions.
+// check refuses contradictions.
 func (f *cardFlags) check() error {
-	var bad error
-	f.set.Visit(func(one *flag.Flag) {
-		switch one.Name {
-		case "arm", "with", "backends", "json", "scenario":
-			bad = fmt.Errorf("bench card: -%s is a flag of run; a card is of one backend and of broadcast", one.Name)
-		}
-	})
 	switch {
-	case bad != nil:
-		return bad
 	case f.set.NArg() != 1:
 		return fmt.Errorf("bench card: give one backend, like bench card epoll")
 	case !slices.Contains([]string{"markdown", "html", "json"}, f.format):

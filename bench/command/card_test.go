@@ -132,7 +132,7 @@ func TestCardMistakes(t *testing.T) {
 		{exitUsage, `unknown backend "nope"; bench list`, []string{"card", "nope", "-no-suite"}},
 		{exitUsage, `unknown backend "nope"`, cardLine("good", "nope", "-no-suite")},
 		{exitUsage, "is listed twice", cardLine("good", "good", "-no-suite")},
-		{exitUsage, "-arm is a flag of run", cardLine("good", "lossy", "-arm", "a=good")},
+		{exitUsage, "flag provided but not defined: -arm", cardLine("good", "lossy", "-arm", "a=good")},
 		{exitUsage, "markdown, html or json", cardLine("good", "lossy", "-format", "pdf")},
 		{exitUsage, "give one of them", cardLine("good", "lossy", "-no-suite", "-suite", "x")},
 		{exitUsage, "say where it is with -source DIR, or -suite FILE or -no-suite", cardLine("good", "lossy")},

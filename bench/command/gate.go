@@ -3,7 +3,6 @@ package command
 import (
 	"cmp"
 	"context"
-	"flag"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -36,7 +35,7 @@ type gateFlags struct {
 
 func newGateFlags(env Env) *gateFlags {
 	f := &gateFlags{runFlags: newRunFlags(env), worse: stats.Margin}
-	f.set.Init("gate", flag.ContinueOnError)
+	f.name("gate", "arm", "with", "chatd", "json", "quick", "full")
 	f.set.StringVar(&f.baseline, "baseline", "", "`REV` to compare with, like main or HEAD~1: the gate fails if -head is worse")
 	f.set.StringVar(&f.head, "head", "HEAD", "`REV` to judge; changes that are in no commit are not measured")
 	f.set.Func("worse", "a figure that is worse for sure, and perhaps by this `SHARE`, fails the gate (5%)", f.setWorse)
@@ -55,16 +54,10 @@ func (f *gateFlags) setWorse(text string) error {
 	return nil
 }
 
-// complete makes the config of a run; it refuses flags that a gate sets itself.
+// complete makes the config of a run.
 func (f *gateFlags) complete(args []string) (bench.Config, error) {
 	var bad error
-	f.set.Visit(func(one *flag.Flag) {
-		switch one.Name {
-		case "arm", "with", "chatd", "json", "quick", "full":
-			bad = fmt.Errorf("bench gate: -%s is a flag of run; a gate has two arms, and builds their servers", one.Name)
-		}
-	})
-	if bad == nil && f.baseline == "" {
+	if f.baseline == "" {
 		bad = fmt.Errorf("bench gate: give the commit to compare with, like -baseline main or -baseline HEAD~1")
 	}
 	if bad == nil && f.scenario == record.Idle {

@@ -55,8 +55,8 @@ func newRunFlags(env Env) *runFlags {
 	fs.StringVar(&f.scenario, "scenario", record.Broadcast, "what clients do, by `NAME`: "+strings.Join(bench.Scenarios, ", "))
 	fs.BoolVar(&f.quick, "quick", false, "the plan of a minute for one backend, which is the default")
 	fs.BoolVar(&f.full, "full", false, "the plan for results that you keep: 20 rounds of 5s, with -whole after 2s of warm-up")
-	fs.IntVar(&p.Rounds, "rounds", 0, "`N` rounds of every backend under every load (0: as many as it takes to decide, looking after 8, 12, 16, 24, 32 and 48)")
-	fs.DurationVar(&p.Budget, "budget", 0, "without -rounds: `TIME` after which the run ends, even if it is undecided (2m for two backends, 10m for twelve)")
+	fs.IntVar(&p.Rounds, "rounds", 0, "`N` rounds of every backend under every load (0: as many as it takes to decide, looking after 8, 12, 16, 24, 32 and 48; scale: 12; idle: as few as can decide)")
+	fs.DurationVar(&p.Budget, "budget", 0, "broadcast and relay without -rounds: `TIME` after which the run ends, even if it is undecided (2m for two arms, 10m for twelve or more; gate: 3m)")
 	fs.DurationVar(&p.Duration, "duration", p.Duration, "measured `TIME` of each backend in each round (with -whole 1.2s)")
 	fs.DurationVar(&p.Slice, "slice", p.Slice, "the backends of a round take turns: measured `TIME` of a turn")
 	fs.DurationVar(&p.LeadIn, "lead-in", p.LeadIn, "`TIME` of load before each slice, which is not counted")
@@ -84,9 +84,20 @@ func newRunFlags(env Env) *runFlags {
 	fs.Float64Var(&c.ForeignMax, "foreign-max", 0, "a round in which other processes used a larger `SHARE` of the server's CPUs is void; 1: no round is (0.75; with -whole 0.25)")
 	fs.StringVar(&c.Chatd, "chatd", filepath.Join(env.Bin, "chatd"), "`PATH` of the server")
 	fs.StringVar(&c.Loadgen, "loadgen", filepath.Join(env.Bin, "loadgen"), "`PATH` of the load generator, for its null server")
-	fs.StringVar(&f.out, "o", "", "`DIR` for the results, which must not exist yet (results/TIME-BACKENDS)")
+	fs.StringVar(&f.out, "o", "", "`DIR` for the results, which must not exist yet (results/TIME-SCENARIO-BACKENDS; of a gate results/TIME-gate)")
 	fs.BoolVar(&f.asJSON, "json", false, "print the summary as JSON")
 	return f
+}
+
+// name makes them the flags of another verb, which does not take those in without.
+func (f *runFlags) name(verb string, without ...string) {
+	all := f.set
+	f.set = flag.NewFlagSet(verb, flag.ContinueOnError)
+	all.VisitAll(func(one *flag.Flag) {
+		if !slices.Contains(without, one.Name) {
+			f.set.Var(one.Value, one.Name, one.Usage)
+		}
+	})
 }
 
 func (f *runFlags) setChatRate(text string) (err error) {

@@ -41,16 +41,17 @@ func newLoad(scenario string) *load {
 	return l
 }
 
-// traffic adds the flags of loads that send something.
-func (l *load) traffic(message, answer string) {
+// traffic adds the flags of loads that send something: messages, of which those of a client that are
+// under way are described by open.
+func (l *load) traffic(message, open string) {
 	c := &l.cfg
 	l.Var(&c.Rate, "rate", "open loop: "+message+" in all, like `1000/s`; latency counts from when one is due")
 	l.StringVar(&l.arrivals, "arrivals", "fixed", "open loop: distances between "+message+", `fixed|poisson`")
-	l.IntVar(&c.Window, "window", 0, "closed loop instead: `"+message+"` that each client has in flight, without their "+answer+"; finds saturation")
+	l.IntVar(&c.Window, "window", 0, "closed loop, in place of -rate: `"+message+"` of each "+open+" yet, at most; finds saturation")
 	l.DurationVar(&c.Warmup, "warmup", time.Second, "load before the timed section: checked, but not timed")
 	l.Uint64Var(&c.Seed, "seed", 1, "`number` that texts and poisson arrivals are made from")
 	l.Var(&l.limit, "ceiling", "deliveries against the null server, like `30M/s`, or null to measure that first; a result above 70% of it is marked")
-	l.DurationVar(&c.Objective, "objective", 50*time.Millisecond, "for p99; a generator that lags by over a tenth of it is marked")
+	l.DurationVar(&c.Objective, "objective", 50*time.Millisecond, "target for p99; the result is marked if the generator's own lag exceeds a tenth of it")
 	l.DurationVar(&c.Drain, "drain", 3*time.Second, "at the end, after so long without a delivery, the rest counts as lost")
 }
 
@@ -97,7 +98,7 @@ func broadcast(ctx context.Context, args []string, env Env) int {
 	l.Var(&l.cfg.Size, "size", "`octets` of a text, like 64B or 1KiB")
 	l.IntVar(&l.cfg.Threads, "threads", 1, "`number` of threads, each with its share of the clients and, with -cpu, a CPU of its own")
 	l.Lookup("server").Usage = "the server, `HOST:PORT`, or several of one room with commas between, over which clients are spread in turn; run chatd with -flood off, or you measure its flood control"
-	l.traffic("messages", "echo")
+	l.traffic("messages", "sender that have not come back")
 	return l.run(ctx, args, env)
 }
 
@@ -109,7 +110,7 @@ func relay(ctx context.Context, args []string, env Env) int {
 	l.cfg.Size = 32
 	l.Var(&l.cfg.Size, "size", "`octets` of a file's name, from 16B to 255B")
 	l.Var(&l.cfg.ChatRate, "chat-rate", "chat messages of ten more clients at the same time, in all, like `50/s`; everybody receives them")
-	l.traffic("requests", "answer")
+	l.traffic("requests", "asking client that have no answer")
 	return l.run(ctx, args, env)
 }
 

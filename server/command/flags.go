@@ -11,7 +11,7 @@ import (
 	"chatbench/server/config"
 )
 
-const intro = `chatd is a chat server with a choice of concurrency models.
+const intro = `chatd is a chat server with a choice of server models.
 
   chatd -open                                  try it: any name and password
   chatd user add users.txt alice               make a user
@@ -60,7 +60,7 @@ func newFlags(backend string) *flags {
 	f := &flags{set: flag.NewFlagSet("chatd", flag.ContinueOnError), o: server.Defaults()}
 	f.lag, f.sndbuf = units.Size(f.o.LagLimit), units.Size(f.o.SendBuffer)
 	fs, o := f.set, &f.o
-	fs.StringVar(&f.backend, "backend", backend, "concurrency model by `NAME`, see -list")
+	fs.StringVar(&f.backend, "backend", backend, "server model by `NAME`, see -list")
 	f.list = cmdline.Action(fs, "list", "list the backends")
 	f.version = cmdline.Action(fs, "version", "print what this program was built from")
 	config.Define(fs)
@@ -81,7 +81,7 @@ func newFlags(backend string) *flags {
 	fs.Var(&o.Coalesce, "coalesce", "delay messages so that several share a write: off, auto (1ms at most, while it saves CPU) or `TIME` up to 10ms; for backends that obey it, see -list")
 	fs.Var(&f.sndbuf, "sndbuf", "kernel send buffer of a connection, `SIZE`; 0B: the kernel's choice")
 	fs.IntVar(&o.SpawnAhead, "spawn-ahead", o.SpawnAhead, "start `N` processes before clients come, in a backend with a process for each client")
-	fs.IntVar(&o.Loops, "loops", o.Loops, "`N` event loops, in a backend that allows to choose; 0: its default, see -list")
+	fs.IntVar(&o.Loops, "loops", o.Loops, "`N` event loops, in a backend that lets you choose; 0: its default, see -list")
 	fs.IntVar(&o.Backlog, "backlog", o.Backlog, "at most `N` connections waiting to be accepted")
 	fs.DurationVar(&o.Linger, "linger", o.Linger, "`TIME` for a client to close its side of a connection that the server has closed")
 	fs.DurationVar(&o.Drain, "drain", o.Drain, "`TIME` the server has to stop before connections are cut")

@@ -23,6 +23,7 @@ func defineOperations(fs *flag.FlagSet, o *server.Operations, log *logging) {
 	fs.BoolVar(&o.AdminProfiles, "admin-pprof", false, "serve profiles of the process at -admin, under /debug/pprof/")
 	fs.Var(oneOf(&log.json, word[bool]{"text", false}, word[bool]{"json", true}), "log-format", "format of the log on standard error, `text|json`")
 	fs.TextVar(&log.level, "log-level", slog.LevelInfo, "lowest `LEVEL` that is logged: debug, info, warn or error")
+	fs.Lookup("log-level").DefValue = "info"
 }
 
 // logging is the format and level of the log.

@@ -277,7 +277,7 @@ func readPreface(conn net.Conn, take func([]byte) ([]byte, bool, netip.AddrPort,
 	for {
 		n, err := conn.Read(buf)
 		if err != nil {
-			return nil, client, fmt.Errorf("%w: it is incomplete: %w", proxyproto.ErrHeader, err)
+			return nil, client, fmt.Errorf("%w: it did not come in full: %w", proxyproto.ErrHeader, err)
 		}
 		rest, done, client, err := take(buf[:n])
 		if err != nil || done {
