@@ -117,7 +117,7 @@ func TestPathsInPages(t *testing.T) {
 }
 
 var (
-	testName = regexp.MustCompile(`\b(?:Test|Fuzz|Benchmark)[A-Z][A-Za-z0-9]*`)
+	testName = regexp.MustCompile(`(?:^|[^.A-Za-z])((?:Test|Fuzz|Benchmark)[A-Z][A-Za-z0-9]*)`)
 	testFunc = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark)[A-Z][A-Za-z0-9]*)\(`)
 )
 
@@ -143,9 +143,9 @@ func TestTestsInPages(t *testing.T) {
 		code[p.path] = strings.Join(append(span.FindAllString(p.text, -1), fence.FindAllString(p.text, -1)...), "\n")
 	}
 	for path, text := range code {
-		for _, name := range testName.FindAllString(text, -1) {
-			if !strings.Contains(known.String(), "\n"+name) {
-				t.Errorf("%s: there is no test %s", path, name)
+		for _, m := range testName.FindAllStringSubmatch(text, -1) {
+			if !strings.Contains(known.String(), "\n"+m[1]) {
+				t.Errorf("%s: there is no test %s", path, m[1])
 			}
 		}
 	}
