@@ -145,7 +145,7 @@ func TestGateMistakes(t *testing.T) {
 		{exitUsage, "give the commit to compare with", []string{"gate"}},
 		{exitUsage, `there is no commit "nope" here`, gateLine("nope", "docs", "good", "x")},
 		{exitUsage, `"-x" is not a revision`, gateLine("good", "-x", "good", "x")},
-		{exitUsage, "flag provided but not defined: -arm", gateLine("good", "docs", "good", "x", "-arm", "a=b")},
+		{exitUsage, "flag provided but not defined: -arm: see bench gate -h", gateLine("good", "docs", "good", "x", "-arm", "a=b")},
 		{exitUsage, "bench gate: -arrivals is \"odd\"; give fixed or poisson", gateLine("good", "docs", "good", "x", "-arrivals", "odd")},
 		{exitUsage, "idle is not for a gate", []string{"gate", "-baseline", "good", "-scenario", "idle"}},
 		{exitUsage, "backend good is listed twice", gateLine("good", "docs", "good,lossy,good", "x")},

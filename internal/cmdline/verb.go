@@ -31,6 +31,9 @@ func ParseVerb(command string, f *flag.FlagSet, arguments string, args []string,
 	case err == nil && arguments == "" && f.NArg() > 0:
 		err = fmt.Errorf("no argument %q is known; flags begin with -", f.Arg(0))
 	}
+	if err != nil {
+		err = fmt.Errorf("%w: see %s %s -h", err, command, f.Name())
+	}
 	return false, err
 }
 

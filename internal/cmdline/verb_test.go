@@ -17,7 +17,7 @@ func TestParseVerb(t *testing.T) {
 		{"", "", "", "", "", 1},
 		{"", "-rate 3 x", "", "", `no argument "x" is known`, 3},
 		{"", "x -nonsense", "", "", `no argument "x" is known`, 1},
-		{"", "-nonsense", "", "", "-nonsense", 1},
+		{"", "-nonsense", "", "", "-nonsense: see tool go -h", 1},
 		{"DIR...", "a -rate 3 b", "a b", "", "", 3},
 		{"DIR...", "a -nonsense", "", "", "-nonsense", 1},
 		{"DIR...", "a -h", "", "usage: tool go [flags] DIR...\n\n", "", 1},
