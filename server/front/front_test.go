@@ -33,6 +33,16 @@ func TestCarries(t *testing.T) {
 	if got := c.ConnectionState(); got.NegotiatedProtocol != wire.Protocol || got.Version != tls.VersionTLS13 {
 		t.Errorf("protocol %q, version %x", got.NegotiatedProtocol, got.Version)
 	}
+	checkCarries(t, f, g, c)
+}
+
+// checkCarries: octets reach the transport unchanged, with the client's address, and the client
+// likewise; FIN is passed on both ways.
+func checkCarries(t *testing.T, f *Front, g *target, c interface {
+	net.Conn
+	CloseWrite() error
+}) {
+	t.Helper()
 	s := g.next(t)
 	if s.client.String() != c.LocalAddr().String() {
 		t.Errorf("the transport is told %s, the client is %s", s.client, c.LocalAddr())

@@ -1,12 +1,10 @@
 package front
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"net"
 	"net/netip"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -33,31 +31,10 @@ func dialPlaintext(t *testing.T, f *Front, from, first string) *net.TCPConn {
 func TestCarriesWithoutTLS(t *testing.T) {
 	f, g := startAs(t, Config{})
 	c := dialPlaintext(t, f, "127.0.0.1", "")
-	s := g.next(t)
-	if s.client.String() != c.LocalAddr().String() {
-		t.Errorf("the transport is told %s, the client is %s", s.client, c.LocalAddr())
-	}
-	up, down := random(1<<20+7), random(1<<21+3)
-	var sides sync.WaitGroup
-	sides.Go(func() { c.Write(up); c.CloseWrite() })
-	sides.Go(func() { s.Write(down) })
-	sides.Go(func() {
-		if got, err := io.ReadAll(s); err != nil || !bytes.Equal(got, up) {
-			t.Errorf("the transport got %d octets, %v; want %d", len(got), err, len(up))
-		}
-		s.Write([]byte("after the FIN"))
-		s.CloseWrite()
-	})
-	got, err := io.ReadAll(c)
-	sides.Wait()
-	if want := append(down, "after the FIN"...); err != nil || !bytes.Equal(got, want) {
-		t.Errorf("the client got %d octets, %v; want %d", len(got), err, len(want))
-	}
-	c.Close()
-	await(t, "the connection ends", func() bool { return f.cfg.Carrier.Open.Load() == 0 })
+	checkCarries(t, f, g, c)
 
 	c = dialPlaintext(t, f, "127.0.0.1", "hello")
-	s = g.next(t)
+	s := g.next(t)
 	io.ReadFull(s, make([]byte, 5))
 	c.SetLinger(0)
 	c.Close()
