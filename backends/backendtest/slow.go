@@ -68,7 +68,7 @@ func readsSlowly(h *harness) {
 	bob.say("the end")
 	texts := sameForAll([]*listener{heard, own})
 	checkSequence(h, texts, "bob", "no", said)
-	if n := r.counters.Stalls.Load(); n < 10 {
+	if n := r.counters.Stalls.Load(); n < 10 && r.through == nil { // what is between has buffers of its own
 		r.Errorf("%d stalls were counted, though the socket was often full", n)
 	}
 }

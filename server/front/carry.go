@@ -29,6 +29,9 @@ const (
 	// bounds what the kernel keeps for a client that does not read. Otherwise that
 	// grows to megabytes before the transport finds the client slow.
 	innerReceiveBuffer = 64 << 10
+	// innerSegment is the largest segment the transport may send to the front, TCP's default
+	// (RFC 9293, 3.7.1). See boundInput.
+	innerSegment = 536
 	// writeTimeout is how long writing one buffer to a client may take. The core ends a
 	// slow client long before that. The timeout is for clients that the core has ended.
 	writeTimeout = 30 * time.Second
@@ -72,7 +75,7 @@ func NewCarrier(target netip.AddrPort, secret []byte, linger time.Duration) *Car
 		target = netip.AddrPortFrom(loopback, target.Port())
 	}
 	c := &Carrier{target: target, secret: secret, linger: linger}
-	c.dialer.Control = setReceiveBuffer
+	c.dialer.Control = boundInput
 	if !target.Addr().IsLoopback() {
 		c.dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(loopback, 0))
 	}
@@ -80,12 +83,18 @@ func NewCarrier(target netip.AddrPort, secret []byte, linger time.Duration) *Car
 	return c
 }
 
-// setReceiveBuffer sets the receive buffer before the connection is made. If it were set later, it
-// would shrink the window that the transport already knows: octets that the transport then
-// sends lie outside of it, and are dropped together with the acknowledgements they carry.
-func setReceiveBuffer(_, _ string, raw syscall.RawConn) (err error) {
+// boundInput bounds what the kernel keeps of the transport's output, before the connection is
+// made. The window that the transport is told of must never be taken back: what lies
+// outside of it is dropped together with the acknowledgements it carries, and then nothing
+// that the client sends is delivered while it does not read. Linux takes it back if
+//   - the receive buffer is made smaller later;
+//   - octets arrive for which there is no memory (ICSK_ACK_NOMEM in tcp_output.c). The window is
+//     a share of the free memory: half, until a segment larger than 536 octets arrives, and
+//     from then on what that one had of payload (tcp_measure_rcv_mss). Small segments need more.
+func boundInput(_, _ string, raw syscall.RawConn) (err error) {
 	failed := raw.Control(func(fd uintptr) {
-		err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, innerReceiveBuffer)
+		err = errors.Join(unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, innerReceiveBuffer),
+			unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_MAXSEG, innerSegment))
 	})
 	return errors.Join(err, failed)
 }
