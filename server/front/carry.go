@@ -28,7 +28,7 @@ const (
 	// innerReceiveBuffer is the receive buffer of the front's connection to the transport. It
 	// bounds what the kernel keeps for a client that does not read. Otherwise that
 	// grows to megabytes before the transport finds the client slow.
-	innerReceiveBuffer = 64 << 10
+	innerReceiveBuffer = 256 << 10
 	// innerSegment is the largest segment the transport may send to the front, TCP's default
 	// (RFC 9293, 3.7.1). See boundInput.
 	innerSegment = 536

@@ -28,14 +28,14 @@ func TestHeardWhileItDoesNotRead(t *testing.T) {
 		s, _ := carryFor(t, unreading{ours, words}, linger)
 		all.Go(func() {
 			defer speak.Close()
-			s.SetWriteBuffer(4 << 10)
+			s.SetWriteBuffer(32 << 10)
 			chunk := make([]byte, 16<<10)
 			for i, err := 0, error(nil); err == nil; i++ {
 				size := len(chunk)
 				if i >= large {
 					size = 1 + i*7%100
 				}
-				s.SetWriteDeadline(time.Now().Add(500 * time.Millisecond))
+				s.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
 				_, err = s.Write(chunk[:size])
 			}
 			want := random(100 << 10)
