@@ -71,7 +71,8 @@ hostile: ## clients that make trouble for others, RUNS times on every transport 
 
 # The suites of the transports wait more than they compute: several at once. Everything else
 # computes, and beside too much of that the server's hashing threads, which are niced, starve.
-SUITES = -p $(shell expr 4 '*' $$(nproc)) ./backends/...
+# The two longest come first.
+SUITES = -p $(shell expr 4 '*' $$(nproc)) ./backends/uring ./backends/reactors ./backends/...
 OTHERS = $(shell $(GO) list ./... | grep -v /backends)
 test: vet ## everything that must hold: vet, staticcheck, tests, tests under the race detector
 	$(GO) test $(SUITES)
