@@ -68,7 +68,8 @@ func readsSlowly(h *harness) {
 	bob.say("the end")
 	texts := sameForAll([]*listener{heard, own})
 	checkSequence(h, texts, "bob", "no", said)
-	if n := r.counters.Stalls.Load(); n < 10 && r.through == nil { // what is between has buffers of its own
+	// The buffers of a front can take a whole window, so that the transport's socket is not full.
+	if n := r.counters.Stalls.Load(); n < 10 && r.through == nil {
 		r.Errorf("%d stalls were counted, though the socket was often full", n)
 	}
 }

@@ -25,12 +25,13 @@ const (
 	// downBufferSize is the size of the buffer for octets to a client, one TLS record. A
 	// client has such a buffer only while there are some.
 	downBufferSize = 16 << 10
-	// innerReceiveBuffer is the receive buffer of the front's connection to the transport. It
-	// bounds what the kernel keeps for a client that does not read. Otherwise that
-	// grows to megabytes before the transport finds the client slow.
+	// innerReceiveBuffer is the receive buffer of the front's connection to the transport, in octets of
+	// payload (the kernel doubles it, and takes net.core.rmem_max if that is less). It bounds what the
+	// kernel keeps for a client that does not read. Otherwise that grows to megabytes before the
+	// transport finds the client slow.
 	innerReceiveBuffer = 256 << 10
-	// innerSegment is the largest segment the transport may send to the front, TCP's default
-	// (RFC 9293, 3.7.1). See boundInput.
+	// innerSegment is the largest TCP segment on that connection, in octets: Linux's TCP_MSS_DEFAULT.
+	// See boundInput.
 	innerSegment = 536
 	// writeTimeout is how long writing one buffer to a client may take. The core ends a
 	// slow client long before that. The timeout is for clients that the core has ended.
@@ -76,6 +77,7 @@ func NewCarrier(target netip.AddrPort, secret []byte, linger time.Duration) *Car
 	}
 	c := &Carrier{target: target, secret: secret, linger: linger}
 	c.dialer.Control = boundInput
+	c.dialer.SetMultipathTCP(false) // for which TCP_MAXSEG may not exist
 	if !target.Addr().IsLoopback() {
 		c.dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(loopback, 0))
 	}
@@ -84,13 +86,16 @@ func NewCarrier(target netip.AddrPort, secret []byte, linger time.Duration) *Car
 }
 
 // boundInput bounds what the kernel keeps of the transport's output, before the connection is
-// made. The window that the transport is told of must never be taken back: what lies
+// made. The window that the transport was told of must not be taken back afterwards: what lies
 // outside of it is dropped together with the acknowledgements it carries, and then nothing
-// that the client sends is delivered while it does not read. Linux takes it back if
+// that the client sends is delivered while it does not read. Linux takes it back, among
+// other cases, if
 //   - the receive buffer is made smaller later;
-//   - octets arrive for which there is no memory (ICSK_ACK_NOMEM in tcp_output.c). The window is
-//     a share of the free memory: half, until a segment larger than 536 octets arrives, and
-//     from then on what that one had of payload (tcp_measure_rcv_mss). Small segments need more.
+//   - octets arrive for which there is no memory (ICSK_ACK_NOMEM in tcp_output.c). Since Linux 6.6
+//     the window is that share of the free memory which is payload in the largest segment that has
+//     arrived (tcp_measure_rcv_mss), nearly all of it after a large one. Small segments have less
+//     payload, even when the kernel has merged them. While no segment is larger than 536 octets the share
+//     stays one half, as it always was before, which is enough.
 func boundInput(_, _ string, raw syscall.RawConn) (err error) {
 	failed := raw.Control(func(fd uintptr) {
 		err = errors.Join(unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, innerReceiveBuffer),

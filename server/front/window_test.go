@@ -28,15 +28,8 @@ func TestHeardWhileItDoesNotRead(t *testing.T) {
 		s, _ := carryFor(t, unreading{ours, words}, linger)
 		all.Go(func() {
 			defer speak.Close()
-			s.SetWriteBuffer(32 << 10)
-			chunk := make([]byte, 16<<10)
-			for i, err := 0, error(nil); err == nil; i++ {
-				size := len(chunk)
-				if i >= large {
-					size = 1 + i*7%100
-				}
-				s.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
-				_, err = s.Write(chunk[:size])
+			if n := fill(s, large); n < 64<<10 {
+				t.Errorf("%d large segments: %d octets wait for the client, too few for this test", large, n)
 			}
 			want := random(100 << 10)
 			go speak.Write(want)
@@ -48,4 +41,25 @@ func TestHeardWhileItDoesNotRead(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+// fill writes large segments and then small ones until no more are taken, and returns how many octets
+// were. It ends before writeTimeout, after which the front would give the client up.
+func fill(s carried, large int) (octets int) {
+	s.SetWriteBuffer(4 << 10)
+	chunk := make([]byte, 16<<10)
+	begun := time.Now()
+	for i := 0; time.Since(begun) < writeTimeout/3; i++ {
+		size := len(chunk)
+		if i >= large {
+			size = 1 + i*7%400
+		}
+		s.SetWriteDeadline(time.Now().Add(500 * time.Millisecond))
+		n, err := s.Write(chunk[:size])
+		octets += n
+		if err != nil {
+			break
+		}
+	}
+	return octets
 }
