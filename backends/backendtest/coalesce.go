@@ -68,7 +68,9 @@ var waitingScenarios = []scenario{
 // neither does the end of its connection.
 func waitingIsForTheRoomAlone(h *harness) {
 	r := h.open(waitLong)
-	alice, bob, carol := r.login("alice"), r.login("bob"), r.login("carol")
+	carol, bob, alice := r.login("carol"), r.login("bob"), r.login("alice")
+	// What is said goes along while the transport still writes the answer to a login.
+	time.Sleep(50 * time.Millisecond)
 	alice.say("hello")
 	r.eventually(func() bool { return r.room.Snapshot().Messages == 1 }, "it is said")
 	dave := r.login("dave")
