@@ -14,7 +14,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"chatbench/bench/machine"
 	"chatbench/bench/record"
 )
 
@@ -214,53 +213,6 @@ func TestForeign(t *testing.T) {
 		if math.Abs(got-c.want) > 1e-9 || (nobody != nil) != told || told && math.Abs(*nobody-c.nobody) > 1e-9 {
 			t.Errorf("%+v: %v, nobody %v", c, got, nobody)
 		}
-	}
-}
-
-// TestTaskTime: the time for which a process runs on a CPU is counted there.
-func TestTaskTime(t *testing.T) {
-	allowed, err := machine.Allowed()
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := OpenTaskTime(allowed[:1])
-	defer r.Close()
-	before, ok := r.read(allowed[:1])
-	if !ok {
-		if !strings.HasPrefix(r.Note(), "what was neither") {
-			t.Errorf("not counted, but the note is %q", r.Note())
-		}
-		t.Skip(r.why)
-	}
-	// The process is on the CPU from its first instruction: the thread that starts it is.
-	ran := func(cpu int) (ns int64) {
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			runtime.LockOSThread() // and the thread ends with the goroutine
-			var only unix.CPUSet
-			only.Set(cpu)
-			if err := unix.SchedSetaffinity(0, &only); err != nil {
-				return
-			}
-			cmd := exec.Command("sh", "-c", "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done")
-			if cmd.Run() == nil {
-				ns = int64(cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime())
-			}
-		}()
-		<-done
-		return ns
-	}
-	own := ran(allowed[0])
-	if own == 0 {
-		t.Skip("no process can be run there")
-	}
-	after, _ := r.read(allowed[:1])
-	if after-before < own-20e6 {
-		t.Errorf("%d ns ran, a process alone took %d", after-before, own)
-	}
-	if _, ok := (*TaskTime)(nil).read(allowed[:1]); ok {
-		t.Error("a TaskTime that counts nothing reports a time")
 	}
 }
 

@@ -26,8 +26,11 @@ const statRuntime = "events/sched/sched_stat_runtime/id"
 // even if they interrupt a task; without it, they are charged to that task.
 //
 // The scheduler reports at switches, at ticks and on request, so what is running
-// now may be missing by one tick of the kernel (1 to 10 ms). Each report costs the
-// CPU some 0.1 µs. Safe for any goroutine until Close.
+// now may be missing by one tick of the kernel (1 to 10 ms). A report counts on the
+// CPU that makes it: one that wakes a task on another CPU reports what the task there ran
+// for. Only the sum over all CPUs is therefore exact. Between the server's CPUs and the
+// generator's some time is on the wrong side, more of it the more one wakes the other.
+// Each report costs the CPU some 0.1 µs. Safe for any goroutine until Close.
 type TaskTime struct {
 	files map[int]*os.File // by CPU; nil: not counted
 	why   error            // why not
