@@ -59,8 +59,8 @@ type Cluster interface {
 	// after a claim that was granted too late.
 	Release(folded string)
 	// RemoteNames returns the names of some clients on other servers, and how many clients
-	// there are. The names have at most octets octets together, where each counts 2 octets
-	// more. It is called under the room's lock.
+	// there are. The names together have at most as many octets as asked for, where each name counts
+	// 2 more. It is called under the room's lock.
 	RemoteNames(octets int) (names []string, n int)
 	// Forward sends frames to the server of their addressee, which calls
 	// Room.TakeForward, and calls f.Answer exactly once. It is called with the input of a

@@ -10,7 +10,7 @@ import (
 )
 
 // sampledPair is both ends of a TCP connection; the second as a plain descriptor that is
-// sampled or not.
+// sampled or not. If it is, the kernel stamps all packets until the test ends.
 func sampledPair(t *testing.T, sampled bool) (*net.TCPConn, *generator) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -156,6 +156,7 @@ func TestSampled(t *testing.T) {
 // TestQueueInLatency: the wait is part of the latency, so for a single client the
 // longest wait is at most the slowest delivery.
 func TestQueueInLatency(t *testing.T) {
+	sampledPair(t, true)
 	address := startNull(t)
 	r := run(t, Config{Server: address, Clients: 1, Rate: 2000, Duration: 200 * time.Millisecond})
 	q, l := r.Generator.Queue, r.FromSend
@@ -170,6 +171,7 @@ func TestQueueInLatency(t *testing.T) {
 // TestQueueOfSlice: a slice has the waits of its counted part, and neither those of
 // its lead-in nor those of the slice before.
 func TestQueueOfSlice(t *testing.T) {
+	sampledPair(t, true)
 	cfg := Config{Clients: 1, Rate: 1000, Warmup: 60 * time.Millisecond, Duration: 10 * time.Millisecond, Seed: 1}
 	fleet := newStage(t, cfg, newRoom(t, 1, func(r *room) { r.script.Seed, r.script.Size, r.messages = 1, 64, 1<<40 }))[0]
 	for slice := range 3 {

@@ -74,6 +74,7 @@ func (c *trickling) Write(p []byte) (n int, err error) {
 // says what was negotiated.
 func TestLoadsByTLS(t *testing.T) {
 	server, client := identity(t)
+	sampledPair(t, true)
 	for name, cfg := range map[string]Config{
 		"open":         {Clients: 20, Senders: 7, Rate: 2000, Size: 33},
 		"closed":       {Clients: 10, Senders: 10, Window: 3},
