@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -67,10 +68,10 @@ func byTLS(t *testing.T) backendtest.Through {
 			if err != nil {
 				t.Fatal(err)
 			}
-			f := front.New(front.Config{Listener: l, TLS: cert.TLS(tls.VersionTLS13), Carrier: carrier, Log: log})
+			f := front.New(front.Config{Listener: l, TLS: cert.TLS(tls.VersionTLS13), Carrier: carrier, HandshakeTimeout: time.Minute, Log: log})
 			go f.Serve()
 			return tcp.Bound(l), wrap, func(cut bool) {
-				over, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+				over, cancel := context.WithTimeout(context.Background(), time.Minute)
 				defer cancel()
 				if cut {
 					cancel()
@@ -88,7 +89,8 @@ func byTLS(t *testing.T) backendtest.Through {
 type secureConn struct {
 	*tls.Conn
 	*net.TCPConn
-	reset bool
+	reset   bool
+	closing atomic.Bool
 }
 
 func wrap(conn *net.TCPConn) (backendtest.Conn, error) {
@@ -97,13 +99,20 @@ func wrap(conn *net.TCPConn) (backendtest.Conn, error) {
 }
 
 func (c *secureConn) Read(p []byte) (int, error)         { return c.Conn.Read(p) }
-func (c *secureConn) Write(p []byte) (int, error)        { return c.Conn.Write(p) }
 func (c *secureConn) LocalAddr() net.Addr                { return c.TCPConn.LocalAddr() }
 func (c *secureConn) RemoteAddr() net.Addr               { return c.TCPConn.RemoteAddr() }
 func (c *secureConn) CloseWrite() error                  { return c.Conn.CloseWrite() }
 func (c *secureConn) SetDeadline(t time.Time) error      { return c.Conn.SetDeadline(t) }
 func (c *secureConn) SetReadDeadline(t time.Time) error  { return c.Conn.SetReadDeadline(t) }
 func (c *secureConn) SetWriteDeadline(t time.Time) error { return c.Conn.SetWriteDeadline(t) }
+
+// Write writes, but no more once Close was called, which waits until what was written is sent.
+func (c *secureConn) Write(p []byte) (int, error) {
+	if c.closing.Load() {
+		return 0, net.ErrClosed
+	}
+	return c.Conn.Write(p)
+}
 
 // SetLinger with 0 makes Close reset the connection, without close_notify.
 func (c *secureConn) SetLinger(sec int) error {
@@ -113,18 +122,19 @@ func (c *secureConn) SetLinger(sec int) error {
 
 // Close would reset the connection if input is unread, and then the client's own kernel discards what it has
 // not sent. Over TLS that is more than over TCP alone, because small segments fill the front's window. So
-// Close waits until everything is sent, or until nothing was sent for a while, because the front may have
-// stopped reading.
+// Close waits until everything is sent, or until nothing was sent for so many looks, because the front may have
+// stopped reading. It counts looks, because a machine that stops this process stops the front too.
 func (c *secureConn) Close() error {
 	if c.reset {
 		return c.TCPConn.Close()
 	}
-	const still = 300 * time.Millisecond
+	const looks = 300
+	c.closing.Store(true)
 	raw, err := c.SyscallConn()
-	for left, least, since := 1, math.MaxInt, time.Now(); err == nil && left > 0 && time.Since(since) < still; {
+	for left, least, still := 1, math.MaxInt, 0; err == nil && left > 0 && still < looks; still++ {
 		err = raw.Control(func(fd uintptr) { left, _ = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
 		if left < least {
-			least, since = left, time.Now()
+			least, still = left, 0
 		}
 		if left > 0 {
 			time.Sleep(time.Millisecond)

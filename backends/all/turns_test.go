@@ -54,7 +54,7 @@ func speak(t *testing.T, b backends.Backend, counters *backends.Counters) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(20 * time.Second))
+	c.SetDeadline(time.Now().Add(time.Minute))
 	if _, err := c.Write(wire.AppendChat(wire.AppendCred(nil, "ann", "x"), "hello")); err != nil {
 		t.Fatal(err)
 	}

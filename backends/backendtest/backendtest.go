@@ -34,10 +34,13 @@ import (
 )
 
 // timeout is how long a case waits for anything. gapTimeout is the same in a case that
-// is listed as a gap and expected to fail.
+// is listed as a gap and expected to fail. patience is how long a room waits for clients,
+// where a case is not about that: a busy machine may leave a client, or its process,
+// without a processor for seconds.
 const (
-	timeout    = 20 * time.Second
+	timeout    = time.Minute
 	gapTimeout = 3 * time.Second
+	patience   = time.Minute
 )
 
 // scenario is one case of the suite.

@@ -14,19 +14,17 @@ import (
 	"chatbench/core/wire"
 )
 
-// client is a chat client of a case. Its connection has a deadline: the timeout of the
-// case.
+// client is a chat client of a case.
 type client struct {
-	rig   *rig
-	name  string
-	conn  Conn
-	limit time.Time
-	dec   wire.Decoder
-	buf   []byte
-	pace  time.Duration // pause before each read
-	rest  []byte        // read, but not decoded
-	got   int64         // octets read
-	sent  int64         // octets written
+	rig  *rig
+	name string
+	conn *timedConn
+	dec  wire.Decoder
+	buf  []byte
+	pace time.Duration // pause before each read
+	rest []byte        // read, but not decoded
+	got  int64         // octets read
+	sent int64         // octets written
 }
 
 // dial connects. The connection is closed when the case ends.
@@ -72,13 +70,34 @@ func (r *rig) tryDial(control func(string, string, syscall.RawConn) error) (*cli
 	if err != nil {
 		return nil, err
 	}
-	c := &client{rig: r, conn: conn.(*net.TCPConn), limit: time.Now().Add(r.timeout)}
+	c := &client{rig: r, conn: &timedConn{Conn: conn.(*net.TCPConn), limit: r.timeout}}
 	c.dec.Max = 1 << 20 // a name in front of a message may exceed the frame limit
-	c.conn.SetDeadline(c.limit)
 	if r.wrap != nil {
-		c.conn, err = r.wrap(conn.(*net.TCPConn))
+		conn.SetDeadline(time.Now().Add(r.timeout))
+		c.conn.Conn, err = r.wrap(conn.(*net.TCPConn))
 	}
 	return c, err
+}
+
+// timedConn is a connection on which each call waits for a limited time. A limit for all of
+// a case would be too short for a long case on a busy machine.
+type timedConn struct {
+	Conn
+	limit time.Duration
+}
+
+func (c *timedConn) Read(p []byte) (int, error) { return c.readWithin(c.limit, p) }
+
+func (c *timedConn) Write(p []byte) (int, error) { return c.writeWithin(c.limit, p) }
+
+func (c *timedConn) readWithin(limit time.Duration, p []byte) (int, error) {
+	c.SetReadDeadline(time.Now().Add(limit))
+	return c.Conn.Read(p)
+}
+
+func (c *timedConn) writeWithin(limit time.Duration, p []byte) (int, error) {
+	c.SetWriteDeadline(time.Now().Add(limit))
+	return c.Conn.Write(p)
 }
 
 // login connects and logs in.

@@ -15,7 +15,7 @@ import (
 
 // worstEcho is how long a client that talks may wait for its own message while others
 // disturb it. It is at least a hundred times the usual time.
-const worstEcho = 5 * time.Second
+const worstEcho = 20 * time.Second
 
 // talkDuring has three clients talk while disturb runs on a goroutine of its own. It
 // fails if one of them waits too long for its own message.
@@ -81,10 +81,7 @@ func costlyNames(h *harness) {
 	go sender.drainAll()
 	names := bytes.Repeat(wire.AppendFile(nil, wire.LsReq, strings.Repeat("\u03b9\u0308\u0301", 32), nil), 20)
 	r.talkDuring(func(stop <-chan struct{}) error {
-		return repeat(stop, time.Millisecond, func(int) error {
-			sender.conn.SetWriteDeadline(time.Now().Add(worstEcho))
-			return sender.trySend(names)
-		})
+		return repeat(stop, time.Millisecond, func(int) error { return sender.trySend(names) })
 	})
 }
 

@@ -131,8 +131,12 @@ func shutdownCuts(h *harness) {
 }
 
 // shutdownTwice: Shutdown may be called again, from anywhere, and nobody can
-// connect after it.
+// connect after it, except to another program that was given the port.
 func shutdownTwice(h *harness) {
+	h.persistently(func(int) string { return callShutdownAgain(h) })
+}
+
+func callShutdownAgain(h *harness) (failure string) {
 	r := h.open()
 	alice := r.login("alice")
 	r.room.Drain()
@@ -156,8 +160,9 @@ func shutdownTwice(h *harness) {
 	}
 	if c, err := r.tryDial(nil); err == nil {
 		c.hangUp()
-		r.Errorf("the server still listens after Shutdown")
+		return "the server still listens after Shutdown"
 	}
+	return ""
 }
 
 // lingerEnds: a client that is sent Close and never sends FIN is cut off when Linger is
@@ -178,8 +183,12 @@ func lingerEnds(h *harness) {
 }
 
 // samePortAgain: the next server can bind the port at once, although the first one has
-// closed its connections itself.
+// closed its connections itself, unless another program was given it.
 func samePortAgain(h *harness) {
+	h.persistently(func(int) string { return startAgain(h) })
+}
+
+func startAgain(h *harness) (failure string) {
 	r := h.open()
 	addr := r.server.Addr().String()
 	for range 3 {
@@ -190,9 +199,15 @@ func samePortAgain(h *harness) {
 			c.hangUp()
 		}
 		r.close()
-		r = h.open(func(s *settings) { s.net.Listen = addr })
+		next, err := h.start(func(s *settings) { s.net.Listen = addr })
+		if err != nil {
+			return err.Error()
+		}
+		h.Cleanup(next.close)
+		r = next
 	}
 	r.login("alice").say("again")
+	return ""
 }
 
 // cannotListen: if Start cannot listen its error is one line that wraps the kernel's

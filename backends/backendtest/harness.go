@@ -62,7 +62,10 @@ func (h *harness) open(change ...func(*settings)) *rig {
 func (h *harness) start(change ...func(*settings)) (*rig, error) {
 	r := &rig{harness: h, counters: new(backends.Counters)}
 	r.settings = settings{
-		room: core.Config{MaxClients: 200, Authenticator: core.OpenDoor{}, Now: time.Now()},
+		room: core.Config{
+			MaxClients: 200, Authenticator: core.OpenDoor{}, Now: time.Now(),
+			PrefaceTimeout: patience, LoginTimeout: patience, LagTime: patience, Farewell: patience,
+		},
 		net: backends.Config{
 			Listen:   "127.0.0.1:0",
 			Counters: r.counters,
@@ -109,6 +112,13 @@ func tick(room *core.Room) (stop func()) {
 		}
 	}()
 	return sync.OnceFunc(func() { close(quit); <-done })
+}
+
+// stopClock stops the room's time, until goOn is called. What depends on that time cannot
+// happen meanwhile, however long the machine takes.
+func (r *rig) stopClock() (goOn func()) {
+	r.stopTick()
+	return func() { r.stopTick = tick(r.room) }
 }
 
 // close ends the server as chatd does, and checks what is left in the room. A case may
@@ -194,6 +204,21 @@ func (h *harness) eventually(cond func() bool, format string, args ...any) {
 		}
 		time.Sleep(200 * time.Microsecond)
 	}
+}
+
+// persistently is for what another program, or a busy machine, may spoil once but not each
+// time: it fails the case only if each of a few attempts fails. attempt returns what went
+// wrong, or "".
+func (h *harness) persistently(attempt func(n int) string) {
+	h.Helper()
+	const attempts = 5
+	failure := ""
+	for n := range attempts {
+		if failure = attempt(n); failure == "" {
+			return
+		}
+	}
+	h.Errorf("%d times in turn: %s", attempts, failure)
 }
 
 // waitEnds waits until n connections have ended for a given reason.

@@ -3,6 +3,7 @@ package backendtest
 import (
 	"fmt"
 	"runtime"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -35,8 +36,14 @@ func (h *harness) nothingSince(fds, processes int, others goleak.Option) {
 	h.Helper()
 	h.eventually(func() bool { return descriptors() <= fds }, "descriptors are as before the start: %d, now %d", fds, descriptors)
 	h.eventually(func() bool { return len(processTree()) <= processes }, "no process is left")
-	if err := goleak.Find(others); err != nil {
-		h.Errorf("goroutines are left: %v", err)
+	for deadline := time.Now().Add(h.timeout); ; { // Find itself waits for less than half a second
+		err := goleak.Find(others)
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			h.Fatalf("goroutines are left: %v", err)
+		}
 	}
 }
 

@@ -84,9 +84,13 @@ func oneNameTwice(h *harness) {
 // part of a login. A client that has logged in may stay silent.
 func loginDeadline(h *harness) {
 	r := h.open(func(s *settings) { s.room.LoginTimeout = 400 * time.Millisecond })
+	goOn := r.stopClock() // a busy machine may take longer for a login
 	alice := r.login("alice")
-	mute, slow := r.dial(), r.dial()
+	mute, slow := r.dialRead(), r.dialRead()
+	before := r.counters.BytesIn.Load()
 	slow.send([]byte("\x01bo"))
+	r.eventually(func() bool { return r.counters.BytesIn.Load() == before+3 }, "a part of a login is read")
+	goOn()
 	for _, c := range []*client{mute, slow} {
 		c.untilEOF()
 		c.hangUp()

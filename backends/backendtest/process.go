@@ -33,13 +33,20 @@ func descriptors() int {
 	return len(entries)
 }
 
-// eachSocket calls look with a duplicate of each socket of a process.
-func eachSocket(pid int, look func(fd int)) {
-	pidfd, err := unix.PidfdOpen(pid, 0)
-	if err != nil {
-		return
+// eachSocket calls look with a duplicate of each socket of a process. It returns an error if
+// this machine does not allow that for another process, as most containers do not.
+func eachSocket(pid int, look func(fd int)) error {
+	duplicate := func(n int) (int, error) { return unix.FcntlInt(uintptr(n), unix.F_DUPFD_CLOEXEC, 0) }
+	if pid != os.Getpid() {
+		pidfd, err := unix.PidfdOpen(pid, 0)
+		if err == unix.ESRCH {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		defer unix.Close(pidfd)
+		duplicate = func(n int) (int, error) { return unix.PidfdGetfd(pidfd, n, 0) }
 	}
-	defer unix.Close(pidfd)
 	entries, _ := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
 	for _, e := range entries {
 		target, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", pid, e.Name()))
@@ -47,11 +54,15 @@ func eachSocket(pid int, look func(fd int)) {
 		if err != nil || !strings.HasPrefix(target, "socket:") {
 			continue
 		}
-		if fd, err := unix.PidfdGetfd(pidfd, n, 0); err == nil {
+		fd, err := duplicate(n)
+		if err == unix.EPERM || err == unix.ENOSYS {
+			return err
+		} else if err == nil {
 			look(fd)
 			unix.Close(fd)
 		}
 	}
+	return nil
 }
 
 // takeAllDescriptors lowers the file limit to a little above what is in use, and uses up

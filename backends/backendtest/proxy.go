@@ -102,11 +102,13 @@ func proxyHeaderForged(h *harness) {
 				r.Errorf("%s: the notice is empty", version)
 			}
 			c.expectClosed()
+			c.hangUp()
 		}
 		r.waitEnds(p.why, 2)
 		if bob != nil {
 			bob.say("alone")
 			bob.expectChat("bob: alone")
+			bob.hangUp()
 		}
 		r.close()
 	}
@@ -139,6 +141,7 @@ func proxyHeaderTwice(h *harness) {
 			c.send(wire.AppendCred(append(first[:len(first):len(first)], second...), "mallory", "x"))
 			c.expectNotice()
 			c.expectClosed()
+			c.hangUp()
 		}
 	}
 	r.waitEnds(core.ReasonBadType, 4)

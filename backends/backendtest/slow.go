@@ -64,13 +64,17 @@ func readsSlowly(h *harness) {
 	slow.logIn("slow")
 	slow.buf = make([]byte, 700)
 	own := slow.listen("the end")
-	said := talkUntil(r, bob, []*listener{heard, own}, window, func() bool { return heard.heard.Load() >= messages })
+	// The buffers of a front can take a whole window, so that the transport's socket is not full.
+	full := func() bool { return r.counters.Stalls.Load() >= 10 || r.through != nil }
+	said := talkUntil(r, bob, []*listener{heard, own}, window, func() bool {
+		n := heard.heard.Load()
+		return n >= messages && full() || n >= 10*messages
+	})
 	bob.say("the end")
 	texts := sameForAll([]*listener{heard, own})
 	checkSequence(h, texts, "bob", "no", said)
-	// The buffers of a front can take a whole window, so that the transport's socket is not full.
-	if n := r.counters.Stalls.Load(); n < 10 && r.through == nil {
-		r.Errorf("%d stalls were counted, though the socket was often full", n)
+	if !full() {
+		r.Errorf("%d stalls were counted, though the socket was often full", r.counters.Stalls.Load())
 	}
 }
 
@@ -128,8 +132,12 @@ func neverReadsAndTalks(h *harness) {
 	heard := bob.listen("the end")
 	stuck := r.dialNarrow()
 	stuck.logIn("stuck")
+	said := int64(0)
 	r.eventually(func() bool {
-		stuck.trySend(wire.AppendChat(nil, strings.Repeat("x", 500)))
+		if heard.heard.Load() > said-40 { // not so far ahead that bob is slow too
+			stuck.trySend(wire.AppendChat(nil, strings.Repeat("x", 500)))
+			said++
+		}
 		return r.room.Snapshot().Ends[core.ReasonSlow] == 1
 	}, "the client is closed as slow")
 	bob.say("the end")

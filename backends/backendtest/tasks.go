@@ -2,6 +2,7 @@ package backendtest
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -42,6 +43,10 @@ func shortOfThreads(h *harness) {
 	cmd.Env = append(os.Environ(), shortOfThreadsInside+"=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
 	out, err := cmd.CombinedOutput()
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
+		h.Logf("not run: this root cannot become another user, or that user cannot run this program: %v", err)
+		return
+	}
 	if text := string(out); err != nil || !strings.Contains(text, "--- PASS: "+h.Name()) {
 		h.Errorf("%v: %s", err, text[:min(len(text), 2000)])
 	}
@@ -56,6 +61,7 @@ func serveShortOfThreads(h *harness) {
 	if err := unix.Setrlimit(unix.RLIMIT_NPROC, &unix.Rlimit{Cur: limit, Max: limit}); err != nil {
 		h.Fatalf("%v", err)
 	}
+	began := time.Now()
 	var log bytes.Buffer
 	r := h.open(func(s *settings) {
 		s.room.MaxClients, s.room.MaxPending = clients, clients
@@ -98,7 +104,8 @@ func serveShortOfThreads(h *harness) {
 	}, "somebody is let in again")
 	alice.hangUp()
 	r.close()
-	if lines := strings.Count(log.String(), "\n"); lines > clients/2 || lines == 0 && turnedAway > 0 {
+	often := clients/2 + 4*int(time.Since(began).Seconds())
+	if lines := strings.Count(log.String(), "\n"); lines > often || lines == 0 && turnedAway > 0 {
 		r.Errorf("%d log lines for %d clients turned away", lines, turnedAway)
 	}
 }

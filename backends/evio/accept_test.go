@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net"
 	"os"
+	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -59,8 +61,7 @@ func TestAcceptFailureEndsEvio(t *testing.T) {
 		defer unix.Close(fd)
 		newcomers = append(newcomers, fd)
 	}
-	// evio waits for ever for a loop that ends before it waits.
-	time.Sleep(50 * time.Millisecond)
+	awaitServing(t)
 	leaveDescriptors(t, 0)
 	for _, fd := range newcomers { // it may hang up while they connect
 		_ = unix.Connect(fd, &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}})
@@ -70,13 +71,28 @@ func TestAcceptFailureEndsEvio(t *testing.T) {
 		if err != nil {
 			t.Errorf("Serve has ended with %v, where v1.0.8 says nothing", err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("evio goes on: it may accept by itself now")
 	}
-	first.SetReadDeadline(time.Now().Add(10 * time.Second))
+	first.SetReadDeadline(time.Now().Add(time.Minute))
 	if _, err := first.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("the connected client is not closed: %v", err)
 	}
+}
+
+// awaitServing waits until evio waits for the end of a loop. It would wait for ever if the loop had ended
+// before that.
+func awaitServing(t *testing.T) {
+	t.Helper()
+	stacks := make([]byte, 1<<20)
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		for _, stack := range strings.Split(string(stacks[:runtime.Stack(stacks, true)]), "\n\n") {
+			if strings.Contains(stack, "[sync.Cond.Wait") && strings.Contains(stack, "waitForShutdown") {
+				return
+			}
+		}
+	}
+	t.Fatal("evio does not wait for its loop")
 }
 
 // TestRefusesBeforeTheLastDescriptor: clients alone cannot use so many descriptors that evio
@@ -107,7 +123,7 @@ func TestRefusesBeforeTheLastDescriptor(t *testing.T) {
 	for _, c := range clients {
 		c.Close()
 	}
-	for end := time.Now().Add(10 * time.Second); ; {
+	for end := time.Now().Add(time.Minute); ; {
 		c := dial(t, s)
 		c.Write(wire.AppendCred(nil, "next", "x"))
 		n, _ := c.Read(make([]byte, 100))

@@ -23,7 +23,7 @@ func serve(t *testing.T, cfg core.Config) (backends.Server, *backends.Counters) 
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		room.Drain()
 		if err := s.Shutdown(ctx); err != nil || s.Err() != nil {
@@ -39,7 +39,7 @@ func dial(t *testing.T, s backends.Server) *net.TCPConn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(10 * time.Second))
+	c.SetDeadline(time.Now().Add(time.Minute))
 	return c.(*net.TCPConn)
 }
 

@@ -35,7 +35,7 @@ func TestLateRing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); room.Snapshot().Clients == 0; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); room.Snapshot().Clients == 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the client does not join")
 		}
@@ -45,7 +45,7 @@ func TestLateRing(t *testing.T) {
 	}
 	client.Close()
 	room.Drain()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := server.Shutdown(ctx); err != nil {
 		t.Errorf("Shutdown: %v", err)

@@ -20,7 +20,7 @@ func TestAlarm(t *testing.T) {
 		if at.Sub(began) < 2*time.Millisecond {
 			t.Errorf("it rang after %v", at.Sub(began))
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("it never rang")
 	}
 	a.set(time.Hour)

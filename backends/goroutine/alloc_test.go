@@ -48,7 +48,7 @@ func turnAllocatesNothing(t *testing.T, c backends.Coalesce) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		c.SetDeadline(time.Now().Add(20 * time.Second))
+		c.SetDeadline(time.Now().Add(time.Minute))
 		c.Write(wire.AppendCred(nil, fmt.Sprintf("c%02d", i), "x"))
 		take(c, len("1granted0"))
 		conns = append(conns, c)

@@ -70,7 +70,7 @@ func serve(t *testing.T, conn net.Conn, set func(*lib.Engine)) chan error {
 func await(t *testing.T, closed chan error) {
 	select {
 	case <-closed:
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the connection is not closed")
 	}
 }
@@ -119,7 +119,7 @@ func waitState(t *testing.T, c *net.TCPConn, want uint8) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(100 * time.Microsecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Microsecond) {
 		var info *unix.TCPInfo
 		raw.Control(func(fd uintptr) { info, err = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO) })
 		if err != nil || time.Now().After(deadline) {

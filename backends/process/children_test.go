@@ -95,7 +95,7 @@ func TestSignalsForTheParent(t *testing.T) {
 // TestStoppedChild: a child that is stopped delays no other client. Its own client ends as slow,
 // and the child is killed.
 func TestStoppedChild(t *testing.T) {
-	r := open(t, nil)
+	r := open(t, func(room *core.Config, _ *backends.Config) { room.LagMax = 1 << 20 })
 	talker := r.login("talker")
 	other := r.login("other")
 	before := children(os.Getpid())

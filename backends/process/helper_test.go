@@ -18,7 +18,7 @@ import (
 	"chatbench/core/wire"
 )
 
-const timeout = 20 * time.Second
+const timeout = time.Minute
 
 // rig is a running server.
 type rig struct {

@@ -84,11 +84,11 @@ func TestSteadyTalkByLoops(t *testing.T) {
 			for range 3 {
 				worst, n := steadyTalk(t, loops, 1500*time.Millisecond)
 				t.Logf("%d round trips, the worst took %v", n, worst.Round(10*time.Microsecond))
-				if worst <= time.Second {
+				if worst <= 5*time.Second {
 					return
 				}
 			}
-			t.Errorf("the worst round trip took more than a second, three times in turn")
+			t.Errorf("the worst round trip took more than five seconds, three times in turn")
 		})
 	}
 }

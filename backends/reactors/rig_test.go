@@ -17,7 +17,7 @@ import (
 )
 
 // timeout is how long a test waits for anything.
-const timeout = 20 * time.Second
+const timeout = time.Minute
 
 // withLoops returns the transport with the given number of loops.
 func withLoops(n int) backends.Backend {
@@ -94,7 +94,7 @@ func (r *rig) login(i int) *client {
 		r.t.Fatal(err)
 	}
 	r.t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(3 * timeout))
+	conn.SetDeadline(time.Now().Add(timeout))
 	c := &client{conn, bufio.NewReaderSize(conn, 64<<10), fmt.Sprintf("c%063d", i)}
 	if _, err := conn.Write(wire.AppendCred(nil, c.name, "x")); err != nil {
 		r.t.Fatal(err)

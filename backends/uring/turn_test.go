@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"chatbench/core"
 	"chatbench/core/wire"
 )
@@ -21,6 +23,19 @@ func (a blockingAuth) Authenticate(l *core.Login) {
 		<-a.resume
 	}
 	l.Answer(nil)
+}
+
+// unsent is how many octets of a client the other end's kernel has not confirmed.
+func unsent(t *testing.T, c *net.TCPConn) (n int) {
+	t.Helper()
+	raw, err := c.SyscallConn()
+	if err == nil {
+		raw.Control(func(fd uintptr) { n, err = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 // TestTurnTakesAllThatIsReady: what many clients have said since the last turn goes to each of them in one
@@ -42,6 +57,9 @@ func TestTurnTakesAllThatIsReady(t *testing.T) {
 	<-auth.entered
 	for _, c := range all {
 		c.Write(wire.AppendChat(nil, "hello"))
+	}
+	for _, c := range all {
+		r.eventually(func() bool { return unsent(t, c) == 0 }, "all have come to the server's kernel")
 	}
 	before := r.counters.Writes.Load()
 	close(auth.resume)

@@ -52,7 +52,7 @@ func newBatchLoop(t *testing.T) (*loop, *batchPoller) {
 func hears(t *testing.T, peer net.Conn, want []byte) {
 	t.Helper()
 	got := make([]byte, len(want))
-	peer.SetReadDeadline(time.Now().Add(20 * time.Second))
+	peer.SetReadDeadline(time.Now().Add(time.Minute))
 	if n, err := io.ReadFull(peer, got); string(got) != string(want) {
 		t.Errorf("%q is heard, %v, want %q", got[:n], err, want)
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // timeout is how long a test waits for anything.
-const timeout = 20 * time.Second
+const timeout = time.Minute
 
 // open makes a ring for the test's goroutine, which is locked to its thread.
 func open(t *testing.T, submissions, completions int) *Ring {

@@ -24,7 +24,7 @@ func TestPeerEnding(t *testing.T) {
 		"resets after": {func(c *net.TCPConn, fd int) { finish(c, fd); reset(c, fd) }, Finished, AlreadyReported},
 		"reported by a write": {func(c *net.TCPConn, fd int) {
 			reset(c, fd)
-			for end := time.Now().Add(time.Second); !PeerHasLeft(fd) && time.Now().Before(end); {
+			for end := time.Now().Add(time.Minute); !PeerHasLeft(fd) && time.Now().Before(end); {
 				time.Sleep(time.Millisecond)
 			}
 			if _, err := unix.Write(fd, []byte("x")); err != unix.ECONNRESET {
@@ -39,7 +39,7 @@ func TestPeerEnding(t *testing.T) {
 				t.Fatal(err)
 			}
 			c.leave(client.(*net.TCPConn), conn)
-			for end := time.Now().Add(time.Second); c.first != Connected && time.Now().Before(end); time.Sleep(time.Millisecond) {
+			for end := time.Now().Add(time.Minute); c.first != Connected && time.Now().Before(end); time.Sleep(time.Millisecond) {
 				if left, closed := peerState(conn); left && (closed || c.then != AlreadyReported) {
 					break
 				}

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -21,16 +22,28 @@ func dial(t *testing.T, listener int, addr netip.AddrPort) (client net.Conn, con
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { client.Close() })
-	wait := []unix.PollFd{{Fd: int32(listener), Events: unix.POLLIN}}
-	if n, err := unix.Poll(wait, 10_000); n != 1 {
-		t.Fatalf("nobody is there to accept: %v", err)
-	}
+	awaitArrival(t, listener)
 	conn, peer, err = Accept(listener)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { unix.Close(conn) })
 	return client, conn, peer
+}
+
+// awaitArrival waits until a connection can be accepted, which may be later than its client has it.
+func awaitArrival(t *testing.T, listener int) {
+	t.Helper()
+	wait := []unix.PollFd{{Fd: int32(listener), Events: unix.POLLIN}}
+	for deadline := time.Now().Add(time.Minute); ; {
+		n, err := unix.Poll(wait, 1000)
+		if n == 1 {
+			return
+		}
+		if err != nil && err != unix.EINTR || time.Now().After(deadline) {
+			t.Fatalf("nobody is there to accept: %v", err)
+		}
+	}
 }
 
 func listen(t *testing.T, cfg backends.Config) (int, netip.AddrPort) {
@@ -181,6 +194,7 @@ func TestReserve(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Setrlimit(unix.RLIMIT_NOFILE, &before)
+	awaitArrival(t, fd)
 	_, _, err = Accept(fd)
 	if !Exhausted(err) {
 		t.Errorf("Accept without a descriptor: %v", err)

@@ -12,11 +12,13 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"chatbench/backends/process/child"
 	"chatbench/core/wire"
 )
 
-const timeout = 10 * time.Second
+const timeout = time.Minute
 
 // setup is a child, with the test as its parent and its client.
 type setup struct {
@@ -164,7 +166,7 @@ func TestClientLeavesUnread(t *testing.T) {
 			if _, err := f.client.Write(frames); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(50 * time.Millisecond) // until the pipe is full
+			f.passedOn()
 			began := time.Now()
 			c.leave(f.client)
 			f.exits(c.code)
@@ -172,6 +174,33 @@ func TestClientLeavesUnread(t *testing.T) {
 				t.Errorf("it has ended after %v", took)
 			}
 		})
+	}
+}
+
+// passedOn waits until the child's kernel has all that the client has sent, and half of the pipe from the
+// child is full. The child then fills the rest, even if the client has left.
+func (f *setup) passedOn() {
+	f.Helper()
+	query := func(of syscall.Conn, ask func(fd int) (int, error)) (n int) {
+		raw, err := of.SyscallConn()
+		if err == nil {
+			raw.Control(func(fd uintptr) { n, err = ask(int(fd)) })
+		}
+		if err != nil {
+			f.Fatal(err)
+		}
+		return n
+	}
+	size := query(f.from, func(fd int) (int, error) { return unix.FcntlInt(uintptr(fd), unix.F_GETPIPE_SZ, 0) })
+	for deadline := time.Now().Add(timeout); ; time.Sleep(time.Millisecond) {
+		unsent := query(f.client, func(fd int) (int, error) { return unix.IoctlGetInt(fd, unix.SIOCOUTQ) })
+		passed := query(f.from, func(fd int) (int, error) { return unix.IoctlGetInt(fd, unix.TIOCINQ) })
+		if unsent == 0 && passed >= size/2 {
+			return
+		}
+		if time.Now().After(deadline) {
+			f.Fatalf("%d octets are unsent, and %d passed on of the %d that fit", unsent, passed, size)
+		}
 	}
 }
 
