@@ -42,12 +42,7 @@ func TestCheckFindsAll(t *testing.T) {
 
 // TestCheckServesNobody: after Check the server can be started, on the same port.
 func TestCheckServesNobody(t *testing.T) {
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := free.Addr().String()
-	free.Close()
+	addr := freeAddress(t)
 	o := options(new(logged))
 	o.Listen = addr
 	if f := Check(t.Context(), o); len(f.Problems) > 0 || len(f.Warnings) > 0 || f.MaxClients != o.MaxClients {
@@ -95,12 +90,7 @@ func TestCheckAddress(t *testing.T) {
 // TestCheckListeners: the certificate is loaded, and both addresses are bound, at once.
 func TestCheckListeners(t *testing.T) {
 	cert, key := certtest.Write(t, t.TempDir(), 30*24*time.Hour, "127.0.0.1")
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := free.Addr().String()
-	free.Close()
+	addr := freeAddress(t)
 	o := options(new(logged))
 	o.TLSCert, o.TLSKey, o.Web = cert, key, "127.0.0.1:0"
 	if f := Check(t.Context(), o); len(f.Problems) > 0 || len(f.Warnings) > 0 {

@@ -20,7 +20,7 @@ func startNATS(t *testing.T) (url string) {
 		t.Fatal(err)
 	}
 	go s.Start()
-	if !s.ReadyForConnections(20 * time.Second) {
+	if !s.ReadyForConnections(patience) {
 		t.Fatal("NATS does not start")
 	}
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
@@ -63,7 +63,11 @@ func TestTwoServers(t *testing.T) {
 	}
 	alice.send(wire.AppendChat(nil, "last words"))
 	alice.await(wire.Chat, "alice: last words")
-	if err := a.Stop(context.Background()); err != nil {
+	stopped := make(chan error)
+	go func() { stopped <- a.Stop(context.Background()) }()
+	alice.await(wire.Close, "")
+	alice.conn.Close()
+	if err := <-stopped; err != nil {
 		t.Error(err)
 	}
 	bob.await(wire.Chat, "alice: last words")

@@ -107,6 +107,7 @@ func TestFail2banFindsWhoIsRefused(t *testing.T) {
 			defer c.Close()
 			c.Write(wire.AppendChat(nil, "level=INFO msg=refused peer=203.0.113.9:1 reason=too-long"))
 			waitFor(t, out.has("not-logged-in"))
+			c.Close()
 			r.denied("a:b", "x") // no name: not what is searched for
 			r.cancel()
 			if _, err := r.end(); err != nil {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/netip"
@@ -19,6 +20,7 @@ import (
 	"chatbench/backends"
 	"chatbench/backends/epoll"
 	"chatbench/client"
+	"chatbench/internal/spawntest"
 	"chatbench/server/admin"
 	"chatbench/server/gate"
 )
@@ -26,10 +28,14 @@ import (
 // peer is an arbitrary address of a client.
 var peer = netip.MustParseAddrPort("192.0.2.1:4000")
 
+// patience is how long a test waits for what must come. It is long, because passwords are hashed
+// by threads of low priority, which other processes can keep from running for seconds.
+const patience = time.Minute
+
 // waitFor waits until a condition is true.
 func waitFor(t *testing.T, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !done(); {
+	for deadline := time.Now().Add(patience); !done(); {
 		if time.Now().After(deadline) {
 			t.Fatal("timed out")
 		}
@@ -57,11 +63,11 @@ func (l *logged) has(part string) func() bool {
 	}
 }
 
-// options are the options of an open server with epoll on a free port.
+// options are the options of an open server with epoll on a free port. It is patient with clients.
 func options(log io.Writer) Options {
 	o := Defaults()
 	o.Backend, o.Listen, o.Open, o.MaxClients = epoll.Backend, "127.0.0.1:0", true, 100
-	o.JSON, o.Out = true, io.Discard
+	o.JSON, o.Out, o.Drain, o.LoginTimeout = true, io.Discard, patience, patience
 	o.Log = slog.New(slog.NewTextHandler(log, nil))
 	return o
 }
@@ -145,7 +151,7 @@ func (r *running) end() (l last, err error) {
 
 func (r *running) login(user, password string) (*client.Client, error) {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
 	defer cancel()
 	c, err := client.Dial(ctx, client.Config{Server: r.addr, User: user, Password: password})
 	if err == nil {
@@ -207,4 +213,14 @@ func fakeBackend(e *fakeTransport, err error) backends.Backend {
 	return backends.Backend{Name: "scripted", FDsPerClient: 1, Start: func(backends.Config) (backends.Server, error) {
 		return e, err
 	}}
+}
+
+// freeAddress is an address of loopback on which nobody listens, and nobody but this test can.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	ports, err := spawntest.FreePorts(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("127.0.0.1:%d", ports[0])
 }

@@ -71,6 +71,7 @@ func TestTornHistory(t *testing.T) {
 	defer s.Stop(context.Background())
 	c := talk(t, connect(t, "127.0.0.1", s.Addr().String(), nil)).enter("alice")
 	c.await(wire.Chat, "bob: one")
+	c.conn.Close()
 	if n := strings.Count(log.text.String(), "history file was damaged"); n != 1 {
 		t.Errorf("said %d times", n)
 	}

@@ -76,7 +76,7 @@ func connect(t *testing.T, from, to string, first []byte) net.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(20 * time.Second))
+	c.SetDeadline(time.Now().Add(patience))
 	if _, err := c.Write(first); err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func browse(t *testing.T, from, page, forwarded string, trust *tls.Config) net.C
 	if forwarded != "" {
 		header.Set("X-Forwarded-For", forwarded)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	c, _, err := websocket.Dial(ctx, page+"ws", &websocket.DialOptions{HTTPClient: &http.Client{Transport: transport}, HTTPHeader: header})
 	if err != nil {
@@ -147,6 +147,7 @@ func refused(t *testing.T, what string, c net.Conn) {
 	if got, _ := io.ReadAll(c); bytes.Contains(got, []byte(wire.Granted)) {
 		t.Errorf("%s: let in: %q", what, got)
 	}
+	c.Close() // the server counts it when both sides are closed
 }
 
 var ends = []backends.Backend{epoll.Backend, goroutine.Backend, process.Backend}
@@ -274,11 +275,7 @@ func TestNothingLeftBehind(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	free.Close()
+	free := freeAddress(t)
 	users := usersFile(t)
 	writeUsers(t, users, "alice")
 	for want, change := range map[string]func(*Options){
@@ -288,7 +285,7 @@ func TestNothingLeftBehind(t *testing.T) {
 		"no room for anyone": func(o *Options) { o.Backend = fakeBackend(nil, fmt.Errorf("no room for anyone")) },
 	} {
 		o := options(new(logged))
-		o.Open, o.Users, o.Listen, o.Web, o.TLSCert, o.TLSKey = false, users, free.Addr().String(), "127.0.0.1:0", certFile, keyFile
+		o.Open, o.Users, o.Listen, o.Web, o.TLSCert, o.TLSKey = false, users, free, "127.0.0.1:0", certFile, keyFile
 		change(&o)
 		if _, err := Start(t.Context(), o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)

@@ -19,7 +19,7 @@ func TestLoadOnTwoServers(t *testing.T) {
 	b := launch(t, func(o *Options) { join(o); o.Backend = goroutine.Backend })
 	r, err := loadgen.Run(t.Context(), loadgen.Config{
 		Server: a.Addr().String() + "," + b.Addr().String(), Threads: 2, Clients: 20, Senders: 6, Rate: 300,
-		Duration: 500 * time.Millisecond, Drain: 20 * time.Second, Seed: 1,
+		Duration: 500 * time.Millisecond, Connect: patience, Drain: patience, Seed: 1,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -41,9 +41,9 @@ func newManager(t *testing.T, watchdog time.Duration) *manager {
 }
 
 // next is the next state, or "" if none comes in time.
-func (m *manager) next(patience time.Duration) string {
+func (m *manager) next(within time.Duration) string {
 	m.Helper()
-	if err := m.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+	if err := m.conn.SetReadDeadline(time.Now().Add(within)); err != nil {
 		m.Fatal(err)
 	}
 	b := make([]byte, 4096)
@@ -59,8 +59,8 @@ func (m *manager) next(patience time.Duration) string {
 // await reads states until one that begins with start.
 func (m *manager) await(start string) string {
 	m.Helper()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
-		if state := m.next(20 * time.Second); strings.HasPrefix(state, start) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+		if state := m.next(patience); strings.HasPrefix(state, start) {
 			return state
 		}
 	}

@@ -63,7 +63,7 @@ func notices(t *testing.T, c *client.Client) (all []string) {
 			if n, is := e.(client.Notice); is {
 				all = append(all, n.Text)
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(patience):
 			t.Fatalf("%s has not ended, it was told %q", c.Name(), all)
 		}
 	}

@@ -37,7 +37,7 @@ func said(t *testing.T, c *client.Client, n int) (texts []string) {
 			if s, is := e.(client.Said); is {
 				texts = append(texts, s.From+": "+s.Text)
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(patience):
 			t.Fatalf("%d texts awaited, came: %q", n, texts)
 		}
 	}
@@ -47,7 +47,9 @@ func said(t *testing.T, c *client.Client, n int) (texts []string) {
 // On SIGTERM everybody gets what was said before, then Close; the counters
 // say so, and the port is free again.
 func TestDrainOnSIGTERM(t *testing.T) {
-	r := start(t, func(*Options) {})
+	free := freeAddress(t)
+	listen := func(o *Options) { o.Listen = free }
+	r := start(t, listen)
 	alice, bob := r.mustLogin("alice", "x"), r.mustLogin("bob", "y")
 	for _, text := range []string{"안녕", "last words"} {
 		if err := alice.Say(text); err != nil {
@@ -76,7 +78,7 @@ func TestDrainOnSIGTERM(t *testing.T) {
 	if l.Runtime.HeapBytes == 0 || l.Runtime.Goroutines == 0 || l.Runtime.GoroutinesMax < l.Runtime.Goroutines || l.Runtime.Threads == 0 {
 		t.Errorf("runtime: %+v", l.Runtime)
 	}
-	again := start(t, func(o *Options) { o.Listen = r.addr })
+	again := start(t, listen)
 	again.cancel()
 	if _, err := again.end(); err != nil {
 		t.Errorf("a server on the same port: %v", err)
@@ -166,7 +168,7 @@ func TestStopGivesUp(t *testing.T) {
 		if got := s.stoppedLine(runtimeStats{}, nil).GivenUp; err != nil || got != "history file, control socket, access log" {
 			t.Errorf("Stop: %v, given up: %q", err, got)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Error("Stop waits for a part that is stuck")
 	}
 }

@@ -13,7 +13,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -151,7 +150,7 @@ func TestPassedPageAndAdmin(t *testing.T) {
 		t.Error(err)
 	}
 	for url, want := range map[string]string{"http://" + page.addr + "/": "<html", "http://" + admin.addr + "/healthz": "ok\n"} {
-		answer, err := (&http.Client{Timeout: 20 * time.Second}).Get(url)
+		answer, err := (&http.Client{Timeout: patience}).Get(url)
 		if err != nil {
 			t.Fatal(err)
 		}

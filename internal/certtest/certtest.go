@@ -20,7 +20,8 @@ import (
 
 // Write makes a self-signed certificate for names, which may be IP addresses, and writes it
 // and its key as cert.pem and key.pem in dir. It is valid from two days ago until valid from
-// now; a negative valid makes it expired.
+// now; a negative valid makes it expired. It replaces the files as a whole: one that is written
+// again could have the same size, and by a coarse clock of the file system the same time.
 func Write(t testing.TB, dir string, valid time.Duration, names ...string) (certFile, keyFile string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -48,7 +49,11 @@ func Write(t testing.TB, dir string, valid time.Duration, names ...string) (cert
 	}
 	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	for file, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "PRIVATE KEY", Bytes: keyDER}} {
-		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+		err := os.WriteFile(file+".new", pem.EncodeToMemory(block), 0o600)
+		if err == nil {
+			err = os.Rename(file+".new", file)
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -6,7 +6,7 @@
 // With -chaos (make chaos) the sizes and bounds are those of docs/reliability.md,
 // and each backend takes about fifteen minutes. Without it all sizes are small, for
 // every run of the tests: then counts must be exact too, but times and sizes are
-// only compared with a hundred times their bound.
+// only compared with a hundred times their bound, times with a minute at least.
 //
 // The server is not linked: chatd is a process, started and stopped as by an
 // operator, and the load comes from a process of its own. Addresses are on

@@ -58,6 +58,12 @@ func (x *run) serveAt(at *spawntest.Thread, args ...string) *server {
 	if err != nil {
 		x.Fatal(err)
 	}
+	if !x.bound {
+		args = append([]string{"-login-timeout", timeout.String(), "-drain", timeout.String()}, args...)
+	}
+	if !x.bound {
+		args = append([]string{"-login-timeout", timeout.String(), "-drain", timeout.String()}, args...)
+	}
 	s := &server{x: x, socket: filepath.Join(x.TempDir(), "ctl"), log: new(logBuffer), ended: make(chan struct{})}
 	s.cmd = exec.Command(path, append([]string{
 		"-backend", x.backend.Name, "-listen", "127.0.0.1:0", "-json", "-log-format", "json", "-control", s.socket,

@@ -74,6 +74,9 @@ var (
 	errTaken  = errors.New(wire.NameTaken)
 )
 
+// errNoAnswer means that a request has not been answered in time. It may have been carried out.
+var errNoAnswer = errors.New("no answer")
+
 // Config configures a Cluster.
 type Config struct {
 	URLs string // of NATS servers, separated by commas; "": there is no cluster

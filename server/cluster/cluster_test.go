@@ -2,85 +2,28 @@ package cluster
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/netip"
 	"os"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/nats-io/nats-server/v2/server"
 
 	"chatbench/core"
 	"chatbench/core/wire"
 )
 
-// natsServer is a NATS server with JetStream in this process.
-type natsServer struct {
-	t    *testing.T
-	opts *server.Options
-	*server.Server
+// TestMain lets all tests run at once, whatever the number of CPUs: they wait more than they compute.
+func TestMain(m *testing.M) {
+	flag.Set("test.parallel", "20")
+	os.Exit(m.Run())
 }
 
-func startNATS(t *testing.T) *natsServer {
-	s := &natsServer{t: t, opts: &server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true}}
-	s.start()
-	t.Cleanup(s.stop)
-	return s
-}
-
-// start starts the server, or starts it again at the same address and with its streams.
-func (s *natsServer) start() {
-	s.t.Helper()
-	made, err := server.NewServer(s.opts.Clone())
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.Server = made
-	go made.Start()
-	if !made.ReadyForConnections(20 * time.Second) {
-		s.t.Fatal("NATS does not start")
-	}
-	s.opts.Port = made.Addr().(*net.TCPAddr).Port
-}
-
-func (s *natsServer) stop() {
-	s.Shutdown()
-	s.WaitForShutdown()
-}
-
-// startNATSCluster starts a cluster of three NATS servers.
-func startNATSCluster(t *testing.T) (all []*natsServer) {
-	var routes []string
-	for range 3 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		routes = append(routes, "nats://"+l.Addr().String())
-		l.Close()
-	}
-	for i, route := range routes {
-		_, port, _ := strings.Cut(strings.TrimPrefix(route, "nats://"), ":")
-		number, err := strconv.Atoi(port)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s := &natsServer{t: t, opts: &server.Options{
-			ServerName: fmt.Sprint("nats", i), Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true,
-			Cluster: server.ClusterOpts{Name: "chat", Host: "127.0.0.1", Port: number},
-			Routes:  server.RoutesFromStr(strings.Join(routes, ",")),
-		}}
-		s.start()
-		t.Cleanup(s.stop)
-		all = append(all, s)
-	}
-	return all
-}
+// patience is how long a test waits for what must come.
+const patience = 2 * time.Minute
 
 // testCluster is the servers and clients of a test.
 type testCluster struct {
@@ -89,6 +32,7 @@ type testCluster struct {
 	urls     string
 	replicas int
 	nodes    []*node
+	pause    time.Duration // the longest time for which this process seems not to have run
 }
 
 // node is one server of the room, without a transport.
@@ -120,44 +64,55 @@ func newTestCluster(t *testing.T, servers int) *testCluster {
 	return tc
 }
 
-// addServer adds a server to the room.
+// addServer adds a server to the room. As an operator would, it starts it again while that fails: NATS
+// servers may take long to elect a leader.
 func (tc *testCluster) addServer(cfg core.Config) *node {
 	tc.t.Helper()
+	for deadline := time.Now().Add(patience); ; {
+		n, err := tc.startServer(cfg)
+		if err == nil {
+			tc.nodes = append(tc.nodes, n)
+			tc.t.Cleanup(n.Close)
+			return n
+		}
+		if time.Now().After(deadline) {
+			tc.t.Fatal(err)
+		}
+	}
+}
+
+func (tc *testCluster) startServer(cfg core.Config) (n *node, err error) {
 	var log io.Writer = io.Discard
 	if testing.Verbose() {
 		log = os.Stderr
 	}
-	n := &node{}
-	var err error
+	n = &node{}
 	n.Cluster, err = Open(tc.t.Context(), Config{
 		URLs: tc.urls, Room: "test", MaxAge: time.Hour, MaxBytes: 64 << 20, Replicas: tc.replicas,
 		History: cfg.History, Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {
-		tc.t.Fatal(err)
+		return nil, err
 	}
 	n.cutOffAfter, n.names.deadAfter, n.names.verifyInterval = 4*time.Second, 6*time.Second, time.Second
-	cfg.Authenticator, cfg.Now, cfg.Cluster, cfg.Node = core.OpenDoor{}, time.Now(), n.Cluster, n.Node()
+	cfg.Authenticator, cfg.Now, cfg.LoginTimeout, cfg.Cluster, cfg.Node = core.OpenDoor{}, time.Now(), patience, n.Cluster, n.Node()
 	n.room = core.NewRoom(cfg)
-	if err := n.Start(tc.t.Context(), n.room); err != nil {
-		tc.t.Fatal(err)
-	}
-	tc.nodes = append(tc.nodes, n)
-	tc.t.Cleanup(n.Close)
-	return n
+	return n, n.Start(tc.t.Context(), n.room)
 }
 
 // waitUntil waits until done is true. Meanwhile it acts as the transport of all clients.
 func (tc *testCluster) waitUntil(what string, done func() bool) {
 	tc.t.Helper()
-	for deadline := time.Now().Add(60 * time.Second); !done(); time.Sleep(time.Millisecond) {
+	began := time.Now()
+	for last := began; !done(); time.Sleep(time.Millisecond) {
+		tc.pause, last = max(tc.pause, time.Since(last)), time.Now()
 		for _, n := range tc.nodes {
 			n.room.Tick(time.Now())
 			for _, c := range n.clients {
 				c.readAll()
 			}
 		}
-		if time.Now().After(deadline) {
+		if time.Since(began) > patience {
 			tc.t.Fatalf("timed out waiting until %s", what)
 		}
 	}
@@ -170,8 +125,19 @@ func (c *client) readAll() {
 	}
 }
 
-// tryLogin sends the login of a new client, and waits for the answer.
-func (tc *testCluster) tryLogin(n *node, name string) *client {
+// tryLogin logs a new client in, again and again while its server is cut off, and waits for another
+// answer. A server is cut off for a moment after this process has not run for some seconds.
+func (tc *testCluster) tryLogin(n *node, name string) (c *client) {
+	tc.t.Helper()
+	tc.waitUntil(name+"'s server is not cut off", func() bool {
+		c = tc.tryLoginOnce(n, name)
+		return !c.received("denied " + errCutOff.Error())()
+	})
+	return c
+}
+
+// tryLoginOnce sends the login of a new client, and waits for the answer.
+func (tc *testCluster) tryLoginOnce(n *node, name string) *client {
 	tc.t.Helper()
 	c := &client{Session: n.room.Join(netip.MustParseAddrPort("192.0.2.1:4000"), noWaker{}, nil)}
 	n.clients = append(n.clients, c)
@@ -301,7 +267,11 @@ func TestNamesDoNotLeak(t *testing.T) {
 	tc := newTestCluster(t, 2)
 	a, b := tc.nodes[0], tc.nodes[1]
 	for i := range 200 {
-		c := tc.login(a, fmt.Sprint("user", i%20))
+		var c *client
+		tc.waitUntil("the name is free", func() bool { // at once, unless the request that removed it was answered late
+			c = tc.tryLogin(a, fmt.Sprint("user", i%20))
+			return c.State() == core.StateGrant
+		})
 		c.Leave(core.ReasonEOF)
 		a.clients = nil
 		tc.waitUntil("the name is released", func() bool { return a.names.queued() == 0 })

@@ -27,9 +27,12 @@ func TestCutOff(t *testing.T) {
 	tc.waitUntil("a line is received", func() bool { return len(bob.lines()) > 0 })
 	tc.nats.stop()
 	say(100)
-	tc.waitUntil("both are told", func() bool { return ann.received(cutOffText)() && bob.received(cutOffText)() })
+	a, b := tc.nodes[0], tc.nodes[1]
+	tc.waitUntil("both are told", func() bool {
+		return a.cutOff.Load() && b.cutOff.Load() && ann.received(cutOffText)() && bob.received(cutOffText)()
+	})
 	say(100)
-	if c := tc.tryLogin(tc.nodes[0], "cid"); !c.received("denied " + errCutOff.Error())() {
+	if c := tc.tryLoginOnce(tc.nodes[0], "cid"); !c.received("denied " + errCutOff.Error())() {
 		t.Errorf("cid is told %q", c.got)
 	}
 	if st := tc.nodes[0].Stats(); !st.CutOff || st.NATS != "RECONNECTING" || st.Undelivered == 0 {
@@ -37,7 +40,9 @@ func TestCutOff(t *testing.T) {
 	}
 	tc.nats.start()
 	tc.waitUntil("all lines are received", func() bool { return len(ann.lines()) >= 2*i && len(bob.lines()) >= 2*i })
-	tc.waitUntil("both are told", func() bool { return ann.received(reconnectedText)() && bob.received(reconnectedText)() })
+	tc.waitUntil("both are told", func() bool {
+		return !a.cutOff.Load() && !b.cutOff.Load() && ann.received(reconnectedText)() && bob.received(reconnectedText)()
+	})
 	checkLines(t, i, []string{"ann", "bob"}, ann, bob)
 	tc.login(tc.nodes[0], "cid")
 	if ann.received("has left")() || bob.received("has left")() {

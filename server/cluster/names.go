@@ -208,8 +208,14 @@ func (n *names) take(l *core.Login) error {
 		return errTaken
 	}
 	rev, err := n.put(kv, l.Folded, o.entry)
+	if errors.Is(err, errNoAnswer) { // one lost request, or a pause of this process, is no reason to deny a login
+		rev, err = n.put(kv, l.Folded, o.entry)
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if errors.Is(err, errNoAnswer) {
+		err = errCutOff
+	}
 	if err != nil { // if it is in the bucket nevertheless, repair removes it
 		delete(n.own, l.Folded)
 		return err
@@ -219,7 +225,7 @@ func (n *names) take(l *core.Login) error {
 }
 
 // put puts a name into the bucket, if nobody has it there, or if this server has it without
-// knowing. The error is errTaken or errCutOff.
+// knowing. The error is errTaken, errCutOff or errNoAnswer.
 func (n *names) put(kv jetstream.KeyValue, folded string, e entry) (rev uint64, err error) {
 	ctx, cancel := context.WithTimeout(n.c.ended, requestTimeout)
 	defer cancel()
@@ -227,13 +233,17 @@ func (n *names) put(kv jetstream.KeyValue, folded string, e entry) (rev uint64, 
 	switch {
 	case errors.Is(err, jetstream.ErrKeyExists):
 		before, err := n.get(ctx, kv, folded)
-		if err == nil && before.Node == n.c.node {
+		switch {
+		case errors.Is(err, context.DeadlineExceeded):
+			return 0, errNoAnswer
+		case err == nil && before.Node == n.c.node:
 			return n.replace(kv, folded, e, before.rev)
-		}
-		if err == nil {
+		case err == nil:
 			n.addUnwatched(folded, before)
 		}
 		return 0, errTaken
+	case errors.Is(err, context.DeadlineExceeded):
+		return 0, errNoAnswer
 	case err != nil:
 		n.c.warn("cannot claim a name", "err", err)
 		return 0, errCutOff
@@ -242,11 +252,15 @@ func (n *names) put(kv jetstream.KeyValue, folded string, e entry) (rev uint64, 
 	return rev, nil
 }
 
-// replace replaces the entry that the bucket has at a revision.
+// replace replaces the entry that the bucket has at a revision. The error is errTaken or errNoAnswer.
 func (n *names) replace(kv jetstream.KeyValue, folded string, e entry, at uint64) (rev uint64, err error) {
 	ctx, cancel := context.WithTimeout(n.c.ended, requestTimeout)
 	defer cancel()
-	if rev, err = kv.Update(ctx, nameKey(folded), e.value(), at); err != nil {
+	rev, err = kv.Update(ctx, nameKey(folded), e.value(), at)
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return 0, errNoAnswer
+	case err != nil:
 		return 0, errTaken
 	}
 	n.c.noteContact()

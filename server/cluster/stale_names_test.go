@@ -57,10 +57,18 @@ func TestNameThatIsNotShown(t *testing.T) {
 	}
 }
 
-// lossyBucket is a bucket of which the answers to the first purges and the first gets are lost.
+// lossyBucket is a bucket of which the answers to the first purges, gets and creates are lost.
 type lossyBucket struct {
 	jetstream.KeyValue
-	purges, gets int
+	purges, gets, creates int
+}
+
+func (l *lossyBucket) Create(ctx context.Context, key string, value []byte, opts ...jetstream.KVCreateOpt) (uint64, error) {
+	rev, err := l.KeyValue.Create(ctx, key, value, opts...)
+	if l.creates--; l.creates >= 0 {
+		return 0, context.DeadlineExceeded
+	}
+	return rev, err
 }
 
 func (l *lossyBucket) Purge(ctx context.Context, key string, opts ...jetstream.KVDeleteOpt) error {
@@ -97,9 +105,9 @@ func TestAnswerThatIsLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.names.removeDead(a.names.kv, "yan", yan)
-	a.names.removeDead(&lossyBucket{a.names.kv, 1, 0}, "zoe", put("zoe"))
+	a.names.removeDead(&lossyBucket{a.names.kv, 1, 0, 0}, "zoe", put("zoe"))
 	tc.waitUntil("zoe has left", ann.received("zoe has left"))
-	a.names.removeDead(&lossyBucket{a.names.kv, 1, 1}, "xia", put("xia"))
+	a.names.removeDead(&lossyBucket{a.names.kv, 1, 1, 0}, "xia", put("xia"))
 	tc.waitUntil("xia has left", ann.received("xia has left"))
 	if ann.received("yan has left")() {
 		t.Errorf("ann is told twice that yan has left: %q", ann.got)
@@ -108,6 +116,33 @@ func TestAnswerThatIsLost(t *testing.T) {
 	defer a.names.mu.Unlock()
 	if len(a.names.uncertain) > 0 {
 		t.Errorf("removals of unknown result: %v", a.names.uncertain)
+	}
+}
+
+// A login is not denied because one answer is lost, and is because two are. The name is free again.
+func TestClaimWithoutAnswer(t *testing.T) {
+	tc := newTestCluster(t, 1)
+	a := tc.nodes[0]
+	bucket := func() jetstream.KeyValue {
+		a.names.mu.Lock()
+		defer a.names.mu.Unlock()
+		return a.names.kv
+	}()
+	lose := func(creates, gets int) {
+		a.names.mu.Lock()
+		defer a.names.mu.Unlock()
+		a.names.kv = &lossyBucket{bucket, 0, gets, creates}
+	}
+	for _, lost := range []struct {
+		name          string
+		creates, gets int
+		in            bool
+	}{{"ann", 1, 0, true}, {"bob", 2, 0, false}, {"bob", 1, 1, false}, {"bob", 0, 0, true}} {
+		lose(lost.creates, lost.gets)
+		c := tc.tryLoginOnce(a, lost.name)
+		if in := c.State() == core.StateGrant; in != lost.in || !in && !c.received(errCutOff.Error())() {
+			t.Errorf("without %d and %d answers: told %q", lost.creates, lost.gets, c.got)
+		}
 	}
 }
 

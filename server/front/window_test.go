@@ -34,7 +34,7 @@ func TestHeardWhileItDoesNotRead(t *testing.T) {
 			want := random(100 << 10)
 			go speak.Write(want)
 			got := make([]byte, len(want))
-			s.SetReadDeadline(time.Now().Add(10 * time.Second))
+			s.SetReadDeadline(time.Now().Add(writeTimeout / 2))
 			if n, err := io.ReadFull(s, got); err != nil || !bytes.Equal(got, want) {
 				t.Errorf("%d large segments: the transport got %d octets of %d, and then %v", large, n, len(want), err)
 			}
@@ -57,7 +57,7 @@ func fill(s carried, large int) (octets int) {
 		s.SetWriteDeadline(time.Now().Add(500 * time.Millisecond))
 		n, err := s.Write(chunk[:size])
 		octets += n
-		if err != nil {
+		if err != nil && octets > 64<<10 { // fewer are taken only on a machine that has stopped meanwhile
 			break
 		}
 	}

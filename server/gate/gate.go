@@ -45,6 +45,7 @@ type Gate struct {
 	cfg       Config
 	users     atomic.Pointer[users.Users]                      // nil: any name may log in
 	verify    func(u *users.Users, name, password string) bool // hashes a password; tests replace it
+	now       func() time.Time                                 // time.Now, for the throttle; tests replace it
 	pool      *pool                                            // nil: any name may log in
 	throttle  *throttle                                        // wrong passwords by address and name; nil: off
 	addresses *throttle                                        // wrong passwords by address; nil: off
@@ -75,7 +76,7 @@ const perAddress = 10
 
 // New makes a Gate. The error for a bad file names the line. Close ends its threads.
 func New(cfg Config) (*Gate, error) {
-	g := &Gate{cfg: cfg, verify: (*users.Users).Verify}
+	g := &Gate{cfg: cfg, verify: (*users.Users).Verify, now: time.Now}
 	g.bans.path = cfg.Bans
 	if err := g.bans.load(); err != nil {
 		return nil, err
@@ -109,7 +110,7 @@ func (g *Gate) Authenticate(l *core.Login) {
 	case g.pool == nil:
 		g.answer(l, who, nil, nil)
 		return
-	case !g.mayTry(who, time.Now()):
+	case !g.mayTry(who, g.now()):
 		g.counts.throttled.Add(1)
 		l.Answer(errThrottled)
 		return
@@ -156,7 +157,7 @@ func (g *Gate) answer(l *core.Login, who attempt, hashed *users.Users, err error
 			err = errBanned
 		}
 	}
-	g.account(who, err, time.Now())
+	g.account(who, err, g.now())
 	l.Answer(err)
 }
 

@@ -27,7 +27,7 @@ const (
 	nodes            = 3 // NATS servers, and as many chatd
 	clientsPerServer = 4 // clients of each chatd
 	steadyClients    = 2 // clients of each chatd that neither insist on a name nor leave by themselves
-	timeout          = 90 * time.Second
+	timeout          = 2 * time.Minute
 	room             = "nemesis"
 )
 
@@ -136,7 +136,7 @@ func (cl *cluster) prepare(dir string) error {
 		p.env = []string{chatdVariable + "=yes"}
 		p.args = []string{
 			"-backend", transport, "-listen", net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[2*nodes+i])), "-open", "-json",
-			"-flood", "off", "-login-throttle", "off", "-log-level", "debug",
+			"-flood", "off", "-login-throttle", "off", "-login-timeout", timeout.String(), "-log-level", "debug",
 			"-cluster", strings.Join(urlsOfLinks, ","), "-cluster-room", room, "-cluster-replicas", strconv.Itoa(nodes), "-cluster-size", "256MiB",
 		}
 		cl.chatd[i] = p

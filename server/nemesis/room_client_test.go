@@ -28,16 +28,21 @@ func (p *serverPair) connect(at int) *chatConn {
 	return newChatConn(conn)
 }
 
-// tryLogin sends the login of a client. denied is the reason of a denial, "" if it is let in.
+// tryLogin sends the login of a client, again and again while its server is cut off: it is for a moment
+// after this process has not run for some seconds. denied is the reason of a denial, "" if it is let in.
 func (p *serverPair) tryLogin(at int, name string) (g *roomClient, denied string) {
 	p.Helper()
-	c := p.connect(at)
-	denied, err := c.login(name, timeout)
-	if err != nil {
-		p.Fatalf("%s: log in: %v", name, err)
+	for until := time.Now().Add(timeout); ; time.Sleep(10 * time.Millisecond) {
+		c := p.connect(at)
+		denied, err := c.login(name, timeout)
+		if err != nil {
+			p.Fatalf("%s: log in: %v", name, err)
+		}
+		if denied != cutOffDenial || time.Now().After(until) {
+			c.SetDeadline(time.Now().Add(timeout))
+			return &roomClient{c, p, name}, denied
+		}
 	}
-	c.SetDeadline(time.Now().Add(timeout))
-	return &roomClient{c, p, name}, denied
 }
 
 func (p *serverPair) enter(at int, name string) *roomClient {

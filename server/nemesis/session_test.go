@@ -25,6 +25,9 @@ const (
 	deadCut = 11 * time.Second
 )
 
+// cutOffDenial is why a chatd that is cut off denies a login.
+const cutOffDenial = "this server has lost touch with the others: try again in a moment"
+
 // Notices of a chatd that is cut off, and that is connected again.
 const (
 	cutOffText      = "this server has lost touch with the others: what you say waits until that is over"
@@ -130,8 +133,7 @@ func (v *session) talk(leaves bool) {
 			<-over
 			return
 		}
-		if leaves && n >= leaveAfter && !v.cl.noLeaving.Load() {
-			v.left.Store(true)
+		if leaves && n >= leaveAfter && v.mayLeave() {
 			v.conn.SetDeadline(time.Now().Add(timeout))
 			_, err := v.conn.Write(wire.AppendClose(nil))
 			v.closed.Store(err == nil)
@@ -148,6 +150,15 @@ func (v *session) talk(leaves bool) {
 			}
 		}
 	}
+}
+
+// mayLeave says whether clients may leave by themselves. If so, the session counts as left from now on.
+func (v *session) mayLeave() bool {
+	v.left.Store(true) // first: whoever sets noLeaving and then looks at left finds out
+	if v.cl.noLeaving.Load() {
+		v.left.Store(false)
+	}
+	return v.left.Load()
 }
 
 // say says the next line. After the end of the talk it says nothing, unless the line is the last one.
@@ -308,43 +319,6 @@ func (v *session) answer() []string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.who
-}
-
-// tryTakenName logs in at a chatd with a name that is in the room on another one. It returns what is wrong:
-// any result but that the name is taken.
-func (cl *cluster) tryTakenName(node int, name string) (wrong string) {
-	conn, err := cl.dial(node)
-	if err != nil {
-		return fmt.Sprintf("cannot connect to chatd%d: %v", node, err)
-	}
-	defer conn.Close()
-	denied, err := newChatConn(conn).login(name, timeout)
-	switch {
-	case err != nil:
-		return fmt.Sprintf("chatd%d does not answer a login: %v", node, err)
-	case denied == "":
-		return fmt.Sprintf("%s is in the room twice, the second time on chatd%d", name, node)
-	case denied != wire.NameTaken:
-		return fmt.Sprintf("chatd%d denies a login: %s", node, denied)
-	}
-	return ""
-}
-
-// checkTakenNames tries to log in with a name of each chatd at all the others.
-func (cl *cluster) checkTakenNames() (wrong []string) {
-	all, _ := cl.in()
-	for owner := range nodes {
-		i := slices.IndexFunc(all, func(v *session) bool { return v.node == owner })
-		for node := range nodes {
-			if node == owner || i < 0 {
-				continue
-			}
-			if text := cl.tryTakenName(node, all[i].name); text != "" {
-				wrong = append(wrong, text)
-			}
-		}
-	}
-	return wrong
 }
 
 // in is the sessions that are in the room, and how many of them are on each chatd.

@@ -50,6 +50,7 @@ var roomCases = []roomCase{
 
 // A room on two servers behaves like one room, with every transport.
 func TestTransports(t *testing.T) {
+	t.Parallel()
 	list := []backends.Backend{epoll.Backend, goroutine.Backend, forking.Backend, gnet.Backend}
 	if *everyTransport {
 		list = all.All()
@@ -87,6 +88,7 @@ func startServer(t *testing.T, b backends.Backend, url string) *server.Server {
 	o := server.Defaults()
 	o.Backend, o.Listen, o.Open, o.MaxClients, o.Flood = b, "127.0.0.1:0", true, 100, core.Flood{}
 	o.Cluster.URLs, o.Cluster.Room, o.Cluster.MaxBytes = url, b.Name, 16<<20
+	o.LoginTimeout, o.Drain = timeout, timeout
 	o.JSON, o.Out, o.Log = true, io.Discard, slog.New(slog.DiscardHandler)
 	s, err := server.Start(t.Context(), o)
 	if err != nil {

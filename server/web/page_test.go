@@ -2,6 +2,7 @@ package web
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"chatbench/core"
 	"chatbench/core/wire"
 	"chatbench/internal/browsertest"
+	"chatbench/internal/spawntest"
 )
 
 // join logs a client in with the client library.
@@ -125,10 +127,14 @@ func TestTalk(t *testing.T) {
 // While the server is down the draft stays, and the page reconnects by itself.
 func TestRestart(t *testing.T) {
 	b := browsertest.Start(t)
-	s := serve(t, "127.0.0.1:0", Config{})
+	ports, err := spawntest.FreePorts(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := fmt.Sprintf("127.0.0.1:%d", ports[0])
+	s := serve(t, at, Config{})
 	p := enter(t, b, s, "alice", browsertest.Look{})
 	p.Type("a draft")
-	at := strings.TrimSuffix(strings.TrimPrefix(s.url, "http://"), "/")
 	s.stop()
 	p.Await(`document.body.classList.contains("offline")`)
 	p.Type("\r")
