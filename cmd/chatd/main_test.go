@@ -160,7 +160,7 @@ func talkCmd(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func talk(addr, name, text string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	c, err := client.Dial(ctx, client.Config{Server: addr, User: name, Password: "secret"})
 	if err != nil {
