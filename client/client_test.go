@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"chatbench/core/wire"
+	"chatbench/internal/tcptest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -100,13 +102,9 @@ func TestLoginFails(t *testing.T) {
 }
 
 func TestDialUnreachable(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
-	_, err = dial(t, l.Addr().String())
-	if err == nil || !strings.Contains(err.Error(), "cannot reach "+l.Addr().String()) || !strings.Contains(err.Error(), "refused") {
+	at := tcptest.Refusing(t, netip.MustParseAddr("127.0.0.1")).String()
+	_, err := dial(t, at)
+	if err == nil || !strings.Contains(err.Error(), "cannot reach "+at) || !strings.Contains(err.Error(), "refused") {
 		t.Errorf("Dial where nobody listens: %v", err)
 	}
 }

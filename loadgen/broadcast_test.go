@@ -70,8 +70,10 @@ func TestOpenLoop(t *testing.T) {
 		if n := uint64(r.FromDue.Count); n != 20*due || uint64(r.FromSend.Count) != n || uint64(r.Generator.Lag.Count) != due {
 			t.Errorf("poisson %v: %d latencies from due, %d from send, %d lags", poisson, n, r.FromSend.Count, r.Generator.Lag.Count)
 		}
-		// What the generator says of itself is of the timed section too, give or take a turn.
-		if got := r.Generator.RecvOctets / uint64(r.Frame); got > r.Deliveries.InTime+4000 {
+		// What the generator says of itself is of the timed section too, give or take a turn: that may
+		// be all that was due and had not come when the section ended.
+		late := uint64(float64(cfg.Rate) * time.Duration(r.FromDue.MaxNS).Seconds() * 20)
+		if got := r.Generator.RecvOctets / uint64(r.Frame); got > r.Deliveries.InTime+1000+late {
 			t.Errorf("poisson %v: received %d frames in time, %d were delivered", poisson, got, r.Deliveries.InTime)
 		}
 		if r.FromDue.MeanNS < r.FromSend.MeanNS {
@@ -86,7 +88,7 @@ func TestOpenLoop(t *testing.T) {
 // In a closed loop no sender is ever more than its window ahead of its echo,
 // and the result says that it is a closed loop.
 func TestClosedLoop(t *testing.T) {
-	r := run(t, Config{Server: startNull(t), Clients: 10, Senders: 10, Window: 3, Warmup: 50 * time.Millisecond, Duration: 100 * time.Millisecond})
+	r := runUntilDelivered(t, &Config{Server: startNull(t), Clients: 10, Senders: 10, Window: 3, Warmup: 50 * time.Millisecond, Duration: 100 * time.Millisecond})
 	if !r.Ledger.Clean() || r.Void() || r.Loop != "closed" || r.Arrivals != "window" {
 		t.Errorf("%s, %v, %+v", r.Loop, r.Violations, r.Ledger)
 	}
@@ -112,6 +114,27 @@ func TestWindowHolds(t *testing.T) {
 	}
 }
 
+// allocatesAtMost runs a load that delivers at least 10,000 frames and allocates at most that
+// many objects. A load that allocates for each frame, or for each read, does so every time; but
+// everything else in this process may allocate too, and the load may get no CPU.
+func allocatesAtMost(t *testing.T, cfg Config, most uint64) {
+	t.Helper()
+	var r *Result
+	for range 5 {
+		if r = run(t, cfg); !r.Ledger.Clean() {
+			t.Fatalf("%+v", r.Ledger)
+		}
+		if r.Deliveries.InTime >= 10_000 && r.Generator.HeapObjects <= most {
+			return
+		}
+		t.Logf("%d objects allocated for %d deliveries; once more", r.Generator.HeapObjects, r.Deliveries.InTime)
+		if r.Deliveries.InTime < 10_000 {
+			cfg.Duration *= 3
+		}
+	}
+	t.Errorf("%s loop, %d threads: %d objects allocated for %d deliveries", r.Loop, max(cfg.Threads, 1), r.Generator.HeapObjects, r.Deliveries.InTime)
+}
+
 // Every octet of every delivery is read without allocating anything.
 func TestNothingAllocatedPerDelivery(t *testing.T) {
 	address := startNull(t)
@@ -122,13 +145,7 @@ func TestNothingAllocatedPerDelivery(t *testing.T) {
 		{Rate: 5000, Threads: 2},
 	} {
 		cfg.Server, cfg.Clients, cfg.Warmup, cfg.Duration = address, 50, 100*time.Millisecond, 300*time.Millisecond
-		r := run(t, cfg)
-		if !r.Ledger.Clean() || r.Deliveries.InTime < 10_000 {
-			t.Fatalf("%d deliveries, %+v", r.Deliveries.InTime, r.Ledger)
-		}
-		if n := r.Generator.HeapObjects; n > 50 {
-			t.Errorf("%s loop, %d threads: %d objects allocated for %d deliveries", r.Loop, max(cfg.Threads, 1), n, r.Deliveries.InTime)
-		}
+		allocatesAtMost(t, cfg, 50)
 	}
 }
 
@@ -141,7 +158,7 @@ func TestSabotageIsCaught(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/all=%v/%d", damage, all, i), func(t *testing.T) {
 				cfg := Config{
 					Clients: 40, Senders: 5, Rate: 10_000, Seed: i,
-					Duration: 200 * time.Millisecond, Drain: time.Second,
+					Duration: 200 * time.Millisecond, Drain: longDrain,
 				}
 				s := newRoom(t, i, func(r *room) {
 					r.script = message.Script{Size: 64, Seed: i}
@@ -219,7 +236,7 @@ func TestLoginErrors(t *testing.T) {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
-	load := Config{Server: s.Addr().String(), Clients: 3, Rate: 100, Duration: time.Second, Connect: 300 * time.Millisecond}
+	load := Config{Server: s.Addr().String(), Clients: 3, Rate: 100, Duration: time.Second, Connect: longDrain}
 	for name, c := range map[string]struct {
 		change func(*Config)
 		want   error
@@ -260,14 +277,16 @@ func TestInterrupted(t *testing.T) {
 	var seen Progress // by one goroutine, which has ended when Run returns
 	cfg := Config{Server: startNull(t), Clients: 5, Rate: 1000, Duration: time.Hour}
 	cfg.Progress = func(p Progress) {
-		if seen = p; p.PerSecond > 0 {
-			cancel()
+		if seen.PerSecond > 0 || p.Phase != timed || p.Messages == 0 || p.PerSecond == 0 {
+			return
 		}
+		seen = p
+		cancel()
 	}
 	if _, err := Run(ctx, cfg); err != ErrInterrupted {
 		t.Errorf("%v", err)
 	}
-	if seen.Clients != 5 || seen.Phase != timed || seen.Messages == 0 || seen.PerSecond == 0 || seen.Left < 59*time.Minute {
+	if seen.Clients != 5 || seen.PerSecond == 0 || seen.Left < 59*time.Minute {
 		t.Errorf("progress %+v", seen)
 	}
 }
@@ -312,10 +331,14 @@ func TestCeiling(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a second")
 	}
-	ceiling, err := Ceiling(context.Background(), Config{Clients: 10, Rate: 5}, nil)
-	if err != nil || ceiling < 1000 {
-		t.Errorf("%g deliveries/s, %v", ceiling, err)
+	var ceiling float64
+	var err error
+	for range 5 { // it is less if there is no CPU for it
+		if ceiling, err = Ceiling(context.Background(), Config{Clients: 10, Rate: 5}, nil); err == nil && ceiling >= 1000 {
+			return
+		}
 	}
+	t.Errorf("%g deliveries/s, %v", ceiling, err)
 }
 
 func TestResultIsJSON(t *testing.T) {

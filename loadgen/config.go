@@ -53,7 +53,7 @@ type Config struct {
 	Ramp      time.Duration // clients connect at equal distances over this time; 0: as soon as Joining lets them
 	First     int           // idle only: when so many are in, no client connects for Duration, and then OnFirst is called; 0: no such stop
 	Connect   time.Duration // after how long without a login the run fails; 0: 10 s
-	Drain     time.Duration // after how long without a delivery at the end the rest counts as lost; 0: 3 s
+	Drain     time.Duration // after how long without a delivery at the end the rest counts as lost, at most; 0: 3 s
 
 	// Agent, if set, says that this process drives only a part of the room's clients.
 	Agent *Agent

@@ -1,8 +1,11 @@
 package loadgen
 
 import (
+	"net"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"chatbench/loadgen/ledger"
 )
@@ -53,6 +56,66 @@ func TestThreadsGiveUp(t *testing.T) {
 	}
 }
 
+// TestOwnStop: while the thread of a generator stands still, perhaps with everything else on the machine, the server was
+// not silent. The generator gives up when it has itself waited for Drain, in steps of a tenth of it at most.
+func TestOwnStop(t *testing.T) {
+	s, err := NewStage(t.Context(), 1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	f, err := s.Join(Config{Server: startNull(t), Clients: 4, Senders: 2, Rate: 1, Duration: time.Second, Drain: 10 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := f.generators.all[0]
+	f.generators.sending.Store(1)
+	g.begin(g.now()-int64(time.Second), 0, time.Second)
+	g.load = &counted{load: g.load}
+	after := func(stop time.Duration) bool {
+		g.common.base = g.base.Add(-stop)
+		done, err := g.turn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return done
+	}
+	for range 3 { // it sends what is due, and finds that nothing is missing but what never comes
+		after(0)
+	}
+	for i := range 9 { // after the turn in which it stood still it polls once more
+		if after(time.Hour) || after(0) {
+			t.Fatalf("given up after %d turns of an hour", i+1)
+		}
+	}
+	for i := 0; !after(time.Second); i++ {
+		if i == 3 {
+			t.Fatal("not given up although it has waited for Drain")
+		}
+	}
+}
+
+// sendAll writes to a connection and waits until the other side's kernel has it.
+func sendAll(t *testing.T, conn net.Conn, p []byte) {
+	conn.Write(p)
+	raw, err := conn.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	for end := time.Now().Add(longDrain); ; time.Sleep(time.Millisecond) {
+		var left int
+		raw.Control(func(fd uintptr) { left, err = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
+		if err != nil || time.Now().After(end) {
+			t.Errorf("%d octets are still under way: %v", left, err)
+			return
+		}
+		if left == 0 {
+			return
+		}
+	}
+}
+
 // TestTail: a duplicate of the last message is found even if it comes when every thread has received everything, in one
 // piece and in slices.
 func TestTail(t *testing.T) {
@@ -85,7 +148,7 @@ func TestTail(t *testing.T) {
 				defer room.Unlock()
 				frame := make([]byte, room.script.BroadcastLen())
 				room.script.PutBroadcast(frame, uint64(cfg.senders()[0]), 19)
-				room.members[victim].conn.Write(frame)
+				sendAll(t, room.members[victim].conn, frame)
 			})
 			if err != nil || r.Ledger != (ledger.Tally{Duplicated: 1}) || r.Messages.InAll != 20 {
 				t.Errorf("%s, client %d: %+v, %v", name, victim, r, err)

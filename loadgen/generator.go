@@ -46,7 +46,9 @@ type generator struct {
 	allSent       bool   // no generator does
 	lastDelivered uint64 // deliveries when that was last checked
 	quiet         int64  // when the turn began whose poll found nothing; 0: the last poll found something
-	lastAsked     int64  // when something last arrived, or the server was found starved
+	lastAsked     int64  // when something last arrived, or the server was found starved; own stops are added
+	lastTurn      int64  // when the turn before began; 0: there was none in this section
+	stopped       int64  // how long the thread stood still since something arrived
 
 	events []unix.EpollEvent
 	in     []byte // room for an unfinished frame, followed by room for one recv
@@ -127,6 +129,7 @@ func (g *generator) drive() error {
 // after a warm-up.
 func (g *generator) begin(origin int64, warmup, duration time.Duration) {
 	g.doneSending, g.allSent = false, false
+	g.lastTurn, g.stopped = 0, 0
 	g.origin = origin
 	g.from = g.origin + int64(warmup)
 	g.to = g.from + int64(duration)
@@ -138,6 +141,7 @@ func (g *generator) begin(origin int64, warmup, duration time.Duration) {
 // turn does once what there is to do: send what is due, handle what came.
 func (g *generator) turn() (done bool, err error) {
 	start := g.now()
+	g.noteStop(start)
 	g.health.turn(start)
 	if err := g.load.offer(start); err != nil {
 		return false, err
@@ -147,6 +151,17 @@ func (g *generator) turn() (done bool, err error) {
 	}
 	_, err = g.poll(start)
 	return false, err
+}
+
+// noteStop is told when a turn begins. A thread that spins takes more than a tenth of Drain for a
+// turn only if it has no CPU, and then perhaps the server has none either: what goes beyond that
+// is not time in which the server was silent.
+func (g *generator) noteStop(now int64) {
+	if stop := now - g.lastTurn - int64(g.cfg.Drain)/10; g.lastTurn > 0 && stop > 0 {
+		g.stopped += stop
+		g.lastAsked = max(g.lastAsked, g.lastArrival.Load()) + stop
+	}
+	g.lastTurn = now
 }
 
 // poll serves the clients that have input or can be written to, and says whether there were any.
@@ -235,14 +250,14 @@ func (g *generator) progress(now int64) (done bool, err error) {
 	settled := g.sending.Load() == 0 // read before counts: after that nothing is sent
 	_, delivered, missing := g.load.counts()
 	if delivered != g.lastDelivered || settled != g.allSent {
-		g.allSent, g.lastDelivered, g.lastAsked = settled, delivered, now
+		g.allSent, g.lastDelivered, g.lastAsked, g.stopped = settled, delivered, now, 0
 		g.lastArrival.Store(now)
 	}
 	switch {
 	case settled && missing == 0:
 		return true, nil
 	case settled || unsent > 0: // otherwise another generator is still sending
-		return g.givesUp(now)
+		return g.givesUp(now, missing)
 	}
 	return false, nil
 }
@@ -257,20 +272,27 @@ func (g *generator) stopSending() {
 	}
 }
 
+// overtakenWait is how long the generator waits, at most, for deliveries that were all overtaken by
+// later ones of the same senders: they were lost or altered, unless the server has just exchanged them.
+const overtakenWait = 500 * time.Millisecond
+
 // starvedDrains is how many times Drain a server may be kept from its CPU.
 const starvedDrains = 10
 
 // givesUp says whether what is missing is lost. The generator may have been without a CPU
 // itself, so it gives up only after it has polled and found nothing. While another generator
 // still receives something, this one may be next.
-func (g *generator) givesUp(now int64) (bool, error) {
+func (g *generator) givesUp(now int64, missing uint64) (bool, error) {
 	arrived := max(g.to, g.lastArrival.Load())
+	silent := time.Duration(g.quiet - max(arrived, g.lastAsked))
 	switch {
-	case g.quiet-max(arrived, g.lastAsked) <= int64(g.cfg.Drain):
+	case silent <= min(g.cfg.Drain, overtakenWait):
 		return false, nil
+	case silent <= g.cfg.Drain:
+		return g.load.overtaken() == missing, nil
 	case g.cfg.Starved == nil || g.load.overtaken() > 0 || !g.cfg.Starved():
 		return true, nil
-	case now-arrived > starvedDrains*int64(g.cfg.Drain):
+	case now-arrived-g.stopped > starvedDrains*int64(g.cfg.Drain):
 		return false, fmt.Errorf("%w: nothing arrived for %v while the server was ready to run; give the server a CPU of its own", ErrStarved, time.Duration(now-arrived).Round(time.Second))
 	}
 	g.lastAsked = now

@@ -24,17 +24,18 @@ func relayLoad(address string) Config {
 // hundred times what a server with a CPU needs.
 const longDrain = 20 * time.Second
 
-// runUntilDelivered runs a load in which something must arrive in the timed section. If
-// neither the generator nor the server got a CPU in time, which is
+// runUntilDelivered runs a load in which something must be sent and arrive in the timed section.
+// If neither the generator nor the server got a CPU in time, which is
 // not what is tested, it makes the section longer.
 func runUntilDelivered(t *testing.T, cfg *Config) (r *Result) {
 	t.Helper()
 	for range 3 {
-		if r = run(t, *cfg); r.Deliveries.InTime > 0 {
+		if r = run(t, *cfg); r.Deliveries.InTime > 0 && r.Deliveries.Timed > 0 {
 			break
 		}
-		t.Logf("starved: of %d frames none arrived within %v; once more with ten times that", r.Deliveries.InAll, cfg.Duration)
+		t.Logf("starved: of %d frames %d arrived within %v; once more with ten times that", r.Deliveries.InAll, r.Deliveries.InTime, cfg.Duration)
 		cfg.Duration *= 10
+		cfg.Objective *= 10 // the share of it that may be late stays the same
 	}
 	return r
 }
@@ -72,8 +73,8 @@ func TestRelay(t *testing.T) {
 			t.Errorf("%s: %.2f frames a request, want about %.2f", name, frames, r.PerMessage)
 		}
 		heard := uint64(0)
-		if cfg.ChatRate > 0 {
-			heard = uint64(float64(cfg.ChatRate)*(cfg.Warmup+cfg.Duration).Seconds()) * 30
+		for chat := Fixed(cfg.ChatRate); cfg.ChatRate > 0 && chat.Due(heard/30) < cfg.Warmup+cfg.Duration; {
+			heard += 30
 		}
 		if r.Requests.Heard != heard {
 			t.Errorf("%s: %d chat deliveries, want %d", name, r.Requests.Heard, heard)
@@ -117,10 +118,7 @@ func TestRelaySabotageIsCaught(t *testing.T) {
 func TestNothingAllocatedPerFrame(t *testing.T) {
 	cfg := relayLoad(startNull(t))
 	cfg.Window, cfg.ChatRate = 16, 100
-	r := run(t, cfg)
-	if n := r.Generator.HeapObjects; n > 100 || r.Deliveries.InTime < 10_000 {
-		t.Errorf("%d objects allocated for %d frames", n, r.Deliveries.InTime)
-	}
+	allocatesAtMost(t, cfg, 100)
 }
 
 // An asker that is never answered stops at its window.
@@ -175,21 +173,25 @@ func TestRamp(t *testing.T) {
 // other client is connected. The others are due as if there had been no stop: the stop is in
 // no login time and in no lateness.
 func TestFirst(t *testing.T) {
-	const stop = 400 * time.Millisecond
 	for _, ramp := range []time.Duration{0, time.Millisecond, 40 * time.Millisecond} {
-		server := startNull(t)
-		there, calls := -1, 0
-		begun := time.Now()
-		r := run(t, Config{Scenario: Idle, Server: server, Clients: 20, First: 5, Ramp: ramp, Duration: stop, OnFirst: func() {
-			there, calls = connected(t, server), calls+1
-		}})
-		if calls != 1 || there != 5 {
-			t.Errorf("ramp %v: OnFirst was called %d times, with %d connected", ramp, calls, there)
+		var r *Result
+		in := true // the stop is in the figures, or the machine was as slow: then it is tried with a longer one
+		for stop := 100 * time.Millisecond; in && stop < 10*time.Second; stop *= 4 {
+			server := startNull(t)
+			there, calls := -1, 0
+			begun := time.Now()
+			r = run(t, Config{Scenario: Idle, Server: server, Clients: 20, First: 5, Ramp: ramp, Duration: stop, OnFirst: func() {
+				there, calls = connected(t, server), calls+1
+			}})
+			if calls != 1 || there != 5 {
+				t.Errorf("ramp %v: OnFirst was called %d times, with %d connected", ramp, calls, there)
+			}
+			if took := time.Since(begun); took < 2*stop || r.Login.Count != 20 {
+				t.Errorf("ramp %v: %d logins, over after %v, with two stops of %v", ramp, r.Login.Count, took, stop)
+			}
+			in = r.Login.P50NS >= int64(stop) || r.Generator.Lag.P50NS >= int64(stop)
 		}
-		if took := time.Since(begun); took < 2*stop {
-			t.Errorf("ramp %v: over after %v, with two stops of %v", ramp, took, stop)
-		}
-		if r.Login.Count != 20 || r.Login.P50NS >= int64(stop) || r.Generator.Lag.P50NS >= int64(stop) {
+		if in {
 			t.Errorf("ramp %v: the stop is in the figures: %+v, lateness %+v", ramp, r.Login.Summary, r.Generator.Lag.Summary)
 		}
 	}

@@ -86,7 +86,7 @@ func TestLoadsByTLS(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newRoom(t, 1, func(r *room) { r.Listener = tls.NewListener(trickle{r.Listener}, server) })
 			cfg.Server, cfg.TLS, cfg.Seed = s.Addr().String(), client, 5
-			cfg.Warmup, cfg.Duration, cfg.Drain, cfg.Objective = 50*time.Millisecond, 200*time.Millisecond, longDrain, 5*time.Second
+			cfg.Warmup, cfg.Duration, cfg.Drain, cfg.Connect, cfg.Objective = 50*time.Millisecond, 200*time.Millisecond, longDrain, longDrain, 5*time.Second
 			served := runUntilDelivered
 			if cfg.Scenario == Idle {
 				cfg.Warmup, served = 0, func(t *testing.T, cfg *Config) *Result { return run(t, *cfg) }
@@ -114,7 +114,7 @@ func TestLoadsByTLS(t *testing.T) {
 // Lost messages and a closed connection are found with TLS too.
 func TestFaultsByTLS(t *testing.T) {
 	server, client := identity(t)
-	cfg := Config{TLS: client, Clients: 40, Senders: 5, Rate: 10_000, Duration: 200 * time.Millisecond, Drain: time.Second}
+	cfg := Config{TLS: client, Clients: 40, Senders: 5, Rate: 10_000, Duration: 200 * time.Millisecond, Drain: longDrain}
 	s := newRoom(t, 1, func(r *room) {
 		r.Listener = tls.NewListener(r.Listener, server)
 		r.script, r.messages, r.damage = message.Script{Size: 64}, 400, "drop"

@@ -100,7 +100,7 @@ func TestThreadsOpenLoop(t *testing.T) {
 // TestThreadsClosedLoop: every sender of every thread has its window and no more.
 func TestThreadsClosedLoop(t *testing.T) {
 	cfg := Config{Server: startNull(t), Threads: 2, Clients: 50, Senders: 10, Window: 16, Warmup: 200 * time.Millisecond, Duration: 300 * time.Millisecond}
-	r := run(t, cfg)
+	r := runUntilDelivered(t, &cfg)
 	if !r.Ledger.Clean() || r.Void() || r.Deliveries.Timed == 0 || r.Deliveries.InAll != 50*r.Messages.InAll {
 		t.Errorf("%v, %+v, %+v of %d messages", r.Violations, r.Ledger, r.Deliveries, r.Messages.InAll)
 	}
@@ -151,7 +151,7 @@ func TestThreadsFindSabotage(t *testing.T) {
 				})
 				r := run(t, Config{
 					Server: s.Addr().String(), Threads: 3, Clients: 12, Senders: 5, Rate: 5000, Seed: i,
-					Duration: 200 * time.Millisecond, Drain: time.Second,
+					Duration: 200 * time.Millisecond, Drain: longDrain,
 				})
 				n := s.damages()
 				want := map[string]ledger.Tally{
@@ -278,10 +278,12 @@ func TestSeveralServers(t *testing.T) {
 				Server: s.Addr().String() + "," + s.addListener(t), Threads: threads, Clients: 9, Senders: 3, Rate: 1000, Seed: 1,
 				Duration: 100 * time.Millisecond,
 			}
+			measure := func() *Result { return run(t, cfg) }
 			if window > 0 {
 				cfg.Rate, cfg.Window = 0, window
+				measure = func() *Result { return runUntilDelivered(t, &cfg) }
 			}
-			r := run(t, cfg)
+			r := measure()
 			if !r.Ledger.Clean() || r.Deliveries.InAll != 9*r.Messages.InAll || r.Servers == nil {
 				t.Fatalf("%+v, %+v of %d messages", r.Ledger, r.Deliveries, r.Messages.InAll)
 			}

@@ -64,6 +64,7 @@ const cursorReport = "\x1b[1;1R"
 
 func openEditor(o Options, name string, memory *command.Memory) (*editor, error) {
 	e := &editor{out: o.Out, style: style{o.Colour, name}, prompt: name, memory: memory, typed: make(chan string, maxTypedAhead), empty: true}
+	e.online.Store(true)
 	line, err := readline.NewFromConfig(&readline.Config{
 		Prompt: e.promptFor(true),
 		Stdin:  io.MultiReader(strings.NewReader(cursorReport), o.In),

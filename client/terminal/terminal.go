@@ -63,7 +63,7 @@ type screen interface {
 	progress(rows []string)
 	// lines gives what is typed; it is closed when that has ended.
 	lines() <-chan string
-	// connected shows whether there is a server to talk to.
+	// connected shows whether there is a server to talk to. At first there is one.
 	connected(bool)
 	// ask asks for the password. The channel gives it, or is closed if there is nobody
 	// to ask. Meanwhile typed characters are not shown.
@@ -127,7 +127,6 @@ func Run(ctx context.Context, o Options) error {
 	}
 	v.warnUnchecked()
 	for {
-		v.connected(true)
 		v.client = c
 		err := v.talk(ctx, c)
 		v.client = nil
@@ -149,6 +148,7 @@ func Run(ctx context.Context, o Options) error {
 			}
 			return err
 		}
+		v.connected(true) // first: who reads that it is there may type at once
 		v.status("reconnected to " + o.Client.Server)
 		v.warnUnchecked()
 	}

@@ -112,6 +112,10 @@ func TestChangedMeanwhile(t *testing.T) {
 	if err := os.Truncate(path, 64<<20); err != nil { // more than can be under way
 		t.Fatal(err)
 	}
+	past := time.Now().Add(-time.Hour) // timestamps advance by ticks, and a change in the same tick would not be seen
+	if err := os.Chtimes(path, past, past); err != nil {
+		t.Fatal(err)
+	}
 	straight := alice.p.dial
 	alice.p.dial = func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 		conn, err := straight(ctx, to)

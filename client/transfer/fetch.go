@@ -241,10 +241,10 @@ func (f *fetching) receiveUnchecked(conn net.Conn) error {
 }
 
 // finish closes our side and waits until the sharer closes its own, which it does when
-// it can send the next file.
+// it can send the next file. Asked before that it may refuse.
 func (f *fetching) finish(conn net.Conn) {
 	if tcp, ok := conn.(*net.TCPConn); ok && tcp.CloseWrite() == nil {
-		conn.SetReadDeadline(time.Now().Add(time.Second))
+		conn.SetReadDeadline(time.Now().Add(stallTimeout))
 		conn.Read(make([]byte, 1))
 	}
 }

@@ -55,6 +55,7 @@ func pairOfTheDocs(t *testing.T, addr string) {
 	one.do("/file ls username2", "  test.txt")
 	one.do("/file ls nouser", "No such user: nouser")
 	two.Await("username: hello\r\n")
+	two.AwaitLast("username2>")
 	two.update()
 	two.do("/file dn username test.txt", "saved "+filepath.Join(two.saved, "test.txt")+" from username: 21 B")
 	if got, err := os.ReadFile(filepath.Join(two.saved, "test.txt")); err != nil || string(got) != "the file of username\n" {

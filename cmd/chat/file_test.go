@@ -4,20 +4,25 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"chatbench/client"
 	"chatbench/cmd/internal/ptytest"
 	"chatbench/core/wire"
+	"chatbench/internal/tcptest"
 	"chatbench/server"
 )
 
-// halfway is a sharer that sends only the first half of a file.
+// halfway is a sharer that sends the first half of a file, and then an octet from time to time, so that
+// nobody takes it for one that is gone.
 type halfway struct {
 	c  *client.Client
-	at net.Listener
+	at netip.AddrPort
 }
 
 const half = 5_000_000 // of twice as much
@@ -31,7 +36,7 @@ func (h *halfway) FileFrame(c *client.Client, f wire.Frame) {
 		c.List(string(name), []string{"film one.mkv", "notes\x1b]52;c;x\a\n  forged"})
 	case wire.DnReq:
 		ack := wire.Ack{Name: name, File: file[1:], Addr: c.LocalAddr(),
-			Port: h.at.Addr().(*net.TCPAddr).AddrPort().Port(), Token: []byte("0123456789abcdef0123456789abcdef")}
+			Port: h.at.Port(), Token: []byte("0123456789abcdef0123456789abcdef")}
 		c.Ack(ack)
 	}
 }
@@ -42,21 +47,33 @@ func shareHalf(t *testing.T, s *server.Server, name string) *halfway {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &halfway{at: l}
-	done := make(chan struct{})
-	t.Cleanup(func() { l.Close(); <-done })
-	go func() {
-		defer close(done)
+	var work sync.WaitGroup
+	t.Cleanup(func() { l.Close(); work.Wait() })
+	work.Go(func() {
 		for {
 			conn, err := l.Accept()
 			if err != nil {
 				return
 			}
-			data := binary.BigEndian.AppendUint64(make([]byte, 8, 16+half), 2*half)
-			conn.Write(append(data, make([]byte, half)...))
-			defer conn.Close()
+			work.Go(func() {
+				defer conn.Close()
+				data := binary.BigEndian.AppendUint64(make([]byte, 8, 16+half), 2*half)
+				_, err := conn.Write(append(data, make([]byte, half)...))
+				for err == nil {
+					time.Sleep(50 * time.Millisecond)
+					_, err = conn.Write([]byte{0})
+				}
+			})
 		}
-	}()
+	})
+	return shareAt(t, s, name, l.Addr().(*net.TCPAddr).AddrPort())
+}
+
+// shareAt logs a sharer in that names an address.
+func shareAt(t *testing.T, s *server.Server, name string, at netip.AddrPort) *halfway {
+	t.Helper()
+	h := &halfway{at: at}
+	var err error
 	h.c, err = client.Dial(t.Context(), client.Config{Server: s.Addr().String(), User: name, Password: "x", Files: h})
 	if err != nil {
 		t.Fatal(err)
@@ -114,11 +131,10 @@ func TestFilesOnATerminal(t *testing.T) {
 // The error names a sharer that cannot be reached, with address and port.
 func TestUnreachableSharer(t *testing.T) {
 	s, _ := serve(t, "127.0.0.1:0")
-	bob := shareHalf(t, s, "bob")
-	bob.at.Close()
+	bob := shareAt(t, s, "bob", tcptest.Refusing(t, netip.MustParseAddr("127.0.0.1")))
 	p := pipe(t, "-server", s.Addr().String(), "-user", "alice", "-downloads", t.TempDir())
 	p.say("/file dn bob film\n")
-	p.wantErr("film from bob: cannot reach bob at " + bob.at.Addr().String() + ": ")
+	p.wantErr("film from bob: cannot reach bob at " + bob.at.String() + ": ")
 	if code := p.exit(); code != 1 {
 		t.Errorf("exit code %d", code)
 	}

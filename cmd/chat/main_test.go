@@ -18,11 +18,16 @@ import (
 	"chatbench/backends/epoll"
 	"chatbench/client"
 	"chatbench/cmd/internal/ptytest"
+	"chatbench/core"
 	"chatbench/internal/certtest"
+	"chatbench/internal/tcptest"
 	"chatbench/server"
+	"chatbench/server/command"
 )
 
-func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"chat": main}) }
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"chat": main, "chatd": func() { command.Main(epoll.Backend) }})
+}
 
 // TestScripts runs chat as a user does, with a server at $ADDR, and one with TLS and the
 // certificate $CERT at $SECURE.
@@ -129,11 +134,12 @@ func leave(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// startServer starts a server that lets everybody in and does not announce who joins
-// and leaves.
+// startServer starts a server that lets everybody in, takes as much as they say, and does not
+// announce who joins and leaves.
 func startServer(addr string, change ...func(*server.Options)) (*server.Server, error) {
 	o := server.Defaults()
 	o.Backend, o.Listen, o.Open, o.Announce, o.MaxClients = epoll.Backend, addr, true, false, 100
+	o.Flood = core.Flood{}
 	o.Out, o.Log = io.Discard, slog.New(slog.NewTextHandler(io.Discard, nil))
 	for _, f := range change {
 		f(&o)
@@ -155,6 +161,9 @@ func serve(t *testing.T, addr string, change ...func(*server.Options)) (s *serve
 	t.Cleanup(stop)
 	return s, stop
 }
+
+// again is where a server can be started that is to be started again there after it was stopped.
+func again() string { return tcptest.Own().String() + ":0" }
 
 // join logs another client in.
 func join(t *testing.T, s *server.Server, name string) *client.Client {

@@ -19,22 +19,21 @@ import (
 // TestPair runs chat for two users, each on a terminal, and chatd, as processes of
 // their own.
 func TestPair(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "chatd")
-	build := exec.Command("go", "build", "-o", path, "../chatd")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building chatd: %v\n%s", err, out)
-	}
-	t.Run("talk", func(t *testing.T) { pairTalks(t, startChatd(t, path)) })
-	t.Run("files", func(t *testing.T) { pairFetches(t, startChatd(t, path)) })
-	t.Run("killed", func(t *testing.T) { pairIsKilled(t, startChatd(t, path)) })
-	t.Run("docs", func(t *testing.T) { pairOfTheDocs(t, startChatd(t, path)) })
+	t.Run("talk", func(t *testing.T) { pairTalks(t, startChatd(t)) })
+	t.Run("files", func(t *testing.T) { pairFetches(t, startChatd(t)) })
+	t.Run("killed", func(t *testing.T) { pairIsKilled(t, startChatd(t)) })
+	t.Run("docs", func(t *testing.T) { pairOfTheDocs(t, startChatd(t)) })
 }
 
 // startChatd runs a chatd until the end of the test.
-func startChatd(t *testing.T, path string) (addr string) {
+func startChatd(t *testing.T) (addr string) {
 	t.Helper()
-	cmd := exec.Command(path, "-listen", "127.0.0.1:0", "-open", "-flood", "off", "-login-throttle", "off")
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self, "-listen", "127.0.0.1:0", "-open", "-flood", "off", "-login-throttle", "off")
+	cmd.Args[0] = "chatd"
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -181,11 +180,10 @@ func pairFetches(t *testing.T, addr string) {
 // awaitAnywhere waits for a text that may come before or after what was awaited last.
 func (p *person) awaitAnywhere(t *testing.T, text string) {
 	t.Helper()
-	for range 30_000 {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if strings.Contains(p.Seen(), text) {
 			return
 		}
-		time.Sleep(time.Millisecond)
 	}
 	t.Fatalf("%s was not shown %q", p.name, text)
 }

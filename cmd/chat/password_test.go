@@ -6,6 +6,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	_ "unsafe" // for go:linkname
+
+	"golang.org/x/crypto/bcrypt"
 
 	"chatbench/client"
 	"chatbench/cmd/internal/ptytest"
@@ -14,10 +17,20 @@ import (
 	ctl "chatbench/server/control"
 )
 
+// The bcrypt costs of package users, as its own tests lower them. The server hashes on threads of
+// low priority: beside other processes a usual hash can take them longer than a login may.
+//
+//go:linkname newCost chatbench/core/users.newCost
+//go:linkname leastCost chatbench/core/users.leastCost
+var newCost, leastCost int
+
 // passwordChanged starts chat as alice, and types a draft. Then alice's password becomes
 // "brandnew", and the server is restarted at addr, with another user, bob.
 func passwordChanged(t *testing.T, draft string) (p *ptytest.Terminal, addr string) {
 	t.Helper()
+	usual := newCost
+	newCost, leastCost = bcrypt.MinCost, bcrypt.MinCost
+	t.Cleanup(func() { newCost, leastCost = usual, usual })
 	file := filepath.Join(t.TempDir(), "users.txt")
 	for _, name := range []string{"alice", "bob"} {
 		if err := users.Add(file, name, "old"); err != nil {
@@ -25,7 +38,7 @@ func passwordChanged(t *testing.T, draft string) (p *ptytest.Terminal, addr stri
 		}
 	}
 	withUsers := func(o *server.Options) { o.Open, o.Users = false, file }
-	s, stop := serve(t, "127.0.0.1:0", withUsers)
+	s, stop := serve(t, again(), withUsers)
 	addr = s.Addr().String()
 	p = ptytest.Start(t, []string{"CHAT_PASSWORD=old", "NO_COLOR=1"}, "chat", "-server", addr, "-user", "alice")
 	p.AwaitLast("alice>")

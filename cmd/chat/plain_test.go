@@ -40,7 +40,7 @@ func pipe(t *testing.T, args ...string) *piped {
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	late := time.AfterFunc(30*time.Second, func() { p.cmd.Process.Kill() })
+	late := time.AfterFunc(2*time.Minute, func() { p.cmd.Process.Kill() })
 	t.Cleanup(func() { late.Stop(); p.cmd.Process.Kill(); p.cmd.Wait() })
 	return p
 }
@@ -68,7 +68,7 @@ func (p *piped) exit() int {
 
 // chat reconnects with pipes too; what is piped in meanwhile waits.
 func TestPipeReconnects(t *testing.T) {
-	s, stop := serve(t, "127.0.0.1:0")
+	s, stop := serve(t, again())
 	addr := s.Addr().String()
 	bob := join(t, s, "bob")
 	p := pipe(t, "-server", addr, "-user", "alice")

@@ -188,15 +188,17 @@ func TestPassedSocketIsNotInherited(t *testing.T) {
 	if !holds(fmt.Sprint(a.cmd.Process.Pid)) {
 		t.Errorf("chatd itself does not hold %s", inode)
 	}
-	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", a.cmd.Process.Pid))
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	children := 0
-	for _, list := range lists {
-		pids, _ := os.ReadFile(list)
-		for _, pid := range strings.Fields(string(pids)) {
-			children++
-			if holds(pid) {
-				t.Errorf("child %s holds %s", pid, inode)
-			}
+	for _, stat := range stats {
+		text, _ := os.ReadFile(stat) // pid (command) state parent
+		_, rest, _ := strings.Cut(string(text), ") ")
+		if f := strings.Fields(rest); len(f) < 2 || f[1] != fmt.Sprint(a.cmd.Process.Pid) {
+			continue
+		}
+		children++
+		if pid := filepath.Base(filepath.Dir(stat)); holds(pid) {
+			t.Errorf("child %s holds %s", pid, inode)
 		}
 	}
 	if children == 0 {

@@ -108,7 +108,6 @@ func TestSabotage(t *testing.T) {
 		for _, victim := range []int64{2, 7} {
 			s := &sabotage{server: server, damage: damage, victim: victim}
 			cfg := plain(s.listen(t))
-			cfg.Drain = time.Second
 			r, err := c.Run(t.Context(), cfg)
 			if err != nil {
 				t.Fatal(err)

@@ -127,37 +127,33 @@ func TestClockAfter(t *testing.T) {
 // TestComing: the coordinator waits longer than planned for an agent that still receives something, but not for a silent one.
 func TestComing(t *testing.T) {
 	for _, says := range []bool{true, false} {
-		c := newCoordinator(t, "127.0.0.1:0", 1)
-		defer c.Close()
-		conn, err := net.Dial("tcp", c.Addr())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		go func() {
-			p := newPeer(conn, maxLine)
-			p.write(greeting(Options{Name: "one", Threads: 1}))
-			for m, err := p.read(); err == nil; m, err = p.read() {
-				switch m.Kind {
-				case ping:
-					p.write(message{Kind: pong, Serial: m.Serial})
-				case start:
-					if says {
-						p.write(message{Kind: coming})
-					}
-					time.Sleep(3 * time.Second)
-					p.write(message{Kind: sent})
+		synctest.Test(t, func(t *testing.T) {
+			here, there := net.Pipe()
+			ended := make(chan bool)
+			go func() {
+				defer close(ended)
+				p := newPeer(there, maxLine)
+				if m, err := p.read(); err != nil || m.Kind != start {
+					t.Errorf("received %+v, %v", m, err)
 				}
+				if says {
+					p.write(message{Kind: coming})
+				}
+				time.Sleep(3 * time.Second)
+				p.write(message{Kind: sent})
+				p.Close()
+			}()
+			c := &Coordinator{closed: make(chan bool)}
+			r := &remote{peer: newPeer(here, maxLine), answers: make(chan message), gone: make(chan bool), closing: make(chan bool)}
+			go c.readMessages(r)
+			s := c.session(t.Context(), loadgen.Config{}, []*remote{r})
+			defer s.fail(nil)
+			if _, err := s.exchange(r, message{Kind: start}, sent, 2*time.Second); (err == nil) != says || err != nil && !errors.Is(err, ErrLost) {
+				t.Errorf("it says that something arrives: %v; %v", says, err)
 			}
-		}()
-		if err := c.Gather(t.Context(), 20*time.Second); err != nil {
-			t.Fatal(err)
-		}
-		all := c.alive()
-		s := c.session(t.Context(), loadgen.Config{}, all)
-		if _, err := s.exchange(all[0], message{Kind: start}, sent, 2*time.Second); (err == nil) != says || err != nil && !errors.Is(err, ErrLost) {
-			t.Errorf("it says that something arrives: %v; %v", says, err)
-		}
+			<-ended
+			<-r.gone
+		})
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 )
 
 // timeout is how long the last messages may take to come back.
-const timeout = 5 * time.Second
+const timeout = 30 * time.Second
 
 // Chat is the latency of the two clients' messages: from when one was due until its sender got
 // it back from the server.

@@ -1,6 +1,7 @@
 package price
 
 import (
+	"math"
 	"os"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ func TestMeasure(t *testing.T) {
 		}
 		return len(entries)
 	}
+	time.Sleep(time.Millisecond) // for its timers the runtime opens files that it keeps
 	before := files()
 	var from, to unix.Rusage
 	unix.Getrusage(unix.RUSAGE_SELF, &from)
@@ -26,8 +28,9 @@ func TestMeasure(t *testing.T) {
 	if err != nil || p.Call <= 0 || p.Trip <= p.Call {
 		t.Fatalf("%+v, %v", p, err)
 	}
-	if n := to.Nvcsw - from.Nvcsw; n < batches*trips {
-		t.Errorf("%d voluntary switches in %d trips", n, batches*trips)
+	// A thread that was preempted in favour of the other need not wait for it.
+	if n := to.Nvcsw - from.Nvcsw + to.Nivcsw - from.Nivcsw; n < batches*trips {
+		t.Errorf("%d switches in %d trips", n, batches*trips)
 	}
 	for end := time.Now().Add(10 * time.Second); files() > before; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
@@ -39,13 +42,16 @@ func TestMeasure(t *testing.T) {
 // TestFastest: slow batches do not count.
 func TestFastest(t *testing.T) {
 	n := 0
+	took := time.Duration(math.MaxInt64)
 	got := fastest(func() {
+		begun := time.Now()
 		if n++; n%2 == 0 {
 			time.Sleep(10 * time.Millisecond)
 		}
 		time.Sleep(time.Millisecond)
+		took = min(took, time.Since(begun))
 	})
-	if n != batches || got < 1e6 || got >= 11e6 {
-		t.Errorf("%d batches, the fastest took %v", n, time.Duration(got))
+	if n != batches || got < float64(took) || got > 1.5*float64(took) {
+		t.Errorf("%d batches; the fastest took %v, said to be %v", n, took, time.Duration(got))
 	}
 }
