@@ -299,7 +299,7 @@ func TestMistakes(t *testing.T) {
 		{exitFailed, "there cannot be run", tinyRun("good", "x", "-arm", "a=there:good")},
 		{exitUsage, "a duration of 0s", tinyRun("good", "x", "-duration", "0s")},
 		{exitUsage, "a budget of 5m0s", tinyRun("good", "x", "-budget", "5m")},
-		{exitUsage, "slices of 300ms in 200ms", tinyRun("good", "x", "-slice", "300ms")},
+		{exitUsage, "slices of 300ms in 100ms", tinyRun("good", "x", "-slice", "300ms")},
 		{exitUsage, "a lead-in of -1s", tinyRun("good", "x", "-lead-in", "-1s")},
 		{exitUsage, "slices have a -lead-in", tinyRun("good", "x", "-warmup", "1s")},
 		{exitUsage, "there are no slices with -whole", tinyRun("good", "x", "-whole")},
