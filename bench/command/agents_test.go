@@ -1,9 +1,9 @@
 package command
 
 import (
+	"bytes"
 	"context"
 	"errors"
-	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -14,15 +14,22 @@ import (
 	"chatbench/loadgen/agents"
 )
 
-// freeAddress returns an address at which nothing listens.
-func freeAddress(t *testing.T) string {
+// driven carries out a command line that waits for agents. It calls join with the address at which
+// bench waits: one that the kernel has chosen, because an address that is free now may be taken a moment later.
+func driven(t *testing.T, programs string, args []string, join func(address string)) outcome {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	joined := false
+	stderr := &watched{word: "waiting for 2 agents on ", found: func(line []byte) {
+		_, address, _ := strings.Cut(strings.TrimSpace(string(line)), " agents on ")
+		joined = true
+		join(address)
+	}}
+	var stdout bytes.Buffer
+	status := Run(t.Context(), append(args, "-agents", "alpha,beta", "-agents-listen", "127.0.0.1:0"), Env{Stdout: &stdout, Stderr: stderr, Bin: programs})
+	if !joined {
+		t.Fatalf("status %d, and it did not wait for agents: %s", status, stderr.String())
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return outcome{status, stdout.String(), stderr.String()}
 }
 
 // startAgent runs an agent until bench tells it to leave. Before load number off, if
@@ -46,18 +53,19 @@ func startAgent(t *testing.T, address, name string, off int) (ended chan error) 
 }
 
 // withAgents is a run in pieces that two agents drive.
-func withAgents(dir, address string) []string {
-	return append(strings.Fields("run -backends good -whole -rounds 2 -warmup 50ms -duration 200ms -clients 6 -senders 2 -rate 400/s -window 4 -foreign-max 1"),
-		"-agents", "alpha,beta", "-agents-listen", address, "-o", dir)
+func withAgents(dir string) []string {
+	return append(strings.Fields("run -backends good -whole -rounds 2 -warmup 50ms -duration 200ms -clients 6 -senders 2 -rate 400/s -window 4 -foreign-max 1 -o"), dir)
 }
 
 // TestAgents: a load that two agents drive is one run, with their names and the offsets of their
 // clocks, and every message is checked.
 func TestAgents(t *testing.T) {
-	programs, address := bin(t), freeAddress(t)
+	programs := bin(t)
 	t.Chdir(t.TempDir())
-	alpha, beta := startAgent(t, address, "alpha", 0), startAgent(t, address, "beta", 0)
-	got := try(t.Context(), programs, withAgents("r", address)...)
+	var alpha, beta chan error
+	got := driven(t, programs, withAgents("r"), func(address string) {
+		alpha, beta = startAgent(t, address, "alpha", 0), startAgent(t, address, "beta", 0)
+	})
 	if got.status != exitOK && got.status != exitViolated && got.status != exitDisturbed {
 		t.Fatalf("%+v", got)
 	}
@@ -98,17 +106,20 @@ func TestAgents(t *testing.T) {
 // TestAgentLost: a round in which an agent leaves is void, and so are those in
 // which it is missing; the exit status says so.
 func TestAgentLost(t *testing.T) {
-	programs, address := bin(t), freeAddress(t)
+	programs := bin(t)
 	t.Chdir(t.TempDir())
-	alpha, beta := startAgent(t, address, "alpha", 0), startAgent(t, address, "beta", 2)
+	var alpha chan error
 	again := make(chan error, 1)
-	go func() { // it comes back
-		if err := <-beta; !errors.Is(err, loadgen.ErrInterrupted) {
-			t.Errorf("beta: %v", err)
-		}
-		again <- <-startAgent(t, address, "beta", 0)
-	}()
-	got := try(t.Context(), programs, withAgents("r", address)...)
+	got := driven(t, programs, withAgents("r"), func(address string) {
+		alpha = startAgent(t, address, "alpha", 0)
+		beta := startAgent(t, address, "beta", 2)
+		go func() { // it comes back
+			if err := <-beta; !errors.Is(err, loadgen.ErrInterrupted) {
+				t.Errorf("beta: %v", err)
+			}
+			again <- <-startAgent(t, address, "beta", 0)
+		}()
+	})
 	if err := errors.Join(<-alpha, <-again); err != nil {
 		t.Error(err)
 	}
@@ -132,16 +143,19 @@ func TestAgentLost(t *testing.T) {
 // TestAgentReplaced: arms of one round that were driven before and after an agent was replaced cannot be compared, so
 // all of them are void, and the manifest says since when the new agent drove.
 func TestAgentReplaced(t *testing.T) {
-	programs, address := bin(t), freeAddress(t)
+	programs := bin(t)
 	t.Chdir(t.TempDir())
-	alpha, beta := startAgent(t, address, "alpha", 0), startAgent(t, address, "beta", 2)
+	var alpha chan error
 	again := make(chan error, 1)
-	go func() {
-		<-beta
-		again <- <-startAgent(t, address, "beta", 0)
-	}()
 	args := strings.Fields("run -backends good,good@workers=1 -whole -rounds 2 -warmup 50ms -duration 200ms -clients 6 -senders 2 -rate none -window 4 -foreign-max 1 -o r")
-	got := try(t.Context(), programs, append(args, "-agents", "alpha,beta", "-agents-listen", address)...)
+	got := driven(t, programs, args, func(address string) {
+		alpha = startAgent(t, address, "alpha", 0)
+		beta := startAgent(t, address, "beta", 2)
+		go func() {
+			<-beta
+			again <- <-startAgent(t, address, "beta", 0)
+		}()
+	})
 	if err := errors.Join(<-alpha, <-again); err != nil {
 		t.Error(err)
 	}

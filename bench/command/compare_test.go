@@ -14,7 +14,7 @@ import (
 )
 
 // reference is a run that is committed.
-const reference = "../report/testdata/schema2-broadcast"
+const reference = "../report/testdata/schema2-relay"
 
 // TestComparePair: two directories are compared, in every format,
 // wherever the flags are; a page is written completely, where it is asked for.

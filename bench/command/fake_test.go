@@ -13,11 +13,12 @@ import (
 	"testing"
 	"time"
 
+	"chatbench/bench/record"
 	"chatbench/core/wire"
 )
 
 // TestMain is the tests, or one of the programs that bench starts: a chatd that
-// has the backends good, lossy, dying and stuck, and the null server.
+// has the backends good, other (which is as good), lossy, dying and stuck, and the null server.
 func TestMain(m *testing.M) {
 	switch os.Getenv("BENCH_FAKE") {
 	case "":
@@ -55,7 +56,7 @@ func fakeChatd(args []string) int {
 	backend, secure := "", (*tls.Config)(nil)
 	for i, a := range args {
 		if a == "-list" {
-			fmt.Print(`[{"name":"good"},{"name":"lossy"},{"name":"dying"},{"name":"stuck"}]`)
+			fmt.Print(`[{"name":"good"},{"name":"other"},{"name":"lossy"},{"name":"dying"},{"name":"stuck"}]`)
 			return 0
 		}
 		switch a {
@@ -194,4 +195,29 @@ func (r *room) say(frame []byte) {
 		m.Write(frame)
 		r.writes, r.octets = r.writes+1, r.octets+len(frame)
 	}
+}
+
+// behind says whether the worst that a good backend did in the runs whose directories match a pattern is that it did
+// not keep up: something kept its server from the CPU.
+func behind(t *testing.T, pattern, backend string) (is bool) {
+	t.Helper()
+	dirs, err := filepath.Glob(pattern)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range dirs {
+		run, _, err := record.Read(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range run.Rounds {
+			for _, reason := range r.Void {
+				if r.Backend == backend && reason.Violation() && reason != record.TargetMissed {
+					return false
+				}
+				is = is || r.Backend == backend && reason == record.TargetMissed
+			}
+		}
+	}
+	return is
 }

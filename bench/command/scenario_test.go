@@ -69,7 +69,7 @@ func TestScenarios(t *testing.T) {
 			t.Errorf("%s: %+v", scenario, got)
 		}
 	}
-	got := try(ctx, programs, "run", "-scenario", "relay", "-backends", "lossy", "-o", "lost", "-rounds", "1", "-duration", "100ms", "-slice", "50ms", "-lead-in", "0s",
+	got := try(ctx, programs, "run", "-scenario", "relay", "-backends", "good,lossy", "-o", "lost", "-rounds", "1", "-duration", "100ms", "-slice", "50ms", "-lead-in", "0s",
 		"-rate", "none", "-window", "2", "-pairs", "2", "-downloads", "0", "-chat-rate", "none", "-foreign-max", "1")
 	if got.status != exitViolated || !strings.Contains(got.stdout, "NOT CORRECT") || !strings.Contains(got.stderr, "lost") {
 		t.Errorf("a server that loses frames: %+v", got)

@@ -44,7 +44,7 @@ func TestWith(t *testing.T) {
 	t.Chdir(t.TempDir())
 	t.Setenv("TMPDIR", temp)
 	withTree(t)
-	got := try(context.Background(), programs, tinyRun("good,lossy", "r", "-with", "example.com/lib=slow", "-source", "chat", "-rounds", "1", "-window", "none")...)
+	got := try(context.Background(), programs, tinyRun("good,other", "r", "-with", "example.com/lib=slow", "-source", "chat", "-rounds", "1", "-window", "none")...)
 	run, _, err := record.Read("r")
 	if err != nil {
 		t.Fatalf("%v: %+v", err, got)
@@ -57,7 +57,7 @@ func TestWith(t *testing.T) {
 			t.Errorf("%+v", a)
 		}
 	}
-	if strings.Join(names, " ") != "good good+ lossy lossy+ good.aa" || m.Reference != "good" {
+	if strings.Join(names, " ") != "good good+ other other+ good.aa" || m.Reference != "good" {
 		t.Errorf("arms %v, reference %s", names, m.Reference)
 	}
 	slow, _ := filepath.Abs("slow")

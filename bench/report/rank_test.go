@@ -62,7 +62,7 @@ func (r *Ranking) row(arm string) RankRow {
 // in one run of twenty at most, verdicts against the reference and all; and they
 // find most differences of 10 %.
 func TestRankingError(t *testing.T) {
-	const runs = 150
+	runs := fewRuns(150)
 	for _, looks := range []bool{false, true} {
 		source := rand.New(rand.NewPCG(21, 22))
 		alarms, found, all := 0, 0, 0
@@ -92,7 +92,7 @@ func TestRankingError(t *testing.T) {
 				}
 			}
 		}
-		share, power := float64(alarms)/runs, float64(found)/float64(all)
+		share, power := float64(alarms)/float64(runs), float64(found)/float64(all)
 		t.Logf("looks %v: wrong in %.1f %% of runs, %.1f %% found", looks, 100*share, 100*power)
 		if share > 0.06 || power < 0.85 {
 			t.Errorf("looks %v: wrong in %.1f %% of runs, %.1f %% found", looks, 100*share, 100*power)
@@ -105,11 +105,7 @@ func TestRankingError(t *testing.T) {
 func TestRankingReference(t *testing.T) {
 	dirs := references(t)
 	for _, dir := range dirs {
-		run, _, err := record.Read(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s := Summarize(run, nil)
+		s := measured(t, dir).summary
 		for i := range s.Loads {
 			l := &s.Loads[i]
 			agrees(t, l, s.Reference)

@@ -25,11 +25,7 @@ var rankedName = regexp.MustCompile(`(?m)^ (?: [0-9–]|[0-9]{2}) (\S+) `)
 func TestRankingFits(t *testing.T) {
 	dirs := references(t)
 	for _, dir := range dirs {
-		run, _, err := record.Read(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s := Summarize(run, nil)
+		s := measured(t, dir).summary
 		for _, width := range []int{60, 80, 120} {
 			head, _, _ := strings.Cut(text(s, Style{Width: width}), "\n"+s.Loads[0].Name+": ")
 			lines := strings.Split(head, "\n")

@@ -19,6 +19,15 @@ import (
 //	go test ./bench/report -run Stopping -sim.runs 2000 -timeout 2h -v
 var simRuns = flag.Int("sim.runs", 0, "runs of each simulation of the stopping rule; 0: a few, in seconds")
 
+// fewRuns is how many runs of a simulation there are by default. They are arithmetic in one goroutine: under the race
+// detector, where they take many times as long, a tenth shows that they run.
+func fewRuns(n int) int {
+	if raceEnabled {
+		return n / 10
+	}
+	return n
+}
+
 // noisy is what a figure of an arm may be disturbed by in a round.
 type noisy struct {
 	name string
@@ -181,7 +190,7 @@ func zeroOrOne(is bool) float64 {
 // servers one family in twenty holds a difference, and of servers that are 5 %
 // apart one in twenty a tie, at most; chance is allowed for.
 func TestStopping(t *testing.T) {
-	noises, families, runs := []noisy{normal(0.02), wild(0.02)}, []int{1, 11}, 30
+	noises, families, runs := []noisy{normal(0.02), wild(0.02)}, []int{1, 11}, fewRuns(30)
 	truths := []float64{1, 1.05}
 	if *simRuns > 0 {
 		noises, families, runs = []noisy{normal(0.01), normal(0.02), normal(0.05), wild(0.01), wild(0.02), wild(0.05)}, []int{1, 3, 11}, *simRuns
@@ -230,7 +239,7 @@ func gatedTwice(source *rand.Rand, s simulated) GateVerdict {
 // one pass that costs 5 % more, everywhere or in CPU at saturation alone. Where a
 // round scatters by 2 %, a commit that changes nothing passes.
 func TestGateRates(t *testing.T) {
-	noises, budgets, runs := []noisy{normal(0.02), wild(0.02)}, []int{40}, 20
+	noises, budgets, runs := []noisy{normal(0.02), wild(0.02)}, []int{40}, fewRuns(20)
 	if *simRuns > 0 {
 		noises, budgets, runs = []noisy{normal(0.01), normal(0.02), normal(0.05), wild(0.02), wild(0.05)}, []int{20, 40}, *simRuns
 		t.Log("| noise of a round | rounds at most | truth | where | worse | not worse | undecided |")

@@ -26,6 +26,9 @@ var ErrMismatch = errors.New("report: files do not agree")
 // and so is a file that does not belong to a run. It returns how many files and
 // rounds are correct, and ErrMismatch, naming the first difference.
 func Verify(dir string) (files, rounds int, err error) {
+	if err := damaged(dir); err != nil {
+		return 0, 0, err
+	}
 	run, sums, err := record.Read(dir)
 	if err != nil {
 		if errors.Is(err, record.ErrNotRun) {
@@ -75,19 +78,53 @@ func agree(dir string, derived map[string][]byte, raw map[string]string) error {
 	return nil
 }
 
-// unchanged says whether the raw files have the digests in the run's checks.json.
-func unchanged(dir string, run *record.Run, sums map[string]string) error {
+// damaged is the first raw file of a directory that does not have its digest in checks.json: that
+// is known long before everything has been read, and says more than what cannot be read in such a file. Files
+// that are missing, or have no digest, are left to unchanged.
+func damaged(dir string) error {
+	known, err := digests(dir)
+	if err != nil {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(known)) {
+		if data, err := os.ReadFile(filepath.Join(dir, filepath.Base(name))); err == nil {
+			if err := sameDigest(name, known, record.Sums(map[string][]byte{name: data})); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// digests reads the digests of the raw files in the run's checks.json.
+func digests(dir string) (map[string]string, error) {
 	text, err := os.ReadFile(filepath.Join(dir, ChecksFile))
 	if err != nil {
-		return fmt.Errorf("%w: %v", ErrMismatch, err)
+		return nil, fmt.Errorf("%w: %v", ErrMismatch, err)
 	}
 	var known record.Checks
 	if err := json.Unmarshal(text, &known); err != nil {
-		return fmt.Errorf("%w: %s: %v", ErrMismatch, ChecksFile, err)
+		return nil, fmt.Errorf("%w: %s: %v", ErrMismatch, ChecksFile, err)
+	}
+	return known.Files, nil
+}
+
+func sameDigest(name string, known, sums map[string]string) error {
+	if known[name] != sums[name] {
+		return fmt.Errorf("%w: %s does not have the digest in %s", ErrMismatch, name, ChecksFile)
+	}
+	return nil
+}
+
+// unchanged says whether the raw files have the digests in the run's checks.json.
+func unchanged(dir string, run *record.Run, sums map[string]string) error {
+	known, err := digests(dir)
+	if err != nil {
+		return err
 	}
 	for _, name := range run.RawFiles() {
-		if known.Files[name] != sums[name] {
-			return fmt.Errorf("%w: %s does not have the digest in %s", ErrMismatch, name, ChecksFile)
+		if err := sameDigest(name, known, sums); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -41,6 +41,7 @@ func holds(b Band, slope float64) bool {
 // TestBandCoverage: the band contains the whole curve as often as it claims, for one
 // sample and for the difference between two.
 func TestBandCoverage(t *testing.T) {
+	simulation(t)
 	const runs, points = 300, 20
 	for _, heavy := range []bool{false, true} {
 		for _, c := range []struct {

@@ -77,6 +77,7 @@ func TestIndependentKnown(t *testing.T) {
 // TestIndependentCoverage: the interval contains the true ratio as often as it
 // claims, and excludes 1 exactly if p is at most 0.05.
 func TestIndependentCoverage(t *testing.T) {
+	simulation(t)
 	for name, noise := range noises {
 		for _, c := range []struct{ m, n int }{{6, 6}, {8, 12}, {24, 10}} {
 			const runs = 4000

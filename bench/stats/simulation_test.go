@@ -6,6 +6,15 @@ import (
 	"testing"
 )
 
+// simulation skips a test that computes for seconds under the race detector: it would take ten times as long, and
+// this package has no goroutine and no variable that changes.
+func simulation(t *testing.T) {
+	t.Helper()
+	if raceEnabled {
+		t.Skip("a simulation in one goroutine")
+	}
+}
+
 // noises are the disturbances of a log-ratio: a standard deviation of
 // about 0.1 each, the second with one outlier in ten rounds.
 var noises = map[string]func(*rand.Rand) float64{
@@ -42,6 +51,7 @@ func differ(v Verdict) bool { return v == Higher || v == Lower }
 // TestFalseAlarms: for equal servers, at most one family in twenty contains
 // a difference, whatever the noise and the number of arms.
 func TestFalseAlarms(t *testing.T) {
+	simulation(t)
 	for name, noise := range noises {
 		for _, c := range []struct{ rounds, arms, figures int }{{8, 1, 1}, {10, 1, 3}, {11, 11, 3}, {20, 11, 1}} {
 			const runs = 500
@@ -69,6 +79,7 @@ func TestFalseAlarms(t *testing.T) {
 // TestFalseTies: for servers that are 5 % apart, at most one family in twenty
 // contains a tie, with a fixed number of rounds too.
 func TestFalseTies(t *testing.T) {
+	simulation(t)
 	for name, noise := range noises {
 		for _, c := range []struct{ rounds, arms int }{{8, 1}, {12, 11}, {20, 11}} {
 			const runs = 500
@@ -92,6 +103,7 @@ func TestFalseTies(t *testing.T) {
 
 // TestCoverage: the interval contains the true ratio as often as it claims.
 func TestCoverage(t *testing.T) {
+	simulation(t)
 	for name, noise := range noises {
 		for _, rounds := range []int{6, 8, 12, 24} {
 			const runs = 4000
@@ -113,6 +125,7 @@ func TestCoverage(t *testing.T) {
 // TestFinds: a difference of the size of Finds is found about four times in
 // five: a little more often if noise is normal, a little less if there are outliers.
 func TestFinds(t *testing.T) {
+	simulation(t)
 	for name, noise := range noises {
 		for _, c := range []struct{ rounds, family int }{{8, 1}, {10, 3}, {20, 3}, {24, 11}} {
 			const runs = 1500
@@ -191,6 +204,7 @@ func simulateLooks(source *rand.Rand, noise func(*rand.Rand) float64, arms, budg
 // family of twenty at most, one that is 5 % dearer hardly ever a tie, and one
 // that is 30 % dearer is found.
 func TestLooks(t *testing.T) {
+	simulation(t)
 	for name, noise := range noises {
 		for _, c := range []struct {
 			arms, budget int

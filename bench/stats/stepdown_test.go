@@ -56,6 +56,7 @@ func toldApart(arms [][]float64, shift, p float64) (right, wrong, differ int) {
 // where an arm's rounds have a standard deviation of 2 %, nearly all differences
 // of 10 % are found. Of 400 runs, 6.5 % is 5 % and what chance adds.
 func TestStepDown(t *testing.T) {
+	simulation(t)
 	const runs, arms, rounds = 400, 12, 8
 	ten := math.Log(1.1)
 	for name, noise := range map[string]func(*rand.Rand) float64{

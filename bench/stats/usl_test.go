@@ -68,6 +68,7 @@ func TestFitUSLRefuses(t *testing.T) {
 // TestFitRoundsUnderNoise: the intervals contain the truth about as often as they claim, and
 // the fit is near it. 40 runs of 12 rounds with 3 % of noise.
 func TestFitRoundsUnderNoise(t *testing.T) {
+	simulation(t)
 	truth := USL{20e6, 0.06, 0.001}
 	const runs = 40
 	held := map[string]int{}

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -197,6 +198,24 @@ func TestView(t *testing.T) {
 	}
 }
 
+// behind says whether the worst that happened in a run is that a server did not keep up.
+func behind(t *testing.T, dir string) (is bool) {
+	t.Helper()
+	run, _, err := record.Read(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range run.Rounds {
+		for _, reason := range r.Void {
+			if reason.Violation() && reason != record.TargetMissed {
+				return false
+			}
+			is = is || reason == record.TargetMissed
+		}
+	}
+	return is
+}
+
 // TestRunOnATerminal: the table of a run is there while it goes on, and gone when
 // it has ended, or was interrupted.
 func TestRunOnATerminal(t *testing.T) {
@@ -216,13 +235,14 @@ func TestRunOnATerminal(t *testing.T) {
 	p := start("whole", "-rounds", "2")
 	p.Await("against good")
 	p.Await("M deliveries/s")
-	if code := p.Exit(); code != 0 && code != 4 { // a machine at work can void rounds
+	// A machine at work can void rounds, or keep the server from its CPU until it is blamed for that.
+	if code := p.Exit(); code != 0 && code != 4 && (code != 3 || !behind(t, filepath.Join(dir, "whole"))) {
 		t.Errorf("status %d", code)
 	}
 	p.Await("Check them with")
-	rows := strings.Join(p.Rows(), "\n")
-	if strings.Contains(rows, "against good\n") || strings.Contains(rows, " left\n") || !strings.Contains(rows, "Check them with: bench verify") {
-		t.Errorf("left on the screen:\n%s", rows)
+	screen := strings.Join(p.Rows(), "\n")
+	if strings.Contains(screen, "against good\n") || strings.Contains(screen, " left\n") || !strings.Contains(screen, "Check them with: bench verify") {
+		t.Errorf("left on the screen:\n%s", screen)
 	}
 	p = start("cut", "-rounds", "1000")
 	p.Await("2 rounds")
@@ -231,8 +251,9 @@ func TestRunOnATerminal(t *testing.T) {
 		t.Errorf("status %d, terminal as before: %v", code, p.Echoes())
 	}
 	p.AwaitLast("bench: interrupted; nothing was written")
-	for _, row := range p.Rows() {
-		if row != "" && !strings.HasPrefix(row, "bench: ") {
+	rows := p.Rows()
+	for i, row := range rows { // a line of a void round may go on in the next row
+		if row != "" && !strings.HasPrefix(row, "bench: ") && (i == 0 || utf8.RuneCountInString(rows[i-1]) < 80) {
 			t.Errorf("left on the screen: %q", row)
 		}
 	}
