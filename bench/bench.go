@@ -84,6 +84,7 @@ type bench struct {
 	identity  *identity                   // of servers that speak TLS; nil: there are none
 	launch    map[string]*server.Launcher // by arm: servers that are alive at the same time need separate launchers
 	taskTime  *meter.TaskTime             // on the servers' CPUs
+	limits    meter.Limits                // that hold for bench and its servers
 	loads     map[string]record.Load
 	arms      map[string]record.Arm
 	measures  func(context.Context, []record.Cell) ([]record.Round, error) // measures cells that belong together
@@ -141,7 +142,7 @@ func Run(ctx context.Context, cfg Config) (*record.Run, map[string]string, error
 	if err := b.price(ctx); err != nil {
 		return nil, nil, interrupted(ctx, err)
 	}
-	b.taskTime = meter.OpenTaskTime(b.run.Manifest.ServersCPUs())
+	b.taskTime, b.limits = meter.OpenTaskTime(b.run.Manifest.ServersCPUs()), meter.FindLimits("/")
 	if err := b.pilot(ctx); err != nil {
 		return nil, nil, interrupted(ctx, err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"chatbench/bench/meter"
 	"chatbench/bench/record"
+	"chatbench/bench/rules"
 	"chatbench/bench/server"
 	"chatbench/core/units"
 	"chatbench/loadgen"
@@ -86,13 +87,14 @@ func (b *bench) pilot(ctx context.Context) error {
 // the error is for what ends the run.
 func (b *bench) try(ctx context.Context, stage *loadgen.Stage, p *server.Process, arm record.Arm, rate float64) (one record.PilotRate, err error) {
 	one.Rate = rate
-	m := &meter.Meter{Root: p.PID, Counters: p.Counters, ServerCPUs: b.run.Manifest.CPUsOf(arm.Name), OtherCPUs: b.run.Manifest.GeneratorCPUs, TaskTime: b.taskTime}
+	m := &meter.Meter{Root: p.PID, Counters: p.Counters, ServerCPUs: b.run.Manifest.CPUsOf(arm.Name), OtherCPUs: b.run.Manifest.GeneratorCPUs, TaskTime: b.taskTime, Limits: b.limits}
 	var sum meter.Sum
 	defer func() {
 		if err != nil {
 			one.Error = err.Error()
 		}
-		one.Foreign = foreign(m.Usage(&sum))
+		u := m.Usage(&sum)
+		one.Foreign, one.Throttled = known(u.Foreign), known(u.Throttled)
 		one.Disturbed = disturbed(one, err, b.run.Manifest.Rules)
 	}()
 	load := b.cfg.load()
@@ -139,13 +141,14 @@ func (b *bench) try(ctx context.Context, stage *loadgen.Stage, p *server.Process
 }
 
 // disturbed says whether a try decides nothing because other processes used the CPUs: those of the
-// server, which may be why it failed, or those of the generator. That a server died is
-// never excused.
-func disturbed(one record.PilotRate, err error, rules record.Rules) bool {
+// server, which may be why it failed, or those of the generator; or because a CPU limit stopped both. That a server
+// died is never excused.
+func disturbed(one record.PilotRate, err error, r record.Rules) bool {
 	if errors.Is(err, server.ErrDied) {
 		return false
 	}
-	return errors.Is(err, loadgen.ErrStarved) || one.Foreign > cmp.Or(rules.ExcuseMax, rules.ForeignMax) || 2*one.Late > one.Slices
+	limited := rules.Limited(record.Usage{Throttled: &one.Throttled}, r)
+	return errors.Is(err, loadgen.ErrStarved) || one.Foreign > cmp.Or(r.ExcuseMax, r.ForeignMax) || limited || 2*one.Late > one.Slices
 }
 
 // late says whether the generator was late in a slice.
@@ -153,12 +156,12 @@ func late(r *loadgen.Result, rules record.Rules) bool {
 	return float64(r.Generator.WorstLag()) > rules.LagShare*float64(rules.Objective)
 }
 
-// foreign is the share that other processes used; 0 if it is not known.
-func foreign(u record.Usage) float64 {
-	if u.Foreign == nil {
+// known is a share; 0 if it is not known.
+func known(share *float64) float64 {
+	if share == nil {
 		return 0
 	}
-	return *u.Foreign
+	return *share
 }
 
 // choice is the state of the pilot. The zero choice has tried nothing.

@@ -143,7 +143,7 @@ func (b *bench) runLoad(ctx context.Context, r *record.Round, arm record.Arm, lo
 	defer p.Kill()
 	m := &meter.Meter{
 		Root: p.PID, Counters: p.Counters, SocketBase: socketsBefore,
-		ServerCPUs: b.run.Manifest.CPUsOf(arm.Name), OtherCPUs: b.run.Manifest.GeneratorCPUs, TaskTime: b.taskTime,
+		ServerCPUs: b.run.Manifest.CPUsOf(arm.Name), OtherCPUs: b.run.Manifest.GeneratorCPUs, TaskTime: b.taskTime, Limits: b.limits,
 	}
 	b.recordServer(r, p)
 	cfg := b.loadConfig(p.Addr, r, arm, load)
@@ -159,7 +159,8 @@ func (b *bench) runLoad(ctx context.Context, r *record.Round, arm record.Arm, lo
 	runtime.GC() // here and not in the timed section
 	result, err := b.drive(ctx, cfg)
 	if err != nil {
-		recordForeign(r, m, before, m.ReadAll())
+		after = m.ReadAll()
+		recordTaken(r, m.Between(before, after, before, after))
 		return b.explain(ctx, p, err)
 	}
 	r.StartedMs, r.Wall = from.At.UnixMilli(), load.Duration
@@ -275,11 +276,10 @@ func (b *bench) explain(ctx context.Context, p *server.Process, err error) error
 	return err
 }
 
-// recordForeign records what other processes used of the CPUs between two samples: it may be why a
+// recordTaken records what of the CPUs others used, or a limit kept from everybody: it may be why a
 // server did not keep up.
-func recordForeign(r *record.Round, m *meter.Meter, before, after meter.Sample) {
-	u := m.Between(before, after, before, after)
-	r.Usage.Foreign, r.Usage.Uncharged, r.Usage.Steal = u.Foreign, u.Uncharged, u.Steal
+func recordTaken(r *record.Round, u record.Usage) {
+	r.Usage.Foreign, r.Usage.Uncharged, r.Usage.Steal, r.Usage.Throttled = u.Foreign, u.Uncharged, u.Steal, u.Throttled
 }
 
 // recordResult copies what the generator measured.

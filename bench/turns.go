@@ -78,8 +78,7 @@ func (b *bench) inTurns(ctx context.Context, load record.Load, cells []record.Ce
 			s.err = t.finish(s)
 		}
 		if s.meter != nil { // including slices that do not count: this may be the reason
-			u := s.meter.Usage(&s.all)
-			s.round.Usage.Foreign, s.round.Usage.Uncharged, s.round.Usage.Steal = u.Foreign, u.Uncharged, u.Steal
+			recordTaken(&s.round, s.meter.Usage(&s.all))
 		}
 		rounds, failures = append(rounds, s.round), append(failures, s.err)
 	}
@@ -96,7 +95,7 @@ func (t *turns) join(ctx context.Context, s *turnArm) error {
 	s.process = p
 	s.meter = &meter.Meter{
 		Root: p.PID, Counters: p.Counters,
-		ServerCPUs: t.run.Manifest.CPUsOf(arm.Name), OtherCPUs: t.run.Manifest.GeneratorCPUs, TaskTime: t.taskTime,
+		ServerCPUs: t.run.Manifest.CPUsOf(arm.Name), OtherCPUs: t.run.Manifest.GeneratorCPUs, TaskTime: t.taskTime, Limits: t.limits,
 	}
 	t.recordServer(&s.round, p)
 	s.meter.ReadMemory(&s.base)

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -25,6 +26,7 @@ type cardFlags struct {
 	suite, past, idle string
 	noSuite           bool
 	disturbed         []string // the runs that were too disturbed for a verdict
+	advice            string   // how to measure undisturbed, after the last of them
 }
 
 func newCardFlags(env Env) *cardFlags {
@@ -92,7 +94,7 @@ func card(ctx context.Context, args []string, env Env) int {
 	case c.Broke():
 		return exitViolated
 	case f.disturbed != nil:
-		return failed(env, exitDisturbed, fmt.Errorf("bench card: the figures decide nothing, because %s; measure again when less else runs on this machine", strings.Join(f.disturbed, " and ")))
+		return failed(env, exitDisturbed, fmt.Errorf("bench card: the figures decide nothing, because %s; %s", strings.Join(f.disturbed, " and "), f.advice))
 	}
 	return exitOK
 }
@@ -139,6 +141,7 @@ func (f *cardFlags) add(c *report.Card, run *record.Run, sums map[string]string)
 			}
 		}
 		f.disturbed = append(f.disturbed, fmt.Sprintf("%d of %d rounds of run %s are void (%s)", s.Checks.VoidRounds, s.Checks.Rounds, s.Name, strings.Join(reasons, ", ")))
+		f.advice = cmp.Or(s.LimitAdvice(), "measure again when less else runs on this machine")
 	}
 	return c.AddRun(run)
 }

@@ -1,5 +1,6 @@
 // Package meter measures what a server's process tree uses: CPU, system calls,
-// context switches, memory, and what other processes use of its CPUs at the same time.
+// context switches, memory, what other processes use of its CPUs at the same time, and how long a CPU
+// limit keeps it from them.
 //
 // It never samples on its own: it reads when it is called, because reading
 // costs CPU. It measures from
@@ -20,6 +21,7 @@ type Meter struct {
 	Root       int       // the server's process id
 	Counters   *Counters // opened before it was forked; nil: only /proc is read
 	TaskTime   *TaskTime // on ServerCPUs, and maybe on others; nil: time of other tasks and uncharged time are not distinguished
+	Limits     Limits    // none: that something was throttled is not measured
 	ServerCPUs []int
 	OtherCPUs  []int // other CPUs in use: the generator's
 	SocketBase int64 // SocketMemory before the server started
@@ -33,11 +35,12 @@ type Sample struct {
 	syscalls int64
 	callsOK  bool
 	// Only in the samples of ReadAll.
-	user    int64 // nanoseconds, by ticks
-	system  int64
-	machine map[int]cpuTicks
-	ran     int64 // nanoseconds, of all tasks on the server's CPUs
-	ranOK   bool
+	user      int64 // nanoseconds, by ticks
+	system    int64
+	machine   map[int]cpuTicks
+	throttled map[string]int64 // nanoseconds, by cgroup with a limit; nil: not known
+	ran       int64            // nanoseconds, of all tasks on the server's CPUs
+	ranOK     bool
 }
 
 // ReadCounters reads what Between needs of the start and the end of the timed
@@ -67,6 +70,7 @@ func (m *Meter) ReadAll() Sample {
 	s := m.ReadCounters()
 	s.user, s.system = treeTicks(Tree(m.Root))
 	s.machine = machineTicks()
+	s.throttled = m.Limits.read()
 	s.ran, s.ranOK = m.TaskTime.read(m.ServerCPUs)
 	return s
 }
@@ -97,6 +101,10 @@ func (m *Meter) Between(from, to, before, after Sample) record.Usage {
 		foreign, uncharged := m.foreign(before, after)
 		u.Steal, u.Foreign, u.Uncharged = &steal, &foreign, uncharged
 	}
+	if before.throttled != nil && after.throttled != nil {
+		throttled := m.throttled(before, after)
+		u.Throttled = &throttled
+	}
 	return u
 }
 
@@ -111,8 +119,10 @@ type Sum struct {
 // Add adds one piece, given the samples that Between takes.
 func (s *Sum) Add(from, to, before, after Sample) {
 	calls, ran, machine := from.callsOK && to.callsOK, before.ranOK && after.ranOK, before.machine != nil && after.machine != nil
+	throttled := before.throttled != nil && after.throttled != nil
 	if s.begun {
 		calls, ran, machine = calls && s.to.callsOK, ran && s.after.ranOK, machine && s.before.machine != nil
+		throttled = throttled && s.before.throttled != nil
 	}
 	s.begun = true
 	s.from, s.before = Sample{callsOK: true}, Sample{ranOK: true}
@@ -121,6 +131,9 @@ func (s *Sum) Add(from, to, before, after Sample) {
 	s.to.callsOK, s.after.ranOK = calls, ran
 	if machine {
 		s.before.machine = make(map[int]cpuTicks) // every CPU at 0
+	}
+	if throttled {
+		s.before.throttled = make(map[string]int64)
 	}
 }
 
@@ -137,7 +150,10 @@ func (s *Sample) add(from, to Sample) {
 	s.system += to.system - from.system
 	s.ran += to.ran - from.ran
 	if s.machine == nil {
-		s.machine = make(map[int]cpuTicks)
+		s.machine, s.throttled = make(map[int]cpuTicks), make(map[string]int64)
+	}
+	for dir, ns := range to.throttled {
+		s.throttled[dir] += ns - from.throttled[dir]
 	}
 	for n, b := range to.machine {
 		a, sum := from.machine[n], s.machine[n]

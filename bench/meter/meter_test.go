@@ -257,7 +257,8 @@ func TestSumOfParts(t *testing.T) {
 	at, m := time.Now(), &Meter{ServerCPUs: []int{0}}
 	type lack struct{ from, to, before, after Sample }
 	whole := func(ms int64) Sample {
-		return Sample{At: at.Add(time.Duration(ms) * time.Millisecond), cpu: ms, syscalls: ms, callsOK: true, ran: ms, ranOK: true, machine: map[int]cpuTicks{0: {total: ms}}}
+		return Sample{At: at.Add(time.Duration(ms) * time.Millisecond), cpu: ms, syscalls: ms, callsOK: true, ran: ms, ranOK: true, machine: map[int]cpuTicks{0: {total: ms}},
+			throttled: map[string]int64{"a": ms * int64(time.Millisecond) / 4}}
 	}
 	for name, spoil := range map[string]func(*lack){
 		"":              func(*lack) {},
@@ -267,6 +268,8 @@ func TestSumOfParts(t *testing.T) {
 		"ran, after":    func(l *lack) { l.after.ranOK = false },
 		"ticks, before": func(l *lack) { l.before.machine = nil },
 		"ticks, after":  func(l *lack) { l.after.machine = nil },
+		"limit, before": func(l *lack) { l.before.throttled = nil },
+		"limit, after":  func(l *lack) { l.after.throttled = nil },
 	} {
 		for spoiled := range int64(3) {
 			var s Sum
@@ -282,6 +285,9 @@ func TestSumOfParts(t *testing.T) {
 			what, _, _ := strings.Cut(name, ",")
 			if *u.CPU != 3*80 || (u.Syscalls == nil) != (what == "calls") || (u.Uncharged == nil) != (what == "ran" || what == "ticks") || (u.Foreign == nil) != (what == "ticks") || (u.Steal == nil) != (what == "ticks") {
 				t.Errorf("without %q in piece %d: cpu %d, calls %v, uncharged %v, foreign %v, steal %v", name, spoiled+1, *u.CPU, u.Syscalls, u.Uncharged, u.Foreign, u.Steal)
+			}
+			if (u.Throttled == nil) != (what == "limit") || u.Throttled != nil && math.Abs(*u.Throttled-0.25) > 1e-9 {
+				t.Errorf("without %q in piece %d: throttled %v", name, spoiled+1, u.Throttled)
 			}
 			if u.Syscalls != nil && *u.Syscalls != 3*80 {
 				t.Errorf("%d system calls, made 240", *u.Syscalls)

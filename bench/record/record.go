@@ -118,6 +118,7 @@ type PilotRate struct {
 	ServerBusy    float64 `json:"server_busy"`         // share of its CPUs
 	GeneratorBusy float64 `json:"generator_busy"`      // as Traffic.GeneratorBusy
 	Foreign       float64 `json:"foreign"`             // as Usage.Foreign
+	Throttled     float64 `json:"throttled,omitempty"` // as Usage.Throttled
 	Disturbed     bool    `json:"disturbed,omitempty"` // it decides nothing
 	Error         string  `json:"error,omitempty"`     // why it broke off
 }
@@ -230,7 +231,7 @@ type Cell struct {
 // the first round.
 type Rules struct {
 	// StealMax is the largest share of a CPU in use that the hypervisor may
-	// take from it during a round.
+	// take from it during a round, and of the time of all of them that a CPU limit may take.
 	StealMax float64 `json:"steal_max"`
 	// ForeignMax is the largest share of the server's CPUs that other processes may use
 	// in a round; 1 if server and generator share them.
@@ -238,7 +239,8 @@ type Rules struct {
 	// ExcuseMax is the largest share that other processes may use if a server is to be blamed
 	// for not keeping up; 0: ForeignMax.
 	ExcuseMax float64 `json:"excuse_max,omitempty"`
-	// RateError is how far, relatively, an open loop may be off its rate.
+	// RateError is how far, relatively, an open loop may be off its rate. A server that a CPU limit
+	// stopped for a larger share of the time is not to be blamed for not keeping up.
 	RateError float64 `json:"rate_error"`
 	// Objective is the p99 that a user would accept. An open loop's
 	// last deliveries may take so long, and the generator itself may be late

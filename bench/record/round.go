@@ -142,7 +142,7 @@ const (
 	// loop: void), near its own ceiling or without its CPU (closed loop: a mark
 	// on the rate).
 	GeneratorLimited Reason = "generator-limited"
-	// Disturbed: other processes used the server's CPUs.
+	// Disturbed: other processes used the server's CPUs, or a CPU limit kept it from them.
 	Disturbed Reason = "disturbed"
 	// Steal: the hypervisor took the CPU away.
 	Steal Reason = "steal"
@@ -247,6 +247,10 @@ type Usage struct {
 	// interrupts and softirqs that came while the server waited, and the way out of
 	// idleness. It is work for the server that is in no task's CPU time.
 	Uncharged *float64 `json:"uncharged,omitempty"`
+	// Throttled is the share of the time of all CPUs in use, the server's and the generator's, for which
+	// a CPU limit (the quota of a cgroup) kept from them what wanted to run there. Absent
+	// without a limit, and in older runs.
+	Throttled *float64 `json:"throttled,omitempty"`
 }
 
 // Server is what chatd reports when it stops: counts of its whole life,

@@ -61,6 +61,9 @@ func (g *Gate) Add(s *Summary, backend, dir string, again bool) {
 	if c := s.Checks; s.Violated() || s.Disturbed() {
 		g.Notes = append(g.Notes, fmt.Sprintf("%s: %d of %d rounds void%s.", backend, c.VoidRounds, c.Rounds, voids(c.Void)))
 	}
+	if advice := s.LimitAdvice(); advice != "" {
+		g.Notes = append(g.Notes, fmt.Sprintf("%s: %s.", backend, advice))
+	}
 	for _, row := range s.gateRows(backend, g.Worse) {
 		i := slices.IndexFunc(g.Rows, func(r GateRow) bool {
 			return r.Backend == row.Backend && r.Load == row.Load && r.key == row.key

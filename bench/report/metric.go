@@ -208,6 +208,8 @@ var metrics = []metric{
 		of: func(v view) (float64, bool) { return optional(v.Usage.Uncharged) }},
 	{key: "steal", title: "stolen by the hypervisor", unit: "%", better: lower, print: percent,
 		of: func(v view) (float64, bool) { return optional(v.Usage.Steal) }},
+	{key: "throttled", title: "stopped by a CPU limit", unit: "%", print: percent,
+		of: func(v view) (float64, bool) { return optional(v.Usage.Throttled) }},
 }
 
 // find returns the metric with a key; all keys above exist.

@@ -35,6 +35,7 @@ type Summary struct {
 	// Scaling says how backends scale with their CPUs; nil if all have the same number.
 	Scaling []Scaling     `json:"scaling,omitempty"`
 	Checks  record.Checks `json:"checks"`
+	limited limited
 }
 
 // LoadSummary is all arms under one load.
@@ -150,7 +151,7 @@ func Summarize(run *record.Run, sums map[string]string) *Summary {
 	m := &run.Manifest
 	s := &Summary{
 		Name: m.Name, Started: m.Started, Commit: m.Commit, Dirty: m.Dirty,
-		Reference: m.Reference, SharedCPU: m.SharedCPU, Agents: m.Agents,
+		Reference: m.Reference, SharedCPU: m.SharedCPU, Agents: m.Agents, limited: limitedOf(run),
 	}
 	if len(m.Binaries) > 1 {
 		s.Binaries = m.Binaries

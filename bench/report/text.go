@@ -147,7 +147,7 @@ func (s *Summary) remarks(w io.Writer) {
 	}
 }
 
-// caveats are the failed checks, and what figures of one CPU or of agents mean.
+// caveats are the failed checks, what figures of one CPU or of agents mean, and how to measure undisturbed.
 func (s *Summary) caveats() (lines []string) {
 	if s.SharedCPU {
 		lines = append(lines, "server and generator shared their CPUs: every figure is of the pair")
@@ -163,7 +163,10 @@ func (s *Summary) caveats() (lines []string) {
 		}
 	}
 	lines = append(lines, s.failed()...)
-	if v := s.Checks.Void; v[record.GeneratorLimited]+v[record.Disturbed]+v[record.Steal]+v[record.FewSlices] > 0 {
+	if advice := s.LimitAdvice(); advice != "" {
+		lines = append(lines, "hint: "+advice)
+	}
+	if v := s.Checks.Void; s.limited.rounds < s.Checks.VoidRounds && v[record.GeneratorLimited]+v[record.Disturbed]+v[record.Steal]+v[record.FewSlices] > 0 {
 		lines = append(lines, "hint: server and generator need a CPU each to themselves; stop what else runs here and measure again")
 	}
 	return lines

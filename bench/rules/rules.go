@@ -41,13 +41,10 @@ func Judge(r record.Round, l record.Load, rules record.Rules, ceiling float64) (
 	t := r.Traffic
 	broken := r.Error != ""
 	late, slow, few := false, false, false
-	foreign := 0.0
-	if r.Usage.Foreign != nil {
-		foreign = *r.Usage.Foreign
-	}
-	excused := foreign > cmp.Or(rules.ExcuseMax, rules.ForeignMax)
+	foreign, stopped, limited := share(r.Usage.Foreign), share(r.Usage.Throttled), Limited(r.Usage, rules)
+	excused := limited || foreign > cmp.Or(rules.ExcuseMax, rules.ForeignMax)
 	missed := broken && slices.Contains(r.Void, record.TargetMissed)
-	disturbed := foreign > rules.ForeignMax || missed && excused || broken && slices.Contains(r.Void, record.Disturbed)
+	disturbed := foreign > rules.ForeignMax || stopped > rules.StealMax || missed && excused || broken && slices.Contains(r.Void, record.Disturbed)
 	switch {
 	case broken:
 	case l.Sliced():
@@ -69,9 +66,9 @@ func Judge(r record.Round, l record.Load, rules record.Rules, ceiling float64) (
 		record.Altered:          t.Altered > 0,
 		record.OtherOrder:       t.OtherOrder > 0,
 		record.TargetMissed:     slow && !excused, // the server is excused otherwise
-		record.Disturbed:        disturbed,
+		record.Disturbed:        disturbed || slow && limited,
 		record.GeneratorLimited: late || sectionIsOff(r),
-		record.Steal:            r.Usage.Steal != nil && *r.Usage.Steal > rules.StealMax,
+		record.Steal:            share(r.Usage.Steal) > rules.StealMax,
 		record.FewSlices:        few,
 		record.AgentLost:        r.AgentsChanged,
 	} {
@@ -95,6 +92,20 @@ func Judge(r record.Round, l record.Load, rules record.Rules, ceiling float64) (
 		marks = append(marks, record.GeneratorLimited)
 	}
 	return void, marks
+}
+
+// Limited says whether a CPU limit stopped a server for so long that this alone may have kept it
+// from its rate: for a larger share of the time than the rate may be off.
+func Limited(u record.Usage, rules record.Rules) bool {
+	return share(u.Throttled) > rules.RateError
+}
+
+// share is a share of the CPUs that may not have been measured.
+func share(measured *float64) float64 {
+	if measured == nil {
+		return 0
+	}
+	return *measured
 }
 
 // Slice returns the reasons for which a slice is void. None of them depends on the figures in

@@ -80,6 +80,31 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// TestLimited: a round is void if a CPU limit stopped server and generator for too long, and a server that
+// fell behind is excused if it was stopped for less.
+func TestLimited(t *testing.T) {
+	open, closed := record.Load{Rate: 1000, Arrivals: "fixed", Clients: 100}, record.Load{Window: 128, Clients: 100}
+	for _, c := range []struct {
+		name       string
+		load       record.Load
+		deliveries int64
+		stopped    float64
+		void       []record.Reason
+	}{
+		{"stopped to the bound", open, 100_000, 0.05, nil},
+		{"stopped for longer", open, 100_000, 0.06, []record.Reason{record.Disturbed}},
+		{"fallen behind because it was stopped", open, 93_900, 0.02, []record.Reason{record.Disturbed}},
+		{"fallen behind, and hardly stopped", open, 93_900, 0.01, []record.Reason{record.TargetMissed}},
+		{"nothing came back because it was stopped", closed, 0, 0.02, []record.Reason{record.Disturbed}},
+	} {
+		r := record.Round{Arm: "epoll", Wall: time.Second, Usage: record.Usage{Throttled: &c.stopped},
+			Traffic: record.Traffic{Due: 1000, Expected: 100_000, Messages: 1000, Deliveries: c.deliveries, GeneratorRan: 1}}
+		if void, _ := Judge(r, c.load, record.DefaultRules(), 0); !reflect.DeepEqual(void, c.void) {
+			t.Errorf("%s: void %v, want %v", c.name, void, c.void)
+		}
+	}
+}
+
 // TestThreadsAndAgents: the worst thread's lag counts, and a round is void whose arms were driven by different agents.
 func TestThreadsAndAgents(t *testing.T) {
 	load := record.Load{Rate: 1000, Arrivals: "fixed", Clients: 100}
@@ -108,7 +133,7 @@ func TestThreadsAndAgents(t *testing.T) {
 // TestExcuses: a server is excused if it was kept from its CPU, but not
 // for a lost message.
 func TestExcuses(t *testing.T) {
-	foreign, some := 0.8, 0.3
+	foreign, some, stopped, hardly := 0.8, 0.3, 0.02, 0.01
 	type reasons = []record.Reason
 	for _, c := range []struct {
 		name  string
@@ -117,6 +142,10 @@ func TestExcuses(t *testing.T) {
 	}{
 		{"broke off because it was disturbed", record.Round{Void: reasons{record.TargetMissed}, Usage: record.Usage{Foreign: &foreign}}, reasons{record.Disturbed}},
 		{"or somewhat", record.Round{Void: reasons{record.TargetMissed}, Usage: record.Usage{Foreign: &some}}, reasons{record.Disturbed}},
+		{"broke off, stopped by a CPU limit", record.Round{Void: reasons{record.TargetMissed}, Usage: record.Usage{Throttled: &stopped}}, reasons{record.Disturbed}},
+		{"stopped for less than the rate may be off", record.Round{Void: reasons{record.TargetMissed}, Usage: record.Usage{Throttled: &hardly}}, reasons{record.TargetMissed}},
+		{"lost, though stopped", record.Round{Traffic: record.Traffic{Lost: 1}, Usage: record.Usage{Throttled: &foreign}}, reasons{record.Lost, record.Disturbed}},
+		{"died, though stopped", record.Round{Void: reasons{record.ServerDied}, Usage: record.Usage{Throttled: &stopped}}, reasons{record.ServerDied}},
 		{"broke off all by itself", record.Round{Void: reasons{record.TargetMissed}}, reasons{record.TargetMissed}},
 		{"starved", record.Round{Void: reasons{record.Starved}, Usage: record.Usage{Foreign: &foreign}}, reasons{record.Starved, record.Disturbed}},
 		{"lost, though disturbed", record.Round{Traffic: record.Traffic{Lost: 1}, Usage: record.Usage{Foreign: &foreign}}, reasons{record.Lost, record.Disturbed}},
@@ -153,7 +182,7 @@ func TestJudgeAgain(t *testing.T) {
 		if load.Sliced() {
 			rules = record.SliceRules()
 		}
-		r := record.Round{Arm: "epoll", Wall: time.Second, Usage: record.Usage{Foreign: share(), Steal: share()}}
+		r := record.Round{Arm: "epoll", Wall: time.Second, Usage: record.Usage{Foreign: share(), Steal: share(), Throttled: share()}}
 		r.Lag.P99 = source.Int64N(int64(10 * time.Millisecond))
 		r.Traffic = record.Traffic{
 			Due: 1000, Messages: 900 + source.Int64N(200), Expected: 100_000, Deliveries: source.Int64N(3) * 50_000,
@@ -213,7 +242,7 @@ func sliced(t *testing.T) {
 		t.Errorf("without the rule: void %v", void)
 	}
 	ok, late, slow := record.Slice{}, record.Slice{Void: reasons{record.GeneratorLimited}}, record.Slice{Void: reasons{record.NotDrained}}
-	steal, foreign, some := 0.3, 0.8, 0.3
+	steal, foreign, some, stopped, most := 0.3, 0.8, 0.3, 0.02, 0.51
 	for _, c := range []struct {
 		name   string
 		load   record.Load
@@ -227,6 +256,9 @@ func sliced(t *testing.T) {
 		{"a server that does not keep up", open, []record.Slice{ok, slow, slow, slow}, record.Usage{}, reasons{record.TargetMissed, record.FewSlices}},
 		{"nor could it", open, []record.Slice{ok, slow, slow, slow}, record.Usage{Foreign: &foreign}, reasons{record.Disturbed, record.FewSlices}},
 		{"kept from some of its CPU", open, []record.Slice{ok, slow, slow, slow}, record.Usage{Foreign: &some}, reasons{record.FewSlices}},
+		{"stopped by a CPU limit", open, []record.Slice{ok, slow, slow, slow}, record.Usage{Throttled: &stopped}, reasons{record.Disturbed, record.FewSlices}},
+		{"stopped for a while, and good", open, []record.Slice{ok, ok, ok, slow}, record.Usage{Throttled: &steal}, nil},
+		{"stopped most of the time", closed, []record.Slice{ok, ok, ok, ok}, record.Usage{Throttled: &most}, reasons{record.Disturbed}},
 		{"a closed loop has no target", closed, []record.Slice{slow, slow, slow, slow}, record.Usage{}, reasons{record.FewSlices}},
 	} {
 		r := record.Round{Arm: "epoll", Slices: c.slices, Usage: c.usage, Traffic: record.Traffic{GeneratorRan: 1}}
