@@ -9,7 +9,6 @@ import (
 
 	"chatbench/bench/meter"
 	"chatbench/bench/record"
-	"chatbench/bench/rules"
 	"chatbench/bench/server"
 	"chatbench/core/units"
 	"chatbench/loadgen"
@@ -147,8 +146,7 @@ func disturbed(one record.PilotRate, err error, r record.Rules) bool {
 	if errors.Is(err, server.ErrDied) {
 		return false
 	}
-	limited := rules.Limited(record.Usage{Throttled: &one.Throttled}, r)
-	return errors.Is(err, loadgen.ErrStarved) || one.Foreign > cmp.Or(r.ExcuseMax, r.ForeignMax) || limited || 2*one.Late > one.Slices
+	return errors.Is(err, loadgen.ErrStarved) || max(one.Foreign, one.Throttled) > cmp.Or(r.ExcuseMax, r.ForeignMax) || 2*one.Late > one.Slices
 }
 
 // late says whether the generator was late in a slice.

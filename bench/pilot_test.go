@@ -104,7 +104,7 @@ func TestPilotServerFails(t *testing.T) {
 		{"dies on a machine at work", record.PilotRate{Slices: 2, Late: 2, Foreign: 0.9}, died, "fails at every rate that was tried: " + died.Error()},
 		{"loses something", record.PilotRate{Slices: 2}, missing, "fails at every rate that was tried: 3 deliveries"},
 		{"is late with something on a machine at work", record.PilotRate{Slices: 2, Foreign: 0.3}, missing, "too disturbed"},
-		{"is late with something under a CPU limit", record.PilotRate{Slices: 2, Throttled: 0.02}, missing, "too disturbed"},
+		{"is late with something under a CPU limit", record.PilotRate{Slices: 2, Throttled: 0.3}, missing, "too disturbed"},
 		{"dies under a CPU limit", record.PilotRate{Slices: 2, Throttled: 0.5}, died, "fails at every rate that was tried: " + died.Error()},
 		{"starves", record.PilotRate{}, loadgen.ErrStarved, "too disturbed"},
 	} {

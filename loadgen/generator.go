@@ -274,6 +274,7 @@ func (g *generator) stopSending() {
 
 // overtakenWait is how long the generator waits, at most, for deliveries that were all overtaken by
 // later ones of the same senders: they were lost or altered, unless the server has just exchanged them.
+// A relay load counts otherwise what was overtaken, and waits for Drain.
 const overtakenWait = 500 * time.Millisecond
 
 // starvedDrains is how many times Drain a server may be kept from its CPU.
@@ -289,11 +290,11 @@ func (g *generator) givesUp(now int64, missing uint64) (bool, error) {
 	case silent <= min(g.cfg.Drain, overtakenWait):
 		return false, nil
 	case silent <= g.cfg.Drain:
-		return g.load.overtaken() == missing, nil
+		return g.cfg.Scenario != Relay && g.load.overtaken() == missing, nil
 	case g.cfg.Starved == nil || g.load.overtaken() > 0 || !g.cfg.Starved():
 		return true, nil
 	case now-arrived-g.stopped > starvedDrains*int64(g.cfg.Drain):
-		return false, fmt.Errorf("%w: nothing arrived for %v while the server was ready to run; give the server a CPU of its own", ErrStarved, time.Duration(now-arrived).Round(time.Second))
+		return false, fmt.Errorf("%w: nothing arrived for %v while the server was ready to run; give the server a CPU of its own", ErrStarved, time.Duration(now-arrived-g.stopped).Round(time.Second))
 	}
 	g.lastAsked = now
 	return false, nil

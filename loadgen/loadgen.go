@@ -151,7 +151,7 @@ func Ceiling(ctx context.Context, cfg Config, nullCPU []int) (float64, error) {
 	case r.Void():
 		return 0, fmt.Errorf("loadgen: ceiling: the null server itself failed: %s", r.Violations[0])
 	case r.Deliveries.InTime == 0:
-		return 0, fmt.Errorf("loadgen: ceiling: nothing arrived from the null server within %v: this machine had no CPU for it; try again", cfg.Duration)
+		return 0, fmt.Errorf("loadgen: ceiling: nothing arrived from the null server within %v: perhaps this machine had no CPU for it; try again", cfg.Duration)
 	}
 	return r.Deliveries.PerSecond, nil
 }

@@ -236,11 +236,11 @@ type Rules struct {
 	// ForeignMax is the largest share of the server's CPUs that other processes may use
 	// in a round; 1 if server and generator share them.
 	ForeignMax float64 `json:"foreign_max"`
-	// ExcuseMax is the largest share that other processes may use if a server is to be blamed
-	// for not keeping up; 0: ForeignMax.
+	// ExcuseMax is the largest share that other processes may use, or a CPU limit take, if a server is to be
+	// blamed for not keeping up; 0: ForeignMax.
 	ExcuseMax float64 `json:"excuse_max,omitempty"`
-	// RateError is how far, relatively, an open loop may be off its rate. A server that a CPU limit
-	// stopped for a larger share of the time is not to be blamed for not keeping up.
+	// RateError is how far, relatively, an open loop may be off its rate. In one piece, a server that a CPU
+	// limit stopped for a larger share of the time is not to be blamed for not keeping up.
 	RateError float64 `json:"rate_error"`
 	// Objective is the p99 that a user would accept. An open loop's
 	// last deliveries may take so long, and the generator itself may be late

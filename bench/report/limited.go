@@ -11,6 +11,7 @@ import (
 // limited is what a CPU limit did to a run.
 type limited struct {
 	rounds int     // void or not, in which it stopped servers and generator for long enough to matter
+	void   int     // of these
 	of     int     // all rounds
 	most   float64 // the largest share of a round
 	cpus   int     // in use
@@ -29,6 +30,9 @@ func limitedOf(run *record.Run) (l limited) {
 		l.of++
 		if rules.Limited(r.Usage, m.Rules) {
 			l.rounds, l.most = l.rounds+1, max(l.most, *r.Usage.Throttled)
+			if !r.Counts() {
+				l.void++
+			}
 		}
 	}
 	return l

@@ -166,7 +166,7 @@ func (s *Summary) caveats() (lines []string) {
 	if advice := s.LimitAdvice(); advice != "" {
 		lines = append(lines, "hint: "+advice)
 	}
-	if v := s.Checks.Void; s.limited.rounds < s.Checks.VoidRounds && v[record.GeneratorLimited]+v[record.Disturbed]+v[record.Steal]+v[record.FewSlices] > 0 {
+	if v := s.Checks.Void; s.limited.void < s.Checks.VoidRounds && v[record.GeneratorLimited]+v[record.Disturbed]+v[record.Steal]+v[record.FewSlices] > 0 {
 		lines = append(lines, "hint: server and generator need a CPU each to themselves; stop what else runs here and measure again")
 	}
 	return lines

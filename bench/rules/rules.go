@@ -41,8 +41,9 @@ func Judge(r record.Round, l record.Load, rules record.Rules, ceiling float64) (
 	t := r.Traffic
 	broken := r.Error != ""
 	late, slow, few := false, false, false
-	foreign, stopped, limited := share(r.Usage.Foreign), share(r.Usage.Throttled), Limited(r.Usage, rules)
-	excused := limited || foreign > cmp.Or(rules.ExcuseMax, rules.ForeignMax)
+	foreign, stopped, excuse := share(r.Usage.Foreign), share(r.Usage.Throttled), cmp.Or(rules.ExcuseMax, rules.ForeignMax)
+	limited := stopped > excuse || !l.Sliced() && Limited(r.Usage, rules) // a slice has time to drain
+	excused := limited || foreign > excuse
 	missed := broken && slices.Contains(r.Void, record.TargetMissed)
 	disturbed := foreign > rules.ForeignMax || stopped > rules.StealMax || missed && excused || broken && slices.Contains(r.Void, record.Disturbed)
 	switch {
@@ -95,7 +96,7 @@ func Judge(r record.Round, l record.Load, rules record.Rules, ceiling float64) (
 }
 
 // Limited says whether a CPU limit stopped a server for so long that this alone may have kept it
-// from its rate: for a larger share of the time than the rate may be off.
+// from its rate in one piece: for a larger share of the time than the rate may be off.
 func Limited(u record.Usage, rules record.Rules) bool {
 	return share(u.Throttled) > rules.RateError
 }

@@ -133,7 +133,7 @@ func TestThreadsAndAgents(t *testing.T) {
 // TestExcuses: a server is excused if it was kept from its CPU, but not
 // for a lost message.
 func TestExcuses(t *testing.T) {
-	foreign, some, stopped, hardly := 0.8, 0.3, 0.02, 0.01
+	foreign, some, stopped, hardly := 0.8, 0.3, 0.26, 0.25
 	type reasons = []record.Reason
 	for _, c := range []struct {
 		name  string
@@ -143,7 +143,7 @@ func TestExcuses(t *testing.T) {
 		{"broke off because it was disturbed", record.Round{Void: reasons{record.TargetMissed}, Usage: record.Usage{Foreign: &foreign}}, reasons{record.Disturbed}},
 		{"or somewhat", record.Round{Void: reasons{record.TargetMissed}, Usage: record.Usage{Foreign: &some}}, reasons{record.Disturbed}},
 		{"broke off, stopped by a CPU limit", record.Round{Void: reasons{record.TargetMissed}, Usage: record.Usage{Throttled: &stopped}}, reasons{record.Disturbed}},
-		{"stopped for less than the rate may be off", record.Round{Void: reasons{record.TargetMissed}, Usage: record.Usage{Throttled: &hardly}}, reasons{record.TargetMissed}},
+		{"stopped for less than it could make up for", record.Round{Void: reasons{record.TargetMissed}, Usage: record.Usage{Throttled: &hardly}}, reasons{record.TargetMissed}},
 		{"lost, though stopped", record.Round{Traffic: record.Traffic{Lost: 1}, Usage: record.Usage{Throttled: &foreign}}, reasons{record.Lost, record.Disturbed}},
 		{"died, though stopped", record.Round{Void: reasons{record.ServerDied}, Usage: record.Usage{Throttled: &stopped}}, reasons{record.ServerDied}},
 		{"broke off all by itself", record.Round{Void: reasons{record.TargetMissed}}, reasons{record.TargetMissed}},
@@ -242,7 +242,7 @@ func sliced(t *testing.T) {
 		t.Errorf("without the rule: void %v", void)
 	}
 	ok, late, slow := record.Slice{}, record.Slice{Void: reasons{record.GeneratorLimited}}, record.Slice{Void: reasons{record.NotDrained}}
-	steal, foreign, some, stopped, most := 0.3, 0.8, 0.3, 0.02, 0.51
+	steal, foreign, some, stopped, hardly, most := 0.3, 0.8, 0.3, 0.26, 0.25, 0.51
 	for _, c := range []struct {
 		name   string
 		load   record.Load
@@ -257,6 +257,7 @@ func sliced(t *testing.T) {
 		{"nor could it", open, []record.Slice{ok, slow, slow, slow}, record.Usage{Foreign: &foreign}, reasons{record.Disturbed, record.FewSlices}},
 		{"kept from some of its CPU", open, []record.Slice{ok, slow, slow, slow}, record.Usage{Foreign: &some}, reasons{record.FewSlices}},
 		{"stopped by a CPU limit", open, []record.Slice{ok, slow, slow, slow}, record.Usage{Throttled: &stopped}, reasons{record.Disturbed, record.FewSlices}},
+		{"stopped for less than it could make up for", open, []record.Slice{ok, slow, slow, slow}, record.Usage{Throttled: &hardly}, reasons{record.TargetMissed, record.FewSlices}},
 		{"stopped for a while, and good", open, []record.Slice{ok, ok, ok, slow}, record.Usage{Throttled: &steal}, nil},
 		{"stopped most of the time", closed, []record.Slice{ok, ok, ok, ok}, record.Usage{Throttled: &most}, reasons{record.Disturbed}},
 		{"a closed loop has no target", closed, []record.Slice{slow, slow, slow, slow}, record.Usage{}, reasons{record.FewSlices}},

@@ -208,12 +208,13 @@ func (n *names) take(l *core.Login) error {
 		return errTaken
 	}
 	rev, err := n.put(kv, l.Folded, o.entry)
-	if errors.Is(err, errNoAnswer) { // one lost request, or a pause of this process, is no reason to deny a login
+	if errors.Is(err, errNoAnswer) && !n.c.cutOff.Load() && !l.Abandoned() { // one lost request, or a pause of this process, is no reason to deny a login
 		rev, err = n.put(kv, l.Folded, o.entry)
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if errors.Is(err, errNoAnswer) {
+		n.c.warn("cannot claim a name", "err", err)
 		err = errCutOff
 	}
 	if err != nil { // if it is in the bucket nevertheless, repair removes it
