@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/netip"
@@ -20,7 +19,7 @@ import (
 	"chatbench/backends"
 	"chatbench/backends/epoll"
 	"chatbench/client"
-	"chatbench/internal/spawntest"
+	"chatbench/internal/tcptest"
 	"chatbench/server/admin"
 	"chatbench/server/gate"
 )
@@ -218,9 +217,5 @@ func fakeBackend(e *fakeTransport, err error) backends.Backend {
 // freeAddress is an address of loopback on which nobody listens, and nobody but this test can.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	ports, err := spawntest.FreePorts(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fmt.Sprintf("127.0.0.1:%d", ports[0])
+	return tcptest.Free(t).String()
 }

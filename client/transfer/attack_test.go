@@ -94,7 +94,7 @@ func sharer(t *testing.T, on netip.AddrPort, script func(net.Conn)) (at netip.Ad
 func TestForgedAddress(t *testing.T) {
 	addr := serve(t)
 	alice, m := join(t, addr, "alice", nil), intrude(t, addr, "mallory")
-	here := tcptest.Refusing(t, netip.MustParseAddr("127.0.0.1")) // where alice has to connect instead
+	here := tcptest.Free(t) // where alice has to connect instead
 	canary, came := sharer(t, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), here.Port()), func(net.Conn) {})
 	m.asked = func(file string) { m.ack(file, canary) }
 	_, err := alice.fetch("mallory", "a.txt")

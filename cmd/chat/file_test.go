@@ -131,7 +131,7 @@ func TestFilesOnATerminal(t *testing.T) {
 // The error names a sharer that cannot be reached, with address and port.
 func TestUnreachableSharer(t *testing.T) {
 	s, _ := serve(t, "127.0.0.1:0")
-	bob := shareAt(t, s, "bob", tcptest.Refusing(t, netip.MustParseAddr("127.0.0.1")))
+	bob := shareAt(t, s, "bob", tcptest.Free(t))
 	p := pipe(t, "-server", s.Addr().String(), "-user", "alice", "-downloads", t.TempDir())
 	p.say("/file dn bob film\n")
 	p.wantErr("film from bob: cannot reach bob at " + bob.at.String() + ": ")

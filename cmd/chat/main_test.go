@@ -163,7 +163,7 @@ func serve(t *testing.T, addr string, change ...func(*server.Options)) (s *serve
 }
 
 // again is where a server can be started that is to be started again there after it was stopped.
-func again() string { return tcptest.Own().String() + ":0" }
+func again(t *testing.T) string { return tcptest.Free(t).String() }
 
 // join logs another client in.
 func join(t *testing.T, s *server.Server, name string) *client.Client {

@@ -38,7 +38,7 @@ func passwordChanged(t *testing.T, draft string) (p *ptytest.Terminal, addr stri
 		}
 	}
 	withUsers := func(o *server.Options) { o.Open, o.Users = false, file }
-	s, stop := serve(t, again(), withUsers)
+	s, stop := serve(t, again(t), withUsers)
 	addr = s.Addr().String()
 	p = ptytest.Start(t, []string{"CHAT_PASSWORD=old", "NO_COLOR=1"}, "chat", "-server", addr, "-user", "alice")
 	p.AwaitLast("alice>")

@@ -68,7 +68,7 @@ func (p *piped) exit() int {
 
 // chat reconnects with pipes too; what is piped in meanwhile waits.
 func TestPipeReconnects(t *testing.T) {
-	s, stop := serve(t, again())
+	s, stop := serve(t, again(t))
 	addr := s.Addr().String()
 	bob := join(t, s, "bob")
 	p := pipe(t, "-server", addr, "-user", "alice")

@@ -134,7 +134,7 @@ func TestCtrlDOnALine(t *testing.T) {
 // A lost connection is reported at once. The line being typed stays, even if Enter is
 // pressed meanwhile, and can be sent when the server is back.
 func TestReconnect(t *testing.T) {
-	s, stop := serve(t, again())
+	s, stop := serve(t, again(t))
 	addr := s.Addr().String()
 	p := ptytest.Start(t, environment(), "chat", "-server", addr, "-user", "alice")
 	p.Await("alice> ")

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"chatbench/internal/spawntest"
+	"chatbench/internal/tcptest"
 )
 
 // newNamespaces makes a place in namespaces of its own. If that is not possible it skips the
@@ -71,7 +72,7 @@ func (l *link) restore() error { return l.far.Run("ip link set far up") }
 // freePort is a free port on loopback.
 func (x *run) freePort() int {
 	x.Helper()
-	ports, err := spawntest.FreePorts(1)
+	ports, err := tcptest.FreePorts(1)
 	if err != nil {
 		x.Fatal(err)
 	}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 
-	"chatbench/internal/spawntest"
+	"chatbench/internal/tcptest"
 )
 
 // natsServer is a NATS server with JetStream in this process.
@@ -41,7 +41,7 @@ func (s *natsServer) start() {
 // freePorts is ports on which nobody listens, and nobody but this process can.
 func freePorts(t *testing.T, n int) []int {
 	t.Helper()
-	ports, err := spawntest.FreePorts(n)
+	ports, err := tcptest.FreePorts(n)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"chatbench/internal/spawntest"
+	"chatbench/internal/tcptest"
 )
 
 const (
@@ -96,7 +97,7 @@ func newCluster(t *testing.T) *cluster {
 // prepare makes the processes, without starting them, the links between them, and the test's own
 // connection to NATS.
 func (cl *cluster) prepare(dir string) error {
-	ports, err := spawntest.FreePorts(3 * nodes)
+	ports, err := tcptest.FreePorts(3 * nodes)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package web
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -12,7 +11,7 @@ import (
 	"chatbench/core"
 	"chatbench/core/wire"
 	"chatbench/internal/browsertest"
-	"chatbench/internal/spawntest"
+	"chatbench/internal/tcptest"
 )
 
 // join logs a client in with the client library.
@@ -127,11 +126,7 @@ func TestTalk(t *testing.T) {
 // While the server is down the draft stays, and the page reconnects by itself.
 func TestRestart(t *testing.T) {
 	b := browsertest.Start(t)
-	ports, err := spawntest.FreePorts(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := fmt.Sprintf("127.0.0.1:%d", ports[0])
+	at := tcptest.Free(t).String()
 	s := serve(t, at, Config{})
 	p := enter(t, b, s, "alice", browsertest.Look{})
 	p.Type("a draft")

@@ -1,4 +1,4 @@
-package spawntest
+package tcptest
 
 import (
 	"fmt"
