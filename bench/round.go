@@ -81,7 +81,7 @@ func (b *bench) judge(r *record.Round, load record.Load, err error) error {
 		broken := r.Error != "" && r.Round <= 1 && !slices.Contains(r.Void, record.Starved)
 		if broken || r.Error == "" && slices.ContainsFunc(r.Void, isBreach) {
 			return fmt.Errorf("bench: the load generator failed against its own null server, so no figure could be trusted; "+
-				"try again when less else runs on this machine (%s: %s)", r.Load, cmp.Or(r.Error, fmt.Sprint(r.Void)))
+				"try again when less else runs on this machine, and without a CPU limit (%s: %s)", r.Load, cmp.Or(r.Error, fmt.Sprint(r.Void)))
 		}
 	}
 	return nil

@@ -218,7 +218,7 @@ func (m Measured) Says() string {
 		text += " Server and generator shared their CPUs: every figure is of the pair."
 	}
 	if m.Disturbed {
-		text += " It was too disturbed to say anything, so it has no verdicts: measure again where less else runs."
+		text += " It was too disturbed to say anything, so it has no verdicts: measure again where less else runs, and without a CPU limit."
 	}
 	return text
 }
