@@ -23,6 +23,7 @@ func TestLimited(t *testing.T) {
 		{"hardly stopped", 0.01, 8, 0, "", false},
 		{"somewhat, and all rounds count", 0.04, 8, 0, "stopped the server in 48 of 48 rounds, for up to 4 % of the time; measure without a limit, or with one above 2 CPUs", false},
 		{"stopped", 0.23, 8, 0, "stopped the server in 48 of 48 rounds, for up to 23 % of the time; measure without a limit, or with one above 2 CPUs", false},
+		{"somewhat, and others void fewer rounds", 0.04, 4, 2, "in 24 of 48 rounds", true},
 		{"stopped at times, others at others", 0.23, 1, 2, "in 6 of 48 rounds", true},
 	} {
 		run := sample(t)
