@@ -14,6 +14,7 @@ var endingScenarios = []scenario{
 	{"last-words", lastWords},
 	{"client-says-close", clientSaysClose},
 	{"reset-within-a-frame", resetWithinAFrame},
+	{"reset-behind-input", resetBehindInput},
 	{"gone-during-output", goneDuringOutput},
 	{"name-is-free-again", nameIsFreeAgain},
 }
@@ -130,6 +131,45 @@ func resetWithinAFrame(h *harness) {
 		bob.say("and %d", i)
 		bob.expectChat("bob: and %d", i)
 	}
+}
+
+// resetBehindInput: clients connect, send a part of a frame and reset, all while the transport is held up in
+// a login, so that it finds their input and the reset at once. It is to end them all, though nothing is
+// written to any of them.
+func resetBehindInput(h *harness) {
+	const leavers = 40
+	entered, goOn := make(chan struct{}), make(chan struct{})
+	r := h.open(func(s *settings) {
+		s.room.Authenticator = authFunc(func(l *core.Login) {
+			close(entered)
+			<-goOn // as no Authenticator should
+			l.Answer(nil)
+		})
+	})
+	bob := r.dial()
+	bob.send(wire.AppendCred(nil, "bob", "x"))
+	<-entered
+	failed := make(chan error, 1)
+	go func() {
+		defer close(goOn)
+		for range leavers {
+			c, err := r.tryDial(nil)
+			if err != nil {
+				failed <- err
+				return
+			}
+			_ = c.trySend([]byte("\x00half a"))
+			c.reset()
+		}
+		failed <- nil
+	}()
+	if err := <-failed; err != nil {
+		r.Fatalf("dial: %v", err)
+	}
+	bob.expect(wire.Cred, 0, wire.Granted)
+	r.eventually(func() bool { return r.counters.Accepts.Load() == leavers+1 }, "all connections are accepted")
+	r.waitClients(1)
+	r.waitEnds(core.ReasonReset, leavers)
 }
 
 // goneDuringOutput: clients disconnect while much is being written to them.

@@ -29,6 +29,15 @@
 // Submit or Wait, so none is halfway. A connection keeps a Go pointer to what is sent, so that the
 // collector does not free it.
 //
+// # What a receive can miss
+//
+// If input and the end of a connection are both there when the kernel begins to wait for a socket, a
+// multishot receive reports the input, and may never report the end. Linux 6.18 misses a reset behind
+// more than 128 KiB; kernels without "io_uring/poll: fix multishot recv missing EOF on wakeup race"
+// (2026) may miss more. So the loop asks the kernel once a second about the clients that have sent
+// something since, and repeats the receive of one that has left. The receive of a connection that is
+// dropped is also cancelled.
+//
 // # What still waits for readiness
 //
 // The listener and the doorbell are polled through the ring. Connections are accepted by accept4(2),

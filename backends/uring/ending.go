@@ -32,8 +32,8 @@ func (l *loop) endLingering(now time.Time) {
 }
 
 // drop leaves a connection's session, and closes the connection when nothing is in flight. A
-// shutdown ends what is in flight; unlike a cancel it cannot miss it. After the shutdown the kernel
-// sends none of the octets that the session gives up here.
+// shutdown ends what is in flight; a receive may miss that, so it is cancelled as well. After the
+// shutdown the kernel sends none of the octets that the session gives up here.
 func (l *loop) drop(c *conn, why core.Reason) {
 	if c.gone {
 		return
@@ -44,6 +44,7 @@ func (l *loop) drop(c *conn, why core.Reason) {
 	c.backlog = nil
 	if c.sending || c.receiving {
 		_ = unix.Shutdown(c.fd, unix.SHUT_RDWR)
+		l.stopReceiving(c)
 	}
 	c.session.Leave(why)
 	l.release(c)

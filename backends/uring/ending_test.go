@@ -1,14 +1,21 @@
 package uring
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"sync"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"chatbench/backends/internal/socket"
 	"chatbench/core"
+	"chatbench/core/wire"
 )
 
 // Clients that are dropped while they talk are reset, even if a receive that was in flight takes their last
@@ -34,4 +41,76 @@ func TestDroppedWhileItTalks(t *testing.T) {
 		})
 	}
 	talk.Wait()
+}
+
+// authFunc is a function as an Authenticator. It runs on the goroutine of a loop.
+type authFunc func(l *core.Login)
+
+func (f authFunc) Authenticate(l *core.Login) { f(l) }
+
+// resetUnderReceive brings a connection into a state in which the kernel may never complete its receive: more
+// input than a receive takes in one go, and a reset behind it, are there when the receive is submitted. Nothing
+// is written to the client. then runs right after the receive is filled in, on the loop's goroutine.
+func resetUnderReceive(t *testing.T, then func(c *conn)) *rig {
+	t.Helper()
+	var act func()
+	r := serve(t, core.Config{
+		LagLimit: 1 << 20, // none of the frames has to wait
+		Authenticator: authFunc(func(l *core.Login) {
+			if l.Name == "late" {
+				act()
+			}
+			l.Answer(nil)
+		}),
+	}, 0)
+	l := r.server.(*server).loops[0]
+	if err := unix.SetsockoptInt(l.listener.FD, unix.SOL_SOCKET, unix.SO_RCVBUF, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	bob, alice := r.login("bob", 0), r.login("alice", 0)
+	go io.Copy(io.Discard, bob)
+	const pieces = 40 // of 4 KiB; the kernel completes 32 in one go
+	frames := bytes.Repeat(wire.AppendFile(nil, wire.LsBody, "bob", bytes.Repeat([]byte(" x"), 500)), pieces*bufferSize/1000)
+	act = func() {
+		c := l.live[1]
+		l.stopReceiving(c)
+		for c.receiving && l.ring.Wait(timeout, false) == nil {
+			l.reap()
+		}
+		alice.Write(frames)
+		r.eventually(func() bool { return unsent(t, alice) == 0 }, "all has come to the server's kernel")
+		alice.SetLinger(0)
+		alice.Close()
+		r.eventually(func() bool { return socket.PeerHasLeft(c.fd) }, "the reset has come")
+		if c.receiving || c.session.Peer().String() != alice.LocalAddr().String() {
+			t.Error("the receive is still in flight, or it is that of another client")
+		}
+		l.receive(c)
+		then(c)
+	}
+	r.login("late", 0)
+	return r
+}
+
+// TestResetBehindMuchInput: a client that was reset is noticed, though its receive has missed it.
+func TestResetBehindMuchInput(t *testing.T) {
+	r := resetUnderReceive(t, func(*conn) {})
+	r.eventually(func() bool { return r.room.Snapshot().Ends[core.ReasonReset] == 1 }, "her session ends")
+}
+
+// TestDroppedWithResetBehindMuchInput: a connection that is dropped is closed, though its receive misses that.
+func TestDroppedWithResetBehindMuchInput(t *testing.T) {
+	r := resetUnderReceive(t, func(c *conn) { c.loop.drop(c, core.ReasonCut) })
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	over := make(chan struct{})
+	go func() {
+		_ = r.server.Shutdown(ctx)
+		close(over)
+	}()
+	select {
+	case <-over:
+	case <-time.After(timeout):
+		t.Fatal("the server does not end")
+	}
 }

@@ -80,6 +80,7 @@ func (l *loop) take(in received) {
 			l.cfg.Counters.Reads.Add(1)
 			l.cfg.Counters.BytesIn.Add(int64(in.res))
 			l.feedOrQueue(c, l.buffers.Octets(in.buffer, int(in.res)))
+			l.peers.Add(c) // its receive may have missed an end behind this input
 		}
 		l.buffers.GiveBack(in.buffer)
 	}
@@ -147,7 +148,7 @@ func (l *loop) pauseOrResume(c *conn) {
 	}
 	c.paused = held
 	if held {
-		l.held.Add(c)
+		l.peers.Add(c)
 		l.stopReceiving(c)
 		return
 	}

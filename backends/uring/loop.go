@@ -68,7 +68,7 @@ type loop struct {
 	live             []*conn
 	recipients       []*conn // granted and not blocked: a flush writes to these
 	lingering        linger.Queue[*conn]
-	held             peerwatch.List[*conn]
+	peers            peerwatch.List[*conn] // clients to check: they are not read, or their receive may have missed their end
 	spareWakes       []*conn
 	completions      [256]ring.CQE
 	input            []received // input in the order in which it has to be handled
@@ -219,8 +219,8 @@ func (l *loop) run() error {
 		if l.lingering.Len() > 0 {
 			l.endLingering(time.Now())
 		}
-		if l.held.Len() > 0 {
-			l.held.Check(time.Now())
+		if l.peers.Len() > 0 {
+			l.peers.Check(time.Now())
 		}
 		if l.listener.Paused() {
 			l.resumeAccepting(time.Now())
@@ -316,10 +316,10 @@ func (l *loop) cancelAgain(fd int, what uint64) {
 		return
 	}
 	switch c := l.conns[fd]; {
-	case c == nil || c.gone:
-	case what == forStopReceive && c.paused:
+	case c == nil:
+	case what == forStopReceive && (c.paused || c.gone):
 		l.stopReceiving(c)
-	case what == forStopSend && c.cancelling:
+	case what == forStopSend && c.cancelling && !c.gone:
 		l.stopSending(c)
 	}
 }

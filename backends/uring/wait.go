@@ -48,8 +48,8 @@ func (l *loop) maxSleep() time.Duration {
 	if l.lingering.Len() > 0 {
 		timeout = max(time.Until(l.lingering.First()), time.Millisecond)
 	}
-	if l.held.Len() > 0 {
-		if next := max(time.Until(l.held.NextCheck()), time.Millisecond); timeout < 0 || timeout > next {
+	if l.peers.Len() > 0 {
+		if next := max(time.Until(l.peers.NextCheck()), time.Millisecond); timeout < 0 || timeout > next {
 			timeout = next
 		}
 	}

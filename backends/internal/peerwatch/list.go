@@ -2,18 +2,18 @@ package peerwatch
 
 import "time"
 
-// Conn is a connection that is not read at the moment.
+// Conn is a connection that is not read at the moment, or whose read may have missed its end.
 type Conn interface {
 	// PeerWatch returns the connection's Watch, always the same one.
 	PeerWatch() *Watch
 	// CheckPeer checks the client, and ends the connection if the client's time is over. It
-	// returns false if no further check is needed: the connection has ended, or it is read
-	// again, and a read will report its end.
+	// returns false if no further check is needed: the connection has ended, or it is read,
+	// and a read will report its end.
 	CheckPeer(now time.Time) bool
 }
 
-// List holds the connections of a loop that are not read, or were not at the last check. The
-// zero List is empty. It belongs to one goroutine.
+// List holds the connections of a loop to be checked, each from Add until CheckPeer returns
+// false. The zero List is empty. It belongs to one goroutine.
 type List[C Conn] struct {
 	conns []C
 	next  time.Time // when to check them

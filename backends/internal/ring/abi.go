@@ -42,9 +42,8 @@ type CQE struct {
 
 // Flags of a submission and of single operations.
 const (
-	sqeBufferSelect   = 1 << 5 // IOSQE_BUFFER_SELECT
-	recvSendPollFirst = 1 << 0 // IORING_RECVSEND_POLL_FIRST
-	recvMultishot     = 1 << 1 // IORING_RECV_MULTISHOT
+	sqeBufferSelect = 1 << 5 // IOSQE_BUFFER_SELECT
+	recvMultishot   = 1 << 1 // IORING_RECV_MULTISHOT
 )
 
 // Flags of a completion.

@@ -53,7 +53,7 @@ func (r *Ring) Receive(fd int, group uint16, userData uint64) {
 	s := r.next()
 	s.op, s.fd, s.userData = opRecv, int32(fd), userData
 	s.flags, s.group = sqeBufferSelect, group
-	s.prio = recvMultishot | recvSendPollFirst
+	s.prio = recvMultishot // with IORING_RECVSEND_POLL_FIRST it would miss a reset that is there already, behind input
 }
 
 // Cancel ends the operation whose user data is target and that waits for its descriptor: that
