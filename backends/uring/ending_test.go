@@ -6,14 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"chatbench/backends/internal/socket"
 	"chatbench/core"
 	"chatbench/core/wire"
 )
@@ -53,12 +54,13 @@ func (f authFunc) Authenticate(l *core.Login) { f(l) }
 // is written to the client. then runs right after the receive is filled in, on the loop's goroutine.
 func resetUnderReceive(t *testing.T, then func(c *conn)) *rig {
 	t.Helper()
-	var act func()
+	var act atomic.Pointer[func()]
+	stopped, goOn := make(chan struct{}), make(chan struct{})
 	r := serve(t, core.Config{
 		LagLimit: 1 << 20, // none of the frames has to wait
 		Authenticator: authFunc(func(l *core.Login) {
 			if l.Name == "late" {
-				act()
+				(*act.Load())()
 			}
 			l.Answer(nil)
 		}),
@@ -71,24 +73,33 @@ func resetUnderReceive(t *testing.T, then func(c *conn)) *rig {
 	go io.Copy(io.Discard, bob)
 	const pieces = 40 // of 4 KiB; the kernel completes 32 in one go
 	frames := bytes.Repeat(wire.AppendFile(nil, wire.LsBody, "bob", bytes.Repeat([]byte(" x"), 500)), pieces*bufferSize/1000)
-	act = func() {
+	moment := func() {
 		c := l.live[1]
 		l.stopReceiving(c)
 		for c.receiving && l.ring.Wait(timeout, false) == nil {
 			l.reap()
 		}
-		alice.Write(frames)
-		r.eventually(func() bool { return unsent(t, alice) == 0 }, "all has come to the server's kernel")
-		alice.SetLinger(0)
-		alice.Close()
-		r.eventually(func() bool { return socket.PeerHasLeft(c.fd) }, "the reset has come")
 		if c.receiving || c.session.Peer().String() != alice.LocalAddr().String() {
 			t.Error("the receive is still in flight, or it is that of another client")
 		}
+		close(stopped)
+		<-goOn
 		l.receive(c)
 		then(c)
 	}
-	r.login("late", 0)
+	act.Store(&moment)
+	late, err := net.Dial("tcp", r.server.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { late.Close() })
+	late.Write(wire.AppendCred(nil, "late", "x"))
+	<-stopped
+	defer close(goOn)
+	alice.Write(frames)
+	r.eventually(func() bool { return unsent(t, alice) == 0 }, "all has come to the server's kernel")
+	alice.SetLinger(0)
+	alice.Close() // on the loopback interface the reset has come when this returns
 	return r
 }
 
