@@ -32,11 +32,18 @@
 // # What a receive can miss
 //
 // If input and the end of a connection are both there when the kernel begins to wait for a socket, a
-// multishot receive reports the input, and may never report the end. Linux 6.18 misses a reset behind
+// multishot receive may report only the input, and never the end. Linux 6.18 misses a reset behind
 // more than 128 KiB; kernels without "io_uring/poll: fix multishot recv missing EOF on wakeup race"
-// (2026) may miss more. So the loop asks the kernel once a second about the clients that have sent
-// something since, and repeats the receive of one that has left. The receive of a connection that is
-// dropped is also cancelled.
+// (2026) may miss more. So the loop checks each client that has sent something, once, a second later at
+// most, and repeats the receive of one that has left. After the server's FIN it does not: a client that
+// is reset then may keep its connection for Config.Linger. The receive of a connection that is dropped
+// is cancelled.
+//
+// # When the buffers run out
+//
+// A receive that finds no buffer ends, and is submitted again when the input of the turn is handled and
+// all buffers are given back. Submitted earlier, it would take the few that are free for the clients
+// that send most, again and again: the turn would not end, and quiet clients would not be heard.
 //
 // # What still waits for readiness
 //

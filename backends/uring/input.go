@@ -16,6 +16,7 @@ type received struct {
 	res     int32 // octets received, 0 for the end, or an error
 	buffer  uint16
 	full    bool // buffer has the octets, and has to be given back
+	last    bool // the receive has ended with it
 }
 
 // receive starts a receive, if the client has to be read and none is in flight.
@@ -39,7 +40,7 @@ func (l *loop) received(c *conn, done *ring.CQE) {
 	in := received{conn: c, res: done.Res}
 	in.buffer, in.full = done.Buffer()
 	if !done.More() {
-		c.receiving = false
+		c.receiving, in.last = false, true
 		switch {
 		case done.Res == 0:
 			c.ended = true
@@ -64,13 +65,19 @@ func canReceiveAgain(err unix.Errno) bool {
 	return err == unix.ENOBUFS || err == unix.ECANCELED || err == unix.EINTR
 }
 
-// takeInput handles all input.
+// takeInput handles all input, and then repeats the receives that have ended: see "When the buffers run
+// out".
 func (l *loop) takeInput() {
 	for i := 0; i < len(l.input); i++ { // the list may grow
 		l.take(l.input[i])
 	}
 	clear(l.input)
 	l.input = l.input[:0]
+	for i, c := range l.again {
+		l.again[i] = nil
+		l.receive(c)
+	}
+	l.again = l.again[:0]
 }
 
 func (l *loop) take(in received) {
@@ -94,7 +101,9 @@ func (l *loop) take(in received) {
 	case in.res < 0 && !canReceiveAgain(unix.Errno(-in.res)):
 		l.drop(c, core.ReasonReset)
 	}
-	l.receive(c)
+	if in.last || in.resumed {
+		l.again = append(l.again, c)
+	}
 }
 
 // feedOrQueue feeds input of a client, or appends it to the backlog if there is one.

@@ -72,6 +72,7 @@ type loop struct {
 	spareWakes       []*conn
 	completions      [256]ring.CQE
 	input            []received // input in the order in which it has to be handled
+	again            []*conn    // connections whose receive has ended; it is repeated at the end of the turn's input
 	unsubmitted      []*conn    // connections whose sends are filled in and not submitted
 	spareUnsubmitted []*conn
 	round            uint32 // number of the current submission of sends

@@ -48,12 +48,15 @@ func (r *Ring) send(fd int, p []byte, flags uint32, userData uint64) {
 
 // Receive receives from a stream socket into buffers of a group. It completes for each piece of
 // input. The last completion has no More: it is the end of the stream (0), an error, or ENOBUFS if the
-// group is empty.
+// group is empty, even if nothing has come. Submit may already receive.
+//
+// If input and the end of the connection are both there when the kernel begins to wait, it may report
+// only the input, and never the end.
 func (r *Ring) Receive(fd int, group uint16, userData uint64) {
 	s := r.next()
 	s.op, s.fd, s.userData = opRecv, int32(fd), userData
 	s.flags, s.group = sqeBufferSelect, group
-	s.prio = recvMultishot // with IORING_RECVSEND_POLL_FIRST it would miss a reset that is there already, behind input
+	s.prio = recvMultishot // without IORING_RECVSEND_POLL_FIRST, which would make it miss more ends
 }
 
 // Cancel ends the operation whose user data is target and that waits for its descriptor: that
