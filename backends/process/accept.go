@@ -10,11 +10,8 @@ import (
 	"chatbench/core"
 )
 
-const (
-	childTasks = 4                     // threads of a child, at most
-	spareTasks = 32                    // left for this process, which ends if the runtime cannot start a thread, and for others
-	quietTime  = 20 * time.Millisecond // without a new client, before children are forked ahead
-)
+// quietTime has to pass without a new client before children are forked ahead.
+const quietTime = 20 * time.Millisecond
 
 func (l *loop) watchListener() error { return l.poller.add(l.listener.FD, unix.EPOLLIN, l.accept) }
 
@@ -47,26 +44,6 @@ func (l *loop) stopListening() {
 		l.poller.remove(l.listener.FD)
 		l.listener.Close()
 	}
-}
-
-// takeTasks checks that the limits allow one more child. Children that are requested do not
-// count against the limits yet, and neither do those of clients that are promised one and for
-// which none waits: takeTasks adds both.
-func (l *loop) takeTasks() error {
-	return l.tasks.Take(childTasks, childTasks*(l.requested+l.requestedAhead+max(l.promised-len(l.waiting), 0)))
-}
-
-// hasTasks is takeTasks for a client, which has to be turned away if it returns false.
-func (l *loop) hasTasks() bool {
-	if l.promised < len(l.waiting) {
-		return true
-	}
-	err := l.takeTasks()
-	if err != nil {
-		l.cfg.Counters.NoDescriptors.Add(1)
-		l.logLimit.Warn(l.cfg.Log, "a connection is turned away", "err", err)
-	}
-	return err == nil
 }
 
 // join makes a client of an accepted socket.

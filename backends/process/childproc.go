@@ -1,6 +1,8 @@
 package process
 
 import (
+	"time"
+
 	"golang.org/x/sys/unix"
 
 	"chatbench/backends/process/child"
@@ -11,12 +13,14 @@ import (
 type childProc struct {
 	pid       int
 	pidfd     int
+	forked    time.Time
 	fromChild int     // the pipe from which the loop reads what the client sends; -1 once closed
 	toChild   int     // the pipe to which the loop writes what the client is sent; -1 once closed
 	handoff   int     // the socket over which a waiting child is given its client; -1: it has one
 	client    *client // nil: it waits for one
 	index     int     // in loop.children
 	killed    bool    // by this process
+	reaped    bool    // pid may be another process by now
 }
 
 // closeFD closes a descriptor of a child or a client, once.
@@ -31,8 +35,9 @@ func (l *loop) closeFD(fd *int) {
 
 // adopt makes the loop watch for the end of a new child. It returns false if that fails.
 func (l *loop) adopt(k *childProc) bool {
-	k.index = len(l.children)
+	k.index, k.forked = len(l.children), time.Now()
 	l.children = append(l.children, k)
+	l.starting = append(l.starting, k)
 	// It is watched with the inputs, because its end follows what its client has sent.
 	err := l.inputs.add(k.pidfd, unix.EPOLLIN, func() { l.ended(k) })
 	if err != nil {
@@ -97,6 +102,7 @@ func (l *loop) reap(k *childProc) {
 		}
 		l.leave(c, why)
 	}
+	k.reaped = true
 	l.report(k, status)
 	for _, fd := range []*int{&k.fromChild, &k.toChild, &k.handoff, &k.pidfd} {
 		l.closeFD(fd)

@@ -79,7 +79,7 @@
 //
 // # Known limits
 //
-//   - A client costs three descriptors in the parent, and three threads and 0.6 MB in its child: 50
+//   - A client costs three descriptors in the parent, and 4 to 6 threads and 0.6 MB in its child: 50
 //     clients that come at once and read nothing cost 30 MiB and 70 ms of CPU before anything else.
 //   - Each message costs a switch to each child.
 //   - The counters count what passes the pipes.
@@ -89,9 +89,9 @@
 //     full: then the loop knows that its child waits for it. Several clients whose pipes fill at
 //     once share those 5 ms.
 //   - As in the thread transport, what is left of the limits on threads and processes is counted
-//     before each login. If that is less than the 4 that a child may have, 32 for the parent's
-//     runtime and 4 for each login that is being decided, the client is told that the server is
-//     full. So is a client in the room whose child cannot be forked, mostly for lack of descriptors.
+//     before each login. If that is less than the 6 that a child may have, 32 for the parent's
+//     runtime, and 6 for each login that is being decided and for each child that is starting, the
+//     client is told that the server is full. So is a client in the room whose child cannot be forked, mostly for lack of descriptors.
 package process
 
 import "chatbench/backends"
@@ -100,11 +100,11 @@ import "chatbench/backends"
 var Backend = backends.Backend{
 	Name:         "process",
 	Model:        "one process for each client blocks on its socket; one loop in the parent waits for their pipes",
-	Threads:      "1 for the loop, 3 per client",
+	Threads:      "1 for the loop, 4 to 6 per client",
 	Processes:    "1 per client",
 	PerClient:    backends.OwnProcess,
 	Limits:       "a process for each client",
-	MaxClients:   8000, // up to 4 threads each, of the 32,768 the kernel has numbers for unless told otherwise
+	MaxClients:   5000, // up to 6 threads each, of the 32,768 the kernel has numbers for unless told otherwise
 	FDsPerClient: 3,    // two pipes and the process
 	Start:        start,
 }

@@ -53,6 +53,8 @@ type loop struct {
 	// Used only by the loop's goroutine.
 	live           []*client
 	children       []*childProc // not reaped yet
+	starting       []*childProc // those that may not have all their threads yet, and maybe some that were reaped
+	startingAt     time.Time    // when starting was last checked
 	waiting        []*childProc // those that wait for a client
 	queue          []*client    // those for which no child is requested yet; some may be gone
 	promised       int          // clients that are deciding or queued

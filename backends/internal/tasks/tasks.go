@@ -6,7 +6,7 @@
 // processes start tasks at the same time, and tasks of other containers are not visible. So callers
 // keep a margin.
 //
-// The package does not start tasks. Any goroutine may call Left; a Budget belongs to one.
+// The package does not start tasks. Any goroutine may call Left and Threads; a Budget belongs to one.
 package tasks
 
 import (
@@ -111,6 +111,9 @@ func status(pid string) (p process) {
 	}
 	return p
 }
+
+// Threads returns how many threads a process has, 0 if it has ended.
+func Threads(pid int) int { return status(strconv.Itoa(pid)).threads }
 
 // userTasks counts the tasks of a user.
 func userTasks(uid int) (n int) {
