@@ -84,7 +84,7 @@ func serveShortOfThreads(h *harness) {
 	goOn := r.holdChildren()
 	for i, conn := range all {
 		defer conn.Close()
-		if i%2 == 0 && r.backend.PerClient == backends.OwnProcess {
+		if i%3 == 0 && r.backend.PerClient == backends.OwnProcess {
 			time.Sleep(60 * time.Millisecond) // until it counts again what is left
 		}
 		askAdmission(conn)
@@ -121,8 +121,9 @@ func serveShortOfThreads(h *harness) {
 	}
 }
 
-// holdChildren stops each process that the transport starts as soon as its program runs, until goOn is
-// called: on a busy machine it may take them seconds to start their threads.
+// holdChildren stops each process that the transport has started, or starts, as soon as its program runs,
+// until goOn is called: on a busy machine it may take them seconds to start their threads. If this process
+// dies meanwhile, the kernel ends them (setpgid(2): orphaned process groups).
 func (r *rig) holdChildren() (goOn func()) {
 	if r.backend.PerClient != backends.OwnProcess {
 		return func() {}

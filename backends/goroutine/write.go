@@ -125,11 +125,12 @@ func (c *conn) write(fd uintptr) (done bool) {
 	return true
 }
 
-// park ends a turn. It returns false if the writer was woken meanwhile, and has to go on.
+// park ends a turn. It returns false if the writer was woken meanwhile, or its reader has ended: then it
+// has to go on, and finds out what to write, or that it is over.
 func (c *conn) park() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.writer.state == writingAgain {
+	if c.writer.state == writingAgain || c.readerDone {
 		c.writer.state = writing
 		return false
 	}

@@ -91,7 +91,9 @@
 //   - As in the thread transport, what is left of the limits on threads and processes is counted
 //     before each login. If that is less than the 6 that a child may have, 32 for the parent's
 //     runtime, and 6 for each login that is being decided and for each child that is starting, the
-//     client is told that the server is full. So is a client in the room whose child cannot be forked, mostly for lack of descriptors.
+//     client is told that the server is full. If nearly MaxClients come within seconds, that may
+//     happen to some. So is a client in the room whose child cannot be forked, mostly for lack of
+//     descriptors.
 package process
 
 import "chatbench/backends"

@@ -7,11 +7,11 @@ import (
 )
 
 const (
-	childTasks   = 6                     // threads of a child, at most; mostly 4, more while it waits for a processor
+	childTasks   = 6                     // threads of a child, at most; mostly 4, but 5 or 6 if it had to wait for a processor
 	startedTasks = 4                     // threads of a child that has started
 	spareTasks   = 32                    // left for this process, which ends if the runtime cannot start a thread, and for others
 	startTime    = 10 * time.Second      // after which a child counts as started in any case
-	startingAge  = 10 * time.Millisecond // how long a list of the children that start is used
+	startingAge  = 50 * time.Millisecond // how long a list of the children that start is used
 	checkedMost  = 64                    // children whose threads are counted for one such list
 )
 

@@ -20,7 +20,7 @@ const (
 // clients. Other processes may take them later, so take checks again for each client.
 func checkThreads(clients int) error {
 	need := 2*(clients+maxTurnedAway) + spareThreads
-	left, by := tasks.Left(need)
+	left, by := tasks.Left(need, true)
 	if need <= left {
 		return nil
 	}

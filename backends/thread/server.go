@@ -61,7 +61,7 @@ func start(cfg backends.Config) (backends.Server, error) {
 		accept:   accept,
 		rounds:   &rounds{room: cfg.Room},
 		pool:     newThreadPool(),
-		tasks:    tasks.Budget{Margin: spareThreads},
+		tasks:    tasks.Budget{Margin: spareThreads, Threads: true},
 		places:   make(chan struct{}, cfg.MaxClients+maxTurnedAway),
 		stopping: make(chan struct{}),
 	}

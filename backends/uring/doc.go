@@ -42,7 +42,7 @@
 // # When the buffers run out
 //
 // A receive that finds no buffer ends, and is submitted again when the input of the turn is handled and
-// all buffers are given back. Submitted earlier, it would take the few that are free for the clients
+// its buffers are given back. Submitted earlier, it would take the few that are free for the clients
 // that send most, again and again: the turn would not end, and quiet clients would not be heard.
 //
 // # What still waits for readiness

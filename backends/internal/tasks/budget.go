@@ -16,6 +16,8 @@ type Budget struct {
 	// Margin is how many tasks are left for Go's runtime, which ends the process if it cannot start
 	// a thread, and for others.
 	Margin int
+	// Threads says that the tasks are threads of this process.
+	Threads bool
 
 	at     time.Time // when they were counted
 	left   int       // beyond the margin
@@ -28,7 +30,7 @@ type Budget struct {
 func (b *Budget) Take(n, pending int) error {
 	age := time.Since(b.at)
 	if age > countAge || b.left < n && (!b.failed || age > failedCountAge) {
-		b.left, b.by = Left(b.Margin + pending + n + enoughAhead)
+		b.left, b.by = Left(b.Margin+pending+n+enoughAhead, b.Threads)
 		b.left -= b.Margin + pending
 		b.at = time.Now()
 	}

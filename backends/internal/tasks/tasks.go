@@ -1,5 +1,5 @@
-// Package tasks computes how many more threads and processes this process may start, for transports
-// that need some for each client. Linux calls both tasks, and counts them together.
+// Package tasks computes how many more threads and processes this process and its children may start,
+// for transports that need some for each client. Linux calls both tasks, and counts them together.
 //
 // Trying is not possible: if Go's runtime cannot start a thread, it ends the process. So the package
 // counts the tasks in use and compares them with each limit. The count cannot be exact: other
@@ -12,6 +12,7 @@ package tasks
 import (
 	"bufio"
 	"bytes"
+	"math"
 	"os"
 	"path"
 	"strconv"
@@ -25,12 +26,16 @@ const (
 	reservedPIDs = 300    // PIDs that the kernel does not use again
 )
 
-// Left returns how many more tasks this process may start, and which limit says so. The number may be
-// negative. Counting the tasks of a user takes long if there are many processes; if enough are left
-// in any case, Left does not do that, and the number may then be too low.
-func Left(enough int) (left int, by string) {
+// Left returns how many more tasks may be started, and which limit says so. threads says that they are
+// threads of this process: Go's runtime allows it 10,000. The number may be negative. Counting the
+// tasks of a user takes long if there are many processes; if enough are left in any case, Left does
+// not do that, and the number may then be too low.
+func Left(enough int, threads bool) (left int, by string) {
 	self := status("self")
-	left, by = runtimeMax-self.threads, "Go's runtime"
+	left, by = math.MaxInt32, "nothing"
+	if threads {
+		left, by = runtimeMax-self.threads, "Go's runtime"
+	}
 	lower := func(n int, what string) {
 		if n < left {
 			left, by = n, what

@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 		if err := unix.Setrlimit(unix.RLIMIT_NPROC, &unix.Rlimit{Cur: limit, Max: limit}); err != nil {
 			panic(err)
 		}
-		n, by := Left(1)
+		n, by := Left(1, true)
 		fmt.Printf("%d by %s\n", n, by)
 		os.Exit(0)
 	}
@@ -65,12 +65,15 @@ func skipIfRefused(t *testing.T, err error) {
 }
 
 func TestLeft(t *testing.T) {
-	n, by := Left(1)
+	n, by := Left(1, true)
 	if n <= 0 || by == "" {
 		t.Errorf("%d are left by %s", n, by)
 	}
 	if n > runtimeMax {
 		t.Errorf("%d are left, more than Go's runtime allows", n)
+	}
+	if more, by := Left(1, false); more < n || strings.Contains(by, "runtime") {
+		t.Errorf("%d processes are left by %s, and %d threads", more, by, n)
 	}
 }
 
