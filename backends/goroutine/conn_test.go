@@ -1,13 +1,13 @@
 package goroutine
 
 import (
-	"net"
 	"net/netip"
 	"testing"
 	"time"
 
 	"chatbench/backends"
 	"chatbench/core"
+	"chatbench/internal/tcptest"
 )
 
 // TestReaderEndsBeforeThePark: a client whose reader ends when its writer has found nothing to write, and has
@@ -16,21 +16,7 @@ func TestReaderEndsBeforeThePark(t *testing.T) {
 	room := core.NewRoom(core.Config{Authenticator: core.OpenDoor{}, Now: time.Now()})
 	s := &server{cfg: backends.Config{Room: room, Counters: new(backends.Counters)}}
 	s.rounds = newRounds(room, s.wakeAll)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	client, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	accepted, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	nc := accepted.(*net.TCPConn)
+	_, nc := tcptest.Pair(t)
 	raw, err := nc.SyscallConn()
 	if err != nil {
 		t.Fatal(err)

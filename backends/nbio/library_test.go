@@ -8,30 +8,13 @@ import (
 
 	lib "github.com/lesismal/nbio"
 	"golang.org/x/sys/unix"
+
+	"chatbench/internal/tcptest"
 )
 
 // These tests are about the library, not the transport. They show why the transport reads
 // by itself, and checks a connection before it writes. If one fails after an upgrade, the
 // workaround is no longer needed.
-
-// pair makes a connection; the library would take the server's end.
-func pair(t *testing.T) (client, server *net.TCPConn) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	c, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close(); s.Close() })
-	return c.(*net.TCPConn), s.(*net.TCPConn)
-}
 
 // sendAll writes and waits until the other end's kernel has it.
 func sendAll(t *testing.T, c *net.TCPConn, p []byte) {
@@ -78,7 +61,7 @@ func await(t *testing.T, closed chan error) {
 // TestFINLosesInput: after a FIN the library reads three times and then closes the
 // connection, even if there is more to read.
 func TestFINLosesInput(t *testing.T) {
-	client, server := pair(t)
+	client, server := tcptest.Pair(t)
 	const sent = 32 << 10
 	sendAll(t, client, make([]byte, sent))
 	client.CloseWrite()
@@ -95,7 +78,7 @@ func TestFINLosesInput(t *testing.T) {
 // TestFailedWriteLosesInput: a Write that fails closes the connection at once, though what
 // came before the reset is unread.
 func TestFailedWriteLosesInput(t *testing.T) {
-	client, server := pair(t)
+	client, server := tcptest.Pair(t)
 	sendAll(t, client, []byte("last words"))
 	client.SetLinger(0)
 	client.Close()

@@ -17,18 +17,6 @@ import (
 	"chatbench/core/wire"
 )
 
-// blockingAuth grants every login, but the one of "late" only when resume is closed. Until then it blocks
-// the loop, as no Authenticator should.
-type blockingAuth struct{ entered, resume chan struct{} }
-
-func (a blockingAuth) Authenticate(l *core.Login) {
-	if l.Name == "late" {
-		close(a.entered)
-		<-a.resume
-	}
-	l.Answer(nil)
-}
-
 // unsent is how many octets of a client the other end's kernel has not confirmed.
 func unsent(t *testing.T, c *net.TCPConn) (n int) {
 	t.Helper()
@@ -46,8 +34,14 @@ func unsent(t *testing.T, c *net.TCPConn) (n int) {
 // write.
 func TestTurnTakesAllThatIsReady(t *testing.T) {
 	const clients = 60 // three times what the kernel completes in one call
-	auth := blockingAuth{make(chan struct{}), make(chan struct{})}
-	r := serve(t, core.Config{Authenticator: auth}, 0)
+	entered, resume := make(chan struct{}), make(chan struct{})
+	r := serve(t, core.Config{Authenticator: authFunc(func(l *core.Login) {
+		if l.Name == "late" { // blocks the loop, as no Authenticator should
+			close(entered)
+			<-resume
+		}
+		l.Answer(nil)
+	})}, 0)
 	var all []*net.TCPConn
 	for i := range clients {
 		all = append(all, r.login(fmt.Sprintf("c%02d", i), 0))
@@ -58,7 +52,7 @@ func TestTurnTakesAllThatIsReady(t *testing.T) {
 	}
 	defer late.Close()
 	late.Write(wire.AppendCred(nil, "late", "x"))
-	<-auth.entered
+	<-entered
 	for _, c := range all {
 		c.Write(wire.AppendChat(nil, "hello"))
 	}
@@ -66,7 +60,7 @@ func TestTurnTakesAllThatIsReady(t *testing.T) {
 		r.eventually(func() bool { return unsent(t, c) == 0 }, "all have come to the server's kernel")
 	}
 	before := r.counters.Writes.Load()
-	close(auth.resume)
+	close(resume)
 	heard := make([]byte, clients*len("\x00c00: hello\x00"))
 	for _, c := range all {
 		c.SetDeadline(time.Now().Add(timeout))

@@ -1,5 +1,5 @@
 // Package tcptest has TCP addresses that no other process of the machine takes meanwhile, as may
-// happen with one on which a test no longer listens.
+// happen with one on which a test no longer listens, and connections with both ends in the test.
 //
 // Nothing but tests may use it. Any goroutine may call its functions.
 package tcptest

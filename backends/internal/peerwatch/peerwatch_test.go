@@ -6,31 +6,20 @@ import (
 	"time"
 
 	"chatbench/core"
+	"chatbench/internal/tcptest"
 )
 
 // pair is a connection: the client's end, and the descriptor of the other.
 func pair(t *testing.T) (*net.TCPConn, int) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	client, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	served, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	file, err := served.(*net.TCPConn).File()
+	client, served := tcptest.Pair(t)
+	file, err := served.File()
 	if err != nil {
 		t.Fatal(err)
 	}
 	served.Close()
-	t.Cleanup(func() { client.Close(); file.Close() })
-	return client.(*net.TCPConn), int(file.Fd())
+	t.Cleanup(func() { file.Close() })
+	return client, int(file.Fd())
 }
 
 // TestFarewell: the time of a client that has sent FIN begins when that is noticed, even if a reset

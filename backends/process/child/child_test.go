@@ -16,6 +16,7 @@ import (
 
 	"chatbench/backends/process/child"
 	"chatbench/core/wire"
+	"chatbench/internal/tcptest"
 )
 
 const timeout = time.Minute
@@ -39,21 +40,9 @@ func start(t *testing.T) *setup { t.Helper(); return startLate(t, func(*setup) {
 func startLate(t *testing.T, before func(*setup)) *setup {
 	t.Helper()
 	f := &setup{T: t, cmd: exec.Command("/proc/self/exe")}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	conn, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	served, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.client = conn.(*net.TCPConn)
-	socket, err := served.(*net.TCPConn).File()
+	client, served := tcptest.Pair(t)
+	f.client = client
+	socket, err := served.File()
 	if err != nil {
 		t.Fatal(err)
 	}
