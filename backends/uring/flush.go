@@ -195,11 +195,11 @@ func (l *loop) sendFailed(c *conn, err unix.Errno) {
 	}
 }
 
-// dropIfFinished drops a client that has sent FIN and does not take the last output of its closing
-// session.
+// dropIfFinished drops a client whose session is closing, if it has sent FIN and does not take the last
+// output, or if it is not read, nor is anything sent to it any more.
 func (l *loop) dropIfFinished(c *conn) bool {
 	_, closing := c.session.Closing()
-	if closing && c.eof {
+	if closing && (c.eof && (c.blocked || c.failed) || c.failed && c.paused) {
 		l.drop(c, core.ReasonEOF)
 	}
 	return c.gone

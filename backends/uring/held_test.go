@@ -2,6 +2,7 @@ package uring
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net/netip"
@@ -101,5 +102,31 @@ func TestHeldKeepsOrder(t *testing.T) {
 	r.eventually(func() bool { return r.room.Snapshot().Ends[core.ReasonEOF] == 1 }, "her FIN is noticed")
 	if waits := r.room.Snapshot().FloodWaits; waits < 10 {
 		t.Errorf("her input waited %d times", waits)
+	}
+}
+
+// TestGoneWhileHeldAndClosing: the session of a client whose input waits, and who has left, closes. The client
+// is not kept until Farewell, though nothing more can be sent to it and the room does not wake its session.
+func TestGoneWhileHeldAndClosing(t *testing.T) {
+	r := serve(t, core.Config{Flood: core.Flood{Rate: 1e-6, Burst: 10}, Farewell: time.Hour}, 0)
+	bob, alice := r.login("bob", 0), r.login("alice", 0)
+	alice.Write(bytes.Repeat(wire.AppendChat(nil, ""), 40<<10))
+	r.eventually(func() bool { return r.room.Snapshot().FloodWaits == 1 }, "her input waits")
+	go io.Copy(io.Discard, bob)
+	r.eventually(func() bool { return unsent(t, alice) == 0 }, "the server's kernel has all of it")
+	heard := make([]byte, 10*len(wire.AppendSaid(nil, "alice", nil)))
+	if _, err := io.ReadFull(alice, heard); err != nil { // if it were unread, Close would send a reset in place of FIN
+		t.Fatal(err)
+	}
+	alice.Close()
+	writes := r.counters.Writes.Load()
+	bob.Write(wire.AppendChat(nil, "hello"))
+	r.eventually(func() bool { return r.counters.Writes.Load() >= writes+2 }, "both are sent his message") // she answers with a reset
+	r.room.Drain()
+	bob.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
+	defer cancel()
+	if err := r.server.Shutdown(ctx); err != nil {
+		t.Errorf("Shutdown: %v", err)
 	}
 }

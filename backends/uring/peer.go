@@ -13,7 +13,7 @@ func (c *conn) PeerWatch() *peerwatch.Watch { return &c.peer }
 // CheckPeer implements peerwatch.Conn. It checks clients that are not read, and those that have sent
 // something since the last check: see "What a receive can miss".
 func (c *conn) CheckPeer(now time.Time) bool {
-	if c.gone || c.finSent {
+	if c.gone || c.finSent || c.loop.dropIfFinished(c) {
 		return false
 	}
 	if !c.paused && !c.peer.Left() {
