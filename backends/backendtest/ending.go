@@ -3,6 +3,7 @@ package backendtest
 import (
 	"fmt"
 	"io"
+	"sync"
 
 	"chatbench/core"
 	"chatbench/core/wire"
@@ -149,23 +150,17 @@ func resetBehindInput(h *harness) {
 	bob := r.dial()
 	bob.send(wire.AppendCred(nil, "bob", "x"))
 	<-entered
-	failed := make(chan error, 1)
-	go func() {
-		defer close(goOn)
-		for range leavers {
-			c, err := r.tryDial(nil)
-			if err != nil {
-				failed <- err
-				return
-			}
-			_ = c.trySend([]byte("\x00half a"))
-			c.reset()
+	resume := sync.OnceFunc(func() { close(goOn) })
+	defer resume()
+	for range leavers {
+		c, err := r.tryDial(nil)
+		if err != nil {
+			r.Fatalf("dial: %v", err)
 		}
-		failed <- nil
-	}()
-	if err := <-failed; err != nil {
-		r.Fatalf("dial: %v", err)
+		_ = c.trySend([]byte("\x00half a"))
+		c.reset()
 	}
+	resume()
 	bob.expect(wire.Cred, 0, wire.Granted)
 	r.eventually(func() bool { return r.counters.Accepts.Load() == leavers+1 }, "all connections are accepted")
 	r.waitClients(1)
